@@ -1,0 +1,324 @@
+//! Which Service gets which address: takes facts in, asks policies, holds every answer against the ledger, and says
+//! what came of it. A decision, not an act: who runs the policy and who writes the status is somebody else's business.
+//! Knows no clock, no plugin and no Kubernetes.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use outrigger_sdk::{Family, Request, Time};
+
+use crate::facts::{Change, Fact, FactKey, PluginRef, Pool, Service, ServiceKey};
+use crate::ledger::{Ledger, PoolView};
+
+mod pools;
+mod queue;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod verdict;
+
+pub use verdict::{Condition, Verdict};
+
+use pools::{Pools, Step};
+use queue::{Cause, Queue};
+use turn::{Note, Turn};
+
+/// The allocation of a whole cluster. Drive it so: `apply` changes, `answer` what `poll` asks until it asks nothing
+/// more, publish the `verdicts`, and come back at `next_deadline`.
+///
+/// Nothing is asked before [`Change::Synced`]; then every address that Services already hold is adopted before anything
+/// new is given out. What is held is kept until its Service asks otherwise (invariant 4).
+#[derive(Debug, Clone, Default)]
+pub struct Allocations {
+    synced: bool,
+    services: BTreeMap<ServiceKey, Known>,
+    pools: Pools,
+    /// Pools in force in the order in which they are tried.
+    order: Vec<Arc<Pool>>,
+    ledger: Arc<Ledger>,
+    queue: Queue,
+    /// Services that are on their way through the pools.
+    turns: BTreeMap<ServiceKey, Turn>,
+    next_turn: u64,
+    /// Services about which there may be something new to say.
+    unsaid: BTreeSet<ServiceKey>,
+    said: BTreeMap<ServiceKey, Verdict>,
+}
+
+/// A question to a policy. It must be given back to [`Allocations::answer`], with a fault if nothing else.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Who needs an address.
+    pub service: ServiceKey,
+    /// The pool it may come from.
+    pub pool: String,
+    /// The policy of that pool.
+    pub plugin: PluginRef,
+    /// What to ask.
+    pub request: Request,
+    /// What the policy may look at.
+    pub view: PoolView,
+    /// Tells an answer that comes too late from one that is expected.
+    turn: u64,
+}
+
+/// A Service and what happened to it so far.
+#[derive(Debug, Clone)]
+struct Known {
+    service: Arc<Service>,
+    /// Why the last turn did not give everything.
+    notes: Vec<Note>,
+    /// An address in its status that it could not keep.
+    lost: Option<String>,
+}
+
+impl Allocations {
+    /// Takes a change in.
+    pub fn apply(&mut self, change: &Change, now: Time) {
+        match change {
+            Change::Upsert(Fact::Service(service)) => self.put_service(service, now),
+            Change::Remove(FactKey::Service(key)) => self.remove_service(key, now),
+            Change::Upsert(Fact::Pool(pool)) => {
+                let changed = self.pools.offer(pool);
+                self.settle_pools(changed);
+            }
+            Change::Remove(FactKey::Pool(name)) => {
+                let changed = self.pools.withdraw(name);
+                self.settle_pools(changed);
+            }
+            Change::Synced => self.sync(),
+            // Endpoints, nodes, announcers and plugins decide where an address is announced, not which one it is.
+            _ => {}
+        }
+    }
+
+    /// Another build of a plugin serves from now on: Services that its pools refused ask again. What is held stays.
+    pub fn plugin_changed(&mut self, plugin: &str) {
+        for pool in self.order.iter().filter(|pool| pool.allocator.plugin == plugin) {
+            self.queue.wake(&Cause::Pool(pool.name.clone()));
+        }
+    }
+
+    /// When to call `poll` again though nothing changed, in monotonic microseconds.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.queue.next_deadline()
+    }
+
+    /// Pools that are not in force as written, and why.
+    pub fn problems(&self) -> BTreeMap<String, String> {
+        self.pools.problems().clone()
+    }
+
+    /// Who holds what; its pools are those in force and those that drain.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn sync(&mut self) {
+        if std::mem::replace(&mut self.synced, true) {
+            return;
+        }
+        self.settle_pools(true);
+        let keys: Vec<ServiceKey> = self.services.keys().cloned().collect();
+        for key in &keys {
+            self.adopt(key);
+        }
+        for key in &keys {
+            self.look_at(key);
+        }
+    }
+
+    /// Before everything was listed the order of arrival means nothing, so pools wait for each other.
+    fn settle_pools(&mut self, changed: bool) {
+        if !self.synced || !changed {
+            return;
+        }
+        let steps = self.pools.settle();
+        let touched: BTreeSet<String> = steps.iter().map(Step::pool).map(str::to_owned).collect();
+        let ledger = Arc::make_mut(&mut self.ledger);
+        for step in steps {
+            match step {
+                Step::Put(pool) => ledger.put_pool(pool),
+                Step::Retire(name) => ledger.retire_pool(&name),
+            }
+        }
+        self.order = self.pools.in_order();
+        // Messages name pools: those whose addresses moved, and those still without an address.
+        let held_there = |key: &ServiceKey| {
+            let said = self.said.get(key).into_iter().flat_map(|verdict| &verdict.addresses);
+            said.into_iter().any(|at| {
+                self.ledger.pool_of(*at).is_none_or(|stock| touched.contains(&stock.pool().name))
+            })
+        };
+        let affected: Vec<_> = self.said.keys().filter(|key| held_there(key)).cloned().collect();
+        self.unsaid.extend(affected);
+        self.queue.wake_all();
+        // Their place in the order means nothing any more.
+        for key in std::mem::take(&mut self.turns).into_keys() {
+            self.queue.push(&key);
+        }
+    }
+
+    fn put_service(&mut self, new: &Service, now: Time) {
+        let key = &new.key;
+        let service = Arc::new(new.clone());
+        let old = self.services.get(key).map(|known| known.service.clone());
+        // Deleted and made anew while nobody looked: it has nothing to do with the old one.
+        let old = match old {
+            Some(old) if old.uid != new.uid => {
+                self.remove_service(key, now);
+                None
+            }
+            other => other,
+        };
+        let Some(old) = old.filter(|_| self.synced) else {
+            let known = Known { service, notes: Vec::new(), lost: None };
+            self.services.insert(key.clone(), known);
+            if self.synced {
+                self.adopt(key);
+                self.look_at(key);
+            }
+            return;
+        };
+        let Some(known) = self.services.get_mut(key) else { return };
+        known.service = service.clone();
+        if only_ingress_differs(&old, new) {
+            // Somebody wrote the status. If it is not what we would write, say it again.
+            let is_ours = |said: &Verdict| said.addresses == new.ingress;
+            if old.ingress != new.ingress && !self.said.get(key).is_some_and(is_ours) {
+                self.said.remove(key);
+                self.unsaid.insert(key.clone());
+            }
+            return;
+        }
+        known.lost = None;
+        self.reconsider(&old, &service, now);
+    }
+
+    /// A Service was edited: takes away what it no longer asks for or may no longer share, and asks for what it lacks.
+    fn reconsider(&mut self, old: &Service, new: &Arc<Service>, now: Time) {
+        let key = &new.key;
+        let held = self.ledger.held(key).to_vec();
+        let pool_names = |allocations: &Self| -> BTreeSet<String> {
+            let stocks = held.iter().filter_map(|at| allocations.ledger.pool_of(*at));
+            stocks.map(|stock| stock.pool().name.clone()).collect()
+        };
+        let pools = pool_names(self);
+        let asks_for_other_pool = |allocations: &Self, address| {
+            let pool = allocations.ledger.pool_of(address).map(|stock| &stock.pool().name);
+            new.pool != old.pool && new.pool.is_some() && new.pool.as_ref() != pool
+        };
+        let (kept, dropped): (Vec<IpAddr>, Vec<IpAddr>) =
+            held.iter().partition(|at| asks_for(new, **at) && !asks_for_other_pool(self, **at));
+        let ledger = Arc::make_mut(&mut self.ledger);
+        for address in dropped {
+            ledger.release(key, address, now);
+        }
+        let lost = ledger.update(new, now);
+        if let Some(known) = self.services.get_mut(key).filter(|_| !lost.is_empty()) {
+            let text = "was shared, and with its new ports, policy or sharing key it may not be";
+            known.lost = Some(format!("{} {text}", addresses(&lost)));
+        }
+        let gave_back = kept.len() < held.len() || !lost.is_empty();
+        if gave_back || !same_sharing(old, new) {
+            self.wake_pools(pools);
+        }
+        self.look_at(key);
+    }
+
+    fn remove_service(&mut self, key: &ServiceKey, now: Time) {
+        if self.services.remove(key).is_none() {
+            return;
+        }
+        let mut pools = BTreeSet::new();
+        for address in self.ledger.held(key).to_vec() {
+            pools.extend(self.ledger.pool_of(address).map(|stock| stock.pool().name.clone()));
+            Arc::make_mut(&mut self.ledger).release(key, address, now);
+        }
+        self.turns.remove(key);
+        self.queue.forget(key);
+        self.unsaid.remove(key);
+        self.said.remove(key);
+        self.wake_pools(pools);
+    }
+
+    /// Takes over what a Service holds according to its status: at most one address per family, and nothing that it no
+    /// longer asks for or that another Service, earlier in order, holds.
+    fn adopt(&mut self, key: &ServiceKey) {
+        let Some(known) = self.services.get_mut(key) else { return };
+        let service = known.service.clone();
+        for &address in &service.ingress {
+            let has_family = |held: &IpAddr| Family::of(held) == Family::of(&address);
+            if !asks_for(&service, address) || self.ledger.held(key).iter().any(has_family) {
+                continue;
+            }
+            let pool = self.ledger.locate(address).map(|stock| stock.pool().name.clone());
+            let ledger = Arc::make_mut(&mut self.ledger);
+            if let Err(holder) = ledger.hold(&service, pool.as_deref(), address) {
+                known.lost = Some(format!(
+                    "{address} in its status is held by Service {holder}, which comes first in \
+                     order; give both one sharing key if they are meant to share"
+                ));
+            }
+        }
+    }
+
+    /// After anything happened to a Service: asks for what it lacks, and says how it stands.
+    fn look_at(&mut self, key: &ServiceKey) {
+        self.turns.remove(key);
+        self.unsaid.insert(key.clone());
+        if self.lacks(key).is_empty() {
+            self.queue.forget(key);
+            if let Some(known) = self.services.get_mut(key) {
+                known.notes.clear();
+            }
+        } else {
+            self.queue.push(key);
+        }
+    }
+
+    /// Families of which a Service holds no address, preferred first.
+    fn lacks(&self, key: &ServiceKey) -> Vec<Family> {
+        let held = self.ledger.held(key);
+        let has = |family: &Family| held.iter().any(|at| Family::of(at) == *family);
+        let families = self.services.get(key).map(|known| &known.service.families);
+        families.into_iter().flatten().filter(|family| !has(family)).copied().collect()
+    }
+
+    fn wake_pools(&mut self, pools: BTreeSet<String>) {
+        if pools.is_empty() {
+            return;
+        }
+        for pool in pools {
+            self.queue.wake(&Cause::Pool(pool));
+        }
+        // They may have passed that pool already.
+        for turn in self.turns.values_mut() {
+            turn.again = true;
+        }
+    }
+}
+
+/// Whether an address is of a family and, where there are wishes, among the wishes of a Service.
+fn asks_for(service: &Service, address: IpAddr) -> bool {
+    let family = Family::of(&address);
+    let mut wishes = service.wanted.iter().filter(|wanted| Family::of(wanted) == family).peekable();
+    service.families.contains(&family)
+        && (wishes.peek().is_none() || wishes.any(|wanted| *wanted == address))
+}
+
+fn only_ingress_differs(old: &Service, new: &Service) -> bool {
+    let without = |service: &Service| Service { ingress: Vec::new(), ..service.clone() };
+    without(old) == without(new)
+}
+
+fn same_sharing(old: &Service, new: &Service) -> bool {
+    let facts = |s: &Service| {
+        (s.sharing_key.clone(), s.ports.clone(), s.traffic_policy, s.selector.clone())
+    };
+    facts(old) == facts(new)
+}
+
+fn addresses(list: &[IpAddr]) -> String {
+    list.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,110 @@
+//! Which pools are in force. Two pools never overlap: the one that was there first stays, the other waits and says why.
+//! Knows nothing of who holds what.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::facts::{AddressRange, Pool};
+
+/// Pools as written, and the last good version of each that is in force.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pools {
+    offered: BTreeMap<String, Arc<Pool>>,
+    accepted: BTreeMap<String, Arc<Pool>>,
+    problems: BTreeMap<String, String>,
+}
+
+/// What follows for the ledger, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Put(Arc<Pool>),
+    Retire(String),
+}
+
+impl Step {
+    pub(super) fn pool(&self) -> &str {
+        match self {
+            Self::Put(pool) => &pool.name,
+            Self::Retire(name) => name,
+        }
+    }
+}
+
+impl Pools {
+    /// False when nothing differs.
+    pub(super) fn offer(&mut self, pool: &Pool) -> bool {
+        if self.offered.get(&pool.name).is_some_and(|known| **known == *pool) {
+            return false;
+        }
+        self.offered.insert(pool.name.clone(), Arc::new(pool.clone()));
+        true
+    }
+
+    pub(super) fn withdraw(&mut self, name: &str) -> bool {
+        self.offered.remove(name).is_some()
+    }
+
+    pub(super) fn problems(&self) -> &BTreeMap<String, String> {
+        &self.problems
+    }
+
+    /// Brings into force what can be. Removals and edits may make room for others, in whatever order they are looked
+    /// at, so this goes on until nothing more fits.
+    pub(super) fn settle(&mut self) -> Vec<Step> {
+        let is_gone = |name: &String| !self.offered.contains_key(name);
+        let gone: Vec<String> =
+            self.accepted.keys().filter(|name| is_gone(name)).cloned().collect();
+        self.accepted.retain(|name, _| self.offered.contains_key(name));
+        let mut steps: Vec<Step> = gone.into_iter().map(Step::Retire).collect();
+        loop {
+            self.problems.clear();
+            let before = steps.len();
+            for (name, pool) in &self.offered {
+                if self.accepted.get(name) == Some(pool) {
+                    continue;
+                }
+                if let Some(problem) = self.problem(pool) {
+                    self.problems.insert(name.clone(), problem);
+                    continue;
+                }
+                self.accepted.insert(name.clone(), pool.clone());
+                steps.push(Step::Put(pool.clone()));
+            }
+            if steps.len() == before {
+                return steps;
+            }
+        }
+    }
+
+    /// Pools in force in the order in which they are tried: first those made for certain Services, then the others; by
+    /// priority (0 = last), then by name, so that every leader comes to the same order.
+    pub(super) fn in_order(&self) -> Vec<Arc<Pool>> {
+        let mut pools: Vec<Arc<Pool>> = self.accepted.values().cloned().collect();
+        pools.sort_by_key(|pool| {
+            let is_for_all = pool.namespaces.is_empty() && pool.service_selector.is_empty();
+            (is_for_all, pool.priority == 0, pool.priority) // stable: names are in order already
+        });
+        pools
+    }
+
+    fn problem(&self, pool: &Pool) -> Option<String> {
+        let others = self.accepted.values().filter(|other| other.name != pool.name);
+        let (other, shared) = others.into_iter().find_map(|other| {
+            overlap(&pool.addresses, &other.addresses).map(|shared| (other, shared))
+        })?;
+        let kept = match self.accepted.get(&pool.name) {
+            Some(_) => "; until then its last valid version stays in force",
+            None => "",
+        };
+        Some(format!(
+            "pool {:?} overlaps pool {:?} in {shared}: remove these addresses from one of them{kept}",
+            pool.name, other.name,
+        ))
+    }
+}
+
+fn overlap(one: &[AddressRange], other: &[AddressRange]) -> Option<String> {
+    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| (a, b)));
+    let (a, b) = pairs.into_iter().find(|(a, b)| a.overlaps(b))?;
+    let (first, last) = (a.first().max(b.first()), a.last().min(b.last()));
+    Some(if first == last { first.to_string() } else { format!("{first}-{last}") })
+}

@@ -1,0 +1,194 @@
+//! What is said about a Service: its addresses and one condition that names the object and the fix.
+use std::net::IpAddr;
+
+use outrigger_sdk::Family;
+
+use super::turn::{Note, admits};
+use super::{Allocations, Known, addresses};
+use crate::facts::{Service, ServiceKey};
+
+/// More would not help whoever reads it.
+const NOTES_SHOWN: usize = 4;
+
+/// What came of a Service. Said again only when it changes, or when somebody else wrote the status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The Service.
+    pub service: ServiceKey,
+    /// What it holds, in the order of its families; empty while it waits.
+    pub addresses: Vec<IpAddr>,
+    /// The pool of the first of them; `None` also for an adopted address outside of every pool.
+    pub pool: Option<String>,
+    /// How and why.
+    pub condition: Condition,
+}
+
+/// As in Kubernetes, of a type that says "has an address".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// It has one.
+    pub status: bool,
+    /// CamelCase.
+    pub reason: String,
+    /// Names the object and the fix.
+    pub message: String,
+}
+
+impl Allocations {
+    /// What changed since the last call, in key order. A Service that is still on its way through the pools is left out,
+    /// and a removed one is never mentioned again.
+    pub fn verdicts(&mut self) -> Vec<Verdict> {
+        let is_open = |key: &ServiceKey| self.queue.is_pending(key) || self.turns.contains_key(key);
+        let ready: Vec<ServiceKey> =
+            self.unsaid.iter().filter(|key| !is_open(key)).cloned().collect();
+        let mut changed = Vec::new();
+        for key in ready {
+            self.unsaid.remove(&key);
+            let Some(known) = self.services.get(&key) else { continue };
+            let verdict = self.verdict(known);
+            if self.said.get(&key) != Some(&verdict) {
+                self.said.insert(key, verdict.clone());
+                changed.push(verdict);
+            }
+        }
+        changed
+    }
+
+    fn verdict(&self, known: &Known) -> Verdict {
+        let service = &known.service;
+        let mut addresses = self.ledger.held(&service.key).to_vec();
+        addresses.sort_by_key(|at| service.families.iter().position(|f| *f == Family::of(at)));
+        let pool = addresses.first().and_then(|at| self.pool_name(*at));
+        let mut condition = match addresses.as_slice() {
+            [] => self.pending(known),
+            held => self.allocated(known, held),
+        };
+        if let Some(lost) = &known.lost {
+            condition.message.push_str(&format!("; {lost}"));
+        }
+        Verdict { service: service.key.clone(), addresses, pool, condition }
+    }
+
+    fn allocated(&self, known: &Known, held: &[IpAddr]) -> Condition {
+        let service = &known.service;
+        let origin = |at: &IpAddr| match self.pool_name(*at) {
+            Some(pool) => format!("{at} from pool {pool:?}"),
+            None => format!("{at} from its status"),
+        };
+        let mut message = held.iter().map(origin).collect::<Vec<_>>().join(", ");
+        let mut reason = "Allocated";
+        let is_offered =
+            |at: &&IpAddr| self.ledger.pool_of(**at).is_some_and(|stock| stock.offers(**at));
+        let draining: Vec<IpAddr> = held.iter().filter(|at| !is_offered(at)).copied().collect();
+        if !draining.is_empty() {
+            reason = "Draining";
+            message.push_str(&format!(
+                "; {} is in no pool any more and kept until the Service asks otherwise",
+                addresses(&draining)
+            ));
+        }
+        let first_pool = held.first().and_then(|at| self.pool_name(*at));
+        if let Some(asked) =
+            service.pool.as_ref().filter(|asked| Some(*asked) != first_pool.as_ref())
+        {
+            message.push_str(&format!("; it asks for pool {asked:?}, but what is held is kept"));
+        }
+        let lacking = self.lacks(&service.key);
+        if let Some(family) = lacking.first() {
+            reason = "PartlyAllocated";
+            message.push_str(&format!("; no {family} address: {}", why(known).message));
+        }
+        if let Some(problem) = impossible(service).filter(|_| lacking.is_empty()) {
+            message.push_str(&format!("; {problem}"));
+        }
+        Condition { status: true, reason: reason.to_owned(), message }
+    }
+
+    fn pending(&self, known: &Known) -> Condition {
+        let Note { reason, message, .. } = why(known);
+        let message = format!("Service {} has no address: {message}", known.service.key);
+        Condition { status: false, reason, message }
+    }
+
+    /// Why no pool was even considered.
+    pub(super) fn no_candidate(&self, service: &Service, family: Family) -> Note {
+        if let Some(name) = &service.pool {
+            let in_force = self.order.iter().find(|pool| pool.name == *name);
+            match (in_force, self.pools.problems().get(name)) {
+                (None, Some(problem)) => {
+                    return Note::new(
+                        "PoolNotFound",
+                        format!("pool {name:?} is not in force: {problem}"),
+                    );
+                }
+                (None, None) => {
+                    let message =
+                        format!("there is no pool {name:?}: create it or correct the annotation");
+                    return Note::new("PoolNotFound", message);
+                }
+                (Some(pool), _) if !admits(pool, service) => {
+                    let message = format!(
+                        "pool {name:?} does not admit it: check the pool's namespaces and serviceSelector"
+                    );
+                    return Note::new("PoolNotAllowed", message);
+                }
+                _ => {}
+            }
+        }
+        let of_family = service.wanted.iter().filter(|at| Family::of(at) == family);
+        let wanted: Vec<IpAddr> = of_family.copied().collect();
+        if !wanted.is_empty() {
+            let message = format!(
+                "{} is asked for, but in no pool that it may use: add it to a pool or ask for another",
+                addresses(&wanted)
+            );
+            return Note::new("AddressNotInPool", message);
+        }
+        let message = match &service.pool {
+            _ if self.order.is_empty() => "there is no AddressPool: create one".to_owned(),
+            Some(name) => format!("pool {name:?} has no {family} addresses: add some"),
+            None => format!(
+                "no pool with {family} addresses assigns to it: check autoAssign, namespaces and \
+                 serviceSelector of the pools"
+            ),
+        };
+        Note::new("NoPool", message)
+    }
+
+    fn pool_name(&self, address: IpAddr) -> Option<String> {
+        self.ledger.pool_of(address).map(|stock| stock.pool().name.clone())
+    }
+}
+
+fn why(known: &Known) -> Note {
+    if let Some(problem) = impossible(&known.service) {
+        return Note::new("InvalidAddresses", problem);
+    }
+    let mut notes = known.notes.iter();
+    let shown: Vec<&str> =
+        notes.by_ref().take(NOTES_SHOWN).map(|note| note.message.as_str()).collect();
+    let mut message = shown.join("; ");
+    if notes.len() > 0 {
+        message.push_str(&format!("; and {} more", notes.len()));
+    }
+    let reason = known.notes.first().map_or("Pending", |note| note.reason.as_str());
+    Note::new(reason, message)
+}
+
+/// A wish that no pool could grant.
+fn impossible(service: &Service) -> Option<String> {
+    for (n, address) in service.wanted.iter().enumerate() {
+        let family = Family::of(address);
+        if !service.families.contains(&family) {
+            return Some(format!(
+                "{address} is asked for, but the Service has no {family} family: correct the wish or its ipFamilies"
+            ));
+        }
+        if let Some(other) = service.wanted[..n].iter().find(|other| Family::of(other) == family) {
+            return Some(format!(
+                "{other} and {address} are asked for: ask for one {family} address"
+            ));
+        }
+    }
+    None
+}

@@ -1,0 +1,116 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::Standing::{Candidate, Ineligible, Leaving};
+use super::*;
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn claimant(node: &str, term: u32, announced: bool, standing: Standing) -> Claimant<'_> {
+    Claimant { node, claim: Claim { term, announced }, standing }
+}
+
+#[test]
+fn every_row_of_the_table() {
+    // For 10.0.0.6 the nodes rank b, a, c.
+    let check = |claimants: &[Claimant<'_>], candidates: &[&'static str], expected: [&str; 3]| {
+        let duties = ["a", "b", "c"].map(|me| {
+            match elect(address("10.0.0.6"), me, claimants, || candidates.to_vec()) {
+                Duty::Announce => "announce".to_owned(),
+                Duty::TakeOver(node) => format!("take over {node}"),
+                Duty::HandOver(node) => format!("hand over {node}"),
+                Duty::Standby(node) => format!("standby {node}"),
+            }
+        });
+        assert_eq!(duties, expected.map(str::to_owned), "{claimants:?} of {candidates:?}");
+    };
+    let nobody = ["standby "; 3];
+    check(&[], &[], nobody);
+    check(&[], &["a", "b", "c"], ["standby b", "announce", "standby b"]);
+    check(&[], &["a", "c"], ["announce", "standby a", "standby a"]);
+
+    // Sticky, whatever the rank.
+    let c = claimant("c", 1, true, Candidate);
+    check(&[c], &["a", "b", "c"], ["standby c", "standby c", "announce"]);
+
+    // A leaving node waits until its successor has announced.
+    let a = claimant("a", 1, true, Leaving);
+    check(&[a], &["b", "c"], ["hand over b", "take over a", "standby b"]);
+    let b = claimant("b", 2, false, Candidate);
+    check(&[a, b], &["b", "c"], ["hand over b", "take over a", "standby b"]);
+    let b = claimant("b", 2, true, Candidate);
+    check(&[a, b], &["b", "c"], ["standby b", "take over a", "standby b"]);
+    check(&[b], &["b", "c"], ["standby b", "announce", "standby b"]);
+    check(&[a], &[], ["announce", "standby a", "standby a"]);
+
+    // So does one that may no longer, but it goes when there is nobody.
+    let a = claimant("a", 1, true, Ineligible);
+    check(&[a], &["b", "c"], ["hand over b", "take over a", "standby b"]);
+    check(&[a], &[], nobody);
+    let b = claimant("b", 1, true, Leaving);
+    check(&[a, b], &[], ["standby b", "take over a", "standby b"]);
+
+    // Of rivals the higher term is right, then the rank; the others yield at once.
+    let a = claimant("a", 2, false, Candidate);
+    let b = claimant("b", 1, true, Candidate);
+    check(&[a, b], &["a", "b", "c"], ["announce", "standby a", "standby a"]);
+    let a = claimant("a", 1, true, Candidate);
+    check(&[a, b], &["a", "b", "c"], ["standby b", "announce", "standby b"]);
+}
+
+#[test]
+fn fresh_addresses_land_where_metallb_puts_them() {
+    for (text, nodes, expected) in [
+        ("10.0.0.1", &["node-a", "node-b", "node-c"][..], "node-b"),
+        ("10.0.0.2", &["node-a", "node-b", "node-c"], "node-b"),
+        ("10.0.0.2", &["node-a", "node-c"], "node-c"),
+        ("10.20.30.1", &["edge-a", "edge-b"], "edge-b"),
+    ] {
+        let duty = elect(address(text), "me", &[], || nodes.to_vec());
+        assert_eq!(duty, Duty::Standby(expected.to_owned()), "{text} over {nodes:?}");
+    }
+}
+
+#[test]
+fn many_addresses_are_spread_evenly() {
+    let nodes: Vec<String> = (0..10).map(|index| format!("node-{index}")).collect();
+    let mut load = BTreeMap::new();
+    for last in 0..=255 {
+        let winner =
+            winner(IpAddr::from([10, 0, 0, last]), &[], || nodes.iter().map(String::as_str));
+        *load.entry(winner.unwrap()).or_insert(0) += 1;
+    }
+    assert_eq!(load.len(), 10);
+    assert!(load.values().all(|count| (10..=42).contains(count)), "{load:?}");
+}
+
+proptest! {
+    /// Nodes that know the same decide for one: at most one candidate speaks, and everybody names it.
+    #[test]
+    fn all_nodes_agree(
+        nodes in prop::collection::btree_map("[a-f]", (0..3u8, prop::option::of((0..4u32, any::<bool>()))), 1..6),
+        last in any::<u8>(),
+    ) {
+        let address = IpAddr::from([10, 0, 0, last]);
+        let standing = |code: u8| [Candidate, Leaving, Ineligible][usize::from(code)];
+        let claimants: Vec<_> = nodes.iter().filter_map(|(node, (code, claim))| {
+            claim.map(|(term, announced)| claimant(node, term, announced, standing(*code)))
+        }).collect();
+        let candidates = || nodes.iter().filter(|(_, (code, _))| *code == 0).map(|(node, _)| node.as_str());
+        let expected = winner(address, &claimants, candidates);
+        for (node, (code, claim)) in &nodes {
+            let duty = elect(address, node, &claimants, candidates);
+            match &duty {
+                Duty::Announce | Duty::TakeOver(_) => prop_assert_eq!(Some(node.as_str()), expected),
+                Duty::HandOver(to) => {
+                    prop_assert_eq!(Some(to.as_str()), expected);
+                    prop_assert!(*code != 0 && claim.is_some());
+                }
+                Duty::Standby(to) => prop_assert_eq!(to.as_str(), expected.unwrap_or("")),
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use super::*;
+use crate::facts::{Change, Endpoints, Fact, Node, NodeName, Requirement, ServiceKey};
+use crate::plan::test_facts::{cluster, key, node, service};
+
+/// Endpoint on a node: ready, serving, terminating.
+fn endpoint(node: &str, conditions: &str) -> Endpoint {
+    Endpoint {
+        node: (!node.is_empty()).then(|| NodeName::from(node)),
+        ready: conditions.contains('r'),
+        serving: conditions.contains('s'),
+        terminating: conditions.contains('t'),
+    }
+}
+
+fn slice(name: &str, endpoints: &[Endpoint]) -> Endpoints {
+    let slice = ServiceKey { namespace: "default".to_owned(), name: format!("{name}-1") };
+    Endpoints { slice, service: key(name), endpoints: endpoints.to_vec() }
+}
+
+fn check(
+    cluster: &Cluster,
+    services: &[(Service, Vec<Endpoint>)],
+    expected: [Result<(), Ineligible>; 3],
+) {
+    let everywhere = Selector::default();
+    let services: Vec<_> =
+        services.iter().map(|(service, endpoints)| (service, endpoints.iter().collect())).collect();
+    let eligibility = Eligibility::new(cluster, "a", vec![&everywhere], &services);
+    assert_eq!(["a", "b", "c"].map(|node| eligibility.check(node)), expected, "{services:#?}");
+}
+
+fn local(name: &str) -> Service {
+    Service { traffic_policy: TrafficPolicy::Local, ..service(name, &["10.0.0.1"]) }
+}
+
+#[test]
+fn without_nodes_or_slices_the_machine_is_the_only_node() {
+    let no = Err(Ineligible::NoNode);
+    let mut cluster = cluster();
+    check(&cluster, &[(local("web"), vec![])], [Ok(()), no, no]);
+
+    let there = vec![endpoint("elsewhere", "rs")];
+    cluster.apply(Change::Upsert(Fact::Endpoints(slice("web", &there))));
+    check(&cluster, &[(local("web"), there)], [Ok(()), no, no]);
+    check(&cluster, &[(local("web"), vec![])], [Err(Ineligible::NoEndpoint), no, no]);
+}
+
+#[test]
+fn a_node_may_be_unfit_itself() {
+    let mut cluster = cluster();
+    for fit in [
+        node("a"),
+        Node { excluded: true, ..node("b") },
+        Node { network_available: false, ..node("c") },
+    ] {
+        cluster.apply(Change::Upsert(Fact::Node(fit)));
+    }
+    let expected = [Ok(()), Err(Ineligible::Excluded), Err(Ineligible::NetworkUnavailable)];
+    check(&cluster, &[(service("web", &[]), vec![])], expected);
+
+    let nowhere = Eligibility::new(&cluster, "a", vec![], &[]);
+    assert_eq!(nowhere.check("a"), Err(Ineligible::NoAnnouncer));
+    let on_b = Selector {
+        requirements: vec![Requirement::In("kubernetes.io/hostname".into(), ["b".into()].into())],
+    };
+    assert_eq!(
+        Eligibility::new(&cluster, "a", vec![&on_b], &[]).check("a"),
+        Err(Ineligible::NotSelected)
+    );
+}
+
+#[test]
+fn endpoints_decide_by_traffic_policy() {
+    let mut cluster = cluster();
+    for name in ["a", "b", "c"] {
+        cluster.apply(Change::Upsert(Fact::Node(node(name))));
+    }
+    cluster.apply(Change::Upsert(Fact::Endpoints(slice("any", &[]))));
+    let yes = [Ok(()); 3];
+    let none = [Err(Ineligible::NoEndpoint); 3];
+    let only_b = [Err(Ineligible::NoLocalEndpoint), Ok(()), Err(Ineligible::NoLocalEndpoint)];
+    let nowhere = [Err(Ineligible::NoLocalEndpoint); 3];
+    let web = || service("web", &["10.0.0.1"]);
+    for (services, expected) in [
+        (vec![(web(), vec![])], none),
+        (vec![(web(), vec![endpoint("b", "t")])], none),
+        (vec![(web(), vec![endpoint("b", "rs")])], yes),
+        (vec![(web(), vec![endpoint("", "s")])], yes),
+        (vec![(local("web"), vec![endpoint("b", "rs")])], only_b),
+        // One that is going but still serves counts.
+        (vec![(local("web"), vec![endpoint("b", "st")])], only_b),
+        (vec![(local("web"), vec![endpoint("", "rs")])], nowhere),
+        // A shared address needs a node that suits all who can serve at all.
+        (vec![(local("web"), vec![endpoint("b", "rs")]), (service("x", &[]), vec![])], only_b),
+        (vec![(local("web"), vec![endpoint("b", "rs")]), (local("x"), vec![])], only_b),
+        (
+            vec![
+                (local("web"), vec![endpoint("b", "rs"), endpoint("c", "rs")]),
+                (local("x"), vec![endpoint("a", "rs"), endpoint("b", "rs")]),
+            ],
+            only_b,
+        ),
+        (
+            vec![(local("web"), vec![endpoint("b", "rs")]), (local("x"), vec![endpoint("a", "r")])],
+            nowhere,
+        ),
+    ] {
+        check(&cluster, &services, expected);
+    }
+}

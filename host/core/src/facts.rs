@@ -1,0 +1,272 @@
+//! What is known about the cluster, in our own words: converted once, at the door (`host/kube`), and never back.
+//! Knows nothing of Kubernetes' API types, of files or of time.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use outrigger_sdk::{Family, ServicePort, TrafficPolicy};
+
+mod cluster;
+mod range;
+mod selector;
+
+pub use cluster::Cluster;
+pub use range::{AddressRange, RangeError};
+pub use selector::{Requirement, Selector};
+
+/// Name of a node, as in `Node.metadata.name`.
+pub type NodeName = String;
+/// Labels or annotations.
+pub type Labels = BTreeMap<String, String>;
+
+/// Namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One thing that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// A Service of type LoadBalancer that is ours; others are never facts.
+    Service(Service),
+    /// The endpoints of one EndpointSlice.
+    Endpoints(Endpoints),
+    /// A node.
+    Node(Node),
+    /// An address pool.
+    Pool(Pool),
+    /// A configured announcer.
+    Announcer(Announcer),
+    /// A plugin that was delivered from outside.
+    Plugin(Plugin),
+}
+
+/// Names a fact.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FactKey {
+    /// A Service.
+    Service(ServiceKey),
+    /// An EndpointSlice: namespace and name of the slice.
+    Endpoints(ServiceKey),
+    /// A node.
+    Node(NodeName),
+    /// A pool.
+    Pool(String),
+    /// An announcer.
+    Announcer(String),
+    /// A plugin.
+    Plugin(String),
+}
+
+impl Fact {
+    /// The name it goes by.
+    pub fn key(&self) -> FactKey {
+        match self {
+            Self::Service(service) => FactKey::Service(service.key.clone()),
+            Self::Endpoints(endpoints) => FactKey::Endpoints(endpoints.slice.clone()),
+            Self::Node(node) => FactKey::Node(node.name.clone()),
+            Self::Pool(pool) => FactKey::Pool(pool.name.clone()),
+            Self::Announcer(announcer) => FactKey::Announcer(announcer.name.clone()),
+            Self::Plugin(plugin) => FactKey::Plugin(plugin.name.clone()),
+        }
+    }
+}
+
+/// A step from one state of knowledge to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "changes come one at a time and are taken apart at once")]
+pub enum Change {
+    /// Is now so.
+    Upsert(Fact),
+    /// Is no longer there.
+    Remove(FactKey),
+    /// Everything has been listed once: from now on what is absent does not exist (invariant 1).
+    Synced,
+}
+
+/// A Service of type LoadBalancer that Outrigger serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Namespace and name.
+    pub key: ServiceKey,
+    /// `metadata.uid`, "" where the source has none.
+    pub uid: String,
+    /// Labels.
+    pub labels: Labels,
+    /// Annotations, trimmed as the WIT says.
+    pub annotations: Labels,
+    /// Ports in the order of the spec.
+    pub ports: Vec<ServicePort>,
+    /// `spec.externalTrafficPolicy`.
+    pub traffic_policy: TrafficPolicy,
+    /// `spec.selector`: with policy Local only Services with equal selectors may share an address.
+    pub selector: Labels,
+    /// Families in order of preference; never empty.
+    pub families: Vec<Family>,
+    /// RequireDualStack or SingleStack: every family or none. False for PreferDualStack.
+    pub all_families: bool,
+    /// Addresses asked for by name (`spec.loadBalancerIP` or an annotation).
+    pub wanted: Vec<IpAddr>,
+    /// Pool asked for by annotation.
+    pub pool: Option<String>,
+    /// Sharing key, "" = does not share.
+    pub sharing_key: String,
+    /// Host names by annotation, lower case, no final dot.
+    pub hostnames: Vec<String>,
+    /// Seconds, 0 = not asked for.
+    pub ttl: u32,
+    /// `status.loadBalancer.ingress[].ip` as last written.
+    pub ingress: Vec<IpAddr>,
+}
+
+impl Service {
+    /// A Service of which only the addresses are known: they are its own until more is.
+    pub fn reserved(key: ServiceKey, ingress: Vec<IpAddr>) -> Self {
+        let (uid, sharing_key) = Default::default();
+        let (labels, annotations, selector) = Default::default();
+        Self {
+            key,
+            uid,
+            labels,
+            annotations,
+            ports: Vec::new(),
+            traffic_policy: TrafficPolicy::Cluster,
+            selector,
+            families: ingress.iter().map(Family::of).collect(),
+            all_families: true,
+            wanted: ingress.clone(),
+            pool: None,
+            sharing_key,
+            hostnames: Vec::new(),
+            ttl: 0,
+            ingress,
+        }
+    }
+
+    /// The same Service in the words of the plugin world.
+    pub fn to_sdk(&self) -> outrigger_sdk::Service {
+        let pairs = |labels: &Labels| labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        outrigger_sdk::Service {
+            namespace: self.key.namespace.clone(),
+            name: self.key.name.clone(),
+            uid: self.uid.clone(),
+            labels: pairs(&self.labels),
+            annotations: pairs(&self.annotations),
+            ports: self.ports.clone(),
+            external_traffic_policy: self.traffic_policy,
+            hostnames: self.hostnames.clone(),
+            ttl: self.ttl,
+        }
+    }
+}
+
+/// The endpoints of one EndpointSlice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Namespace and name of the slice.
+    pub slice: ServiceKey,
+    /// The Service it belongs to (`kubernetes.io/service-name`).
+    pub service: ServiceKey,
+    /// Its endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint and its conditions. Absent conditions count as in Kubernetes: ready, serving = ready, not terminating.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The node it runs on, if known.
+    pub node: Option<NodeName>,
+    /// Condition `ready`.
+    pub ready: bool,
+    /// Condition `serving`.
+    pub serving: bool,
+    /// Condition `terminating`.
+    pub terminating: bool,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its labels.
+    pub labels: Labels,
+    /// `status.addresses` of type InternalIP, in order.
+    pub addresses: Vec<IpAddr>,
+    /// Condition `NetworkUnavailable` is not True.
+    pub network_available: bool,
+    /// Carries `node.kubernetes.io/exclude-from-external-load-balancers`.
+    pub excluded: bool,
+}
+
+/// An address pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// What may be given out, in the order written.
+    pub addresses: Vec<AddressRange>,
+    /// What may not, though inside.
+    pub exclude: Vec<AddressRange>,
+    /// False: only on explicit request.
+    pub auto_assign: bool,
+    /// Never give out IPv4 addresses ending in .0 or .255.
+    pub avoid_buggy_ips: bool,
+    /// Lower is tried first; 0 = last, as in MetalLB.
+    pub priority: u32,
+    /// Namespaces that may use it; empty = all.
+    pub namespaces: BTreeSet<String>,
+    /// Services that may use it; empty = all.
+    pub service_selector: Selector,
+    /// The policy.
+    pub allocator: PluginRef,
+    /// Announcers by name; `None` = every announcer.
+    pub announcers: Option<Vec<String>>,
+}
+
+/// A plugin and what it is configured with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginRef {
+    /// Name of the plugin.
+    pub plugin: String,
+    /// JSON text, "{}" when absent.
+    pub config: String,
+}
+
+/// A configured announcer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcer {
+    /// Its name.
+    pub name: String,
+    /// The plugin.
+    pub plugin: PluginRef,
+    /// Nodes it runs on; empty = all.
+    pub node_selector: Selector,
+    /// Interfaces by exact name; empty = every interface that is not excluded.
+    pub interfaces: Vec<String>,
+    /// Services it announces; empty = all.
+    pub service_selector: Selector,
+}
+
+/// A plugin delivered as a file or a ConfigMap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// The name that pools and announcers use.
+    pub name: String,
+    /// Where it came from, for messages: a path, or "ConfigMap ns/name".
+    pub origin: String,
+    /// The component, as delivered and decompressed.
+    pub bytes: Arc<[u8]>,
+}

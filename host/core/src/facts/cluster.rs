@@ -1,0 +1,66 @@
+//! All facts together, by key. The only way in is [`Cluster::apply`].
+use std::collections::BTreeMap;
+
+use super::{
+    Announcer, Change, Endpoints, Fact, FactKey, Node, NodeName, Plugin, Pool, Service, ServiceKey,
+};
+
+/// Everything that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// Services of type LoadBalancer.
+    pub services: BTreeMap<ServiceKey, Service>,
+    /// EndpointSlices by their own name.
+    pub endpoints: BTreeMap<ServiceKey, Endpoints>,
+    /// Nodes. Empty on a plain machine without Node objects: then it is the only node.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// Address pools.
+    pub pools: BTreeMap<String, Pool>,
+    /// Announcers.
+    pub announcers: BTreeMap<String, Announcer>,
+    /// Plugins from outside.
+    pub plugins: BTreeMap<String, Plugin>,
+    /// Everything was listed once (invariant 1).
+    pub synced: bool,
+}
+
+impl Cluster {
+    /// Takes one change in. Says whether anything differs from before.
+    pub fn apply(&mut self, change: Change) -> bool {
+        match change {
+            Change::Upsert(fact) => self.upsert(fact),
+            Change::Remove(key) => self.remove(&key),
+            Change::Synced => !std::mem::replace(&mut self.synced, true),
+        }
+    }
+
+    fn upsert(&mut self, fact: Fact) -> bool {
+        match fact {
+            Fact::Service(new) => put(&mut self.services, new.key.clone(), new),
+            Fact::Endpoints(new) => put(&mut self.endpoints, new.slice.clone(), new),
+            Fact::Node(new) => put(&mut self.nodes, new.name.clone(), new),
+            Fact::Pool(new) => put(&mut self.pools, new.name.clone(), new),
+            Fact::Announcer(new) => put(&mut self.announcers, new.name.clone(), new),
+            Fact::Plugin(new) => put(&mut self.plugins, new.name.clone(), new),
+        }
+    }
+
+    fn remove(&mut self, key: &FactKey) -> bool {
+        match key {
+            FactKey::Service(key) => self.services.remove(key).is_some(),
+            FactKey::Endpoints(key) => self.endpoints.remove(key).is_some(),
+            FactKey::Node(key) => self.nodes.remove(key).is_some(),
+            FactKey::Pool(key) => self.pools.remove(key).is_some(),
+            FactKey::Announcer(key) => self.announcers.remove(key).is_some(),
+            FactKey::Plugin(key) => self.plugins.remove(key).is_some(),
+        }
+    }
+}
+
+fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
+    if map.get(&key) == Some(&value) {
+        return false;
+    }
+    map.insert(key, value);
+    true
+}

@@ -1,0 +1,47 @@
+//! Label selectors, as Kubernetes defines them (`matchLabels` and `matchExpressions`, all ANDed).
+use std::collections::BTreeSet;
+
+use super::Labels;
+
+/// A label selector. The empty one matches everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selector {
+    /// All must hold.
+    pub requirements: Vec<Requirement>,
+}
+
+/// One requirement on one label key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requirement {
+    /// Present, with one of these values.
+    In(String, BTreeSet<String>),
+    /// Absent, or with none of these values.
+    NotIn(String, BTreeSet<String>),
+    /// Present.
+    Exists(String),
+    /// Absent.
+    DoesNotExist(String),
+}
+
+impl Selector {
+    /// Whether these labels match.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.requirements.iter().all(|requirement| requirement.matches(labels))
+    }
+
+    /// Whether it restricts nothing.
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+    }
+}
+
+impl Requirement {
+    fn matches(&self, labels: &Labels) -> bool {
+        match self {
+            Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
+            Self::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
+            Self::Exists(key) => labels.contains_key(key),
+            Self::DoesNotExist(key) => !labels.contains_key(key),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Does this instance's grant allow exactly this effect? (invariant 5)
+//!
+//! The guard parses what would leave with the same codec the plugins use and takes nobody's word for it. What it lets
+//! through is a [`Granted`], which names the address it speaks for, so that the host can take it back the moment the
+//! address is no longer desired. It must not know sockets: it judges, `host/net` acts.
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use outrigger_sdk::{
+    Beacon, DesiredAddress, DesiredChanged, Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex,
+    LinksChanged, Offload, OffloadWork, Report, Topic,
+};
+use outrigger_wire::{Message, solicited_node_group};
+
+mod churn;
+mod frames;
+mod reason;
+#[cfg(test)]
+mod tests;
+
+use churn::Churn;
+pub use reason::{Reason, Refusal};
+
+/// Numbers from here on are the host's own.
+const HOST_ENDPOINTS: Endpoint = 0x8000_0000;
+/// Nothing that layer 2 repeats is useful more often (RFC 5227 section 1.1: ANNOUNCE_INTERVAL is 2 s).
+const MIN_BEACON_INTERVAL_US: u32 = 100_000;
+
+/// An effect that may take place.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Granted {
+    /// Deliver frames about this topic.
+    Watch(LinkIndex, Topic),
+    /// Stop delivering them.
+    Unwatch(LinkIndex, Topic),
+    /// Send this frame.
+    Send(Frame),
+    /// Join this group.
+    Join(LinkIndex, Ipv6Addr),
+    /// Leave it.
+    Leave(LinkIndex, Ipv6Addr),
+    /// Answer for this address.
+    Answer {
+        /// The plugin's number.
+        id: Endpoint,
+        /// On this link.
+        link: LinkIndex,
+        /// For this address.
+        address: IpAddr,
+    },
+    /// Repeat this frame, which speaks for `address`.
+    Beacon {
+        /// The plugin's number.
+        id: Endpoint,
+        /// The address it announces.
+        address: IpAddr,
+        /// What and how often.
+        beacon: Beacon,
+    },
+    /// End the offload of this number.
+    Close(Endpoint),
+    /// Keep this report.
+    Report(Report),
+    /// The plugin has nothing more to hand over.
+    Drained,
+}
+
+/// What one instance may do: the links it was given, the addresses it was told about, and how often.
+#[derive(Debug)]
+pub struct Guard {
+    links: BTreeMap<LinkIndex, Link>,
+    desired: BTreeMap<IpAddr, DesiredAddress>,
+    /// Solicited-node groups of the desired IPv6 addresses, and how many addresses share each.
+    groups: BTreeMap<Ipv6Addr, usize>,
+    churn: Churn,
+    denied: BTreeMap<Reason, u64>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        let (links, desired, groups, denied) = Default::default();
+        Self { links, desired, groups, churn: Churn::new(), denied }
+    }
+}
+
+impl Guard {
+    /// Takes in what the instance is about to be told. What is no longer desired is no longer granted from here on.
+    pub fn desire(&mut self, change: &DesiredChanged) {
+        if change.reset {
+            self.desired.clear();
+            self.groups.clear();
+        }
+        for address in &change.remove {
+            if self.desired.remove(address).is_some() {
+                self.forget_group(*address);
+            }
+        }
+        for entry in &change.upsert {
+            let is_new = self.desired.insert(entry.address, entry.clone()).is_none();
+            if let (IpAddr::V6(address), true) = (entry.address, is_new) {
+                *self.groups.entry(solicited_node_group(address)).or_default() += 1;
+            }
+        }
+    }
+
+    fn forget_group(&mut self, address: IpAddr) {
+        let IpAddr::V6(address) = address else { return };
+        let group = solicited_node_group(address);
+        if let Some(count) = self.groups.get_mut(&group) {
+            *count -= 1;
+            if *count == 0 {
+                self.groups.remove(&group);
+            }
+        }
+    }
+
+    /// The same for links.
+    pub fn link(&mut self, change: &LinksChanged) {
+        if change.reset {
+            self.links.clear();
+        }
+        for index in &change.remove {
+            self.links.remove(index);
+        }
+        for link in &change.upsert {
+            self.links.insert(link.index, link.clone());
+        }
+    }
+
+    /// What the instance was told about, by address.
+    pub fn desired(&self) -> &BTreeMap<IpAddr, DesiredAddress> {
+        &self.desired
+    }
+
+    /// The links it was given, by index.
+    pub fn links(&self) -> &BTreeMap<LinkIndex, Link> {
+        &self.links
+    }
+
+    /// How often each reason was given.
+    pub fn denied(&self) -> &BTreeMap<Reason, u64> {
+        &self.denied
+    }
+
+    /// Judges one effect. `now_us` is monotonic.
+    ///
+    /// # Errors
+    /// The refusal, which goes back to the plugin as `denied` and is counted.
+    pub fn check(&mut self, now_us: u64, effect: Effect) -> Result<Vec<Granted>, Refusal> {
+        let (name, subject) = describe(&effect);
+        self.judge(now_us, effect).map_err(|reason| {
+            *self.denied.entry(reason).or_default() += 1;
+            Refusal { effect: name, subject, reason }
+        })
+    }
+
+    fn judge(&mut self, now_us: u64, effect: Effect) -> Result<Vec<Granted>, Reason> {
+        match effect {
+            Effect::WatchFrames(watch) => self.watch(watch),
+            Effect::UnwatchFrames(FrameWatch { link, topics }) => {
+                Ok(topics.into_iter().map(|topic| Granted::Unwatch(link, topic)).collect())
+            }
+            Effect::SendFrame(frame) => {
+                self.speaks_for(&frame)?;
+                self.spend(now_us)?;
+                Ok(vec![Granted::Send(frame)])
+            }
+            Effect::JoinGroup { link, group } => {
+                self.granted_link(link)?;
+                self.granted_group(group)?;
+                Ok(vec![Granted::Join(link, group)])
+            }
+            Effect::LeaveGroup { link, group } => Ok(vec![Granted::Leave(link, group)]),
+            Effect::Offload(offload) => self.offload(now_us, offload),
+            Effect::Close(id) => Ok(vec![Granted::Close(id)]),
+            Effect::Report(report) => self.report(report),
+            Effect::Drained => Ok(vec![Granted::Drained]),
+            Effect::Unsupported { .. } => Err(Reason::Unsupported),
+        }
+    }
+
+    fn watch(&self, FrameWatch { link, topics }: FrameWatch) -> Result<Vec<Granted>, Reason> {
+        self.granted_link(link)?;
+        for topic in &topics {
+            self.known_address(topic.address())?;
+        }
+        Ok(topics.into_iter().map(|topic| Granted::Watch(link, topic)).collect())
+    }
+
+    fn offload(
+        &mut self,
+        now_us: u64,
+        Offload { id, work }: Offload,
+    ) -> Result<Vec<Granted>, Reason> {
+        if id >= HOST_ENDPOINTS {
+            return Err(Reason::NumberReserved);
+        }
+        let granted = match work {
+            OffloadWork::AnswerNeighbor { link, address } => {
+                self.granted_link(link)?;
+                self.granted_address(address)?;
+                Granted::Answer { id, link, address }
+            }
+            OffloadWork::Beacon(beacon) => {
+                let address = self.speaks_for(&beacon.frame)?;
+                if beacon.interval_us < MIN_BEACON_INTERVAL_US {
+                    return Err(Reason::BeaconTooFast);
+                }
+                Granted::Beacon { id, address, beacon }
+            }
+        };
+        self.spend(now_us)?;
+        Ok(vec![granted])
+    }
+
+    /// A report about an address the instance was not told about is refused; that it is withdrawn is true by then.
+    fn report(&self, report: Report) -> Result<Vec<Granted>, Reason> {
+        use outrigger_sdk::AnnouncementState::Withdrawn;
+        match &report {
+            Report::Address(about) if !self.desired.contains_key(&about.address) => {
+                match about.state {
+                    Withdrawn => Ok(vec![]),
+                    _ => Err(Reason::AddressNotDesired),
+                }
+            }
+            Report::Address(_) | Report::Condition(_) | Report::Metric { .. } => {
+                Ok(vec![Granted::Report(report)])
+            }
+            Report::Other(_) => Err(Reason::Unsupported),
+        }
+    }
+
+    /// The address this frame speaks for, if all of it is granted.
+    fn speaks_for(&self, frame: &Frame) -> Result<IpAddr, Reason> {
+        let link = self.granted_link(frame.link)?;
+        let decoded = outrigger_wire::decode(&frame.data).map_err(|_| Reason::NotArpOrNd)?;
+        frames::says_nothing_else(&frame.data, &decoded)?;
+        let address = frames::claimed_address(&decoded, link)?;
+        match decoded.message {
+            // A question about an address claims nothing (RFC 5227 2.1.1, RFC 4862 5.4.2).
+            Message::Solicitation(_) => {
+                self.desired.get(&address).map(drop).ok_or(Reason::AddressNotDesired)?
+            }
+            Message::Arp(arp) if arp.sender_ip.is_unspecified() => {
+                self.desired.get(&address).map(drop).ok_or(Reason::AddressNotDesired)?;
+            }
+            Message::Arp(_) | Message::Advertisement(_) => self.granted_address(address)?,
+        }
+        Ok(address)
+    }
+
+    fn granted_link(&self, link: LinkIndex) -> Result<&Link, Reason> {
+        self.links.get(&link).ok_or(Reason::LinkNotGranted)
+    }
+
+    fn known_address(&self, address: IpAddr) -> Result<(), Reason> {
+        if self.desired.contains_key(&address) { Ok(()) } else { Err(Reason::AddressNotDesired) }
+    }
+
+    fn granted_address(&self, address: IpAddr) -> Result<(), Reason> {
+        let entry = self.desired.get(&address).ok_or(Reason::AddressNotDesired)?;
+        if entry.duty.speaks() { Ok(()) } else { Err(Reason::NotThisNodesDuty) }
+    }
+
+    fn granted_group(&self, group: Ipv6Addr) -> Result<(), Reason> {
+        if self.groups.contains_key(&group) { Ok(()) } else { Err(Reason::GroupNotGranted) }
+    }
+
+    fn spend(&mut self, now_us: u64) -> Result<(), Reason> {
+        let announcements = self.desired.len() * self.links.len().max(1);
+        if self.churn.spend(now_us, announcements) { Ok(()) } else { Err(Reason::ChurnLimit) }
+    }
+}
+
+/// An effect's WIT case and what it is about, for `denied` and for the log.
+fn describe(effect: &Effect) -> (&'static str, String) {
+    match effect {
+        Effect::WatchFrames(watch) => ("watch-frames", topics(watch)),
+        Effect::UnwatchFrames(watch) => ("unwatch-frames", topics(watch)),
+        Effect::SendFrame(frame) => ("send-frame", about(frame)),
+        Effect::JoinGroup { group, .. } => ("join-group", group.to_string()),
+        Effect::LeaveGroup { group, .. } => ("leave-group", group.to_string()),
+        Effect::Offload(Offload { work: OffloadWork::AnswerNeighbor { address, .. }, .. }) => {
+            ("offload", address.to_string())
+        }
+        Effect::Offload(Offload { work: OffloadWork::Beacon(beacon), .. }) => {
+            ("offload", about(&beacon.frame))
+        }
+        Effect::Close(id) => ("close", id.to_string()),
+        Effect::Report(Report::Address(report)) => ("report", report.address.to_string()),
+        Effect::Report(_) => ("report", String::new()),
+        Effect::Drained => ("drained", String::new()),
+        Effect::Unsupported { subject, .. } => ("unsupported", subject.clone()),
+    }
+}
+
+fn topics(watch: &FrameWatch) -> String {
+    watch.topics.first().map(|topic| topic.address().to_string()).unwrap_or_default()
+}
+
+fn about(frame: &Frame) -> String {
+    match outrigger_wire::decode(&frame.data) {
+        Ok(decoded) => decoded.message.address().to_string(),
+        Err(_) => format!("link {}", frame.link),
+    }
+}

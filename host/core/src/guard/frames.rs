@@ -1,0 +1,73 @@
+//! Which address a frame speaks for, and whether all of the frame is this link's own to say.
+use std::net::IpAddr;
+
+use outrigger_sdk::Link;
+use outrigger_wire::{Arp, Decoded, Message, NeighborAdvertisement, NeighborSolicitation, encode};
+
+use super::Reason;
+
+/// Ethernet's shortest payload is filled up with zeros.
+const SHORTEST: usize = 60;
+
+/// Each message has one spelling: what differs from it, or follows it, carries something that was not parsed.
+pub(super) fn says_nothing_else(data: &[u8], frame: &Decoded) -> Result<(), Reason> {
+    let spelled = encode(frame.destination, frame.source, &frame.message);
+    let padding = data.strip_prefix(spelled.as_slice()).ok_or(Reason::NotAnAnnouncement)?;
+    let is_padding = padding.iter().all(|octet| *octet == 0) && (padding.is_empty() || data.len() <= SHORTEST);
+    if is_padding { Ok(()) } else { Err(Reason::NotAnAnnouncement) }
+}
+
+/// The address that this frame claims or asks about. Every MAC in it must be the link's.
+pub(super) fn claimed_address(frame: &Decoded, link: &Link) -> Result<IpAddr, Reason> {
+    if frame.source != link.mac {
+        return Err(Reason::ForeignMac);
+    }
+    match &frame.message {
+        Message::Arp(arp) => arp_address(arp, link),
+        Message::Advertisement(advertisement) => advertised_address(advertisement, link),
+        Message::Solicitation(solicitation) => solicited_address(solicitation, link),
+    }
+}
+
+/// An announcement (SPA = TPA), a reply (SPA is the address), or a probe (SPA 0, RFC 5227 section 2.1).
+fn arp_address(arp: &Arp, link: &Link) -> Result<IpAddr, Reason> {
+    use outrigger_wire::ArpOperation::{Reply, Request};
+    if arp.sender_mac != link.mac {
+        return Err(Reason::ForeignMac);
+    }
+    match arp.operation {
+        Reply if !arp.sender_ip.is_unspecified() => Ok(arp.sender_ip.into()),
+        Request if arp.sender_ip == arp.target_ip || arp.sender_ip.is_unspecified() => {
+            Ok(arp.target_ip.into())
+        }
+        Reply | Request => Err(Reason::NotAnAnnouncement),
+    }
+}
+
+/// RFC 4861 4.4. The source must be the target or an address of the link: a source is a claim too.
+fn advertised_address(
+    advertisement: &NeighborAdvertisement,
+    link: &Link,
+) -> Result<IpAddr, Reason> {
+    if advertisement.target_link_layer.is_some_and(|mac| mac != link.mac) {
+        return Err(Reason::ForeignMac);
+    }
+    let own = |address: IpAddr| link.addresses.iter().any(|net| net.addr() == address);
+    let source = advertisement.source;
+    if advertisement.router || (source != advertisement.target && !own(source.into())) {
+        return Err(Reason::NotAnAnnouncement);
+    }
+    Ok(advertisement.target.into())
+}
+
+/// A probe for a duplicate (RFC 4862 5.4.2), or a question from an address of the link.
+fn solicited_address(solicitation: &NeighborSolicitation, link: &Link) -> Result<IpAddr, Reason> {
+    if solicitation.source_link_layer.is_some_and(|mac| mac != link.mac) {
+        return Err(Reason::ForeignMac);
+    }
+    let own = |address: IpAddr| link.addresses.iter().any(|net| net.addr() == address);
+    if !solicitation.source.is_unspecified() && !own(solicitation.source.into()) {
+        return Err(Reason::NotAnAnnouncement);
+    }
+    Ok(solicitation.target.into())
+}

@@ -1,0 +1,240 @@
+//! Who holds which address (invariant 3), which pool it came from, and who held it last.
+//! It cannot be brought into a state where two Services hold one address against the sharing rules.
+//! Knows no clock, no policy, and nothing of what Services still lack.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use outrigger_sdk::Time;
+
+use crate::facts::{Pool, Service, ServiceKey};
+
+mod check;
+mod history;
+mod sharing;
+mod stock;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use check::Violation;
+pub use sharing::may_share;
+pub use stock::Stock;
+pub use view::PoolView;
+
+use history::History;
+
+/// Every held address. Cloned only when it is changed while a [`PoolView`] still looks at it.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    pools: BTreeMap<String, Stock>,
+    addresses: BTreeMap<IpAddr, Entry>,
+    claims: BTreeMap<ServiceKey, Claim>,
+    /// Addresses in use by namespace and sharing key, for those that share. All holders of an address are of one
+    /// group, by the sharing rules.
+    groups: BTreeMap<(String, String), BTreeSet<IpAddr>>,
+    history: History,
+}
+
+/// One held address.
+#[derive(Debug, Clone)]
+struct Entry {
+    /// Never empty.
+    holders: BTreeSet<ServiceKey>,
+    /// The pool it came from, `None` for one that was adopted outside of every pool.
+    pool: Option<String>,
+}
+
+/// What one Service holds. Never empty.
+#[derive(Debug, Clone)]
+struct Claim {
+    service: Arc<Service>,
+    addresses: Vec<IpAddr>,
+}
+
+impl Ledger {
+    /// Takes a pool in, or its new version. Addresses that are held and now lie in it become its own; those that it
+    /// no longer contains stay held. The caller sees to it that pools do not overlap.
+    pub fn put_pool(&mut self, pool: Arc<Pool>) {
+        let name = pool.name.clone();
+        let old = self.pools.remove(&name);
+        let mut own: BTreeSet<IpAddr> = old.iter().flat_map(Stock::addresses).collect();
+        for range in &pool.addresses {
+            own.extend(self.addresses.range(range.first()..=range.last()).map(|(at, _)| *at));
+        }
+        let mut stock = Stock::new(pool);
+        for address in own {
+            let Some(entry) = self.addresses.get_mut(&address) else { continue };
+            let namespace = entry.namespace();
+            let before = entry.pool.replace(name.clone());
+            if let Some(other) = before.and_then(|before| self.pools.get_mut(&before)) {
+                other.give_back(address, &namespace);
+            }
+            stock.take(address, &namespace);
+        }
+        self.pools.insert(name, stock);
+        self.pools.retain(|_, stock| !stock.is_spent());
+    }
+
+    /// Ends a pool: nothing more is given out from it, what is held stays held (invariant 4). It is forgotten with
+    /// its last address.
+    pub fn retire_pool(&mut self, name: &str) {
+        if let Some(stock) = self.pools.get_mut(name) {
+            stock.draining = true;
+        }
+        self.pools.retain(|_, stock| !stock.is_spent());
+    }
+
+    /// All pools: those in force and those that drain.
+    pub fn pools(&self) -> impl Iterator<Item = &Stock> {
+        self.pools.values()
+    }
+
+    /// A pool by name, in force or draining.
+    pub fn pool(&self, name: &str) -> Option<&Stock> {
+        self.pools.get(name)
+    }
+
+    /// The pool whose ranges contain an address, before exclusions; one in force if there is one.
+    pub fn locate(&self, address: IpAddr) -> Option<&Stock> {
+        let containing = self.pools.values().filter(|stock| stock.covers(address));
+        containing.min_by_key(|stock| stock.draining)
+    }
+
+    /// The pool that a held address came from, or that contains it since.
+    pub fn pool_of(&self, address: IpAddr) -> Option<&Stock> {
+        self.pools.get(self.addresses.get(&address)?.pool.as_ref()?)
+    }
+
+    /// What a Service holds, in the order in which it came.
+    pub fn held(&self, service: &ServiceKey) -> &[IpAddr] {
+        self.claims.get(service).map_or(&[], |claim| &claim.addresses)
+    }
+
+    /// Every held address with its holders, in address order.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, &BTreeSet<ServiceKey>)> {
+        self.addresses.iter().map(|(address, entry)| (*address, &entry.holders))
+    }
+
+    /// The addresses that a Service of this name gave back last.
+    pub fn previous(&self, service: &ServiceKey) -> &[IpAddr] {
+        self.history.previous(service)
+    }
+
+    /// Whether a Service may hold an address as far as others are concerned; else who is in the way.
+    pub fn may_hold(&self, service: &Service, address: IpAddr) -> Result<(), &ServiceKey> {
+        let Some(entry) = self.addresses.get(&address) else { return Ok(()) };
+        let others = entry.holders.iter().filter(|holder| **holder != service.key);
+        for other in others {
+            if !self.claims.get(other).is_some_and(|claim| may_share(service, &claim.service)) {
+                return Err(other);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives an address to a Service, unless somebody is in the way. `pool` is where it came from.
+    pub fn hold(
+        &mut self,
+        service: &Arc<Service>,
+        pool: Option<&str>,
+        address: IpAddr,
+    ) -> Result<(), ServiceKey> {
+        self.may_hold(service, address).map_err(Clone::clone)?;
+        if !self.held(&service.key).contains(&address) {
+            self.attach(service, pool, address);
+        }
+        Ok(())
+    }
+
+    /// Takes one address from a Service and remembers it.
+    pub fn release(&mut self, service: &ServiceKey, address: IpAddr, now: Time) {
+        if self.detach(service, address).is_some() {
+            self.history.note(service, address, now);
+            self.pools.retain(|_, stock| !stock.is_spent());
+        }
+    }
+
+    /// Takes a new version of a Service in. Returns the addresses that it had to give back, because the new version
+    /// may not share what the old one shared.
+    pub fn update(&mut self, service: &Arc<Service>, now: Time) -> Vec<IpAddr> {
+        let mut lost = Vec::new();
+        for address in self.held(&service.key).to_vec() {
+            if self.may_hold(service, address).is_err() {
+                lost.push(address);
+            }
+        }
+        for address in &lost {
+            self.release(&service.key, *address, now);
+        }
+        let Some(claim) = self.claims.get_mut(&service.key) else { return lost };
+        let old = std::mem::replace(&mut claim.service, service.clone());
+        let kept = claim.addresses.clone();
+        if old.sharing_key != service.sharing_key {
+            // Every address is either shared, and then the key was not allowed to change, or its own.
+            for address in kept {
+                self.ungroup(&old, address);
+                self.group(service, address);
+            }
+        }
+        lost
+    }
+
+    fn attach(&mut self, service: &Arc<Service>, pool: Option<&str>, address: IpAddr) {
+        let vacant = || Entry { holders: BTreeSet::new(), pool: pool.map(str::to_owned) };
+        let entry = self.addresses.entry(address).or_insert_with(vacant);
+        let is_first = entry.holders.is_empty();
+        entry.holders.insert(service.key.clone());
+        if is_first {
+            if let Some(stock) = entry.pool.as_ref().and_then(|pool| self.pools.get_mut(pool)) {
+                stock.take(address, &service.key.namespace);
+            }
+            self.group(service, address);
+        }
+        let new = || Claim { service: service.clone(), addresses: Vec::new() };
+        self.claims.entry(service.key.clone()).or_insert_with(new).addresses.push(address);
+    }
+
+    fn detach(&mut self, service: &ServiceKey, address: IpAddr) -> Option<()> {
+        let claim = self.claims.get_mut(service)?;
+        let at = claim.addresses.iter().position(|held| *held == address)?;
+        claim.addresses.remove(at);
+        let holder = claim.service.clone();
+        if claim.addresses.is_empty() {
+            self.claims.remove(service);
+        }
+        let entry = self.addresses.get_mut(&address)?;
+        entry.holders.remove(service);
+        if entry.holders.is_empty() {
+            if let Some(stock) = entry.pool.as_ref().and_then(|pool| self.pools.get_mut(pool)) {
+                stock.give_back(address, &service.namespace);
+            }
+            self.addresses.remove(&address);
+            self.ungroup(&holder, address);
+        }
+        Some(())
+    }
+
+    fn group(&mut self, service: &Service, address: IpAddr) {
+        if let Some(group) = sharing::group(service) {
+            self.groups.entry(group).or_default().insert(address);
+        }
+    }
+
+    fn ungroup(&mut self, service: &Service, address: IpAddr) {
+        let Some(group) = sharing::group(service) else { return };
+        if let Some(addresses) = self.groups.get_mut(&group) {
+            addresses.remove(&address);
+            if addresses.is_empty() {
+                self.groups.remove(&group);
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// Holders of one address are of one namespace, by the sharing rules.
+    fn namespace(&self) -> String {
+        self.holders.first().map(|holder| holder.namespace.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,144 @@
+//! What every answer of a policy is held against, whatever the policy says (invariant 3).
+use std::net::IpAddr;
+
+use outrigger_sdk::Family;
+
+use super::Ledger;
+use crate::facts::{Service, ServiceKey};
+
+/// Why an answer is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// The pool went away while the policy was thinking.
+    #[error("pool {pool:?} is no longer in force")]
+    PoolGone {
+        /// The pool.
+        pool: String,
+    },
+    /// An assignment of nothing.
+    #[error("the policy assigned an empty list: let it refuse with a reason instead")]
+    Empty,
+    /// The same address twice.
+    #[error("the policy gave {address} twice")]
+    Duplicate {
+        /// The address.
+        address: IpAddr,
+    },
+    /// A family that was not asked for.
+    #[error("the policy gave {address}, but no {} address was asked for", Family::of(address))]
+    FamilyNotAsked {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Two addresses of one family.
+    #[error("the policy gave {address} and {other}, but one address per family is allowed")]
+    TwoOfFamily {
+        /// The first.
+        other: IpAddr,
+        /// The second.
+        address: IpAddr,
+    },
+    /// Not in the pool.
+    #[error("the policy gave {address}, which is not in pool {pool:?}")]
+    OutsidePool {
+        /// The address.
+        address: IpAddr,
+        /// The pool.
+        pool: String,
+    },
+    /// In the pool, but never given out.
+    #[error("the policy gave {address}, which pool {pool:?} excludes")]
+    Excluded {
+        /// The address.
+        address: IpAddr,
+        /// The pool.
+        pool: String,
+    },
+    /// The Service asks for another one by name.
+    #[error("the policy gave {address}, but the Service asks for {}", list(wanted))]
+    NotWanted {
+        /// The address.
+        address: IpAddr,
+        /// What the Service asks for in this family.
+        wanted: Vec<IpAddr>,
+    },
+    /// Somebody holds it and does not share.
+    #[error("the policy gave {address}, which Service {holder} holds and may not share")]
+    Taken {
+        /// The address.
+        address: IpAddr,
+        /// Who is in the way.
+        holder: ServiceKey,
+    },
+}
+
+impl Violation {
+    /// A fixed name for counters and logs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::PoolGone { .. } => "pool-gone",
+            Self::Empty => "empty",
+            Self::Duplicate { .. } => "duplicate",
+            Self::FamilyNotAsked { .. } => "family-not-asked",
+            Self::TwoOfFamily { .. } => "two-of-family",
+            Self::OutsidePool { .. } => "outside-pool",
+            Self::Excluded { .. } => "excluded",
+            Self::NotWanted { .. } => "not-wanted",
+            Self::Taken { .. } => "taken",
+        }
+    }
+}
+
+impl Ledger {
+    /// Whether this pool may give these addresses to this Service, which was asked for in these families.
+    pub fn check(
+        &self,
+        pool: &str,
+        service: &Service,
+        families: &[Family],
+        addresses: &[IpAddr],
+    ) -> Result<(), Violation> {
+        if addresses.is_empty() {
+            return Err(Violation::Empty);
+        }
+        for (n, &address) in addresses.iter().enumerate() {
+            for &other in &addresses[..n] {
+                if other == address {
+                    return Err(Violation::Duplicate { address });
+                }
+                if Family::of(&other) == Family::of(&address) {
+                    return Err(Violation::TwoOfFamily { other, address });
+                }
+            }
+            if !families.contains(&Family::of(&address)) {
+                return Err(Violation::FamilyNotAsked { address });
+            }
+            self.check_one(pool, service, address)?;
+        }
+        Ok(())
+    }
+
+    fn check_one(&self, pool: &str, service: &Service, address: IpAddr) -> Result<(), Violation> {
+        let Some(stock) = self.pool(pool).filter(|stock| !stock.is_draining()) else {
+            return Err(Violation::PoolGone { pool: pool.to_owned() });
+        };
+        if !stock.covers(address) || address != address.to_canonical() {
+            return Err(Violation::OutsidePool { address, pool: pool.to_owned() });
+        }
+        if !stock.offers(address) {
+            return Err(Violation::Excluded { address, pool: pool.to_owned() });
+        }
+        let family = Family::of(&address);
+        let of_family = service.wanted.iter().filter(|wanted| Family::of(wanted) == family);
+        let wanted: Vec<IpAddr> = of_family.copied().collect();
+        if !wanted.is_empty() && !wanted.contains(&address) {
+            return Err(Violation::NotWanted { address, wanted });
+        }
+        self.may_hold(service, address)
+            .map_err(|holder| Violation::Taken { address, holder: holder.clone() })
+    }
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" or ")
+}

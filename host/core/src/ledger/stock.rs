@@ -1,0 +1,150 @@
+//! One pool and which of its addresses are held. Knows nothing of Services beyond their namespace.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use outrigger_sdk::{Family, PoolCount};
+
+use crate::facts::Pool;
+use crate::pool::{Held, PoolSpace};
+
+/// A pool and what is held of it.
+#[derive(Debug, Clone)]
+pub struct Stock {
+    pool: Arc<Pool>,
+    space: PoolSpace,
+    ipv4: Held,
+    ipv6: Held,
+    /// Held, though the pool would not give them out any more: it was shrunk, or excludes them now.
+    strays: BTreeSet<IpAddr>,
+    by_namespace: BTreeMap<String, u32>,
+    /// The pool is gone; it stays here until its last address is given back.
+    pub(super) draining: bool,
+}
+
+impl Stock {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self {
+            space: PoolSpace::new(&pool),
+            pool,
+            ipv4: Held::default(),
+            ipv6: Held::default(),
+            strays: BTreeSet::new(),
+            by_namespace: BTreeMap::new(),
+            draining: false,
+        }
+    }
+
+    /// The pool as last accepted.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The pool was removed, and only serves what is still held.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether an address lies in the ranges as written, before exclusions.
+    pub fn covers(&self, address: IpAddr) -> bool {
+        self.pool.addresses.iter().any(|range| range.contains(address))
+    }
+
+    /// Whether this pool would give the address out, were it free.
+    pub fn offers(&self, address: IpAddr) -> bool {
+        !self.draining && self.space.index(address).is_some()
+    }
+
+    /// How many addresses may be given out; saturates at 2^32-1.
+    pub fn count(&self, family: Family) -> PoolCount {
+        let saturate = |n: u128| u32::try_from(n).unwrap_or(u32::MAX);
+        PoolCount {
+            total: saturate(self.space.total(family)),
+            free: saturate(self.free(family)),
+            held: saturate(self.held(family).len() as u128),
+        }
+    }
+
+    /// How many addresses nobody holds.
+    pub fn free(&self, family: Family) -> u128 {
+        self.space.total(family).saturating_sub(self.held(family).len() as u128)
+    }
+
+    /// How many addresses are held by Services of a namespace, strays included.
+    pub fn held_by(&self, namespace: &str) -> u32 {
+        self.by_namespace.get(namespace).copied().unwrap_or(0)
+    }
+
+    /// Whether an address is held and belongs to this pool.
+    pub fn has(&self, address: IpAddr) -> bool {
+        let held = || self.held(Family::of(&address));
+        self.strays.contains(&address)
+            || self.space.index(address).is_some_and(|index| held().contains(index))
+    }
+
+    /// The free address with `n` free ones below it.
+    pub fn nth_free(&self, family: Family, n: u128) -> Option<IpAddr> {
+        self.space.address(family, self.held(family).nth_free(n))
+    }
+
+    /// How many free addresses are not above this one.
+    pub fn free_up_to(&self, address: IpAddr) -> u128 {
+        self.held(Family::of(&address)).free_below(self.space.up_to(address))
+    }
+
+    /// The held addresses of the same family above this one, lowest first, without strays.
+    pub fn held_after(&self, after: IpAddr) -> impl Iterator<Item = IpAddr> + '_ {
+        let family = Family::of(&after);
+        let held = self.held(family).from(self.space.up_to(after));
+        held.filter_map(move |index| self.space.address(family, index))
+    }
+
+    /// Every held address of this pool.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let of = |family| {
+            self.held(family).from(0).filter_map(move |index| self.space.address(family, index))
+        };
+        of(Family::Ipv4).chain(of(Family::Ipv6)).chain(self.strays.iter().copied())
+    }
+
+    pub(super) fn take(&mut self, address: IpAddr, namespace: &str) {
+        let is_new = match self.space.index(address) {
+            Some(index) => self.held_mut(Family::of(&address)).insert(index),
+            None => self.strays.insert(address),
+        };
+        if is_new {
+            *self.by_namespace.entry(namespace.to_owned()).or_default() += 1;
+        }
+    }
+
+    pub(super) fn give_back(&mut self, address: IpAddr, namespace: &str) {
+        let was_held = match self.space.index(address) {
+            Some(index) => self.held_mut(Family::of(&address)).remove(index),
+            None => self.strays.remove(&address),
+        };
+        if was_held && let Some(count) = self.by_namespace.get_mut(namespace) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_namespace.remove(namespace);
+            }
+        }
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.draining && self.by_namespace.is_empty()
+    }
+
+    fn held(&self, family: Family) -> &Held {
+        match family {
+            Family::Ipv4 => &self.ipv4,
+            Family::Ipv6 => &self.ipv6,
+        }
+    }
+
+    fn held_mut(&mut self, family: Family) -> &mut Held {
+        match family {
+            Family::Ipv4 => &mut self.ipv4,
+            Family::Ipv6 => &mut self.ipv6,
+        }
+    }
+}

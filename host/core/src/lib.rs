@@ -1,0 +1,14 @@
+//! Everything that decides, and nothing that acts: facts, ledger, membership, election, plan, guard.
+//! Must not know tokio, kube or wasmtime, read a clock, or open anything; time and seeds are arguments.
+#![forbid(unsafe_code)]
+
+pub mod allocation;
+pub mod election;
+pub mod eligibility;
+pub mod facts;
+pub mod guard;
+pub mod ledger;
+pub mod membership;
+pub mod outbox;
+pub mod plan;
+pub mod pool;

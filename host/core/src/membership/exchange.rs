@@ -1,0 +1,194 @@
+//! The talk between members: what comes in, what SWIM decides, and getting claims across. Decides nothing about time
+//! but when to say something again.
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use foca::OwnedNotification;
+
+use super::claims::Peer;
+use super::identity::Identity;
+use super::message::{Ack, Chunk, Message, Sender};
+use super::swim::Turn;
+use super::{DropReason, Member, Membership, NodeName};
+
+impl Membership {
+    pub(super) fn receive(&mut self, now_us: u64, bytes: &[u8]) -> Result<(), DropReason> {
+        if self.left {
+            return Err(DropReason::Left);
+        }
+        let plaintext = self.seal.open(bytes)?;
+        match Message::decode(&plaintext)? {
+            Message::Swim(data) => {
+                let turn = self.swim.handle_data(now_us, data);
+                let refused = turn.refused;
+                self.absorb(now_us, turn);
+                if refused { Err(DropReason::Refused) } else { Ok(()) }
+            }
+            Message::Claims { from, chunk } => self.learn(from, &chunk),
+            Message::Ack { from, ack } => self.acknowledge(now_us, from, ack),
+        }
+    }
+
+    fn learn(&mut self, from: Sender<'_>, chunk: &Chunk) -> Result<(), DropReason> {
+        let peer = member(&mut self.peers, from)?;
+        let learned = peer.learn(chunk);
+        if learned.leaving {
+            let known = self.view.members.get_mut(from.name);
+            known.into_iter().for_each(|member| member.leaving = peer.leaving);
+        }
+        for address in &learned.addresses {
+            self.view.set(*address, from.name, peer.claims.get(address).copied());
+        }
+        self.change.members |= learned.leaving;
+        self.change.addresses.extend(learned.addresses);
+        self.send_ack(from.name);
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, now_us: u64, from: Sender<'_>, ack: Ack) -> Result<(), DropReason> {
+        let of_this_life = ack.of == self.swim.me().generation;
+        let peer = member(&mut self.peers, from)?;
+        if of_this_life {
+            peer.acknowledge(&self.log, ack);
+            self.tell(now_us, from.name);
+        }
+        Ok(())
+    }
+
+    pub(super) fn announce(&mut self, now_us: u64) {
+        let configured = self.configured.iter().flatten();
+        let missing: Vec<_> = configured
+            .filter(|(name, _)| !self.peers.contains_key(*name))
+            .map(|(name, address)| (name.clone(), *address))
+            .collect();
+        self.announce_at =
+            (!missing.is_empty()).then(|| now_us.saturating_add(self.config.announce_us));
+        for (name, address) in missing {
+            let turn = self.swim.announce(now_us, &name, address);
+            self.absorb(now_us, turn);
+        }
+    }
+
+    pub(super) fn resend(&mut self, now_us: u64) {
+        self.resend_at = None;
+        let behind = self.peers.iter_mut().filter(|(_, peer)| peer.behind(&self.log));
+        let names: Vec<_> = behind
+            .map(|(name, peer)| {
+                peer.rewind();
+                name.clone()
+            })
+            .collect();
+        for name in names {
+            self.greet(now_us, &name);
+        }
+    }
+
+    pub(super) fn tell_all(&mut self, now_us: u64) {
+        let names: Vec<_> = self.peers.keys().cloned().collect();
+        for name in names {
+            self.tell(now_us, &name);
+        }
+    }
+
+    /// Sends a member what it lacks of our claims.
+    fn tell(&mut self, now_us: u64, name: &str) {
+        let Some(peer) = self.peers.get_mut(name) else { return };
+        let (to, chunks) = (peer.address, peer.chunks(&self.log));
+        if peer.behind(&self.log) {
+            self.resend_at.get_or_insert(now_us.saturating_add(self.config.resend_us));
+        }
+        let me = self.swim.me().clone();
+        let from = Sender { name: &me.name, generation: me.generation };
+        for chunk in chunks {
+            self.send(to, &Message::Claims { from, chunk });
+        }
+    }
+
+    /// Tells a member our claims, and asks for its own if some are missing.
+    fn greet(&mut self, now_us: u64, name: &str) {
+        if self.peers.get(name).is_some_and(|peer| !peer.complete) {
+            self.send_ack(name);
+        }
+        self.tell(now_us, name);
+    }
+
+    fn send_ack(&mut self, name: &str) {
+        let Some(peer) = self.peers.get(name) else { return };
+        let (to, ack) = (peer.address, peer.ack());
+        let me = self.swim.me().clone();
+        let from = Sender { name: &me.name, generation: me.generation };
+        self.send(to, &Message::Ack { from, ack });
+    }
+
+    pub(super) fn send(&mut self, to: SocketAddr, message: &Message<'_>) {
+        let sealed = self.seal.close(&message.encode());
+        self.sends.extend(sealed.map(|data| (to, data)));
+    }
+
+    /// Carries out what SWIM decided.
+    pub(super) fn absorb(&mut self, now_us: u64, turn: Turn) {
+        for (to, data) in turn.sends {
+            self.send(to, &Message::Swim(&data));
+        }
+        let (mut died, mut reborn) = (false, false);
+        for notice in turn.notices {
+            match notice {
+                OwnedNotification::MemberUp(identity) => self.came(now_us, &identity),
+                OwnedNotification::Rename(_, identity) => self.renewed(now_us, &identity),
+                OwnedNotification::MemberDown(identity) => {
+                    died = true;
+                    self.went(now_us, &identity.name);
+                }
+                OwnedNotification::Rejoin(_) => reborn = true,
+                _ => {}
+            }
+        }
+        if died {
+            let turn = self.swim.spread(now_us);
+            self.absorb(now_us, turn);
+        }
+        if reborn {
+            self.announce(now_us);
+        }
+    }
+
+    fn came(&mut self, now_us: u64, identity: &Identity) {
+        let peer = Peer::new(identity.address, identity.generation);
+        self.peers.insert(identity.name.clone(), peer);
+        let member = Member { leaving: false, address: identity.address };
+        self.view.members.insert(identity.name.clone(), member);
+        self.change.members = true;
+        self.greet(now_us, &identity.name);
+    }
+
+    fn renewed(&mut self, now_us: u64, identity: &Identity) {
+        let Some(peer) = self.peers.get_mut(&identity.name) else { return };
+        peer.renew(identity.address, identity.generation);
+        let known = self.view.members.get_mut(&identity.name);
+        known.into_iter().for_each(|member| member.address = identity.address);
+        self.greet(now_us, &identity.name);
+    }
+
+    fn went(&mut self, now_us: u64, name: &str) {
+        let Some(peer) = self.peers.remove(name) else { return };
+        self.view.members.remove(name);
+        for address in peer.claims.into_keys() {
+            self.view.set(address, name, None);
+            self.change.addresses.insert(address);
+        }
+        self.change.members = true;
+        self.announce_at.get_or_insert(now_us.saturating_add(self.config.announce_us));
+    }
+}
+
+/// The sender, if it is a member in the life that speaks.
+fn member<'a>(
+    peers: &'a mut BTreeMap<NodeName, Peer>,
+    from: Sender<'_>,
+) -> Result<&'a mut Peer, DropReason> {
+    let peer = peers.get_mut(from.name).ok_or(DropReason::NotMember)?;
+    if peer.generation != from.generation {
+        return Err(DropReason::NotMember);
+    }
+    Ok(peer)
+}

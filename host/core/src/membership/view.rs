@@ -1,0 +1,63 @@
+//! What one node knows of all: who is alive and who answers for what. Knows nothing of how it came to know.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::facts::NodeName;
+
+/// "I answer for this address."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// Counts take-overs of the address. Of two claims the higher term is right.
+    pub term: u32,
+    /// The network has been told.
+    pub announced: bool,
+}
+
+/// Claims by address; `None` takes one back.
+pub type ClaimChanges = BTreeMap<IpAddr, Option<Claim>>;
+
+/// An alive node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// It answers for what it has and takes nothing new.
+    pub leaving: bool,
+    /// Where it receives datagrams.
+    pub address: SocketAddr,
+}
+
+/// What one node knows of all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View {
+    /// Alive nodes, this one among them.
+    pub members: BTreeMap<NodeName, Member>,
+    /// Their claims, by address. Never one without its member.
+    pub claims: BTreeMap<IpAddr, BTreeMap<NodeName, Claim>>,
+}
+
+/// What is no longer as it was in the [`View`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ViewChange {
+    /// A member came, went, is leaving, or this node may decide from now on.
+    pub members: bool,
+    /// Addresses whose claims changed.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+impl View {
+    /// The claims on an address.
+    pub fn claims_on(&self, address: IpAddr) -> impl Iterator<Item = (&str, Claim)> {
+        let claims = self.claims.get(&address);
+        claims.into_iter().flatten().map(|(node, claim)| (node.as_str(), *claim))
+    }
+
+    pub(super) fn set(&mut self, address: IpAddr, node: &str, claim: Option<Claim>) {
+        let claims = self.claims.entry(address).or_default();
+        match claim {
+            Some(claim) => claims.insert(node.to_owned(), claim),
+            None => claims.remove(node),
+        };
+        if claims.is_empty() {
+            self.claims.remove(&address);
+        }
+    }
+}

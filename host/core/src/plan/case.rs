@@ -1,0 +1,75 @@
+//! One address: its Services, the announcers that cover it, and what an instance is told of it. Knows nothing of
+//! claims or members.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use outrigger_sdk::{DesiredAddress, Duty, EndpointCount};
+
+use super::cover::Home;
+use super::index::Index;
+use crate::eligibility::Eligibility;
+use crate::facts::{Announcer, Cluster, Endpoint, Labels, Service};
+
+/// What the facts say of one address.
+pub(super) struct Case<'a> {
+    cluster: &'a Cluster,
+    me: &'a str,
+    address: IpAddr,
+    pool: &'a str,
+    services: Vec<(&'a Service, Vec<&'a Endpoint>)>,
+    pub cover: Vec<&'a Announcer>,
+}
+
+impl<'a> Case<'a> {
+    pub fn new(
+        cluster: &'a Cluster,
+        me: &'a str,
+        announcers: &'a BTreeMap<String, Announcer>,
+        index: &Index,
+        home: Option<&'a Home>,
+        address: IpAddr,
+    ) -> Self {
+        let services = index.services(cluster, address);
+        let holders: Vec<_> = services.iter().map(|(service, _)| *service).collect();
+        let cover = home.map(|home| home.cover(announcers, &holders)).unwrap_or_default();
+        let pool = home.map_or("", |home| &home.pool);
+        Self { cluster, me, address, pool, services, cover }
+    }
+
+    pub fn eligibility(&self) -> Eligibility<'a> {
+        let selectors = self.cover.iter().map(|announcer| &announcer.node_selector).collect();
+        Eligibility::new(self.cluster, self.me, selectors, &self.services)
+    }
+
+    /// Whether the announcer runs on this node.
+    pub fn selects_me(&self, announcer: &Announcer) -> bool {
+        static NO_LABELS: Labels = Labels::new();
+        let node = self.cluster.nodes.get(self.me);
+        announcer.node_selector.matches(node.map_or(&NO_LABELS, |node| &node.labels))
+    }
+
+    /// What the announcer's instance on this node is told.
+    pub fn entry(&self, announcer: &Announcer, duty: &Duty) -> DesiredAddress {
+        let services = || {
+            let all = self.services.iter();
+            all.filter(|(service, _)| announcer.service_selector.matches(&service.labels))
+        };
+        let only_node = self.cluster.nodes.is_empty();
+        let mut count = EndpointCount::default();
+        for endpoint in services().flat_map(|(_, endpoints)| endpoints) {
+            if only_node || endpoint.node.as_deref() == Some(self.me) {
+                count.ready += u32::from(endpoint.ready);
+                count.serving += u32::from(endpoint.serving);
+                count.terminating += u32::from(endpoint.terminating);
+            }
+        }
+        DesiredAddress {
+            address: self.address,
+            pool: self.pool.to_owned(),
+            services: services().map(|(service, _)| service.to_sdk()).collect(),
+            duty: duty.clone(),
+            local_endpoints: count,
+            ext: Vec::new(),
+        }
+    }
+}

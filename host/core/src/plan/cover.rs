@@ -1,0 +1,59 @@
+//! Which announcers cover an address. Knows nothing of nodes or claims.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::facts::{Announcer, Cluster, PluginRef, Pool, Selector, Service};
+
+/// Name of the announcer that needs no object, and of its plugin.
+const BUILT_IN: &str = "layer2";
+
+/// The announcers there are: those written down, and the built-in `layer2` on every node and interface when none is
+/// written down or when a pool names it and nobody wrote it down.
+pub fn announcers(cluster: &Cluster) -> BTreeMap<String, Announcer> {
+    let mut announcers = cluster.announcers.clone();
+    let named = |pool: &Pool| pool.announcers.iter().flatten().any(|name| name == BUILT_IN);
+    if announcers.is_empty() || cluster.pools.values().any(named) {
+        announcers.entry(BUILT_IN.to_owned()).or_insert_with(|| Announcer {
+            name: BUILT_IN.to_owned(),
+            plugin: PluginRef { plugin: BUILT_IN.to_owned(), config: "{}".to_owned() },
+            node_selector: Selector::default(),
+            interfaces: Vec::new(),
+            service_selector: Selector::default(),
+        });
+    }
+    announcers
+}
+
+/// What is remembered of an address's pool: it stands while a Service holds the address, even when the pool is
+/// deleted or shrunk (invariant 4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Home {
+    pub pool: String,
+    announcers: Option<Vec<String>>,
+}
+
+impl Home {
+    pub fn find(cluster: &Cluster, address: IpAddr) -> Option<Self> {
+        let within = |pool: &&Pool| pool.addresses.iter().any(|range| range.contains(address));
+        cluster
+            .pools
+            .values()
+            .find(within)
+            .map(|pool| Self { pool: pool.name.clone(), announcers: pool.announcers.clone() })
+    }
+
+    /// The announcers for an address that lives here and belongs to these Services.
+    pub fn cover<'a>(
+        &self,
+        announcers: &'a BTreeMap<String, Announcer>,
+        services: &[&Service],
+    ) -> Vec<&'a Announcer> {
+        let named = |announcer: &&Announcer| {
+            self.announcers.as_ref().is_none_or(|names| names.contains(&announcer.name))
+        };
+        let wanted = |announcer: &&Announcer| {
+            services.iter().any(|service| announcer.service_selector.matches(&service.labels))
+        };
+        announcers.values().filter(named).filter(wanted).collect()
+    }
+}

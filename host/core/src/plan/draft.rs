@@ -1,0 +1,22 @@
+//! The differences that one round of planning finds.
+use std::collections::BTreeMap;
+
+use super::InstanceChange;
+use crate::membership::ClaimChanges;
+
+/// What was found so far.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub changes: BTreeMap<String, InstanceChange>,
+    pub claims: ClaimChanges,
+}
+
+impl Draft {
+    pub fn of(&mut self, announcer: &str) -> &mut InstanceChange {
+        self.changes.entry(announcer.to_owned()).or_insert_with(|| InstanceChange {
+            announcer: announcer.to_owned(),
+            remove: Vec::new(),
+            upsert: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,400 @@
+//! A cluster in virtual time: memberships and planners of several nodes on a network that loses, delays and parts.
+//! Whoever speaks for an address at an instant is known exactly, which is what invariants 7 and 11 are about.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use outrigger_sdk::{Duty, Family};
+use rand::rngs::ChaCha12Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::{Planned, Planner, test_facts};
+use crate::facts::*;
+use crate::membership::{Membership, MembershipConfig, Output};
+
+const MS: u64 = 1_000;
+const SECOND: u64 = 1_000_000;
+/// From being told to announce to the plugin's report.
+const PLUGIN_US: u64 = 5 * MS;
+
+struct Machine {
+    membership: Membership,
+    planner: Planner,
+    duties: BTreeMap<IpAddr, Duty>,
+    reports: BTreeMap<IpAddr, u64>,
+}
+
+struct Simulation {
+    now: u64,
+    cluster: Cluster,
+    machines: BTreeMap<String, Machine>,
+    wires: BTreeMap<(u64, u64), (String, SocketAddr, Vec<u8>)>,
+    sent: u64,
+    random: ChaCha12Rng,
+    loss: f64,
+    /// Nodes on the far side of a partition.
+    far: BTreeSet<String>,
+    addresses: Vec<IpAddr>,
+    /// Check at every instant that somebody speaks for each address.
+    no_gap: bool,
+}
+
+fn name(index: usize) -> String {
+    format!("node-{index}")
+}
+
+fn socket(name: &str) -> SocketAddr {
+    let index: u8 = name["node-".len()..].parse().unwrap();
+    SocketAddr::from(([192, 0, 2, index + 1], 7950))
+}
+
+impl Simulation {
+    fn new(seed: u64, nodes: usize, services: usize) -> Self {
+        let mut cluster = test_facts::cluster();
+        for index in 0..nodes {
+            cluster.apply(Change::Upsert(Fact::Node(test_facts::node(&name(index)))));
+        }
+        let mut addresses = Vec::new();
+        for index in 0..services {
+            let address =
+                IpAddr::from([10, 0, u8::try_from(index / 256).unwrap(), (index % 256) as u8]);
+            let mut service = test_facts::service(&format!("service-{index}"), &[]);
+            service.ingress = vec![address];
+            cluster.apply(Change::Upsert(Fact::Service(service)));
+            assert_eq!(Family::of(&address), Family::Ipv4);
+            addresses.push(address);
+        }
+        Self {
+            now: 0,
+            cluster,
+            machines: BTreeMap::new(),
+            wires: BTreeMap::new(),
+            sent: 0,
+            random: ChaCha12Rng::seed_from_u64(seed),
+            loss: 0.0,
+            far: BTreeSet::new(),
+            addresses,
+            no_gap: false,
+        }
+    }
+
+    fn started(seed: u64, nodes: usize, services: usize) -> Self {
+        let mut simulation = Self::new(seed, nodes, services);
+        for index in 0..nodes {
+            simulation.start(&name(index));
+        }
+        simulation.run(3 * SECOND);
+        simulation.assert_one_speaker();
+        simulation
+    }
+
+    fn start(&mut self, node: &str) {
+        let peers: BTreeMap<_, _> =
+            self.cluster.nodes.keys().map(|name| (name.clone(), socket(name))).collect();
+        let mut membership = Membership::new(
+            MembershipConfig::default(),
+            node.to_owned(),
+            socket(node),
+            1_700_000_000_000_000 + self.now,
+            [7; 32],
+            self.random.random(),
+            self.now,
+        );
+        membership.set_peers(self.now, &peers);
+        let planner = Planner::new(node.to_owned());
+        let machine =
+            Machine { membership, planner, duties: BTreeMap::new(), reports: BTreeMap::new() };
+        self.machines.insert(node.to_owned(), machine);
+        self.plan(node);
+    }
+
+    fn kill(&mut self, node: &str) {
+        self.machines.remove(node);
+    }
+
+    fn plan(&mut self, node: &str) {
+        let now = self.now;
+        loop {
+            let Some(machine) = self.machines.get_mut(node) else { return };
+            let settled = machine.membership.settled(now);
+            let planned = machine.planner.plan(&self.cluster, machine.membership.view(), settled);
+            machine.obey(now, &planned);
+            machine.membership.set_claims(now, &planned.claims);
+            let mut again = false;
+            let mut sends = Vec::new();
+            while let Some(output) = machine.membership.poll() {
+                match output {
+                    Output::Send { to, data } => sends.push((to, data)),
+                    Output::Changed(change) => {
+                        machine.planner.view_changed(&change);
+                        again = true;
+                    }
+                }
+            }
+            for (to, data) in sends {
+                self.transmit(node, to, data);
+            }
+            if !again {
+                return;
+            }
+        }
+    }
+
+    fn transmit(&mut self, from: &str, to: SocketAddr, data: Vec<u8>) {
+        assert!(data.len() <= 1232, "{} octets do not fit the minimum MTU", data.len());
+        let Some(target) = self.cluster.nodes.keys().find(|name| socket(name) == to) else {
+            return;
+        };
+        if self.random.random_bool(self.loss)
+            || self.far.contains(from) != self.far.contains(target)
+        {
+            return;
+        }
+        self.sent += 1;
+        let at = self.now + self.random.random_range(100..1_500);
+        self.wires.insert((at, self.sent), (target.clone(), socket(from), data));
+    }
+
+    fn run(&mut self, duration: u64) {
+        let end = self.now + duration;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Does what comes next, if it comes before `end`.
+    fn step(&mut self, end: u64) -> bool {
+        let wire = self.wires.keys().next().map(|(at, _)| *at);
+        let machines = self.machines.iter().map(|(name, machine)| (machine.next(), name.clone()));
+        let due = machines.min().filter(|(at, _)| wire.is_none_or(|wire| *at < wire));
+        let at = due.as_ref().map(|(at, _)| *at).or(wire);
+        let Some(at) = at.filter(|at| *at < end) else { return false };
+        self.now = self.now.max(at);
+        let node = match due {
+            Some((_, node)) => {
+                self.machines.get_mut(&node).unwrap().timeout(self.now);
+                node
+            }
+            None => {
+                let (_, (node, from, data)) = self.wires.pop_first().unwrap();
+                if let Some(machine) = self.machines.get_mut(&node) {
+                    machine.membership.handle_datagram(self.now, from, &data);
+                }
+                node
+            }
+        };
+        self.plan(&node);
+        if self.no_gap {
+            for address in &self.addresses {
+                assert!(!self.speakers(*address).is_empty(), "nobody speaks for {address} at {at}");
+            }
+        }
+        true
+    }
+
+    fn speakers(&self, address: IpAddr) -> Vec<&str> {
+        let speaks = |machine: &Machine| machine.duties.get(&address).is_some_and(Duty::speaks);
+        let machines = self.machines.iter().filter(|(_, machine)| speaks(machine));
+        machines.map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn holders(&self) -> BTreeMap<IpAddr, String> {
+        let one = |address: &IpAddr| match self.speakers(*address).as_slice() {
+            [one] => (*address, (*one).to_owned()),
+            others => panic!("{others:?} speak for {address} at {}", self.now),
+        };
+        self.addresses.iter().map(one).collect()
+    }
+
+    /// Exactly one speaks, by plain announcement, and all others know who.
+    fn assert_one_speaker(&self) {
+        for (address, holder) in self.holders() {
+            for (node, machine) in &self.machines {
+                let expected =
+                    if *node == holder { Duty::Announce } else { Duty::Standby(holder.clone()) };
+                assert_eq!(machine.duties.get(&address), Some(&expected), "{node}, {address}");
+            }
+        }
+        let views: Vec<_> = self.machines.values().map(|one| one.membership.view()).collect();
+        assert!(views.windows(2).all(|pair| pair[0] == pair[1]), "views differ");
+        assert_eq!(views[0].members.len(), self.machines.len());
+    }
+}
+
+impl Machine {
+    fn obey(&mut self, now: u64, planned: &Planned) {
+        for change in &planned.changes {
+            for address in &change.remove {
+                self.duties.remove(address);
+                self.reports.remove(address);
+            }
+            for entry in &change.upsert {
+                let before = self.duties.insert(entry.address, entry.duty.clone());
+                if !entry.duty.speaks() {
+                    self.reports.remove(&entry.address);
+                } else if !before.is_some_and(|duty| duty.speaks()) {
+                    self.reports.insert(entry.address, now + PLUGIN_US);
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> u64 {
+        let report = self.reports.values().min().copied();
+        report.into_iter().chain(self.membership.next_deadline()).min().unwrap_or(u64::MAX)
+    }
+
+    fn timeout(&mut self, now: u64) {
+        let due: Vec<_> = self.reports.extract_if(.., |_, at| *at <= now).collect();
+        for (address, _) in due {
+            self.planner.reported("layer2", address, true);
+        }
+        self.membership.handle_timeout(now);
+    }
+}
+
+#[test]
+fn a_killed_node_is_replaced_within_400_ms_in_the_median() {
+    let mut gaps = Vec::new();
+    for seed in 0..15 {
+        let mut simulation = Simulation::started(seed, 3, 8);
+        let victim = simulation.holders().into_values().next().unwrap();
+        let moment = simulation.random.random_range(0..200 * MS);
+        simulation.run(moment);
+        let killed = simulation.now;
+        simulation.kill(&victim);
+        let end = killed + 2 * SECOND;
+        let all_spoken_for =
+            |it: &Simulation| it.addresses.iter().all(|one| !it.speakers(*one).is_empty());
+        while !all_spoken_for(&simulation) && simulation.step(end) {}
+        gaps.push((simulation.now - killed) / MS);
+        simulation.run(2 * SECOND);
+        simulation.assert_one_speaker();
+    }
+    gaps.sort_unstable();
+
+    assert!(gaps[gaps.len() / 2] <= 400, "{gaps:?}");
+    assert!(gaps[gaps.len() - 1] <= 600, "{gaps:?}");
+}
+
+#[test]
+fn a_node_that_joins_or_comes_back_moves_nothing() {
+    let mut simulation = Simulation::new(1, 4, 24);
+    for index in 0..3 {
+        simulation.start(&name(index));
+    }
+    simulation.run(3 * SECOND);
+    let before = simulation.holders();
+    assert_eq!(before.values().collect::<BTreeSet<_>>().len(), 3, "{before:?}");
+    simulation.no_gap = true;
+    simulation.start(&name(3));
+    simulation.run(3 * SECOND);
+    assert_eq!(simulation.holders(), before);
+    simulation.assert_one_speaker();
+
+    simulation.no_gap = false;
+    simulation.kill(&name(0));
+    simulation.run(2 * SECOND);
+    let before = simulation.holders();
+    simulation.no_gap = true;
+    simulation.start(&name(0));
+    simulation.run(3 * SECOND);
+    assert_eq!(simulation.holders(), before);
+}
+
+#[test]
+fn a_node_that_leaves_hands_over_without_a_gap() {
+    for (seed, loss) in [(1, 0.0), (2, 0.05), (3, 0.1), (4, 0.2)] {
+        let mut simulation = Simulation::started(seed, 4, 16);
+        simulation.loss = loss;
+        simulation.no_gap = true;
+        let node = simulation.holders().into_values().next().unwrap();
+        let now = simulation.now;
+        simulation.machines.get_mut(&node).unwrap().membership.leave(now);
+        simulation.plan(&node);
+        simulation.run(SECOND);
+        let speaks = |it: &Simulation| it.machines[&node].duties.values().any(Duty::speaks);
+        assert!(!speaks(&simulation), "seed {seed}: {node} still speaks");
+        let now = simulation.now;
+        simulation.machines.get_mut(&node).unwrap().membership.goodbye(now);
+        simulation.plan(&node);
+        simulation.kill(&node);
+        simulation.loss = 0.0;
+        simulation.run(2 * SECOND);
+        simulation.assert_one_speaker();
+    }
+}
+
+#[test]
+fn the_last_node_goes_on_while_it_leaves() {
+    let mut simulation = Simulation::started(1, 1, 4);
+    simulation.no_gap = true;
+    let now = simulation.now;
+    simulation.machines.get_mut("node-0").unwrap().membership.leave(now);
+    simulation.plan("node-0");
+    simulation.run(SECOND);
+    assert_eq!(simulation.holders().len(), 4);
+}
+
+#[test]
+fn two_sides_of_a_partition_agree_once_it_heals() {
+    for seed in 0..3 {
+        let mut simulation = Simulation::started(seed, 5, 16);
+        simulation.no_gap = true;
+        simulation.far = [name(0), name(1)].into();
+        simulation.run(2 * SECOND);
+        let two = simulation.addresses.iter().filter(|one| simulation.speakers(**one).len() == 2);
+        assert_eq!(two.count(), 16, "each side speaks for all");
+        simulation.far.clear();
+        simulation.run(4 * SECOND);
+        simulation.assert_one_speaker();
+    }
+}
+
+#[test]
+fn after_any_trouble_exactly_one_node_speaks_for_each_address() {
+    for seed in 0..6 {
+        let mut random = ChaCha12Rng::seed_from_u64(1_000 + seed);
+        let nodes = random.random_range(3..=7);
+        let mut simulation = Simulation::new(seed, nodes, 12);
+        simulation.loss = random.random_range(0.0..0.3);
+        for index in 0..nodes {
+            simulation.start(&name(index));
+            simulation.run(random.random_range(0..200 * MS));
+        }
+        for _ in 0..12 {
+            trouble(&mut simulation, &mut random);
+            simulation.run(random.random_range(0..600 * MS));
+        }
+        simulation.loss = 0.0;
+        simulation.far.clear();
+        let mut away: Vec<_> = simulation.cluster.nodes.keys().cloned().collect();
+        away.retain(|node| !simulation.machines.contains_key(node));
+        for node in away.iter().take(2) {
+            simulation.start(node);
+        }
+        if simulation.machines.is_empty() {
+            simulation.start(&name(0));
+        }
+        simulation.run(5 * SECOND);
+        simulation.assert_one_speaker();
+    }
+}
+
+fn trouble(simulation: &mut Simulation, random: &mut ChaCha12Rng) {
+    let node = name(random.random_range(0..simulation.cluster.nodes.len()));
+    let now = simulation.now;
+    match random.random_range(0..6) {
+        0 => simulation.kill(&node),
+        1 | 2 => simulation.start(&node),
+        3 => {
+            let Some(machine) = simulation.machines.get_mut(&node) else { return };
+            machine.membership.goodbye(now);
+            simulation.plan(&node);
+            simulation.kill(&node);
+        }
+        4 => {
+            let names = simulation.cluster.nodes.keys();
+            simulation.far = names.filter(|_| random.random_bool(0.4)).cloned().collect();
+        }
+        _ => simulation.far.clear(),
+    }
+}

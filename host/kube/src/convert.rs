@@ -1,0 +1,132 @@
+//! Kubernetes objects to facts, one file per kind, for whatever source they come from. Pure. Must not know files or the
+//! API server; what could not be converted is a value that names the field and the fix.
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use outrigger_core::facts::{
+    AddressRange, Fact, FactKey, Labels, RangeError, Selector, ServiceKey,
+};
+
+use crate::crd::LabelSelector;
+
+mod announcer;
+mod config_map;
+mod endpoints;
+mod metallb;
+mod node;
+mod pool;
+mod service;
+mod wanted;
+
+pub use announcer::announcer;
+pub use config_map::{PLUGIN_KEY, PLUGIN_LABEL, config_map};
+pub use endpoints::endpoint_slice;
+pub use node::node;
+pub use pool::address_pool;
+pub(crate) use service::ingress;
+pub use service::{LOAD_BALANCER_CLASS, service};
+
+/// The namespace of objects that name none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// What one object came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Converted {
+    /// None when the object is not ours.
+    pub facts: Vec<Fact>,
+    /// What a person should know.
+    pub notes: Vec<Note>,
+}
+
+/// Something that did not become a fact, though the rest of its object did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The fact it would have been: what was known of it stays. `None`: nothing is missing.
+    pub instead_of: Option<FactKey>,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+/// Why an object could not be converted. What was known of it stays.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Invalid {
+    /// The field, as a path: "spec.addresses\[0\]".
+    pub field: String,
+    /// What is wrong and how to mend it.
+    pub problem: String,
+}
+
+impl Invalid {
+    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+}
+
+impl From<Fact> for Converted {
+    fn from(fact: Fact) -> Self {
+        Self { facts: vec![fact], notes: Vec::new() }
+    }
+}
+
+/// A name that Kubernetes would take. Names become file names in the state folder, so nothing else may pass.
+pub(crate) fn is_name(name: &str, longest: usize) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.';
+    let outer = |c: Option<&u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let bytes = name.as_bytes();
+    bytes.len() <= longest
+        && bytes.iter().copied().all(inner)
+        && outer(bytes.first())
+        && outer(bytes.last())
+}
+
+fn checked(field: &str, name: &str, longest: usize) -> Result<String, Invalid> {
+    if is_name(name, longest) {
+        return Ok(name.to_owned());
+    }
+    let problem = format!(
+        "{name:?} is not a name: use at most {longest} lower-case letters, digits, '-' and '.', a letter or digit at both ends"
+    );
+    Err(Invalid::new(field, problem))
+}
+
+/// The name of a cluster-scoped object (RFC 1123 subdomain, as Kubernetes has it).
+fn name(meta: &ObjectMeta) -> Result<String, Invalid> {
+    checked("metadata.name", meta.name.as_deref().unwrap_or_default(), 253)
+}
+
+/// Namespace and name; a namespace is a label of at most 63 octets.
+fn key(meta: &ObjectMeta, longest: usize) -> Result<ServiceKey, Invalid> {
+    let namespace = meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+    Ok(ServiceKey {
+        namespace: checked("metadata.namespace", namespace, 63)?,
+        name: checked("metadata.name", meta.name.as_deref().unwrap_or_default(), longest)?,
+    })
+}
+
+fn labels(map: Option<&BTreeMap<String, String>>) -> Labels {
+    map.cloned().unwrap_or_default()
+}
+
+fn selector(field: &str, selector: Option<&LabelSelector>) -> Result<Selector, Invalid> {
+    let Some(selector) = selector else { return Ok(Selector::default()) };
+    selector.try_into().map_err(|error| Invalid::new(field, format!("{error}")))
+}
+
+fn ranges(field: &str, lines: &[String]) -> Result<Vec<AddressRange>, Invalid> {
+    let line = |(at, line): (usize, &String)| {
+        line.parse().map_err(|error: RangeError| {
+            let fix = match &error {
+                RangeError::Address { .. } => {
+                    ": write a CIDR (192.0.2.0/28) or a range (192.0.2.1-192.0.2.9)"
+                }
+                _ => "",
+            };
+            Invalid::new(format!("{field}[{at}]"), format!("{error}{fix}"))
+        })
+    };
+    lines.iter().enumerate().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! EndpointSlice to fact. Must not know the Service it belongs to.
+use k8s_openapi::api::discovery::v1;
+use outrigger_core::facts::{Endpoint, Endpoints, Fact, ServiceKey};
+
+use super::{Converted, Invalid, key};
+
+/// The label that ties a slice to its Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// Converts an EndpointSlice; one that belongs to no Service is no fact.
+///
+/// # Errors
+/// The field that is wrong and the fix.
+pub fn endpoint_slice(object: &v1::EndpointSlice) -> Result<Converted, Invalid> {
+    let slice = key(&object.metadata, 253)?;
+    let label = object.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME));
+    let Some(service) = label.filter(|name| !name.is_empty()) else {
+        return Ok(Converted::default());
+    };
+    let fact = Endpoints {
+        service: ServiceKey { namespace: slice.namespace.clone(), name: service.clone() },
+        slice,
+        endpoints: object.endpoints.iter().map(endpoint).collect(),
+    };
+    Ok(Fact::Endpoints(fact).into())
+}
+
+/// What is absent counts as the API says: ready, serving like ready, not terminating.
+fn endpoint(endpoint: &v1::Endpoint) -> Endpoint {
+    let conditions = endpoint.conditions.clone().unwrap_or_default();
+    let ready = conditions.ready.unwrap_or(true);
+    Endpoint {
+        node: endpoint.node_name.clone(),
+        ready,
+        serving: conditions.serving.unwrap_or(ready),
+        terminating: conditions.terminating.unwrap_or(false),
+    }
+}

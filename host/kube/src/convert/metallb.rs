@@ -1,0 +1,121 @@
+//! The configuration of MetalLB 0.9: one ConfigMap whose key `config` holds YAML. Each pool stands for itself.
+//! Must not know MetalLB's custom resources, which came with 0.13.
+use std::collections::BTreeSet;
+
+use outrigger_core::facts::{Fact, FactKey, Labels, PluginRef, Pool, Selector};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Converted, Invalid, Note, checked, ranges};
+
+/// The key of the ConfigMap.
+pub(super) const KEY: &str = "config";
+const POOLS: &str = "address-pools";
+const FIELD: &str = "data.config";
+/// What MetalLB 0.9 knew beside the pools, all of it for BGP.
+const BGP_KEYS: [&str; 2] = ["peers", "bgp-communities"];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct MetallbPool {
+    name: String,
+    protocol: String,
+    #[serde(default)]
+    addresses: Vec<String>,
+    auto_assign: Option<bool>,
+    #[serde(default)]
+    avoid_buggy_ips: bool,
+    #[serde(default, rename = "bgp-advertisements")]
+    _bgp_advertisements: Value,
+}
+
+/// Whether a text is meant as MetalLB's, even when it does not parse.
+pub(super) fn recognises(text: &str) -> bool {
+    let is_pools = |line: &str| line.trim_start_matches(['{', '"', '\'', ' ']).starts_with(POOLS);
+    text.lines().any(is_pools)
+}
+
+/// Converts the text; what is wrong with one pool stops only that pool.
+pub(super) fn config(text: &str) -> Result<Converted, Invalid> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let mut config: Map<String, Value> = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| Invalid::new(FIELD, format!("is not YAML: {error}: correct it")))?;
+    let mut converted = Converted::default();
+    let pools = match config.remove(POOLS) {
+        Some(Value::Array(pools)) => pools,
+        Some(Value::Null) | None => Vec::new(),
+        Some(_) => {
+            return Err(Invalid::new(
+                format!("{FIELD}.{POOLS}"),
+                "is not a list: write one pool per dash",
+            ));
+        }
+    };
+    for key in config.keys() {
+        let message = match BGP_KEYS.contains(&key.as_str()) {
+            true => format!(
+                "{FIELD}.{key}: is skipped: BGP comes with the bgp announcer in a later version"
+            ),
+            false => format!("{FIELD}.{key}: MetalLB 0.9 knows no such key: correct or remove it"),
+        };
+        converted.notes.push(Note { instead_of: None, message });
+    }
+    for (at, value) in pools.into_iter().enumerate() {
+        pool(&format!("{FIELD}.{POOLS}[{at}]"), value, &mut converted)?;
+    }
+    Ok(converted)
+}
+
+/// # Errors
+/// A pool without a name: it could be any of those known before.
+fn pool(field: &str, value: Value, converted: &mut Converted) -> Result<(), Invalid> {
+    let Some(name) = value.get("name").and_then(Value::as_str).map(str::to_owned) else {
+        return Err(Invalid::new(format!("{field}.name"), "is missing: add it"));
+    };
+    let key = FactKey::Pool(name.clone());
+    let (instead_of, error) = if converted.facts.iter().any(|other| other.key() == key) {
+        let problem = format!("{name:?} is used twice: rename one of the two pools");
+        (None, Invalid::new(format!("{field}.name"), problem))
+    } else if value.get("protocol").and_then(Value::as_str) == Some("bgp") {
+        let problem = format!(
+            "pool {name:?} is skipped: BGP comes with the bgp announcer in a later version; write layer2 to serve it now"
+        );
+        (None, Invalid::new(format!("{field}.protocol"), problem))
+    } else {
+        match fact(field, value) {
+            Ok(fact) => {
+                converted.facts.push(fact);
+                return Ok(());
+            }
+            Err(error) => (Some(key), error),
+        }
+    };
+    converted.notes.push(Note { instead_of, message: error.to_string() });
+    Ok(())
+}
+
+fn fact(field: &str, value: Value) -> Result<Fact, Invalid> {
+    let pool: MetallbPool = serde_json::from_value(value)
+        .map_err(|error| Invalid::new(field, format!("{error}: correct it")))?;
+    if pool.protocol != "layer2" {
+        let problem = format!("{:?} is not a protocol of MetalLB 0.9: write layer2", pool.protocol);
+        return Err(Invalid::new(format!("{field}.protocol"), problem));
+    }
+    if pool.addresses.is_empty() {
+        let problem = "is empty: add a CIDR (192.0.2.0/28) or a range";
+        return Err(Invalid::new(format!("{field}.addresses"), problem));
+    }
+    Ok(Fact::Pool(Pool {
+        name: checked(&format!("{field}.name"), &pool.name, 253)?,
+        labels: Labels::new(),
+        addresses: ranges(&format!("{field}.addresses"), &pool.addresses)?,
+        exclude: Vec::new(),
+        auto_assign: pool.auto_assign.unwrap_or(true),
+        avoid_buggy_ips: pool.avoid_buggy_ips,
+        priority: 0,
+        namespaces: BTreeSet::new(),
+        service_selector: Selector::default(),
+        allocator: PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
+        announcers: Some(vec!["layer2".to_owned()]),
+    }))
+}

@@ -1,0 +1,37 @@
+//! Node to fact. Must not know which node this is.
+use k8s_openapi::api::core::v1;
+use outrigger_core::facts::{Fact, Node};
+
+use super::{Converted, Invalid, labels, name};
+
+/// KEP-1143: the node takes no traffic from outside.
+const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// Converts a Node.
+///
+/// # Errors
+/// The field that is wrong and the fix.
+pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
+    let status = object.status.clone().unwrap_or_default();
+    let mut addresses = Vec::new();
+    for (at, address) in status.addresses.iter().flatten().enumerate() {
+        if address.type_ != "InternalIP" {
+            continue;
+        }
+        let field = format!("status.addresses[{at}].address");
+        let problem = || format!("{:?} is not an IP address: correct it", address.address);
+        addresses.push(address.address.parse().map_err(|_| Invalid::new(field, problem()))?);
+    }
+    let unavailable = |condition: &v1::NodeCondition| {
+        condition.type_ == "NetworkUnavailable" && condition.status == "True"
+    };
+    let labels = labels(object.metadata.labels.as_ref());
+    let fact = Node {
+        name: name(&object.metadata)?,
+        excluded: labels.contains_key(EXCLUDE),
+        labels,
+        addresses,
+        network_available: !status.conditions.iter().flatten().any(unavailable),
+    };
+    Ok(Fact::Node(fact).into())
+}

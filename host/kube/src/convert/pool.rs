@@ -1,0 +1,36 @@
+//! AddressPool to fact. Must not know other pools: whether two overlap is `core`'s question.
+use outrigger_core::facts::{Fact, PluginRef, Pool};
+
+use super::{Converted, Invalid, checked, labels, name, ranges, selector};
+use crate::crd::AddressPool;
+
+/// Converts an AddressPool. `namespaceSelector` is refused as unknown until Namespaces are read.
+///
+/// # Errors
+/// The field that is wrong and the fix.
+pub fn address_pool(object: &AddressPool) -> Result<Converted, Invalid> {
+    let spec = &object.spec;
+    if spec.addresses.is_empty() {
+        return Err(Invalid::new(
+            "spec.addresses",
+            "is empty: add a CIDR (192.0.2.0/28) or a range",
+        ));
+    }
+    let fact = Pool {
+        name: name(&object.metadata)?,
+        labels: labels(object.metadata.labels.as_ref()),
+        addresses: ranges("spec.addresses", &spec.addresses)?,
+        exclude: ranges("spec.exclude", &spec.exclude)?,
+        auto_assign: spec.auto_assign,
+        avoid_buggy_ips: spec.avoid_buggy_ips,
+        priority: spec.priority,
+        namespaces: spec.namespaces.iter().cloned().collect(),
+        service_selector: selector("spec.serviceSelector", spec.service_selector.as_ref())?,
+        allocator: PluginRef {
+            plugin: checked("spec.allocator.plugin", &spec.allocator.plugin, 63)?,
+            config: spec.allocator.config.to_json(),
+        },
+        announcers: spec.announcers.clone(),
+    };
+    Ok(Fact::Pool(fact).into())
+}

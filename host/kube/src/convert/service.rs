@@ -1,0 +1,213 @@
+//! Service to fact. Must not know whether what it asks for exists.
+use k8s_openapi::api::core::v1;
+use outrigger_core::facts::{Fact, Labels, Service};
+use outrigger_sdk::{Family, Protocol, ServicePort, TrafficPolicy};
+
+use super::wanted::wanted;
+use super::{Converted, Invalid, Note, key, labels};
+
+/// The class of Services that are ours besides those without one.
+pub const LOAD_BALANCER_CLASS: &str = "outrigger.dev/lb";
+
+/// Our own annotation wins over those of whatever served before.
+const POOL: [&str; 3] =
+    ["outrigger.dev/pool", "metallb.io/address-pool", "metallb.universe.tf/address-pool"];
+const SHARING_KEY: [&str; 3] = [
+    "outrigger.dev/sharing-key",
+    "metallb.io/allow-shared-ip",
+    "metallb.universe.tf/allow-shared-ip",
+];
+const HOSTNAME: [&str; 3] = [
+    "outrigger.dev/hostname",
+    "external-dns.alpha.kubernetes.io/hostname",
+    "external-dns.kubernetes.io/hostname",
+];
+const TTL: [&str; 3] =
+    ["outrigger.dev/ttl", "external-dns.alpha.kubernetes.io/ttl", "external-dns.kubernetes.io/ttl"];
+
+/// Left out because kubectl repeats the whole object in it.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The WIT's limit on one annotation.
+const LONGEST_ANNOTATION: usize = 1024;
+
+/// Converts a Service; one that is not of type LoadBalancer, or of another class, is no fact.
+///
+/// # Errors
+/// The field that is wrong and the fix.
+pub fn service(object: &v1::Service) -> Result<Converted, Invalid> {
+    let spec = object.spec.clone().unwrap_or_default();
+    let other_class =
+        spec.load_balancer_class.as_ref().is_some_and(|class| class != LOAD_BALANCER_CLASS);
+    if spec.type_.as_deref() != Some("LoadBalancer") || other_class {
+        return Ok(Converted::default());
+    }
+    let meta = &object.metadata;
+    let mut annotations = labels(meta.annotations.as_ref());
+    let text = |names: &[&'static str]| first(&annotations, names).map(|(_, text)| text.to_owned());
+    let asked = wanted(&spec, &annotations)?;
+    let mut notes = Vec::new();
+    let (hostnames, ttl) = (hostnames(&annotations, &mut notes), ttl(&annotations, &mut notes));
+    let (pool, sharing_key) = (text(&POOL), text(&SHARING_KEY).unwrap_or_default());
+    let families = families(&spec, &asked)?;
+    annotations.retain(|name, value| name != LAST_APPLIED && value.len() <= LONGEST_ANNOTATION);
+    let fact = Service {
+        key: key(meta, 63)?,
+        uid: meta.uid.clone().unwrap_or_default(),
+        labels: labels(meta.labels.as_ref()),
+        annotations,
+        ports: spec.ports.iter().flatten().enumerate().map(port).collect::<Result<_, _>>()?,
+        traffic_policy: match spec.external_traffic_policy.as_deref() {
+            None | Some("" | "Cluster") => TrafficPolicy::Cluster,
+            Some("Local") => TrafficPolicy::Local,
+            Some(_) => TrafficPolicy::Other,
+        },
+        selector: labels(spec.selector.as_ref()),
+        families,
+        all_families: spec.ip_family_policy.as_deref() != Some("PreferDualStack"),
+        wanted: asked,
+        pool,
+        sharing_key,
+        hostnames,
+        ttl,
+        ingress: ingress(object)?,
+    };
+    Ok(Converted { facts: vec![Fact::Service(fact)], notes })
+}
+
+/// The addresses that the status holds.
+///
+/// # Errors
+/// The entry that is no address.
+pub(crate) fn ingress(object: &v1::Service) -> Result<Vec<std::net::IpAddr>, Invalid> {
+    let balancer = object.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let entries = balancer.into_iter().flat_map(|balancer| balancer.ingress.iter().flatten());
+    let addresses = entries.enumerate().filter_map(|(at, entry)| Some((at, entry.ip.as_ref()?)));
+    let parse = |(at, text): (usize, &String)| {
+        text.parse().map_err(|_| {
+            let field = format!("status.loadBalancer.ingress[{at}].ip");
+            Invalid::new(field, format!("{text:?} is not an IP address: correct it"))
+        })
+    };
+    addresses.map(parse).collect()
+}
+
+/// The first of these annotations that says something.
+pub(super) fn first<'a>(
+    annotations: &'a Labels,
+    names: &[&'static str],
+) -> Option<(&'static str, &'a str)> {
+    let text = |name: &&'static str| Some((*name, annotations.get(*name)?.trim()));
+    names.iter().filter_map(text).find(|(_, text)| !text.is_empty())
+}
+
+/// Without `ipFamilies`, which the API server would have filled in, the policy and the addresses asked for say it.
+fn families(spec: &v1::ServiceSpec, wanted: &[std::net::IpAddr]) -> Result<Vec<Family>, Invalid> {
+    let named =
+        spec.ip_families.iter().flatten().enumerate().map(|(at, family)| match family.as_str() {
+            "IPv4" => Ok(Family::Ipv4),
+            "IPv6" => Ok(Family::Ipv6),
+            other => Err(Invalid::new(
+                format!("spec.ipFamilies[{at}]"),
+                format!("{other:?} is not an address family: write IPv4 or IPv6"),
+            )),
+        });
+    let named: Vec<Family> = named.collect::<Result<_, _>>()?;
+    if named.is_empty() {
+        let dual = matches!(
+            spec.ip_family_policy.as_deref(),
+            Some("PreferDualStack" | "RequireDualStack")
+        );
+        return Ok(match (dual, wanted) {
+            (true, _) => vec![Family::Ipv4, Family::Ipv6],
+            (false, []) => vec![Family::Ipv4],
+            (false, wanted) => wanted.iter().map(Family::of).collect(),
+        });
+    }
+    let missing = wanted.iter().find(|address| !named.contains(&Family::of(address)));
+    let Some(address) = missing else { return Ok(named) };
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let problem =
+        format!("{address} is asked for: add {family}, or ask for an address of the other family");
+    Err(Invalid::new("spec.ipFamilies", problem))
+}
+
+fn port((at, port): (usize, &v1::ServicePort)) -> Result<ServicePort, Invalid> {
+    let number = |field: &str, value: i32, least: u16| {
+        u16::try_from(value).ok().filter(|number| *number >= least).ok_or_else(|| {
+            let problem = format!("{value} is not a port: write a number from 1 to 65535");
+            Invalid::new(format!("spec.ports[{at}].{field}"), problem)
+        })
+    };
+    Ok(ServicePort {
+        name: port.name.clone().unwrap_or_default(),
+        protocol: match port.protocol.as_deref() {
+            None | Some("" | "TCP") => Protocol::Tcp,
+            Some("UDP") => Protocol::Udp,
+            Some("SCTP") => Protocol::Sctp,
+            Some(_) => Protocol::Other,
+        },
+        port: number("port", port.port, 1)?,
+        node_port: number("nodePort", port.node_port.unwrap_or(0), 0)?,
+    })
+}
+
+/// A bad host name costs the Service its name, not its address.
+fn hostnames(annotations: &Labels, notes: &mut Vec<Note>) -> Vec<String> {
+    let Some((annotation, text)) = first(annotations, &HOSTNAME) else { return Vec::new() };
+    let mut hostnames = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let hostname = part.strip_suffix('.').unwrap_or(part).to_ascii_lowercase();
+        if is_hostname(&hostname) {
+            hostnames.push(hostname);
+            continue;
+        }
+        let message = format!(
+            "annotation {annotation}: {part:?} is not a host name: write one like web.example.org; it is left out"
+        );
+        notes.push(Note { instead_of: None, message });
+    }
+    hostnames
+}
+
+/// RFC 1035 section 2.3.4 sizes; a first label "*" (RFC 4592) and "_" (RFC 8552) may occur.
+fn is_hostname(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_')
+    };
+    name.len() <= 253 && name.strip_prefix("*.").unwrap_or(name).split('.').all(label)
+}
+
+fn ttl(annotations: &Labels, notes: &mut Vec<Note>) -> u32 {
+    let Some((annotation, text)) = first(annotations, &TTL) else { return 0 };
+    if let Some(seconds) = seconds(text) {
+        return seconds;
+    }
+    let message = format!(
+        "annotation {annotation}: {text:?} is not a time to live: write seconds (300) or a duration (5m); it is left out"
+    );
+    notes.push(Note { instead_of: None, message });
+    0
+}
+
+/// Seconds or a Go duration of whole hours, minutes and seconds, as external-dns takes them; a TTL has 31 bits
+/// (RFC 2181 section 8).
+fn seconds(text: &str) -> Option<u32> {
+    let mut total: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, unit) = rest.split_at(digits);
+        let mut unit = unit.chars();
+        let factor = match unit.next() {
+            Some('h') => 3600,
+            Some('m') => 60,
+            Some('s') => 1,
+            None if number.len() == text.len() => 1,
+            _ => return None,
+        };
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(factor)?)?;
+        rest = unit.as_str();
+    }
+    u32::try_from(total).ok().filter(|seconds| *seconds < 1 << 31)
+}

@@ -1,0 +1,152 @@
+//! The NodeReport object: what one node says about itself, one object per node and never one per Service.
+//! Must not know how any of it was found out.
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How many exceptions a report holds at most; the rest is on the node's own endpoint and in `outrigger status`.
+pub const MAX_EXCEPTIONS: usize = 50;
+
+/// Nothing is asked of a node by its report: everything is in the status.
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "outrigger.dev",
+    version = "v1alpha1",
+    kind = "NodeReport",
+    status = "NodeReportStatus",
+    doc = "What one node says about itself. Written by Outrigger."
+)]
+#[kube(printcolumn = r#"{"name":"Ready","type":"boolean","jsonPath":".status.ready"}"#)]
+#[kube(printcolumn = r#"{"name":"Version","type":"string","jsonPath":".status.version"}"#)]
+#[kube(
+    printcolumn = r#"{"name":"Addresses","type":"integer","jsonPath":".status.desired.addresses"}"#
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeReportSpec {}
+
+/// What one node says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeReportStatus {
+    /// The node.
+    pub node: String,
+    /// Version of the daemon.
+    pub version: String,
+    /// When this was so (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<String>,
+    /// Nothing is missing.
+    pub ready: bool,
+    /// What it waits for: names of watches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The plugins it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginReport>,
+    /// The announcers it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub announcers: Vec<AnnouncerReport>,
+    /// The desired state it has in force.
+    #[serde(default)]
+    pub desired: DesiredReport,
+    /// Addresses of the desired state that are not as they should be, at most [`MAX_EXCEPTIONS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub exceptions: Vec<AddressException>,
+    /// The other nodes as this one sees them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberReport>,
+    /// Objects that stopped themselves, and how to mend them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<ProblemReport>,
+}
+
+/// One plugin on one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginReport {
+    /// Its name.
+    pub name: String,
+    /// Digest of the bytes in force.
+    pub digest: String,
+    /// Where they came from.
+    pub origin: String,
+    /// One word: "active", "refused".
+    pub state: String,
+    /// Why, "" when nothing is to be said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// One announcer on one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AnnouncerReport {
+    /// Name of the Announcer.
+    pub name: String,
+    /// Its plugin.
+    pub plugin: String,
+    /// Digest that runs.
+    pub digest: String,
+    /// One word: "running", "back-off".
+    pub phase: String,
+    /// New instances after a fault.
+    pub restarts: u32,
+    /// Events put aside because they caused one.
+    pub quarantined: u32,
+    /// What the last fault was, "" when there was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_fault: String,
+    /// Effects refused by the guard, by named reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub denied: BTreeMap<String, u64>,
+}
+
+/// The desired state that a node has in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredReport {
+    /// How many addresses.
+    pub addresses: u32,
+    /// Of the whole; equal on nodes that agree.
+    pub hash: String,
+}
+
+/// An address that is not as it should be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressException {
+    /// The address.
+    pub address: String,
+    /// One word: "pending", "conflict".
+    pub state: String,
+    /// CamelCase.
+    pub reason: String,
+    /// For a person.
+    pub message: String,
+}
+
+/// Another node, as seen from this one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberReport {
+    /// Its name.
+    pub name: String,
+    /// One word: "alive", "suspect", "gone".
+    pub state: String,
+}
+
+/// One object that stopped itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProblemReport {
+    /// The file it is in, or "" from the API.
+    pub file: String,
+    /// Kind and name, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}

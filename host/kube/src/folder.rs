@@ -1,0 +1,233 @@
+//! A watched folder of manifests in place of the API server: what its files say, as changes of facts. A file that cannot
+//! be read changes nothing (invariant 2). Must not know what the facts are used for.
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use outrigger_core::facts::{Change, Fact, FactKey};
+
+use crate::problem::Problem;
+use crate::state::State;
+
+mod claims;
+mod content;
+mod manifest;
+mod overlay;
+mod source;
+mod tree;
+mod watch;
+
+use claims::Claims;
+use overlay::Overlay;
+use source::Source;
+use watch::Watch;
+
+/// One save of an editor, or one `kubectl apply` into the folder, is many events.
+const DEBOUNCE: Duration = Duration::from_millis(20);
+
+/// A watched folder.
+#[derive(Debug)]
+pub struct Folder {
+    /// As it was named, made absolute; may be a link that is switched over.
+    dir: PathBuf,
+    /// As it was named, for messages.
+    named: PathBuf,
+    state: Option<State>,
+    watch: Watch,
+    /// What is known of each file, by its path below the folder.
+    sources: BTreeMap<PathBuf, Source>,
+    claims: Claims,
+    overlay: Overlay,
+    /// What the last listing could not list: what was known below stays.
+    unlisted: Vec<Problem>,
+    /// What it left out.
+    ignored: Vec<Problem>,
+    /// What has been told, by key; the rest of the picture is compared with it.
+    told: BTreeMap<FactKey, Fact>,
+    synced: bool,
+}
+
+/// Why a folder cannot be watched at all.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It is not there.
+    #[error("cannot read the folder {} ({source}): name an existing folder of manifests", .dir.display())]
+    Dir {
+        /// The folder.
+        dir: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// No watches left.
+    #[error("cannot watch {} ({source}): raise fs.inotify.max_user_instances and max_user_watches", .dir.display())]
+    Watch {
+        /// The folder.
+        dir: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl Folder {
+    /// Watches a folder; nothing is read yet. Status comes from the state folder where it has one.
+    ///
+    /// # Errors
+    /// When the folder is not there or cannot be watched.
+    pub fn open(dir: &Path, state: Option<&State>) -> Result<Self, FolderError> {
+        let unreadable = |source| FolderError::Dir { dir: dir.to_owned(), source };
+        let absolute = std::path::absolute(dir).map_err(unreadable)?;
+        std::fs::read_dir(&absolute).map_err(unreadable)?;
+        let unwatched = |source| FolderError::Watch { dir: dir.to_owned(), source };
+        Ok(Self {
+            watch: Watch::new(&absolute).map_err(unwatched)?,
+            dir: absolute,
+            named: dir.to_owned(),
+            state: state.cloned(),
+            sources: BTreeMap::new(),
+            claims: Claims::default(),
+            overlay: Overlay::default(),
+            unlisted: Vec::new(),
+            ignored: Vec::new(),
+            told: BTreeMap::new(),
+            synced: false,
+        })
+    }
+
+    /// What differs from what was told before. The first call tells everything and ends with [`Change::Synced`].
+    pub fn read(&mut self) -> Vec<Change> {
+        self.watch.collect();
+        let pending = self.watch.take();
+        let mut touched = BTreeSet::new();
+        if pending.everything {
+            self.list(&mut touched);
+        } else {
+            self.reload(&pending.files, &mut touched);
+        }
+        if let Some(state) = &self.state {
+            touched.extend(self.overlay.refresh(state, &pending.statuses, &mut self.watch));
+        }
+        let mut changes: Vec<Change> =
+            touched.into_iter().filter_map(|key| self.settle(key)).collect();
+        if self.listed() && !std::mem::replace(&mut self.synced, true) {
+            changes.push(Change::Synced);
+        }
+        changes
+    }
+
+    /// Everything that is wrong now, by file.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.unlisted.clone();
+        problems.extend(self.ignored.iter().cloned());
+        problems.extend(self.overlay.problems());
+        for (path, source) in &self.sources {
+            let named = |(object, message): &(Option<String>, String)| Problem {
+                file: self.name(path),
+                object: object.clone(),
+                message: message.clone(),
+            };
+            problems.extend(source.problems.iter().map(named));
+        }
+        for path in self.watch.writing() {
+            let message = "is still being written: close it, or write beside it and rename; until then what it said before stays in force";
+            problems.push(Problem {
+                file: self.name(path),
+                object: None,
+                message: message.to_owned(),
+            });
+        }
+        for (claim, winner) in self.claims.losers() {
+            let message = format!(
+                "{} is also in {}, which stays in force: remove one of the two",
+                claim.title(),
+                self.name(&winner.path),
+            );
+            let object = Some(claim.object.clone());
+            problems.push(Problem { file: self.name(&claim.path), object, message });
+        }
+        problems.sort();
+        problems
+    }
+
+    /// Whether every object that is in the folder has been understood at least once. While it has not, an object that
+    /// is absent from the facts may exist all the same: release nothing for it.
+    pub fn complete(&self) -> bool {
+        self.synced && self.unlisted.is_empty() && !self.sources.values().any(|source| source.blind)
+    }
+
+    /// Resolves when [`Self::read`] or [`Self::problems`] may have something new. May be dropped at any point.
+    pub async fn changed(&mut self) {
+        self.watch.changed().await;
+        tokio::time::sleep(DEBOUNCE).await;
+    }
+
+    /// Lists the whole folder again. Where listing fails, what was known stays.
+    fn list(&mut self, touched: &mut BTreeSet<FactKey>) {
+        let skip = self.state.as_ref().map(State::dir);
+        let tree = tree::list(&self.dir, skip, &mut self.watch);
+        let kept = |path: &Path| tree.failed.iter().any(|(failed, _)| path.starts_with(failed));
+        let gone = self.sources.keys().filter(|path| !tree.files.contains(*path) && !kept(path));
+        let paths: BTreeSet<PathBuf> = gone.cloned().chain(tree.files.iter().cloned()).collect();
+        let named = |(path, message): (PathBuf, String)| Problem {
+            file: self.name(&path),
+            object: None,
+            message,
+        };
+        let (unlisted, ignored) = (tree.failed.into_iter(), tree.ignored.into_iter());
+        (self.unlisted, self.ignored) =
+            (unlisted.map(named).collect(), ignored.map(named).collect());
+        self.reload(&paths, touched);
+        self.watch.listed();
+    }
+
+    fn reload(&mut self, changed: &BTreeSet<PathBuf>, touched: &mut BTreeSet<FactKey>) {
+        // A link changes with the file it leads to, which may be in a directory that is not listed.
+        let linked = self.sources.iter().filter(|(_, source)| changed.contains(&source.target));
+        let mut paths: BTreeSet<PathBuf> = linked.map(|(path, _)| path.clone()).collect();
+        paths.extend(changed.iter().filter(|path| !tree::is_hidden(path)).cloned());
+        for path in paths {
+            let old = self.sources.remove(&path);
+            let target = old.as_ref().map_or(&path, |old| &old.target);
+            if self.watch.is_being_written(&path) || self.watch.is_being_written(target) {
+                self.sources.extend(old.map(|old| (path, old)));
+                continue;
+            }
+            let new = source::load(&self.dir, &path, old.as_ref(), &mut self.watch);
+            touched.extend(old.iter().flat_map(Source::keys));
+            touched.extend(new.iter().flat_map(Source::keys));
+            self.claims.replace(&path, new.as_ref());
+            self.sources.extend(new.map(|new| (path, new)));
+        }
+    }
+
+    /// Compares what is in force now with what was told.
+    fn settle(&mut self, key: FactKey) -> Option<Change> {
+        let Some(claim) = self.claims.in_force(&key) else {
+            self.told.remove(&key)?;
+            return Some(Change::Remove(key));
+        };
+        // A Service whose status is unknown stays as it was told.
+        let fact = self.overlay.apply(claim.fact.clone())?;
+        if self.told.get(&key) == Some(&fact) {
+            return None;
+        }
+        self.told.insert(key, fact.clone());
+        Some(Change::Upsert(fact))
+    }
+
+    /// The folder itself could be listed, and the status beside it.
+    fn listed(&self) -> bool {
+        let root = self.name(Path::new(""));
+        !self.unlisted.iter().any(|problem| problem.file == root) && self.overlay.listed()
+    }
+
+    fn name(&self, path: &Path) -> String {
+        match path.as_os_str().is_empty() {
+            true => self.named.display().to_string(),
+            false => self.named.join(path).display().to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! The bytes of one file of the folder, or why there are none to be had. Must not know what they mean.
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// More than any component or manifest needs.
+const MAX_SIZE: u64 = 64 << 20;
+
+/// What is said of a link out of the folder.
+pub(super) const OUTSIDE: &str =
+    "is a link out of the folder, which is not followed: put the file itself into the folder";
+
+/// What is at a path.
+pub(super) enum Content {
+    /// Nothing any more.
+    Absent,
+    /// Bytes, and where they really are.
+    Bytes { bytes: Vec<u8>, target: PathBuf },
+    /// Something that cannot be read now.
+    Unreadable(String),
+    /// Something that is never read.
+    Ignored(String),
+}
+
+/// Reads a file below `root`; a link is followed inside the folder only.
+pub(super) fn read(root: &Path, path: &Path) -> Content {
+    let Ok(root) = &root.canonicalize() else {
+        return Content::Unreadable(
+            "the folder is gone: put it back; what it said stays in force".to_owned(),
+        );
+    };
+    let full = root.join(path);
+    if fs::symlink_metadata(&full).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Content::Absent;
+    }
+    let target = match inside(root, &full) {
+        Ok(Some(target)) => target,
+        Ok(None) => return Content::Ignored(OUTSIDE.to_owned()),
+        Err(error) => {
+            return Content::Unreadable(format!("cannot be read ({error}): mend or remove it"));
+        }
+    };
+    // Opening a FIFO would wait for a writer for ever.
+    if !target.is_file() {
+        return Content::Ignored("is no regular file: remove it".to_owned());
+    }
+    match bytes(&target) {
+        Ok(bytes) => Content::Bytes { bytes, target },
+        Err(message) => Content::Unreadable(message),
+    }
+}
+
+/// Where a path ends, if that is in the folder.
+pub(super) fn inside(root: &Path, full: &Path) -> io::Result<Option<PathBuf>> {
+    let target = full.canonicalize()?;
+    Ok(Some(target).filter(|target| target.starts_with(root)))
+}
+
+fn bytes(target: &Path) -> Result<Vec<u8>, String> {
+    let unreadable =
+        |error: io::Error| format!("cannot be read ({error}): make it readable for this user");
+    if fs::metadata(target).map_err(unreadable)?.len() > MAX_SIZE {
+        return Err(format!("is larger than {} MiB: make it smaller", MAX_SIZE >> 20));
+    }
+    let bytes = fs::read(target).map_err(unreadable)?;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err("is empty: write it again, or delete it to remove what it said".to_owned());
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,184 @@
+//! The text of one file to converted objects, document by document, so that a bad one stops only itself.
+//! Must not know files.
+use k8s_openapi::api::{core::v1, discovery};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::convert::{self, Converted, DEFAULT_NAMESPACE, Invalid};
+use crate::crd::{API_VERSION, AddressPool, Announcer, GROUP};
+
+/// One object of a file.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// Kind and name, where they could be read.
+    pub object: Option<String>,
+    /// What it came to, or what is wrong with it and the fix.
+    pub converted: Result<Converted, String>,
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Yaml,
+    Json,
+}
+
+/// One object as text, or as an item of a List.
+enum Body<'a> {
+    /// The text, and how many lines come before it.
+    Yaml(&'a str, u64),
+    Json(&'a str),
+    Item(Value),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    metadata: Name,
+}
+
+#[derive(Deserialize, Default)]
+struct Name {
+    #[serde(default)]
+    name: String,
+    namespace: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    #[serde(default)]
+    items: Vec<Value>,
+}
+
+/// Reads every object of a file.
+pub(super) fn documents(text: &str, format: Format) -> Vec<Document> {
+    let text = text.trim_start_matches('\u{feff}');
+    match format {
+        Format::Json => document(&Body::Json(text)),
+        Format::Yaml => split(text).iter().flat_map(document).collect(),
+    }
+}
+
+/// Cuts at the lines that begin with `---` (YAML 1.2.2 section 9.1.2), before anything is parsed.
+fn split(text: &str) -> Vec<Body<'_>> {
+    let mut bodies = Vec::new();
+    let (mut start, mut at, mut before, mut line) = (0, 0, 0, 0);
+    for one in text.split_inclusive('\n') {
+        let marker = one.strip_prefix("---");
+        let marks =
+            marker.is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with([' ', '\t']));
+        // What precedes the first marker may be directives, which belong to the document after it.
+        let directives = text[start..at].trim_start().starts_with('%');
+        if marks && at > start && !directives {
+            bodies.push(Body::Yaml(&text[start..at], before));
+            (start, before) = (at, line);
+        }
+        at += one.len();
+        line += 1;
+    }
+    bodies.push(Body::Yaml(&text[start..], before));
+    bodies
+}
+
+impl Body<'_> {
+    /// The message names line and column where the format has them.
+    fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
+        match self {
+            Self::Yaml(text, before) => {
+                let options = serde_saphyr::options! { with_snippet: false };
+                serde_saphyr::from_str_with_options(text, options)
+                    .map_err(|error| placed(&error, *before))
+            }
+            Self::Json(text) => {
+                serde_json::from_str(text).map_err(|error| format!("{error}: correct it"))
+            }
+            Self::Item(value) => serde_json::from_value(value.clone())
+                .map_err(|error| format!("{error}: correct it")),
+        }
+    }
+}
+
+/// The line in the file, not in the document.
+fn placed(error: &serde_saphyr::Error, before: u64) -> String {
+    let text = error.to_string();
+    let Some(place) = error.location() else { return format!("{text}: correct it") };
+    let (line, column) = (place.line(), place.column());
+    let what = text.replace(&format!(" at line {line}, column {column}"), "");
+    format!("line {}, column {column}: {what}: correct it", line + before)
+}
+
+fn document(body: &Body<'_>) -> Vec<Document> {
+    let header = match body.read::<Option<Header>>() {
+        Ok(Some(header)) => header,
+        Ok(None) => return Vec::new(),
+        Err(message) => return vec![Document { object: None, converted: Err(message) }],
+    };
+    if header.kind.is_empty() || header.api_version.is_empty() {
+        let message = "has no apiVersion or no kind: add both, or move the file out of this folder";
+        return vec![Document { object: None, converted: Err(message.to_owned()) }];
+    }
+    if header.api_version == "v1" && header.kind == "List" {
+        return match body.read::<List>() {
+            Ok(list) => {
+                list.items.into_iter().flat_map(|item| document(&Body::Item(item))).collect()
+            }
+            Err(message) => vec![Document { object: None, converted: Err(message) }],
+        };
+    }
+    vec![Document { object: Some(header.title()), converted: header.convert(body) }]
+}
+
+impl Header {
+    fn title(&self) -> String {
+        let name = &self.metadata.name;
+        match (self.kind.as_str(), &self.metadata.namespace) {
+            ("Node" | "AddressPool" | "Announcer" | "NodeReport", _) => {
+                format!("{} {name}", self.kind)
+            }
+            (kind, namespace) => {
+                format!("{kind} {}/{name}", namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE))
+            }
+        }
+    }
+
+    fn convert(&self, body: &Body<'_>) -> Result<Converted, String> {
+        let (group, _) = self.api_version.split_once('/').unwrap_or(("", ""));
+        match (self.api_version.as_str(), self.kind.as_str()) {
+            ("v1", "Service") => read(body, convert::service),
+            ("v1", "Node") => read(body, convert::node),
+            ("v1", "ConfigMap") => read::<v1::ConfigMap>(body, convert::config_map),
+            ("discovery.k8s.io/v1", "EndpointSlice") => {
+                read::<discovery::v1::EndpointSlice>(body, convert::endpoint_slice)
+            }
+            (API_VERSION, "AddressPool") => read::<AddressPool>(body, convert::address_pool),
+            (API_VERSION, "Announcer") => read::<Announcer>(body, convert::announcer),
+            (API_VERSION, "NodeReport") => Ok(Converted::default()),
+            (API_VERSION, kind) => {
+                Err(format!("there is no kind {kind} in {API_VERSION}: write AddressPool or Announcer"))
+            }
+            (other, _) if group == GROUP => {
+                Err(format!("apiVersion {other} is not served: write {API_VERSION}"))
+            }
+            _ if group == "metallb.io" => Err(
+                "MetalLB's custom resources are read in a later version: use AddressPool or the ConfigMap of MetalLB 0.9".to_owned(),
+            ),
+            (api_version, kind) => {
+                tracing::debug!(api_version, kind, name = self.metadata.name, "ignored: not a kind that is read");
+                Ok(Converted::default())
+            }
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(
+    body: &Body<'_>,
+    convert: fn(&T) -> Result<Converted, Invalid>,
+) -> Result<Converted, String> {
+    convert(&body.read()?).map_err(|invalid| invalid.to_string())
+}

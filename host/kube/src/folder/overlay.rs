@@ -1,0 +1,98 @@
+//! The Service status that the state folder holds, laid over what manifests say. Must not know manifests.
+use std::collections::{BTreeMap, BTreeSet};
+
+use outrigger_core::facts::{Fact, FactKey, ServiceKey};
+
+use super::watch::{Statuses, Watch};
+use crate::problem::Problem;
+use crate::state::{ServiceStatus, State, StateError};
+
+/// What the state folder said last.
+#[derive(Debug, Default)]
+pub(super) struct Overlay {
+    statuses: BTreeMap<ServiceKey, Result<ServiceStatus, Problem>>,
+    /// It could not be listed: what it said before stays.
+    failed: Option<Problem>,
+}
+
+impl Overlay {
+    /// Reads again what changed, and says which facts that touches.
+    pub fn refresh(
+        &mut self,
+        state: &State,
+        changed: &Statuses,
+        watch: &mut Watch,
+    ) -> Vec<FactKey> {
+        let everything = changed.everything || self.failed.is_some();
+        let keys = match everything || !state.services_dir().is_dir() {
+            true => self.list(state, watch),
+            false => self.look(state, &changed.keys),
+        };
+        keys.into_iter().map(FactKey::Service).collect()
+    }
+
+    /// The fact with the status of the state folder in place of its own; `None` while that is unknown.
+    pub fn apply(&self, fact: Fact) -> Option<Fact> {
+        let Fact::Service(mut service) = fact else { return Some(fact) };
+        match self.statuses.get(&service.key) {
+            Some(Err(_)) => return None,
+            Some(Ok(status)) => service.ingress = status.addresses.clone(),
+            None => {}
+        }
+        Some(Fact::Service(service))
+    }
+
+    /// Whether the last listing worked.
+    pub fn listed(&self) -> bool {
+        self.failed.is_none()
+    }
+
+    /// What could not be read.
+    pub fn problems(&self) -> impl Iterator<Item = Problem> {
+        let broken = self.statuses.values().filter_map(|status| status.as_ref().err());
+        broken.chain(&self.failed).cloned()
+    }
+
+    fn list(&mut self, state: &State, watch: &mut Watch) -> BTreeSet<ServiceKey> {
+        self.failed = None;
+        match follow(state, watch).and_then(|()| state.services()) {
+            Ok(statuses) => {
+                let old = std::mem::replace(&mut self.statuses, statuses);
+                let differs = |key: &&ServiceKey| old.get(*key) != self.statuses.get(*key);
+                old.keys().chain(self.statuses.keys()).filter(differs).cloned().collect()
+            }
+            Err(error) => {
+                let message = format!("{error}; until then every status stays as it was");
+                let file = state.dir().display().to_string();
+                self.failed = Some(Problem { file, object: None, message });
+                BTreeSet::new()
+            }
+        }
+    }
+
+    fn look(&mut self, state: &State, changed: &BTreeSet<ServiceKey>) -> BTreeSet<ServiceKey> {
+        for key in changed {
+            match state.service(key) {
+                Some(status) => drop(self.statuses.insert(key.clone(), status)),
+                None => drop(self.statuses.remove(key)),
+            }
+        }
+        changed.clone()
+    }
+}
+
+/// Watches before listing: what appears in between is an event.
+fn follow(state: &State, watch: &mut Watch) -> Result<(), StateError> {
+    let services = state.services_dir();
+    let refused = |path: &std::path::Path| {
+        let path = path.to_owned();
+        |source| StateError::Io { path, source }
+    };
+    watch.namespaces(state.dir()).map_err(refused(state.dir()))?;
+    watch.namespaces(&services).map_err(refused(&services))?;
+    for namespace in state.namespaces()? {
+        let dir = services.join(&namespace);
+        watch.services(&dir, &namespace).map_err(refused(&dir))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! What is known of one file: the facts it gives, by object, and what is wrong with it. An object that cannot be read
+//! keeps what it said before. Must not know other files.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use outrigger_core::facts::{Fact, FactKey, Plugin};
+
+use super::content::{self, Content};
+use super::manifest::{self, Document, Format};
+use super::watch::Watch;
+use crate::convert::{Converted, is_name};
+
+/// What is known of one file.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Source {
+    /// By kind and name.
+    objects: BTreeMap<String, Vec<Fact>>,
+    /// Object, if known, and message.
+    pub problems: Vec<(Option<String>, String)>,
+    /// It holds something that was never understood.
+    pub blind: bool,
+    /// The file that it leads to, itself if it is no link. Below the folder.
+    pub target: PathBuf,
+}
+
+impl Source {
+    /// Its facts, each with its object.
+    pub fn facts(&self) -> impl Iterator<Item = (&str, &Fact)> {
+        self.objects
+            .iter()
+            .flat_map(|(object, facts)| facts.iter().map(move |fact| (object.as_str(), fact)))
+    }
+
+    /// The keys of its facts.
+    pub fn keys(&self) -> impl Iterator<Item = FactKey> {
+        self.objects.values().flatten().map(Fact::key)
+    }
+}
+
+/// Reads a file; `None` when it is gone.
+pub(super) fn load(
+    root: &Path,
+    path: &Path,
+    old: Option<&Source>,
+    watch: &mut Watch,
+) -> Option<Source> {
+    let unread = |message: String, blind: bool| Source {
+        problems: vec![(None, message)],
+        blind: old.map_or(blind, |old| old.blind),
+        target: path.to_owned(),
+        ..old.cloned().unwrap_or_default()
+    };
+    let (bytes, target) = match content::read(root, path) {
+        Content::Absent => return None,
+        Content::Unreadable(message) => return Some(unread(message, true)),
+        Content::Ignored(message) => return Some(unread(message, false)),
+        Content::Bytes { bytes, target } => (bytes, follow(root, path, &target, watch)),
+    };
+    let format = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("wasm") => return Some(merge(old, vec![component(root, path, bytes)], target)),
+        Some("json") => Format::Json,
+        _ => Format::Yaml,
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(merge(old, manifest::documents(&text, format), target)),
+        Err(_) => Some(unread("is not UTF-8 text: save it as UTF-8".to_owned(), true)),
+    }
+}
+
+/// Watches where a link ends; in a mounted ConfigMap that is a directory which is not listed.
+fn follow(root: &Path, path: &Path, target: &Path, watch: &mut Watch) -> PathBuf {
+    let below =
+        root.canonicalize().ok().and_then(|root| Some(target.strip_prefix(root).ok()?.to_owned()));
+    let Some(below) = below.filter(|below| below != path) else { return path.to_owned() };
+    if let (Some(dir), Some(dir_below)) = (target.parent(), below.parent())
+        && let Err(error) = watch.directory(dir, dir_below)
+    {
+        tracing::warn!(dir = %dir.display(), %error, "a link's target is not watched");
+    }
+    below
+}
+
+/// A component is looked into by the runtime; here it only has a name.
+fn component(root: &Path, path: &Path, bytes: Vec<u8>) -> Document {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let object = Some(format!("plugin {name}"));
+    let origin = root.join(path).display().to_string();
+    let converted = match is_name(&name, 63) {
+        true => Ok(Fact::Plugin(Plugin { name, origin, bytes: bytes.into() }).into()),
+        false => Err("the file name is no plugin name: rename it, with lower-case letters, digits and '-' only".to_owned()),
+    };
+    Document { object, converted }
+}
+
+fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Source {
+    let mut new = Source { target, ..Source::default() };
+    let before = |object: &str| old.and_then(|old| old.objects.get(object));
+    let mut nameless = false;
+    for Document { object, converted } in documents {
+        let Some(object) = object else {
+            nameless |= converted.is_err();
+            new.problems.extend(converted.err().map(|message| (None, message)));
+            continue;
+        };
+        if new.objects.contains_key(&object) {
+            let message = "is in this file twice, and the first one counts: remove one of the two";
+            new.problems.push((Some(object), message.to_owned()));
+            continue;
+        }
+        let facts = match converted {
+            Ok(converted) => new.settle(&object, converted, before(&object)),
+            Err(message) => {
+                new.blind |= before(&object).is_none();
+                new.problems.push((Some(object.clone()), message));
+                before(&object).cloned().unwrap_or_default()
+            }
+        };
+        new.objects.insert(object, facts);
+    }
+    if nameless {
+        // It could be any object that was here before, so every one of them stays.
+        new.blind |= old.is_none_or(|old| old.blind);
+        for (object, facts) in old.iter().flat_map(|old| &old.objects) {
+            new.objects.entry(object.clone()).or_insert_with(|| facts.clone());
+        }
+    }
+    new
+}
+
+impl Source {
+    /// The facts of one object, with what was known in place of what could not be converted.
+    fn settle(
+        &mut self,
+        object: &str,
+        converted: Converted,
+        before: Option<&Vec<Fact>>,
+    ) -> Vec<Fact> {
+        let Converted { mut facts, notes } = converted;
+        for note in notes {
+            self.problems.push((Some(object.to_owned()), note.message));
+            let Some(key) = note.instead_of else { continue };
+            let known = before.into_iter().flatten().find(|fact| fact.key() == key);
+            self.blind |= known.is_none();
+            facts.extend(known.cloned());
+        }
+        facts
+    }
+}

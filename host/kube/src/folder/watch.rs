@@ -1,0 +1,265 @@
+//! What the kernel says about the folder (inotify(7)), collected until somebody reads. Nothing here polls.
+//! Must not know what files hold.
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+use outrigger_core::facts::ServiceKey;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::tree;
+
+/// What has to be read again. Paths are below the folder.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// List the whole folder.
+    pub everything: bool,
+    pub files: BTreeSet<PathBuf>,
+    pub statuses: Statuses,
+    /// A file is being written: nothing to read yet, something to say.
+    noticed: bool,
+}
+
+/// Which Service status has to be read again.
+#[derive(Debug, Default)]
+pub(super) struct Statuses {
+    pub everything: bool,
+    pub keys: BTreeSet<ServiceKey>,
+}
+
+/// The watches of one folder and the state folder beside it.
+#[derive(Debug)]
+pub(super) struct Watch {
+    root: PathBuf,
+    inotify: Inotify,
+    /// For waiting only; made at the first wait, since reading once needs no runtime.
+    waiting: Option<AsyncFd<OwnedFd>>,
+    places: HashMap<WatchDescriptor, (Place, u64)>,
+    /// Counts listings, so that watches on directories that are gone are given back.
+    listing: u64,
+    /// Changed and not closed since: half a file is not the file.
+    writing: BTreeSet<PathBuf>,
+    pending: Pending,
+}
+
+/// What a watch is for.
+#[derive(Debug, Clone)]
+enum Place {
+    /// Around the folder, which goes by this name there and may be switched over.
+    Parent(OsString),
+    /// A directory below the folder.
+    Manifests(PathBuf),
+    /// The state folder and its services.
+    Namespaces,
+    /// One namespace of them.
+    Services(String),
+}
+
+impl Watch {
+    pub fn new(root: &Path) -> io::Result<Self> {
+        let pending = Pending {
+            everything: true,
+            statuses: Statuses { everything: true, ..Statuses::default() },
+            ..Pending::default()
+        };
+        let mut watch = Self {
+            root: root.to_owned(),
+            inotify: Inotify::init()?,
+            waiting: None,
+            places: HashMap::new(),
+            listing: 0,
+            writing: BTreeSet::new(),
+            pending,
+        };
+        if let (Some(parent), Some(name)) = (root.parent(), root.file_name()) {
+            watch.add(parent, Place::Parent(name.to_owned()))?;
+        }
+        Ok(watch)
+    }
+
+    /// Watches the directory `full`, which is `path` below the folder.
+    pub fn directory(&mut self, full: &Path, path: &Path) -> io::Result<()> {
+        self.add(full, Place::Manifests(path.to_owned()))
+    }
+
+    /// Watches the state folder or its services, for directories that come and go.
+    pub fn namespaces(&mut self, dir: &Path) -> io::Result<()> {
+        self.add(dir, Place::Namespaces)
+    }
+
+    /// Watches one namespace of them.
+    pub fn services(&mut self, dir: &Path, namespace: &str) -> io::Result<()> {
+        self.add(dir, Place::Services(namespace.to_owned()))
+    }
+
+    /// A listing of the whole folder begins: directories that are not named again until [`Self::listed`] are gone.
+    pub fn list(&mut self) {
+        self.listing += 1;
+    }
+
+    /// It ends.
+    pub fn listed(&mut self) {
+        let listing = self.listing;
+        let gone =
+            |(place, seen): &(Place, u64)| matches!(place, Place::Manifests(_)) && *seen != listing;
+        let stale: Vec<_> =
+            self.places.iter().filter(|(_, one)| gone(one)).map(|(wd, _)| wd.clone()).collect();
+        for wd in stale {
+            self.places.remove(&wd);
+            // It fails when the kernel gave it back first.
+            let _ = self.inotify.watches().remove(wd);
+        }
+    }
+
+    pub fn writing(&self) -> impl Iterator<Item = &PathBuf> {
+        self.writing.iter()
+    }
+
+    pub fn is_being_written(&self, path: &Path) -> bool {
+        self.writing.contains(path)
+    }
+
+    /// What has to be read again, once.
+    pub fn take(&mut self) -> Pending {
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Takes in every event that waits.
+    pub fn collect(&mut self) {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let events = match self.inotify.read_events(&mut buffer) {
+                Ok(events) => events,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    return tracing::error!(%error, "the folder is no longer watched: restart");
+                }
+            };
+            for event in events.map(|event| event.to_owned()).collect::<Vec<_>>() {
+                self.event(&event.wd, event.mask, event.name.as_deref());
+            }
+        }
+    }
+
+    /// Waits until something is pending.
+    pub async fn changed(&mut self) {
+        loop {
+            self.collect();
+            let statuses = &self.pending.statuses;
+            let pending = self.pending.everything
+                || self.pending.noticed
+                || !self.pending.files.is_empty()
+                || statuses.everything
+                || !statuses.keys.is_empty();
+            if pending {
+                return;
+            }
+            if let Err(error) = self.readable().await {
+                tracing::error!(%error, "the folder is no longer watched: restart");
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    #[expect(
+        deprecated,
+        reason = "tokio now wants `unsafe` here, against types whose descriptor may change or close; OwnedFd's cannot"
+    )]
+    async fn readable(&mut self) -> io::Result<()> {
+        if self.waiting.is_none() {
+            let fd = self.inotify.as_fd().try_clone_to_owned()?;
+            self.waiting = Some(AsyncFd::with_interest(fd, Interest::READABLE)?);
+        }
+        if let Some(waiting) = &self.waiting {
+            // Cleared before the events are read, so that one that comes in between is announced again.
+            waiting.readable().await?.clear_ready();
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, dir: &Path, place: Place) -> io::Result<()> {
+        let names = WatchMask::CREATE
+            | WatchMask::DELETE
+            | WatchMask::MOVED_FROM
+            | WatchMask::MOVED_TO
+            | WatchMask::ONLYDIR;
+        let mask = match place {
+            Place::Parent(_) => names,
+            Place::Namespaces | Place::Services(_) => names | WatchMask::CLOSE_WRITE,
+            Place::Manifests(_) => {
+                let content = WatchMask::MODIFY | WatchMask::CLOSE_WRITE | WatchMask::ATTRIB;
+                names | content | WatchMask::DELETE_SELF | WatchMask::MOVE_SELF
+            }
+        };
+        let wd = self.inotify.watches().add(dir, mask)?;
+        self.places.insert(wd, (place, self.listing));
+        Ok(())
+    }
+
+    fn event(&mut self, wd: &WatchDescriptor, mask: EventMask, name: Option<&OsStr>) {
+        if mask.contains(EventMask::Q_OVERFLOW) {
+            // A lost close would keep its file waiting for ever.
+            self.writing.clear();
+            self.pending.everything = true;
+            self.pending.statuses.everything = true;
+            return;
+        }
+        let Some((place, _)) = self.places.get(wd).cloned() else { return };
+        if mask.contains(EventMask::IGNORED) {
+            self.places.remove(wd);
+            return;
+        }
+        match (place, name) {
+            (Place::Parent(folder), name) => self.pending.everything |= name == Some(&folder),
+            (Place::Manifests(dir), Some(name)) => self.manifest(&dir.join(name), mask),
+            // The directory itself went; of its own attributes none matters.
+            (Place::Manifests(_), None) => {
+                self.pending.everything |= !mask.contains(EventMask::ATTRIB)
+            }
+            // The lease and the gossip key are beside the services.
+            (Place::Namespaces, _) => {
+                self.pending.statuses.everything |= mask.contains(EventMask::ISDIR)
+            }
+            (Place::Services(namespace), name) => {
+                let name = name.and_then(OsStr::to_str).and_then(|name| name.strip_suffix(".yaml"));
+                let name = name.filter(|name| !name.starts_with('.')).map(str::to_owned);
+                self.pending.statuses.keys.extend(name.map(|name| ServiceKey { namespace, name }));
+            }
+        }
+    }
+
+    fn manifest(&mut self, path: &Path, mask: EventMask) {
+        let directory = mask.contains(EventMask::ISDIR);
+        if directory || !tree::is_read(path) {
+            let hidden =
+                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            // A mounted ConfigMap is renewed by switching the link `..data`, which its files go through.
+            let switched = mask.contains(EventMask::MOVED_TO) && !directory && hidden;
+            self.pending.everything |=
+                switched || (directory && !hidden && !mask.contains(EventMask::ATTRIB));
+            return;
+        }
+        if mask.contains(EventMask::MODIFY)
+            || (mask.contains(EventMask::CREATE) && self.opens(path))
+        {
+            self.pending.noticed |= self.writing.insert(path.to_owned());
+            return;
+        }
+        if mask.contains(EventMask::ATTRIB) && self.writing.contains(path) {
+            return;
+        }
+        self.writing.remove(path);
+        self.pending.files.insert(path.to_owned());
+    }
+
+    /// A file that was just created is open for writing, unless it is a link, hard or symbolic.
+    fn opens(&self, path: &Path) -> bool {
+        let metadata = std::fs::symlink_metadata(self.root.join(path));
+        metadata.map_or(true, |metadata| metadata.is_file() && metadata.nlink() == 1)
+    }
+}

@@ -1,0 +1,339 @@
+//! The state folder: Service status, node reports, the lease and the gossip key of a cluster without an API server.
+//! Nodes that share it share the cluster. Must not know what is decided from it.
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use outrigger_core::facts::ServiceKey;
+use outrigger_sdk::Time;
+
+use crate::convert::is_name;
+use crate::crd::NodeReport;
+use crate::problem::Problem;
+
+mod atomic;
+mod service;
+
+pub use service::{Allocated, ServiceStatus};
+
+const SERVICES: &str = "services";
+const REPORTS: &str = "reports";
+const DETAILS: &str = "nodes";
+const LOCK: &str = "leader.lock";
+const GOSSIP_KEY: &str = "gossip.key";
+
+/// An open state folder.
+#[derive(Debug, Clone)]
+pub struct State {
+    dir: PathBuf,
+}
+
+/// Held by the one process that writes Service status. The kernel gives it up when that process ends, however it ends.
+#[derive(Debug)]
+pub struct Lead {
+    _lock: File,
+}
+
+/// Held by the one process that runs a node of this name.
+#[derive(Debug)]
+pub struct Occupied {
+    _lock: File,
+}
+
+/// Why the state folder could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file system refused.
+    #[error("cannot use {} ({source}): make it writable for this user, or name another state folder", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// Two daemons would go by one name.
+    #[error("node {0} already runs with this state folder: stop it, or give this one another name with --node")]
+    NodeRuns(String),
+    /// A name that is no file name.
+    #[error("{0:?} is not a name: use lower-case letters, digits, '-' and '.'")]
+    Name(String),
+    /// The key file is damaged.
+    #[error("{} does not hold 32 octets in base64: delete it and restart every node of this folder", .0.display())]
+    Key(PathBuf),
+    /// Nothing that is written here can fail to be YAML, except through a plugin's details.
+    #[error("{} cannot be written as text: {message}", .path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// The serializer's words.
+        message: String,
+    },
+}
+
+impl State {
+    /// Opens the folder and makes what is missing, for this user only.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(dir: &Path) -> Result<Self, StateError> {
+        for folder in ["", SERVICES, REPORTS, DETAILS] {
+            make_folder(&dir.join(folder))?;
+        }
+        Self::existing(dir).ok_or_else(|| io_error(dir)(io::ErrorKind::NotFound.into()))
+    }
+
+    /// The folder if it is there, for those who only look.
+    pub fn existing(dir: &Path) -> Option<Self> {
+        Some(Self { dir: dir.canonicalize().ok().filter(|dir| dir.is_dir())? })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Becomes the leader, as soon as no other process is. Blocks until then.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub fn lead(&self) -> Result<Lead, StateError> {
+        let path = self.dir.join(LOCK);
+        let file = lock_file(&path)?;
+        file.lock().map_err(io_error(&path))?;
+        Ok(Lead { _lock: file })
+    }
+
+    /// Says that this process runs this node, until it ends.
+    ///
+    /// # Errors
+    /// When another process runs a node of this name, or the file system refuses.
+    pub fn occupy(&self, node: &str) -> Result<Occupied, StateError> {
+        let path = self.node_path(DETAILS, node, "lock")?;
+        let file = lock_file(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Occupied { _lock: file }),
+            Err(TryLockError::WouldBlock) => Err(StateError::NodeRuns(node.to_owned())),
+            Err(TryLockError::Error(error)) => Err(io_error(&path)(error)),
+        }
+    }
+
+    /// Whether some process runs this node now: the kernel knows, whatever the node's report says.
+    pub fn is_running(&self, node: &str) -> bool {
+        let Ok(path) = self.node_path(DETAILS, node, "lock") else { return false };
+        let Ok(file) = File::open(path) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
+    /// Becomes the leader, or finds that another process is.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub fn try_lead(&self) -> Result<Option<Lead>, StateError> {
+        let path = self.dir.join(LOCK);
+        let file = lock_file(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lead { _lock: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(io_error(&path)(error)),
+        }
+    }
+
+    /// Writes the status of a Service, and says whether it differed. Survives a power failure: what is allocated is
+    /// remembered nowhere else.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_service(
+        &self,
+        _lead: &Lead,
+        key: &ServiceKey,
+        addresses: &[IpAddr],
+        allocated: &Allocated,
+        now: Time,
+    ) -> Result<bool, StateError> {
+        let path = self.service_path(key)?;
+        let before = service::read(&path, key).ok();
+        let same = |before: &ServiceStatus| {
+            before.addresses == addresses && before.allocated.as_ref() == Some(allocated)
+        };
+        if before.as_ref().is_some_and(same) {
+            return Ok(false);
+        }
+        make_folder(path.parent().unwrap_or(&self.dir))?;
+        let text = service::render(key, addresses, allocated, before.as_ref(), now);
+        atomic::write(&path, text.as_bytes(), atomic::Durable::Yes).map_err(io_error(&path))?;
+        Ok(true)
+    }
+
+    /// Forgets a Service.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be removed.
+    pub fn remove_service(&self, _lead: &Lead, key: &ServiceKey) -> Result<(), StateError> {
+        let path = self.service_path(key)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Every Service status; one that cannot be read is a problem, and its addresses are unknown, not none.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed: then nothing is known about any Service.
+    pub fn services(
+        &self,
+    ) -> Result<BTreeMap<ServiceKey, Result<ServiceStatus, Problem>>, StateError> {
+        let mut statuses = BTreeMap::new();
+        for namespace in self.namespaces()? {
+            for name in names(&self.services_dir().join(&namespace), ".yaml")? {
+                let key = ServiceKey { namespace: namespace.clone(), name };
+                if let Some(status) = self.service(&key) {
+                    statuses.insert(key, status);
+                }
+            }
+        }
+        Ok(statuses)
+    }
+
+    /// The status of one Service, if it has one.
+    pub fn service(&self, key: &ServiceKey) -> Option<Result<ServiceStatus, Problem>> {
+        let path = self.service_path(key).ok()?;
+        match service::read(&path, key) {
+            Err(service::ReadError::Absent) => None,
+            Err(error) => Some(Err(Problem {
+                file: path.display().to_string(),
+                object: Some(format!("Service {key}")),
+                message: format!(
+                    "the status cannot be read ({error}): restore the file, or delete it to have the Service allocated anew; until then its addresses stay as they were"
+                ),
+            })),
+            Ok(status) => Some(Ok(status)),
+        }
+    }
+
+    /// Writes what a node says about itself.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_report(&self, node: &str, report: &NodeReport) -> Result<(), StateError> {
+        let path = self.node_path(REPORTS, node, "yaml")?;
+        let text = serde_saphyr::to_string(report)
+            .map_err(|error| StateError::Text { path: path.clone(), message: error.to_string() })?;
+        atomic::write(&path, text.as_bytes(), atomic::Durable::No).map_err(io_error(&path))
+    }
+
+    /// What each node said last; a report that cannot be read is left out, its node writes it again.
+    pub fn reports(&self) -> BTreeMap<String, NodeReport> {
+        self.each(REPORTS, ".yaml", |text| serde_saphyr::from_str(text).ok())
+    }
+
+    /// Writes a node's details of single addresses, for `outrigger status`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_details(&self, node: &str, details: &serde_json::Value) -> Result<(), StateError> {
+        let path = self.node_path(DETAILS, node, "json")?;
+        atomic::write(&path, details.to_string().as_bytes(), atomic::Durable::No)
+            .map_err(io_error(&path))
+    }
+
+    /// The details of each node, as far as they can be read.
+    pub fn details(&self) -> BTreeMap<String, serde_json::Value> {
+        self.each(DETAILS, ".json", |text| serde_json::from_str(text).ok())
+    }
+
+    /// The key that gossip is sealed with: the first process makes it from these octets, the others read it.
+    ///
+    /// # Errors
+    /// When it cannot be made, or is damaged.
+    pub fn gossip_key(&self, random: [u8; 32]) -> Result<[u8; 32], StateError> {
+        let path = self.dir.join(GOSSIP_KEY);
+        let text = BASE64_STANDARD.encode(random) + "\n";
+        // Whole or not at all, so that nobody reads half a key.
+        match atomic::create(&path, text.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(io_error(&path)(error));
+            }
+            _ => {}
+        }
+        let text = fs::read_to_string(&path).map_err(io_error(&path))?;
+        let octets = BASE64_STANDARD.decode(text.trim()).ok();
+        octets.and_then(|octets| octets.try_into().ok()).ok_or(StateError::Key(path))
+    }
+
+    pub(crate) fn services_dir(&self) -> PathBuf {
+        self.dir.join(SERVICES)
+    }
+
+    pub(crate) fn namespaces(&self) -> Result<Vec<String>, StateError> {
+        let dir = self.services_dir();
+        Ok(names(&dir, "")?.into_iter().filter(|name| dir.join(name).is_dir()).collect())
+    }
+
+    fn service_path(&self, key: &ServiceKey) -> Result<PathBuf, StateError> {
+        if !is_name(&key.namespace, 63) || !is_name(&key.name, 63) {
+            return Err(StateError::Name(key.to_string()));
+        }
+        Ok(self.services_dir().join(&key.namespace).join(format!("{}.yaml", key.name)))
+    }
+
+    fn node_path(&self, folder: &str, node: &str, extension: &str) -> Result<PathBuf, StateError> {
+        if !is_name(node, 200) {
+            return Err(StateError::Name(node.to_owned()));
+        }
+        Ok(self.dir.join(folder).join(format!("{node}.{extension}")))
+    }
+
+    fn each<T>(
+        &self,
+        folder: &str,
+        ending: &str,
+        read: fn(&str) -> Option<T>,
+    ) -> BTreeMap<String, T> {
+        let dir = self.dir.join(folder);
+        let read = |name: String| {
+            let path = dir.join(format!("{name}{ending}"));
+            let value = fs::read_to_string(&path).ok().and_then(|text| read(&text));
+            if value.is_none() {
+                tracing::warn!(path = %path.display(), "left out: cannot be read");
+            }
+            Some((name, value?))
+        };
+        names(&dir, ending).unwrap_or_default().into_iter().filter_map(read).collect()
+    }
+}
+
+/// The names in a folder with this ending, without it; half-written files begin with a dot.
+fn names(dir: &Path, ending: &str) -> Result<Vec<String>, StateError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(io_error(dir))? {
+        let name = entry.map_err(io_error(dir))?.file_name();
+        let name = name.to_str().filter(|name| !name.starts_with('.'));
+        names.extend(name.and_then(|name| name.strip_suffix(ending)).map(str::to_owned));
+    }
+    Ok(names)
+}
+
+fn make_folder(path: &Path) -> Result<(), StateError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    |source| StateError::Io { path, source }
+}
+
+fn lock_file(path: &Path) -> Result<File, StateError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map_err(io_error(path))
+}
+
+#[cfg(test)]
+mod tests;

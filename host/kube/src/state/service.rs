@@ -1,0 +1,133 @@
+//! The status of one Service as a file: a v1 Service with nothing but its name and status, as Kubernetes would show it.
+//! Must not know who asks.
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::{
+    LoadBalancerIngress, LoadBalancerStatus, Service, ServiceStatus as Status,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time as Timestamp};
+use k8s_openapi::jiff;
+use outrigger_core::facts::ServiceKey;
+use outrigger_sdk::Time;
+
+use crate::convert;
+
+const ALLOCATED: &str = "Allocated";
+
+/// The condition `Allocated`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocated {
+    /// It has every address that it asks for.
+    pub status: bool,
+    /// CamelCase.
+    pub reason: String,
+    /// For a person.
+    pub message: String,
+}
+
+/// What the state folder holds about a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceStatus {
+    /// `status.loadBalancer.ingress[].ip`.
+    pub addresses: Vec<IpAddr>,
+    /// The condition, if it is there.
+    pub allocated: Option<Allocated>,
+    /// When `status` of the condition changed last, microseconds since 1970.
+    pub since_us: u64,
+}
+
+/// Why a status file says nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("it is not there")]
+    Absent,
+    #[error("{0}")]
+    Io(io::Error),
+    #[error("it is empty")]
+    Empty,
+    #[error("{0}")]
+    Yaml(String),
+    #[error("it is about {0}")]
+    Other(String),
+    #[error("{0}")]
+    Ingress(#[from] convert::Invalid),
+}
+
+pub(super) fn read(path: &Path, key: &ServiceKey) -> Result<ServiceStatus, ReadError> {
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ReadError::Absent,
+        _ => ReadError::Io(error),
+    })?;
+    if text.trim().is_empty() {
+        return Err(ReadError::Empty);
+    }
+    let options = serde_saphyr::options! { with_snippet: false };
+    let object: Service = serde_saphyr::from_str_with_options(&text, options)
+        .map_err(|error| ReadError::Yaml(error.to_string()))?;
+    let meta = &object.metadata;
+    if meta.name.as_ref() != Some(&key.name) || meta.namespace.as_ref() != Some(&key.namespace) {
+        let part = |part: &Option<String>| part.clone().unwrap_or_default();
+        return Err(ReadError::Other(format!("{}/{}", part(&meta.namespace), part(&meta.name))));
+    }
+    let conditions = object.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let condition = conditions.into_iter().find(|condition| condition.type_ == ALLOCATED);
+    Ok(ServiceStatus {
+        addresses: convert::ingress(&object)?,
+        allocated: condition.map(|condition| Allocated {
+            status: condition.status == "True",
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+        }),
+        since_us: condition.map_or(0, |condition| micros(&condition.last_transition_time)),
+    })
+}
+
+pub(super) fn render(
+    key: &ServiceKey,
+    addresses: &[IpAddr],
+    allocated: &Allocated,
+    before: Option<&ServiceStatus>,
+    now: Time,
+) -> String {
+    let unchanged = before.filter(|before| {
+        before.allocated.as_ref().is_some_and(|before| before.status == allocated.status)
+    });
+    let ingress = |address: &IpAddr| LoadBalancerIngress {
+        ip: Some(address.to_string()),
+        ..LoadBalancerIngress::default()
+    };
+    let condition = Condition {
+        type_: ALLOCATED.to_owned(),
+        status: if allocated.status { "True" } else { "False" }.to_owned(),
+        reason: allocated.reason.clone(),
+        message: allocated.message.clone(),
+        observed_generation: None,
+        last_transition_time: timestamp(unchanged.map_or(now.utc_us, |before| before.since_us)),
+    };
+    let object = Service {
+        metadata: ObjectMeta {
+            namespace: Some(key.namespace.clone()),
+            name: Some(key.name.clone()),
+            ..ObjectMeta::default()
+        },
+        spec: None,
+        status: Some(Status {
+            conditions: Some(vec![condition]),
+            load_balancer: Some(LoadBalancerStatus {
+                ingress: Some(addresses.iter().map(ingress).collect()),
+            }),
+        }),
+    };
+    serde_saphyr::to_string(&object).expect("a Service is plain data")
+}
+
+fn timestamp(utc_us: u64) -> Timestamp {
+    let micros = i64::try_from(utc_us).unwrap_or(i64::MAX);
+    Timestamp(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX))
+}
+
+fn micros(timestamp: &Timestamp) -> u64 {
+    u64::try_from(timestamp.0.as_microsecond()).unwrap_or(0)
+}

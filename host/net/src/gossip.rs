@@ -1,0 +1,115 @@
+//! The datagrams between nodes. Carries octets; whether they are true is `core`'s matter (AEAD, SWIM).
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+
+/// Longest datagram: fits a 1,500-octet link with room for tunnels.
+pub const MAX_DATAGRAM: usize = 1400;
+
+/// One UDP port of this node, IPv4 or IPv6 as its address says.
+#[derive(Debug)]
+pub struct GossipSocket {
+    socket: UdpSocket,
+}
+
+/// Why gossip does not go.
+#[derive(Debug, thiserror::Error)]
+pub enum GossipError {
+    /// Somebody else has the port.
+    #[error(
+        "gossip port {port} on {address} is taken: stop the process that has it (`ss -ulnp sport = :{port}`) or choose \
+         another port", port = .0.port(), address = .0.ip()
+    )]
+    PortTaken(SocketAddr),
+    /// The address is not on this node.
+    #[error("cannot bind gossip to {0}: no interface of this node has that address")]
+    NoSuchAddress(SocketAddr),
+    /// Anything else at binding.
+    #[error("cannot bind gossip to {address}: {source}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// More than [`MAX_DATAGRAM`].
+    #[error("a gossip datagram of {0} octets is longer than {MAX_DATAGRAM}")]
+    TooLong(usize),
+    /// The kernel did not send or receive.
+    #[error("gossip socket: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl GossipSocket {
+    /// Binds exclusively: no SO_REUSEADDR, or a second daemon would take half of the datagrams unseen.
+    ///
+    /// # Errors
+    /// The first three of [`GossipError`].
+    pub fn bind(address: SocketAddr) -> Result<Self, GossipError> {
+        let open = || {
+            let socket =
+                Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+            if address.is_ipv6() {
+                socket.set_only_v6(true)?;
+            }
+            socket.set_nonblocking(true)?;
+            socket.bind(&address.into())?;
+            UdpSocket::from_std(socket.into())
+        };
+        match open() {
+            Ok(socket) => Ok(Self { socket }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(GossipError::PortTaken(address))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                Err(GossipError::NoSuchAddress(address))
+            }
+            Err(source) => Err(GossipError::Bind { address, source }),
+        }
+    }
+
+    /// Where it is bound: tells the port when 0 was asked for.
+    ///
+    /// # Errors
+    /// [`GossipError::Io`].
+    pub fn local_address(&self) -> Result<SocketAddr, GossipError> {
+        Ok(self.socket.local_addr()?)
+    }
+
+    /// The next datagram and its sender. Longer ones than [`MAX_DATAGRAM`] are nobody's of ours and are skipped.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// [`GossipError::Io`].
+    pub async fn receive(&self) -> Result<(Vec<u8>, SocketAddr), GossipError> {
+        let mut buffer = [0; MAX_DATAGRAM + 1];
+        loop {
+            let (length, from) = self.socket.recv_from(&mut buffer).await?;
+            if length <= MAX_DATAGRAM {
+                return Ok((buffer[..length].to_vec(), from));
+            }
+        }
+    }
+
+    /// Sends one datagram if the kernel takes it at once; else it is lost, as datagrams are. Says which.
+    pub fn try_send(&self, datagram: &[u8], to: SocketAddr) -> bool {
+        datagram.len() <= MAX_DATAGRAM && self.socket.try_send_to(datagram, to).is_ok()
+    }
+
+    /// Sends one datagram.
+    ///
+    /// # Errors
+    /// [`GossipError::TooLong`] and [`GossipError::Io`].
+    pub async fn send(&self, datagram: &[u8], to: SocketAddr) -> Result<(), GossipError> {
+        if datagram.len() > MAX_DATAGRAM {
+            return Err(GossipError::TooLong(datagram.len()));
+        }
+        self.socket.send_to(datagram, to).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

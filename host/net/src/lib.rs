@@ -1,0 +1,27 @@
+//! The only room that touches the network, and the only one with `unsafe` (all of it in `sys`): clock, links, frames,
+//! offloads, multicast groups, gossip datagrams. Linux only.
+//!
+//! Decides nothing: what is watched, answered, sent and ended is told by the caller, after the guard. Knows nothing of
+//! Services, pools or plugins; an [`Owner`] is a number.
+#![deny(unsafe_code)]
+
+mod clock;
+mod gossip;
+mod groups;
+mod links;
+mod responder;
+mod sys;
+
+#[cfg(test)]
+mod namespace;
+
+pub use clock::now;
+pub use gossip::{GossipError, GossipSocket, MAX_DATAGRAM};
+pub use groups::{GroupError, Groups};
+pub use links::{Excludes, LinkError, Links, watch};
+pub use responder::{
+    Counters, LinkFailure, OffloadError, Responder, ResponderHandle, SendError, Sink,
+};
+
+/// Who asked for a watch, an offload or a group: the number of an announcer instance.
+pub type Owner = u32;

@@ -1,0 +1,180 @@
+//! Who watches, answers and beacons what. Pure bookkeeping: no socket, no clock.
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use outrigger_sdk::{Beacon, Endpoint, LinkIndex};
+
+use crate::Owner;
+
+/// A place where an address is spoken for.
+pub(super) type Spot = (LinkIndex, IpAddr);
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    watches: HashMap<Spot, BTreeSet<Owner>>,
+    answers: HashMap<Spot, Answer>,
+    offloads: BTreeMap<(Owner, Endpoint), Work>,
+    /// The same offloads by the address they speak for.
+    by_address: BTreeSet<(Owner, IpAddr, Endpoint)>,
+    /// The beacons among them by when they are due.
+    due: BTreeSet<(u64, Owner, Endpoint)>,
+}
+
+/// One owner answers for an address on a link, under one number or several.
+#[derive(Debug)]
+struct Answer {
+    owner: Owner,
+    ids: BTreeSet<Endpoint>,
+}
+
+/// What an offload does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Work {
+    Answer(Spot),
+    Beacon(Emission),
+}
+
+/// A beacon on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Emission {
+    pub(super) address: IpAddr,
+    pub(super) beacon: Beacon,
+    /// Still to send; `None` = until ended.
+    pub(super) left: Option<u32>,
+    /// When the next one is.
+    pub(super) due: u64,
+}
+
+/// Another owner answers there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Taken;
+
+impl Work {
+    pub(super) fn spot(&self) -> Spot {
+        match self {
+            Self::Answer(spot) => *spot,
+            Self::Beacon(emission) => (emission.beacon.frame.link, emission.address),
+        }
+    }
+}
+
+impl Table {
+    pub(super) fn watch(&mut self, owner: Owner, spot: Spot) {
+        self.watches.entry(spot).or_default().insert(owner);
+    }
+
+    pub(super) fn unwatch(&mut self, owner: Owner, spot: Spot) {
+        if let Some(owners) = self.watches.get_mut(&spot) {
+            owners.remove(&owner);
+            if owners.is_empty() {
+                self.watches.remove(&spot);
+            }
+        }
+    }
+
+    pub(super) fn watchers(&self, spot: Spot) -> impl Iterator<Item = Owner> {
+        self.watches.get(&spot).into_iter().flatten().copied()
+    }
+
+    pub(super) fn answers(&self, spot: Spot) -> bool {
+        self.answers.contains_key(&spot)
+    }
+
+    /// Whether frames about it are to come out of the kernel.
+    pub(super) fn wants(&self, spot: Spot) -> bool {
+        self.answers(spot) || self.watches.contains_key(&spot)
+    }
+
+    /// Puts work in force; what the number did before ends and is returned. Refused work changes nothing.
+    pub(super) fn set(
+        &mut self,
+        owner: Owner,
+        id: Endpoint,
+        work: Work,
+    ) -> Result<Option<Work>, Taken> {
+        if let Work::Answer(spot) = work
+            && self.answers.get(&spot).is_some_and(|answer| answer.owner != owner)
+        {
+            return Err(Taken);
+        }
+        let before = self.close(owner, id);
+        match &work {
+            Work::Answer(spot) => {
+                let answer = self.answers.entry(*spot);
+                answer.or_insert(Answer { owner, ids: BTreeSet::new() }).ids.insert(id);
+            }
+            Work::Beacon(emission) => {
+                self.due.insert((emission.due, owner, id));
+            }
+        }
+        self.by_address.insert((owner, work.spot().1, id));
+        self.offloads.insert((owner, id), work);
+        Ok(before)
+    }
+
+    /// Ends one offload.
+    pub(super) fn close(&mut self, owner: Owner, id: Endpoint) -> Option<Work> {
+        let work = self.offloads.remove(&(owner, id))?;
+        self.by_address.remove(&(owner, work.spot().1, id));
+        match &work {
+            Work::Answer(spot) => {
+                if let Some(answer) = self.answers.get_mut(spot) {
+                    answer.ids.remove(&id);
+                    if answer.ids.is_empty() {
+                        self.answers.remove(spot);
+                    }
+                }
+            }
+            Work::Beacon(emission) => {
+                self.due.remove(&(emission.due, owner, id));
+            }
+        }
+        Some(work)
+    }
+
+    pub(super) fn offloads(&self, owner: Owner) -> Vec<Endpoint> {
+        self.offloads.range((owner, 0)..=(owner, Endpoint::MAX)).map(|((_, id), _)| *id).collect()
+    }
+
+    /// The owner's offloads that speak for an address.
+    pub(super) fn offloads_for(&self, owner: Owner, address: IpAddr) -> Vec<Endpoint> {
+        let range = (owner, address, 0)..=(owner, address, Endpoint::MAX);
+        self.by_address.range(range).map(|(.., id)| *id).collect()
+    }
+
+    /// The offloads for which `which` holds.
+    pub(super) fn offloads_where(&self, which: impl Fn(&Work) -> bool) -> Vec<(Owner, Endpoint)> {
+        self.offloads.iter().filter(|(_, work)| which(work)).map(|(key, _)| *key).collect()
+    }
+
+    /// The spots this owner watches.
+    pub(super) fn watched_by(&self, owner: Owner) -> Vec<Spot> {
+        self.watches
+            .iter()
+            .filter(|(_, owners)| owners.contains(&owner))
+            .map(|(spot, _)| *spot)
+            .collect()
+    }
+
+    /// Ends every watch on a link.
+    pub(super) fn unwatch_link(&mut self, link: LinkIndex) {
+        self.watches.retain(|spot, _| spot.0 != link);
+    }
+
+    /// When the next beacon is due.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        self.due.first().map(|(due, ..)| *due)
+    }
+
+    /// Takes out a beacon that is due.
+    pub(super) fn take_due(&mut self, now: u64) -> Option<(Owner, Endpoint, Emission)> {
+        let &(_, owner, id) = self.due.first().filter(|(due, ..)| *due <= now)?;
+        match self.close(owner, id)? {
+            Work::Beacon(emission) => Some((owner, id, emission)),
+            Work::Answer(_) => unreachable!("only beacons are due"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The engine that serves and the engine that compiles, from one configuration so that they agree. The serving one
+//! holds no compiler. Knows nothing of plugins.
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use wasmtime::component::Linker;
+use wasmtime::{Config, OptLevel};
+
+use crate::abi::{self, Host};
+
+/// How often a running guest is looked at: deadlines are kept to within one of these.
+pub(crate) const TICK: Duration = Duration::from_millis(5);
+
+/// Of a guest's call stack, as much goes into a message.
+const BACKTRACE_FRAMES: usize = 32;
+/// A guest's stack inside the host's: small, because every instance's thread has one.
+const WASM_STACK: usize = 512 * 1024;
+
+/// What every plugin of this process runs in.
+pub struct Engine {
+    inner: wasmtime::Engine,
+    allocators: Linker<Host>,
+    announcers: Linker<Host>,
+    compatibility: String,
+}
+
+/// The engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// wasmtime refused the configuration, or this CPU.
+    #[error("the WebAssembly engine cannot run on this machine: {0}")]
+    Engine(String),
+    /// No thread for the deadlines.
+    #[error("cannot start the thread that keeps plugins to their deadlines")]
+    Ticker(#[source] std::io::Error),
+}
+
+impl Engine {
+    /// The serving engine, and the thread that keeps its deadlines; the thread ends with the engine.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn new() -> Result<Self, EngineError> {
+        let refused = |error: wasmtime::Error| EngineError::Engine(format!("{error:#}"));
+        let inner = wasmtime::Engine::new(&config(false)).map_err(refused)?;
+        tick(&inner).map_err(EngineError::Ticker)?;
+        Ok(Self {
+            allocators: abi::allocators(&inner).map_err(refused)?,
+            announcers: abi::announcers(&inner).map_err(refused)?,
+            compatibility: compatibility(&inner),
+            inner,
+        })
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+
+    pub(crate) fn allocators(&self) -> &Linker<Host> {
+        &self.allocators
+    }
+
+    pub(crate) fn announcers(&self) -> &Linker<Host> {
+        &self.announcers
+    }
+
+    /// Names the compiled form that this engine can load: part of the cache's file names.
+    pub(crate) fn compatibility(&self) -> &str {
+        &self.compatibility
+    }
+}
+
+/// The engine of the compiling child process.
+pub(crate) fn compiling() -> Result<wasmtime::Engine, wasmtime::Error> {
+    wasmtime::Engine::new(&config(true))
+}
+
+/// One configuration for both, so that what the child compiles is what the daemon loads. Everything that our guests do
+/// not need is off: a smaller surface, and the same answer on every node.
+fn config(compiling: bool) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        // Sync calls only: three times cheaper, and no half-finished guest tasks in a Store.
+        .concurrency_support(false)
+        .memory_init_cow(true)
+        .relaxed_simd_deterministic(true)
+        .wasm_relaxed_simd(false)
+        .wasm_tail_call(false)
+        .wasm_memory64(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_stack_switching(false)
+        .max_wasm_stack(WASM_STACK)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));
+    // Threads, GC, function references and exceptions are off because wasmtime is built without them.
+    // Multi-memory stays on: without it wasmtime panics when it compiles a composed component.
+    if compiling {
+        config.cranelift_opt_level(OptLevel::Speed).cranelift_nan_canonicalization(true);
+    } else {
+        config.enable_compiler(false);
+    }
+    config
+}
+
+/// A plain thread and not a task: a starved runtime must not stop its own watchdog.
+fn tick(engine: &wasmtime::Engine) -> std::io::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new().name("plugin-deadlines".into()).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    })?;
+    Ok(())
+}
+
+/// Our version stands for the compiler's settings, which wasmtime hashes only where there is a compiler.
+fn compatibility(engine: &wasmtime::Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_engines_name_the_same_compiled_form() {
+        let mut without = config(true);
+        without.enable_compiler(false);
+        let compiling = wasmtime::Engine::new(&without).expect("engine");
+        let serving = wasmtime::Engine::new(&config(false)).expect("engine");
+        assert_eq!(compatibility(&compiling), compatibility(&serving));
+    }
+
+    #[test]
+    fn what_the_compiling_engine_makes_the_serving_one_can_load_and_only_that_one_can_compile() {
+        let component = wat::parse_str("(component)").expect("wat");
+        let compiled = compiling().expect("engine").precompile_component(&component).expect("compiles");
+        let serving = Engine::new().expect("engine");
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("empty.cwasm");
+        std::fs::write(&file, compiled).expect("written");
+        crate::cache::open(serving.wasmtime(), &file).expect("loads");
+        assert!(serving.wasmtime().precompile_component(&component).is_err());
+    }
+
+    #[test]
+    fn the_deadline_thread_does_not_keep_the_engine_alive() {
+        let engine = Engine::new().expect("engine");
+        let weak = engine.wasmtime().weak();
+        drop(engine);
+        // The thread holds the engine for the length of one increment at most.
+        while weak.upgrade().is_some() {
+            std::thread::yield_now();
+        }
+    }
+}

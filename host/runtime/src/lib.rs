@@ -1,0 +1,29 @@
+//! Plugins as running things: the wasmtime engine, loading, limits, instances and their supervision. The only room that
+//! sees wasmtime; the rest of Outrigger sees [`Machine`], [`Supervised`] and [`Plugin`]. Knows nothing of sockets,
+//! Kubernetes or the clock: time is an argument.
+//!
+//! The way of a plugin: bytes → [`inspect`] → [`Compiler::load`] (a child process compiles, the result is cached by
+//! digest) → [`Plugin`] → an allocator decision in a fresh instance, or a [`Supervised`] announcer.
+#![deny(unsafe_code)]
+
+mod abi;
+mod allocate;
+mod cache;
+mod compile;
+mod engine;
+mod inspect;
+mod limits;
+mod load;
+mod machine;
+pub mod native;
+mod plugin;
+mod supervised;
+
+pub use compile::{CompileError, compile};
+pub use engine::{Engine, EngineError};
+pub use inspect::{INTERFACE, Inspection, LoadError, World, inspect};
+pub use limits::Limits;
+pub use load::Compiler;
+pub use machine::{Factory, Fault, Machine};
+pub use plugin::Plugin;
+pub use supervised::{Delivered, Incident, Phase, State, Supervised, SwapError, SwapStep};

@@ -1,0 +1,158 @@
+//! What one instance may use: time, memory, tables, what it may make the host allocate. All of them on by default.
+//! Knows nothing of what the instance does.
+use std::time::Duration;
+
+use wasmtime::{ResourceLimiter, Store};
+
+use crate::abi::Host;
+use crate::engine::TICK;
+
+const MIB: usize = 1 << 20;
+
+/// componentize-py needs up to 40 core instances, every other toolchain fewer than ten.
+const INSTANCES: usize = 256;
+/// QuickJS components have three.
+const MEMORIES: usize = 8;
+const TABLES: usize = 16;
+/// StarlingMonkey needs 7,690.
+const TABLE_ELEMENTS: usize = 100_000;
+const HANDLES: usize = 1024;
+
+/// What the host allocates for one call's answer, unless the call is one of those below.
+const ANSWER: usize = MIB;
+/// 1,000 addresses that all move at once make some 6,000 effects of about 250 octets: 1.5 MiB. And room.
+const HANDLE_ANSWER: usize = 4 * MIB;
+/// The WIT allows 16 MiB of data; the rest is the format's name.
+const SNAPSHOT_ANSWER: usize = 17 * MIB;
+
+/// Limits of one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets, summed over all memories of the component.
+    pub memory: usize,
+    /// For one `handle`, and for one `snapshot`.
+    pub handle: Duration,
+    /// For instantiation, `validate` and `start`.
+    pub start: Duration,
+    /// For one decision of an allocator.
+    pub allocate: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 64 * MIB,
+            handle: Duration::from_millis(50),
+            start: Duration::from_secs(5),
+            allocate: Duration::from_millis(100),
+        }
+    }
+}
+
+/// What a call is, and with it what it may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Start,
+    Handle,
+    Snapshot,
+    Allocate,
+}
+
+impl Call {
+    pub(crate) fn deadline(self, limits: &Limits) -> Duration {
+        match self {
+            Self::Start => limits.start,
+            Self::Handle | Self::Snapshot => limits.handle,
+            Self::Allocate => limits.allocate,
+        }
+    }
+
+    /// Octets that the host allocates for the answer, and for each call that the guest makes meanwhile.
+    pub(crate) fn answer(self) -> usize {
+        match self {
+            Self::Start | Self::Allocate => ANSWER,
+            Self::Handle => HANDLE_ANSWER,
+            Self::Snapshot => SNAPSHOT_ANSWER,
+        }
+    }
+
+    /// To be done before every call: the deadline counts from here.
+    pub(crate) fn arm(self, store: &mut Store<Host>) {
+        let deadline = self.deadline(&store.data().limits);
+        // One more, because the first tick comes at any moment.
+        let ticks = deadline.as_micros().div_ceil(TICK.as_micros()) + 1;
+        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
+        store.set_hostcall_fuel(self.answer());
+    }
+}
+
+/// A Store with every limit on. One per instance: a trap makes the whole Store unusable.
+pub(crate) fn store(engine: &wasmtime::Engine, host: Host) -> Store<Host> {
+    let mut store = Store::new(engine, host);
+    store.limiter(|host| &mut host.meter);
+    store.set_max_component_handles(HANDLES);
+    store
+}
+
+/// Counts what an instance has taken. wasmtime's own limiter counts each memory for itself, and a component has several.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    memory: usize,
+    limit: usize,
+    /// Growth was refused: the trap that follows is about memory.
+    pub(crate) refused: bool,
+}
+
+impl Meter {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { memory: 0, limit: limits.memory, refused: false }
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let sum = self.memory.saturating_add(desired.saturating_sub(current));
+        if sum > self.limit {
+            // A trap and not -1: a guest that is told of the failure aborts without a word about memory.
+            self.refused = true;
+            return Err(wasmtime::Error::msg(format!(
+                "memory limit of {} MiB reached",
+                self.limit / MIB
+            )));
+        }
+        self.memory = sum;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS {
+            self.refused = true;
+            return Err(wasmtime::Error::msg(format!(
+                "table limit of {TABLE_ELEMENTS} elements reached"
+            )));
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES
+    }
+}

@@ -1,0 +1,355 @@
+//! An announcer that outlives its instances. State = last snapshot + journal of the calls since, because `handle` is
+//! deterministic; both belong to one build. A fault voids its call: a new instance replays the journal with its effects
+//! suppressed and takes the call's events one at a time, and the one that faults again is set aside. When restarts do
+//! not help, the last build that worked takes over, then the first one afresh, then nobody until later.
+//! Knows nothing of wasm, of sockets or of the clock.
+use std::sync::Arc;
+
+use outrigger_sdk::{Context, Event, Origin, Reply, StartError, Time, Wake};
+
+use crate::machine::{Factory, Fault, Machine, checked_reply, checked_snapshot};
+
+mod budget;
+mod journal;
+mod quarantine;
+mod report;
+mod swap;
+
+use budget::Budget;
+use journal::{Journal, chunks};
+use quarantine::{Quarantine, pieces};
+pub use report::{Delivered, Incident, Phase, State, SwapError, SwapStep};
+
+/// One announcer's instance, whatever happens to it.
+pub struct Supervised {
+    context: Context,
+    /// The one it was first started with.
+    first: Arc<dyn Factory>,
+    current: Arc<dyn Factory>,
+    /// What ran before the last swap.
+    previous: Option<LastGood>,
+    /// None = held: nobody runs, until `retry_at`.
+    machine: Option<Box<dyn Machine>>,
+    retry_at: u64,
+    rung: Rung,
+    /// What the running instance was started from.
+    base: Origin,
+    /// What it was told since.
+    journal: Journal,
+    /// What it is not told because it would fault.
+    quarantine: Quarantine,
+    budget: Budget,
+    wake: Option<(u64, String)>,
+    restarts: u64,
+    quarantined: u64,
+    last_fault: Option<Fault>,
+    /// What the next answer says.
+    out: Delivered,
+}
+
+/// A build with the configuration and the state it last worked with.
+struct LastGood {
+    factory: Arc<dyn Factory>,
+    context: Context,
+    origin: Origin,
+}
+
+/// How far it has fallen back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rung {
+    Own,
+    Previous,
+    Fresh,
+}
+
+impl Supervised {
+    /// Starts the first instance afresh.
+    ///
+    /// # Errors
+    /// See [`SwapError`]: it cannot be instantiated, or does not start with this configuration.
+    pub fn start(factory: Arc<dyn Factory>, context: Context) -> Result<Self, SwapError> {
+        let (machine, base) = raise(factory.as_ref(), &context, Origin::Fresh)?;
+        Ok(Self {
+            context,
+            first: Arc::clone(&factory),
+            current: factory,
+            previous: None,
+            machine: Some(machine),
+            retry_at: 0,
+            rung: Rung::Own,
+            base,
+            journal: Journal::default(),
+            quarantine: Quarantine::default(),
+            budget: Budget::default(),
+            wake: None,
+            restarts: 0,
+            quarantined: 0,
+            last_fault: None,
+            out: Delivered::default(),
+        })
+    }
+
+    /// Tells the plugin what happened, oldest first, and gives what is to be done about it. While held, events are not
+    /// delivered and not kept: `needs_full` asks for everything once an instance runs again.
+    pub fn deliver(&mut self, now: Time, mut events: Vec<Event>) -> Delivered {
+        if self.machine.is_some() && self.budget.observe(now.monotonic_us) {
+            self.forgive();
+        }
+        if self.machine.is_none() {
+            self.revive(now);
+            // A wake of the time before belongs to a state that is gone.
+            events.retain(|event| !matches!(event, Event::Wake(_)));
+        }
+        let events = events.into_iter().map(|event| self.quarantine.strip(event)).collect();
+        for chunk in chunks(events) {
+            if self.machine.is_none() {
+                break;
+            }
+            self.call(now, chunk);
+        }
+        self.answer()
+    }
+
+    /// How it is.
+    pub fn state(&self) -> State {
+        State {
+            digest: self.current.digest().to_owned(),
+            phase: if self.machine.is_some() { Phase::Running } else { Phase::Held },
+            restarts: self.restarts,
+            quarantined: self.quarantined,
+            last_fault: self.last_fault.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// The build that runs, or that ran last.
+    pub fn digest(&self) -> &str {
+        self.current.digest()
+    }
+
+    fn answer(&mut self) -> Delivered {
+        let mut out = std::mem::take(&mut self.out);
+        out.wake = match self.machine {
+            Some(_) => self.wake.clone(),
+            None => Some((self.retry_at, "restart".into())),
+        };
+        out
+    }
+
+    /// It has been well for long enough: what it was kept from may have been chance.
+    fn forgive(&mut self) {
+        self.rung = Rung::Own;
+        if !self.quarantine.is_empty() {
+            self.quarantine = Quarantine::default();
+            self.out.needs_full = true;
+        }
+    }
+
+    fn call(&mut self, now: Time, events: Vec<Event>) {
+        match self.handle(now, &events) {
+            Ok(reply) => self.accept(now, events, reply),
+            Err(fault) => self.recover(now, events, fault),
+        }
+    }
+
+    fn handle(&mut self, now: Time, events: &[Event]) -> Result<Reply, Fault> {
+        let Some(machine) = &mut self.machine else {
+            return Err(Fault::Trap { message: "no instance runs".into() });
+        };
+        // The timer has fired, whatever comes of it.
+        if events.iter().any(|event| matches!(event, Event::Wake(_))) {
+            self.wake = None;
+        }
+        machine.handle(now, events).and_then(checked_reply)
+    }
+
+    fn accept(&mut self, now: Time, events: Vec<Event>, reply: Reply) {
+        self.out.effects.extend(reply.effects);
+        self.wake = alarm(now, reply.wake);
+        self.journal.push(now, events);
+        if self.journal.is_full() {
+            self.compact(now);
+        }
+    }
+
+    /// The snapshot takes the journal's place.
+    fn compact(&mut self, now: Time) {
+        let Some(machine) = &mut self.machine else { return };
+        match machine.snapshot().and_then(checked_snapshot) {
+            Ok(state) => {
+                self.base = Origin::Restored(state);
+                self.journal = Journal::default();
+            }
+            Err(fault) => {
+                self.restart(now, fault);
+            }
+        }
+    }
+
+    /// After a fault in a call: the same events, one at a time.
+    fn recover(&mut self, now: Time, events: Vec<Event>, fault: Fault) {
+        self.restart(now, fault);
+        for event in events.into_iter().flat_map(pieces) {
+            if self.machine.is_none() {
+                return;
+            }
+            match self.handle(now, std::slice::from_ref(&event)) {
+                Ok(reply) => self.accept(now, vec![event], reply),
+                Err(fault) => {
+                    self.quarantined += 1;
+                    let summary = report::summary(&event);
+                    let why = fault.clone();
+                    self.out.incidents.push(Incident::Quarantined { event: summary, why });
+                    self.quarantine.add(event);
+                    self.restart(now, fault);
+                }
+            }
+        }
+    }
+
+    /// A new instance in the same state; when that does not help, another build.
+    fn restart(&mut self, now: Time, fault: Fault) {
+        self.out.needs_full = true;
+        let mut why = fault;
+        while self.note(now, &why) {
+            match self.rebuild() {
+                Ok(machine) => {
+                    self.out.incidents.push(Incident::Restarted { why });
+                    self.machine = Some(machine);
+                    return;
+                }
+                Err(fault) => why = fault,
+            }
+        }
+        self.fall_back(now, &why);
+    }
+
+    /// Counts a fault. False when restarts no longer help.
+    fn note(&mut self, now: Time, fault: &Fault) -> bool {
+        self.machine = None;
+        self.restarts += 1;
+        self.last_fault = Some(fault.clone());
+        self.budget.spend(now.monotonic_us)
+    }
+
+    /// The journal's effects have happened; they are left out.
+    fn rebuild(&self) -> Result<Box<dyn Machine>, Fault> {
+        let mut machine = self.current.instantiate()?;
+        machine.start(&self.context, &self.base)?.map_err(|error| {
+            Fault::Garbage(format!("it does not start from its own state: {error}"))
+        })?;
+        for call in self.journal.calls() {
+            machine.handle(call.now, &call.events)?;
+        }
+        Ok(machine)
+    }
+
+    fn fall_back(&mut self, now: Time, why: &Fault) {
+        if self.rung == Rung::Own
+            && let Some(good) = self.previous.take()
+            && let Ok(raised) = raise(good.factory.as_ref(), &good.context, good.origin)
+        {
+            self.context = good.context;
+            return self.fallen(now, Rung::Previous, good.factory, raised, why);
+        }
+        if self.rung < Rung::Fresh
+            && let Ok(raised) = raise(self.first.as_ref(), &self.context, Origin::Fresh)
+        {
+            return self.fallen(now, Rung::Fresh, Arc::clone(&self.first), raised, why);
+        }
+        self.hold(now, why.to_string());
+    }
+
+    fn fallen(
+        &mut self,
+        now: Time,
+        rung: Rung,
+        factory: Arc<dyn Factory>,
+        raised: Raised,
+        why: &Fault,
+    ) {
+        self.out.incidents.push(Incident::FellBack {
+            from: self.current.digest().to_owned(),
+            to: factory.digest().to_owned(),
+            fresh: raised.1 == Origin::Fresh,
+            why: why.clone(),
+        });
+        self.rung = rung;
+        self.install(now, factory, raised);
+    }
+
+    /// Another life begins.
+    fn install(&mut self, now: Time, factory: Arc<dyn Factory>, (machine, origin): Raised) {
+        if factory.digest() != self.current.digest() {
+            self.quarantine = Quarantine::default();
+        }
+        self.current = factory;
+        self.machine = Some(machine);
+        self.base = origin;
+        self.journal = Journal::default();
+        self.budget.clear(now.monotonic_us);
+        self.wake = None;
+        self.out.needs_full = true;
+    }
+
+    fn hold(&mut self, now: Time, why: String) {
+        self.machine = None;
+        self.rung = Rung::Fresh;
+        self.retry_at = now.monotonic_us.saturating_add(self.budget.back_off());
+        self.out.incidents.push(Incident::Held { until_us: self.retry_at, why });
+    }
+
+    fn revive(&mut self, now: Time) {
+        if now.monotonic_us < self.retry_at {
+            return;
+        }
+        match raise(self.first.as_ref(), &self.context, Origin::Fresh) {
+            Ok(raised) => {
+                let digest = self.first.digest().to_owned();
+                self.out.incidents.push(Incident::Revived { digest });
+                self.install(now, Arc::clone(&self.first), raised);
+            }
+            Err(error) => self.hold(now, error.to_string()),
+        }
+    }
+}
+
+/// A started instance, and what it was really started from.
+type Raised = (Box<dyn Machine>, Origin);
+
+/// A snapshot that an instance does not know is no reason not to start it.
+fn raise(factory: &dyn Factory, context: &Context, origin: Origin) -> Result<Raised, SwapError> {
+    let open = || factory.instantiate().map_err(|fault| SwapError::new(SwapStep::Instantiate, fault));
+    ignite(open()?, open, context, origin)
+}
+
+fn ignite(
+    mut machine: Box<dyn Machine>,
+    another: impl Fn() -> Result<Box<dyn Machine>, SwapError>,
+    context: &Context,
+    origin: Origin,
+) -> Result<Raised, SwapError> {
+    let failed = |fault: Fault| SwapError::new(SwapStep::Start, fault);
+    match machine.start(context, &origin).map_err(failed)? {
+        Ok(()) => return Ok((machine, origin)),
+        Err(StartError::UnknownSnapshot(_)) if origin != Origin::Fresh => {}
+        Err(error) => return Err(SwapError::new(SwapStep::Start, error)),
+    }
+    // `start` is called once on an instance.
+    let mut machine = another()?;
+    match machine.start(context, &Origin::Fresh).map_err(failed)? {
+        Ok(()) => Ok((machine, Origin::Fresh)),
+        Err(error) => Err(SwapError::new(SwapStep::Start, error)),
+    }
+}
+
+fn alarm(now: Time, wake: Wake) -> Option<(u64, String)> {
+    match wake {
+        Wake::Never => None,
+        Wake::After { ms, reason } => {
+            Some((now.monotonic_us.saturating_add(u64::from(ms) * 1000), reason))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

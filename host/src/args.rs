@@ -1,0 +1,128 @@
+//! The command line. No behaviour.
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+/// Addresses for Services of type LoadBalancer on bare metal, decided by WebAssembly plugins.
+#[derive(Debug, Parser)]
+#[command(name = "outrigger", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// YAML file with any of the settings; OUTRIGGER_* and flags go before it.
+    #[arg(long, global = true, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the Services of a folder of manifests: allocate, announce, swap plugins as they are dropped in.
+    Run(Run),
+    /// Show, without any effect, what would be allocated and announced from a folder.
+    Plan(Plan),
+    /// Show what the nodes of a folder have in force.
+    Status(Status),
+    /// Look at plugins.
+    Plugin {
+        /// What about them.
+        #[command(subcommand)]
+        command: Plugin,
+    },
+    /// Compile a component to native code. The daemon runs this as a child, so that it never compiles itself.
+    Compile {
+        /// The component.
+        input: PathBuf,
+        /// Where the native code goes.
+        output: PathBuf,
+    },
+    /// Print the version of the program and of the plugin interface it speaks.
+    Version {
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args, Serialize)]
+pub struct Run {
+    #[command(flatten)]
+    #[serde(flatten)]
+    folders: Folders,
+    /// Address for gossip with other nodes; the first InternalIP of this node's Node object when absent.
+    #[arg(long, value_name = "IP")]
+    #[serde(skip)]
+    pub gossip_address: Option<IpAddr>,
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Args, Serialize)]
+pub struct Plan {
+    #[command(flatten)]
+    #[serde(flatten)]
+    folders: Folders,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t)]
+    #[serde(skip)]
+    pub output: Output,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Args, Serialize)]
+pub struct Status {
+    #[command(flatten)]
+    #[serde(flatten)]
+    folders: Folders,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t)]
+    #[serde(skip)]
+    pub output: Output,
+}
+
+/// Where things are. Only what is given goes before the other layers of the configuration.
+#[derive(Debug, Args, Serialize)]
+struct Folders {
+    /// Folder of Kubernetes manifests and plugins.
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifests: Option<PathBuf>,
+    /// Folder for Service status and reports [default: DIR/.state].
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<PathBuf>,
+    /// Folder for compiled plugins.
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<PathBuf>,
+    /// This node's name [default: the host name].
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+}
+
+/// Subcommands of `plugin`.
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    /// Say what a component is, what it asks for, and whether this host can run it. Runs nothing.
+    Inspect {
+        /// The component.
+        file: PathBuf,
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// A table for people.
+    #[default]
+    Table,
+    /// One JSON object.
+    Json,
+}

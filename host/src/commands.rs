@@ -1,0 +1,15 @@
+//! One file per subcommand: each reads its flags, calls the rooms, prints.
+mod compile;
+mod inspect;
+mod plan;
+mod run;
+mod status;
+mod table;
+mod version;
+
+pub use compile::compile;
+pub use inspect::inspect;
+pub use plan::plan;
+pub use run::run;
+pub use status::status;
+pub use version::version;

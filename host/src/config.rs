@@ -1,0 +1,178 @@
+//! The daemon's configuration: defaults < file < `OUTRIGGER_*` < flags.
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Yaml};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set. In a file as YAML with these names; in the environment as `OUTRIGGER_MANIFESTS` or
+/// `OUTRIGGER_GOSSIP__PORT`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub struct Config {
+    /// Folder of Kubernetes manifests and plugins to serve.
+    pub manifests: Option<PathBuf>,
+    /// Folder for Service status, NodeReports and the gossip key; `.state` in `manifests` when absent. Nodes that
+    /// share `manifests` must share this too.
+    pub state: Option<PathBuf>,
+    /// Folder for compiled plugins. Nothing is lost when it is emptied.
+    pub cache: PathBuf,
+    /// This node's name; the machine's host name when absent.
+    pub node: Option<String>,
+    /// How nodes find out who is alive.
+    pub gossip: Gossip,
+    /// How long announcements go on when no plugin can be brought to run, in seconds.
+    pub hold_last_for_seconds: u64,
+    /// How long a stopping daemon waits for other nodes to take over, in seconds.
+    pub stop_within_seconds: u64,
+    /// How log lines look and how many there are.
+    pub log: Log,
+}
+
+/// Membership.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gossip {
+    /// Address to use; the first InternalIP of this node's Node object when absent.
+    pub address: Option<IpAddr>,
+    /// UDP port, the same on every node.
+    pub port: u16,
+    /// Milliseconds between two probes. A dead node is known to be dead after about four.
+    pub probe_interval_ms: u64,
+}
+
+/// Logging.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// "text" or "json".
+    pub format: LogFormat,
+    /// As in `RUST_LOG`: "info", "outrigger=debug,plugin=trace".
+    pub filter: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            manifests: None,
+            state: None,
+            cache: default_cache(),
+            node: None,
+            gossip: Gossip { address: None, port: 7953, probe_interval_ms: 60 },
+            hold_last_for_seconds: 300,
+            stop_within_seconds: 10,
+            log: Log { format: LogFormat::Text, filter: "info".to_owned() },
+        }
+    }
+}
+
+impl Config {
+    /// Puts the layers together. `flags` holds only what was given on the command line.
+    ///
+    /// # Errors
+    /// Names the layer, the field and what was expected.
+    pub fn load(file: Option<&Path>, flags: &impl Serialize) -> anyhow::Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            anyhow::ensure!(file.exists(), "configuration file {} does not exist: create it or drop --config", file.display());
+            figment = figment.merge(Yaml::file(file));
+        }
+        let environment = Env::prefixed("OUTRIGGER_").ignore(&["config"]).split("__");
+        figment.merge(environment).merge(Serialized::defaults(flags)).extract().context("the configuration is not valid")
+    }
+
+    /// The folder of manifests.
+    ///
+    /// # Errors
+    /// When none was named.
+    pub fn manifests(&self) -> anyhow::Result<&Path> {
+        self.manifests.as_deref().context("no manifests folder: name one with --manifests DIR or OUTRIGGER_MANIFESTS")
+    }
+
+    /// The state folder.
+    ///
+    /// # Errors
+    /// When neither it nor a manifests folder was named.
+    pub fn state(&self) -> anyhow::Result<PathBuf> {
+        match &self.state {
+            Some(state) => Ok(state.clone()),
+            None => Ok(self.manifests()?.join(".state")),
+        }
+    }
+
+    /// This node's name.
+    ///
+    /// # Errors
+    /// When none was given and the machine has none.
+    pub fn node(&self) -> anyhow::Result<String> {
+        if let Some(node) = &self.node {
+            return Ok(node.clone());
+        }
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .context("this machine's host name cannot be read: name the node with --node NAME")?;
+        Ok(name.trim().to_owned())
+    }
+
+    /// How long announcements go on without a plugin.
+    pub fn hold_last_for(&self) -> Duration {
+        Duration::from_secs(self.hold_last_for_seconds)
+    }
+}
+
+/// `/var/cache/outrigger` for root, else as the XDG base directory specification says.
+fn default_cache() -> PathBuf {
+    if let Some(cache) = std::env::var_os("XDG_CACHE_HOME") {
+        return PathBuf::from(cache).join("outrigger");
+    }
+    match std::env::var_os("HOME") {
+        Some(home) if home != "/root" => PathBuf::from(home).join(".cache/outrigger"),
+        _ => PathBuf::from("/var/cache/outrigger"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::result_large_err, reason = "figment's test jail wants this type")]
+    fn defaults_give_way_to_the_file_the_environment_and_flags_in_this_order() {
+        figment::Jail::expect_with(|jail| {
+            jail.create_file("outrigger.yaml", "node: from-file\ncache: /from-file\nstate: /from-file\n")?;
+            jail.set_env("OUTRIGGER_CACHE", "/from-environment");
+            jail.set_env("OUTRIGGER_STATE", "/from-environment");
+            jail.set_env("OUTRIGGER_GOSSIP__PORT", "7000");
+            let flags = serde_json::json!({ "state": "/from-flags" });
+            let config = Config::load(Some(Path::new("outrigger.yaml")), &flags).expect("valid");
+            assert_eq!(config.node.as_deref(), Some("from-file"));
+            assert_eq!(config.cache, PathBuf::from("/from-environment"));
+            assert_eq!(config.state, Some(PathBuf::from("/from-flags")));
+            assert_eq!((config.gossip.port, config.gossip.probe_interval_ms), (7000, 60));
+            Ok(())
+        });
+    }
+
+    #[test]
+    #[expect(clippy::result_large_err, reason = "figment's test jail wants this type")]
+    fn a_wrong_field_is_named() {
+        figment::Jail::expect_with(|jail| {
+            jail.create_file("outrigger.yaml", "gossip: { prot: 1 }\n")?;
+            let error = Config::load(Some(Path::new("outrigger.yaml")), &serde_json::json!({})).expect_err("typo");
+            assert!(format!("{error:#}").contains("prot"), "{error:#}");
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,305 @@
+//! The loop: one closed set of things that can wake the daemon, one place that waits.
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use outrigger_core::facts;
+use outrigger_core::membership::ViewChange;
+use outrigger_kube::{Folder, Occupied, Problem, State};
+use outrigger_net::{Excludes, Groups, LinkFailure, Links, Responder, now};
+use outrigger_runtime::{Compiler, Engine};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::config::Config;
+use crate::controller::{Controller, Problems};
+use crate::instance::Ports;
+use crate::node::{Announcers, Mesh, Node, Router, ToDo};
+use crate::plugins::Plugins;
+use crate::report;
+
+/// Between two NodeReports at least.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The running daemon.
+pub struct Daemon {
+    config: Config,
+    folder: Folder,
+    state: Arc<State>,
+    plugins: Arc<Plugins>,
+    node: Node,
+    links: watch::Receiver<Arc<Links>>,
+    /// Keeps the responder's thread.
+    responder: Responder,
+    groups: Arc<Groups>,
+    gossip_key: [u8; 32],
+    /// Keeps the node's name for this process.
+    _occupied: Occupied,
+    reports: Arc<Notify>,
+    controller: Arc<Notify>,
+    pool_problems: Problems,
+    loaded: (mpsc::UnboundedSender<String>, mpsc::UnboundedReceiver<String>),
+    terminate: Signal,
+    interrupt: Signal,
+    /// Monotonic microseconds at which the NodeReport is due, when something changed since the last one.
+    report_due: Option<u64>,
+    reported_us: u64,
+}
+
+/// What woke the loop.
+enum Wake {
+    Folder,
+    Links,
+    Mesh(ViewChange),
+    Reports,
+    /// A plugin of this name was delivered or taken back.
+    Loaded(String),
+    ReportDue,
+    Stop(&'static str),
+    StopDeadline,
+}
+
+impl Daemon {
+    /// Opens everything. Nothing is announced before [`Daemon::serve`].
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let manifests = config.manifests()?.to_owned();
+        let state = Arc::new(State::open(&config.state()?)?);
+        let name = config.node()?;
+        let occupied = state.occupy(&name)?;
+        let plugins = Arc::new(open_plugins(config)?);
+        let folder = Folder::open(&manifests, Some(&state))?;
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+        let gossip_key = state.gossip_key(key)?;
+        let links = outrigger_net::watch(Excludes::default()).await?;
+        let router = Arc::new(Router::default());
+        let responder = Responder::start(router.clone())?;
+        let reports = Arc::new(Notify::new());
+        let groups = Arc::new(Groups::default());
+        let ports = Ports {
+            responder: responder.handle(),
+            groups: groups.clone(),
+            hold_last_for: config.hold_last_for(),
+        };
+        let announcers = Announcers::new(name.clone(), ports, router, plugins.clone(), reports.clone());
+        let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, name);
+        let controller = Arc::new(Notify::new());
+        let pool_problems = Problems::default();
+        Controller {
+            manifests,
+            state: state.clone(),
+            plugins: plugins.clone(),
+            plugins_changed: controller.clone(),
+            problems: pool_problems.clone(),
+        }
+        .spawn()
+        .context("the controller thread cannot be started")?;
+        Ok(Self {
+            config: config.clone(),
+            folder,
+            state,
+            plugins,
+            node,
+            links,
+            responder,
+            groups,
+            gossip_key,
+            _occupied: occupied,
+            reports,
+            controller,
+            pool_problems,
+            loaded: mpsc::unbounded_channel(),
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            report_due: None,
+            reported_us: 0,
+        })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then hands over and returns.
+    pub async fn serve(mut self) -> anyhow::Result<()> {
+        tracing::info!(node = self.node.name, manifests = ?self.config.manifests, "serving");
+        self.take_links();
+        self.read_folder();
+        while !self.node.stopped(now().monotonic_us) {
+            match self.wait().await {
+                Wake::Folder => self.read_folder(),
+                Wake::Links => self.take_links(),
+                Wake::Mesh(change) => self.node.view_changed(&change),
+                Wake::Reports => self.node.reports(),
+                Wake::Loaded(name) => self.plugin_loaded(&name),
+                Wake::ReportDue => {
+                    self.write_report();
+                    continue;
+                }
+                Wake::Stop(why) => self.stop(why),
+                Wake::StopDeadline => tracing::warn!("stopping without having handed everything over"),
+            }
+            self.settle();
+        }
+        self.end();
+        Ok(())
+    }
+
+    /// Waits for the next thing. Gossip that changes nothing does not end the wait.
+    async fn wait(&mut self) -> Wake {
+        loop {
+            let (report_due, stop_deadline) = (self.report_due, self.node.stop_deadline());
+            tokio::select! {
+                biased;
+                () = self.node.mesh.turn() => {
+                    if let Some(change) = self.node.mesh.flush() {
+                        return Wake::Mesh(change);
+                    }
+                }
+                _ = self.terminate.recv() => return Wake::Stop("SIGTERM"),
+                _ = self.interrupt.recv() => return Wake::Stop("SIGINT"),
+                _ = self.links.changed() => return Wake::Links,
+                () = self.reports.notified() => return Wake::Reports,
+                Some(name) = self.loaded.1.recv() => return Wake::Loaded(name),
+                () = self.folder.changed() => return Wake::Folder,
+                () = at(report_due) => return Wake::ReportDue,
+                () = at(stop_deadline) => return Wake::StopDeadline,
+            }
+        }
+    }
+
+    /// After every wake: instances in line with facts, members told, a report soon.
+    fn settle(&mut self) {
+        let now = now().monotonic_us;
+        self.node.settle(now);
+        if self.node.gossip() {
+            self.node.settle(now);
+        }
+        let earliest = self.reported_us + REPORT_INTERVAL.as_micros() as u64;
+        self.report_due.get_or_insert(earliest.max(now));
+    }
+
+    fn read_folder(&mut self) {
+        let changes = self.folder.read();
+        let ToDo { deliveries, withdrawn, peers } = self.node.apply(changes);
+        for delivery in deliveries {
+            self.load(delivery);
+        }
+        for name in withdrawn {
+            if let Err(error) = self.plugins.withdraw(&name) {
+                tracing::error!(plugin = name, "the embedded plugin cannot be brought back: {error}");
+            }
+            self.plugin_loaded(&name);
+        }
+        if peers {
+            self.find_peers();
+        }
+    }
+
+    /// Inspecting and compiling take long: on a thread of their own.
+    fn load(&self, delivery: facts::Plugin) {
+        let (plugins, done) = (self.plugins.clone(), self.loaded.0.clone());
+        tokio::task::spawn_blocking(move || {
+            plugins.deliver(&delivery);
+            // Nobody listens only when the daemon has ended.
+            let _ = done.send(delivery.name);
+        });
+    }
+
+    fn plugin_loaded(&mut self, name: &str) {
+        self.node.plugin_changed(name);
+        self.controller.notify_one();
+    }
+
+    fn take_links(&mut self) {
+        let links = self.links.borrow_and_update().clone();
+        let failures = self.responder.handle().set_links(&links);
+        self.groups.set_links(&links);
+        self.node.link_problems = failures.into_iter().map(link_problem).collect();
+        self.node.links(links);
+    }
+
+    /// Joins the others once Node objects name some; a lone machine has no gossip at all.
+    fn find_peers(&mut self) {
+        let Node { name, cluster, planner, mesh, mesh_problem, .. } = &mut self.node;
+        *mesh_problem = None;
+        if mesh.is_alone() && cluster.nodes.keys().any(|other| other != name) {
+            match Mesh::join(name, cluster, &self.config.gossip, self.gossip_key, planner.claims()) {
+                Ok(joined) => *mesh = joined,
+                Err(error) => *mesh_problem = Some(cannot_join(name, &error)),
+            }
+        }
+        if !self.node.mesh.is_alone() {
+            self.node.mesh.peers(&self.node.name, &self.node.cluster);
+        }
+    }
+
+    fn stop(&mut self, why: &str) {
+        if self.node.stop_deadline().is_some() {
+            return;
+        }
+        tracing::info!("{why}: handing over");
+        let now = now().monotonic_us;
+        self.node.stop(now, self.config.stop_within_seconds * 1_000_000);
+    }
+
+    fn write_report(&mut self) {
+        self.report_due = None;
+        self.reported_us = now().monotonic_us;
+        let problems = self.problems();
+        let report = report::node_report(&self.node, &self.plugins, problems);
+        if let Err(error) = self.state.write_report(&self.node.name, &report) {
+            tracing::error!("the NodeReport could not be written: {error}");
+        }
+        let details = report::details(&self.node, &self.responder.handle());
+        if let Err(error) = self.state.write_details(&self.node.name, &details) {
+            tracing::error!("the node's details could not be written: {error}");
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let pools = self.pool_problems.lock().expect("nothing panics while it holds the problems");
+        let pool = |(name, message): (&String, &String)| Problem {
+            file: String::new(),
+            object: Some(format!("AddressPool {name}")),
+            message: message.clone(),
+        };
+        self.folder.problems().into_iter().chain(self.node.problems()).chain(pools.iter().map(pool)).collect()
+    }
+
+    fn end(mut self) {
+        self.node.end();
+        self.node.mesh.goodbye();
+        self.write_report();
+        tracing::info!("stopped");
+    }
+}
+
+/// The engine, the compiler and the embedded plugins.
+pub fn open_plugins(config: &Config) -> anyhow::Result<Plugins> {
+    let program = std::env::current_exe().context("the path of this program is not known")?;
+    let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache));
+    Ok(Plugins::new(Engine::new()?, compiler)?)
+}
+
+fn link_problem(failure: LinkFailure) -> Problem {
+    tracing::error!("{failure}");
+    Problem { file: String::new(), object: Some(format!("link {}", failure.name)), message: failure.to_string() }
+}
+
+fn cannot_join(node: &str, error: &anyhow::Error) -> Problem {
+    tracing::error!("this node cannot join the others and announces nothing: {error:#}");
+    Problem {
+        file: String::new(),
+        object: Some(format!("Node {node}")),
+        message: format!("this node cannot join the others and announces nothing: {error:#}"),
+    }
+}
+
+/// Sleeps until a monotonic time in microseconds, or for ever.
+pub async fn at(deadline: Option<u64>) {
+    match deadline {
+        Some(deadline) => {
+            let now = now().monotonic_us;
+            tokio::time::sleep(Duration::from_micros(deadline.saturating_sub(now))).await;
+        }
+        None => std::future::pending().await,
+    }
+}

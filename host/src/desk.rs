@@ -1,0 +1,209 @@
+//! What one announcer instance and the rest of the host share: its guard, what waits to be told, what it said last.
+//!
+//! Everything is under one lock, so that "no longer desired" takes the grant away, ends the offloads and queues the news
+//! in one step that no effect can slip into. Nothing slow happens under it.
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use outrigger_core::guard::Guard;
+use outrigger_core::outbox::{Outbox, full_lists};
+use outrigger_net::{Owner, ResponderHandle};
+use outrigger_runtime::Factory;
+use outrigger_sdk::{
+    AddressReport, Condition, Denied, DesiredChanged, Event, LinksChanged, Resumed, Stopping,
+};
+use tokio::sync::Notify;
+
+/// Refusals wait this long before they are told, so that a plugin that insists does not spin.
+const DENIED_DELAY: Duration = Duration::from_millis(100);
+/// Refusals that wait at most; more are counted only.
+const DENIED_WAITING: usize = 100;
+
+/// The desk of one instance.
+pub struct Desk {
+    owner: Owner,
+    responder: ResponderHandle,
+    inner: Mutex<Inner>,
+    work: Condvar,
+    /// Told whenever what the instance says of itself has changed.
+    changed: Arc<Notify>,
+}
+
+/// What is on it.
+#[derive(Default)]
+pub struct Inner {
+    /// Judges the effects.
+    pub guard: Guard,
+    /// What the instance said last.
+    pub standing: Standing,
+    outbox: Outbox,
+    denied: Vec<Denied>,
+    /// Said once more to whoever takes over meanwhile.
+    stopping: Option<Stopping>,
+    commands: VecDeque<Command>,
+}
+
+/// What the host wants of an instance besides telling it events.
+pub enum Command {
+    /// Replace plugin or configuration.
+    Swap(Swap),
+    /// End the thread; offloads end with it.
+    End,
+}
+
+/// A plugin and its configuration, to take over while traffic flows.
+pub struct Swap {
+    /// What to instantiate.
+    pub factory: Arc<dyn Factory>,
+    /// `spec.config`, JSON text.
+    pub config: String,
+}
+
+/// What an instance says of itself: levels, the last one about a subject stands.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// By address.
+    pub addresses: BTreeMap<IpAddr, AddressReport>,
+    /// By condition type.
+    pub conditions: BTreeMap<String, Condition>,
+    /// By metric name.
+    pub metrics: BTreeMap<String, f64>,
+    /// Digest of the plugin in force, "" while none ever started.
+    pub digest: String,
+    /// "Running", "Held" or "NotStarted".
+    pub phase: &'static str,
+    /// Restarts after a fault.
+    pub restarts: u64,
+    /// Events set aside.
+    pub quarantined: u64,
+    /// The last fault or failed swap, "" when there was none.
+    pub last_fault: String,
+    /// It answered `stopping`.
+    pub drained: bool,
+}
+
+/// What a turn of the instance begins with.
+pub struct Turn {
+    /// Events, oldest first.
+    pub events: Vec<Event>,
+    /// At most one command; it comes after the events.
+    pub command: Option<Command>,
+}
+
+impl Desk {
+    /// An empty desk.
+    pub fn new(owner: Owner, responder: ResponderHandle, changed: Arc<Notify>) -> Arc<Self> {
+        let inner = Mutex::new(Inner { standing: Standing { phase: "NotStarted", ..Default::default() }, ..Default::default() });
+        Arc::new(Self { owner, responder, inner, work: Condvar::new(), changed })
+    }
+
+    /// Takes in what the instance is to announce. What it is no longer to announce is out before this returns, with or
+    /// without the plugin (invariant 6).
+    pub fn desire(&self, change: DesiredChanged) {
+        let mut inner = self.lock();
+        let before: Vec<IpAddr> = match change.reset {
+            true => inner.guard.desired().keys().copied().collect(),
+            false => change.remove.iter().chain(change.upsert.iter().map(|entry| &entry.address)).copied().collect(),
+        };
+        inner.guard.desire(&change);
+        for address in before {
+            let entry = inner.guard.desired().get(&address);
+            let (speaks, known) = (entry.is_some_and(|entry| entry.duty.speaks()), entry.is_some());
+            if !speaks {
+                for id in self.responder.withdraw(self.owner, address) {
+                    inner.outbox.push(Event::Ended(id));
+                }
+            }
+            if !known {
+                inner.standing.addresses.remove(&address);
+            }
+        }
+        inner.outbox.push(Event::DesiredChanged(change));
+        self.work.notify_one();
+    }
+
+    /// Takes in links. The responder has ended what used the ones that are gone.
+    pub fn link(&self, change: LinksChanged) {
+        let mut inner = self.lock();
+        inner.guard.link(&change);
+        inner.outbox.push(Event::LinksChanged(change));
+        self.work.notify_one();
+    }
+
+    /// Says that the instance will end.
+    pub fn stop(&self, stopping: Stopping) {
+        let mut inner = self.lock();
+        inner.standing.drained = false;
+        inner.stopping = Some(stopping);
+        inner.outbox.push(Event::Stopping(stopping));
+        self.work.notify_one();
+    }
+
+    /// Adds one event: a frame, an offload that ended.
+    pub fn tell(&self, event: Event) {
+        self.lock().outbox.push(event);
+        self.work.notify_one();
+    }
+
+    /// Adds a command.
+    pub fn command(&self, command: Command) {
+        self.lock().commands.push_back(command);
+        self.work.notify_one();
+    }
+
+    /// A copy of what the instance said last.
+    pub fn standing(&self) -> Standing {
+        self.lock().standing.clone()
+    }
+
+    /// For reading several things at once, and for carrying out effects.
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nothing panics while it holds the desk")
+    }
+
+    /// Says that the standing has changed.
+    pub fn changed(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits for something to do, at most so long.
+    pub fn wait(&self, at_most: Duration) -> Turn {
+        let mut inner = self.lock();
+        if inner.outbox.is_empty() && inner.commands.is_empty() {
+            let patience = if inner.denied.is_empty() { at_most } else { at_most.min(DENIED_DELAY) };
+            inner = self
+                .work
+                .wait_timeout_while(inner, patience, |inner| inner.outbox.is_empty() && inner.commands.is_empty())
+                .expect("nothing panics while it holds the desk")
+                .0;
+        }
+        let mut events = inner.outbox.take();
+        events.extend(inner.denied.drain(..).map(Event::Denied));
+        Turn { events, command: inner.commands.pop_front() }
+    }
+
+    /// What still waits, and the full lists as they stand, in one step: nothing that waits is newer than the lists.
+    pub fn full(&self) -> (Vec<Event>, Vec<Event>) {
+        let mut inner = self.lock();
+        let waiting = inner.outbox.take();
+        let mut lists = full_lists(inner.guard.links(), inner.guard.desired());
+        lists.extend(inner.stopping.map(Event::Stopping));
+        (waiting, lists)
+    }
+
+    /// What the host carries for this instance now.
+    pub fn resumed(&self) -> Event {
+        Event::Resumed(Resumed { offloads: self.responder.offloads(self.owner) })
+    }
+}
+
+impl Inner {
+    /// Notes a refusal, to be told a little later.
+    pub fn deny(&mut self, denied: Denied) {
+        if self.denied.len() < DENIED_WAITING {
+            self.denied.push(denied);
+        }
+    }
+}

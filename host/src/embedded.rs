@@ -1,0 +1,15 @@
+//! The plugins that come with the daemon, so that it serves before anybody delivers one. Built by `build.rs`.
+
+/// A component in the binary.
+pub struct Embedded {
+    /// The name that pools and announcers use.
+    pub name: &'static str,
+    /// The component.
+    pub bytes: &'static [u8],
+}
+
+/// All of them, by name.
+pub const PLUGINS: &[Embedded] = &[
+    Embedded { name: "layer2", bytes: include_bytes!(env!("OUTRIGGER_LAYER2")) },
+    Embedded { name: "lowest-free", bytes: include_bytes!(env!("OUTRIGGER_LOWEST_FREE")) },
+];

@@ -1,0 +1,51 @@
+//! Wires the rooms together: the one place that knows `core`, `kube`, `net` and `runtime` at once.
+//!
+//! ```text
+//! folder ─facts─▶ controller (leader only): Allocations ⇄ allocator plugins ─▶ Service status
+//!        └facts─▶ node: Planner ─desired─▶ desk ⇄ instance (announcer plugin) ─granted effects─▶ net
+//! ```
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+pub mod args;
+pub mod config;
+
+mod commands;
+mod controller;
+mod daemon;
+mod desk;
+mod embedded;
+mod instance;
+mod node;
+mod plugins;
+mod report;
+
+use args::{Cli, Command};
+
+/// Runs one command; errors go to stderr with their causes, one line each.
+pub fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("outrigger: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let file = cli.config.as_deref();
+    match cli.command {
+        Command::Run(flags) => {
+            let mut config = config::Config::load(file, &flags)?;
+            config.gossip.address = flags.gossip_address.or(config.gossip.address);
+            commands::run(&config)
+        }
+        Command::Plan(flags) => commands::plan(&config::Config::load(file, &flags)?, flags.output),
+        Command::Status(flags) => commands::status(&config::Config::load(file, &flags)?, flags.output),
+        Command::Plugin { command: args::Plugin::Inspect { file, output } } => commands::inspect(&file, output),
+        Command::Compile { input, output } => commands::compile(&input, &output),
+        Command::Version { output } => commands::version(output),
+    }
+}

@@ -1,0 +1,184 @@
+//! The node role: facts, links, who is alive and what plugins say come in; what each instance of this node is to
+//! announce goes out to its desk. Synchronous: [`crate::daemon`] is the only one that waits.
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use outrigger_core::facts::{Change, Cluster, Fact, FactKey, NodeName};
+use outrigger_core::membership::ViewChange;
+use outrigger_core::plan::{Planned, Planner, announcers};
+use outrigger_kube::Problem;
+use outrigger_net::Links;
+use outrigger_sdk::{AnnouncementState, DesiredChanged, Duty, StopReason, Stopping};
+mod announcer;
+mod links;
+mod mesh;
+mod router;
+
+pub use announcer::Announcers;
+pub use mesh::Mesh;
+pub use router::Router;
+
+/// Everything this node knows and runs.
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// What is known.
+    pub cluster: Cluster,
+    /// What follows from it.
+    pub planner: Planner,
+    /// Its instances.
+    pub announcers: Announcers,
+    /// Who else is alive.
+    pub mesh: Mesh,
+    /// What is wrong with this node's place in the cluster, if anything.
+    pub mesh_problem: Option<Problem>,
+    /// Links as the kernel has them.
+    pub links: Arc<Links>,
+    /// Links on which nothing can be heard or said.
+    pub link_problems: Vec<Problem>,
+    /// Monotonic microseconds after which a stopping node waits no longer.
+    stopping: Option<u64>,
+}
+
+/// What [`Node::apply`] leaves for the daemon to do.
+#[derive(Default)]
+pub struct ToDo {
+    /// Plugins to load, which takes long.
+    pub deliveries: Vec<outrigger_core::facts::Plugin>,
+    /// Plugins whose delivery was taken back.
+    pub withdrawn: Vec<String>,
+    /// Nodes may have changed: look at the peers again.
+    pub peers: bool,
+}
+
+impl Node {
+    /// A node that knows nothing yet.
+    pub fn new(mesh: Mesh, announcers: Announcers, name: NodeName) -> Self {
+        Self {
+            planner: Planner::new(name.clone()),
+            announcers,
+            name,
+            cluster: Cluster::default(),
+            mesh,
+            mesh_problem: None,
+            links: Arc::default(),
+            link_problems: Vec::new(),
+            stopping: None,
+        }
+    }
+
+    /// Takes facts in. Call [`Node::settle`] once they are all in.
+    pub fn apply(&mut self, changes: Vec<Change>) -> ToDo {
+        let mut todo = ToDo::default();
+        for change in changes {
+            let key = match &change {
+                Change::Upsert(fact) => Some(fact.key()),
+                Change::Remove(key) => Some(key.clone()),
+                Change::Synced => None,
+            };
+            match &change {
+                Change::Upsert(Fact::Plugin(plugin)) => todo.deliveries.push(plugin.clone()),
+                Change::Remove(FactKey::Plugin(name)) => todo.withdrawn.push(name.clone()),
+                Change::Upsert(Fact::Node(_)) | Change::Remove(FactKey::Node(_)) | Change::Synced => todo.peers = true,
+                _ => {}
+            }
+            if self.cluster.apply(change)
+                && let Some(key) = key
+            {
+                self.planner.facts_changed(&self.cluster, &key);
+            }
+        }
+        todo
+    }
+
+    /// Brings instances and desks in line with what is known. Cheap when nothing changed.
+    pub fn settle(&mut self, now_us: u64) {
+        if !self.cluster.synced {
+            return;
+        }
+        let labels = self.cluster.nodes.get(&self.name).map(|node| &node.labels);
+        let wanted = announcers(&self.cluster)
+            .into_iter()
+            .filter(|(_, announcer)| labels.is_none_or(|labels| announcer.node_selector.matches(labels)))
+            .collect();
+        let settled = self.mesh_problem.is_none() && self.mesh.settled(now_us);
+        let Planned { changes, claims } = self.planner.plan(&self.cluster, self.mesh.view(), settled);
+        for change in changes {
+            let news = DesiredChanged { remove: change.remove, upsert: change.upsert, ..Default::default() };
+            self.announcers.desire(&change.announcer, news);
+        }
+        self.announcers.sync(wanted, &self.links, &self.planner);
+        if !claims.is_empty() {
+            self.mesh.claim(now_us, &claims);
+        }
+    }
+
+    /// Sends gossip, and takes in what it brought.
+    pub fn gossip(&mut self) -> bool {
+        let Some(change) = self.mesh.flush() else { return false };
+        self.view_changed(&change);
+        true
+    }
+
+    /// Members or claims changed.
+    pub fn view_changed(&mut self, change: &ViewChange) {
+        self.planner.view_changed(change);
+    }
+
+    /// Takes in links.
+    pub fn links(&mut self, links: Arc<Links>) {
+        self.announcers.links(&self.links, &links);
+        self.links = links;
+    }
+
+    /// Another plugin may be in force under this name.
+    pub fn plugin_changed(&mut self, name: &str) {
+        self.announcers.plugin_changed(name);
+    }
+
+    /// Takes in what the plugins say: an address that one of them announces confirms the claim.
+    pub fn reports(&mut self) {
+        for (announcer, standing) in self.announcers.standings() {
+            for (address, report) in standing.addresses {
+                let announced = report.state == AnnouncementState::Announced;
+                self.planner.reported(&announcer, address, announced);
+            }
+        }
+    }
+
+    /// Begins a planned stop: other nodes take over first (invariant 7).
+    pub fn stop(&mut self, now_us: u64, within_us: u64) {
+        self.stopping = Some(now_us + within_us);
+        self.mesh.leave(now_us);
+        self.gossip();
+        self.settle(now_us);
+        let within_ms = u32::try_from(within_us / 1_000).unwrap_or(u32::MAX);
+        self.announcers.stop(Stopping { reason: StopReason::Leave, within_ms });
+    }
+
+    /// When a stopping node gives up waiting.
+    pub fn stop_deadline(&self) -> Option<u64> {
+        self.stopping
+    }
+
+    /// Whether a stopping node has nothing more to hand over, or waited long enough.
+    pub fn stopped(&self, now_us: u64) -> bool {
+        let Some(deadline) = self.stopping else { return false };
+        let handing_over = |(_, address): (&IpAddr, &outrigger_sdk::DesiredAddress)| {
+            matches!(address.duty, Duty::HandOver(_))
+        };
+        let left = self.announcers.names().any(|name| self.planner.desired(name).iter().any(handing_over));
+        now_us >= deadline || (!left && self.announcers.drained())
+    }
+
+    /// Ends every instance.
+    pub fn end(&mut self) {
+        self.announcers.end();
+    }
+
+    /// What is wrong that no object's file says.
+    pub fn problems(&self) -> Vec<Problem> {
+        let of_this_node = self.mesh_problem.iter().chain(&self.link_problems).cloned();
+        of_this_node.chain(self.announcers.problems()).collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! The announcer instances of this node: started, swapped and ended as Announcer objects and plugins come and go.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use outrigger_core::facts::{self, NodeName};
+use outrigger_core::plan::Planner;
+use outrigger_kube::Problem;
+use outrigger_net::{Links, Owner};
+use outrigger_runtime::World;
+use outrigger_sdk::{Context, DesiredChanged, LinksChanged, Stopping};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
+
+use super::Router;
+use super::links;
+use crate::desk::{Command, Desk, Standing, Swap};
+use crate::instance::{Instance, Ports};
+use crate::plugins::{InForce, Plugins};
+
+/// All instances, by the name of their Announcer.
+pub struct Announcers {
+    node: NodeName,
+    ports: Ports,
+    router: Arc<Router>,
+    plugins: Arc<Plugins>,
+    changed: Arc<Notify>,
+    next_owner: Owner,
+    running: BTreeMap<String, Running>,
+    problems: BTreeMap<String, String>,
+}
+
+struct Running {
+    announcer: facts::Announcer,
+    owner: Owner,
+    instance: Instance,
+}
+
+impl Announcers {
+    /// None yet.
+    pub fn new(
+        node: NodeName,
+        ports: Ports,
+        router: Arc<Router>,
+        plugins: Arc<Plugins>,
+        changed: Arc<Notify>,
+    ) -> Self {
+        let (running, problems) = (BTreeMap::new(), BTreeMap::new());
+        Self { node, ports, router, plugins, changed, next_owner: 1, running, problems }
+    }
+
+    /// Names of the instances that run.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.running.keys()
+    }
+
+    /// What each instance says of itself.
+    pub fn standings(&self) -> impl Iterator<Item = (String, Standing)> {
+        self.running.iter().map(|(name, running)| (name.clone(), running.instance.desk.standing()))
+    }
+
+    /// Each instance's Announcer and desk.
+    pub fn desks(&self) -> impl Iterator<Item = (&facts::Announcer, &Arc<Desk>)> {
+        self.running.values().map(|running| (&running.announcer, &running.instance.desk))
+    }
+
+    pub(super) fn desire(&self, name: &str, news: DesiredChanged) {
+        if let Some(running) = self.running.get(name) {
+            running.instance.desk.desire(news);
+        }
+    }
+
+    pub(super) fn links(&self, before: &Links, after: &Links) {
+        for running in self.running.values() {
+            if let Some(news) = links::changed(before, after, &running.announcer.interfaces) {
+                running.instance.desk.link(news);
+            }
+        }
+    }
+
+    pub(super) fn stop(&self, stopping: Stopping) {
+        for running in self.running.values() {
+            running.instance.desk.stop(stopping);
+        }
+    }
+
+    /// Whether every instance that can answer has said that nothing is left.
+    pub(super) fn drained(&self) -> bool {
+        self.standings().all(|(_, standing)| standing.drained || standing.phase != "Running")
+    }
+
+    pub(super) fn end(&mut self) {
+        for (_, running) in std::mem::take(&mut self.running) {
+            self.router.remove(running.owner);
+            running.instance.end();
+        }
+    }
+
+    pub(super) fn problems(&self) -> impl Iterator<Item = Problem> {
+        self.problems.iter().map(|(name, message)| Problem {
+            file: String::new(),
+            object: Some(format!("Announcer {name}")),
+            message: message.clone(),
+        })
+    }
+
+    pub(super) fn plugin_changed(&mut self, plugin: &str) {
+        for running in self.running.values() {
+            if running.announcer.plugin.plugin == plugin
+                && let Some(in_force) = self.plugins.get(plugin)
+            {
+                running.instance.desk.command(swap(in_force, &running.announcer));
+            }
+        }
+    }
+
+    pub(super) fn sync(&mut self, wanted: BTreeMap<String, facts::Announcer>, links: &Links, planner: &Planner) {
+        self.problems.clear();
+        let gone: Vec<_> = self.running.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        gone.into_iter().for_each(|name| self.remove(&name));
+        for (name, announcer) in wanted {
+            match self.running.get(&name) {
+                Some(running) if running.announcer == announcer => {}
+                Some(running) if running.announcer.interfaces != announcer.interfaces => {
+                    // What it has in force elsewhere must end, so it begins anew.
+                    self.remove(&name);
+                    self.start(announcer, links, planner);
+                }
+                Some(_) => self.configure(announcer),
+                None => self.start(announcer, links, planner),
+            }
+        }
+    }
+
+    fn start(&mut self, announcer: facts::Announcer, links: &Links, planner: &Planner) {
+        let Some(in_force) = self.plugin(&announcer) else { return };
+        let name = announcer.name.clone();
+        let owner = self.next_owner;
+        self.next_owner += 1;
+        let desk = Desk::new(owner, self.ports.responder.clone(), self.changed.clone());
+        let granted = links::granted(links, &announcer.interfaces);
+        desk.link(LinksChanged { reset: true, upsert: granted, ..Default::default() });
+        let desired = planner.desired(&name).values().cloned().collect();
+        desk.desire(DesiredChanged { reset: true, upsert: desired, ..Default::default() });
+        desk.command(swap(in_force, &announcer));
+        let context = Context {
+            instance: name.clone(),
+            node: self.node.clone(),
+            config: announcer.plugin.config.clone(),
+            seed: seed(&self.node, &name),
+            ext: vec![],
+        };
+        match Instance::start(context, owner, desk.clone(), self.ports.clone()) {
+            Ok(instance) => {
+                self.router.add(owner, desk);
+                self.running.insert(name, Running { announcer, owner, instance });
+            }
+            Err(error) => drop(self.problems.insert(name, format!("its thread could not be started: {error}"))),
+        }
+    }
+
+    fn configure(&mut self, announcer: facts::Announcer) {
+        let Some(in_force) = self.plugin(&announcer) else { return };
+        if let Some(running) = self.running.get_mut(&announcer.name) {
+            if running.announcer.plugin != announcer.plugin {
+                running.instance.desk.command(swap(in_force, &announcer));
+            }
+            running.announcer = announcer;
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(running) = self.running.remove(name) {
+            // The desk takes everything out before the plugin hears of it.
+            running.instance.desk.desire(DesiredChanged { reset: true, ..Default::default() });
+            self.router.remove(running.owner);
+            running.instance.end();
+        }
+    }
+
+    /// The plugin an Announcer names, or a problem that says what is wrong with it.
+    fn plugin(&mut self, announcer: &facts::Announcer) -> Option<InForce> {
+        let name = &announcer.plugin.plugin;
+        let problem = match self.plugins.get(name) {
+            Some(in_force) if in_force.plugin.inspection().world == World::Announcer => return Some(in_force),
+            Some(_) => format!("plugin {name:?} is an allocator: name an announcer"),
+            None => format!("plugin {name:?} is not known: add {name}.wasm to the folder or correct the name"),
+        };
+        self.problems.insert(announcer.name.clone(), problem);
+        None
+    }
+}
+
+fn swap(in_force: InForce, announcer: &facts::Announcer) -> Command {
+    Command::Swap(Swap { factory: in_force.plugin, config: announcer.plugin.config.clone() })
+}
+
+/// The same for one instance on one node for ever: what a plugin draws from it replays.
+fn seed(node: &str, instance: &str) -> Vec<u8> {
+    Sha256::new().chain_update(node).chain_update([0]).chain_update(instance).finalize().to_vec()
+}

@@ -1,0 +1,140 @@
+//! Which plugin is in force under which name: the embedded ones, and those delivered from outside, which go before.
+//! A delivery that fails leaves what was in force and says why. Must not know who uses a plugin.
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use outrigger_core::facts;
+use outrigger_runtime::{Compiler, Engine, LoadError, Plugin, World};
+
+use crate::embedded;
+
+/// The origin of the plugins that come with the program.
+const EMBEDDED: &str = "embedded";
+
+/// All plugins by name.
+pub struct Plugins {
+    engine: Engine,
+    compiler: Compiler,
+    table: RwLock<BTreeMap<String, Entry>>,
+}
+
+/// A plugin in force.
+#[derive(Clone)]
+pub struct InForce {
+    /// The plugin.
+    pub plugin: Arc<Plugin>,
+    /// A path, "ConfigMap ns/name" or "embedded".
+    pub origin: String,
+}
+
+#[derive(Default, Clone)]
+struct Entry {
+    in_force: Option<InForce>,
+    /// The last delivery that failed: where it came from and why. Cleared by one that works.
+    failed: Option<(String, String)>,
+}
+
+/// One name of the table, for reports.
+pub struct Listed {
+    /// The name.
+    pub name: String,
+    /// What is in force, if anything.
+    pub in_force: Option<InForce>,
+    /// The last delivery that failed: where it came from and why.
+    pub failed: Option<(String, String)>,
+}
+
+impl Plugins {
+    /// With the embedded plugins in force; they are compiled now unless the cache has them.
+    ///
+    /// # Errors
+    /// When an embedded plugin cannot be compiled: the cache folder or the machine is at fault, not the plugin.
+    pub fn new(engine: Engine, compiler: Compiler) -> Result<Self, LoadError> {
+        let plugins = Self { engine, compiler, table: RwLock::default() };
+        for name in embedded::PLUGINS.iter().map(|plugin| plugin.name) {
+            plugins.withdraw(name)?;
+        }
+        Ok(plugins)
+    }
+
+    /// What is in force under this name.
+    pub fn get(&self, name: &str) -> Option<InForce> {
+        self.read().get(name)?.in_force.clone()
+    }
+
+    /// Takes a delivery: inspects it, compiles it in a child unless cached, and puts it in force. Blocks meanwhile.
+    /// Says whether something else is in force now.
+    pub fn deliver(&self, delivery: &facts::Plugin) -> bool {
+        match self.load(delivery) {
+            Ok(plugin) => {
+                let digest = plugin.inspection().digest.clone();
+                let before = self.put(&delivery.name, InForce { plugin, origin: delivery.origin.clone() });
+                tracing::info!(plugin = delivery.name, origin = delivery.origin, digest, "plugin delivered");
+                before.is_none_or(|before| before.plugin.inspection().digest != digest)
+            }
+            Err(message) => {
+                tracing::warn!(plugin = delivery.name, origin = delivery.origin, "plugin refused: {message}");
+                self.write().entry(delivery.name.clone()).or_default().failed =
+                    Some((delivery.origin.clone(), message));
+                false
+            }
+        }
+    }
+
+    /// Takes a delivery back: the embedded plugin of that name is in force again, or none.
+    ///
+    /// # Errors
+    /// When the embedded plugin cannot be compiled.
+    pub fn withdraw(&self, name: &str) -> Result<(), LoadError> {
+        let Some(embedded) = embedded::PLUGINS.iter().find(|plugin| plugin.name == name) else {
+            self.write().remove(name);
+            return Ok(());
+        };
+        let plugin = self.compiler.load(&self.engine, embedded.bytes)?;
+        self.put(name, InForce { plugin, origin: EMBEDDED.to_owned() });
+        Ok(())
+    }
+
+    /// Everything, by name.
+    pub fn list(&self) -> Vec<Listed> {
+        let table = self.read();
+        let listed = |(name, entry): (&String, &Entry)| Listed {
+            name: name.clone(),
+            in_force: entry.in_force.clone(),
+            failed: entry.failed.clone(),
+        };
+        table.iter().map(listed).collect()
+    }
+
+    fn load(&self, delivery: &facts::Plugin) -> Result<Arc<Plugin>, String> {
+        let plugin = self.compiler.load(&self.engine, &delivery.bytes).map_err(|error| error.to_string())?;
+        match self.get(&delivery.name) {
+            Some(before) if !same_kind(before.plugin.inspection().world, plugin.inspection().world) => Err(format!(
+                "it is of world {}, but what serves under the name {:?} is of world {}: deliver it under another name",
+                plugin.inspection().world,
+                delivery.name,
+                before.plugin.inspection().world
+            )),
+            _ => Ok(plugin),
+        }
+    }
+
+    fn put(&self, name: &str, in_force: InForce) -> Option<InForce> {
+        let mut table = self.write();
+        let entry = table.entry(name.to_owned()).or_default();
+        entry.failed = None;
+        entry.in_force.replace(in_force)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Entry>> {
+        self.table.read().expect("nothing panics while it holds the table")
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Entry>> {
+        self.table.write().expect("nothing panics while it holds the table")
+    }
+}
+
+fn same_kind(one: World, other: World) -> bool {
+    matches!(one, World::Announcer) == matches!(other, World::Announcer)
+}

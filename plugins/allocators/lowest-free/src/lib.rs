@@ -1,0 +1,122 @@
+//! The default allocation policy: an address that may be shared, else the one held before, else the lowest free one.
+//! Knows nothing of how the pool is kept; what it may give out is what the pool says.
+#![forbid(unsafe_code)]
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use outrigger_sdk::announcer::parse_config;
+use outrigger_sdk::{AddressState, Family, Outcome, Policy, Pool, Refusal, Request};
+
+/// The policy.
+pub struct LowestFree;
+
+impl Policy for LowestFree {
+    fn allocate(request: &Request, pool: &impl Pool) -> Outcome {
+        match decide(request, pool) {
+            Ok(addresses) => Outcome::Assign(addresses),
+            Err(refusal) => Outcome::Refuse(refusal),
+        }
+    }
+}
+
+/// It has no settings.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {}
+
+fn decide(request: &Request, pool: &impl Pool) -> Result<Vec<IpAddr>, Refusal> {
+    if let Err(errors) = parse_config::<Config>(&request.config) {
+        let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        return Err(refusal("InvalidConfig", message));
+    }
+    let wanted = wanted(request, pool)?;
+    let mut assigned = Vec::new();
+    let mut missing = None;
+    for &family in &request.families {
+        match wanted.get(&family).copied().or_else(|| choose(family, request, pool)) {
+            Some(address) => assigned.push(address),
+            None if request.all_families => return Err(exhausted(family, pool)),
+            None => missing = missing.or(Some(family)),
+        }
+    }
+    match missing {
+        Some(family) if assigned.is_empty() => Err(exhausted(family, pool)),
+        _ => Ok(assigned),
+    }
+}
+
+/// The addresses asked for by name, one per family, each of which this request may have.
+fn wanted(request: &Request, pool: &impl Pool) -> Result<BTreeMap<Family, IpAddr>, Refusal> {
+    let mut wanted = BTreeMap::new();
+    // What the Service already holds is not to be assigned again.
+    for &address in request.wanted.iter().filter(|address| !request.holds.contains(address)) {
+        let family = Family::of(&address);
+        if !request.families.contains(&family) {
+            let message = format!("{address} is wanted, but no {family} address is to be assigned");
+            return Err(refusal("WrongFamily", message));
+        }
+        may_have(address, pool)?;
+        if let Some(other) = wanted.insert(family, address).filter(|other| *other != address) {
+            let message = format!("{other} and {address} are wanted: a Service has one {family} address");
+            return Err(refusal("WrongFamily", message));
+        }
+    }
+    Ok(wanted)
+}
+
+fn may_have(address: IpAddr, pool: &impl Pool) -> Result<(), Refusal> {
+    let name = pool.name();
+    match pool.state(address) {
+        AddressState::Free | AddressState::Shareable => Ok(()),
+        AddressState::Taken => {
+            let holders: Vec<_> = pool
+                .holders(address)
+                .iter()
+                .map(|holder| format!("{}/{}", holder.service.namespace, holder.service.name))
+                .collect();
+            let message = format!("{address} is held by {}", holders.join(", "));
+            Err(refusal("AddressTaken", message))
+        }
+        AddressState::Excluded => {
+            let message = format!("{address} is excluded from pool \"{name}\"");
+            Err(refusal("AddressExcluded", message))
+        }
+        AddressState::Outside => {
+            let message = format!("{address} is not in pool \"{name}\"");
+            Err(refusal("AddressOutsidePool", message))
+        }
+    }
+}
+
+fn choose(family: Family, request: &Request, pool: &impl Pool) -> Option<IpAddr> {
+    // A sharing group stays together, which saves addresses.
+    if !request.sharing_key.is_empty()
+        && let Some(&address) = pool.shareable(family, 1).first()
+    {
+        return Some(address);
+    }
+    let previous = request.previous.iter().copied().find(|address| {
+        Family::of(address) == family && pool.state(*address) == AddressState::Free
+    });
+    previous.or_else(|| pool.lowest_free(family, 1).first().copied())
+}
+
+fn exhausted(family: Family, pool: &impl Pool) -> Refusal {
+    let (name, count) = (pool.name(), pool.count(family));
+    let message = if count.total == 0 {
+        format!("pool \"{name}\" has no {family} addresses")
+    } else {
+        format!("pool \"{name}\" has no free {family} address: {} of {} are held", count.held, count.total)
+    };
+    refusal("PoolExhausted", message)
+}
+
+/// Nothing here gets better by waiting: the host asks again when the Service or the pool changes.
+fn refusal(reason: &str, message: String) -> Refusal {
+    Refusal { reason: reason.to_owned(), message, retry_after_ms: 0 }
+}
+
+#[cfg(test)]
+mod tests;
+
+outrigger_sdk::policy!(LowestFree);

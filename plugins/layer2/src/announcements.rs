@@ -1,0 +1,183 @@
+//! Every address that was ever spoken of and not yet withdrawn: what is in force for it, and what was reported. Turns
+//! "announce it", "be silent" and "withdraw it" into the effects that are missing for that, and into none when none is.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use outrigger_sdk::{Denied, Effect, Endpoint, LinkIndex};
+use serde::{Deserialize, Serialize};
+
+use crate::groups::Groups;
+use crate::numbers::Numbers;
+use crate::presence::Presence;
+use crate::refusal::{Outlook, Refusals};
+use crate::segment::{Segment, Segments};
+use crate::standing::Standing;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Announcements {
+    by_address: BTreeMap<IpAddr, Announcement>,
+    refusals: Refusals,
+    groups: Groups,
+    numbers: Numbers,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Announcement {
+    /// By link name.
+    on: BTreeMap<String, Presence>,
+    reported: Option<Standing>,
+}
+
+impl Announcements {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.by_address.keys().copied()
+    }
+
+    /// Answers for the address on every usable link; with `aloud`, announces it as well.
+    pub(crate) fn announce(
+        &mut self,
+        address: IpAddr,
+        aloud: bool,
+        segments: &Segments,
+        now_us: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let usable =
+            |_: &Presence, segment: Option<&Segment>| segment.is_some_and(|link| link.usable);
+        self.leave_links(address, segments, usable, effects);
+        let outlook = self.refusals.outlook(address, now_us);
+        let announcement = self.by_address.entry(address).or_default();
+        for segment in segments.values().filter(|segment| segment.usable) {
+            let presence = announcement.on.entry(segment.name.clone()).or_insert_with(|| {
+                let answer = self.numbers.take(address);
+                Presence::new(segment.identity, answer, self.numbers.take(address))
+            });
+            if matches!(outlook, Outlook::TryAgain(_)) {
+                presence.repeat();
+            }
+            presence.set(address, segment.identity, aloud, &mut self.groups, effects);
+        }
+        let standing = match outlook {
+            _ if announcement.on.is_empty() => Standing::NoUsableLink,
+            Outlook::Clear => Standing::Announced(announcement.on.keys().cloned().collect()),
+            Outlook::Wait(standing) | Outlook::TryAgain(standing) => standing,
+        };
+        announcement.report(address, standing, effects);
+    }
+
+    /// Another node announces it.
+    pub(crate) fn be_silent(
+        &mut self,
+        address: IpAddr,
+        node: &str,
+        segments: &Segments,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.leave_links(address, segments, |_, _| false, effects);
+        self.refusals.forget(address);
+        let announcement = self.by_address.entry(address).or_default();
+        announcement.report(address, Standing::Standby(node.to_owned()), effects);
+    }
+
+    /// It is no longer ours.
+    pub(crate) fn withdraw(
+        &mut self,
+        address: IpAddr,
+        segments: &Segments,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.leave_links(address, segments, |_, _| false, effects);
+        self.refusals.forget(address);
+        if let Some(mut announcement) = self.by_address.remove(&address) {
+            announcement.report(address, Standing::Withdrawn, effects);
+        }
+    }
+
+    /// A link is gone, whether or not its name or index comes back.
+    pub(crate) fn leave_link(&mut self, index: LinkIndex, effects: &mut Vec<Effect>) {
+        for address in self.addresses().collect::<Vec<_>>() {
+            self.leave_links(
+                address,
+                &Segments::new(),
+                |presence, _| !presence.is_on(index),
+                effects,
+            );
+        }
+    }
+
+    /// The host ended an offload by itself. The address it was for, if it still matters.
+    pub(crate) fn ended(&mut self, number: Endpoint) -> Option<IpAddr> {
+        let address = self.numbers.owner(number)?;
+        for presence in self.by_address.get_mut(&address)?.on.values_mut() {
+            presence.ended(number);
+        }
+        Some(address)
+    }
+
+    /// The address that cannot be announced because of this refusal.
+    pub(crate) fn denied(&mut self, denied: Denied, now_us: u64) -> Option<IpAddr> {
+        let speaks = matches!(denied.effect.as_str(), "offload" | "send-frame");
+        let address = denied.subject.parse().ok().or_else(|| {
+            let number = denied.subject.parse().ok()?;
+            self.numbers.owner(number)
+        })?;
+        let in_force = self.by_address.get(&address).is_some_and(|entry| !entry.on.is_empty());
+        (speaks && in_force).then(|| {
+            self.refusals.refused(address, denied, now_us);
+            address
+        })
+    }
+
+    /// Something changed that may have been the cause of a refusal.
+    pub(crate) fn try_again(&mut self, address: IpAddr, now_us: u64) {
+        self.refusals.hurry(address, now_us);
+    }
+
+    /// A new instance: only these offloads are in force.
+    pub(crate) fn resumed(&mut self, in_force: &[Endpoint]) {
+        for (address, announcement) in &mut self.by_address {
+            for presence in announcement.on.values_mut() {
+                presence.resumed(*address, in_force, &mut self.groups);
+            }
+        }
+        self.numbers.find_strange(in_force);
+    }
+
+    /// Ends what an instance before us left behind. Last, so that what replaces it is there already.
+    pub(crate) fn close_strange(&mut self, effects: &mut Vec<Effect>) {
+        effects.extend(self.numbers.take_strange().into_iter().map(Effect::Close));
+    }
+
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    fn leave_links(
+        &mut self,
+        address: IpAddr,
+        segments: &Segments,
+        stay: impl Fn(&Presence, Option<&Segment>) -> bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(announcement) = self.by_address.get_mut(&address) else { return };
+        announcement.on.retain(|name, presence| {
+            let segment = segments.values().find(|segment| segment.name == *name);
+            if stay(presence, segment) {
+                return true;
+            }
+            presence.clear(address, segments, &mut self.groups, effects);
+            self.numbers.give_back(presence.answer);
+            self.numbers.give_back(presence.beacon);
+            false
+        });
+    }
+}
+
+impl Announcement {
+    fn report(&mut self, address: IpAddr, standing: Standing, effects: &mut Vec<Effect>) {
+        if self.reported.as_ref() != Some(&standing) {
+            effects.push(standing.report(address));
+            self.reported = Some(standing);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Layer 2: tells the neighbours on every granted link where an address is, with ARP for IPv4 and Neighbor Discovery
+//! for IPv6. Whether this node is the one to say so is the host's decision, not this plugin's.
+//!
+//! The work is handed to the host at once (answering, and announcing five times), so that nothing waits for the plugin:
+//! it only keeps what is in force equal to what is asked for, and sends the difference.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use outrigger_sdk::announcer::parse_config;
+use outrigger_sdk::{
+    Announcer, Context, Effect, Event, FieldError, LinkIndex, Origin, Reply, SavedState,
+    StartError, StopReason, Time,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::announcements::Announcements;
+use crate::listing::{Applied, Chunk, Listing};
+use crate::segment::Segment;
+use crate::task::Task;
+
+mod announcements;
+mod groups;
+mod listing;
+mod numbers;
+mod presence;
+mod refusal;
+mod segment;
+mod snapshot;
+mod standing;
+mod task;
+
+#[cfg(any(test, feature = "scripts"))]
+pub mod scripts;
+
+/// One instance. All of it is its snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer2 {
+    links: Listing<LinkIndex, Segment>,
+    desired: Listing<IpAddr, Task>,
+    announcements: Announcements,
+    stopping: Option<Stop>,
+}
+
+/// How far the end of this instance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Stop {
+    /// Go on until every address that another node can take is taken.
+    HandOver,
+    /// Withdraw everything.
+    Remove,
+    /// The host was told that nothing is left to hand over.
+    Drained {
+        /// Nothing is announced any more either.
+        removed: bool,
+    },
+}
+
+/// There is nothing to configure yet.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {}
+
+impl Announcer for Layer2 {
+    fn validate(config: &str) -> Result<(), Vec<FieldError>> {
+        let Config {} = parse_config(config)?;
+        Ok(())
+    }
+
+    fn start(context: Context, origin: Origin) -> Result<Self, StartError> {
+        Self::validate(&context.config).map_err(StartError::InvalidConfig)?;
+        match origin {
+            Origin::Fresh => Ok(Self::default()),
+            Origin::Restored(state) => snapshot::decode(&state),
+        }
+    }
+
+    fn handle(&mut self, now: Time, events: Vec<Event>) -> Reply {
+        let now_us = now.monotonic_us;
+        let mut effects = Vec::new();
+        let mut changed = BTreeSet::new();
+        for event in events {
+            self.apply(event, now_us, &mut changed, &mut effects);
+        }
+        // Unknown is not empty: nothing is decided before both lists are there. They mark everything as changed.
+        if self.links.is_listed() && self.desired.is_listed() {
+            changed.extend(self.announcements.refusals().due(now_us));
+            for address in changed {
+                self.settle(address, now_us, &mut effects);
+            }
+            self.announcements.close_strange(&mut effects);
+            self.stop(&mut effects);
+        }
+        Reply { effects, wake: self.announcements.refusals().wake(now_us) }
+    }
+
+    fn snapshot(&self) -> SavedState {
+        snapshot::encode(self)
+    }
+}
+
+impl Layer2 {
+    /// Takes in what happened. What was removed is taken out at once, so that it counts as new when it comes back in the
+    /// same call; all else waits until the call's events are known, in `changed`.
+    fn apply(
+        &mut self,
+        event: Event,
+        now_us: u64,
+        changed: &mut BTreeSet<IpAddr>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match event {
+            Event::Resumed(resumed) => {
+                self.links.forget();
+                self.desired.forget();
+                self.stopping = None;
+                self.announcements.resumed(&resumed.offloads);
+            }
+            Event::LinksChanged(links) => self.apply_links(links.into(), now_us, changed, effects),
+            Event::DesiredChanged(desired) => {
+                self.apply_desired(desired.into(), now_us, changed, effects);
+            }
+            Event::Ended(number) => changed.extend(self.announcements.ended(number)),
+            Event::Denied(denied) => changed.extend(self.announcements.denied(denied, now_us)),
+            Event::Stopping(stopping) => {
+                let remove = stopping.reason == StopReason::Remove;
+                self.stopping = Some(if remove { Stop::Remove } else { Stop::HandOver });
+                changed.extend(self.announcements.addresses());
+            }
+            // Watched frames that the host did not answer are other nodes' claims: nothing to do about them yet.
+            Event::Frame(_) | Event::Wake(_) | Event::Other(_) => {}
+        }
+    }
+
+    fn apply_links(
+        &mut self,
+        chunk: Chunk<LinkIndex, Segment>,
+        now_us: u64,
+        changed: &mut BTreeSet<IpAddr>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.links.apply(chunk) {
+            Applied::Partly => return,
+            Applied::Whole(before) if before == *self.links.current() => {}
+            Applied::Whole(_) => self.try_all_again(now_us),
+            Applied::Change { removed, .. } => {
+                for index in removed {
+                    self.announcements.leave_link(index, effects);
+                }
+                self.try_all_again(now_us);
+            }
+        }
+        changed.extend(self.announcements.addresses());
+        changed.extend(self.desired.current().keys());
+    }
+
+    fn apply_desired(
+        &mut self,
+        chunk: Chunk<IpAddr, Task>,
+        now_us: u64,
+        changed: &mut BTreeSet<IpAddr>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.desired.apply(chunk) {
+            Applied::Partly => {}
+            Applied::Whole(_) => {
+                changed.extend(self.announcements.addresses());
+                changed.extend(self.desired.current().keys());
+            }
+            Applied::Change { removed, upserted } => {
+                for address in removed {
+                    self.announcements.withdraw(address, self.links.current(), effects);
+                }
+                for address in upserted {
+                    self.announcements.try_again(address, now_us);
+                    changed.insert(address);
+                }
+            }
+        }
+    }
+
+    fn try_all_again(&mut self, now_us: u64) {
+        for address in self.desired.current().keys() {
+            self.announcements.try_again(*address, now_us);
+        }
+    }
+
+    /// Makes what is in force for one address what it should be.
+    fn settle(&mut self, address: IpAddr, now_us: u64, effects: &mut Vec<Effect>) {
+        let segments = self.links.current();
+        let removing =
+            matches!(self.stopping, Some(Stop::Remove | Stop::Drained { removed: true }));
+        match self.desired.current().get(&address).filter(|_| !removing) {
+            None => self.announcements.withdraw(address, segments, effects),
+            Some(Task::Standby(node)) => {
+                self.announcements.be_silent(address, node, segments, effects);
+            }
+            Some(task) => {
+                let aloud = *task == Task::Announce;
+                self.announcements.announce(address, aloud, segments, now_us, effects);
+            }
+        }
+    }
+
+    /// Says so when nothing is left to hand over. An address that no other node can take is announced to the end.
+    fn stop(&mut self, effects: &mut Vec<Effect>) {
+        let waits = self.desired.current().values().any(|task| *task == Task::HandOver);
+        let removed = match self.stopping {
+            Some(Stop::Remove) => true,
+            Some(Stop::HandOver) if !waits => false,
+            _ => return,
+        };
+        effects.push(Effect::Drained);
+        self.stopping = Some(Stop::Drained { removed });
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+outrigger_sdk::announcer!(Layer2);

@@ -1,0 +1,82 @@
+//! Addresses for which the host refused an effect, and when to ask again. A refusal can be out of date by the time it
+//! arrives (the duty has come back, the budget has filled up), so none is final; and nothing tells that an effect was
+//! allowed, so an address counts as announced again only when no new refusal came for a while.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use outrigger_sdk::{Denied, Wake};
+use serde::{Deserialize, Serialize};
+
+use crate::standing::Standing;
+
+/// Between two tries, and how long a try has to go without a refusal.
+const PATIENCE_US: u64 = 2_000_000;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refusals(BTreeMap<IpAddr, Refusal>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Refusal {
+    effect: String,
+    reason: String,
+    /// Whether it was asked for again since.
+    tried: bool,
+    due_us: u64,
+}
+
+/// What the past says about asking now.
+#[derive(Debug)]
+pub(crate) enum Outlook {
+    /// Nothing was refused.
+    Clear,
+    /// It was refused a moment ago, or is being tried.
+    Wait(Standing),
+    /// Ask again.
+    TryAgain(Standing),
+}
+
+impl Refusals {
+    pub(crate) fn refused(&mut self, address: IpAddr, denied: Denied, now_us: u64) {
+        let Denied { effect, reason, .. } = denied;
+        let due_us = now_us + PATIENCE_US;
+        self.0.insert(address, Refusal { effect, reason, tried: false, due_us });
+    }
+
+    pub(crate) fn forget(&mut self, address: IpAddr) {
+        self.0.remove(&address);
+    }
+
+    pub(crate) fn hurry(&mut self, address: IpAddr, now_us: u64) {
+        if let Some(refusal) = self.0.get_mut(&address) {
+            (refusal.tried, refusal.due_us) = (false, now_us);
+        }
+    }
+
+    pub(crate) fn outlook(&mut self, address: IpAddr, now_us: u64) -> Outlook {
+        let Some(refusal) = self.0.get_mut(&address) else { return Outlook::Clear };
+        let Refusal { effect, reason, .. } = refusal.clone();
+        if now_us < refusal.due_us {
+            return Outlook::Wait(Standing::Refused { effect, reason });
+        }
+        if refusal.tried {
+            self.0.remove(&address);
+            return Outlook::Clear;
+        }
+        (refusal.tried, refusal.due_us) = (true, now_us + PATIENCE_US);
+        Outlook::TryAgain(Standing::Refused { effect, reason })
+    }
+
+    pub(crate) fn due(&self, now_us: u64) -> impl Iterator<Item = IpAddr> {
+        self.0.iter().filter(move |(_, refusal)| refusal.due_us <= now_us).map(|(key, _)| *key)
+    }
+
+    /// When there is something to do next.
+    pub(crate) fn wake(&self, now_us: u64) -> Wake {
+        let Some(due_us) = self.0.values().map(|refusal| refusal.due_us).min() else {
+            return Wake::Never;
+        };
+        let ms = due_us.saturating_sub(now_us).div_ceil(1_000);
+        let ms = u32::try_from(ms).unwrap_or(u32::MAX);
+        Wake::After { ms, reason: "ask again".to_owned() }
+    }
+}

@@ -1,0 +1,22 @@
+//! The saved state: the whole instance, since calls made after it are replayed on it. Link indexes in it are good for
+//! such a replay; what is in force is kept by link name, and `resumed` and the full lists that follow settle the rest.
+use outrigger_sdk::{SavedState, StartError};
+
+use crate::Layer2;
+
+/// Moves when the layout does: postcard writes no field names.
+const FORMAT: &str = "layer2/1";
+
+pub(crate) fn encode(instance: &Layer2) -> SavedState {
+    let data = postcard::to_stdvec(instance).expect("every field has a postcard form");
+    SavedState { format: FORMAT.to_owned(), data }
+}
+
+pub(crate) fn decode(state: &SavedState) -> Result<Layer2, StartError> {
+    if state.format != FORMAT {
+        let message = format!("{:?} is not {FORMAT:?}", state.format);
+        return Err(StartError::UnknownSnapshot(message));
+    }
+    postcard::from_bytes(&state.data)
+        .map_err(|error| StartError::UnknownSnapshot(format!("damaged {FORMAT}: {error}")))
+}

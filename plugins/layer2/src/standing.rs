@@ -1,0 +1,56 @@
+//! How an address stands, and the report that says so. Does not know how it came to stand so.
+use std::net::IpAddr;
+
+use outrigger_sdk::{AddressReport, AnnouncementState, Effect, Report};
+use serde::{Deserialize, Serialize};
+
+/// What was last reported about an address, so that it is reported again only when it differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Standing {
+    /// On these links, by name.
+    Announced(Vec<String>),
+    /// By this node, "" = by none.
+    Standby(String),
+    /// There is no link to announce it on.
+    NoUsableLink,
+    /// The host refused an effect.
+    Refused { effect: String, reason: String },
+    /// No longer ours.
+    Withdrawn,
+}
+
+impl Standing {
+    pub(crate) fn report(&self, address: IpAddr) -> Effect {
+        let (state, reason, message) = match self {
+            Self::Announced(_) => (AnnouncementState::Announced, String::new(), String::new()),
+            Self::Standby(node) if node.is_empty() => {
+                let message = "no node can announce it: its node's conditions say why";
+                (AnnouncementState::Standby, "NoEligibleNode".into(), message.into())
+            }
+            Self::Standby(node) => {
+                (AnnouncementState::Standby, "OtherNode".into(), format!("{node} announces it"))
+            }
+            Self::NoUsableLink => {
+                let message = "no link is up and speaks ARP: bring one up, or name one that is in the \
+                               Announcer's interfaces";
+                (AnnouncementState::Failed, "NoUsableLink".into(), message.into())
+            }
+            Self::Refused { effect, reason } => {
+                let message = format!("the host refused {effect}: {reason}");
+                (AnnouncementState::Failed, camel_case(reason), message)
+            }
+            Self::Withdrawn => (AnnouncementState::Withdrawn, String::new(), String::new()),
+        };
+        let via = if let Self::Announced(links) = self { links.clone() } else { Vec::new() };
+        Effect::Report(Report::Address(AddressReport { address, state, via, reason, message }))
+    }
+}
+
+/// Denials are named in kebab-case, or are an error's words; reasons are CamelCase.
+fn camel_case(reason: &str) -> String {
+    let capitalized = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+    };
+    reason.split(|letter: char| !letter.is_ascii_alphanumeric()).filter_map(capitalized).collect()
+}

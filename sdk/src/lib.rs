@@ -1,0 +1,39 @@
+//! What a plugin author uses: the vocabulary of both WIT worlds as plain Rust types, one trait per world, and the
+//! wasm shell. The host uses the same vocabulary, so a plugin's logic runs natively in tests exactly as it runs as a
+//! component.
+//!
+//! A plugin is a crate of type `["cdylib", "rlib"]` that implements [`Announcer`] or [`Policy`] and ends with
+//! `outrigger_sdk::announcer!(Type);` or `outrigger_sdk::policy!(Type);`.
+//!
+//! Nothing here reads a clock, a socket or the environment: time and seed are arguments.
+#![forbid(unsafe_code)]
+
+pub mod announcer;
+pub mod effect;
+pub mod event;
+pub mod log;
+pub mod policy;
+pub mod report;
+pub mod service;
+
+#[cfg(target_family = "wasm")]
+pub mod guest;
+mod shell;
+
+pub use announcer::{Announcer, Context, FieldError, Origin, SavedState, StartError};
+pub use effect::{Beacon, Effect, FrameWatch, Offload, OffloadWork, Reply, Topic, Wake};
+pub use event::{
+    Denied, DesiredAddress, DesiredChanged, Duty, EndpointCount, Event, Frame, Link, LinkIndex,
+    LinksChanged, Resumed, StopReason, Stopping, Time,
+};
+pub use ipnet::IpNet;
+pub use outrigger_wire as wire;
+pub use policy::{AddressState, Family, HeldAddress, Holder, Outcome, Policy, Pool, PoolCount, Refusal, Request};
+pub use report::{AddressReport, AnnouncementState, Condition, Report};
+pub use service::{Protocol, Service, ServicePort, TrafficPolicy};
+pub use wire::MacAddr;
+
+/// Names an offload; the plugin chooses it, below `0x8000_0000`. WIT: `network.endpoint`.
+pub type Endpoint = u32;
+/// A label, an annotation, a header, an extension: name and value.
+pub type Pair = (String, String);

@@ -1,0 +1,76 @@
+//! What a plugin says about itself: levels, not edges. WIT: `status`.
+use std::net::IpAddr;
+
+/// The last report about a subject stands, across swaps and crashes, until replaced or the subject goes away.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// About an address.
+    Address(AddressReport),
+    /// About the plugin, as in Kubernetes.
+    Condition(Condition),
+    /// A number, exported as `outrigger_plugin_<name>`.
+    Metric {
+        /// Metric name.
+        name: String,
+        /// Added to a counter, or set on a gauge.
+        value: MetricValue,
+    },
+    /// A case of the WIT world that this host does not keep: its name.
+    Other(String),
+}
+
+/// WIT: `status.metric-value`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MetricValue {
+    /// Counter increment.
+    Add(f64),
+    /// Gauge value.
+    Set(f64),
+}
+
+/// WIT: `status.address-report`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressReport {
+    /// The address.
+    pub address: IpAddr,
+    /// How far its announcement is.
+    pub state: AnnouncementState,
+    /// Link names, peer names or zones. This is what confirms an announcement.
+    pub via: Vec<String>,
+    /// CamelCase, "" when announced.
+    pub reason: String,
+    /// One sentence for a person.
+    pub message: String,
+}
+
+/// WIT: `status.announcement-state`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnnouncementState {
+    /// Decided, on its way.
+    Pending,
+    /// The network was told.
+    Announced,
+    /// Another node announces it.
+    Standby,
+    /// No longer announced.
+    Withdrawn,
+    /// Someone else answers for it (RFC 5227).
+    Conflict,
+    /// Could not be announced.
+    Failed,
+    /// One that this version does not know.
+    Other(String),
+}
+
+/// WIT: `status.condition`. `kind` is the condition's type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// The condition's type.
+    pub kind: String,
+    /// `Some(true)` = True, `None` = Unknown.
+    pub status: Option<bool>,
+    /// CamelCase.
+    pub reason: String,
+    /// One sentence for a person.
+    pub message: String,
+}

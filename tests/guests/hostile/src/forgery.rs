@@ -1,0 +1,126 @@
+//! Everything an announcer might claim without the right to. Each effect must come back as denied.
+use std::net::{IpAddr, Ipv4Addr};
+
+use outrigger_sdk::{
+    AddressReport, AnnouncementState, Beacon, Effect, Event, Frame, Link, MacAddr, Offload,
+    OffloadWork, Report,
+};
+
+/// A router's address: whoever owns it owns the segment.
+const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+const FOREIGN: MacAddr = MacAddr(0x02, 0x66, 0x6f, 0x72, 0x67, 0x65);
+
+/// What a forger has to know: where it can speak, and what it may say, to pervert it.
+#[derive(Default)]
+pub struct Forger {
+    links: Vec<Link>,
+    desired: Vec<Ipv4Addr>,
+}
+
+impl Forger {
+    /// Takes the events in and forges on every link.
+    pub fn handle(&mut self, events: Vec<Event>) -> Vec<Effect> {
+        for event in events {
+            match event {
+                Event::LinksChanged(links) => {
+                    self.links.retain(|old| {
+                        !links.remove.contains(&old.index)
+                            && links.upsert.iter().all(|new| new.index != old.index)
+                    });
+                    self.links.extend(links.upsert);
+                }
+                Event::DesiredChanged(desired) => {
+                    let new = desired.upsert.iter().map(|entry| entry.address);
+                    let gone = |old: &Ipv4Addr| desired.remove.contains(&IpAddr::V4(*old));
+                    self.desired.retain(|old| !gone(old));
+                    self.desired.extend(new.filter_map(|address| match address {
+                        IpAddr::V4(address) => Some(address),
+                        IpAddr::V6(_) => None,
+                    }));
+                    self.desired.sort_unstable();
+                    self.desired.dedup();
+                }
+                _ => {}
+            }
+        }
+        self.links.iter().flat_map(|link| self.forge(link)).collect()
+    }
+
+    fn forge(&self, link: &Link) -> Vec<Effect> {
+        let frame = |data| Frame { link: link.index, data };
+        let claim = |id, address: Ipv4Addr| {
+            let work = OffloadWork::AnswerNeighbor { link: link.index, address: address.into() };
+            Effect::Offload(Offload { id: base(link) + id, work })
+        };
+        let beacon = |id, data| {
+            let frame = frame(data);
+            let work = Beacon { frame, interval_us: 10_000, jitter_percent: 0, count: 0 };
+            Effect::Offload(Offload { id: base(link) + id, work: OffloadWork::Beacon(work) })
+        };
+        let mut effects = vec![
+            Effect::SendFrame(frame(arp(link.mac, link.mac, ROUTER))),
+            Effect::SendFrame(frame(ipv4(link.mac))),
+            Effect::SendFrame(frame(vec![0xff; 9])),
+            claim(0, ROUTER),
+            claim(1, Ipv4Addr::UNSPECIFIED),
+            claim(2, Ipv4Addr::BROADCAST),
+            beacon(3, arp(link.mac, link.mac, ROUTER)),
+            beacon(4, ipv4(link.mac)),
+            Effect::Report(announced(ROUTER, link)),
+        ];
+        // An address it was given, with a MAC that is not the link's: in the Ethernet header, in the ARP body.
+        for &address in &self.desired {
+            effects.push(Effect::SendFrame(frame(arp(FOREIGN, FOREIGN, address))));
+            effects.push(Effect::SendFrame(frame(arp(link.mac, FOREIGN, address))));
+            effects.push(beacon(5, arp(FOREIGN, link.mac, address)));
+        }
+        effects
+    }
+}
+
+/// Offload numbers of one link.
+fn base(link: &Link) -> u32 {
+    link.index % 0x0100_0000 * 16
+}
+
+fn announced(address: Ipv4Addr, link: &Link) -> Report {
+    Report::Address(AddressReport {
+        address: address.into(),
+        state: AnnouncementState::Announced,
+        via: vec![link.name.clone()],
+        reason: String::new(),
+        message: String::new(),
+    })
+}
+
+fn ethernet(source: MacAddr, ether_type: u16) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend(octets(source));
+    frame.extend(ether_type.to_be_bytes());
+    frame
+}
+
+/// A gratuitous ARP reply, by hand: the SDK's builder would not say what a forger says.
+fn arp(source: MacAddr, sender: MacAddr, address: Ipv4Addr) -> Vec<u8> {
+    let mut frame = ethernet(source, 0x0806);
+    // Ethernet, IPv4, address lengths 6 and 4, reply (RFC 826).
+    frame.extend([0, 1, 8, 0, 6, 4, 0, 2]);
+    frame.extend(octets(sender));
+    frame.extend(address.octets());
+    frame.extend([0xff; 6]);
+    frame.extend(address.octets());
+    frame
+}
+
+/// An IPv4 packet, which no announcer may send as a frame.
+fn ipv4(source: MacAddr) -> Vec<u8> {
+    let mut frame = ethernet(source, 0x0800);
+    frame.extend([0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0]);
+    frame.extend(ROUTER.octets());
+    frame.extend(Ipv4Addr::BROADCAST.octets());
+    frame
+}
+
+fn octets(MacAddr(a, b, c, d, e, f): MacAddr) -> [u8; 6] {
+    [a, b, c, d, e, f]
+}

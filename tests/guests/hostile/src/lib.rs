@@ -1,0 +1,78 @@
+//! An announcer that misbehaves, in the way that its feature names. A real component of the world: it starts, it is
+//! told everything, and it asks for what it likes.
+#![forbid(unsafe_code)]
+use std::hint::black_box;
+
+use outrigger_sdk::{
+    Announcer, Context, Effect, Event, FieldError, Origin, Reply, SavedState, StartError, Time, Wake,
+};
+
+mod forgery;
+
+use forgery::Forger;
+
+/// The plugin.
+#[derive(Default)]
+pub struct Hostile {
+    forger: Forger,
+    /// Calls that brought something.
+    calls: u32,
+}
+
+impl Announcer for Hostile {
+    fn validate(_config: &str) -> Result<(), Vec<FieldError>> {
+        Ok(())
+    }
+
+    fn start(_context: Context, _origin: Origin) -> Result<Self, StartError> {
+        if cfg!(feature = "trap-in-start") {
+            panic!("hostile: traps in start");
+        }
+        Ok(Self::default())
+    }
+
+    fn handle(&mut self, _now: Time, events: Vec<Event>) -> Reply {
+        let brings = |event: &Event| {
+            matches!(event, Event::DesiredChanged(_) | Event::Frame(_) | Event::Wake(_))
+        };
+        self.calls += u32::from(events.iter().any(brings));
+        if cfg!(feature = "trap") && self.calls >= 3 {
+            panic!("hostile: traps in handle");
+        }
+        if cfg!(feature = "loop") {
+            spin();
+        }
+        if cfg!(feature = "memory") {
+            devour();
+        }
+        let effects = if cfg!(feature = "garbage") {
+            (0..100_000).map(Effect::Close).collect()
+        } else if cfg!(feature = "forgery") {
+            self.forger.handle(events)
+        } else {
+            Vec::new()
+        };
+        // Comes back soon, so that it need not wait for traffic to misbehave.
+        Reply { effects, wake: Wake::After { ms: 10, reason: "again".to_owned() } }
+    }
+
+    fn snapshot(&self) -> SavedState {
+        SavedState { format: "hostile/1".to_owned(), data: Vec::new() }
+    }
+}
+
+fn spin() {
+    let mut turns = 0_u64;
+    while black_box(turns) < u64::MAX {
+        turns += 1;
+    }
+}
+
+fn devour() {
+    let mut taken = Vec::new();
+    loop {
+        taken.push(black_box(vec![0xff_u8; 1 << 20]));
+    }
+}
+
+outrigger_sdk::announcer!(Hostile);

@@ -1,0 +1,233 @@
+//! A laboratory with daemons on its nodes: one folder of manifests, one state folder, and what can be asked about them.
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use pnet_base::MacAddr;
+
+use crate::daemon::{Daemon, Folders};
+use crate::lab::{Lab, Node};
+use crate::prober::{Probe, Prober, RATE};
+use crate::{http, product, wait};
+
+mod folders;
+mod reports;
+
+pub use folders::{digest, service};
+
+/// The address of the Service in `examples/metallb-v0.9`.
+pub const VIP: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 240);
+/// How long anything may take before it counts as broken. Far more than it takes, for busy machines.
+pub const LIMIT: Duration = Duration::from_secs(30);
+/// So many requests in a row with one answer each, all from one node: half a second.
+const SETTLED: usize = RATE as usize / 2;
+
+/// Nodes with daemons, and a client.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Daemons by node; before the laboratory, so that they end first.
+    daemons: Vec<Option<Daemon>>,
+    /// The segment.
+    pub lab: Lab,
+    manifests: PathBuf,
+    state: PathBuf,
+}
+
+impl Cluster {
+    /// A lone node with an empty folder of manifests and no Node object. Nothing runs yet.
+    ///
+    /// # Errors
+    /// When the laboratory cannot be built.
+    pub fn lone() -> Result<Self> {
+        let lab = Lab::new(1)?;
+        let (manifests, state) = (lab.folder().join("manifests"), lab.folder().join("state"));
+        fs::create_dir_all(&manifests)?;
+        fs::create_dir_all(&state)?;
+        Ok(Self { daemons: vec![None], manifests, state, lab })
+    }
+
+    /// Three nodes with Node objects and the example's manifests, all daemons running and one of them answering.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn of_three() -> Result<Self> {
+        let lab = Lab::new(3)?;
+        let (manifests, state) = (lab.folder().join("manifests"), lab.folder().join("state"));
+        fs::create_dir_all(&manifests)?;
+        fs::create_dir_all(&state)?;
+        let mut cluster = Self { daemons: vec![None, None, None], manifests, state, lab };
+        cluster.add_example()?;
+        for Node { name, address, .. } in &cluster.lab.nodes {
+            let object = format!(
+                "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\nstatus:\n  addresses:\n  - type: InternalIP\n    \
+                 address: {address}\n"
+            );
+            cluster.put(&format!("node-{name}.yaml"), object.as_bytes())?;
+        }
+        for node in 0..3 {
+            cluster.start(node)?;
+        }
+        cluster.await_members()?;
+        let prober = cluster.probe()?;
+        cluster.settled(&prober, None)?;
+        Ok(cluster)
+    }
+
+    /// A lone node that serves the example and answers.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn lone_with_example() -> Result<Self> {
+        let mut cluster = Self::lone()?;
+        cluster.add_example()?;
+        cluster.start(0)?;
+        let prober = cluster.probe()?;
+        cluster.settled(&prober, None)?;
+        Ok(cluster)
+    }
+
+    /// Copies `examples/metallb-v0.9` into the manifests.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn add_example(&self) -> Result<()> {
+        let example = example();
+        for entry in fs::read_dir(&example).with_context(|| format!("no {}", example.display()))? {
+            let entry = entry?;
+            self.put(&entry.file_name().to_string_lossy(), &fs::read(entry.path())?)?;
+        }
+        Ok(())
+    }
+
+    // ---- daemons ----
+
+    /// Starts the daemon of a node on the cluster's manifests.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&mut self, node: usize) -> Result<()> {
+        let manifests = self.manifests.clone();
+        self.start_on(node, &manifests)
+    }
+
+    /// Starts the daemon of a node on other manifests.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_on(&mut self, node: usize, manifests: &Path) -> Result<()> {
+        let name = &self.lab.nodes[node].name;
+        let (cache, log) = (
+            self.lab.folder().join(format!("cache-{name}")),
+            self.lab.folder().join(format!("{name}.log")),
+        );
+        let folders = Folders { manifests, state: &self.state, cache: &cache, log: &log };
+        self.daemons[node] = Some(Daemon::start(&self.lab.nodes[node], folders)?);
+        Ok(())
+    }
+
+    /// The daemon of a node.
+    ///
+    /// # Errors
+    /// When none runs there.
+    pub fn daemon(&self, node: usize) -> Result<&Daemon> {
+        self.daemons[node]
+            .as_ref()
+            .with_context(|| format!("no daemon runs on {}", self.lab.nodes[node].name))
+    }
+
+    /// SIGKILL to the daemon of a node. Gives the moment.
+    ///
+    /// # Errors
+    /// When none runs there.
+    pub fn kill(&mut self, node: usize) -> Result<Instant> {
+        self.daemons[node].take().context("no daemon runs there")?.kill()
+    }
+
+    /// SIGTERM to the daemon of a node; waits until it is gone.
+    ///
+    /// # Errors
+    /// When none runs there, or when it does not end well.
+    pub fn stop(&mut self, node: usize) -> Result<()> {
+        let code = self.daemons[node].take().context("no daemon runs there")?.stop()?;
+        ensure!(code == Some(0), "the stopped daemon ended with {code:?}, not with 0");
+        Ok(())
+    }
+
+    /// How many daemons were started and neither stopped nor killed.
+    pub fn running(&self) -> usize {
+        self.daemons.iter().flatten().count()
+    }
+
+    // ---- the client's view ----
+
+    /// Begins to ask for the VIP at full rate.
+    ///
+    /// # Errors
+    /// When the client cannot send.
+    pub fn probe(&self) -> Result<Prober> {
+        Prober::start(&self.lab.client, VIP, RATE)
+    }
+
+    /// Waits until exactly one node answers, every request once, and gives its index. With `not`, one that is not it.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn settled(&self, prober: &Prober, not: Option<usize>) -> Result<usize> {
+        let not = not.map(|node| self.lab.nodes[node].mac);
+        let start = prober.so_far().requests();
+        let mac = wait::until("one node answers alone", LIMIT, || {
+            let probe = prober.so_far();
+            let fresh = probe.requests() >= start + SETTLED + 10;
+            Ok(probe.settled_on(SETTLED).filter(|mac| fresh && Some(*mac) != not))
+        })
+        .with_context(|| format!("answers so far: {:?}", prober.so_far().by_mac()))?;
+        self.index_of(mac)
+    }
+
+    /// The index of the node with this hardware address.
+    ///
+    /// # Errors
+    /// When it is nobody's.
+    pub fn index_of(&self, mac: MacAddr) -> Result<usize> {
+        self.lab
+            .nodes
+            .iter()
+            .position(|node| node.mac == mac)
+            .with_context(|| format!("{mac} is no node"))
+    }
+
+    /// Waits for a 200 from port 80 of an address, asked for by the client with its own kernel's neighbour discovery,
+    /// and gives the body: the name of the node that took the connection.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn get(&self, address: IpAddr) -> Result<String> {
+        let address = SocketAddr::from((address, 80));
+        self.lab.client.inside(|| {
+            wait::until(&format!("an HTTP answer from {address}"), LIMIT, || {
+                Ok(http::get(address, Duration::from_millis(200)).ok())
+            })
+        })
+    }
+
+    /// Fails unless every request had its answer.
+    ///
+    /// # Errors
+    /// When one had none, with what did come.
+    pub fn nothing_lost(&self, probe: &Probe) -> Result<()> {
+        let (requests, unanswered) = (probe.requests(), probe.unanswered());
+        ensure!(
+            unanswered == 0,
+            "{unanswered} of {requests} requests had no answer; answers: {:?}",
+            probe.by_mac()
+        );
+        Ok(())
+    }
+}
+
+/// `examples/metallb-v0.9`.
+pub fn example() -> PathBuf {
+    product::root().join("examples/metallb-v0.9")
+}

@@ -1,0 +1,132 @@
+//! The product's daemon as a process: started in a node's network, stopped or killed by its process id, weighed.
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::lab::Node;
+use crate::{clock, product, wait};
+
+/// How long a stop may take before it counts as failed.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running daemon. Killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    log: PathBuf,
+    /// When it was started.
+    pub started: Instant,
+}
+
+/// The folders a daemon is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Folders<'a> {
+    /// `--manifests`.
+    pub manifests: &'a Path,
+    /// `--state`.
+    pub state: &'a Path,
+    /// `--cache`.
+    pub cache: &'a Path,
+    /// Where its log goes.
+    pub log: &'a Path,
+}
+
+impl Daemon {
+    /// Starts `outrigger run` on a node.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(node: &Node, folders: Folders<'_>) -> Result<Self> {
+        let log = File::options().create(true).append(true).open(folders.log)?;
+        let mut command = product::unconfigured(node.command(&product::binary()?));
+        command
+            .arg("run")
+            .arg("--manifests")
+            .arg(folders.manifests)
+            .arg("--state")
+            .arg(folders.state);
+        command.arg("--cache").arg(folders.cache).args(["--node", &node.name]);
+        command.args(["--gossip-address", &node.address.to_string()]);
+        let started = clock::now();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start the daemon of {}", node.name))?;
+        Ok(Self { child, log: folders.log.to_path_buf(), started })
+    }
+
+    /// SIGKILL: nothing is said to anyone. Gives the moment just before.
+    ///
+    /// # Errors
+    /// When it is not there any more.
+    pub fn kill(mut self) -> Result<Instant> {
+        let at = clock::now();
+        self.child.kill().context("cannot kill the daemon")?;
+        self.child.wait()?;
+        Ok(at)
+    }
+
+    /// SIGTERM, and waits until it is gone. Gives its exit code.
+    ///
+    /// # Errors
+    /// When it does not stop in time.
+    pub fn stop(mut self) -> Result<Option<i32>> {
+        kill(self.pid()?, Signal::SIGTERM).context("cannot stop the daemon")?;
+        let status = wait::until("the daemon stops", STOP_LIMIT, || Ok(self.child.try_wait()?))?;
+        Ok(status.code())
+    }
+
+    /// What it holds in memory (`VmRSS`), in KiB.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn rss_kib(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .context("the daemon is gone")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("the daemon has no memory")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// What it holds in memory once that has not changed for half a second: idle.
+    ///
+    /// # Errors
+    /// When it is gone or never idle.
+    pub fn idle_rss_kib(&self) -> Result<u64> {
+        let (mut last, mut since) = (0, clock::now());
+        wait::until("the daemon is idle", Duration::from_secs(20), || {
+            let now = self.rss_kib()?;
+            if now != last {
+                (last, since) = (now, clock::now());
+            }
+            Ok((clock::since(since) > Duration::from_millis(500)).then_some(last))
+        })
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn pid(&self) -> Result<Pid> {
+        Ok(Pid::from_raw(i32::try_from(self.child.id())?))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

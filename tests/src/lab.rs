@@ -1,0 +1,220 @@
+//! One segment: a bridge, nodes and a client, each in a network namespace of its own. Needs [`crate::sandbox::enter`]
+//! before. Several laboratories stand side by side; all that carries a name carries the laboratory's prefix.
+use std::fs::File;
+use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, setns};
+use pnet_base::MacAddr;
+
+use crate::http::Server;
+
+/// The port of the stand-in service on every node.
+const SERVICE_PORT: u16 = 8080;
+/// The client's interface asks for a neighbour again after so long, not after the kernel's 1 s, so that a measurement
+/// shows when the answer was there and not when the kernel happened to ask.
+const CLIENT_ARP_RETRY_MS: u32 = 20;
+
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// A segment with nodes and a client. All of it goes when it is dropped.
+#[derive(Debug)]
+pub struct Lab {
+    prefix: String,
+    folder: PathBuf,
+    /// The nodes, `n1` first.
+    pub nodes: Vec<Node>,
+    /// The client.
+    pub client: Node,
+}
+
+/// A namespace with one interface, `eth0`, on the segment.
+#[derive(Debug)]
+pub struct Node {
+    /// "n1", or "client".
+    pub name: String,
+    /// 192.168.1.11 for n1.
+    pub address: Ipv4Addr,
+    /// `fd00:1::b` for n1.
+    pub address6: Ipv6Addr,
+    /// 02:00 followed by the IPv4 address.
+    pub mac: MacAddr,
+    namespace: String,
+    service: Option<Server>,
+}
+
+impl Lab {
+    /// Builds a segment with so many nodes, a stand-in service on each.
+    ///
+    /// # Errors
+    /// What `ip` or `nft` said, with the command.
+    pub fn new(nodes: u8) -> Result<Self> {
+        let prefix = format!("lab{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = Path::new("/run/outrigger").join(&prefix);
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut lab = Self {
+            client: Node::new(&prefix, "client".to_owned(), 10),
+            nodes: (1..=nodes).map(|n| Node::new(&prefix, format!("n{n}"), 10 + n)).collect(),
+            folder,
+            prefix,
+        };
+        lab.connect()?;
+        let retry =
+            format!("ntable change name arp_cache dev eth0 retrans {CLIENT_ARP_RETRY_MS}\n");
+        lab.client.ip(&retry)?;
+        lab.client.ip(&retry.replace("arp_cache", "ndisc_cache"))?;
+        for node in &mut lab.nodes {
+            node.serve()?;
+        }
+        Ok(lab)
+    }
+
+    /// A folder of this laboratory's own, in memory.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The node with this hardware address.
+    pub fn node_of(&self, mac: MacAddr) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.mac == mac)
+    }
+
+    fn bridge(&self) -> String {
+        format!("{}-bridge", self.prefix)
+    }
+
+    fn connect(&self) -> Result<()> {
+        let members = || self.nodes.iter().chain([&self.client]);
+        let mut namespaces = format!("netns add {}\n", self.bridge());
+        let mut bridge = "link add br0 type bridge\nlink set br0 up\n".to_owned();
+        for Node { name, namespace, mac, .. } in members() {
+            namespaces += &format!("netns add {namespace}\n");
+            bridge += &format!(
+                "link add {name} type veth peer name eth0 address {mac} netns {namespace}\n"
+            );
+            bridge += &format!("link set {name} master br0 up\n");
+        }
+        ip(None, &namespaces)?;
+        ip(Some(&self.bridge()), &bridge)?;
+        for node in members() {
+            let Node { address, address6, .. } = node;
+            node.ip(&format!(
+                "link set lo up\naddr add {address}/24 dev eth0\naddr add {address6}/64 dev eth0 nodad\n\
+                 link set eth0 up\n"
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let namespaces = self.nodes.iter().chain([&self.client]).map(|node| node.namespace.clone());
+        let batch: String =
+            namespaces.chain([self.bridge()]).map(|name| format!("netns del {name}\n")).collect();
+        // Nobody is left to tell, and the kernel takes all of it with the process.
+        let _ = ip(None, &batch);
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Node {
+    fn new(prefix: &str, name: String, host: u8) -> Self {
+        Self {
+            namespace: format!("{prefix}-{name}"),
+            name,
+            address: Ipv4Addr::new(192, 168, 1, host),
+            address6: Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, host.into()),
+            mac: MacAddr::new(2, 0, 192, 168, 1, host),
+            service: None,
+        }
+    }
+
+    /// Runs `work` on a thread inside this node's network. Sockets it opens stay there wherever they are moved to.
+    ///
+    /// # Errors
+    /// Those of `work`, or when the namespace cannot be entered.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let file =
+            File::open(self.path()).with_context(|| format!("no namespace {}", self.namespace))?;
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                setns(file, CloneFlags::CLONE_NEWNET).context("cannot enter the namespace")?;
+                work()
+            });
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// A command that will run `program` inside this node's network, and die with the thread that starts it.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", "nsenter"]);
+        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
+        command
+    }
+
+    /// Runs lines of `ip -batch` in this node's network.
+    ///
+    /// # Errors
+    /// What `ip` said.
+    pub fn ip(&self, batch: &str) -> Result<()> {
+        ip(Some(&self.namespace), batch)
+    }
+
+    /// The rules that stand in for kube-proxy: `virtual:80` is this node's service.
+    pub fn forwarding(&self) -> String {
+        let Self { address, address6, .. } = self;
+        format!(
+            "add table ip outrigger-lab\n\
+             add chain ip outrigger-lab prerouting {{ type nat hook prerouting priority dstnat; }}\n\
+             add rule ip outrigger-lab prerouting ip daddr 192.168.1.224/27 tcp dport 80 dnat to {address}:{SERVICE_PORT}\n\
+             add table ip6 outrigger-lab\n\
+             add chain ip6 outrigger-lab prerouting {{ type nat hook prerouting priority dstnat; }}\n\
+             add rule ip6 outrigger-lab prerouting ip6 daddr fd00:1::1:0/112 tcp dport 80 dnat to [{address6}]:{SERVICE_PORT}\n"
+        )
+    }
+
+    /// Starts the stand-in service, which answers with the node's name, and lets virtual addresses reach it.
+    fn serve(&mut self) -> Result<()> {
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, SERVICE_PORT));
+        let name = self.name.clone();
+        self.service = Some(self.inside(|| Server::start(any, name))?);
+        feed(self.command(Path::new("nft")).args(["-f", "-"]), &self.forwarding())
+    }
+
+    fn path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.namespace)
+    }
+}
+
+fn ip(namespace: Option<&str>, batch: &str) -> Result<()> {
+    let mut command = Command::new("ip");
+    if let Some(namespace) = namespace {
+        command.args(["-netns", namespace]);
+    }
+    feed(command.args(["-batch", "-"]), batch)
+}
+
+fn feed(command: &mut Command, input: &str) -> Result<()> {
+    let shown = format!("{command:?}");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run {shown}"))?;
+    let mut stdin = child.stdin.take().context("a pipe was asked for")?;
+    stdin.write_all(input.as_bytes()).with_context(|| format!("{shown} takes no input"))?;
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!("{shown} with\n{input}said: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! Where the product's binary and the repository's files are.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package is a folder of the repository")
+}
+
+/// Where cargo puts what it builds.
+///
+/// # Errors
+/// When this program does not run from there.
+pub fn target() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("no path of this program")?;
+    let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    target
+        .map(Path::to_path_buf)
+        .with_context(|| format!("{} was not run by cargo", program.display()))
+}
+
+/// The `outrigger` binary: `OUTRIGGER_BIN`, or the one cargo built beside this program.
+///
+/// # Errors
+/// When it is not there.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("OUTRIGGER_BIN") {
+        return Ok(path.into());
+    }
+    let program = std::env::current_exe().context("no path of this program")?;
+    let beside = program.ancestors().skip(1).take(2).map(|folder| folder.join("outrigger"));
+    let Some(binary) = beside.into_iter().find(|path| path.is_file()) else {
+        bail!(
+            "no outrigger beside {}; build it with: cargo build --release --workspace",
+            program.display()
+        );
+    };
+    Ok(binary)
+}
+
+/// A command without the settings that its caller's environment has for `outrigger`.
+pub fn unconfigured(mut command: Command) -> Command {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OUTRIGGER_"))
+    {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs `outrigger` with these arguments and gives what it printed; the exit code is not looked at, since `status`
+/// and `plan` may use it to say that not all is well.
+///
+/// # Errors
+/// When it cannot be run, or prints nothing.
+pub fn ask(arguments: &[&str]) -> Result<String> {
+    let binary = binary()?;
+    let output = unconfigured(Command::new(&binary))
+        .args(arguments)
+        .output()
+        .with_context(|| format!("cannot run {}", binary.display()))?;
+    if output.stdout.is_empty() {
+        bail!("outrigger {arguments:?} said: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    String::from_utf8(output.stdout).context("outrigger prints what is not UTF-8")
+}

@@ -1,0 +1,185 @@
+//! Bad input: each gives one message that names the file and what is wrong, stops only its object, and costs no answer.
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cluster::{Cluster, VIP, service};
+use crate::guests::Guests;
+use crate::story::Story;
+
+/// One kind of bad input.
+#[derive(Debug, Clone, Copy)]
+pub struct BadInput {
+    /// What is wrong.
+    pub what: &'static str,
+    /// The file in the folder of manifests.
+    pub file: &'static str,
+    /// Words that one message must hold, besides the file's name.
+    pub words: &'static [&'static str],
+    write: fn(&Cluster, &Guests, &str) -> Result<()>,
+}
+
+/// Every kind. One that a file is still being written has a scenario of its own, since it gets better by itself.
+pub const ALL: [BadInput; 10] = [
+    BadInput {
+        what: "a manifest that does not parse",
+        file: "broken.yaml",
+        words: &["line"],
+        write: |cluster, _, file| cluster.put(file, b"kind: Service\n  metadata: [\n"),
+    },
+    BadInput {
+        what: "a pool that overlaps another",
+        file: "overlap.yaml",
+        words: &["overlap", "192.168.1.24"],
+        write: |cluster, _, file| {
+            cluster.put(file, pool("overlap", "192.168.1.248/29", "").as_bytes())
+        },
+    },
+    BadInput {
+        what: "a pool with an address that is none",
+        file: "no-address.yaml",
+        words: &["no-address", "10.0.0.300"],
+        write: |cluster, _, file| {
+            cluster.put(file, pool("no-address", "10.0.0.300-1", "").as_bytes())
+        },
+    },
+    BadInput {
+        what: "a plugin that nobody knows",
+        file: "unknown-plugin.yaml",
+        words: &["unknown-plugin", "nonesuch"],
+        write: |cluster, _, file| {
+            let allocator = "  allocator:\n    plugin: nonesuch\n";
+            cluster.put(file, pool("unknown-plugin", "10.7.0.0/24", allocator).as_bytes())
+        },
+    },
+    BadInput {
+        what: "a .wasm that is no component",
+        file: "layer2.wasm",
+        words: &["component"],
+        // A core module: magic and version 1.
+        write: |cluster, _, file| cluster.put(file, b"\0asm\x01\0\0\0"),
+    },
+    BadInput {
+        what: "a component of the other world",
+        file: "layer2.wasm",
+        words: &["announcer"],
+        write: |cluster, guests, file| cluster.put(file, &read(&guests.lowest_free)?),
+    },
+    BadInput {
+        what: "a component of another version",
+        file: "layer2.wasm",
+        words: &["@9.1.0", "0.1"],
+        write: |cluster, guests, file| {
+            cluster.put(file, &patched(&guests.layer2, &[("@0.1.0", "@9.1.0")])?)
+        },
+    },
+    BadInput {
+        what: "a component that imports WASI",
+        file: "layer2.wasm",
+        words: &["wasi:"],
+        write: |cluster, guests, file| {
+            let wasi = [("outrigger:plugin/log@0.1.0", "wasi:random/insecure@0.2.0")];
+            cluster.put(file, &patched(&guests.layer2, &wasi)?)
+        },
+    },
+    BadInput {
+        what: "a truncated component",
+        file: "layer2.wasm",
+        words: &[],
+        write: |cluster, guests, file| {
+            let bytes = read(&guests.layer2)?;
+            cluster.put(file, &bytes[..bytes.len() / 2])
+        },
+    },
+    BadInput {
+        what: "a symlink out of the folder",
+        file: "outside.yaml",
+        words: &["link"],
+        write: |cluster, _, file| {
+            let outside = cluster.lab.folder().join("outside.yaml");
+            fs::write(&outside, service("outside", ""))?;
+            symlink(outside, cluster.manifest(file)).context("cannot link")
+        },
+    },
+];
+
+/// Each bad input in turn, while the client asks; each is mended afterwards.
+///
+/// # Errors
+/// When an answer was lost, another object stopped, or nothing was said.
+pub fn all(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<()> {
+    let prober = cluster.probe()?;
+    cluster.settled(&prober, None)?;
+    for (number, bad) in ALL.iter().enumerate() {
+        story.say(bad.what);
+        one(cluster, guests, bad, number).with_context(|| bad.what)?;
+    }
+    ensure!(
+        cluster.addresses("default", "outside")?.is_empty(),
+        "a Service outside the folder got an address"
+    );
+    half_written(cluster, guests).context("a file still being written")?;
+    cluster.settled(&prober, None)?;
+    cluster.nothing_lost(&prober.finish()?)
+}
+
+fn one(cluster: &Cluster, guests: &Guests, bad: &BadInput, number: usize) -> Result<()> {
+    let before = cluster.said()?;
+    (bad.write)(cluster, guests, bad.file)?;
+    let words: Vec<_> = bad.words.iter().chain([&bad.file]).copied().collect();
+    cluster.await_message(&before, &words)?;
+    let name = format!("beside-{number}");
+    cluster.create_service(&name)?;
+    let body = cluster.get(VIP.into())?;
+    ensure!(body == "n1", "the answer is from {body}");
+    cluster.remove(bad.file)?;
+    cluster.remove(&format!("service-{name}.yaml"))?;
+    cluster.await_silence_about(bad.file)
+}
+
+/// The first half is bad input; with the second half it is a plugin, and is taken into use.
+fn half_written(cluster: &Cluster, guests: &Guests) -> Result<()> {
+    let bytes = read(&guests.layer2_other)?;
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let before = cluster.said()?;
+    let mut file = File::create(cluster.manifest("layer2.wasm"))?;
+    file.write_all(first)?;
+    file.flush()?;
+    cluster.await_message(&before, &["layer2.wasm"])?;
+    file.write_all(second)?;
+    drop(file);
+    cluster.await_plugin("layer2", &crate::cluster::digest(&bytes))
+}
+
+fn pool(name: &str, addresses: &str, more: &str) -> String {
+    format!(
+        "apiVersion: outrigger.dev/v1alpha1\nkind: AddressPool\nmetadata:\n  name: {name}\nspec:\n  addresses:\n  \
+         - {addresses}\n{more}"
+    )
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("no plugin {}", path.display()))
+}
+
+/// A component with names replaced by others of the same length, which keeps it well-formed.
+fn patched(path: &Path, replacements: &[(&str, &str)]) -> Result<Vec<u8>> {
+    let mut bytes = read(path)?;
+    for (old, new) in replacements {
+        ensure!(old.len() == new.len(), "{old} and {new} differ in length");
+        let places: Vec<_> = bytes
+            .windows(old.len())
+            .enumerate()
+            .filter(|(_, window)| *window == old.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
+        ensure!(!places.is_empty(), "{} has no {old} in it", path.display());
+        for at in places {
+            bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
+        }
+    }
+    Ok(bytes)
+}

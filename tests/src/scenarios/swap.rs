@@ -1,0 +1,96 @@
+//! Plugins are replaced while they are at work.
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::{Result, ensure};
+
+use crate::cluster::Cluster;
+use crate::guests::Guests;
+use crate::prober::Probe;
+use crate::story::Story;
+use crate::{clock, wait};
+
+/// The highest address of the example's pool, 192.168.1.240/28.
+const TOP: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 255);
+/// Services created under each policy.
+const EACH: usize = 3;
+
+/// layer2 is replaced by another build of it on every node while ARP requests run. Gives what the client saw.
+///
+/// # Errors
+/// When a request had no answer.
+pub fn layer2(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<Probe> {
+    let prober = cluster.probe()?;
+    let holder = cluster.settled(&prober, None)?;
+    for (build, path) in
+        [("another build", &guests.layer2_other), ("the first build", &guests.layer2)]
+    {
+        let before = cluster.layer2_on(holder)?;
+        let start = clock::now();
+        let digest = cluster.put_plugin("layer2", path)?;
+        ensure!(before["digest"] != *digest, "{build} has the same bytes as what it replaces");
+        story.say(format!("layer2.wasm is now {build}, {}", &digest[..12]));
+        cluster.await_plugin("layer2", &digest)?;
+        story.say(format!("in force on every node after {:.1} ms", clock::ms(clock::since(start))));
+        let still = cluster.settled(&prober, None)?;
+        ensure!(still == holder, "the swap moved the address");
+    }
+    let probe = prober.finish()?;
+    cluster.nothing_lost(&probe)?;
+    ensure!(probe.by_mac().len() == 1, "more than one node answered: {:?}", probe.by_mac());
+    story.say(format!("{} requests, {} unanswered", probe.requests(), probe.unanswered()));
+    Ok(probe)
+}
+
+/// The policy lowest-free is replaced, while Services are created, by one in C that gives the highest free address:
+/// Services created later get addresses from the top, and no address changes.
+///
+/// # Errors
+/// When an address changed, or the new policy did not decide.
+pub fn allocator(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<()> {
+    let mut given: Vec<(String, IpAddr)> = Vec::new();
+    let create = |cluster: &Cluster, given: &mut Vec<(String, IpAddr)>| -> Result<IpAddr> {
+        let name = format!("shop-{}", given.len() + 1);
+        let address = cluster.create_service(&name)?;
+        story.say(format!("Service {name} gets {address}"));
+        given.push((name, address));
+        Ok(address)
+    };
+    for _ in 0..EACH {
+        let address = create(cluster, &mut given)?;
+        ensure!(given.len() != 1 || address < IpAddr::from(TOP), "lowest-free gave {address}");
+    }
+    let digest = cluster.put_plugin("lowest-free", &guests.highest_free)?;
+    story.say(format!("lowest-free.wasm is now a policy in C, {}", &digest[..12]));
+    // Services go on being created while it is compiled and checked; either policy may decide about these.
+    for _ in 0..2 {
+        create(cluster, &mut given)?;
+    }
+    cluster.await_plugin("lowest-free", &digest)?;
+    story.say("it is in force");
+    let free_from_top = |given: &[(String, IpAddr)]| {
+        let held =
+            |address: &Ipv4Addr| given.iter().any(|(_, other)| *other == IpAddr::from(*address));
+        (0..16).map(|n| Ipv4Addr::from_bits(TOP.to_bits() - n)).find(|address| !held(address))
+    };
+    for _ in 0..EACH {
+        let expected = free_from_top(&given).map(IpAddr::from);
+        let address = create(cluster, &mut given)?;
+        ensure!(Some(address) == expected, "the new policy gave {address}, not {expected:?}");
+    }
+    for (name, address) in &given {
+        let now = cluster.addresses("default", name)?;
+        ensure!(now == [*address], "Service {name} had {address} and has {now:?}");
+    }
+    story.say("every Service has the address it was given first");
+    cluster.remove("lowest-free.wasm")?;
+    for (name, _) in &given {
+        cluster.remove(&format!("service-{name}.yaml"))?;
+    }
+    wait::until("the addresses are given back", crate::cluster::LIMIT, || {
+        let held = given
+            .iter()
+            .map(|(name, _)| cluster.addresses("default", name))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(held.iter().all(Vec::is_empty).then_some(()))
+    })
+}

@@ -1,0 +1,126 @@
+//! The promises, with real packets: the scenarios of this package, each in a laboratory of its own, side by side.
+//! Without libtest, since the process must enter its namespaces before it has a second thread.
+#![forbid(unsafe_code)]
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use libtest_mimic::{Arguments, Failed, Trial};
+use outrigger_tests::cluster::{Cluster, VIP};
+use outrigger_tests::guests::Guests;
+use outrigger_tests::lab::Lab;
+use outrigger_tests::prober::{Prober, RATE};
+use outrigger_tests::scenarios::{failover, hostile, input, serve, swap};
+use outrigger_tests::story::Story;
+use outrigger_tests::{http, sandbox, wait};
+
+static GUESTS: OnceLock<Result<Guests>> = OnceLock::new();
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    if !arguments.list {
+        // Building needs the machine's network, so it comes before. What fails is told by the tests that need guests.
+        GUESTS.get_or_init(Guests::build);
+        if let Err(error) = sandbox::enter() {
+            eprintln!("the namespace tests cannot run: {error:#}");
+            std::process::exit(1);
+        }
+    }
+    // They wait far more than they work.
+    arguments.test_threads.get_or_insert(4);
+    libtest_mimic::run(&arguments, trials()).exit();
+}
+
+fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        Trial::test("the_laboratory_measures_what_happens", || laboratory().map_err(failed)),
+        trial("a_lone_node_serves_the_metallb_example_as_it_is", Cluster::lone, |cluster| {
+            serve::the_example(cluster, &Story::quiet()).map(drop)
+        }),
+        trial("an_ipv6_address_is_found_by_a_linux_client", Cluster::lone, |cluster| {
+            serve::ipv6(cluster, &Story::quiet())
+        }),
+        trial("another_node_answers_after_sigkill", Cluster::of_three, |cluster| {
+            failover::killed(cluster, &Story::quiet()).map(drop)
+        }),
+        trial("sigterm_loses_no_answer", Cluster::of_three, |cluster| {
+            failover::stopped(cluster, &Story::quiet()).map(drop)
+        }),
+        trial("replacing_layer2_loses_no_answer", Cluster::of_three, |cluster| {
+            swap::layer2(cluster, guests()?, &Story::quiet()).map(drop)
+        }),
+        trial(
+            "a_policy_in_c_takes_over_while_services_are_created",
+            Cluster::lone_with_example,
+            |cluster| swap::allocator(cluster, guests()?, &Story::quiet()),
+        ),
+        trial(
+            "bad_input_stops_only_itself_and_is_explained",
+            Cluster::lone_with_example,
+            |cluster| input::all(cluster, guests()?, &Story::quiet()),
+        ),
+    ];
+    trials.extend(hostile::Harm::ALL.map(|harm| {
+        trial(
+            &format!("a_plugin_with_a_{}_is_contained", harm.name()),
+            Cluster::lone_with_example,
+            move |cluster| hostile::contained(cluster, guests()?, harm, &Story::quiet()),
+        )
+    }));
+    trials
+}
+
+fn trial(
+    name: &str,
+    cluster: fn() -> Result<Cluster>,
+    scenario: impl FnOnce(&mut Cluster) -> Result<()> + Send + 'static,
+) -> Trial {
+    Trial::test(name, move || {
+        let mut cluster = cluster().map_err(failed)?;
+        scenario(&mut cluster)
+            .map_err(|error| Failed::from(format!("{error:#}\n{}", cluster.explain())))
+    })
+}
+
+fn guests() -> Result<&'static Guests> {
+    let guests = GUESTS.get().context("the guests were not built")?;
+    guests.as_ref().map_err(|error| anyhow!("cannot build the guests: {error:#}"))
+}
+
+fn failed(error: anyhow::Error) -> Failed {
+    format!("{error:#}").into()
+}
+
+/// Without the product: kernels answer for an address, one after the other, and the prober must see exactly that.
+fn laboratory() -> Result<()> {
+    let lab = Lab::new(2)?;
+    let (first, second) = (&lab.nodes[0], &lab.nodes[1]);
+    let patience = std::time::Duration::from_secs(10);
+    let prober = Prober::start(&lab.client, VIP, RATE)?;
+    wait::until("20 requests", patience, || Ok((prober.so_far().requests() >= 20).then_some(())))?;
+    ensure!(prober.so_far().answers().is_empty(), "someone answers before anyone has the address");
+
+    first.ip(&format!("addr add {VIP}/32 dev eth0\n"))?;
+    wait::until("the first node answers", patience, || {
+        Ok((prober.so_far().settled_on(20) == Some(first.mac)).then_some(()))
+    })?;
+    let body = lab.client.inside(|| http::get((VIP, 80).into(), patience))?;
+    ensure!(body == "n1", "the answer is from {body}");
+
+    first.ip(&format!("addr del {VIP}/32 dev eth0\n"))?;
+    second.ip(&format!("addr add {VIP}/32 dev eth0\n"))?;
+    wait::until("the second node answers", patience, || {
+        Ok((prober.so_far().settled_on(20) == Some(second.mac)).then_some(()))
+    })?;
+    let probe = prober.finish()?;
+    ensure!(probe.by_mac().len() == 2, "answers by {:?}", probe.by_mac());
+    ensure!(
+        probe.unanswered() >= 20,
+        "the first requests had no answer, and only {} are counted",
+        probe.unanswered()
+    );
+    ensure!(
+        probe.unanswered() + probe.answers().len() == probe.requests() + probe.duplicates(),
+        "the counts do not add up"
+    );
+    Ok(())
+}

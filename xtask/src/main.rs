@@ -1,0 +1,83 @@
+//! `cargo xtask`: everything that is done with the repository. Each command does first what it needs of the others.
+#![forbid(unsafe_code)]
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod check;
+mod demo;
+mod run;
+mod setup;
+
+/// Everything that is done with the repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install, or name, what this machine lacks to build and test everything.
+    Setup,
+    /// Build the plugins that the demonstration and the tests run, and say where they are.
+    Guests,
+    /// Show with real packets what Outrigger promises; fails when a promise is broken.
+    Demo {
+        /// Print the figures as a last line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything that must hold before a change is merged; `.ci/run` calls it.
+    Test {
+        /// Repeat what depends on chance: properties with many cases, namespace tests and demonstration many times.
+        #[arg(long)]
+        soak: bool,
+    },
+    /// Measure.
+    Bench {
+        #[command(subcommand)]
+        what: bench::What,
+    },
+    /// Generate the CRDs in manifests/crds from the Rust types.
+    Codegen,
+}
+
+fn main() -> ExitCode {
+    match obey(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(command: Command) -> Result<()> {
+    match command {
+        Command::Setup => setup::all(),
+        Command::Guests => {
+            let guests = setup::guests()?;
+            guests.all().into_iter().for_each(|path| println!("{}", path.display()));
+            Ok(())
+        }
+        Command::Demo { json } => demo::demo(json),
+        Command::Test { soak } => check::test(soak),
+        Command::Bench { what } => bench::bench(&what),
+        // The test that compares the files with the types writes them first when asked to.
+        Command::Codegen => run::show(
+            run::cargo([
+                "test",
+                "--release",
+                "--package",
+                "outrigger-kube",
+                "--lib",
+                "definitions_on_disk",
+            ])
+            .env("OUTRIGGER_CODEGEN", "1"),
+        ),
+    }
+}

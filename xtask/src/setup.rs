@@ -1,0 +1,164 @@
+//! `cargo xtask setup`: what the machine needs, installed where that can be done, named where it cannot. Each part
+//! costs nothing when it is there already.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use outrigger_tests::guests::Guests;
+use outrigger_tests::{product, sandbox};
+
+use crate::run;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// Versions of LLVM in the order they are tried; "" is the distribution's default.
+const LLVM: [&str; 8] = ["-22", "-21", "-20", "-19", "-18", "-17", "-16", ""];
+
+/// Everything.
+pub fn all() -> Result<()> {
+    network()?;
+    rust_for_wasm()?;
+    c_for_wasm()?;
+    println!("set-up: all is there");
+    Ok(())
+}
+
+/// The guests, and first what builds them.
+pub fn guests() -> Result<Guests> {
+    rust_for_wasm()?;
+    c_for_wasm()?;
+    println!("building the guests");
+    Guests::build()
+}
+
+/// Programs of the network laboratory.
+pub fn network() -> Result<()> {
+    let missing = sandbox::missing_programs();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = missing.iter().map(|(_, package)| (*package).to_owned()).collect();
+    install(&packages)
+}
+
+/// cargo-deny, from where cargo has it or built into the target folder.
+pub fn cargo_deny() -> Result<PathBuf> {
+    let root = product::target()?.join("tools");
+    let own = root.join("bin/cargo-deny");
+    if let Some(found) = [PathBuf::from("cargo-deny"), own.clone()]
+        .into_iter()
+        .find(|path| run::succeeds(Command::new(path).arg("--version")))
+    {
+        return Ok(found);
+    }
+    println!("cargo-deny is missing; it is built without optimization, which takes some minutes");
+    let mut install = run::cargo(["install", "--locked", "--debug", "cargo-deny", "--root"]);
+    run::show(install.arg(&root).env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
+    Ok(own)
+}
+
+/// A Rust that builds for WebAssembly: a target of rustup's, or the distribution's compiler with the source of std.
+fn rust_for_wasm() -> Result<()> {
+    if ["rustc", "/usr/bin/rustc"].iter().any(|rustc| knows_wasm(rustc)) {
+        return Ok(());
+    }
+    if run::succeeds(Command::new("rustup").arg("--version")) {
+        println!("trying: rustup target add {TARGET}");
+        let added = run::succeeds(
+            Command::new("rustup").current_dir(product::root()).args(["target", "add", TARGET]),
+        );
+        if added && knows_wasm("rustc") {
+            return Ok(());
+        }
+        println!("rustup cannot add it; trying the distribution's");
+    }
+    let linker = first_available("lld", "").context("no package lld is known to apt")?;
+    install(
+        &["rustc-web", "cargo-web", "rust-web-src"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([linker])
+            .collect::<Vec<_>>(),
+    )?;
+    ensure!(
+        knows_wasm("/usr/bin/rustc"),
+        "no Rust here builds for {TARGET}; install one, for example with rustup"
+    );
+    Ok(())
+}
+
+fn knows_wasm(rustc: &str) -> bool {
+    let output =
+        Command::new(rustc).current_dir(product::root()).args(["--print", "sysroot"]).output();
+    let Some(output) = output.ok().filter(|output| output.status.success()) else { return false };
+    let rustlib = Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("lib/rustlib");
+    rustlib.join(TARGET).is_dir() || rustlib.join("src/rust/library/std/Cargo.toml").is_file()
+}
+
+/// A C compiler and a C library for WebAssembly, for the policy that is written in C.
+fn c_for_wasm() -> Result<()> {
+    let complete = |version: &str| {
+        sandbox::installed(&format!("clang{version}"))
+            && sandbox::installed(&format!("wasm-ld{version}"))
+            && runtime_of(version).is_some()
+    };
+    let library = Path::new("/usr/include/wasm32-wasi/stdlib.h").is_file();
+    if library && LLVM.iter().any(|version| complete(version)) {
+        return Ok(());
+    }
+    for version in LLVM {
+        let packages = [
+            format!("clang{version}"),
+            format!("lld{version}"),
+            format!("libclang-rt{version}-dev-wasm32"),
+            "wasi-libc".to_owned(),
+        ];
+        if packages.iter().all(|package| available(package)) {
+            return install(&packages);
+        }
+    }
+    bail!(
+        "no C compiler for WebAssembly: install clang, lld, wasi-libc and clang's runtime for wasm32"
+    )
+}
+
+/// Clang's builtins for wasm32, where Debian has them.
+fn runtime_of(version: &str) -> Option<PathBuf> {
+    let version = version.trim_start_matches('-');
+    let folder = if version.is_empty() {
+        "/usr/lib/clang".into()
+    } else {
+        format!("/usr/lib/clang/{version}/lib/wasi")
+    };
+    Path::new(&folder).is_dir().then(|| folder.into())
+}
+
+fn first_available(name: &str, suffix: &str) -> Option<String> {
+    LLVM.iter().map(|version| format!("{name}{version}{suffix}")).find(|package| available(package))
+}
+
+fn available(package: &str) -> bool {
+    let policy = Command::new("apt-cache").args(["policy", package]).output();
+    policy.is_ok_and(|output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().any(|line| line.trim().starts_with("Candidate:") && !line.contains("(none)"))
+    })
+}
+
+fn install(packages: &[String]) -> Result<()> {
+    let line = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
+    let mut words = line.split(' ');
+    let program = words.next().context("the command is not empty")?;
+    let root = run::succeeds(Command::new("sh").args(["-c", "test $(id -u) = 0"]));
+    let mut command = if root {
+        Command::new(program)
+    } else if run::succeeds(Command::new("sudo").args(["--non-interactive", "true"])) {
+        let mut sudo = Command::new("sudo");
+        sudo.arg(program);
+        sudo
+    } else {
+        bail!("missing: {}; install with: sudo {line}", packages.join(", "));
+    };
+    run::show(command.args(words)).with_context(|| {
+        format!("cannot install {}; where there is no apt, by other means", packages.join(", "))
+    })
+}
