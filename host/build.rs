@@ -12,7 +12,8 @@ const PLUGINS: [(&str, &str, &str); 2] = [
 ];
 
 fn main() -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("host is not in the workspace")?;
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("host is not in the workspace")?;
     for input in ["Cargo.lock", "plugins", "sdk/src", "sdk/wire/src", "wit"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
@@ -20,7 +21,8 @@ fn main() -> anyhow::Result<()> {
     // <target>/<profile>/build/<package>/out
     let target = Path::new(&out).ancestors().nth(4).context("OUT_DIR is not in a target folder")?;
     for (folder, package, variable) in PLUGINS {
-        let component = outrigger_sdk_build::build(&Guest::new(root.join(folder), package), target)?;
+        let component =
+            outrigger_sdk_build::build(&Guest::new(root.join(folder), package), target)?;
         println!("cargo::rustc-env={variable}={}", component.display());
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use outrigger_core::facts;
+use outrigger_core::facts::{self, FactKey};
 use outrigger_core::membership::ViewChange;
 use outrigger_kube::{Folder, Occupied, Problem, State};
 use outrigger_net::{Excludes, Groups, LinkFailure, Links, Responder, now};
@@ -122,6 +122,8 @@ impl Daemon {
         tracing::info!(node = self.node.name, manifests = ?self.config.manifests, "serving");
         self.take_links();
         self.read_folder();
+        // What was read may be all there is: nothing need wake the loop before it is acted on.
+        self.settle();
         while !self.node.stopped(now().monotonic_us) {
             match self.wait().await {
                 Wake::Folder => self.read_folder(),
@@ -257,11 +259,17 @@ impl Daemon {
     fn problems(&self) -> Vec<Problem> {
         let pools = self.pool_problems.lock().expect("nothing panics while it holds the problems");
         let pool = |(name, message): (&String, &String)| Problem {
-            file: String::new(),
+            file: self.folder.file_of(&FactKey::Pool(name.clone())).unwrap_or_default(),
             object: Some(format!("AddressPool {name}")),
             message: message.clone(),
         };
-        self.folder.problems().into_iter().chain(self.node.problems()).chain(pools.iter().map(pool)).collect()
+        let announcers = self.node.announcers.problems().map(|(name, message)| Problem {
+            file: self.folder.file_of(&FactKey::Announcer(name.clone())).unwrap_or_default(),
+            object: Some(format!("Announcer {name}")),
+            message: message.clone(),
+        });
+        let of_node = self.node.problems();
+        self.folder.problems().into_iter().chain(of_node).chain(announcers).chain(pools.iter().map(pool)).collect()
     }
 
     fn end(mut self) {

@@ -63,7 +63,10 @@ impl<S: Slot> machine::Guest for Shell<S> {
         S::Machine::validate(&config).map_err(events::field_errors)
     }
 
-    fn start(context: machine::Context, origin: machine::Origin) -> Result<(), machine::StartError> {
+    fn start(
+        context: machine::Context,
+        origin: machine::Origin,
+    ) -> Result<(), machine::StartError> {
         say_panics();
         match S::Machine::start(events::context(context), events::origin(origin)) {
             Ok(machine) => S::with(|slot| {
@@ -90,8 +93,7 @@ impl<S: Slot> machine::Guest for Shell<S> {
     }
 
     fn snapshot() -> machine::SavedState {
-        let saved =
-            S::with(|slot| slot.as_ref().map(Announcer::snapshot)).unwrap_or_default();
+        let saved = S::with(|slot| slot.as_ref().map(Announcer::snapshot)).unwrap_or_default();
         machine::SavedState { format: saved.format, data: saved.data }
     }
 }

@@ -28,7 +28,9 @@ pub use event::{
 };
 pub use ipnet::IpNet;
 pub use outrigger_wire as wire;
-pub use policy::{AddressState, Family, HeldAddress, Holder, Outcome, Policy, Pool, PoolCount, Refusal, Request};
+pub use policy::{
+    AddressState, Family, HeldAddress, Holder, Outcome, Policy, Pool, PoolCount, Refusal, Request,
+};
 pub use report::{AddressReport, AnnouncementState, Condition, Report};
 pub use service::{Protocol, Service, ServicePort, TrafficPolicy};
 pub use wire::MacAddr;

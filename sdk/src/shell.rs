@@ -40,7 +40,7 @@ macro_rules! policy {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Shell = $crate::guest::Shell<$policy>;
-            $crate::guest::allocator::export!(Shell with_types_in $crate::guest::allocator);
+    $crate::guest::allocator::export!(Shell with_types_in $crate::guest::allocator);
         };
     };
 }

@@ -69,9 +69,7 @@ impl Cluster {
         for node in 0..3 {
             cluster.start(node)?;
         }
-        cluster.await_members()?;
-        let prober = cluster.probe()?;
-        cluster.settled(&prober, None)?;
+        cluster.await_service()?;
         Ok(cluster)
     }
 
@@ -83,9 +81,16 @@ impl Cluster {
         let mut cluster = Self::lone()?;
         cluster.add_example()?;
         cluster.start(0)?;
-        let prober = cluster.probe()?;
-        cluster.settled(&prober, None)?;
+        cluster.await_service()?;
         Ok(cluster)
+    }
+
+    /// Waits until all daemons know each other and one of them answers.
+    fn await_service(&self) -> Result<()> {
+        let prober = self.probe()?;
+        self.settled(&prober, None)
+            .and_then(|_| self.await_members())
+            .with_context(|| format!("the cluster does not begin to serve\n{}", self.explain()))
     }
 
     /// Copies `examples/metallb-v0.9` into the manifests.

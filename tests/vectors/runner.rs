@@ -85,7 +85,8 @@ pub fn check(policy: &str, allocate: impl Fn(&Request, PoolView) -> Outcome) {
     let mut wrong = Vec::new();
     for case in &cases {
         let expected = case.expect.get(policy).or_else(|| case.expect.get("all"));
-        let expected = expected.unwrap_or_else(|| panic!("no answer of {policy} to: {}", case.name));
+        let expected =
+            expected.unwrap_or_else(|| panic!("no answer of {policy} to: {}", case.name));
         let (request, pool) = question(case);
         let got = allocate(&request, pool);
         if !expected.is_met_by(&got) {

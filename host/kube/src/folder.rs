@@ -149,6 +149,11 @@ impl Folder {
         problems
     }
 
+    /// The file that an object in force comes from, as it was named on the command line.
+    pub fn file_of(&self, key: &FactKey) -> Option<String> {
+        Some(self.name(&self.claims.in_force(key)?.path))
+    }
+
     /// Whether every object that is in the folder has been understood at least once. While it has not, an object that
     /// is absent from the facts may exist all the same: release nothing for it.
     pub fn complete(&self) -> bool {

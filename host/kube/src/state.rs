@@ -89,7 +89,7 @@ impl State {
 
     /// The folder if it is there, for those who only look.
     pub fn existing(dir: &Path) -> Option<Self> {
-        Some(Self { dir: dir.canonicalize().ok().filter(|dir| dir.is_dir())? })
+        Some(Self { dir: dir.canonicalize().ok().filter(|dir| dir.join(SERVICES).is_dir())? })
     }
 
     /// Where it is.

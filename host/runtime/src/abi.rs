@@ -33,7 +33,9 @@ impl Host {
 /// What an allocator may call: `log` and `pool`.
 pub(crate) fn allocators(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
-    v0_1::allocator::AllocatorWithHooks::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
+    v0_1::allocator::AllocatorWithHooks::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| {
+        host
+    })?;
     Ok(linker)
 }
 

@@ -10,7 +10,9 @@ use wasmtime::component::Component;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CacheError {
     /// Somebody else's.
-    #[error("{path} belongs to user {owner}, not to user {user} who runs this; give it to {user} or remove it")]
+    #[error(
+        "{path} belongs to user {owner}, not to user {user} who runs this; give it to {user} or remove it"
+    )]
     Owner {
         /// The directory.
         path: String,

@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn what_the_compiling_engine_makes_the_serving_one_can_load_and_only_that_one_can_compile() {
         let component = wat::parse_str("(component)").expect("wat");
-        let compiled = compiling().expect("engine").precompile_component(&component).expect("compiles");
+        let compiled =
+            compiling().expect("engine").precompile_component(&component).expect("compiles");
         let serving = Engine::new().expect("engine");
         let directory = tempfile::tempdir().expect("directory");
         let file = directory.path().join("empty.cwasm");

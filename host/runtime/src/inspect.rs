@@ -58,7 +58,9 @@ pub enum LoadError {
     #[error("not WebAssembly but {0}; deliver the .wasm file of a component")]
     NotWasm(&'static str),
     /// The end is missing.
-    #[error("the file ends in the middle ({size} octets are here); copy it again, and rename it into place when it is complete")]
+    #[error(
+        "the file ends in the middle ({size} octets are here); copy it again, and rename it into place when it is complete"
+    )]
     Truncated {
         /// What there is.
         size: usize,
@@ -70,7 +72,9 @@ pub enum LoadError {
     #[error("a core module, not a component; turn it into one with `wasm-tools component new`")]
     CoreModule,
     /// Machine code, which nobody can check.
-    #[error("precompiled for one machine (.cwasm), which is never accepted; deliver the .wasm it was made from")]
+    #[error(
+        "precompiled for one machine (.cwasm), which is never accepted; deliver the .wasm it was made from"
+    )]
     Precompiled,
     /// Needs an operating system.
     #[error("imports WASI ({}), which no plugin is given; build it without: a no-WASI target, or the null adapter, or --stub-wasi", .0.join(", "))]
@@ -87,7 +91,9 @@ pub enum LoadError {
     #[error("exports neither outrigger:plugin/policy (an allocator) nor outrigger:plugin/machine (an announcer) but {}; build it against one of the worlds in wit/", listed(.0))]
     NoWorld(Vec<String>),
     /// One plugin is one thing.
-    #[error("exports both outrigger:plugin/policy and outrigger:plugin/machine; make two components of it")]
+    #[error(
+        "exports both outrigger:plugin/policy and outrigger:plugin/machine; make two components of it"
+    )]
     BothWorlds,
     /// Built against another version of the interface.
     #[error("built against outrigger:plugin@{found}, this host speaks 0.1.x; build it against 0.1")]
@@ -96,13 +102,17 @@ pub enum LoadError {
         found: String,
     },
     /// Nobody's plugin is that large.
-    #[error("{size} octets, and at most {LARGEST} are read; strip debug information, or choose a smaller runtime")]
+    #[error(
+        "{size} octets, and at most {LARGEST} are read; strip debug information, or choose a smaller runtime"
+    )]
     TooLarge {
         /// Octets.
         size: usize,
     },
     /// It is a plugin by name, but its functions have other types.
-    #[error("does not fit the world {world} of outrigger:plugin@0.1: {reason}; build it against the WIT in wit/")]
+    #[error(
+        "does not fit the world {world} of outrigger:plugin@0.1: {reason}; build it against the WIT in wit/"
+    )]
     Misfit {
         /// The world it claims.
         world: World,
@@ -208,7 +218,11 @@ fn not_wasm(bytes: &[u8], error: &wasmparser::BinaryReaderError) -> LoadError {
         [0x1f, 0x8b, ..] => "a gzip file",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "a zstd file",
         [0x7f, b'E', b'L', b'F', ..] => "a native program (ELF)",
-        _ if bytes.iter().take(64).all(|octet| octet.is_ascii_graphic() || octet.is_ascii_whitespace()) => {
+        _ if bytes
+            .iter()
+            .take(64)
+            .all(|octet| octet.is_ascii_graphic() || octet.is_ascii_whitespace()) =>
+        {
             "text"
         }
         _ => "some other binary file",
@@ -229,7 +243,11 @@ fn spoken(version: &str) -> bool {
 
 fn world(exports: &[String]) -> Result<(World, String), LoadError> {
     let version_of = |wanted: &str| {
-        exports.iter().filter_map(|name| ours(name)).find(|(name, _)| *name == wanted).map(|found| found.1)
+        exports
+            .iter()
+            .filter_map(|name| ours(name))
+            .find(|(name, _)| *name == wanted)
+            .map(|found| found.1)
     };
     let (world, version) = match (version_of("policy"), version_of("machine")) {
         (Some(_), Some(_)) => return Err(LoadError::BothWorlds),

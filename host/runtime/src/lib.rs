@@ -19,6 +19,7 @@ pub mod native;
 mod plugin;
 mod supervised;
 
+pub use cache::CacheError;
 pub use compile::{CompileError, compile};
 pub use engine::{Engine, EngineError};
 pub use inspect::{INTERFACE, Inspection, LoadError, World, inspect};

@@ -14,7 +14,11 @@ pub trait Machine: Send {
     ///
     /// # Errors
     /// The outer one is the instance's fault, the inner one its answer.
-    fn start(&mut self, context: &Context, origin: &Origin) -> Result<Result<(), StartError>, Fault>;
+    fn start(
+        &mut self,
+        context: &Context,
+        origin: &Origin,
+    ) -> Result<Result<(), StartError>, Fault>;
 
     /// One call for everything that happened, oldest first.
     ///
@@ -76,7 +80,9 @@ const SNAPSHOT: usize = 16 << 20;
 pub(crate) fn checked_reply(reply: Reply) -> Result<Reply, Fault> {
     if reply.effects.len() > EFFECTS {
         let count = reply.effects.len();
-        return Err(Fault::Garbage(format!("{count} effects in one reply, at most {EFFECTS} are taken")));
+        return Err(Fault::Garbage(format!(
+            "{count} effects in one reply, at most {EFFECTS} are taken"
+        )));
     }
     Ok(reply)
 }
@@ -85,7 +91,9 @@ pub(crate) fn checked_reply(reply: Reply) -> Result<Reply, Fault> {
 pub(crate) fn checked_snapshot(state: SavedState) -> Result<SavedState, Fault> {
     let octets = state.data.len() + state.format.len();
     if octets > SNAPSHOT {
-        return Err(Fault::Garbage(format!("a snapshot of {octets} octets, at most {SNAPSHOT} are kept")));
+        return Err(Fault::Garbage(format!(
+            "a snapshot of {octets} octets, at most {SNAPSHOT} are kept"
+        )));
     }
     Ok(state)
 }

@@ -44,7 +44,11 @@ impl<A: Announcer + Send> Machine for Instance<A> {
         Ok(A::validate(config))
     }
 
-    fn start(&mut self, context: &Context, origin: &Origin) -> Result<Result<(), StartError>, Fault> {
+    fn start(
+        &mut self,
+        context: &Context,
+        origin: &Origin,
+    ) -> Result<Result<(), StartError>, Fault> {
         Ok(A::start(context.clone(), origin.clone()).map(|started| self.0 = Some(started)))
     }
 

@@ -41,7 +41,8 @@ impl Plugin {
         inspection: Inspection,
     ) -> Result<Self, LoadError> {
         let world = inspection.world;
-        let misfit = |error: wasmtime::Error| LoadError::Misfit { world, reason: format!("{error:#}") };
+        let misfit =
+            |error: wasmtime::Error| LoadError::Misfit { world, reason: format!("{error:#}") };
         let linker = match world {
             World::Allocator { .. } => engine.allocators(),
             World::Announcer => engine.announcers(),
@@ -105,7 +106,10 @@ impl Plugin {
     }
 
     pub(crate) fn wrong_world(&self, wanted: &str) -> Fault {
-        Fault::Garbage(format!("{} is not {wanted}: it exports the world {}", self.inspection.digest, self.inspection.world))
+        Fault::Garbage(format!(
+            "{} is not {wanted}: it exports the world {}",
+            self.inspection.digest, self.inspection.world
+        ))
     }
 
     pub(crate) fn guest(&self, limits: &Limits) -> Result<Guest, Fault> {
@@ -160,11 +164,16 @@ impl Running {
 
 impl Machine for Running {
     fn validate(&mut self, config: &str) -> Result<Result<(), Vec<FieldError>>, Fault> {
-        let answer = self.call(Call::Start, |machine, store| machine.call_validate(store, config))?;
+        let answer =
+            self.call(Call::Start, |machine, store| machine.call_validate(store, config))?;
         Ok(answer.map_err(|errors| errors.into_iter().map(Into::into).collect()))
     }
 
-    fn start(&mut self, context: &Context, origin: &Origin) -> Result<Result<(), StartError>, Fault> {
+    fn start(
+        &mut self,
+        context: &Context,
+        origin: &Origin,
+    ) -> Result<Result<(), StartError>, Fault> {
         let answer = self.call(Call::Start, |machine, store| {
             machine.call_start(store, &context.into(), &origin.into())
         })?;
@@ -174,7 +183,8 @@ impl Machine for Running {
     fn handle(&mut self, now: Time, events: &[Event]) -> Result<Reply, Fault> {
         self.guest.store.data_mut().log.refill(now.monotonic_us);
         let events: Vec<_> = events.iter().map(Into::into).collect();
-        let reply = self.call(Call::Handle, |machine, store| machine.call_handle(store, now.into(), &events))?;
+        let reply = self
+            .call(Call::Handle, |machine, store| machine.call_handle(store, now.into(), &events))?;
         Ok(reply.into())
     }
 

@@ -318,7 +318,8 @@ type Raised = (Box<dyn Machine>, Origin);
 
 /// A snapshot that an instance does not know is no reason not to start it.
 fn raise(factory: &dyn Factory, context: &Context, origin: Origin) -> Result<Raised, SwapError> {
-    let open = || factory.instantiate().map_err(|fault| SwapError::new(SwapStep::Instantiate, fault));
+    let open =
+        || factory.instantiate().map_err(|fault| SwapError::new(SwapStep::Instantiate, fault));
     ignite(open()?, open, context, origin)
 }
 

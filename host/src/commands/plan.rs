@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use outrigger_core::allocation::{Allocations, Verdict};
-use outrigger_core::facts::{Change, Cluster, Fact};
+use outrigger_core::facts::{Change, Cluster, Fact, FactKey};
 use outrigger_core::membership::{Member, View};
 use outrigger_core::plan::{Planner, announcers};
 use outrigger_kube::{Folder, Problem, State};
@@ -35,7 +35,7 @@ pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
             plugins.deliver(delivery);
         }
     }
-    let (verdicts, pool_problems) = allocate(&plugins, &changes);
+    let (verdicts, pool_problems) = allocate(&plugins, &changes, &folder);
     let cluster = cluster(changes, &verdicts);
     let answering = announce(config, &cluster)?;
     let mut problems = folder.problems();
@@ -48,13 +48,17 @@ pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }
 
-fn allocate(plugins: &Plugins, changes: &[Change]) -> (Vec<Verdict>, Vec<Problem>) {
+fn allocate(plugins: &Plugins, changes: &[Change], folder: &Folder) -> (Vec<Verdict>, Vec<Problem>) {
     let mut allocations = Allocations::default();
     for change in changes {
         allocations.apply(change, now());
     }
     controller::decide(plugins, &mut allocations);
-    let problem = |(pool, message)| Problem { file: String::new(), object: Some(format!("AddressPool {pool}")), message };
+    let problem = |(pool, message)| Problem {
+        object: Some(format!("AddressPool {pool}")),
+        file: folder.file_of(&FactKey::Pool(pool)).unwrap_or_default(),
+        message,
+    };
     let problems = allocations.problems().into_iter().map(problem).collect();
     (allocations.verdicts(), problems)
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use outrigger_core::facts::{self, NodeName};
 use outrigger_core::plan::Planner;
-use outrigger_kube::Problem;
 use outrigger_net::{Links, Owner};
 use outrigger_runtime::World;
 use outrigger_sdk::{Context, DesiredChanged, LinksChanged, Stopping};
@@ -95,12 +94,9 @@ impl Announcers {
         }
     }
 
-    pub(super) fn problems(&self) -> impl Iterator<Item = Problem> {
-        self.problems.iter().map(|(name, message)| Problem {
-            file: String::new(),
-            object: Some(format!("Announcer {name}")),
-            message: message.clone(),
-        })
+    /// Announcers that do not run, and why.
+    pub fn problems(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.problems.iter()
     }
 
     pub(super) fn plugin_changed(&mut self, plugin: &str) {

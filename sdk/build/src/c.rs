@@ -40,14 +40,19 @@ pub fn build(folder: &Path, target: &Path) -> anyhow::Result<PathBuf> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("cannot build {} (`cargo xtask setup` installs what may be missing):\n{said}", folder.display());
+        bail!(
+            "cannot build {} (`cargo xtask setup` installs what may be missing):\n{said}",
+            folder.display()
+        );
     }
-    let component = Path::new(name).with_extension("wasm");
-    crate::encode(&module, &guests.join(component))
+    let component = guests.join(name).with_extension("wasm");
+    crate::encode(&module, &component)?;
+    Ok(component)
 }
 
 fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut sources: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     sources.retain(|path| path.extension().is_some_and(|extension| extension == "c"));
     sources.sort();

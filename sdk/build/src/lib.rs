@@ -10,6 +10,7 @@ use wit_component::ComponentEncoder;
 
 #[cfg(feature = "c")]
 pub mod c;
+mod inputs;
 mod toolchain;
 
 use toolchain::Toolchain;
@@ -80,6 +81,12 @@ pub fn build(guest: &Guest, target: &Path) -> anyhow::Result<PathBuf> {
     let lock = File::create(guests.join(".lock")).context("cannot create the guests' lock")?;
     lock.lock().context("cannot lock the guests' folder")?;
 
+    let component = guests.join(format!("{}.wasm", guest.file_stem()));
+    let inputs = inputs::digest(guest, &toolchain)?;
+    let stamp = component.with_extension("inputs");
+    if component.exists() && fs::read_to_string(&stamp).is_ok_and(|built_from| built_from == inputs) {
+        return Ok(component);
+    }
     let mut cargo = toolchain.cargo(&guests, guest.opt_level);
     cargo.current_dir(&guest.manifest_dir).args(["--package", &guest.package]);
     if !guest.features.is_empty() {
@@ -93,19 +100,20 @@ pub fn build(guest: &Guest, target: &Path) -> anyhow::Result<PathBuf> {
     let module = format!("{}.wasm", guest.package.replace('-', "_"));
     let module = guests.join(TARGET).join("release").join(module);
     ensure!(module.exists(), "{} has no crate-type \"cdylib\" in [lib]", guest.package);
-    encode(&module, &guests.join(format!("{}.wasm", guest.file_stem())))
+    encode(&module, &component)?;
+    fs::write(&stamp, inputs).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(component)
 }
 
 /// Turns a core module that carries its world into a component.
-fn encode(module: &Path, component: &Path) -> anyhow::Result<PathBuf> {
+fn encode(module: &Path, component: &Path) -> anyhow::Result<()> {
     let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     let bytes = ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
         .and_then(|encoder| encoder.encode())
         .with_context(|| format!("{} is not a component of our worlds", module.display()))?;
-    write(component, &bytes).with_context(|| format!("cannot write {}", component.display()))?;
-    Ok(component.to_owned())
+    write(component, &bytes).with_context(|| format!("cannot write {}", component.display()))
 }
 
 /// Whoever reads the file meanwhile sees the old one or the new one, and cargo sees no change where there is none.

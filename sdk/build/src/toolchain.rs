@@ -45,7 +45,9 @@ impl Toolchain {
             .find_map(|bin| Self::with_compiled(bin, workspace))
             .or_else(|| candidates().find_map(|bin| Self::with_source(bin, workspace)));
         let Some(toolchain) = found else {
-            bail!("no Rust toolchain here can build WebAssembly ({TARGET}): run `cargo xtask setup`")
+            bail!(
+                "no Rust toolchain here can build WebAssembly ({TARGET}): run `cargo xtask setup`"
+            )
         };
         Ok(toolchain)
     }

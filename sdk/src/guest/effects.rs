@@ -8,7 +8,6 @@ use crate::{
     Report, Topic, Wake,
 };
 
-
 pub fn reply(reply: Reply) -> wit::Reply {
     wit::Reply {
         effects: reply.effects.into_iter().map(effect).collect(),
@@ -103,9 +102,7 @@ fn report(report: Report) -> wit::Effect {
                 MetricValue::Set(to) => status::MetricValue::Set(to),
             },
         }),
-        Report::Other(name) => {
-            status::Report::Other(words::Extension { name, value: Vec::new() })
-        }
+        Report::Other(name) => status::Report::Other(words::Extension { name, value: Vec::new() }),
     })
 }
 

@@ -8,7 +8,6 @@ use crate::{
     Link, LinksChanged, Origin, Resumed, SavedState, StopReason, Stopping,
 };
 
-
 pub fn context(context: machine::Context) -> Context {
     Context {
         instance: context.instance,

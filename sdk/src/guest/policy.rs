@@ -11,7 +11,6 @@ use crate::{
     AddressState, Family, HeldAddress, Holder, Outcome, Pair, Pool, PoolCount, Refusal, Request,
 };
 
-
 pub fn request(request: wit::Request) -> Request {
     Request {
         service: service(request.service),

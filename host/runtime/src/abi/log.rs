@@ -36,8 +36,10 @@ impl Log {
     pub(crate) fn refill(&mut self, monotonic_us: u64) {
         let passed = monotonic_us.saturating_sub(self.refilled_us);
         self.refilled_us = self.refilled_us.max(monotonic_us);
-        self.credit =
-            self.credit.saturating_add(passed.saturating_mul(LINES_PER_SECOND)).min(BURST * 1_000_000);
+        self.credit = self
+            .credit
+            .saturating_add(passed.saturating_mul(LINES_PER_SECOND))
+            .min(BURST * 1_000_000);
     }
 
     pub(crate) fn write(&mut self, level: Level, message: &str, fields: &[(String, String)]) {

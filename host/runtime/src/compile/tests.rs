@@ -18,12 +18,15 @@ fn a_child_that_ends_badly_is_quoted() {
         words: "thread main panicked".into(),
     };
     assert_eq!(error, expected);
-    assert!(matches!(end_of("kill -KILL $$"), CompileError::Failed { status, .. } if status.contains("signal: 9")));
+    assert!(
+        matches!(end_of("kill -KILL $$"), CompileError::Failed { status, .. } if status.contains("signal: 9"))
+    );
 }
 
 #[test]
 fn a_child_that_talks_without_end_is_quoted_in_part() {
-    let error = end_of("i=0; while [ $i -lt 3000 ]; do echo 0123456789 >&2; i=$((i+1)); done; exit 1");
+    let error =
+        end_of("i=0; while [ $i -lt 3000 ]; do echo 0123456789 >&2; i=$((i+1)); done; exit 1");
     assert!(matches!(error, CompileError::Failed { words, .. } if words.len() <= 4096));
 }
 

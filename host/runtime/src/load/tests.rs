@@ -15,7 +15,7 @@ use crate::{Factory, Fault, Limits, Machine, World};
 /// What every hand-written module begins with: memory of zeros (an answer of zeros is the first case of everything, and
 /// empty lists), and a realloc that only ever takes.
 const COMMON: &str = r#"
-    (memory (export "memory") 32)
+    (memory (export "memory") 128)
     (global $top (mut i32) (i32.const 1048576))
     (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
         (global.set $top (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
@@ -65,7 +65,7 @@ fn allocator(allocate: &str) -> Vec<u8> {
         "allocator",
         &format!(
             r#"(import "outrigger:plugin/pool@0.1.0" "lowest-free" (func $lowest_free (param i32 i32 i32)))
-            (func (export "outrigger:plugin/policy@0.1.0#allocate") (param i32 i32 i32) (result i32) {allocate})"#
+            (func (export "outrigger:plugin/policy@0.1.0#allocate") (param i32) (result i32) {allocate})"#
         ),
     )
 }
@@ -99,7 +99,10 @@ impl Setup {
 
     fn files(&self) -> Vec<PathBuf> {
         let cache = self.directory.path().join("cache");
-        std::fs::read_dir(cache).expect("the cache").map(|entry| entry.expect("entry").path()).collect()
+        std::fs::read_dir(cache)
+            .expect("the cache")
+            .map(|entry| entry.expect("entry").path())
+            .collect()
     }
 }
 
@@ -160,7 +163,10 @@ fn an_announcer_answers_and_is_asked_for_its_state() {
     let handle = "(i32.store (i32.const 32) (i32.const 65536)) (i32.store (i32.const 36) (i32.const 1))
         (i32.store8 (i32.const 40) (i32.const 1)) (i32.store (i32.const 44) (i32.const 7)) (i32.const 32)";
     let mut machine = running(&setup, &announcer(handle, ZEROS));
-    let events = [Event::Wake("x".into()), Event::Frame(outrigger_sdk::Frame { link: 1, data: vec![1; 60] })];
+    let events = [
+        Event::Wake("x".into()),
+        Event::Frame(outrigger_sdk::Frame { link: 1, data: vec![1; 60] }),
+    ];
     let reply = machine.handle(Time::default(), &events).expect("no fault");
     assert_eq!(reply.effects, [Effect::WatchFrames(FrameWatch { link: 0, topics: vec![] })]);
     assert_eq!(reply.wake, Wake::After { ms: 7, reason: String::new() });
@@ -178,7 +184,9 @@ fn whatever_a_guest_does_wrong_is_named() {
         ("(i32.store (i32.const 36) (i32.const 2147483647)) (i32.const 32)", &["list"]),
     ];
     for (handle, words) in traps {
-        let fault = running(&setup, &announcer(handle, ZEROS)).handle(Time::default(), &[]).expect_err("trap");
+        let fault = running(&setup, &announcer(handle, ZEROS))
+            .handle(Time::default(), &[])
+            .expect_err("trap");
         let Fault::Trap { message } = &fault else { panic!("not a trap: {fault:?}") };
         for word in words {
             assert!(message.contains(word), "{word:?} is not in {message:?}");
@@ -186,10 +194,15 @@ fn whatever_a_guest_does_wrong_is_named() {
     }
     let cases = [
         ("(loop (br 0)) unreachable", Fault::Deadline { after_ms: 50 }),
-        ("(loop (drop (memory.grow (i32.const 16))) (br 0)) unreachable", Fault::Memory { limit_mib: 64 }),
+        (
+            "(loop (drop (memory.grow (i32.const 16))) (br 0)) unreachable",
+            Fault::Memory { limit_mib: 64 },
+        ),
     ];
     for (handle, expected) in cases {
-        let fault = running(&setup, &announcer(handle, ZEROS)).handle(Time::default(), &[]).expect_err("fault");
+        let fault = running(&setup, &announcer(handle, ZEROS))
+            .handle(Time::default(), &[])
+            .expect_err("fault");
         assert_eq!(fault, expected);
     }
 }
@@ -197,10 +210,13 @@ fn whatever_a_guest_does_wrong_is_named() {
 #[test]
 fn an_answer_that_would_fill_the_host_is_refused() {
     let setup = Setup::new();
-    // 20,000 effects of zeros.
-    let handle = "(i32.store (i32.const 32) (i32.const 65536)) (i32.store (i32.const 36) (i32.const 20000)) (i32.const 32)";
+    // 30,000 effects of zeros.
+    let handle = "(i32.store (i32.const 32) (i32.const 65536)) (i32.store (i32.const 36) (i32.const 30000)) (i32.const 32)";
     let mut machine = running(&setup, &announcer(handle, ZEROS));
-    let fault = machine.handle(Time::default(), &[]).expect_err("too much");
+    let fault = machine
+        .handle(Time::default(), &[])
+        .map(|reply| reply.effects.len())
+        .expect_err("too much");
     assert!(matches!(&fault, Fault::Garbage(why) if why.contains("4 MiB")), "{fault:?}");
 }
 
@@ -224,7 +240,7 @@ fn limits_can_be_set_for_one_instance() {
     let mut machine = plugin.machine(&limits).expect("instantiates");
     let fault = machine.handle(Time::default(), &[]).expect_err("too slow");
     assert_eq!(fault, Fault::Deadline { after_ms: 5 });
-    // 32 pages of 64 KiB are 2 MiB.
+    // It begins with 128 pages of 64 KiB.
     let limits = Limits { memory: 1 << 20, ..Limits::default() };
     assert!(matches!(plugin.machine(&limits), Err(Fault::Memory { limit_mib: 1 })));
 }
@@ -311,7 +327,7 @@ fn an_allocator_with_hooks_is_asked_about_its_configuration() {
     let setup = Setup::new();
     // An error list of one entry of zeros.
     let functions = r#"
-        (func (export "outrigger:plugin/policy@0.1.0#allocate") (param i32 i32 i32) (result i32) (i32.const 16))
+        (func (export "outrigger:plugin/policy@0.1.0#allocate") (param i32) (result i32) (i32.const 16))
         (func (export "outrigger:plugin/policy-hooks@0.1.0#released") (param i32) (result i32) unreachable)
         (func (export "outrigger:plugin/policy-hooks@0.1.0#validate") (param i32 i32) (result i32)
             (i32.store8 (i32.const 32) (i32.const 1)) (i32.store (i32.const 36) (i32.const 65536))

@@ -42,7 +42,9 @@ pub(super) fn chunks(events: Vec<Event>) -> Vec<Vec<Event>> {
     for event in events {
         octets += weight(&event);
         match chunks.last_mut() {
-            Some(chunk) if chunk.len() < EVENTS_PER_CALL && octets <= OCTETS_PER_CALL => chunk.push(event),
+            Some(chunk) if chunk.len() < EVENTS_PER_CALL && octets <= OCTETS_PER_CALL => {
+                chunk.push(event)
+            }
             _ => {
                 octets = weight(&event);
                 chunks.push(vec![event]);

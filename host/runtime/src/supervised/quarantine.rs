@@ -42,15 +42,19 @@ impl Quarantine {
 /// entry does not. Other events are whole.
 pub(super) fn pieces(event: Event) -> Vec<Event> {
     match event {
-        Event::DesiredChanged(DesiredChanged { reset, remove, upsert, more }) if !upsert.is_empty() => {
-            let chunk = |upsert, more| DesiredChanged { reset: false, remove: Vec::new(), upsert, more };
+        Event::DesiredChanged(DesiredChanged { reset, remove, upsert, more })
+            if !upsert.is_empty() =>
+        {
+            let chunk =
+                |upsert, more| DesiredChanged { reset: false, remove: Vec::new(), upsert, more };
             let entries = upsert.into_iter().map(|entry| chunk(vec![entry], true));
             let begin = DesiredChanged { reset, remove, upsert: Vec::new(), more: true };
             let end = chunk(Vec::new(), more);
             std::iter::once(begin).chain(entries).chain([end]).map(Event::DesiredChanged).collect()
         }
         Event::LinksChanged(LinksChanged { reset, remove, upsert, more }) if !upsert.is_empty() => {
-            let chunk = |upsert, more| LinksChanged { reset: false, remove: Vec::new(), upsert, more };
+            let chunk =
+                |upsert, more| LinksChanged { reset: false, remove: Vec::new(), upsert, more };
             let entries = upsert.into_iter().map(|entry| chunk(vec![entry], true));
             let begin = LinksChanged { reset, remove, upsert: Vec::new(), more: true };
             let end = chunk(Vec::new(), more);

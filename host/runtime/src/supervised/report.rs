@@ -76,7 +76,9 @@ impl fmt::Display for Incident {
             Self::FellBack { from, to, fresh, why } => {
                 write!(f, "fell back from {from} to {to}{}: {why}", state(fresh))
             }
-            Self::Held { why, .. } => write!(f, "no instance runs, the next attempt will come: {why}"),
+            Self::Held { why, .. } => {
+                write!(f, "no instance runs, the next attempt will come: {why}")
+            }
             Self::Revived { digest } => write!(f, "{digest} runs again"),
             Self::Swapped { from, to, fresh } => {
                 write!(f, "swapped {from} for {to}{}", state(fresh))
@@ -154,7 +156,11 @@ pub(super) fn summary(event: &Event) -> String {
     match event {
         Event::Resumed(resumed) => format!("resumed, {} offloads", resumed.offloads.len()),
         Event::LinksChanged(changed) => {
-            format!("links-changed, {} removed, {} changed", changed.remove.len(), changed.upsert.len())
+            format!(
+                "links-changed, {} removed, {} changed",
+                changed.remove.len(),
+                changed.upsert.len()
+            )
         }
         Event::DesiredChanged(changed) => {
             let address = changed.upsert.first().map(|first| first.address);
@@ -166,7 +172,9 @@ pub(super) fn summary(event: &Event) -> String {
                 changed.upsert.len()
             )
         }
-        Event::Frame(frame) => format!("frame of {} octets on link {}", frame.data.len(), frame.link),
+        Event::Frame(frame) => {
+            format!("frame of {} octets on link {}", frame.data.len(), frame.link)
+        }
         Event::Wake(reason) => format!("wake, {reason}"),
         Event::Ended(endpoint) => format!("ended, {endpoint}"),
         Event::Denied(denied) => format!("denied, {} {}", denied.effect, denied.subject),

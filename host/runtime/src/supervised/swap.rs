@@ -22,12 +22,13 @@ impl Supervised {
         context: Context,
         catch_up: Vec<Event>,
     ) -> Result<Delivered, SwapError> {
-        let open = || factory.instantiate().map_err(|fault| SwapError::new(SwapStep::Instantiate, fault));
+        let open =
+            || factory.instantiate().map_err(|fault| SwapError::new(SwapStep::Instantiate, fault));
         let mut next = open()?;
         let failed = |why: String| SwapError { step: SwapStep::Validate, why };
-        next.validate(&context.config).map_err(|fault| failed(fault.to_string()))?.map_err(|errors| {
-            failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        })?;
+        next.validate(&context.config).map_err(|fault| failed(fault.to_string()))?.map_err(
+            |errors| failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        )?;
         let origin = self.saved(now);
         let known = origin != Origin::Fresh;
         let (mut next, base) = ignite(next, open, &context, origin.clone())?;

@@ -57,7 +57,8 @@ fn wanted(request: &Request, pool: &impl Pool) -> Result<BTreeMap<Family, IpAddr
         }
         may_have(address, pool)?;
         if let Some(other) = wanted.insert(family, address).filter(|other| *other != address) {
-            let message = format!("{other} and {address} are wanted: a Service has one {family} address");
+            let message =
+                format!("{other} and {address} are wanted: a Service has one {family} address");
             return Err(refusal("WrongFamily", message));
         }
     }
@@ -106,7 +107,10 @@ fn exhausted(family: Family, pool: &impl Pool) -> Refusal {
     let message = if count.total == 0 {
         format!("pool \"{name}\" has no {family} addresses")
     } else {
-        format!("pool \"{name}\" has no free {family} address: {} of {} are held", count.held, count.total)
+        format!(
+            "pool \"{name}\" has no free {family} address: {} of {} are held",
+            count.held, count.total
+        )
     };
     refusal("PoolExhausted", message)
 }

@@ -4,7 +4,8 @@
 use std::hint::black_box;
 
 use outrigger_sdk::{
-    Announcer, Context, Effect, Event, FieldError, Origin, Reply, SavedState, StartError, Time, Wake,
+    Announcer, Context, Effect, Event, FieldError, Origin, Reply, SavedState, StartError, Time,
+    Wake,
 };
 
 mod forgery;

@@ -43,10 +43,17 @@ impl From<wit::Effect> for sdk::Effect {
             wit::Effect::Connect(connect) => unsupported("connect", socket(&connect.remote)),
             wit::Effect::Listen(listen) => unsupported(
                 "listen",
-                format!("{}/{} port {}", ip(&listen.remote.address), listen.remote.length, listen.port),
+                format!(
+                    "{}/{} port {}",
+                    ip(&listen.remote.address),
+                    listen.remote.length,
+                    listen.port
+                ),
             ),
             wit::Effect::Write(bytes) => unsupported("write", bytes.id),
-            wit::Effect::OpenSocket(open) => unsupported("open-socket", format!("port {}", open.port)),
+            wit::Effect::OpenSocket(open) => {
+                unsupported("open-socket", format!("port {}", open.port))
+            }
             wit::Effect::SendDatagram(sent) => unsupported("send-datagram", socket(&sent.remote)),
             wit::Effect::HttpRequest(request) => unsupported("http-request", request.url),
             wit::Effect::DnsRequest(request) => unsupported("dns-request", request.server),
@@ -103,10 +110,9 @@ fn topic_of(topic: network::FrameTopic) -> Result<sdk::Topic, String> {
 
 fn offload(offload: network::Offload) -> sdk::Effect {
     let work = match offload.work {
-        network::OffloadWork::AnswerNeighbor(answer) => sdk::OffloadWork::AnswerNeighbor {
-            link: answer.link,
-            address: answer.address.into(),
-        },
+        network::OffloadWork::AnswerNeighbor(answer) => {
+            sdk::OffloadWork::AnswerNeighbor { link: answer.link, address: answer.address.into() }
+        }
         network::OffloadWork::Beacon(beacon) => match beacon.payload {
             network::BeaconPayload::Frame(sent) => sdk::OffloadWork::Beacon(sdk::Beacon {
                 frame: frame(sent),

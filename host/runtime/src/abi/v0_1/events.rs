@@ -8,10 +8,9 @@ use super::words::each;
 impl From<&sdk::Event> for wit::Event {
     fn from(event: &sdk::Event) -> Self {
         match event {
-            sdk::Event::Resumed(resumed) => Self::Resumed(wit::Resumed {
-                open: Vec::new(),
-                offloads: resumed.offloads.clone(),
-            }),
+            sdk::Event::Resumed(resumed) => {
+                Self::Resumed(wit::Resumed { open: Vec::new(), offloads: resumed.offloads.clone() })
+            }
             sdk::Event::LinksChanged(changed) => Self::LinksChanged(wit::LinksChanged {
                 reset: changed.reset,
                 remove: changed.remove.clone(),
