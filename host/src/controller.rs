@@ -8,11 +8,11 @@ use outrigger_core::allocation::{Allocations, Question, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
 use outrigger_kube::{Allocated, Folder, Lead, State};
 use outrigger_net::now;
-use outrigger_runtime::{Limits, World};
+use outrigger_runtime::Limits;
 use outrigger_sdk::Outcome;
 use tokio::sync::Notify;
 
-use crate::plugins::Plugins;
+use crate::plugins::{Kind, Plugins};
 
 /// What the controller works with.
 pub struct Controller {
@@ -136,16 +136,7 @@ pub fn decide(plugins: &Plugins, allocations: &mut Allocations) {
 }
 
 fn ask(plugins: &Plugins, question: &Question) -> Result<Outcome, String> {
-    let name = &question.plugin.plugin;
-    let Some(in_force) = plugins.get(name) else {
-        return Err(format!(
-            "pool {} names the allocator {name:?}, which is not delivered: add {name}.wasm or correct the name",
-            question.pool
-        ));
-    };
-    if in_force.plugin.inspection().world == World::Announcer {
-        return Err(format!("pool {} names the allocator {name:?}, which is an announcer: correct the name", question.pool));
-    }
+    let in_force = plugins.need(Kind::Allocator, &question.plugin.plugin)?;
     let pool = Arc::new(question.view.clone());
     in_force.plugin.allocate(&question.request, pool, &Limits::default()).map_err(|fault| fault.to_string())
 }

@@ -257,19 +257,13 @@ impl Daemon {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let pools = self.pool_problems.lock().expect("nothing panics while it holds the problems");
-        let pool = |(name, message): (&String, &String)| Problem {
-            file: self.folder.file_of(&FactKey::Pool(name.clone())).unwrap_or_default(),
-            object: Some(format!("AddressPool {name}")),
-            message: message.clone(),
-        };
-        let announcers = self.node.announcers.problems().map(|(name, message)| Problem {
-            file: self.folder.file_of(&FactKey::Announcer(name.clone())).unwrap_or_default(),
-            object: Some(format!("Announcer {name}")),
-            message: message.clone(),
-        });
-        let of_node = self.node.problems();
-        self.folder.problems().into_iter().chain(of_node).chain(announcers).chain(pools.iter().map(pool)).collect()
+        let pools = self.pool_problems.lock().expect("nothing panics while it holds the problems").clone();
+        let pools = pools.into_iter().map(|(name, message)| (FactKey::Pool(name), message));
+        let announcers = self.node.announcers.problems();
+        let announcers = announcers.map(|(name, message)| (FactKey::Announcer(name.clone()), message.clone()));
+        let objects = self.plugins.wrong(&self.node.cluster).into_iter().chain(pools).chain(announcers);
+        let objects = objects.map(|(key, message)| report::object_problem(&self.folder, &key, message));
+        self.folder.problems().into_iter().chain(self.node.problems()).chain(objects).collect()
     }
 
     fn end(mut self) {

@@ -12,7 +12,7 @@ use outrigger_core::outbox::{Outbox, full_lists};
 use outrigger_net::{Owner, ResponderHandle};
 use outrigger_runtime::Factory;
 use outrigger_sdk::{
-    AddressReport, Condition, Denied, DesiredChanged, Event, LinksChanged, Resumed, Stopping,
+    AddressReport, AnnouncementState, Condition, Denied, DesiredChanged, Event, LinksChanged, Resumed, Stopping,
 };
 use tokio::sync::Notify;
 
@@ -40,6 +40,8 @@ pub struct Inner {
     pub standing: Standing,
     outbox: Outbox,
     denied: Vec<Denied>,
+    /// Addresses whose report changed since [`Desk::take_reported`], and whether each is announced.
+    reported: BTreeMap<IpAddr, bool>,
     /// Said once more to whoever takes over meanwhile.
     stopping: Option<Stopping>,
     commands: VecDeque<Command>,
@@ -158,6 +160,11 @@ impl Desk {
         self.lock().standing.clone()
     }
 
+    /// Addresses whose report changed since the last call, and whether each is announced.
+    pub fn take_reported(&self) -> BTreeMap<IpAddr, bool> {
+        std::mem::take(&mut self.lock().reported)
+    }
+
     /// For reading several things at once, and for carrying out effects.
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("nothing panics while it holds the desk")
@@ -200,6 +207,14 @@ impl Desk {
 }
 
 impl Inner {
+    /// Keeps what the plugin says of an address.
+    pub fn report(&mut self, report: AddressReport) {
+        if self.standing.addresses.get(&report.address) != Some(&report) {
+            self.reported.insert(report.address, report.state == AnnouncementState::Announced);
+            self.standing.addresses.insert(report.address, report);
+        }
+    }
+
     /// Notes a refusal, to be told a little later.
     pub fn deny(&mut self, denied: Denied) {
         if self.denied.len() < DENIED_WAITING {

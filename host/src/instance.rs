@@ -192,9 +192,7 @@ impl Worker {
                 failed(inner, "offload", address, responder.beacon(self.owner, id, address, beacon));
             }
             Granted::Close(id) => drop(responder.close(self.owner, id)),
-            Granted::Report(Report::Address(report)) => {
-                inner.standing.addresses.insert(report.address, report);
-            }
+            Granted::Report(Report::Address(report)) => inner.report(report),
             Granted::Report(Report::Condition(condition)) => {
                 inner.standing.conditions.insert(condition.kind.clone(), condition);
             }
@@ -247,7 +245,12 @@ impl Worker {
     }
 
     fn say(&self, incident: &Incident) {
-        tracing::warn!(announcer = self.context.instance, "{incident}");
+        match incident {
+            Incident::Swapped { .. } | Incident::Revived { .. } => {
+                tracing::info!(announcer = self.context.instance, "{incident}");
+            }
+            _ => tracing::warn!(announcer = self.context.instance, "{incident}"),
+        }
     }
 }
 

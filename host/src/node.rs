@@ -8,7 +8,7 @@ use outrigger_core::membership::ViewChange;
 use outrigger_core::plan::{Planned, Planner, announcers};
 use outrigger_kube::Problem;
 use outrigger_net::Links;
-use outrigger_sdk::{AnnouncementState, DesiredChanged, Duty, StopReason, Stopping};
+use outrigger_sdk::{DesiredChanged, Duty, StopReason, Stopping};
 mod announcer;
 mod links;
 mod mesh;
@@ -138,10 +138,9 @@ impl Node {
 
     /// Takes in what the plugins say: an address that one of them announces confirms the claim.
     pub fn reports(&mut self) {
-        for (announcer, standing) in self.announcers.standings() {
-            for (address, report) in standing.addresses {
-                let announced = report.state == AnnouncementState::Announced;
-                self.planner.reported(&announcer, address, announced);
+        for (announcer, desk) in self.announcers.desks() {
+            for (address, announced) in desk.take_reported() {
+                self.planner.reported(&announcer.name, address, announced);
             }
         }
     }

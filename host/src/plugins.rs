@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use outrigger_core::facts;
+use outrigger_core::facts::{self, Cluster, FactKey};
+use outrigger_core::plan::announcers;
 use outrigger_runtime::{Compiler, Engine, LoadError, Plugin, World};
 
 use crate::embedded;
@@ -16,6 +17,15 @@ pub struct Plugins {
     engine: Engine,
     compiler: Compiler,
     table: RwLock<BTreeMap<String, Entry>>,
+}
+
+/// What a plugin is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// World `allocator`.
+    Allocator,
+    /// World `announcer`.
+    Announcer,
 }
 
 /// A plugin in force.
@@ -60,6 +70,33 @@ impl Plugins {
     /// What is in force under this name.
     pub fn get(&self, name: &str) -> Option<InForce> {
         self.read().get(name)?.in_force.clone()
+    }
+
+    /// What is in force under this name, if it is of the kind that is needed.
+    ///
+    /// # Errors
+    /// What is wrong with the name, and the fix.
+    pub fn need(&self, kind: Kind, name: &str) -> Result<InForce, String> {
+        let Some(in_force) = self.get(name) else {
+            return Err(format!("plugin {name:?} is not known: add {name}.wasm to the folder or correct the name"));
+        };
+        match (kind, in_force.plugin.inspection().world) {
+            (Kind::Announcer, World::Announcer) | (Kind::Allocator, World::Allocator { .. }) => Ok(in_force),
+            (Kind::Announcer, _) => Err(format!("plugin {name:?} is an allocator: name an announcer")),
+            (Kind::Allocator, _) => Err(format!("plugin {name:?} is an announcer: name an allocator")),
+        }
+    }
+
+    /// Objects that name a plugin which is not there or of the wrong kind, and what to do.
+    pub fn wrong(&self, cluster: &Cluster) -> Vec<(FactKey, String)> {
+        let pools = cluster.pools.values().map(|pool| {
+            (FactKey::Pool(pool.name.clone()), Kind::Allocator, pool.allocator.plugin.clone())
+        });
+        let announcers = announcers(cluster).into_values().map(|announcer| {
+            (FactKey::Announcer(announcer.name), Kind::Announcer, announcer.plugin.plugin)
+        });
+        let wrong = |(key, kind, name): (FactKey, Kind, String)| Some((key, self.need(kind, &name).err()?));
+        pools.chain(announcers).filter_map(wrong).collect()
     }
 
     /// Takes a delivery: inspects it, compiles it in a child unless cached, and puts it in force. Blocks meanwhile.

@@ -2,12 +2,12 @@
 use std::collections::BTreeMap;
 
 use outrigger_core::eligibility::Ineligible;
-use outrigger_core::facts::NodeName;
+use outrigger_core::facts::{FactKey, NodeName};
 use outrigger_kube::crd::{
     AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport, NodeReportSpec,
     NodeReportStatus, PluginReport,
 };
-use outrigger_kube::Problem;
+use outrigger_kube::{Folder, Problem};
 use outrigger_net::{Counters, ResponderHandle};
 use outrigger_sdk::{AnnouncementState, DesiredAddress, Duty};
 use serde_json::{Value, json};
@@ -36,6 +36,19 @@ pub fn node_report(node: &Node, plugins: &Plugins, problems: Vec<Problem>) -> No
         problems: problems.into_iter().map(Into::into).collect(),
     };
     NodeReport { status: Some(status), ..NodeReport::new(&node.name, NodeReportSpec {}) }
+}
+
+/// A problem of an object, with the file it comes from.
+pub fn object_problem(folder: &Folder, key: &FactKey, message: String) -> Problem {
+    let object = match key {
+        FactKey::Service(key) => format!("Service {key}"),
+        FactKey::Endpoints(key) => format!("EndpointSlice {key}"),
+        FactKey::Node(name) => format!("Node {name}"),
+        FactKey::Pool(name) => format!("AddressPool {name}"),
+        FactKey::Announcer(name) => format!("Announcer {name}"),
+        FactKey::Plugin(name) => format!("plugin {name}"),
+    };
+    Problem { file: folder.file_of(key).unwrap_or_default(), object: Some(object), message }
 }
 
 /// Every address this node knows of, for `outrigger status`.

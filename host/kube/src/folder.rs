@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use outrigger_core::facts::{Change, Fact, FactKey};
 
 use crate::problem::Problem;
@@ -46,6 +48,8 @@ pub struct Folder {
     /// What has been told, by key; the rest of the picture is compared with it.
     told: BTreeMap<FactKey, Fact>,
     synced: bool,
+    /// When a burst of changes that has begun is taken to be over.
+    due: Option<Instant>,
 }
 
 /// Why a folder cannot be watched at all.
@@ -91,11 +95,13 @@ impl Folder {
             ignored: Vec::new(),
             told: BTreeMap::new(),
             synced: false,
+            due: None,
         })
     }
 
     /// What differs from what was told before. The first call tells everything and ends with [`Change::Synced`].
     pub fn read(&mut self) -> Vec<Change> {
+        self.due = None;
         self.watch.collect();
         let pending = self.watch.take();
         let mut touched = BTreeSet::new();
@@ -163,7 +169,9 @@ impl Folder {
     /// Resolves when [`Self::read`] or [`Self::problems`] may have something new. May be dropped at any point.
     pub async fn changed(&mut self) {
         self.watch.changed().await;
-        tokio::time::sleep(DEBOUNCE).await;
+        // Remembered, so that a caller who drops this now and then still gets there.
+        let due = *self.due.get_or_insert_with(|| Instant::now() + DEBOUNCE);
+        tokio::time::sleep_until(due).await;
     }
 
     /// Lists the whole folder again. Where listing fails, what was known stays.

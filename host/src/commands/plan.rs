@@ -16,6 +16,7 @@ use super::table;
 use crate::args::Output;
 use crate::config::Config;
 use crate::plugins::Plugins;
+use crate::report::object_problem;
 use crate::{controller, daemon};
 
 /// Exit code when something in the folder is wrong, so that a pipeline can tell.
@@ -40,7 +41,7 @@ pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
     let answering = announce(config, &cluster)?;
     let mut problems = folder.problems();
     problems.extend(pool_problems);
-    problems.extend(plugin_problems(&plugins, &cluster));
+    problems.extend(plugin_problems(&plugins, &cluster, &folder));
     match output {
         Output::Json => println!("{}", as_json(&verdicts, &answering, &problems)),
         Output::Table => print_table(&verdicts, &answering, &problems),
@@ -54,11 +55,7 @@ fn allocate(plugins: &Plugins, changes: &[Change], folder: &Folder) -> (Vec<Verd
         allocations.apply(change, now());
     }
     controller::decide(plugins, &mut allocations);
-    let problem = |(pool, message)| Problem {
-        object: Some(format!("AddressPool {pool}")),
-        file: folder.file_of(&FactKey::Pool(pool)).unwrap_or_default(),
-        message,
-    };
+    let problem = |(pool, message)| object_problem(folder, &FactKey::Pool(pool), message);
     let problems = allocations.problems().into_iter().map(problem).collect();
     (allocations.verdicts(), problems)
 }
@@ -102,19 +99,14 @@ fn announce(config: &Config, cluster: &Cluster) -> anyhow::Result<Answering> {
     Ok(answering)
 }
 
-/// Deliveries that were refused, and announcers whose plugin is not there.
-fn plugin_problems(plugins: &Plugins, cluster: &Cluster) -> Vec<Problem> {
+/// Deliveries that were refused, and objects that name a plugin which is not there.
+fn plugin_problems(plugins: &Plugins, cluster: &Cluster, folder: &Folder) -> Vec<Problem> {
     let refused = plugins.list().into_iter().filter_map(|listed| {
         let (file, message) = listed.failed?;
         Some(Problem { file, object: Some(format!("plugin {}", listed.name)), message })
     });
-    let unknown = announcers(cluster).into_values().filter_map(|announcer| {
-        let plugin = &announcer.plugin.plugin;
-        let message = format!("plugin {plugin:?} is not known: add {plugin}.wasm to the folder or correct the name");
-        let object = Some(format!("Announcer {}", announcer.name));
-        plugins.get(plugin).is_none().then_some(Problem { file: String::new(), object, message })
-    });
-    refused.chain(unknown).collect()
+    let wrong = plugins.wrong(cluster).into_iter();
+    refused.chain(wrong.map(|(key, message)| object_problem(folder, &key, message))).collect()
 }
 
 fn as_json(verdicts: &[Verdict], answering: &Answering, problems: &[Problem]) -> serde_json::Value {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use outrigger_core::facts::{self, NodeName};
 use outrigger_core::plan::Planner;
 use outrigger_net::{Links, Owner};
-use outrigger_runtime::World;
 use outrigger_sdk::{Context, DesiredChanged, LinksChanged, Stopping};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
@@ -14,7 +13,7 @@ use super::Router;
 use super::links;
 use crate::desk::{Command, Desk, Standing, Swap};
 use crate::instance::{Instance, Ports};
-use crate::plugins::{InForce, Plugins};
+use crate::plugins::{InForce, Kind, Plugins};
 
 /// All instances, by the name of their Announcer.
 pub struct Announcers {
@@ -128,7 +127,8 @@ impl Announcers {
     }
 
     fn start(&mut self, announcer: facts::Announcer, links: &Links, planner: &Planner) {
-        let Some(in_force) = self.plugin(&announcer) else { return };
+        // What is wrong with the name is said by `Plugins::wrong`.
+        let Ok(in_force) = self.plugins.need(Kind::Announcer, &announcer.plugin.plugin) else { return };
         let name = announcer.name.clone();
         let owner = self.next_owner;
         self.next_owner += 1;
@@ -155,7 +155,7 @@ impl Announcers {
     }
 
     fn configure(&mut self, announcer: facts::Announcer) {
-        let Some(in_force) = self.plugin(&announcer) else { return };
+        let Ok(in_force) = self.plugins.need(Kind::Announcer, &announcer.plugin.plugin) else { return };
         if let Some(running) = self.running.get_mut(&announcer.name) {
             if running.announcer.plugin != announcer.plugin {
                 running.instance.desk.command(swap(in_force, &announcer));
@@ -171,18 +171,6 @@ impl Announcers {
             self.router.remove(running.owner);
             running.instance.end();
         }
-    }
-
-    /// The plugin an Announcer names, or a problem that says what is wrong with it.
-    fn plugin(&mut self, announcer: &facts::Announcer) -> Option<InForce> {
-        let name = &announcer.plugin.plugin;
-        let problem = match self.plugins.get(name) {
-            Some(in_force) if in_force.plugin.inspection().world == World::Announcer => return Some(in_force),
-            Some(_) => format!("plugin {name:?} is an allocator: name an announcer"),
-            None => format!("plugin {name:?} is not known: add {name}.wasm to the folder or correct the name"),
-        };
-        self.problems.insert(announcer.name.clone(), problem);
-        None
     }
 }
 

@@ -46,7 +46,7 @@ impl Harm {
         let any = |words: &[&str]| words.iter().any(|word| fault.to_lowercase().contains(word));
         let told = match self {
             Self::Trap => any(&["trap", "unreachable"]),
-            Self::Loop => any(&["deadline"]),
+            Self::Loop => any(&["did not answer within"]),
             Self::Memory => any(&["memory"]),
             Self::Forgery => {
                 return (denied(after) > denied(before))
