@@ -8,6 +8,22 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Yaml};
 use serde::{Deserialize, Serialize};
 
+/// What is read from the environment. Anything else of our prefix is somebody else's: a Service named `outrigger` makes
+/// Kubernetes set `OUTRIGGER_SERVICE_HOST`.
+const FROM_ENVIRONMENT: [&str; 11] = [
+    "manifests",
+    "state",
+    "cache",
+    "node",
+    "gossip__address",
+    "gossip__port",
+    "gossip__probe_interval_ms",
+    "hold_last_for_seconds",
+    "stop_within_seconds",
+    "log__format",
+    "log__filter",
+];
+
 /// Everything that can be set. In a file as YAML with these names; in the environment as `OUTRIGGER_MANIFESTS` or
 /// `OUTRIGGER_GOSSIP__PORT`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,7 +56,7 @@ pub struct Gossip {
     pub address: Option<IpAddr>,
     /// UDP port, the same on every node.
     pub port: u16,
-    /// Milliseconds between two probes. A dead node is known to be dead after about four.
+    /// Milliseconds between two probes. A dead node is replaced after about four of them.
     pub probe_interval_ms: u64,
 }
 
@@ -87,11 +103,19 @@ impl Config {
     pub fn load(file: Option<&Path>, flags: &impl Serialize) -> anyhow::Result<Self> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(file) = file {
-            anyhow::ensure!(file.exists(), "configuration file {} does not exist: create it or drop --config", file.display());
+            anyhow::ensure!(
+                file.exists(),
+                "configuration file {} does not exist: create it or drop --config",
+                file.display()
+            );
             figment = figment.merge(Yaml::file(file));
         }
-        let environment = Env::prefixed("OUTRIGGER_").ignore(&["config"]).split("__");
-        figment.merge(environment).merge(Serialized::defaults(flags)).extract().context("the configuration is not valid")
+        let environment = Env::prefixed("OUTRIGGER_").only(&FROM_ENVIRONMENT).split("__");
+        figment
+            .merge(environment)
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .context("the configuration is not valid")
     }
 
     /// The folder of manifests.
@@ -99,7 +123,9 @@ impl Config {
     /// # Errors
     /// When none was named.
     pub fn manifests(&self) -> anyhow::Result<&Path> {
-        self.manifests.as_deref().context("no manifests folder: name one with --manifests DIR or OUTRIGGER_MANIFESTS")
+        self.manifests
+            .as_deref()
+            .context("no manifests folder: name one with --manifests DIR or OUTRIGGER_MANIFESTS")
     }
 
     /// The state folder.
@@ -151,10 +177,14 @@ mod tests {
     #[expect(clippy::result_large_err, reason = "figment's test jail wants this type")]
     fn defaults_give_way_to_the_file_the_environment_and_flags_in_this_order() {
         figment::Jail::expect_with(|jail| {
-            jail.create_file("outrigger.yaml", "node: from-file\ncache: /from-file\nstate: /from-file\n")?;
+            jail.create_file(
+                "outrigger.yaml",
+                "node: from-file\ncache: /from-file\nstate: /from-file\n",
+            )?;
             jail.set_env("OUTRIGGER_CACHE", "/from-environment");
             jail.set_env("OUTRIGGER_STATE", "/from-environment");
             jail.set_env("OUTRIGGER_GOSSIP__PORT", "7000");
+            jail.set_env("OUTRIGGER_SERVICE_HOST", "10.0.0.1");
             let flags = serde_json::json!({ "state": "/from-flags" });
             let config = Config::load(Some(Path::new("outrigger.yaml")), &flags).expect("valid");
             assert_eq!(config.node.as_deref(), Some("from-file"));
@@ -170,7 +200,8 @@ mod tests {
     fn a_wrong_field_is_named() {
         figment::Jail::expect_with(|jail| {
             jail.create_file("outrigger.yaml", "gossip: { prot: 1 }\n")?;
-            let error = Config::load(Some(Path::new("outrigger.yaml")), &serde_json::json!({})).expect_err("typo");
+            let error = Config::load(Some(Path::new("outrigger.yaml")), &serde_json::json!({}))
+                .expect_err("typo");
             assert!(format!("{error:#}").contains("prot"), "{error:#}");
             Ok(())
         });

@@ -62,12 +62,13 @@ impl Controller {
             }
             decide(&self.plugins, &mut allocations);
             self.write(&lead, &mut allocations);
-            *self.problems.lock().expect("nothing panics while it holds the problems") = allocations.problems();
+            *self.problems.lock().expect("nothing panics while it holds the problems") =
+                allocations.problems();
             let retry = allocations.next_deadline();
             tokio::select! {
                 () = folder.changed() => {}
                 () = self.plugins_changed.notified() => self.plugins_changed(&mut allocations),
-                () = crate::daemon::at(retry) => {}
+                () = crate::deadline::at(retry) => {}
             }
         }
     }
@@ -89,7 +90,8 @@ impl Controller {
             if folder.complete() {
                 self.state.remove_service(lead, &key)?;
             } else {
-                let absent = Change::Upsert(Fact::Service(Service::reserved(key, status.addresses)));
+                let absent =
+                    Change::Upsert(Fact::Service(Service::reserved(key, status.addresses)));
                 allocations.apply(&absent, now());
             }
         }
@@ -118,9 +120,14 @@ impl Controller {
             } else {
                 tracing::warn!(%service, reason = condition.reason, "not allocated: {}", condition.message);
             }
-            let allocated =
-                Allocated { status: condition.status, reason: condition.reason, message: condition.message };
-            if let Err(error) = self.state.write_service(lead, &service, &addresses, &allocated, now()) {
+            let allocated = Allocated {
+                status: condition.status,
+                reason: condition.reason,
+                message: condition.message,
+            };
+            if let Err(error) =
+                self.state.write_service(lead, &service, &addresses, &allocated, now())
+            {
                 tracing::error!(%service, "its status could not be written: {error}");
             }
         }
@@ -138,5 +145,8 @@ pub fn decide(plugins: &Plugins, allocations: &mut Allocations) {
 fn ask(plugins: &Plugins, question: &Question) -> Result<Outcome, String> {
     let in_force = plugins.need(Kind::Allocator, &question.plugin.plugin)?;
     let pool = Arc::new(question.view.clone());
-    in_force.plugin.allocate(&question.request, pool, &Limits::default()).map_err(|fault| fault.to_string())
+    in_force
+        .plugin
+        .allocate(&question.request, pool, &Limits::default())
+        .map_err(|fault| fault.to_string())
 }

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::config::Config;
 use crate::controller::{Controller, Problems};
+use crate::deadline::at;
 use crate::instance::Ports;
 use crate::node::{Announcers, Mesh, Node, Router, ToDo};
 use crate::plugins::Plugins;
@@ -70,7 +71,8 @@ impl Daemon {
         let plugins = Arc::new(open_plugins(config)?);
         let folder = Folder::open(&manifests, Some(&state))?;
         let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+        getrandom::fill(&mut key)
+            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
         let gossip_key = state.gossip_key(key)?;
         let links = outrigger_net::watch(Excludes::default()).await?;
         let router = Arc::new(Router::default());
@@ -82,7 +84,8 @@ impl Daemon {
             groups: groups.clone(),
             hold_last_for: config.hold_last_for(),
         };
-        let announcers = Announcers::new(name.clone(), ports, router, plugins.clone(), reports.clone());
+        let announcers =
+            Announcers::new(name.clone(), ports, router, plugins.clone(), reports.clone());
         let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, name);
         let controller = Arc::new(Notify::new());
         let pool_problems = Problems::default();
@@ -136,7 +139,9 @@ impl Daemon {
                     continue;
                 }
                 Wake::Stop(why) => self.stop(why),
-                Wake::StopDeadline => tracing::warn!("stopping without having handed everything over"),
+                Wake::StopDeadline => {
+                    tracing::warn!("stopping without having handed everything over")
+                }
             }
             self.settle();
         }
@@ -186,7 +191,10 @@ impl Daemon {
         }
         for name in withdrawn {
             if let Err(error) = self.plugins.withdraw(&name) {
-                tracing::error!(plugin = name, "the embedded plugin cannot be brought back: {error}");
+                tracing::error!(
+                    plugin = name,
+                    "the embedded plugin cannot be brought back: {error}"
+                );
             }
             self.plugin_loaded(&name);
         }
@@ -223,7 +231,8 @@ impl Daemon {
         let Node { name, cluster, planner, mesh, mesh_problem, .. } = &mut self.node;
         *mesh_problem = None;
         if mesh.is_alone() && cluster.nodes.keys().any(|other| other != name) {
-            match Mesh::join(name, cluster, &self.config.gossip, self.gossip_key, planner.claims()) {
+            match Mesh::join(name, cluster, &self.config.gossip, self.gossip_key, planner.claims())
+            {
                 Ok(joined) => *mesh = joined,
                 Err(error) => *mesh_problem = Some(cannot_join(name, &error)),
             }
@@ -257,12 +266,16 @@ impl Daemon {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let pools = self.pool_problems.lock().expect("nothing panics while it holds the problems").clone();
+        let pools =
+            self.pool_problems.lock().expect("nothing panics while it holds the problems").clone();
         let pools = pools.into_iter().map(|(name, message)| (FactKey::Pool(name), message));
         let announcers = self.node.announcers.problems();
-        let announcers = announcers.map(|(name, message)| (FactKey::Announcer(name.clone()), message.clone()));
-        let objects = self.plugins.wrong(&self.node.cluster).into_iter().chain(pools).chain(announcers);
-        let objects = objects.map(|(key, message)| report::object_problem(&self.folder, &key, message));
+        let announcers =
+            announcers.map(|(name, message)| (FactKey::Announcer(name.clone()), message.clone()));
+        let objects =
+            self.plugins.wrong(&self.node.cluster).into_iter().chain(pools).chain(announcers);
+        let objects =
+            objects.map(|(key, message)| report::object_problem(&self.folder, &key, message));
         self.folder.problems().into_iter().chain(self.node.problems()).chain(objects).collect()
     }
 
@@ -283,7 +296,11 @@ pub fn open_plugins(config: &Config) -> anyhow::Result<Plugins> {
 
 fn link_problem(failure: LinkFailure) -> Problem {
     tracing::error!("{failure}");
-    Problem { file: String::new(), object: Some(format!("link {}", failure.name)), message: failure.to_string() }
+    Problem {
+        file: String::new(),
+        object: Some(format!("link {}", failure.name)),
+        message: failure.to_string(),
+    }
 }
 
 fn cannot_join(node: &str, error: &anyhow::Error) -> Problem {
@@ -292,16 +309,5 @@ fn cannot_join(node: &str, error: &anyhow::Error) -> Problem {
         file: String::new(),
         object: Some(format!("Node {node}")),
         message: format!("this node cannot join the others and announces nothing: {error:#}"),
-    }
-}
-
-/// Sleeps until a monotonic time in microseconds, or for ever.
-pub async fn at(deadline: Option<u64>) {
-    match deadline {
-        Some(deadline) => {
-            let now = now().monotonic_us;
-            tokio::time::sleep(Duration::from_micros(deadline.saturating_sub(now))).await;
-        }
-        None => std::future::pending().await,
     }
 }

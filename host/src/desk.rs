@@ -12,7 +12,8 @@ use outrigger_core::outbox::{Outbox, full_lists};
 use outrigger_net::{Owner, ResponderHandle};
 use outrigger_runtime::Factory;
 use outrigger_sdk::{
-    AddressReport, AnnouncementState, Condition, Denied, DesiredChanged, Event, LinksChanged, Resumed, Stopping,
+    AddressReport, AnnouncementState, Condition, Denied, DesiredChanged, Event, LinksChanged,
+    Resumed, Stopping,
 };
 use tokio::sync::Notify;
 
@@ -97,7 +98,10 @@ pub struct Turn {
 impl Desk {
     /// An empty desk.
     pub fn new(owner: Owner, responder: ResponderHandle, changed: Arc<Notify>) -> Arc<Self> {
-        let inner = Mutex::new(Inner { standing: Standing { phase: "NotStarted", ..Default::default() }, ..Default::default() });
+        let inner = Mutex::new(Inner {
+            standing: Standing { phase: "NotStarted", ..Default::default() },
+            ..Default::default()
+        });
         Arc::new(Self { owner, responder, inner, work: Condvar::new(), changed })
     }
 
@@ -107,7 +111,12 @@ impl Desk {
         let mut inner = self.lock();
         let before: Vec<IpAddr> = match change.reset {
             true => inner.guard.desired().keys().copied().collect(),
-            false => change.remove.iter().chain(change.upsert.iter().map(|entry| &entry.address)).copied().collect(),
+            false => change
+                .remove
+                .iter()
+                .chain(change.upsert.iter().map(|entry| &entry.address))
+                .copied()
+                .collect(),
         };
         inner.guard.desire(&change);
         for address in before {
@@ -179,10 +188,13 @@ impl Desk {
     pub fn wait(&self, at_most: Duration) -> Turn {
         let mut inner = self.lock();
         if inner.outbox.is_empty() && inner.commands.is_empty() {
-            let patience = if inner.denied.is_empty() { at_most } else { at_most.min(DENIED_DELAY) };
+            let patience =
+                if inner.denied.is_empty() { at_most } else { at_most.min(DENIED_DELAY) };
             inner = self
                 .work
-                .wait_timeout_while(inner, patience, |inner| inner.outbox.is_empty() && inner.commands.is_empty())
+                .wait_timeout_while(inner, patience, |inner| {
+                    inner.outbox.is_empty() && inner.commands.is_empty()
+                })
                 .expect("nothing panics while it holds the desk")
                 .0;
         }

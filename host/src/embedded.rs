@@ -6,10 +6,20 @@ pub struct Embedded {
     pub name: &'static str,
     /// The component.
     pub bytes: &'static [u8],
+    /// The same compiled, for every CPU of this architecture.
+    pub compiled: &'static [u8],
 }
 
 /// All of them, by name.
 pub const PLUGINS: &[Embedded] = &[
-    Embedded { name: "layer2", bytes: include_bytes!(env!("OUTRIGGER_LAYER2")) },
-    Embedded { name: "lowest-free", bytes: include_bytes!(env!("OUTRIGGER_LOWEST_FREE")) },
+    Embedded {
+        name: "layer2",
+        bytes: include_bytes!(env!("OUTRIGGER_LAYER2")),
+        compiled: include_bytes!(env!("OUTRIGGER_LAYER2_COMPILED")),
+    },
+    Embedded {
+        name: "lowest-free",
+        bytes: include_bytes!(env!("OUTRIGGER_LOWEST_FREE")),
+        compiled: include_bytes!(env!("OUTRIGGER_LOWEST_FREE_COMPILED")),
+    },
 ];

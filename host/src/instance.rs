@@ -35,9 +35,22 @@ pub struct Ports {
 
 impl Instance {
     /// Starts the thread. It serves once a factory that works has been handed over with [`Command::Swap`].
-    pub fn start(context: Context, owner: Owner, desk: Arc<Desk>, ports: Ports) -> std::io::Result<Self> {
+    pub fn start(
+        context: Context,
+        owner: Owner,
+        desk: Arc<Desk>,
+        ports: Ports,
+    ) -> std::io::Result<Self> {
         let name = format!("announcer-{}", context.instance);
-        let worker = Worker { context, owner, desk: desk.clone(), ports, machine: None, wake: None, held_since: None };
+        let worker = Worker {
+            context,
+            owner,
+            desk: desk.clone(),
+            ports,
+            machine: None,
+            wake: None,
+            held_since: None,
+        };
         let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
         Ok(Self { desk, thread })
     }
@@ -128,19 +141,27 @@ impl Worker {
         };
         match swapped {
             Ok(delivered) => {
-                tracing::info!(announcer = self.context.instance, digest, "plugin in force");
+                tracing::debug!(announcer = self.context.instance, digest, "plugin in force");
                 self.desk.lock().standing.last_fault.clear();
                 self.carry_out(delivered);
             }
             Err(message) => {
-                tracing::warn!(announcer = self.context.instance, digest, "plugin not taken over: {message}");
+                tracing::warn!(
+                    announcer = self.context.instance,
+                    digest,
+                    "plugin not taken over: {message}"
+                );
                 self.desk.lock().standing.last_fault = format!("{digest:.12}: {message}");
                 self.publish();
             }
         }
     }
 
-    fn first(&mut self, factory: Arc<dyn Factory>, lists: Vec<Event>) -> Result<Delivered, outrigger_runtime::SwapError> {
+    fn first(
+        &mut self,
+        factory: Arc<dyn Factory>,
+        lists: Vec<Event>,
+    ) -> Result<Delivered, outrigger_runtime::SwapError> {
         let mut machine = Supervised::start(factory, self.context.clone())?;
         let delivered = machine.deliver(now(), lists);
         self.machine = Some(machine);
@@ -183,13 +204,20 @@ impl Worker {
             }
             Granted::Unwatch(link, topic) => responder.unwatch(self.owner, link, topic),
             Granted::Send(frame) => failed(inner, "send-frame", frame.link, responder.send(&frame)),
-            Granted::Join(link, group) => failed(inner, "join-group", group, groups.join(self.owner, link, group)),
+            Granted::Join(link, group) => {
+                failed(inner, "join-group", group, groups.join(self.owner, link, group))
+            }
             Granted::Leave(link, group) => groups.leave(self.owner, link, group),
             Granted::Answer { id, link, address } => {
                 failed(inner, "offload", address, responder.answer(self.owner, id, link, address));
             }
             Granted::Beacon { id, address, beacon } => {
-                failed(inner, "offload", address, responder.beacon(self.owner, id, address, beacon));
+                failed(
+                    inner,
+                    "offload",
+                    address,
+                    responder.beacon(self.owner, id, address, beacon),
+                );
             }
             Granted::Close(id) => drop(responder.close(self.owner, id)),
             Granted::Report(Report::Address(report)) => inner.report(report),
@@ -234,11 +262,14 @@ impl Worker {
                 Phase::Running => "Running",
                 Phase::Held => "Held",
             };
-            standing.restarts = state.restarts;
-            standing.quarantined = state.quarantined;
-            if let Some(fault) = state.last_fault {
+            // A swap that failed since the machine's own last fault is the later news.
+            let faulted =
+                (standing.restarts, standing.quarantined) != (state.restarts, state.quarantined);
+            if let Some(fault) = state.last_fault.filter(|_| faulted) {
                 standing.last_fault = fault;
             }
+            standing.restarts = state.restarts;
+            standing.quarantined = state.quarantined;
         }
         drop(inner);
         self.desk.changed();
@@ -255,9 +286,18 @@ impl Worker {
 }
 
 /// What was granted and could not be done comes back like what was not granted.
-fn failed<E: std::fmt::Display>(inner: &mut Inner, effect: &str, subject: impl ToString, done: Result<(), E>) {
+fn failed<E: std::fmt::Display>(
+    inner: &mut Inner,
+    effect: &str,
+    subject: impl ToString,
+    done: Result<(), E>,
+) {
     if let Err(error) = done {
-        inner.deny(Denied { effect: effect.to_owned(), subject: subject.to_string(), reason: error.to_string() });
+        inner.deny(Denied {
+            effect: effect.to_owned(),
+            subject: subject.to_string(),
+            reason: error.to_string(),
+        });
     }
 }
 

@@ -14,6 +14,7 @@ pub mod config;
 mod commands;
 mod controller;
 mod daemon;
+mod deadline;
 mod desk;
 mod embedded;
 mod instance;
@@ -43,8 +44,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             commands::run(&config)
         }
         Command::Plan(flags) => commands::plan(&config::Config::load(file, &flags)?, flags.output),
-        Command::Status(flags) => commands::status(&config::Config::load(file, &flags)?, flags.output),
-        Command::Plugin { command: args::Plugin::Inspect { file, output } } => commands::inspect(&file, output),
+        Command::Status(flags) => {
+            commands::status(&config::Config::load(file, &flags)?, flags.output)
+        }
+        Command::Plugin { command: args::Plugin::Inspect { file, output } } => {
+            commands::inspect(&file, output)
+        }
         Command::Compile { input, output } => commands::compile(&input, &output),
         Command::Version { output } => commands::version(output),
     }

@@ -79,7 +79,9 @@ impl Node {
             match &change {
                 Change::Upsert(Fact::Plugin(plugin)) => todo.deliveries.push(plugin.clone()),
                 Change::Remove(FactKey::Plugin(name)) => todo.withdrawn.push(name.clone()),
-                Change::Upsert(Fact::Node(_)) | Change::Remove(FactKey::Node(_)) | Change::Synced => todo.peers = true,
+                Change::Upsert(Fact::Node(_))
+                | Change::Remove(FactKey::Node(_))
+                | Change::Synced => todo.peers = true,
                 _ => {}
             }
             if self.cluster.apply(change)
@@ -99,12 +101,19 @@ impl Node {
         let labels = self.cluster.nodes.get(&self.name).map(|node| &node.labels);
         let wanted = announcers(&self.cluster)
             .into_iter()
-            .filter(|(_, announcer)| labels.is_none_or(|labels| announcer.node_selector.matches(labels)))
+            .filter(|(_, announcer)| {
+                labels.is_none_or(|labels| announcer.node_selector.matches(labels))
+            })
             .collect();
         let settled = self.mesh_problem.is_none() && self.mesh.settled(now_us);
-        let Planned { changes, claims } = self.planner.plan(&self.cluster, self.mesh.view(), settled);
+        let Planned { changes, claims } =
+            self.planner.plan(&self.cluster, self.mesh.view(), settled);
         for change in changes {
-            let news = DesiredChanged { remove: change.remove, upsert: change.upsert, ..Default::default() };
+            let news = DesiredChanged {
+                remove: change.remove,
+                upsert: change.upsert,
+                ..Default::default()
+            };
             self.announcers.desire(&change.announcer, news);
         }
         self.announcers.sync(wanted, &self.links, &self.planner);
@@ -166,7 +175,8 @@ impl Node {
         let handing_over = |(_, address): (&IpAddr, &outrigger_sdk::DesiredAddress)| {
             matches!(address.duty, Duty::HandOver(_))
         };
-        let left = self.announcers.names().any(|name| self.planner.desired(name).iter().any(handing_over));
+        let left =
+            self.announcers.names().any(|name| self.planner.desired(name).iter().any(handing_over));
         now_us >= deadline || (!left && self.announcers.drained())
     }
 

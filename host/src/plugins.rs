@@ -78,12 +78,20 @@ impl Plugins {
     /// What is wrong with the name, and the fix.
     pub fn need(&self, kind: Kind, name: &str) -> Result<InForce, String> {
         let Some(in_force) = self.get(name) else {
-            return Err(format!("plugin {name:?} is not known: add {name}.wasm to the folder or correct the name"));
+            return Err(format!(
+                "plugin {name:?} is not known: add {name}.wasm to the folder or correct the name"
+            ));
         };
         match (kind, in_force.plugin.inspection().world) {
-            (Kind::Announcer, World::Announcer) | (Kind::Allocator, World::Allocator { .. }) => Ok(in_force),
-            (Kind::Announcer, _) => Err(format!("plugin {name:?} is an allocator: name an announcer")),
-            (Kind::Allocator, _) => Err(format!("plugin {name:?} is an announcer: name an allocator")),
+            (Kind::Announcer, World::Announcer) | (Kind::Allocator, World::Allocator { .. }) => {
+                Ok(in_force)
+            }
+            (Kind::Announcer, _) => {
+                Err(format!("plugin {name:?} is an allocator: name an announcer"))
+            }
+            (Kind::Allocator, _) => {
+                Err(format!("plugin {name:?} is an announcer: name an allocator"))
+            }
         }
     }
 
@@ -95,7 +103,8 @@ impl Plugins {
         let announcers = announcers(cluster).into_values().map(|announcer| {
             (FactKey::Announcer(announcer.name), Kind::Announcer, announcer.plugin.plugin)
         });
-        let wrong = |(key, kind, name): (FactKey, Kind, String)| Some((key, self.need(kind, &name).err()?));
+        let wrong =
+            |(key, kind, name): (FactKey, Kind, String)| Some((key, self.need(kind, &name).err()?));
         pools.chain(announcers).filter_map(wrong).collect()
     }
 
@@ -105,12 +114,22 @@ impl Plugins {
         match self.load(delivery) {
             Ok(plugin) => {
                 let digest = plugin.inspection().digest.clone();
-                let before = self.put(&delivery.name, InForce { plugin, origin: delivery.origin.clone() });
-                tracing::info!(plugin = delivery.name, origin = delivery.origin, digest, "plugin delivered");
+                let before =
+                    self.put(&delivery.name, InForce { plugin, origin: delivery.origin.clone() });
+                tracing::info!(
+                    plugin = delivery.name,
+                    origin = delivery.origin,
+                    digest,
+                    "plugin delivered"
+                );
                 before.is_none_or(|before| before.plugin.inspection().digest != digest)
             }
             Err(message) => {
-                tracing::warn!(plugin = delivery.name, origin = delivery.origin, "plugin refused: {message}");
+                tracing::warn!(
+                    plugin = delivery.name,
+                    origin = delivery.origin,
+                    "plugin refused: {message}"
+                );
                 self.write().entry(delivery.name.clone()).or_default().failed =
                     Some((delivery.origin.clone(), message));
                 false
@@ -127,7 +146,8 @@ impl Plugins {
             self.write().remove(name);
             return Ok(());
         };
-        let plugin = self.compiler.load(&self.engine, embedded.bytes)?;
+        let plugin =
+            self.compiler.load_built_in(&self.engine, embedded.bytes, embedded.compiled)?;
         self.put(name, InForce { plugin, origin: EMBEDDED.to_owned() });
         Ok(())
     }
@@ -144,14 +164,19 @@ impl Plugins {
     }
 
     fn load(&self, delivery: &facts::Plugin) -> Result<Arc<Plugin>, String> {
-        let plugin = self.compiler.load(&self.engine, &delivery.bytes).map_err(|error| error.to_string())?;
+        let plugin =
+            self.compiler.load(&self.engine, &delivery.bytes).map_err(|error| error.to_string())?;
         match self.get(&delivery.name) {
-            Some(before) if !same_kind(before.plugin.inspection().world, plugin.inspection().world) => Err(format!(
-                "it is of world {}, but what serves under the name {:?} is of world {}: deliver it under another name",
-                plugin.inspection().world,
-                delivery.name,
-                before.plugin.inspection().world
-            )),
+            Some(before)
+                if !same_kind(before.plugin.inspection().world, plugin.inspection().world) =>
+            {
+                Err(format!(
+                    "it is of world {}, but what serves under the name {:?} is of world {}: deliver it under another name",
+                    plugin.inspection().world,
+                    delivery.name,
+                    before.plugin.inspection().world
+                ))
+            }
             _ => Ok(plugin),
         }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use outrigger_core::eligibility::Ineligible;
 use outrigger_core::facts::{FactKey, NodeName};
 use outrigger_kube::crd::{
-    AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport, NodeReportSpec,
-    NodeReportStatus, PluginReport,
+    AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport,
+    NodeReportSpec, NodeReportStatus, PluginReport,
 };
 use outrigger_kube::{Folder, Problem};
 use outrigger_net::{Counters, ResponderHandle};
@@ -29,7 +29,11 @@ pub fn node_report(node: &Node, plugins: &Plugins, problems: Vec<Problem>) -> No
         ready: missing.is_empty() && node.mesh_problem.is_none(),
         missing,
         plugins: plugins.list().into_iter().map(plugin).collect(),
-        announcers: node.announcers.desks().map(|(announcer, desk)| announcer_report(announcer, desk)).collect(),
+        announcers: node
+            .announcers
+            .desks()
+            .map(|(announcer, desk)| announcer_report(announcer, desk))
+            .collect(),
         desired: desired(node),
         exceptions,
         members: members(node),
@@ -94,7 +98,11 @@ fn eligible(node: &Node, desired: &DesiredAddress) -> BTreeMap<NodeName, String>
         Ok(()) => (name, "eligible".to_owned()),
         Err(reason) => (name, Ineligible::to_string(&reason)),
     };
-    node.planner.why(&node.cluster, node.mesh.view(), desired.address).into_iter().map(said).collect()
+    node.planner
+        .why(&node.cluster, node.mesh.view(), desired.address)
+        .into_iter()
+        .map(said)
+        .collect()
 }
 
 fn plugin(Listed { name, in_force, failed }: Listed) -> PluginReport {
@@ -103,7 +111,13 @@ fn plugin(Listed { name, in_force, failed }: Listed) -> PluginReport {
         None => (String::new(), String::new()),
     };
     match failed {
-        None => PluginReport { name, digest, origin, state: "active".to_owned(), message: String::new() },
+        None => PluginReport {
+            name,
+            digest,
+            origin,
+            state: "active".to_owned(),
+            message: String::new(),
+        },
         Some((from, why)) => {
             let message = format!("{from} was refused: {why}");
             PluginReport { name, digest, origin, state: "refused".to_owned(), message }
@@ -122,7 +136,12 @@ fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -
         restarts: u32::try_from(standing.restarts).unwrap_or(u32::MAX),
         quarantined: u32::try_from(standing.quarantined).unwrap_or(u32::MAX),
         last_fault: standing.last_fault.clone(),
-        denied: inner.guard.denied().iter().map(|(reason, count)| (reason.name().to_owned(), *count)).collect(),
+        denied: inner
+            .guard
+            .denied()
+            .iter()
+            .map(|(reason, count)| (reason.name().to_owned(), *count))
+            .collect(),
     }
 }
 

@@ -44,7 +44,7 @@ impl Guests {
         };
         Ok(Self {
             layer2: build(&layer2, &target)?,
-            layer2_other: build(&layer2.clone().opt_level(1), &target)?,
+            layer2_other: build(&layer2.clone().opt_level(2), &target)?,
             lowest_free: build(
                 &Guest::new(root.join("plugins/allocators/lowest-free"), "outrigger-lowest-free"),
                 &target,

@@ -14,6 +14,7 @@ use outrigger_tests::guests::Guests;
 use outrigger_tests::product;
 
 #[path = "../vectors/runner.rs"]
+#[expect(clippy::unwrap_used, reason = "it only ever runs in tests")]
 mod vectors;
 
 static GUESTS: LazyLock<Guests> = LazyLock::new(|| Guests::build().expect("the guests are built"));

@@ -25,8 +25,8 @@ fn main() {
             std::process::exit(1);
         }
     }
-    // They wait far more than they work.
-    arguments.test_threads.get_or_insert(4);
+    // They wait more than they work, but a node that gets no processor for 200 ms is taken for dead.
+    arguments.test_threads.get_or_insert(2);
     libtest_mimic::run(&arguments, trials()).exit();
 }
 
@@ -48,6 +48,11 @@ fn trials() -> Vec<Trial> {
         trial("replacing_layer2_loses_no_answer", Cluster::of_three, |cluster| {
             swap::layer2(cluster, guests()?, &Story::quiet()).map(drop)
         }),
+        trial(
+            "compiling_a_plugin_hardly_grows_the_daemon",
+            Cluster::lone_with_example,
+            |cluster| swap::compiled_apart(cluster, guests()?, &Story::quiet()),
+        ),
         trial(
             "a_policy_in_c_takes_over_while_services_are_created",
             Cluster::lone_with_example,

@@ -1,11 +1,13 @@
 //! `cargo xtask bench`: figures, never judged here.
-use anyhow::{Context, Result};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
 use outrigger_tests::cluster::Cluster;
 use outrigger_tests::scenarios::serve::{self, Served};
 use outrigger_tests::story::Story;
 use outrigger_tests::{clock, sandbox};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{run, setup};
 
@@ -27,7 +29,9 @@ pub enum What {
 pub fn bench(what: &What) -> Result<()> {
     let What::Spine { json } = *what;
     setup::network()?;
+    setup::guests()?;
     run::build_outrigger()?;
+    let runtime = runtime()?;
     sandbox::enter()?;
     let starts = (0..STARTS)
         .map(|_| serve::the_example(&mut Cluster::lone()?, &Story::quiet()))
@@ -41,10 +45,27 @@ pub fn bench(what: &What) -> Result<()> {
     if json {
         println!(
             "{}",
-            json!({ "cold_start_ms": clock::ms(first_arp), "idle_rss_mib": serve::mib(rss) })
+            json!({
+                "cold_start_ms": clock::ms(first_arp),
+                "idle_rss_mib": serve::mib(rss),
+                "runtime": runtime,
+            })
         );
     }
     Ok(())
+}
+
+/// The runtime beside a bare wasmtime harness: a benchmark of its own, since only the room that sees wasmtime can hold
+/// the two together. Its last line is JSON. Cargo is told of the whole workspace, as in [`run::build_outrigger`].
+fn runtime() -> Result<Value> {
+    let mut command = run::cargo(["bench", "--workspace", "--bench", "spine"]);
+    let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo bench")?;
+    let text =
+        String::from_utf8(output.stdout).context("the benchmark prints what is not UTF-8")?;
+    ensure!(output.status.success(), "the benchmark of the runtime failed:\n{text}");
+    let (table, figures) = text.trim_end().rsplit_once('\n').context("it measured nothing")?;
+    println!("{table}");
+    serde_json::from_str(figures).context("its last line is not JSON")
 }
 
 fn median<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {

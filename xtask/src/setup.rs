@@ -71,6 +71,7 @@ fn rust_for_wasm() -> Result<()> {
         }
         println!("rustup cannot add it; trying the distribution's");
     }
+    know_packages();
     let linker = first_available("lld", "").context("no package lld is known to apt")?;
     install(
         &["rustc-web", "cargo-web", "rust-web-src"]
@@ -105,6 +106,7 @@ fn c_for_wasm() -> Result<()> {
     if library && LLVM.iter().any(|version| complete(version)) {
         return Ok(());
     }
+    know_packages();
     for version in LLVM {
         let packages = [
             format!("clang{version}"),
@@ -145,20 +147,36 @@ fn available(package: &str) -> bool {
 }
 
 fn install(packages: &[String]) -> Result<()> {
-    let line = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
-    let mut words = line.split(' ');
-    let program = words.next().context("the command is not empty")?;
-    let root = run::succeeds(Command::new("sh").args(["-c", "test $(id -u) = 0"]));
-    let mut command = if root {
-        Command::new(program)
-    } else if run::succeeds(Command::new("sudo").args(["--non-interactive", "true"])) {
-        let mut sudo = Command::new("sudo");
-        sudo.arg(program);
-        sudo
-    } else {
-        bail!("missing: {}; install with: sudo {line}", packages.join(", "));
+    let line = format!("install --yes --no-install-recommends {}", packages.join(" "));
+    know_packages();
+    let Some(mut command) = apt(&line) else {
+        bail!("missing: {}; install with: sudo apt-get {line}", packages.join(", "));
     };
-    run::show(command.args(words)).with_context(|| {
+    run::show(&mut command).with_context(|| {
         format!("cannot install {}; where there is no apt, by other means", packages.join(", "))
     })
+}
+
+/// A new machine has no list of packages, or an old one.
+fn know_packages() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // Where it fails, the list that is there has to do.
+        let _ = apt("update").map(|mut update| run::show(&mut update));
+    });
+}
+
+/// apt-get, if this user may use it without being asked for anything.
+fn apt(line: &str) -> Option<Command> {
+    let mut command = if run::succeeds(Command::new("sh").args(["-c", "test $(id -u) = 0"])) {
+        Command::new("apt-get")
+    } else if run::succeeds(Command::new("sudo").args(["--non-interactive", "true"])) {
+        let mut sudo = Command::new("sudo");
+        sudo.arg("apt-get");
+        sudo
+    } else {
+        return None;
+    };
+    command.args(line.split(' '));
+    Some(command)
 }

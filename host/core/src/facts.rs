@@ -84,7 +84,10 @@ impl Fact {
 
 /// A step from one state of knowledge to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "changes come one at a time and are taken apart at once")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "changes come one at a time and are taken apart at once"
+)]
 pub enum Change {
     /// Is now so.
     Upsert(Fact),

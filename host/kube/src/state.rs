@@ -57,7 +57,9 @@ pub enum StateError {
         source: io::Error,
     },
     /// Two daemons would go by one name.
-    #[error("node {0} already runs with this state folder: stop it, or give this one another name with --node")]
+    #[error(
+        "node {0} already runs with this state folder: stop it, or give this one another name with --node"
+    )]
     NodeRuns(String),
     /// A name that is no file name.
     #[error("{0:?} is not a name: use lower-case letters, digits, '-' and '.'")]

@@ -8,7 +8,7 @@ use std::process::{self, Child, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_process};
 
 use crate::cache::CacheError;
 
@@ -17,6 +17,8 @@ const WALL: Duration = Duration::from_secs(60);
 const CPU_SECONDS: u64 = 120;
 /// Address space; the largest known component needs 376 MiB resident.
 const ADDRESS_SPACE: u64 = 4 << 30;
+/// As nice as can be.
+const LOWEST_PRIORITY: i32 = 19;
 /// Of what the child says, so much is kept.
 const WORDS: u64 = 4096;
 
@@ -66,6 +68,16 @@ pub enum CompileError {
     Unusable(String),
 }
 
+/// Compiles a component for every CPU of `target` ("x86_64-unknown-linux-gnu"): for what is built into a program.
+///
+/// # Errors
+/// [`CompileError::Refused`].
+pub fn precompile(component: &[u8], target: &str) -> Result<Vec<u8>, CompileError> {
+    let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
+    let engine = crate::engine::compiling_for(target).map_err(refused)?;
+    engine.precompile_component(component).map_err(refused)
+}
+
 /// The child's work: compiles the component in `input` and puts the result at `output` in one step.
 ///
 /// # Errors
@@ -79,7 +91,7 @@ pub fn compile(input: &Path, output: &Path) -> Result<(), CompileError> {
 }
 
 /// Written apart and renamed, because the file that was there may be mapped by a running instance.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut apart = path.as_os_str().to_owned();
     apart.push(format!(".{}", std::process::id()));
     let apart = PathBuf::from(apart);
@@ -155,6 +167,8 @@ fn confine(child: &Child) {
         // Fails when the child has already ended.
         let _ = prlimit(pid, resource, Rlimit { current: Some(most), maximum: Some(most) });
     }
+    // Whoever serves goes first: a daemon that is kept from its gossip by compilers is taken for dead.
+    let _ = setpriority_process(pid, LOWEST_PRIORITY);
 }
 
 /// What the child says, once it has said all: when it ends, its end of the pipe closes.

@@ -76,6 +76,11 @@ pub(crate) fn compiling() -> Result<wasmtime::Engine, wasmtime::Error> {
     wasmtime::Engine::new(&config(true))
 }
 
+/// The engine that compiles for every CPU of a target, not for this machine's alone.
+pub(crate) fn compiling_for(target: &str) -> Result<wasmtime::Engine, wasmtime::Error> {
+    wasmtime::Engine::new(config(true).target(target)?)
+}
+
 /// One configuration for both, so that what the child compiles is what the daemon loads. Everything that our guests do
 /// not need is off: a smaller surface, and the same answer on every node.
 fn config(compiling: bool) -> Config {

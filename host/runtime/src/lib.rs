@@ -20,7 +20,7 @@ mod plugin;
 mod supervised;
 
 pub use cache::CacheError;
-pub use compile::{CompileError, compile};
+pub use compile::{CompileError, compile, precompile};
 pub use engine::{Engine, EngineError};
 pub use inspect::{INTERFACE, Inspection, LoadError, World, inspect};
 pub use limits::Limits;

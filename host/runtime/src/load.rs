@@ -10,7 +10,7 @@ use wasmtime::component::Component;
 use crate::cache;
 use crate::compile::{self, Command, CompileError};
 use crate::engine::Engine;
-use crate::inspect::{Inspection, LoadError, inspect};
+use crate::inspect::{LoadError, inspect};
 use crate::plugin::Plugin;
 
 /// Loads plugins, each once.
@@ -40,12 +40,39 @@ impl Compiler {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(&self, engine: &Engine, bytes: &[u8]) -> Result<Arc<Plugin>, LoadError> {
+        self.load_by(engine, bytes, |digest, compiled| self.compile(digest, bytes, compiled))
+    }
+
+    /// The same for a component that was compiled with [`crate::precompile`] when this program was built: no child runs
+    /// unless this engine cannot use it.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_built_in(
+        &self,
+        engine: &Engine,
+        bytes: &[u8],
+        compiled: &[u8],
+    ) -> Result<Arc<Plugin>, LoadError> {
+        let unpack = |_: &str, place: &Path| {
+            compile::replace(place, compiled).map_err(|error| compile::file("write", place, &error))
+        };
+        self.load_by(engine, bytes, unpack).or_else(|_| self.load(engine, bytes))
+    }
+
+    /// `make` puts the compiled form of a digest in its place in the cache.
+    fn load_by(
+        &self,
+        engine: &Engine,
+        bytes: &[u8],
+        make: impl FnOnce(&str, &Path) -> Result<(), CompileError>,
+    ) -> Result<Arc<Plugin>, LoadError> {
         let inspection = inspect(bytes)?;
         if let Some(plugin) = self.known(&inspection.digest) {
             return Ok(plugin);
         }
         let digest = inspection.digest.clone();
-        let component = self.component(engine, &inspection, bytes)?;
+        let component = self.component(engine, &digest, make)?;
         let plugin = Arc::new(Plugin::new(engine, &component, inspection)?);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, plugin| plugin.strong_count() > 0);
@@ -64,16 +91,16 @@ impl Compiler {
     fn component(
         &self,
         engine: &Engine,
-        inspection: &Inspection,
-        bytes: &[u8],
+        digest: &str,
+        make: impl FnOnce(&str, &Path) -> Result<(), CompileError>,
     ) -> Result<Component, CompileError> {
         cache::prepare(&self.cache)?;
-        let compiled = cache::place(&self.cache, &inspection.digest, engine.compatibility());
+        let compiled = cache::place(&self.cache, digest, engine.compatibility());
         // Whatever is wrong with a cached file (another CPU, a torn disk), compiling mends it.
         if let Ok(component) = cache::open(engine.wasmtime(), &compiled) {
             return Ok(component);
         }
-        self.compile(&inspection.digest, bytes, &compiled)?;
+        make(digest, &compiled)?;
         cache::open(engine.wasmtime(), &compiled)
             .map_err(|error| CompileError::Unusable(format!("{error:#}")))
     }

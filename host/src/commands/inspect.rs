@@ -8,8 +8,10 @@ use crate::args::Output;
 
 /// Inspects one file.
 pub fn inspect(file: &Path, output: Output) -> anyhow::Result<ExitCode> {
-    let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let found = outrigger_runtime::inspect(&bytes).with_context(|| format!("{} is not a plugin", file.display()))?;
+    let bytes =
+        std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let found = outrigger_runtime::inspect(&bytes)
+        .with_context(|| format!("{} is not a plugin", file.display()))?;
     match output {
         Output::Json => {
             let value = serde_json::json!({

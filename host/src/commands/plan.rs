@@ -49,7 +49,11 @@ pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }
 
-fn allocate(plugins: &Plugins, changes: &[Change], folder: &Folder) -> (Vec<Verdict>, Vec<Problem>) {
+fn allocate(
+    plugins: &Plugins,
+    changes: &[Change],
+    folder: &Folder,
+) -> (Vec<Verdict>, Vec<Problem>) {
     let mut allocations = Allocations::default();
     for change in changes {
         allocations.apply(change, now());
@@ -79,7 +83,8 @@ fn announce(config: &Config, cluster: &Cluster) -> anyhow::Result<Answering> {
         Some(node) => node.clone(),
         None => cluster.nodes.keys().next().cloned().map_or_else(|| config.node(), Ok)?,
     };
-    let member = || Member { leaving: false, address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0) };
+    let member =
+        || Member { leaving: false, address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0) };
     let mut view = View::default();
     for node in cluster.nodes.keys().chain([&me]) {
         view.members.insert(node.clone(), member());
@@ -117,8 +122,11 @@ fn as_json(verdicts: &[Verdict], answering: &Answering, problems: &[Problem]) ->
             "message": verdict.condition.message,
         })
     });
-    let announced = answering.iter().map(|(address, by)| json!({ "address": address, "announcers": by }));
-    let problems = problems.iter().map(|p| json!({ "file": p.file, "object": p.object, "message": p.message }));
+    let announced =
+        answering.iter().map(|(address, by)| json!({ "address": address, "announcers": by }));
+    let problems = problems
+        .iter()
+        .map(|p| json!({ "file": p.file, "object": p.object, "message": p.message }));
     json!({
         "services": services.collect::<Vec<_>>(),
         "addresses": announced.collect::<Vec<_>>(),
@@ -128,9 +136,13 @@ fn as_json(verdicts: &[Verdict], answering: &Answering, problems: &[Problem]) ->
 
 fn print_table(verdicts: &[Verdict], answering: &Answering, problems: &[Problem]) {
     let row = |verdict: &Verdict| {
-        let addresses = verdict.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let addresses =
+            verdict.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let nodes = verdict.addresses.iter().filter_map(|address| answering.get(address));
-        let by: Vec<_> = nodes.flatten().map(|(announcer, node)| format!("{announcer}@{}", or_dash(node))).collect();
+        let by: Vec<_> = nodes
+            .flatten()
+            .map(|(announcer, node)| format!("{announcer}@{}", or_dash(node)))
+            .collect();
         vec![
             verdict.service.to_string(),
             or_dash(&addresses).to_owned(),

@@ -19,8 +19,9 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 fn start_logging(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .with_context(|| format!("log filter {:?}: write it as \"info,plugin=debug\"", log.filter))?;
+    let filter = EnvFilter::try_new(&log.filter).with_context(|| {
+        format!("log filter {:?}: write it as \"info,plugin=debug\"", log.filter)
+    })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),

@@ -17,12 +17,17 @@ type Services = BTreeMap<ServiceKey, Result<ServiceStatus, Problem>>;
 /// Reads the state folder and prints it.
 pub fn status(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
     let dir = config.state()?;
-    let state = State::existing(&dir)
-        .with_context(|| format!("{} is no state folder: has `outrigger run` been started with it?", dir.display()))?;
+    let state = State::existing(&dir).with_context(|| {
+        format!("{} is no state folder: has `outrigger run` been started with it?", dir.display())
+    })?;
     let services = state.services()?;
-    let reports: BTreeMap<String, NodeReportStatus> =
-        state.reports().into_iter().filter_map(|(node, report)| Some((node, report.status?))).collect();
-    let running: BTreeSet<String> = reports.keys().filter(|node| state.is_running(node)).cloned().collect();
+    let reports: BTreeMap<String, NodeReportStatus> = state
+        .reports()
+        .into_iter()
+        .filter_map(|(node, report)| Some((node, report.status?)))
+        .collect();
+    let running: BTreeSet<String> =
+        reports.keys().filter(|node| state.is_running(node)).cloned().collect();
     let details = state.details();
     match output {
         Output::Json => println!("{}", as_json(&services, &reports, &running, &details)),
@@ -32,12 +37,22 @@ pub fn status(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
 }
 
 /// Nodes that answer for an address now.
-fn answering(address: &str, running: &BTreeSet<String>, details: &BTreeMap<String, Value>) -> Vec<String> {
+fn answering(
+    address: &str,
+    running: &BTreeSet<String>,
+    details: &BTreeMap<String, Value>,
+) -> Vec<String> {
     let speaks = |entry: &Value| {
         entry["address"] == address && entry["duty"] != "standby" && entry["state"] == "announced"
     };
-    let on = |details: &Value| details["addresses"].as_array().is_some_and(|entries| entries.iter().any(speaks));
-    details.iter().filter(|(node, details)| running.contains(*node) && on(details)).map(|(node, _)| node.clone()).collect()
+    let on = |details: &Value| {
+        details["addresses"].as_array().is_some_and(|entries| entries.iter().any(speaks))
+    };
+    details
+        .iter()
+        .filter(|(node, details)| running.contains(*node) && on(details))
+        .map(|(node, _)| node.clone())
+        .collect()
 }
 
 fn as_json(
@@ -48,9 +63,7 @@ fn as_json(
 ) -> Value {
     let service = |(key, status): (&ServiceKey, &Result<ServiceStatus, Problem>)| match status {
         Ok(status) => {
-            let address = |address: &std::net::IpAddr| {
-                json!({ "address": address, "nodes": answering(&address.to_string(), running, details) })
-            };
+            let address = |address: &std::net::IpAddr| json!({ "address": address, "nodes": answering(&address.to_string(), running, details) });
             json!({
                 "namespace": key.namespace, "name": key.name,
                 "addresses": status.addresses.iter().map(address).collect::<Vec<_>>(),
@@ -59,11 +72,11 @@ fn as_json(
                 "message": status.allocated.as_ref().map(|allocated| &allocated.message),
             })
         }
-        Err(problem) => json!({ "namespace": key.namespace, "name": key.name, "problem": problem.message }),
+        Err(problem) => {
+            json!({ "namespace": key.namespace, "name": key.name, "problem": problem.message })
+        }
     };
-    let node = |(name, report): (&String, &NodeReportStatus)| {
-        json!({ "name": name, "running": running.contains(name), "report": report, "details": details.get(name) })
-    };
+    let node = |(name, report): (&String, &NodeReportStatus)| json!({ "name": name, "running": running.contains(name), "report": report, "details": details.get(name) });
     json!({
         "services": services.iter().map(service).collect::<Vec<_>>(),
         "nodes": reports.iter().map(node).collect::<Vec<_>>(),
@@ -80,14 +93,19 @@ fn print_tables(
     for (key, status) in services {
         match status {
             Ok(status) => rows.extend(service_rows(key, status, running, details)),
-            Err(problem) => rows.push(vec![key.to_string(), "?".into(), "-".into(), problem.message.clone()]),
+            Err(problem) => {
+                rows.push(vec![key.to_string(), "?".into(), "-".into(), problem.message.clone()])
+            }
         }
     }
     table::print(&["SERVICE", "ADDRESS", "ANSWERED BY", "WHY"], &rows);
     println!();
     table::print(&["NODE", "STATE", "ADDRESSES", "MEMBERS"], &node_rows(reports, running));
     println!();
-    table::print(&["NODE", "ANNOUNCER", "PLUGIN", "DIGEST", "PHASE", "RESTARTS", "DENIED", "LAST FAULT"], &announcer_rows(reports));
+    table::print(
+        &["NODE", "ANNOUNCER", "PLUGIN", "DIGEST", "PHASE", "RESTARTS", "DENIED", "LAST FAULT"],
+        &announcer_rows(reports),
+    );
     for (node, report) in reports {
         for plugin in report.plugins.iter().filter(|plugin| plugin.state != "active") {
             println!("\n{node}: plugin {}: {}", plugin.name, plugin.message);
@@ -105,7 +123,8 @@ fn service_rows(
     running: &BTreeSet<String>,
     details: &BTreeMap<String, Value>,
 ) -> Vec<Vec<String>> {
-    let why = status.allocated.as_ref().map(|allocated| allocated.message.clone()).unwrap_or_default();
+    let why =
+        status.allocated.as_ref().map(|allocated| allocated.message.clone()).unwrap_or_default();
     if status.addresses.is_empty() {
         return vec![vec![key.to_string(), "-".into(), "-".into(), why]];
     }
@@ -117,14 +136,18 @@ fn service_rows(
     status.addresses.iter().map(row).collect()
 }
 
-fn node_rows(reports: &BTreeMap<String, NodeReportStatus>, running: &BTreeSet<String>) -> Vec<Vec<String>> {
+fn node_rows(
+    reports: &BTreeMap<String, NodeReportStatus>,
+    running: &BTreeSet<String>,
+) -> Vec<Vec<String>> {
     let row = |(name, report): (&String, &NodeReportStatus)| {
         let state = match (running.contains(name), report.ready) {
             (true, true) => "ready".to_owned(),
             (true, false) => format!("waiting for {}", report.missing.join(", ")),
             (false, _) => "not running".to_owned(),
         };
-        let members = report.members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join(",");
+        let members =
+            report.members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join(",");
         vec![name.clone(), state, report.desired.addresses.to_string(), members]
     };
     reports.iter().map(row).collect()

@@ -9,7 +9,9 @@ pub fn version(output: Output) -> anyhow::Result<ExitCode> {
     let interface = outrigger_runtime::INTERFACE;
     match output {
         Output::Table => println!("outrigger {version}, plugin interface {interface}"),
-        Output::Json => println!("{}", serde_json::json!({ "version": version, "pluginInterface": interface })),
+        Output::Json => {
+            println!("{}", serde_json::json!({ "version": version, "pluginInterface": interface }))
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

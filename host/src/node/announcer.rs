@@ -108,9 +108,15 @@ impl Announcers {
         }
     }
 
-    pub(super) fn sync(&mut self, wanted: BTreeMap<String, facts::Announcer>, links: &Links, planner: &Planner) {
+    pub(super) fn sync(
+        &mut self,
+        wanted: BTreeMap<String, facts::Announcer>,
+        links: &Links,
+        planner: &Planner,
+    ) {
         self.problems.clear();
-        let gone: Vec<_> = self.running.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        let gone: Vec<_> =
+            self.running.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
         gone.into_iter().for_each(|name| self.remove(&name));
         for (name, announcer) in wanted {
             match self.running.get(&name) {
@@ -128,7 +134,9 @@ impl Announcers {
 
     fn start(&mut self, announcer: facts::Announcer, links: &Links, planner: &Planner) {
         // What is wrong with the name is said by `Plugins::wrong`.
-        let Ok(in_force) = self.plugins.need(Kind::Announcer, &announcer.plugin.plugin) else { return };
+        let Ok(in_force) = self.plugins.need(Kind::Announcer, &announcer.plugin.plugin) else {
+            return;
+        };
         let name = announcer.name.clone();
         let owner = self.next_owner;
         self.next_owner += 1;
@@ -150,12 +158,16 @@ impl Announcers {
                 self.router.add(owner, desk);
                 self.running.insert(name, Running { announcer, owner, instance });
             }
-            Err(error) => drop(self.problems.insert(name, format!("its thread could not be started: {error}"))),
+            Err(error) => drop(
+                self.problems.insert(name, format!("its thread could not be started: {error}")),
+            ),
         }
     }
 
     fn configure(&mut self, announcer: facts::Announcer) {
-        let Ok(in_force) = self.plugins.need(Kind::Announcer, &announcer.plugin.plugin) else { return };
+        let Ok(in_force) = self.plugins.need(Kind::Announcer, &announcer.plugin.plugin) else {
+            return;
+        };
         if let Some(running) = self.running.get_mut(&announcer.name) {
             if running.announcer.plugin != announcer.plugin {
                 running.instance.desk.command(swap(in_force, &announcer));

@@ -14,5 +14,10 @@ pub fn changed(before: &Links, after: &Links, interfaces: &[String]) -> Option<L
     let gone = |link: &&Link| !after.iter().any(|other| other.index == link.index);
     let remove: Vec<_> = before.iter().filter(gone).map(|link| link.index).collect();
     let upsert: Vec<_> = after.iter().filter(|link| !before.contains(link)).cloned().collect();
-    (!remove.is_empty() || !upsert.is_empty()).then_some(LinksChanged { reset: false, remove, upsert, more: false })
+    (!remove.is_empty() || !upsert.is_empty()).then_some(LinksChanged {
+        reset: false,
+        remove,
+        upsert,
+        more: false,
+    })
 }

@@ -45,7 +45,8 @@ impl Mesh {
         let local = SocketAddr::new(address(node, cluster, gossip)?, gossip.port);
         let socket = Some(GossipSocket::bind(local)?);
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+        getrandom::fill(&mut seed)
+            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
         let now = now();
         let config = MembershipConfig::with_probe_interval(gossip.probe_interval_ms * 1_000);
         let mut membership =
@@ -64,7 +65,9 @@ impl Mesh {
     pub fn peers(&mut self, node: &NodeName, cluster: &Cluster) {
         let others = cluster.nodes.values().filter(|other| &other.name != node);
         let peers: BTreeMap<_, _> = others
-            .filter_map(|other| Some((other.name.clone(), SocketAddr::new(*other.addresses.first()?, self.port))))
+            .filter_map(|other| {
+                Some((other.name.clone(), SocketAddr::new(*other.addresses.first()?, self.port)))
+            })
             .collect();
         self.membership.set_peers(now().monotonic_us, &peers);
     }
@@ -79,7 +82,7 @@ impl Mesh {
                 Ok((data, from)) => self.membership.handle_datagram(now().monotonic_us, from, &data),
                 Err(error) => tracing::debug!("gossip: {error}"),
             },
-            () = crate::daemon::at(deadline) => self.membership.handle_timeout(now().monotonic_us),
+            () = crate::deadline::at(deadline) => self.membership.handle_timeout(now().monotonic_us),
         }
     }
 
@@ -144,10 +147,14 @@ fn address(node: &NodeName, cluster: &Cluster, gossip: &Gossip) -> anyhow::Resul
         return Ok(address);
     }
     let Some(own) = cluster.nodes.get(node) else {
-        anyhow::bail!("this machine goes by the name {node:?}, but no Node object does: add one, or give the right name with --node");
+        anyhow::bail!(
+            "this machine goes by the name {node:?}, but no Node object does: add one, or give the right name with --node"
+        );
     };
     match own.addresses.first() {
         Some(address) => Ok(*address),
-        None => anyhow::bail!("it has no InternalIP in status.addresses, so other nodes cannot reach this one: add it, or give --gossip-address"),
+        None => anyhow::bail!(
+            "it has no InternalIP in status.addresses, so other nodes cannot reach this one: add it, or give --gossip-address"
+        ),
     }
 }

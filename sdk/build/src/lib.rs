@@ -84,7 +84,8 @@ pub fn build(guest: &Guest, target: &Path) -> anyhow::Result<PathBuf> {
     let component = guests.join(format!("{}.wasm", guest.file_stem()));
     let inputs = inputs::digest(guest, &toolchain)?;
     let stamp = component.with_extension("inputs");
-    if component.exists() && fs::read_to_string(&stamp).is_ok_and(|built_from| built_from == inputs) {
+    if component.exists() && fs::read_to_string(&stamp).is_ok_and(|built_from| built_from == inputs)
+    {
         return Ok(component);
     }
     let mut cargo = toolchain.cargo(&guests, guest.opt_level);

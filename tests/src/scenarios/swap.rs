@@ -11,6 +11,9 @@ use crate::{clock, wait};
 
 /// The highest address of the example's pool, 192.168.1.240/28.
 const TOP: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 255);
+/// Three times the 2 MiB that are aimed at, as for every figure that a test looks at. Most of it is the component itself
+/// and its native code; a compiler in the daemon would hold ten times as much.
+const GROWTH_KIB: u64 = 3 * 2 * 1024;
 /// Services created under each policy.
 const EACH: usize = 3;
 
@@ -36,9 +39,23 @@ pub fn layer2(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<P
     }
     let probe = prober.finish()?;
     cluster.nothing_lost(&probe)?;
-    ensure!(probe.by_mac().len() == 1, "more than one node answered: {:?}", probe.by_mac());
     story.say(format!("{} requests, {} unanswered", probe.requests(), probe.unanswered()));
     Ok(probe)
+}
+
+/// A component that was never compiled here is compiled by a child: the daemon itself hardly grows.
+///
+/// # Errors
+/// When the daemon holds [`GROWTH_KIB`] more once the component is in force.
+pub fn compiled_apart(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<()> {
+    let before = cluster.daemon(0)?.idle_rss_kib()?;
+    let digest = cluster.put_plugin("layer2", &guests.layer2_other)?;
+    cluster.await_plugin("layer2", &digest)?;
+    let after = cluster.daemon(0)?.idle_rss_kib()?;
+    story.say(format!("before {before} KiB, after a plugin was compiled {after} KiB"));
+    let grown = after.saturating_sub(before);
+    ensure!(grown < GROWTH_KIB, "the daemon grew by {grown} KiB when a plugin was compiled");
+    Ok(())
 }
 
 /// The policy lowest-free is replaced, while Services are created, by one in C that gives the highest free address:

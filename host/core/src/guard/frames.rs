@@ -13,7 +13,8 @@ const SHORTEST: usize = 60;
 pub(super) fn says_nothing_else(data: &[u8], frame: &Decoded) -> Result<(), Reason> {
     let spelled = encode(frame.destination, frame.source, &frame.message);
     let padding = data.strip_prefix(spelled.as_slice()).ok_or(Reason::NotAnAnnouncement)?;
-    let is_padding = padding.iter().all(|octet| *octet == 0) && (padding.is_empty() || data.len() <= SHORTEST);
+    let is_padding =
+        padding.iter().all(|octet| *octet == 0) && (padding.is_empty() || data.len() <= SHORTEST);
     if is_padding { Ok(()) } else { Err(Reason::NotAnAnnouncement) }
 }
 
