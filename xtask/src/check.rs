@@ -14,11 +14,15 @@ const SOAK_CASES: &str = "10000";
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("format", || run::show(&mut run::cargo(["fmt", "--all", "--check"]))),
     ("set-up", setup::all),
     ("guests", || setup::guests().map(drop)),
     ("clippy", clippy),
+    // The daemon too, which `cargo test` alone does not build: component and namespace tests run it.
+    ("build", || {
+        run::show(&mut run::cargo(["build", "--release", "--workspace", "--bins", "--tests"]))
+    }),
     ("tests", || tests(&mut run::cargo(["test", "--release", "--workspace"]))),
     ("deny", deny),
 ];
