@@ -122,6 +122,8 @@ fn service(name: &str) -> Service {
         hostnames: Vec::new(),
         ttl: 0,
         ingress: Vec::new(),
+        ours: false,
+        adopt: false,
     }
 }
 
@@ -152,9 +154,11 @@ fn pool(name: &str, addresses: &[&str]) -> Pool {
         avoid_buggy_ips: false,
         priority: 0,
         namespaces: BTreeSet::new(),
+        namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
         announcers: None,
+        draining: false,
     }
 }
 

@@ -19,9 +19,11 @@ fn pool(name: &str, addresses: &[&str], exclude: &[&str]) -> Arc<Pool> {
         avoid_buggy_ips: false,
         priority: 0,
         namespaces: BTreeSet::new(),
+        namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
         announcers: None,
+        draining: false,
     })
 }
 
@@ -43,6 +45,8 @@ fn service(key: &str) -> Service {
         hostnames: Vec::new(),
         ttl: 0,
         ingress: Vec::new(),
+        ours: false,
+        adopt: false,
     }
 }
 
