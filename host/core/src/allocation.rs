@@ -246,11 +246,11 @@ impl Allocations {
         };
         let Some(known) = self.services.get_mut(key) else { return };
         known.service = service.clone();
-        if only_status_differs(&old, new) {
-            return self.status_changed(&old, new);
+        if !only_status_differs(&old, new) {
+            known.lost = None;
+            self.reconsider(&old, &service, now);
         }
-        known.lost = None;
-        self.reconsider(&old, &service, now);
+        self.status_changed(&old, new);
     }
 
     /// A Service was edited: takes away what it no longer asks for or may no longer share, and asks for what it lacks.
@@ -282,19 +282,18 @@ impl Allocations {
         if may_share_otherwise && let Some(known) = self.services.get_mut(key) {
             known.apart = None;
         }
-        if gave_back || may_share_otherwise {
+        // What nobody holds any more rests first; what others still hold may be shared otherwise at once.
+        if may_share_otherwise || (gave_back && !old.sharing_key.is_empty()) {
             self.wake_pools(pools);
         }
-        if old.adopt != new.adopt || old.ingress != new.ingress {
+        if old.adopt != new.adopt || self.is_foreign(key) {
             self.adopt(key);
         }
         self.look_at(key);
     }
 
     fn remove_service(&mut self, key: &ServiceKey, now: Time) {
-        if self.services.remove(key).is_none() {
-            return;
-        }
+        let Some(known) = self.services.remove(key) else { return };
         let mut pools = BTreeSet::new();
         for address in self.ledger.held(key).to_vec() {
             pools.extend(self.ledger.pool_of(address).map(|stock| stock.pool().name.clone()));
@@ -304,7 +303,9 @@ impl Allocations {
         self.queue.forget(key);
         self.unsaid.remove(key);
         self.said.remove(key);
-        self.wake_pools(pools);
+        if !known.service.sharing_key.is_empty() {
+            self.wake_pools(pools);
+        }
     }
 
     /// After anything happened to a Service: asks for what it lacks, and says how it stands.

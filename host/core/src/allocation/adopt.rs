@@ -24,7 +24,10 @@ impl Allocations {
         let service = known.service.clone();
         for &address in &service.ingress {
             let has_family = |held: &IpAddr| Family::of(held) == Family::of(&address);
-            if !asks_for(&service, address) || self.ledger.held(key).iter().any(has_family) {
+            // What it gave back in this life of the leader is only shown late.
+            let is_late = self.ledger.previous(key).contains(&address);
+            let has_one = self.ledger.held(key).iter().any(has_family);
+            if !asks_for(&service, address) || is_late || has_one {
                 continue;
             }
             let pool = self.ledger.locate(address).map(|stock| stock.pool().name.clone());
@@ -45,6 +48,9 @@ impl Allocations {
     /// write is said again.
     pub(super) fn status_changed(&mut self, old: &Service, new: &Service) {
         let key = &new.key;
+        if old.ingress == new.ingress && old.ours == new.ours {
+            return;
+        }
         if old.ingress != new.ingress {
             let was_foreign = self.is_foreign(key);
             self.adopt(key);

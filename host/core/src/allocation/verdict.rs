@@ -79,12 +79,17 @@ impl Allocations {
         let service = &known.service;
         let written = addresses(&known.foreign);
         let held = self.ledger.held(&service.key);
-        let message = match held {
-            [] => format!(
+        let taken = known.foreign.iter().find_map(|at| self.ledger.may_hold(service, *at).err());
+        let message = match (held, taken) {
+            ([], Some(holder)) => format!(
+                "Service {}: {written} in its status was written by another controller and is left alone, though Service {holder} holds it: to have it replaced, annotate the Service with outrigger.dev/adopt: \"true\"",
+                service.key
+            ),
+            ([], None) => format!(
                 "Service {}: {written} in its status was written by another controller and is left alone: to keep it, add it to an AddressPool; to have it replaced, annotate the Service with outrigger.dev/adopt: \"true\"",
                 service.key
             ),
-            held => format!(
+            (held, _) => format!(
                 "Service {}: another controller wrote {written} into its status in place of {}: stop that controller or give the Service another loadBalancerClass; to have it written back, annotate the Service with outrigger.dev/adopt: \"true\"",
                 service.key,
                 addresses(held)

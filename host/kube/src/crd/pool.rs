@@ -33,9 +33,12 @@ pub struct AddressPoolSpec {
     /// Lower is tried first; 0 is last.
     #[serde(default)]
     pub priority: u32,
-    /// Namespaces that may use it; empty: all.
+    /// Namespaces that may use it. Those that namespaceSelector selects may too; all may when there is neither.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
+    /// Namespaces that may use it, by label; {} selects all, absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
     /// Services that may use it; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_selector: Option<LabelSelector>,

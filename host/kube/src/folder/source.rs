@@ -8,7 +8,7 @@ use outrigger_core::facts::{Fact, FactKey, Plugin};
 use super::content::{self, Content};
 use super::manifest::{self, Document, Format};
 use super::watch::Watch;
-use crate::convert::{Converted, is_name};
+use crate::convert::{Converted, ServiceClasses, is_name};
 
 /// What is known of one file.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +43,7 @@ pub(super) fn load(
     path: &Path,
     old: Option<&Source>,
     watch: &mut Watch,
+    classes: &ServiceClasses,
 ) -> Option<Source> {
     let unread = |message: String, blind: bool| Source {
         problems: vec![(None, message)],
@@ -62,7 +63,7 @@ pub(super) fn load(
         _ => Format::Yaml,
     };
     match String::from_utf8(bytes) {
-        Ok(text) => Some(merge(old, manifest::documents(&text, format), target)),
+        Ok(text) => Some(merge(old, manifest::documents(&text, format, classes), target)),
         Err(_) => Some(unread("is not UTF-8 text: save it as UTF-8".to_owned(), true)),
     }
 }
