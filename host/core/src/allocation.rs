@@ -230,13 +230,8 @@ impl Allocations {
             other => other,
         };
         let Some(old) = old.filter(|_| self.synced) else {
-            let known = Known {
-                service,
-                notes: Vec::new(),
-                lost: None,
-                apart: None,
-                foreign: Vec::new(),
-            };
+            let known =
+                Known { service, notes: Vec::new(), lost: None, apart: None, foreign: Vec::new() };
             self.services.insert(key.clone(), known);
             if self.synced {
                 self.adopt(key);
@@ -312,7 +307,8 @@ impl Allocations {
     fn look_at(&mut self, key: &ServiceKey) {
         self.turns.remove(key);
         self.unsaid.insert(key.clone());
-        if self.lacks(key).is_empty() || self.is_foreign(key) {
+        let is_unclear = self.services.get(key).is_some_and(Known::is_unclear);
+        if self.lacks(key).is_empty() || self.is_foreign(key) || is_unclear {
             self.queue.forget(key);
             if let Some(known) = self.services.get_mut(key) {
                 known.notes.clear();

@@ -139,6 +139,8 @@ pub struct Service {
     pub ours: bool,
     /// A person wants what another controller wrote to be taken over.
     pub adopt: bool,
+    /// What makes the object unreadable as it is now, with the fix. The rest is what was known before.
+    pub problem: Option<String>,
 }
 
 impl Service {
@@ -164,6 +166,7 @@ impl Service {
             ingress,
             ours: true,
             adopt: false,
+            problem: None,
         }
     }
 

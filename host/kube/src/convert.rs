@@ -29,7 +29,7 @@ pub use namespace::namespace;
 pub use node::node;
 pub use pool::address_pool;
 pub(crate) use service::ingress;
-pub use service::{ALLOCATED, service};
+pub use service::{ALLOCATED, service, unclear_service};
 pub use status::ingress_of;
 
 /// The namespace of objects that name none.

@@ -214,8 +214,7 @@ impl Folder {
                 self.sources.extend(old.map(|old| (path, old)));
                 continue;
             }
-            let new =
-                source::load(&self.dir, &path, old.as_ref(), &mut self.watch, &self.classes);
+            let new = source::load(&self.dir, &path, old.as_ref(), &mut self.watch, &self.classes);
             touched.extend(old.iter().flat_map(Source::keys));
             touched.extend(new.iter().flat_map(Source::keys));
             self.claims.replace(&path, new.as_ref());

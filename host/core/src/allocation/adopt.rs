@@ -58,9 +58,8 @@ impl Allocations {
                 self.look_at(key);
             }
         }
-        let is_ours = |said: &Verdict| {
-            said.addresses == new.ingress && (new.ours || !said.condition.status)
-        };
+        let is_ours =
+            |said: &Verdict| said.addresses == new.ingress && (new.ours || !said.condition.status);
         if !self.said.get(key).is_some_and(is_ours) {
             self.said.remove(key);
             self.unsaid.insert(key.clone());

@@ -263,7 +263,9 @@ impl Allocations {
         let holder = self.ledger.may_hold(service, other).err()?;
         let why = why_not(service, self.ledger.holder(holder)?)?;
         let key = &service.sharing_key;
-        Some(format!("it does not share {other} with {holder}, which has its sharing key {key:?}: {why}"))
+        Some(format!(
+            "it does not share {other} with {holder}, which has its sharing key {key:?}: {why}"
+        ))
     }
 
     /// Whether a Service may have an address of this family from this pool, as the owner of the pool and the Service
@@ -307,7 +309,9 @@ fn obstacle(view: &PoolView, pool: &Pool, service: &Service, family: Family) -> 
             AddressState::Excluded => {
                 let message = match view.blocked(address) {
                     Some(Blocked::Node(node)) => {
-                        format!("{address} is asked for, but is the address of node {node}: ask for another")
+                        format!(
+                            "{address} is asked for, but is the address of node {node}: ask for another"
+                        )
                     }
                     _ => format!("{address} is asked for, but pool {name:?} excludes it"),
                 };

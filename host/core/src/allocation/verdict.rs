@@ -143,7 +143,12 @@ impl Allocations {
             message.push_str(&format!("; no {family} address: {}", why(known).message));
         }
         if let Some(problem) = impossible(service).filter(|_| lacking.is_empty()) {
+            reason = "InvalidAddresses";
             message.push_str(&format!("; {problem}"));
+        }
+        if let Some(problem) = &service.problem {
+            reason = "InvalidService";
+            message.push_str(&format!("; what it has is kept, but its manifest says: {problem}"));
         }
         Condition { status: true, reason: reason.to_owned(), message }
     }
@@ -212,6 +217,9 @@ impl Allocations {
 }
 
 fn why(known: &Known) -> Note {
+    if let Some(problem) = &known.service.problem {
+        return Note::new("InvalidService", problem.clone());
+    }
     if let Some(problem) = impossible(&known.service) {
         return Note::new("InvalidAddresses", problem);
     }
@@ -224,6 +232,13 @@ fn why(known: &Known) -> Note {
     }
     let reason = known.notes.first().map_or("Pending", |note| note.reason.as_str());
     Note::new(reason, message)
+}
+
+impl Known {
+    /// Nobody can say what it asks for, so that nothing is asked for it and nothing taken away.
+    pub(super) fn is_unclear(&self) -> bool {
+        self.service.problem.is_some() || impossible(&self.service).is_some()
+    }
 }
 
 /// A wish that no pool could grant.

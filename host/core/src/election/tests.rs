@@ -18,8 +18,7 @@ fn every_row_of_the_table() {
     // For 10.0.0.6 the nodes rank b, a, c.
     let check = |claimants: &[Claimant<'_>], candidates: &[&'static str], expected: [&str; 3]| {
         let duties = ["a", "b", "c"].map(|me| {
-            let of_standing =
-                |one| if one == Candidate { candidates.to_vec() } else { Vec::new() };
+            let of_standing = |one| if one == Candidate { candidates.to_vec() } else { Vec::new() };
             match elect(address("10.0.0.6"), me, claimants, of_standing) {
                 Duty::Announce => "announce".to_owned(),
                 Duty::TakeOver(node) => format!("take over {node}"),
@@ -80,14 +79,15 @@ fn fresh_addresses_land_where_metallb_puts_them() {
 #[test]
 fn a_node_of_last_resort_answers_only_while_there_is_no_candidate() {
     // For 10.0.0.6 the nodes rank b, a, c.
-    let duties = |claimants: &[Claimant<'_>], candidates: &[&'static str], last: &[&'static str]| {
-        let of = |standing| match standing {
-            Candidate => candidates.to_vec(),
-            LastResort => last.to_vec(),
-            _ => Vec::new(),
+    let duties =
+        |claimants: &[Claimant<'_>], candidates: &[&'static str], last: &[&'static str]| {
+            let of = |standing| match standing {
+                Candidate => candidates.to_vec(),
+                LastResort => last.to_vec(),
+                _ => Vec::new(),
+            };
+            ["a", "b", "c"].map(|me| elect(address("10.0.0.6"), me, claimants, of))
         };
-        ["a", "b", "c"].map(|me| elect(address("10.0.0.6"), me, claimants, of))
-    };
     let standby = |node: &str| Duty::Standby(node.to_owned());
     let hand_over = |node: &str| Duty::HandOver(node.to_owned());
     let take_over = |node: &str| Duty::TakeOver(node.to_owned());

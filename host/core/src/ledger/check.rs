@@ -71,7 +71,9 @@ pub enum Violation {
         node: NodeName,
     },
     /// Given back a moment ago.
-    #[error("the policy gave {address}, which was given back a moment ago and may still be announced")]
+    #[error(
+        "the policy gave {address}, which was given back a moment ago and may still be announced"
+    )]
     Resting {
         /// The address.
         address: IpAddr,

@@ -37,9 +37,8 @@ fn backends_agree(one: &Service, other: &Service) -> bool {
 pub fn why_not(one: &Service, other: &Service) -> Option<String> {
     let holder = &other.key;
     let (key, theirs) = (&one.sharing_key, &other.sharing_key);
-    let same = |a: &&ServicePort| {
-        other.ports.iter().any(|b| (a.protocol, a.port) == (b.protocol, b.port))
-    };
+    let same =
+        |a: &&ServicePort| other.ports.iter().any(|b| (a.protocol, a.port) == (b.protocol, b.port));
     if key.is_empty() || theirs.is_empty() {
         return Some("give both the same outrigger.dev/sharing-key to share it".to_owned());
     }
@@ -49,13 +48,16 @@ pub fn why_not(one: &Service, other: &Service) -> Option<String> {
         ));
     }
     if key != theirs {
-        return Some(format!("their sharing keys {key:?} and {theirs:?} differ: give both the same"));
+        return Some(format!(
+            "their sharing keys {key:?} and {theirs:?} differ: give both the same"
+        ));
     }
     if let Some(port) = one.ports.iter().find(same) {
         let protocol = format!("{:?}", port.protocol).to_uppercase();
         return Some(format!("both have port {}/{protocol}: change one", port.port));
     }
     (!backends_agree(one, other)).then(|| {
-        "with externalTrafficPolicy Local both need the same policy and the same selector".to_owned()
+        "with externalTrafficPolicy Local both need the same policy and the same selector"
+            .to_owned()
     })
 }

@@ -27,10 +27,7 @@ impl Reach {
             ),
             Change::Remove(key) => matches!(
                 key,
-                FactKey::Node(_)
-                    | FactKey::Namespace(_)
-                    | FactKey::Pool(_)
-                    | FactKey::Announcer(_)
+                FactKey::Node(_) | FactKey::Namespace(_) | FactKey::Pool(_) | FactKey::Announcer(_)
             ),
             Change::Synced => false,
         };

@@ -63,5 +63,6 @@ pub(crate) fn service(name: &str, ingress: &[&str]) -> Service {
         ingress: ingress.iter().map(|address| address.parse().unwrap()).collect(),
         ours: true,
         adopt: false,
+        problem: None,
     }
 }

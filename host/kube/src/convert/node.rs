@@ -24,7 +24,9 @@ pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
     }
     let is = |kind: &str| {
         let mut conditions = status.conditions.iter().flatten();
-        conditions.find(|condition| condition.type_ == kind).map(|condition| condition.status == "True")
+        conditions
+            .find(|condition| condition.type_ == kind)
+            .map(|condition| condition.status == "True")
     };
     let labels = labels(object.metadata.labels.as_ref());
     let fact = Node {

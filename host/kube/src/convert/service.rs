@@ -74,8 +74,29 @@ pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Convert
         ingress: ingress(object)?,
         ours: is_allocated(object) == Some(true),
         adopt,
+        problem: None,
     };
     Ok(Converted { facts: vec![Fact::Service(fact)], notes })
+}
+
+/// The fact of a Service that cannot be read as it is now: what was known of it, or if nothing was, only the addresses in
+/// its status, which stay its own; and the problem, which becomes its condition. `None` when it is not ours.
+pub fn unclear_service(
+    object: &v1::Service,
+    classes: &ServiceClasses,
+    known: Option<&Service>,
+    problem: &Invalid,
+) -> Option<Service> {
+    if !classes.include(object) {
+        return None;
+    }
+    let ingress = ingress(object).unwrap_or_default();
+    let ours = is_allocated(object) == Some(true);
+    let uid = object.metadata.uid.clone().unwrap_or_default();
+    let known = known.filter(|known| known.uid == uid).cloned();
+    let key = key(&object.metadata, 63).ok()?;
+    let service = known.unwrap_or_else(|| Service::reserved(key, ingress.clone()));
+    Some(Service { uid, ingress, ours, problem: Some(problem.to_string()), ..service })
 }
 
 /// Whether our condition says that the Service has an address; `None` when there is no such condition.

@@ -100,6 +100,28 @@ fn a_service_that_was_ours_is_known_by_what_we_wrote() {
 }
 
 #[test]
+fn a_service_with_rubbish_in_it_keeps_what_was_known_and_says_so() {
+    let object = |annotations: &str, spec: &str| -> v1::Service {
+        let yaml = format!(
+            "{{metadata: {{name: web, uid: u, annotations: {{{annotations}}}}}, spec: {{type: LoadBalancer, {spec}}}, \
+             status: {{loadBalancer: {{ingress: [{{ip: 10.0.0.1}}]}}}}}}"
+        );
+        serde_saphyr::from_str(&yaml).unwrap()
+    };
+    let classes = ServiceClasses::default();
+    let good = one_service(service(&object("outrigger.dev/pool: p", "")).unwrap());
+    let bad = object("outrigger.dev/addresses: rubbish", "");
+    let problem = service(&bad).unwrap_err();
+    let unclear = |known| unclear_service(&bad, &classes, known, &problem).unwrap();
+    let text = Some(problem.to_string());
+    assert_eq!(unclear(Some(&good)), Service { problem: text.clone(), ..good.clone() });
+    let unknown = unclear(None);
+    assert_eq!((unknown.ingress, unknown.problem), (good.ingress.clone(), text));
+    let other = object("outrigger.dev/addresses: rubbish", "loadBalancerClass: example.org/a");
+    assert_eq!(unclear_service(&other, &classes, Some(&good), &problem), None);
+}
+
+#[test]
 fn what_others_wrote_into_the_ingress_stays() {
     let show = |entries: &[v1::LoadBalancerIngress]| {
         let text = |part: &Option<String>| part.clone().unwrap_or_default();
@@ -110,13 +132,19 @@ fn what_others_wrote_into_the_ingress_stays() {
     };
     for (before, addresses, expected) in [
         ("", &["10.0.0.1"][..], "10.0.0.1//"),
-        ("{ip: 10.0.0.1, hostname: web.example.org, ipMode: Proxy}", &["10.0.0.1"], "10.0.0.1/web.example.org/Proxy"),
+        (
+            "{ip: 10.0.0.1, hostname: web.example.org, ipMode: Proxy}",
+            &["10.0.0.1"],
+            "10.0.0.1/web.example.org/Proxy",
+        ),
         ("{hostname: web.example.org}", &["10.0.0.1"], "10.0.0.1// /web.example.org/"),
         ("{ip: 10.0.0.9, hostname: old.example.org}", &["10.0.0.1"], "10.0.0.1//"),
         ("{ip: 'fd00:0::1', ipMode: VIP}", &["10.0.0.1", "fd00::1"], "10.0.0.1// fd00::1//VIP"),
         ("{hostname: web.example.org}, {ip: 10.0.0.1}", &[], "/web.example.org/"),
     ] {
-        let yaml = format!("{{metadata: {{name: web}}, status: {{loadBalancer: {{ingress: [{before}]}}}}}}");
+        let yaml = format!(
+            "{{metadata: {{name: web}}, status: {{loadBalancer: {{ingress: [{before}]}}}}}}"
+        );
         let object: v1::Service = serde_saphyr::from_str(&yaml).unwrap();
         let addresses: Vec<std::net::IpAddr> =
             addresses.iter().map(|text| text.parse().unwrap()).collect();
@@ -436,7 +464,12 @@ fn an_address_pool_says_whom_it_is_for_and_whether_it_goes() {
         ("", "namespaces: [a, b]", "[\"a\", \"b\"] None", false),
         ("", "namespaceSelector: {}", "[] Some(0)", false),
         ("", "namespaces: [a], namespaceSelector: {matchLabels: {x: y}}", "[\"a\"] Some(1)", false),
-        ("deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [outrigger.dev/in-use]", "", "[] None", true),
+        (
+            "deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [outrigger.dev/in-use]",
+            "",
+            "[] None",
+            true,
+        ),
     ] {
         let yaml = format!(
             "{{apiVersion: a, kind: b, metadata: {{name: p, {meta}}}, spec: {{addresses: [10.0.0.0/24], {spec}}}}}"
@@ -444,7 +477,11 @@ fn an_address_pool_says_whom_it_is_for_and_whether_it_goes() {
         let converted = read::<AddressPool>(&yaml, address_pool).unwrap();
         let pool = pools(&converted)[0];
         let selector = pool.namespace_selector.as_ref().map(|one| one.requirements.len());
-        assert_eq!(format!("{:?} {selector:?}", Vec::from_iter(&pool.namespaces)), namespaces, "{yaml}");
+        assert_eq!(
+            format!("{:?} {selector:?}", Vec::from_iter(&pool.namespaces)),
+            namespaces,
+            "{yaml}"
+        );
         assert_eq!(pool.draining, draining, "{yaml}");
     }
 }
