@@ -8,6 +8,7 @@ use crate::facts::{Labels, Requirement, Selector};
 mod hostile;
 mod scale;
 mod semantics;
+mod told;
 
 /// A cluster whose policies all give the lowest address, shared ones first.
 #[derive(Default)]
@@ -85,6 +86,11 @@ impl Rig {
             format!("{} {addresses} {}", v.service.name, v.condition.reason).replace("  ", " ")
         };
         verdicts.map(words).collect()
+    }
+
+    fn message_now(&mut self, service: &str) -> &str {
+        self.allocations.verdicts();
+        self.message(service)
     }
 
     fn message(&self, service: &str) -> &str {
