@@ -11,12 +11,14 @@ use super::pools::is_for_all_namespaces;
 use super::queue::Cause;
 use super::{Allocations, Question};
 use crate::facts::{Pool, Service, ServiceKey};
-use crate::ledger::{Blocked, PoolView, why_not};
+use crate::ledger::{Blocked, PoolView, REST_US, Violation, why_not};
 
 /// A policy cannot ask to be asked more often than this.
 const SOONEST_RETRY_MS: u32 = 1_000;
 /// A trap or a timeout may pass by itself.
 const FAULT_RETRY_MS: u32 = 10_000;
+/// By then what rested when it was answered rests no more.
+const REST_RETRY_MS: u32 = (REST_US / 1_000) as u32;
 /// Of a policy's own words, so that a condition stays readable.
 const LONGEST_MESSAGE: usize = 256;
 
@@ -103,10 +105,7 @@ impl Allocations {
                         }));
                         turn.got.extend(addresses.into_iter().map(|at| (at, pool.clone())));
                     }
-                    Err(violation) => turn.note(Note::new(
-                        "PolicyAnswerRefused",
-                        format!("pool {pool:?}: {violation} ({})", violation.reason()),
-                    )),
+                    Err(violation) => turn.note(violated(&pool, &violation)),
                 }
             }
             Ok(Outcome::Refuse(refusal)) => turn.note(refused(&pool, refusal)),
@@ -356,6 +355,16 @@ fn group(service: &Service) -> Cause {
 fn fault(pool: &str, text: &str) -> Note {
     let message = format!("pool {pool:?}: its policy failed: {}", printable(text));
     Note { retry_ms: FAULT_RETRY_MS, ..Note::new("PolicyFault", message) }
+}
+
+/// Asking again would give the same answer, unless it is only a matter of time.
+fn violated(pool: &str, violation: &Violation) -> Note {
+    let message = format!("pool {pool:?}: {violation} ({})", violation.reason());
+    let retry_ms = match violation {
+        Violation::Resting { .. } => REST_RETRY_MS,
+        _ => 0,
+    };
+    Note { retry_ms, ..Note::new("PolicyAnswerRefused", message) }
 }
 
 /// A refusal is a plugin's own words: they become a condition's reason only if Kubernetes would take them.

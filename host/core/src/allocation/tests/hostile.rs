@@ -245,3 +245,44 @@ proptest! {
         }
     }
 }
+
+/// A policy that looks only at who holds what.
+fn naive(question: &Question) -> Outcome {
+    let unheld = (1u8..=3).map(|n| IpAddr::from([10, 0, 0, n]));
+    let mut unheld = unheld.filter(|at| question.view.holders(*at).is_empty());
+    let wanted = question.request.wanted.first().copied();
+    Outcome::Assign(wanted.or_else(|| unheld.next()).into_iter().collect())
+}
+
+proptest! {
+    #[test]
+    fn a_freed_address_is_given_to_nobody_else_before_it_is_out(
+        steps in prop::collection::vec((0u8..6, 0u8..5, 1u8..6), 1..40),
+    ) {
+        let (mut rig, mut rests) = (Rig::synced(vec![pool("p", &["10.0.0.1-10.0.0.3"])], vec![]), Rests::default());
+        for (action, who, n) in steps {
+            let before = picture(&rig);
+            let name = format!("s{who}");
+            match action {
+                0 | 1 => rig.apply(Change::Upsert(Fact::Service(service(&name)))),
+                2 if n < 4 => rig.apply(Change::Upsert(Fact::Service(wanting(&name, &format!("10.0.0.{n}"))))),
+                2 | 3 => rig.apply(Change::Remove(FactKey::Service(key(&name)))),
+                _ => rig.now.monotonic_us += u64::from(n) * 300_000,
+            }
+            // What is given back and what is given are two steps, or one that is both could not be told apart.
+            rests.follow(&before, &picture(&rig), &rig)?;
+            let before = picture(&rig);
+            rig.settle_with(|question| Ok(naive(question)));
+            rests.follow(&before, &picture(&rig), &rig)?;
+        }
+        // In the end everybody has one, or there is none left.
+        for who in 0..5 {
+            if rig.allocations.services.contains_key(&key(&format!("s{who}"))) {
+                rig.put(service(&format!("s{who}")));
+            }
+        }
+        rig.rest();
+        let held = picture(&rig).len();
+        prop_assert_eq!(held, rig.allocations.services.len().min(3));
+    }
+}
