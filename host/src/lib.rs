@@ -11,16 +11,20 @@ use std::process::ExitCode;
 pub mod args;
 pub mod config;
 
+mod cluster;
 mod commands;
 mod controller;
 mod daemon;
 mod deadline;
 mod desk;
 mod embedded;
+mod http;
 mod instance;
+mod metrics;
 mod node;
 mod plugins;
 mod report;
+mod source;
 
 use args::{Cli, Command};
 

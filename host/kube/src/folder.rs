@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use outrigger_core::facts::{Change, Fact, FactKey};
 
+use crate::claims::Claims;
 use crate::problem::Problem;
 use crate::state::State;
 
-mod claims;
 mod content;
 mod manifest;
 mod overlay;
@@ -20,7 +20,6 @@ mod source;
 mod tree;
 mod watch;
 
-use claims::Claims;
 use overlay::Overlay;
 use source::Source;
 use watch::Watch;
@@ -206,9 +205,8 @@ impl Folder {
                 continue;
             }
             let new = source::load(&self.dir, &path, old.as_ref(), &mut self.watch);
-            touched.extend(old.iter().flat_map(Source::keys));
-            touched.extend(new.iter().flat_map(Source::keys));
-            self.claims.replace(&path, new.as_ref());
+            let facts = new.iter().flat_map(Source::facts);
+            touched.extend(self.claims.replace(&path, facts));
             self.sources.extend(new.map(|new| (path, new)));
         }
     }

@@ -27,7 +27,7 @@ type Answering = BTreeMap<IpAddr, BTreeMap<String, String>>;
 
 /// Plans with every node alive and prints it.
 pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
-    let state = State::existing(&config.state()?);
+    let state = State::existing(&config.state());
     let mut folder = Folder::open(config.manifests()?, state.as_ref())?;
     let changes = folder.read();
     let plugins = daemon::open_plugins(config)?;

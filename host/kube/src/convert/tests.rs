@@ -1,6 +1,6 @@
 //! One table per kind: a manifest, and what it comes to.
 use k8s_openapi::api::{core::v1, discovery};
-use outrigger_core::facts::{Fact, PluginRef, Pool, Service};
+use outrigger_core::facts::{Component, Fact, Plugin, PluginRef, Pool, Service};
 use serde::de::DeserializeOwned;
 
 use super::*;
@@ -434,13 +434,8 @@ fn a_labelled_config_map_is_a_plugin() {
         );
         let converted = read::<v1::ConfigMap>(&yaml, config_map).unwrap();
         let got = match (converted.facts.as_slice(), converted.notes.as_slice()) {
-            ([Fact::Plugin(plugin)], []) => {
-                format!(
-                    "plugin {} from {}: {} octets",
-                    plugin.name,
-                    plugin.origin,
-                    plugin.bytes.len()
-                )
+            ([Fact::Plugin(Plugin { name, origin, component: Component::Inline(octets) })], []) => {
+                format!("plugin {name} from {origin}: {} octets", octets.len())
             }
             ([], [note]) => {
                 assert_eq!(note.instead_of, Some(FactKey::Plugin("mine".to_owned())));
