@@ -18,7 +18,10 @@ pub struct Condition {
     /// Whether it holds.
     pub status: ConditionStatus,
     /// Why, in one CamelCase word for programs.
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(pattern = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    )]
     pub reason: String,
     /// Why, and how to mend it, for a person.
     #[schemars(length(max = 32768))]

@@ -16,18 +16,12 @@ use super::{Condition, LabelSelector, PluginConfig, rules};
     category = "outrigger",
     doc = "Addresses that Services may be given."
 )]
-#[kube(
-    printcolumn = r#"{"name":"Addresses","type":"string","jsonPath":".spec.addresses"}"#
-)]
-#[kube(
-    printcolumn = r#"{"name":"Auto Assign","type":"boolean","jsonPath":".spec.autoAssign"}"#
-)]
+#[kube(printcolumn = r#"{"name":"Addresses","type":"string","jsonPath":".spec.addresses"}"#)]
+#[kube(printcolumn = r#"{"name":"Auto Assign","type":"boolean","jsonPath":".spec.autoAssign"}"#)]
 #[kube(
     printcolumn = r#"{"name":"IPv4 Used","type":"integer","jsonPath":".status.ipv4.allocated"}"#
 )]
-#[kube(
-    printcolumn = r#"{"name":"IPv4 Free","type":"integer","jsonPath":".status.ipv4.free"}"#
-)]
+#[kube(printcolumn = r#"{"name":"IPv4 Free","type":"integer","jsonPath":".status.ipv4.free"}"#)]
 #[kube(
     printcolumn = r#"{"name":"IPv6 Used","type":"integer","jsonPath":".status.ipv6.allocated"}"#
 )]
@@ -49,9 +43,7 @@ use super::{Condition, LabelSelector, PluginConfig, rules};
 #[kube(
     printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].message","priority":1}"#
 )]
-#[kube(
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
-)]
+#[kube(printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddressPoolSpec {
     /// CIDRs (192.0.2.0/28) or ranges (192.0.2.1-192.0.2.9), IPv4 and IPv6 mixed.

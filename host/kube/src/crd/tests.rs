@@ -101,7 +101,9 @@ fn every_rule_has_a_message() {
         };
         let rules = object.get("x-kubernetes-validations").and_then(Value::as_array);
         let here = rules.map_or(0, |rules| {
-            assert!(rules.iter().all(|rule| rule["message"].as_str().is_some_and(|m| m.len() > 10)));
+            assert!(
+                rules.iter().all(|rule| rule["message"].as_str().is_some_and(|m| m.len() > 10))
+            );
             rules.len()
         });
         here + object.values().map(walk).sum::<usize>()

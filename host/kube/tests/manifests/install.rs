@@ -48,7 +48,11 @@ fn install_yaml_on_disk_is_the_base_in_order() {
 fn every_file_of_the_base_is_listed() {
     let clean = |path: PathBuf| -> PathBuf {
         path.components().fold(PathBuf::new(), |mut clean, part| {
-            if part == Component::ParentDir { clean.pop() } else { clean.push(part) };
+            if part == Component::ParentDir {
+                clean.pop()
+            } else {
+                clean.push(part)
+            };
             clean
         })
     };
@@ -74,8 +78,7 @@ fn what_an_object_needs_comes_before_it() {
         "Deployment",
         "DaemonSet",
     ];
-    let kinds: Vec<_> =
-        installed().iter().map(|object| text(object, "/kind").to_owned()).collect();
+    let kinds: Vec<_> = installed().iter().map(|object| text(object, "/kind").to_owned()).collect();
     let first = |kind: &&str| kinds.iter().position(|other| other == kind).unwrap();
     assert!(order.iter().map(first).is_sorted(), "{kinds:?}");
 }
@@ -85,7 +88,10 @@ fn one_pass_of_kubectl_apply_is_enough() {
     // kubectl looks the kinds of a whole file up before it applies the first object.
     for object in installed() {
         let group = text(&object, "/apiVersion");
-        assert!(!group.starts_with("outrigger.dev/"), "{object} needs a kind that is not there yet");
+        assert!(
+            !group.starts_with("outrigger.dev/"),
+            "{object} needs a kind that is not there yet"
+        );
     }
 }
 

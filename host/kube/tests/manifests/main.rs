@@ -35,8 +35,7 @@ fn text<'a>(object: &'a Value, path: &str) -> &'a str {
 }
 
 fn named(kind: &str, name: &str) -> Value {
-    let is_it = |object: &Value| {
-        text(object, "/kind") == kind && text(object, "/metadata/name") == name
-    };
+    let is_it =
+        |object: &Value| text(object, "/kind") == kind && text(object, "/metadata/name") == name;
     installed().into_iter().find(is_it).unwrap_or_else(|| panic!("no {kind} {name}"))
 }

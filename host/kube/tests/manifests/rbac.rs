@@ -54,7 +54,9 @@ fn all_granted() -> BTreeSet<Permission> {
 /// The table: permission to the reason that is given.
 fn explained() -> BTreeMap<Permission, String> {
     let docs = read(DOCS);
-    let rows = docs.lines().filter(|line| line.starts_with("| node |") || line.starts_with("| controller |"));
+    let rows = docs
+        .lines()
+        .filter(|line| line.starts_with("| node |") || line.starts_with("| controller |"));
     let mut all = BTreeMap::new();
     for row in rows {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
