@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+mod admission;
 mod install;
 mod pods;
 mod rbac;
