@@ -125,12 +125,14 @@ fn one_family() -> Value {
 /// IPv4 only: CEL has no order of addresses, and no arithmetic wide enough for IPv6. The condition of the pool says it.
 fn forwards() -> Value {
     let number = |end: &str| {
-        [16_777_216, 65_536, 256, 1]
-            .iter()
-            .enumerate()
-            .map(|(at, weight)| format!("int({end}.split('.')[{at}]) * {weight}"))
-            .collect::<Vec<_>>()
-            .join(" + ")
+        let octet = |at| format!("int({end}.split('.')[{at}])");
+        format!(
+            "{} * 16777216 + {} * 65536 + {} * 256 + {}",
+            octet(0),
+            octet(1),
+            octet(2),
+            octet(3)
+        )
     };
     json!({
         "rule": format!(
