@@ -4,7 +4,8 @@ use outrigger_core::facts::{Fact, PluginRef, Pool};
 use super::{Converted, Invalid, checked, labels, name, ranges, selector};
 use crate::crd::AddressPool;
 
-/// Converts an AddressPool. `namespaceSelector` is refused as unknown until Namespaces are read.
+/// Converts an AddressPool. `namespaceSelector` is refused until Namespaces are facts: ignored, it would open the pool
+/// to everyone.
 ///
 /// # Errors
 /// The field that is wrong and the fix.
@@ -15,6 +16,10 @@ pub fn address_pool(object: &AddressPool) -> Result<Converted, Invalid> {
             "spec.addresses",
             "is empty: add a CIDR (192.0.2.0/28) or a range",
         ));
+    }
+    if spec.namespace_selector.is_some() {
+        let problem = "is not served yet: list the namespaces in spec.namespaces";
+        return Err(Invalid::new("spec.namespaceSelector", problem));
     }
     let fact = Pool {
         name: name(&object.metadata)?,

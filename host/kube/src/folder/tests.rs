@@ -127,7 +127,7 @@ fn bad_input_is_refused_with_the_fix_and_stops_only_itself() {
         ),
         (
             &pool("p", "10.0.0.0/24").replace("addresses", "adresses"),
-            "bad.yaml: AddressPool p: line 13, column 3: unknown field `adresses`, expected one of addresses, exclude, autoAssign, avoidBuggyIPs, priority, namespaces, serviceSelector, allocator, announcers: correct it",
+            "bad.yaml: AddressPool p: line 13, column 3: unknown field `adresses`, expected one of addresses, exclude, autoAssign, avoidBuggyIPs, priority, namespaces, namespaceSelector, serviceSelector, allocator, announcers: correct it",
         ),
         (
             &pool("p", "10.0.0.0/24").replace("v1alpha1", "v1"),
