@@ -5,7 +5,8 @@ use std::time::Duration;
 use kube::Client;
 use outrigger_core::facts::Change;
 use outrigger_kube::State;
-use outrigger_kube::api::{Kind, Reports, Watches, read_gossip_key};
+use outrigger_kube::api::{Reports, Watches, read_gossip_key};
+use outrigger_kube::convert::ServiceClasses;
 use outrigger_kube::crd::NodeReport;
 use outrigger_net::now;
 use tokio::sync::watch;
@@ -27,8 +28,8 @@ const OLDEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
 const MEMORY_DELAY: Duration = Duration::from_secs(2);
 
 /// Everything the node role needs to know.
-pub fn watch(client: &Client) -> Source {
-    Source::Cluster(Box::new(Watches::start(client, &Kind::ALL, false)))
+pub fn watch(client: &Client, classes: &ServiceClasses) -> Source {
+    Source::Cluster(Box::new(Watches::start(client, classes, false)))
 }
 
 /// The key that gossip is sealed with: the Secret's, or the one this node had before while the API server is silent.

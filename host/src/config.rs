@@ -1,4 +1,5 @@
 //! The daemon's configuration: defaults < file < `OUTRIGGER_*` < flags.
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,15 +7,18 @@ use std::time::Duration;
 use anyhow::Context as _;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Yaml};
+use outrigger_kube::convert::{LOAD_BALANCER_CLASS, ServiceClasses};
 use serde::{Deserialize, Serialize};
 
 /// What is read from the environment. Anything else of our prefix is somebody else's: a Service named `outrigger` makes
 /// Kubernetes set `OUTRIGGER_SERVICE_HOST`.
-const FROM_ENVIRONMENT: [&str; 14] = [
+const FROM_ENVIRONMENT: [&str; 16] = [
     "manifests",
     "kubeconfig",
     "role",
     "http",
+    "services__unclassed",
+    "services__classes",
     "state",
     "cache",
     "node",
@@ -38,6 +42,8 @@ pub struct Config {
     pub kubeconfig: Option<PathBuf>,
     /// What this process does in a cluster. A folder is always served in both roles.
     pub role: Role,
+    /// Which Services of type LoadBalancer are ours.
+    pub services: Services,
     /// Where metrics, /healthz and /readyz are served; nowhere when absent.
     pub http: Option<SocketAddr>,
     /// Folder for Service status, NodeReports and the gossip key; `.state` in `manifests` when absent. Nodes that
@@ -55,6 +61,16 @@ pub struct Config {
     pub stop_within_seconds: u64,
     /// How log lines look and how many there are.
     pub log: Log,
+}
+
+/// Which Services of type LoadBalancer are ours.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Services {
+    /// Those without `spec.loadBalancerClass`.
+    pub unclassed: bool,
+    /// Those of one of these classes.
+    pub classes: BTreeSet<String>,
 }
 
 /// What a process does in a cluster.
@@ -108,6 +124,10 @@ impl Default for Config {
             manifests: None,
             kubeconfig: None,
             role: Role::Both,
+            services: Services {
+                unclassed: true,
+                classes: [LOAD_BALANCER_CLASS.to_owned()].into(),
+            },
             http: None,
             state: None,
             cache: default_cache(),
@@ -160,6 +180,12 @@ impl Config {
             (None, Some(manifests)) => manifests.join(".state"),
             (None, None) => PathBuf::from("/var/lib/outrigger"),
         }
+    }
+
+    /// Which Services are ours.
+    pub fn classes(&self) -> ServiceClasses {
+        let Services { unclassed, classes } = self.services.clone();
+        ServiceClasses { unclassed, classes }
     }
 
     /// This node's name.

@@ -101,10 +101,11 @@ impl Daemon {
         let (source, gossip_key, sent) = match client {
             Some(client) => {
                 let key = cluster::gossip_key(client, &state).await?;
-                (cluster::watch(client), key, Some(Sent::start(client, &name)))
+                (cluster::watch(client, &config.classes()), key, Some(Sent::start(client, &name)))
             }
             None => {
-                let folder = Folder::open(config.manifests()?, Some(&state))?;
+                let folder = Folder::open(config.manifests()?, Some(&state))?
+                    .with_classes(config.classes());
                 (Source::Folder(Box::new(folder)), state.gossip_key(random)?, None)
             }
         };

@@ -53,6 +53,7 @@ pub fn object_problem(source: &Source, key: &FactKey, message: String) -> Proble
         FactKey::Service(key) => format!("Service {key}"),
         FactKey::Endpoints(key) => format!("EndpointSlice {key}"),
         FactKey::Node(name) => format!("Node {name}"),
+        FactKey::Namespace(name) => format!("Namespace {name}"),
         FactKey::Pool(name) => format!("AddressPool {name}"),
         FactKey::Announcer(name) => format!("Announcer {name}"),
         FactKey::Plugin(name) => format!("plugin {name}"),

@@ -12,7 +12,7 @@ mod cluster;
 mod range;
 mod selector;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, NAMESPACE_NAME};
 pub use range::{AddressRange, RangeError};
 pub use selector::{Requirement, Selector};
 
@@ -45,6 +45,8 @@ pub enum Fact {
     Endpoints(Endpoints),
     /// A node.
     Node(Node),
+    /// A namespace.
+    Namespace(Namespace),
     /// An address pool.
     Pool(Pool),
     /// A configured announcer.
@@ -62,6 +64,8 @@ pub enum FactKey {
     Endpoints(ServiceKey),
     /// A node.
     Node(NodeName),
+    /// A namespace.
+    Namespace(String),
     /// A pool.
     Pool(String),
     /// An announcer.
@@ -77,6 +81,7 @@ impl Fact {
             Self::Service(service) => FactKey::Service(service.key.clone()),
             Self::Endpoints(endpoints) => FactKey::Endpoints(endpoints.slice.clone()),
             Self::Node(node) => FactKey::Node(node.name.clone()),
+            Self::Namespace(namespace) => FactKey::Namespace(namespace.name.clone()),
             Self::Pool(pool) => FactKey::Pool(pool.name.clone()),
             Self::Announcer(announcer) => FactKey::Announcer(announcer.name.clone()),
             Self::Plugin(plugin) => FactKey::Plugin(plugin.name.clone()),
@@ -132,6 +137,12 @@ pub struct Service {
     pub ttl: u32,
     /// `status.loadBalancer.ingress[].ip` as last written.
     pub ingress: Vec<IpAddr>,
+    /// Our own condition stands beside the ingress and says that it was allocated.
+    pub ours: bool,
+    /// A person wants what another controller wrote to be taken over.
+    pub adopt: bool,
+    /// What makes the object unreadable as it is now, with the fix. The rest is what was known before.
+    pub problem: Option<String>,
 }
 
 impl Service {
@@ -155,6 +166,9 @@ impl Service {
             hostnames: Vec::new(),
             ttl: 0,
             ingress,
+            ours: true,
+            adopt: false,
+            problem: None,
         }
     }
 
@@ -210,8 +224,19 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
     /// Condition `NetworkUnavailable` is not True.
     pub network_available: bool,
+    /// Condition `Ready` is True, or there is none.
+    pub ready: bool,
     /// Carries `node.kubernetes.io/exclude-from-external-load-balancers`.
     pub excluded: bool,
+}
+
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
 }
 
 /// An address pool.
@@ -231,14 +256,18 @@ pub struct Pool {
     pub avoid_buggy_ips: bool,
     /// Lower is tried first; 0 = last, as in MetalLB.
     pub priority: u32,
-    /// Namespaces that may use it; empty = all.
+    /// Namespaces that may use it. Those that `namespace_selector` selects may too; all may when there is neither.
     pub namespaces: BTreeSet<String>,
+    /// Namespaces that may use it, by label; `None` selects none.
+    pub namespace_selector: Option<Selector>,
     /// Services that may use it; empty = all.
     pub service_selector: Selector,
     /// The policy.
     pub allocator: PluginRef,
     /// Announcers by name; `None` = every announcer.
     pub announcers: Option<Vec<String>>,
+    /// It is being deleted: it gives out nothing new and keeps what it gave.
+    pub draining: bool,
 }
 
 /// A plugin and what it is configured with.

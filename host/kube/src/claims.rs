@@ -29,6 +29,7 @@ impl Claim {
             Fact::Service(service) => format!("Service {}", service.key),
             Fact::Endpoints(endpoints) => format!("EndpointSlice {}", endpoints.slice),
             Fact::Node(node) => format!("node {}", node.name),
+            Fact::Namespace(namespace) => format!("namespace {}", namespace.name),
             Fact::Pool(pool) => format!("pool {}", pool.name),
             Fact::Announcer(announcer) => format!("announcer {}", announcer.name),
             Fact::Plugin(plugin) => format!("plugin {}", plugin.name),

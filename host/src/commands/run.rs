@@ -41,6 +41,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     if let Some(manifests) = &config.manifests {
         let controller = FolderController {
             manifests: manifests.clone(),
+            classes: config.classes(),
             state: Arc::new(State::open(&config.state())?),
             plugins: shared.plugins.clone(),
             plugins_changed: shared.plugins_changed.clone(),
@@ -112,7 +113,7 @@ impl ControllerThread {
         let (stop, stopped) = watch::channel(false);
         let (finish, done) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let kubeconfig = config.kubeconfig.clone();
+        let (kubeconfig, classes) = (config.kubeconfig.clone(), config.classes());
         let (plugins, problems) = (shared.plugins.clone(), shared.pool_problems.clone());
         let plugins_changed = shared.plugins_changed.clone();
         let controller = async move {
@@ -122,6 +123,7 @@ impl ControllerThread {
                     let standing = says;
                     let controller = ClusterController {
                         client,
+                        classes,
                         identity,
                         plugins,
                         plugins_changed,

@@ -8,8 +8,9 @@ use kube::Client;
 use outrigger_core::allocation::{Allocations, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 use outrigger_kube::Allocated;
+use outrigger_kube::convert::ServiceClasses;
 use outrigger_kube::api::{
-    CONTROLLER, Events, Kind, Lead, Lease, ObjectStatus, Observed, Wanted, Watches, WriteError,
+    CONTROLLER, Events, Lead, Lease, ObjectStatus, Observed, Wanted, Watches, WriteError,
     Writer, create_gossip_key,
 };
 use outrigger_net::now;
@@ -30,6 +31,8 @@ const REPORT_DELAY: Duration = Duration::from_millis(200);
 pub struct ClusterController {
     /// The API server.
     pub client: Client,
+    /// Services of these classes are ours.
+    pub classes: ServiceClasses,
     /// Tells this process from every other.
     pub identity: String,
     /// Where allocators come from.
@@ -64,7 +67,7 @@ pub struct Standing {
 impl ClusterController {
     /// Runs until told to stop, then gives leadership up.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut watches = Watches::start(&self.client, &Kind::ALL, true);
+        let mut watches = Watches::start(&self.client, &self.classes, true);
         let mut lease = Lease::new(self.client.clone(), self.identity.clone());
         loop {
             let lead = tokio::select! {
@@ -213,7 +216,8 @@ impl<'a> Reign<'a> {
     }
 
     fn hear_verdicts(&mut self, watches: &Watches) {
-        for Verdict { service, addresses, condition, .. } in self.allocations.verdicts() {
+        for verdict in self.allocations.verdicts() {
+            let Verdict { service, addresses, writes_ingress, condition, .. } = verdict;
             if condition.status {
                 tracing::info!(%service, ?addresses, "allocated");
             } else {
@@ -225,7 +229,7 @@ impl<'a> Reign<'a> {
                 reason: condition.reason,
                 message: condition.message,
             };
-            self.wanted.insert(service.clone(), Wanted { addresses, allocated });
+            self.wanted.insert(service.clone(), Wanted { addresses, writes_ingress, allocated });
             self.dirty.insert(service);
         }
     }

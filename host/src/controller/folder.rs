@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use outrigger_core::allocation::{Allocations, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
+use outrigger_kube::convert::ServiceClasses;
 use outrigger_kube::{Allocated, Folder, Lead, State};
 use outrigger_net::now;
 use tokio::sync::Notify;
@@ -16,6 +17,8 @@ use crate::plugins::Plugins;
 pub struct FolderController {
     /// Folder of manifests.
     pub manifests: PathBuf,
+    /// Services of these classes are ours.
+    pub classes: ServiceClasses,
     /// Folder of status.
     pub state: Arc<State>,
     /// Where allocators come from.
@@ -44,7 +47,8 @@ impl FolderController {
     async fn run(self) -> anyhow::Result<()> {
         let lead = self.state.lead()?;
         tracing::info!("this node allocates addresses");
-        let mut folder = Folder::open(&self.manifests, Some(&self.state))?;
+        let mut folder = Folder::open(&self.manifests, Some(&self.state))?
+            .with_classes(self.classes.clone());
         let mut allocations = Allocations::default();
         let mut first = true;
         loop {

@@ -11,10 +11,8 @@ use outrigger_sdk::Time;
 use serde_json::{Value, json};
 
 use super::{CONTROLLER, Lead};
+use crate::convert::{ALLOCATED, ingress_of};
 use crate::state::{Allocated, timestamp};
-
-/// The type of our condition.
-const CONDITION: &str = "outrigger.dev/Allocated";
 
 /// What the API server holds about a Service's status.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +32,8 @@ pub struct Observed {
 pub struct Wanted {
     /// In this order.
     pub addresses: Vec<IpAddr>,
+    /// False: the ingress is another controller's and stays as it is.
+    pub writes_ingress: bool,
     /// The condition.
     pub allocated: Allocated,
 }
@@ -62,7 +62,7 @@ pub(super) fn observe(service: &Service) -> Option<Observed> {
     let status = service.status.as_ref();
     let conditions = status.and_then(|status| status.conditions.as_ref());
     let condition =
-        conditions.and_then(|all| all.iter().find(|one| one.type_ == CONDITION)).cloned();
+        conditions.and_then(|all| all.iter().find(|one| one.type_ == ALLOCATED)).cloned();
     if !balanced && condition.is_none() {
         return None;
     }
@@ -109,40 +109,19 @@ impl Observed {
         let condition = self.condition(&wanted.allocated, now);
         let same = self.condition.as_ref().is_some_and(|known| same(known, &condition));
         let conditions = json!([condition]);
-        if wanted.addresses.is_empty() && !self.ours {
-            // What is in there was written by somebody else, who may still serve it.
+        if !wanted.writes_ingress {
             return (!same).then(|| json!({ "conditions": conditions }));
         }
-        let ingress = self.ingress(&wanted.addresses);
+        let ingress = ingress_of(&self.ingress, &wanted.addresses);
         (!same || ingress != self.ingress)
             .then(|| json!({ "loadBalancer": { "ingress": ingress }, "conditions": conditions }))
-    }
-
-    /// The wanted addresses with what others said about them (`hostname`, `ipMode`, `ports`), then entries without an address.
-    fn ingress(&self, addresses: &[IpAddr]) -> Vec<LoadBalancerIngress> {
-        let known = |address: &IpAddr| {
-            let of = |entry: &&LoadBalancerIngress| {
-                entry.ip.as_ref().and_then(|ip| ip.parse().ok()) == Some(*address)
-            };
-            self.ingress.iter().find(of).cloned()
-        };
-        let entry = |address: &IpAddr| {
-            known(address).unwrap_or_else(|| LoadBalancerIngress {
-                ip: Some(address.to_string()),
-                // What the API server would fill in; said here so that nothing differs afterwards.
-                ip_mode: Some("VIP".to_owned()),
-                ..LoadBalancerIngress::default()
-            })
-        };
-        let others = self.ingress.iter().filter(|entry| entry.ip.is_none()).cloned();
-        addresses.iter().map(entry).chain(others).collect()
     }
 
     fn condition(&self, allocated: &Allocated, now: Time) -> Condition {
         let status = if allocated.status { "True" } else { "False" };
         let since = self.condition.as_ref().filter(|known| known.status == status);
         Condition {
-            type_: CONDITION.to_owned(),
+            type_: ALLOCATED.to_owned(),
             status: status.to_owned(),
             reason: allocated.reason.clone(),
             message: allocated.message.clone(),

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use kube::Client;
-use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
+use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
 use tokio::sync::mpsc;
 
 use super::services::Observed;
 use crate::claims::Claims;
-use crate::convert::{Converted, Invalid};
+use crate::convert::{Converted, Invalid, ServiceClasses};
 use crate::problem::Problem;
 
 mod kind;
@@ -44,14 +44,14 @@ struct Standing {
 }
 
 impl Watches {
-    /// Opens every watch of `kinds`, on tasks of the current runtime. With `observe`, what Services' status holds is kept
-    /// for a [`super::Writer`].
-    pub fn start(client: &Client, kinds: &[Kind], observe: bool) -> Self {
+    /// Opens every watch, on tasks of the current runtime. Services of `classes` are ours. With `observe`, what their status
+    /// holds is kept for a [`super::Writer`].
+    pub fn start(client: &Client, classes: &ServiceClasses, observe: bool) -> Self {
         let (says, said) = mpsc::unbounded_channel();
-        for kind in kinds {
-            kind.watch(client, observe, says.clone());
+        for kind in Kind::ALL {
+            kind.watch(client, classes, observe, says.clone());
         }
-        Self::hear(kinds, said)
+        Self::hear(&Kind::ALL, said)
     }
 
     fn hear(kinds: &[Kind], said: mpsc::UnboundedReceiver<Said>) -> Self {
@@ -172,6 +172,15 @@ impl Watches {
         Some(self.problems.get(&claim.path)?.join("; "))
     }
 
+    /// Pools and announcers of which nothing is known because they were never valid: kind, name and message.
+    pub fn unread(&self) -> impl Iterator<Item = (&'static str, String, String)> + '_ {
+        self.problems.iter().filter_map(|(path, messages)| {
+            let kind = ["AddressPool", "Announcer"].into_iter().find(|kind| path.starts_with(kind))?;
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            self.claims.words(path).is_empty().then(|| (kind, name, messages.join("; ")))
+        })
+    }
+
     /// What the status of a Service holds, as the API server showed it last.
     pub fn observed(&self, key: &ServiceKey) -> Option<&Observed> {
         self.observed.get(key)
@@ -240,7 +249,7 @@ impl Watches {
             self.see_service(&seen);
         }
         let mut problems = Vec::new();
-        let facts = self.settle(&path, seen.converted, &mut problems);
+        let facts = self.settle(&path, seen.converted, seen.unclear, &mut problems);
         for key in facts.iter().map(Fact::key).chain(self.claims.words(&path).iter().map(Fact::key))
         {
             touched.note(&self.claims, &key);
@@ -258,6 +267,7 @@ impl Watches {
         &self,
         path: &Path,
         converted: Result<Converted, Invalid>,
+        unclear: Option<Service>,
         problems: &mut Vec<String>,
     ) -> Vec<Fact> {
         match converted {
@@ -271,8 +281,22 @@ impl Watches {
             }
             Err(invalid) => {
                 problems.push(invalid.to_string());
-                self.claims.words(path)
+                match unclear {
+                    Some(unclear) => vec![Fact::Service(self.as_before(path, unclear))],
+                    None => self.claims.words(path),
+                }
             }
+        }
+    }
+
+    /// What was known of a Service, if it is still the same one, with what must be true now.
+    fn as_before(&self, path: &Path, unclear: Service) -> Service {
+        match self.claims.word(path, &FactKey::Service(unclear.key.clone())) {
+            Some(Fact::Service(known)) if known.uid == unclear.uid => {
+                let Service { ingress, ours, problem, .. } = unclear;
+                Service { ingress, ours, problem, ..known.clone() }
+            }
+            _ => unclear,
         }
     }
 

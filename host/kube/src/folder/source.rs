@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::content::{self, Content};
 use super::manifest::{self, Document, Format};
 use super::watch::Watch;
-use crate::convert::{Converted, is_name};
+use crate::convert::{Converted, ServiceClasses, is_name};
 
 /// What is known of one file.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +39,7 @@ pub(super) fn load(
     path: &Path,
     old: Option<&Source>,
     watch: &mut Watch,
+    classes: &ServiceClasses,
 ) -> Option<Source> {
     let unread = |message: String, blind: bool| Source {
         problems: vec![(None, message)],
@@ -58,7 +59,7 @@ pub(super) fn load(
         _ => Format::Yaml,
     };
     match String::from_utf8(bytes) {
-        Ok(text) => Some(merge(old, manifest::documents(&text, format), target)),
+        Ok(text) => Some(merge(old, manifest::documents(&text, format, classes), target)),
         Err(_) => Some(unread("is not UTF-8 text: save it as UTF-8".to_owned(), true)),
     }
 }

@@ -20,7 +20,7 @@ fn by(manager: &str) -> String {
 fn wanted(addresses: &[&str], status: bool, reason: &str) -> Wanted {
     let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
     let (reason, message) = (reason.to_owned(), "why".to_owned());
-    Wanted { addresses, allocated: Allocated { status, reason, message } }
+    Wanted { addresses, writes_ingress: true, allocated: Allocated { status, reason, message } }
 }
 
 fn said(object: &Service, wanted: Option<&Wanted>) -> Option<Value> {
@@ -29,7 +29,7 @@ fn said(object: &Service, wanted: Option<&Wanted>) -> Option<Value> {
 
 fn condition(status: &str, reason: &str, since: &str) -> Value {
     json!({
-        "type": CONDITION, "status": status, "reason": reason, "message": "why",
+        "type": ALLOCATED, "status": status, "reason": reason, "message": "why",
         "observedGeneration": 2, "lastTransitionTime": since,
     })
 }
@@ -40,7 +40,7 @@ fn a_first_address_is_written_with_its_condition() {
     assert_eq!(
         status.unwrap(),
         json!({
-            "loadBalancer": { "ingress": [{ "ip": "192.0.2.1", "ipMode": "VIP" }] },
+            "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }] },
             "conditions": [condition("True", "Allocated", "2023-11-14T22:13:20Z")],
         })
     );
@@ -63,7 +63,7 @@ fn what_others_said_about_an_address_is_kept() {
         status.unwrap()["loadBalancer"]["ingress"],
         json!([
             { "ip": "192.0.2.1", "ipMode": "Proxy", "hostname": "h" },
-            { "ip": "2001:db8::1", "ipMode": "VIP" },
+            { "ip": "2001:db8::1" },
             { "hostname": "web.example.org" },
         ])
     );
@@ -72,9 +72,10 @@ fn what_others_said_about_an_address_is_kept() {
 #[test]
 fn an_address_that_another_controller_wrote_is_not_taken_out() {
     let held = "{loadBalancer: {ingress: [{ip: 198.51.100.1}]}}";
-    let pending = wanted(&[], false, "ForeignAddress");
-    let status = said(&object(held, &by("metallb")), Some(&pending)).unwrap();
+    let left = Wanted { writes_ingress: false, ..wanted(&["198.51.100.1"], false, "ForeignAddress") };
+    let status = said(&object(held, &by("metallb")), Some(&left)).unwrap();
     assert!(status.get("loadBalancer").is_none(), "only the condition is written: {status}");
+    let pending = wanted(&[], false, "NoPool");
     let ours = said(&object(held, &by("outrigger-controller")), Some(&pending)).unwrap();
     assert_eq!(ours["loadBalancer"]["ingress"], json!([]), "ours is");
 }

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Resource};
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt as _};
-use outrigger_core::facts::{Fact, ServiceKey};
+use outrigger_core::facts::{self, Fact, ServiceKey};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::super::NAMESPACE;
 use super::super::services::{self, Observed};
-use crate::convert::{self, Converted, Invalid, PLUGIN_LABEL};
+use crate::convert::{self, Converted, Invalid, PLUGIN_LABEL, ServiceClasses};
 use crate::crd::{AddressPool, Announcer};
 
 /// Between two attempts to open a watch.
@@ -40,6 +40,8 @@ pub enum Kind {
     EndpointSlices,
     /// Nodes.
     Nodes,
+    /// Namespaces.
+    Namespaces,
     /// AddressPools.
     AddressPools,
     /// Announcers.
@@ -67,16 +69,19 @@ pub(super) struct Seen {
     /// Namespace ("" when cluster-scoped) and name.
     pub key: ServiceKey,
     pub converted: Result<Converted, Invalid>,
+    /// Of a Service that could not be converted: what is known of it without anything from before.
+    pub unclear: Option<facts::Service>,
     /// Of a Service whose status is looked after.
     pub observed: Option<Observed>,
 }
 
 impl Kind {
     /// Everything that allocation and announcement depend on.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Services,
         Self::EndpointSlices,
         Self::Nodes,
+        Self::Namespaces,
         Self::AddressPools,
         Self::Announcers,
         Self::Plugins,
@@ -88,6 +93,7 @@ impl Kind {
             Self::Services => "services",
             Self::EndpointSlices => "endpointslices",
             Self::Nodes => "nodes",
+            Self::Namespaces => "namespaces",
             Self::AddressPools => "addresspools",
             Self::Announcers => "announcers",
             Self::Plugins => "configmaps",
@@ -100,6 +106,7 @@ impl Kind {
             Fact::Service(_) => Self::Services,
             Fact::Endpoints(_) => Self::EndpointSlices,
             Fact::Node(_) => Self::Nodes,
+            Fact::Namespace(_) => Self::Namespaces,
             Fact::Pool(_) => Self::AddressPools,
             Fact::Announcer(_) => Self::Announcers,
             Fact::Plugin(_) => Self::Plugins,
@@ -114,6 +121,7 @@ impl Kind {
             Fact::Service(service) => service.key.clone(),
             Fact::Endpoints(endpoints) => endpoints.slice.clone(),
             Fact::Node(node) => global(&node.name),
+            Fact::Namespace(namespace) => global(&namespace.name),
             Fact::Pool(pool) => global(&pool.name),
             Fact::Announcer(announcer) => global(&announcer.name),
             Fact::Plugin(plugin) => {
@@ -128,6 +136,7 @@ impl Kind {
             Self::Services => "Service",
             Self::EndpointSlices => "EndpointSlice",
             Self::Nodes => "Node",
+            Self::Namespaces => "Namespace",
             Self::AddressPools => "AddressPool",
             Self::Announcers => "Announcer",
             Self::Plugins => "ConfigMap",
@@ -136,15 +145,19 @@ impl Kind {
     }
 
     /// Watches this kind for as long as the runtime lives.
-    pub(super) fn watch(self, client: &Client, observe: bool, says: mpsc::UnboundedSender<Said>) {
+    pub(super) fn watch(
+        self,
+        client: &Client,
+        classes: &ServiceClasses,
+        observe: bool,
+        says: mpsc::UnboundedSender<Said>,
+    ) {
         let client = client.clone();
         let everything = watcher::Config::default();
         match self {
             Self::Services => {
-                let see = move |service: &Service| Seen {
-                    observed: observe.then(|| services::observe(service)).flatten(),
-                    ..seen(service, convert::service)
-                };
+                let classes = classes.clone();
+                let see = move |object: &Service| see_service(object, &classes, observe);
                 spawn(self, Api::<Service>::all(client), everything, says, see);
             }
             Self::EndpointSlices => {
@@ -154,6 +167,10 @@ impl Kind {
             Self::Nodes => {
                 let api = Api::<Node>::all(client);
                 spawn(self, api, everything, says, |node| seen(node, convert::node));
+            }
+            Self::Namespaces => {
+                let api = Api::<Namespace>::all(client);
+                spawn(self, api, everything, says, |it| seen(it, convert::namespace));
             }
             Self::AddressPools => {
                 let api = Api::<AddressPool>::all(client);
@@ -180,7 +197,18 @@ where
 }
 
 fn seen<K: Resource>(object: &K, convert: fn(&K) -> Result<Converted, Invalid>) -> Seen {
-    Seen { key: key(object), converted: convert(object), observed: None }
+    Seen { key: key(object), converted: convert(object), unclear: None, observed: None }
+}
+
+pub(super) fn see_service(object: &Service, classes: &ServiceClasses, observe: bool) -> Seen {
+    let converted = convert::service(object, classes);
+    let invalid = converted.as_ref().err();
+    Seen {
+        key: key(object),
+        unclear: invalid.and_then(|it| convert::unclear_service(object, classes, None, it)),
+        converted,
+        observed: observe.then(|| services::observe(object)).flatten(),
+    }
 }
 
 fn key<K: Resource>(object: &K) -> ServiceKey {

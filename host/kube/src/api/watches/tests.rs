@@ -2,8 +2,8 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Service};
 use serde::de::DeserializeOwned;
 
+use super::kind::see_service;
 use super::*;
-use crate::api::services::observe;
 use crate::convert;
 
 struct Bench {
@@ -51,15 +51,14 @@ fn node(name: &str, address: &str) -> Seen {
         "{{metadata: {{name: {name}}}, status: {{addresses: [{{type: InternalIP, address: {address}}}]}}}}"
     ));
     let key = ServiceKey { namespace: String::new(), name: name.to_owned() };
-    Seen { key, converted: convert::node(&node), observed: None }
+    Seen { key, converted: convert::node(&node), unclear: None, observed: None }
 }
 
 fn service(name: &str, version: u64, kind: &str) -> Seen {
     let service: Service = yaml(&format!(
         "{{metadata: {{namespace: a, name: {name}, resourceVersion: '{version}'}}, spec: {{type: {kind}}}}}"
     ));
-    let key = ServiceKey { namespace: "a".to_owned(), name: name.to_owned() };
-    Seen { key, converted: convert::service(&service), observed: observe(&service) }
+    see_service(&service, &ServiceClasses::default(), true)
 }
 
 fn plugin(config_map: &str, octets: &str) -> Seen {
@@ -67,7 +66,7 @@ fn plugin(config_map: &str, octets: &str) -> Seen {
         "{{metadata: {{namespace: outrigger-system, name: {config_map}, labels: {{outrigger.dev/plugin: mine}}}}, binaryData: {{plugin.wasm: {octets}}}}}"
     ));
     let key = ServiceKey { namespace: "outrigger-system".to_owned(), name: config_map.to_owned() };
-    Seen { key, converted: convert::config_map(&object), observed: None }
+    Seen { key, converted: convert::config_map(&object), unclear: None, observed: None }
 }
 
 fn key(name: &str) -> ServiceKey {
