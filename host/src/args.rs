@@ -28,6 +28,8 @@ pub enum Command {
     Plan(Plan),
     /// Show what the nodes of a folder have in force.
     Status(Status),
+    /// Take out what Outrigger left in Services and pools of a cluster, before its manifests are deleted.
+    Uninstall(Uninstall),
     /// Look at plugins.
     Plugin {
         /// What about them.
@@ -95,6 +97,19 @@ pub struct Status {
     #[arg(short, long, value_enum, default_value_t)]
     #[serde(skip)]
     pub output: Output,
+}
+
+/// Flags of `uninstall`.
+#[derive(Debug, Args, Serialize)]
+pub struct Uninstall {
+    /// Leave the addresses in the status of Services, for whatever serves them next.
+    #[arg(long)]
+    #[serde(skip)]
+    pub keep_addresses: bool,
+    /// How to reach the Kubernetes API [default: the pod's service account, or KUBECONFIG].
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<PathBuf>,
 }
 
 /// Where things are. Only what is given goes before the other layers of the configuration.

@@ -104,8 +104,8 @@ impl Daemon {
                 (cluster::watch(client, &config.classes()), key, Some(Sent::start(client, &name)))
             }
             None => {
-                let folder = Folder::open(config.manifests()?, Some(&state))?
-                    .with_classes(config.classes());
+                let folder =
+                    Folder::open(config.manifests()?, Some(&state))?.with_classes(config.classes());
                 (Source::Folder(Box::new(folder)), state.gossip_key(random)?, None)
             }
         };

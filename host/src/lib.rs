@@ -51,6 +51,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(flags) => {
             commands::status(&config::Config::load(file, &flags)?, flags.output)
         }
+        Command::Uninstall(flags) => {
+            commands::uninstall(&config::Config::load(file, &flags)?, flags.keep_addresses)
+        }
         Command::Plugin { command: args::Plugin::Inspect { file, output } } => {
             commands::inspect(&file, output)
         }

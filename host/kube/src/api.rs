@@ -10,6 +10,7 @@ mod lease;
 mod objects;
 mod reports;
 mod services;
+mod uninstall;
 mod watches;
 
 pub use events::Events;
@@ -18,6 +19,7 @@ pub use lease::{Lead, Lease};
 pub use objects::{ObjectStatus, Objects};
 pub use reports::Reports;
 pub use services::{Observed, Wanted, WriteError, Writer};
+pub use uninstall::{release_pools, release_services};
 pub use watches::{Kind, Watches};
 
 /// Outrigger's own namespace.

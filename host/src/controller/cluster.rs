@@ -8,11 +8,11 @@ use kube::Client;
 use outrigger_core::allocation::{Allocations, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 use outrigger_kube::Allocated;
-use outrigger_kube::convert::ServiceClasses;
 use outrigger_kube::api::{
-    CONTROLLER, Events, Lead, Lease, ObjectStatus, Observed, Wanted, Watches, WriteError,
-    Writer, create_gossip_key,
+    CONTROLLER, Events, Lead, Lease, ObjectStatus, Observed, Wanted, Watches, WriteError, Writer,
+    create_gossip_key,
 };
+use outrigger_kube::convert::ServiceClasses;
 use outrigger_net::now;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;

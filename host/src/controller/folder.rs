@@ -47,8 +47,8 @@ impl FolderController {
     async fn run(self) -> anyhow::Result<()> {
         let lead = self.state.lead()?;
         tracing::info!("this node allocates addresses");
-        let mut folder = Folder::open(&self.manifests, Some(&self.state))?
-            .with_classes(self.classes.clone());
+        let mut folder =
+            Folder::open(&self.manifests, Some(&self.state))?.with_classes(self.classes.clone());
         let mut allocations = Allocations::default();
         let mut first = true;
         loop {

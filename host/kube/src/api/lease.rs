@@ -71,6 +71,33 @@ impl Lease {
         }
     }
 
+    /// Takes it from whoever holds it, and keeps it for this long whatever becomes of this process. Returns once the old
+    /// holder cannot be writing any more.
+    ///
+    /// # Errors
+    /// The API server's words.
+    pub async fn seize(&mut self, duration: Duration) -> Result<Lead, kube::Error> {
+        let seconds = i32::try_from(duration.as_secs()).ok();
+        let spec = LeaseSpec { lease_duration_seconds: seconds, ..self.spec(None) };
+        let start = Instant::now();
+        match self.api.get_opt(NAME).await? {
+            Some(mut object) => {
+                object.spec = Some(spec);
+                self.api.replace(NAME, &PostParams::default(), &object).await?;
+            }
+            None => {
+                let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
+                let object = Object { metadata, spec: Some(spec) };
+                self.api.create(&PostParams::default(), &object).await?;
+            }
+        }
+        tokio::time::sleep(DURATION).await;
+        let until = Arc::new(AtomicU64::new(micros(duration.saturating_sub(MARGIN))));
+        // Nobody renews it, and nobody here waits for its end.
+        let (_, lost) = watch::channel(false);
+        Ok(Lead { start, until, lost })
+    }
+
     /// One look, and one attempt to take it where that is right.
     async fn attempt(&mut self, now: Instant) -> Result<Option<Object>, kube::Error> {
         let Some(mut object) = self.api.get_opt(NAME).await? else {

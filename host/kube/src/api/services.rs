@@ -117,6 +117,12 @@ impl Observed {
             .then(|| json!({ "loadBalancer": { "ingress": ingress }, "conditions": conditions }))
     }
 
+    /// The status without what we left in it, but with our addresses if they are to be kept; `None` when there is nothing of us.
+    pub(super) fn without_us(&self, keep: bool, now: Time) -> Option<Value> {
+        let status = self.status(None, now)?;
+        Some(if keep { json!({ "loadBalancer": { "ingress": self.ingress } }) } else { status })
+    }
+
     fn condition(&self, allocated: &Allocated, now: Time) -> Condition {
         let status = if allocated.status { "True" } else { "False" };
         let since = self.condition.as_ref().filter(|known| known.status == status);
@@ -156,6 +162,14 @@ impl Writer {
     /// For a leader.
     pub fn new(client: Client, lead: Lead) -> Self {
         Self { client, lead }
+    }
+
+    /// What the API server holds about a Service now.
+    pub(super) async fn read(&self, key: &ServiceKey) -> Result<Option<Observed>, WriteError> {
+        let api: Api<Service> = Api::namespaced(self.client.clone(), &key.namespace);
+        let service = api.get_opt(&key.name).await;
+        let service = service.map_err(|error| WriteError::Api(Box::new(error)))?;
+        Ok(service.as_ref().and_then(observe))
     }
 
     /// Applies a status that was decided on `observed`, and gives what the API server holds then.

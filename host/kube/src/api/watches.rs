@@ -175,7 +175,8 @@ impl Watches {
     /// Pools and announcers of which nothing is known because they were never valid: kind, name and message.
     pub fn unread(&self) -> impl Iterator<Item = (&'static str, String, String)> + '_ {
         self.problems.iter().filter_map(|(path, messages)| {
-            let kind = ["AddressPool", "Announcer"].into_iter().find(|kind| path.starts_with(kind))?;
+            let kind =
+                ["AddressPool", "Announcer"].into_iter().find(|kind| path.starts_with(kind))?;
             let name = path.file_name()?.to_string_lossy().into_owned();
             self.claims.words(path).is_empty().then(|| (kind, name, messages.join("; ")))
         })

@@ -72,7 +72,8 @@ fn what_others_said_about_an_address_is_kept() {
 #[test]
 fn an_address_that_another_controller_wrote_is_not_taken_out() {
     let held = "{loadBalancer: {ingress: [{ip: 198.51.100.1}]}}";
-    let left = Wanted { writes_ingress: false, ..wanted(&["198.51.100.1"], false, "ForeignAddress") };
+    let left =
+        Wanted { writes_ingress: false, ..wanted(&["198.51.100.1"], false, "ForeignAddress") };
     let status = said(&object(held, &by("metallb")), Some(&left)).unwrap();
     assert!(status.get("loadBalancer").is_none(), "only the condition is written: {status}");
     let pending = wanted(&[], false, "NoPool");
