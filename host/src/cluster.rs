@@ -9,9 +9,11 @@ use outrigger_kube::api::{Reports, Watches, read_gossip_key};
 use outrigger_kube::convert::ServiceClasses;
 use outrigger_kube::crd::NodeReport;
 use outrigger_net::now;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::http::{Health, Question};
+use crate::metrics::Page;
 use crate::source::Source;
 
 /// Between two attempts to get what the node cannot do without.
@@ -34,9 +36,15 @@ pub fn watch(client: &Client, classes: &ServiceClasses) -> Source {
 
 /// The key that gossip is sealed with: the Secret's, or the one this node had before while the API server is silent.
 ///
+/// Meanwhile it answers whoever asks how the process is.
+///
 /// # Errors
 /// When the state folder cannot be written.
-pub async fn gossip_key(client: &Client, state: &State) -> anyhow::Result<[u8; 32]> {
+pub async fn gossip_key(
+    client: &Client,
+    state: &State,
+    questions: &mut mpsc::Receiver<Question>,
+) -> anyhow::Result<[u8; 32]> {
     let mut waiting = false;
     loop {
         match tokio::time::timeout(RETRY * 4, read_gossip_key(client)).await {
@@ -65,7 +73,18 @@ pub async fn gossip_key(client: &Client, state: &State) -> anyhow::Result<[u8; 3
                 tracing::warn!("the gossip key cannot be read: {error}");
             }
         }
-        tokio::time::sleep(RETRY).await;
+        let next = tokio::time::sleep(RETRY);
+        tokio::pin!(next);
+        loop {
+            tokio::select! {
+                () = &mut next => break,
+                Some(question) = questions.recv() => {
+                    let missing = vec!["secret outrigger-gossip".to_owned()];
+                    // Whoever asked may have gone.
+                    let _ = question.send(Health { missing, metrics: Page::default().text() });
+                }
+            }
+        }
     }
 }
 

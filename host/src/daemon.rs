@@ -89,7 +89,7 @@ impl Daemon {
     /// Opens everything. Nothing is announced before [`Daemon::serve`]. Without a client a folder is served.
     pub async fn start(
         config: &Config,
-        shared: Shared,
+        mut shared: Shared,
         client: Option<&Client>,
     ) -> anyhow::Result<Self> {
         let name = config.node()?;
@@ -100,7 +100,7 @@ impl Daemon {
             .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
         let (source, gossip_key, sent) = match client {
             Some(client) => {
-                let key = cluster::gossip_key(client, &state).await?;
+                let key = cluster::gossip_key(client, &state, &mut shared.questions).await?;
                 (cluster::watch(client, &config.classes()), key, Some(Sent::start(client, &name)))
             }
             None => {

@@ -1,7 +1,7 @@
 //! `/metrics`, `/healthz` and `/readyz`. The answers come from the loop itself: a loop that does not answer is not healthy. Must
 //! not know what they are made of.
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -45,7 +45,7 @@ pub async fn serve(address: Option<SocketAddr>) -> anyhow::Result<mpsc::Receiver
         std::mem::forget(asks);
         return Ok(questions);
     };
-    let listener = TcpListener::bind(address).await.with_context(|| {
+    let listener = listen(address).await.with_context(|| {
         format!("cannot serve metrics on {address}: name another with --http ADDRESS:PORT")
     })?;
     tracing::info!(%address, "metrics and health");
@@ -65,6 +65,17 @@ pub async fn serve(address: Option<SocketAddr>) -> anyhow::Result<mpsc::Receiver
         }
     });
     Ok(questions)
+}
+
+/// `[::]` takes both families; where the kernel has no IPv6, it means 0.0.0.0.
+async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
+            let ipv4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+            TcpListener::bind(ipv4).await.map_err(|_| error)
+        }
+        other => other,
+    }
 }
 
 async fn answer(

@@ -116,7 +116,9 @@ impl Page {
             "Frames lost because a queue was full",
             counters.overflowed,
         );
-        self.counter("frames_dropped", "Frames that could not be sent", counters.dropped);
+        let dropped = counters.dropped.iter();
+        let dropped = dropped.map(|(why, count)| (vec![("reason", (*why).to_owned())], *count));
+        self.counters("frames_dropped", "Frames that could not be sent", dropped);
     }
 
     /// OpenMetrics text.
