@@ -56,7 +56,8 @@ fn within(definition: &mut Value, path: &str, change: impl FnOnce(&mut Value)) {
 }
 
 /// What a structural schema does not allow: a boolean `additionalProperties` (the API server prunes by itself, and
-/// `kubectl --validate=strict` names the field), and formats that it does not know.
+/// `kubectl --validate=strict` names the field), and formats that it does not know. Limits that are whole are written so,
+/// as the API server and kustomize write them.
 fn structural(value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -74,6 +75,11 @@ fn structural(value: &mut Value) {
             object.values_mut().for_each(structural);
         }
         Value::Array(list) => list.iter_mut().for_each(structural),
+        Value::Number(number) => {
+            if let Some(whole) = number.as_f64().filter(|limit| limit.fract() == 0.0) {
+                *value = (whole as i64).into();
+            }
+        }
         _ => {}
     }
 }
