@@ -2,9 +2,11 @@
 //! Knows nothing of Kubernetes' API types, of files or of time.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use outrigger_sdk::{Family, ServicePort, TrafficPolicy};
+use serde::{Deserialize, Serialize};
 
 mod cluster;
 mod range;
@@ -20,7 +22,7 @@ pub type NodeName = String;
 pub type Labels = BTreeMap<String, String>;
 
 /// Namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// Namespace.
     pub namespace: String,
@@ -35,7 +37,7 @@ impl std::fmt::Display for ServiceKey {
 }
 
 /// One thing that is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// A Service of type LoadBalancer that is ours; others are never facts.
     Service(Service),
@@ -103,7 +105,7 @@ pub enum Change {
 }
 
 /// A Service of type LoadBalancer that Outrigger serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Namespace and name.
     pub key: ServiceKey,
@@ -188,7 +190,7 @@ impl Service {
 }
 
 /// The endpoints of one EndpointSlice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
     /// Namespace and name of the slice.
     pub slice: ServiceKey,
@@ -199,7 +201,7 @@ pub struct Endpoints {
 }
 
 /// One endpoint and its conditions. Absent conditions count as in Kubernetes: ready, serving = ready, not terminating.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The node it runs on, if known.
     pub node: Option<NodeName>,
@@ -212,7 +214,7 @@ pub struct Endpoint {
 }
 
 /// A node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Its name.
     pub name: NodeName,
@@ -229,7 +231,7 @@ pub struct Node {
 }
 
 /// A namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
     /// Its name.
     pub name: String,
@@ -238,7 +240,7 @@ pub struct Namespace {
 }
 
 /// An address pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     /// Its name.
     pub name: String,
@@ -269,7 +271,7 @@ pub struct Pool {
 }
 
 /// A plugin and what it is configured with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRef {
     /// Name of the plugin.
     pub plugin: String,
@@ -278,7 +280,7 @@ pub struct PluginRef {
 }
 
 /// A configured announcer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcer {
     /// Its name.
     pub name: String,
@@ -293,12 +295,26 @@ pub struct Announcer {
 }
 
 /// A plugin delivered as a file or a ConfigMap.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plugin {
     /// The name that pools and announcers use.
     pub name: String,
     /// Where it came from, for messages: a path, or "ConfigMap ns/name".
     pub origin: String,
-    /// The component, as delivered and decompressed.
-    pub bytes: Arc<[u8]>,
+    /// The component.
+    pub component: Component,
+}
+
+/// Where the octets of a component are. A file is not held in memory: it is read when it is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Component {
+    /// Here.
+    Inline(Arc<[u8]>),
+    /// In a file.
+    File {
+        /// Its absolute path.
+        path: PathBuf,
+        /// SHA-256 of what it held when it was found: another content is another fact.
+        digest: [u8; 32],
+    },
 }

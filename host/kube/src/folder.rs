@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use outrigger_core::facts::{Change, Fact, FactKey};
 
+use crate::claims::Claims;
 use crate::convert::ServiceClasses;
 use crate::problem::Problem;
 use crate::state::State;
 
-mod claims;
 mod content;
 mod manifest;
 mod overlay;
@@ -21,7 +21,6 @@ mod source;
 mod tree;
 mod watch;
 
-use claims::Claims;
 use overlay::Overlay;
 use source::Source;
 use watch::Watch;
@@ -215,9 +214,8 @@ impl Folder {
                 continue;
             }
             let new = source::load(&self.dir, &path, old.as_ref(), &mut self.watch, &self.classes);
-            touched.extend(old.iter().flat_map(Source::keys));
-            touched.extend(new.iter().flat_map(Source::keys));
-            self.claims.replace(&path, new.as_ref());
+            let facts = new.iter().flat_map(Source::facts);
+            touched.extend(self.claims.replace(&path, facts));
             self.sources.extend(new.map(|new| (path, new)));
         }
     }
