@@ -72,15 +72,16 @@ impl PoolConditionType {
 }
 
 impl Allocations {
-    /// Every pool that there is, in force or not.
+    /// Every pool that there is, in force or not; none before everything was listed.
     pub fn pool_statuses(&self) -> BTreeMap<String, PoolStatus> {
         let names = self.pools.offered().keys();
         names.filter_map(|name| Some((name.clone(), self.pool_status(name)?))).collect()
     }
 
-    /// How one pool stands; `None` when there is none of this name.
+    /// How one pool stands; `None` when there is none of this name, and before everything was listed: until then nobody
+    /// knows who uses it (invariant 2).
     pub fn pool_status(&self, name: &str) -> Option<PoolStatus> {
-        let pool = self.pools.offered().get(name)?;
+        let pool = self.pools.offered().get(name).filter(|_| self.synced)?;
         let stock = self.ledger.pool(name);
         let counts = |family| stock.map_or_else(Counts::default, |stock| counts(stock, family));
         let (ipv4, ipv6) = (counts(Family::Ipv4), counts(Family::Ipv6));
@@ -91,7 +92,8 @@ impl Allocations {
         Some(PoolStatus { ipv4, ipv6, conditions })
     }
 
-    /// The Services that hold addresses of a pool, in order: while there are any, its object must not go.
+    /// The Services that hold addresses of a pool, in order: while there are any, its object must not go. Means something
+    /// only where [`Allocations::pool_status`] says something.
     pub fn pool_users(&self, name: &str) -> Vec<ServiceKey> {
         self.ledger.users(name).into_iter().cloned().collect()
     }

@@ -37,6 +37,14 @@ pub struct Condition {
     pub message: String,
 }
 
+impl Condition {
+    /// Whether somebody should look: worth an Event. That all is well is not, nor that a family which was only preferred is
+    /// not to be had.
+    pub fn warns(&self) -> bool {
+        !self.status || !matches!(self.reason.as_str(), "Allocated" | "PartlyAllocated")
+    }
+}
+
 impl Allocations {
     /// What changed since the last call, in key order. A Service that is still on its way through the pools is left out,
     /// and a removed one is never mentioned again.

@@ -79,8 +79,9 @@ pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Convert
     Ok(Converted { facts: vec![Fact::Service(fact)], notes })
 }
 
-/// The fact of a Service that cannot be read as it is now: what was known of it, or if nothing was, only the addresses in
-/// its status, which stay its own; and the problem, which becomes its condition. `None` when it is not ours.
+/// The fact of a Service that cannot be read as it is now, with the problem, which becomes its condition: what was known of
+/// it, or if nothing was, what can be read without its wishes, or if nothing can, only the addresses in its status.
+/// `None` when it is not ours.
 pub fn unclear_service(
     object: &v1::Service,
     classes: &ServiceClasses,
@@ -95,7 +96,17 @@ pub fn unclear_service(
     let uid = object.metadata.uid.clone().unwrap_or_default();
     let known = known.filter(|known| known.uid == uid).cloned();
     let key = key(&object.metadata, 63).ok()?;
-    let service = known.unwrap_or_else(|| Service::reserved(key, ingress.clone()));
+    let without_wishes = || {
+        let mut object = object.clone();
+        object.spec.iter_mut().for_each(|spec| spec.load_balancer_ip = None);
+        object.metadata.annotations = None;
+        match service(&object, classes).ok()?.facts.pop() {
+            Some(Fact::Service(service)) => Some(service),
+            _ => None,
+        }
+    };
+    let service =
+        known.or_else(without_wishes).unwrap_or_else(|| Service::reserved(key, ingress.clone()));
     Some(Service { uid, ingress, ours, problem: Some(problem.to_string()), ..service })
 }
 

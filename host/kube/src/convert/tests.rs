@@ -109,14 +109,19 @@ fn a_service_with_rubbish_in_it_keeps_what_was_known_and_says_so() {
         serde_saphyr::from_str(&yaml).unwrap()
     };
     let classes = ServiceClasses::default();
-    let good = one_service(service(&object("outrigger.dev/pool: p", "")).unwrap());
-    let bad = object("outrigger.dev/addresses: rubbish", "");
+    let local = "externalTrafficPolicy: Local";
+    let good = one_service(service(&object("outrigger.dev/pool: p", local)).unwrap());
+    let bad = object("outrigger.dev/addresses: rubbish", local);
     let problem = service(&bad).unwrap_err();
     let unclear = |known| unclear_service(&bad, &classes, known, &problem).unwrap();
     let text = Some(problem.to_string());
     assert_eq!(unclear(Some(&good)), Service { problem: text.clone(), ..good.clone() });
     let unknown = unclear(None);
-    assert_eq!((unknown.ingress, unknown.problem), (good.ingress.clone(), text));
+    assert_eq!((&unknown.ingress, &unknown.problem), (&good.ingress, &text));
+    assert_eq!(unknown.traffic_policy, outrigger_sdk::TrafficPolicy::Local, "or it goes astray");
+    let bad = object("", "externalTrafficPolicy: Local, ports: [{port: 70000}]");
+    let reserved = unclear_service(&bad, &classes, None, &problem).unwrap();
+    assert_eq!((reserved.wanted, reserved.problem), (good.ingress.clone(), text));
     let other = object("outrigger.dev/addresses: rubbish", "loadBalancerClass: example.org/a");
     assert_eq!(unclear_service(&other, &classes, Some(&good), &problem), None);
 }

@@ -43,6 +43,18 @@ fn a_pool_says_for_whom_it_waits() {
 }
 
 #[test]
+fn nothing_is_said_of_a_pool_before_everything_was_listed() {
+    let mut rig = Rig::default();
+    let draining = Pool { draining: true, ..pool("p", &["10.0.0.0/30"]) };
+    rig.put_all(vec![draining], vec![holding("a", "10.0.0.1")]);
+    assert_eq!(rig.allocations.pool_status("p"), None, "or its finalizer would be taken off");
+    assert_eq!(rig.allocations.pool_statuses(), BTreeMap::new());
+    rig.apply(Change::Synced);
+    assert_eq!(rig.allocations.pool_users("p"), [key("a")]);
+    assert!(rig.allocations.pool_status("p").is_some());
+}
+
+#[test]
 fn a_pool_says_what_it_cannot_give_out() {
     let machine = Node { addresses: vec![ip("10.0.0.1")], ..node("worker-1") };
     let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![]);
@@ -89,6 +101,7 @@ fn a_service_that_no_node_can_answer_for_says_so() {
     }
     assert_eq!(rig.said(), ["a 10.0.0.0 NoEligibleNode"]);
     let label = "node.kubernetes.io/exclude-from-external-load-balancers";
+    assert!(rig.allocations.said[&key("a")].condition.warns());
     check(rig.message("a"), &["no node may answer for 10.0.0.0", "n1, n2, n3 and 1 more", label]);
     // Not ready is no reason: such a node serves while no other can.
     rig.apply(Change::Upsert(Fact::Node(Node { ready: false, ..node("n4") })));
