@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod lab;
 mod run;
 mod setup;
 
@@ -42,6 +43,15 @@ enum Command {
         #[command(subcommand)]
         what: bench::What,
     },
+    /// A real Kubernetes cluster on this machine, in namespaces: etcd, API server, nodes with kubelet, containerd and
+    /// kube-proxy, and a client outside. Needs root.
+    Lab {
+        /// Several stand side by side, each with a name of its own.
+        #[arg(long, global = true, default_value = "lab")]
+        name: String,
+        #[command(subcommand)]
+        what: lab::What,
+    },
     /// Generate the CRDs in manifests/crds from the Rust types.
     Codegen,
 }
@@ -67,6 +77,7 @@ fn obey(command: Command) -> Result<()> {
         Command::Demo { json } => demo::demo(json),
         Command::Test { soak } => check::test(soak),
         Command::Bench { what } => bench::bench(&what),
+        Command::Lab { name, what } => lab::lab(&name, &what),
         // The test that compares the files with the types writes them first when asked to.
         Command::Codegen => run::show(
             run::cargo([
