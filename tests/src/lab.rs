@@ -1,17 +1,15 @@
 //! One segment: a bridge, nodes and a client, each in a network namespace of its own. Needs [`crate::sandbox::enter`]
 //! before. Several laboratories stand side by side; all that carries a name carries the laboratory's prefix.
-use std::fs::File;
-use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result, bail};
-use nix::sched::{CloneFlags, setns};
+use anyhow::{Context, Result};
 use pnet_base::MacAddr;
 
 use crate::http::Server;
+use crate::namespace::{Namespace, feed, ip};
 
 /// The port of the stand-in service on every node.
 const SERVICE_PORT: u16 = 8080;
@@ -43,7 +41,7 @@ pub struct Node {
     pub address6: Ipv6Addr,
     /// 02:00 followed by the IPv4 address.
     pub mac: MacAddr,
-    namespace: String,
+    namespace: Namespace,
     service: Option<Server>,
 }
 
@@ -84,15 +82,16 @@ impl Lab {
         self.nodes.iter().find(|node| node.mac == mac)
     }
 
-    fn bridge(&self) -> String {
-        format!("{}-bridge", self.prefix)
+    fn bridge(&self) -> Namespace {
+        Namespace::named(format!("{}-bridge", self.prefix))
     }
 
     fn connect(&self) -> Result<()> {
         let members = || self.nodes.iter().chain([&self.client]);
-        let mut namespaces = format!("netns add {}\n", self.bridge());
+        let mut namespaces = format!("netns add {}\n", self.bridge().name());
         let mut bridge = "link add br0 type bridge\nlink set br0 up\n".to_owned();
         for Node { name, namespace, mac, .. } in members() {
+            let namespace = namespace.name();
             namespaces += &format!("netns add {namespace}\n");
             bridge += &format!(
                 "link add {name} type veth peer name eth0 address {mac} netns {namespace}\n"
@@ -100,7 +99,7 @@ impl Lab {
             bridge += &format!("link set {name} master br0 up\n");
         }
         ip(None, &namespaces)?;
-        ip(Some(&self.bridge()), &bridge)?;
+        self.bridge().ip(&bridge)?;
         for node in members() {
             let Node { address, address6, .. } = node;
             node.ip(&format!(
@@ -115,8 +114,10 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         let namespaces = self.nodes.iter().chain([&self.client]).map(|node| node.namespace.clone());
-        let batch: String =
-            namespaces.chain([self.bridge()]).map(|name| format!("netns del {name}\n")).collect();
+        let batch: String = namespaces
+            .chain([self.bridge()])
+            .map(|it| format!("netns del {}\n", it.name()))
+            .collect();
         // Nobody is left to tell, and the kernel takes all of it with the process.
         let _ = ip(None, &batch);
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -126,7 +127,7 @@ impl Drop for Lab {
 impl Node {
     fn new(prefix: &str, name: String, host: u8) -> Self {
         Self {
-            namespace: format!("{prefix}-{name}"),
+            namespace: Namespace::named(format!("{prefix}-{name}")),
             name,
             address: Ipv4Addr::new(192, 168, 1, host),
             address6: Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, host.into()),
@@ -140,22 +141,17 @@ impl Node {
     /// # Errors
     /// Those of `work`, or when the namespace cannot be entered.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let file =
-            File::open(self.path()).with_context(|| format!("no namespace {}", self.namespace))?;
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                setns(file, CloneFlags::CLONE_NEWNET).context("cannot enter the namespace")?;
-                work()
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        self.namespace.inside(work)
     }
 
     /// A command that will run `program` inside this node's network, and die with the thread that starts it.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", "nsenter"]);
-        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
+        let inside = self.namespace.command(program);
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(inside.get_program())
+            .args(inside.get_args());
         command
     }
 
@@ -164,7 +160,7 @@ impl Node {
     /// # Errors
     /// What `ip` said.
     pub fn ip(&self, batch: &str) -> Result<()> {
-        ip(Some(&self.namespace), batch)
+        self.namespace.ip(batch)
     }
 
     /// The rules that stand in for kube-proxy: `virtual:80` is this node's service.
@@ -185,36 +181,7 @@ impl Node {
         let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, SERVICE_PORT));
         let name = self.name.clone();
         self.service = Some(self.inside(|| Server::start(any, name))?);
-        feed(self.command(Path::new("nft")).args(["-f", "-"]), &self.forwarding())
+        let rules = self.forwarding();
+        feed(self.command(Path::new("nft")).args(["-f", "-"]), rules.as_bytes()).map(drop)
     }
-
-    fn path(&self) -> PathBuf {
-        Path::new("/run/netns").join(&self.namespace)
-    }
-}
-
-fn ip(namespace: Option<&str>, batch: &str) -> Result<()> {
-    let mut command = Command::new("ip");
-    if let Some(namespace) = namespace {
-        command.args(["-netns", namespace]);
-    }
-    feed(command.args(["-batch", "-"]), batch)
-}
-
-fn feed(command: &mut Command, input: &str) -> Result<()> {
-    let shown = format!("{command:?}");
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot run {shown}"))?;
-    let mut stdin = child.stdin.take().context("a pipe was asked for")?;
-    stdin.write_all(input.as_bytes()).with_context(|| format!("{shown} takes no input"))?;
-    drop(stdin);
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        bail!("{shown} with\n{input}said: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
 }

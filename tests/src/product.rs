@@ -42,6 +42,20 @@ pub fn binary() -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// The image archive: `OUTRIGGER_IMAGE`, or where `cargo xtask image` writes it.
+///
+/// # Errors
+/// When it is not there.
+pub fn image() -> Result<PathBuf> {
+    let name = concat!("image/outrigger-", env!("CARGO_PKG_VERSION"), ".tar");
+    let own = || Ok::<_, anyhow::Error>(target()?.join(name));
+    let path = std::env::var_os("OUTRIGGER_IMAGE").map_or_else(own, |path| Ok(path.into()))?;
+    if !path.is_file() {
+        bail!("no image {}; make it with: cargo xtask image", path.display());
+    }
+    Ok(path)
+}
+
 /// A command without the settings that its caller's environment has for `outrigger`.
 pub fn unconfigured(mut command: Command) -> Command {
     for (name, _) in

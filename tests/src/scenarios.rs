@@ -3,5 +3,6 @@
 pub mod failover;
 pub mod hostile;
 pub mod input;
+pub mod kubernetes;
 pub mod serve;
 pub mod swap;

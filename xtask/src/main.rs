@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod demo;
 mod image;
+mod lab;
 mod run;
 mod setup;
 
@@ -43,6 +44,15 @@ enum Command {
         #[command(subcommand)]
         what: bench::What,
     },
+    /// A real Kubernetes cluster on this machine, in namespaces: etcd, API server, nodes with kubelet, containerd and
+    /// kube-proxy, and a client outside. Needs root.
+    Lab {
+        /// Several stand side by side, each with a name of its own.
+        #[arg(long, global = true, default_value = "lab")]
+        name: String,
+        #[command(subcommand)]
+        what: lab::What,
+    },
     /// Generate the CRDs in manifests/crds from the Rust types, and manifests/install.yaml from the kustomize base.
     Codegen,
     /// Make an image of the daemon: an OCI archive, without Docker, the same octets every time.
@@ -70,6 +80,7 @@ fn obey(command: Command) -> Result<()> {
         Command::Demo { json } => demo::demo(json),
         Command::Test { soak } => check::test(soak),
         Command::Bench { what } => bench::bench(&what),
+        Command::Lab { name, what } => lab::lab(&name, &what),
         // The tests that compare the files with what they come from write them first when asked to; CRDs first, since
         // install.yaml holds them.
         Command::Codegen => ["--lib", "--test=manifests"].into_iter().try_for_each(|target| {

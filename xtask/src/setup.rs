@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use outrigger_tests::guests::Guests;
+use outrigger_tests::kubernetes::binaries::{self, Binaries};
 use outrigger_tests::{product, sandbox};
 
 use crate::run;
@@ -18,6 +19,7 @@ pub fn all() -> Result<()> {
     network()?;
     rust_for_wasm()?;
     c_for_wasm()?;
+    kubernetes(binaries::ALL)?;
     println!("set-up: all is there");
     Ok(())
 }
@@ -38,6 +40,24 @@ pub fn network() -> Result<()> {
     }
     let packages: Vec<_> = missing.iter().map(|(_, package)| (*package).to_owned()).collect();
     install(&packages)
+}
+
+/// Programs of the Kubernetes laboratory, these of the cluster's own included, and what images are checked with.
+pub fn kubernetes(programs: &[&'static str]) -> Result<()> {
+    let mut packages: Vec<_> =
+        binaries::missing_programs().iter().map(|(_, package)| (*package).to_owned()).collect();
+    if !sandbox::installed("skopeo") {
+        packages.push("skopeo".to_owned());
+    }
+    // Only recommended by gcc, and what a static program is linked with.
+    if !Path::new("/usr/include/stdio.h").is_file() {
+        packages.push("libc6-dev".to_owned());
+    }
+    packages.dedup();
+    if !packages.is_empty() {
+        install(&packages)?;
+    }
+    Binaries::obtain(programs).map(drop)
 }
 
 /// cargo-deny, from where cargo has it or built into the target folder.

@@ -1,0 +1,397 @@
+//! A Kubernetes laboratory: a real cluster on this machine, in namespaces. etcd, API server, controller-manager and
+//! scheduler; nodes with kubelet, containerd and kube-proxy (nftables), dual stack; a client outside the cluster. All that
+//! is made carries the laboratory's name and is found again by it, so that several stand side by side, and one that a
+//! crash left behind can be removed. It needs root. It knows nothing of Outrigger.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::geteuid;
+use serde_json::Value;
+
+use crate::namespace::{Namespace, feed};
+use crate::wait;
+
+pub mod audit;
+pub mod binaries;
+mod certificates;
+pub mod control_plane;
+pub mod images;
+pub mod node;
+pub mod objects;
+pub mod prober;
+pub mod process;
+pub mod segment;
+pub mod web;
+
+use binaries::Binaries;
+use certificates::Certificates;
+use control_plane::ControlPlane;
+use images::Image;
+use node::Node;
+use objects::{condition, items};
+use process::Identity;
+use segment::{FIRST, Member, Network, SECOND};
+
+/// How long all nodes together may take to be Ready.
+const READY: Duration = Duration::from_secs(90);
+/// More addresses than these the segments do not have below the client's.
+const MOST_NODES: u8 = 80;
+const FOLDERS: &str = "/tmp/outrigger-lab-";
+
+/// A laboratory. Removed when dropped, unless it is [kept](Lab::keep).
+#[derive(Debug)]
+pub struct Lab {
+    name: String,
+    folder: PathBuf,
+    nodes: u8,
+    binaries: Binaries,
+    removes: bool,
+}
+
+impl Lab {
+    /// Starts a laboratory. Without nodes it is an API server and its etcd; with nodes, all of them are Ready.
+    ///
+    /// # Errors
+    /// When it is up already, or something does not start, with the end of its log.
+    pub fn up(name: &str, nodes: u8) -> Result<Self> {
+        ensure!(geteuid().is_root(), "a Kubernetes laboratory needs root; run it with sudo");
+        ensure!(nodes <= MOST_NODES, "a laboratory has at most {MOST_NODES} nodes");
+        let missing: Vec<_> =
+            binaries::missing_programs().iter().map(|(_, package)| *package).collect();
+        ensure!(
+            missing.is_empty(),
+            "install what is missing with: apt-get install {}",
+            missing.join(" ")
+        );
+        sweep();
+        let folder = folder_of(name)?;
+        let binaries = Binaries::obtain(if nodes == 0 { binaries::API } else { binaries::ALL })?;
+        if let Err(error) = fs::create_dir(&folder) {
+            ensure!(folder.exists(), "cannot make {}: {error}", folder.display());
+            bail!(
+                "laboratory {name} is up already; remove it with: cargo xtask lab --name {name} down"
+            );
+        }
+        // Before anything else is made: what `down` removes is found by these two.
+        let owner =
+            Identity::of(std::process::id()).context("this process has no entry in /proc")?;
+        fs::write(folder.join("owner"), owner.line())?;
+        fs::write(folder.join("nodes"), nodes.to_string())?;
+        let lab = Self { name: name.to_owned(), folder, nodes, binaries, removes: true };
+        lab.start().with_context(|| format!("laboratory {name} does not come up"))?;
+        Ok(lab)
+    }
+
+    /// The laboratory of this name that somebody else started and will remove.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(name: &str) -> Result<Self> {
+        let folder = folder_of(name)?;
+        ensure!(
+            folder.is_dir(),
+            "no laboratory {name}; start it with: cargo xtask lab --name {name} up"
+        );
+        // Not there when the start was interrupted before anything else was made.
+        let nodes = fs::read_to_string(folder.join("nodes")).unwrap_or_default();
+        let nodes = nodes.parse().unwrap_or_default();
+        Ok(Self {
+            name: name.to_owned(),
+            folder,
+            nodes,
+            binaries: Binaries::found()?,
+            removes: false,
+        })
+    }
+
+    /// Lets it stand when this is dropped and when this process ends.
+    ///
+    /// # Errors
+    /// When that cannot be written down.
+    pub fn keep(mut self) -> Result<()> {
+        fs::remove_file(self.folder.join("owner")).context("cannot keep the laboratory")?;
+        self.removes = false;
+        Ok(())
+    }
+
+    fn start(&self) -> Result<()> {
+        let network = self.network();
+        network.build()?;
+        let certificates = Certificates::make(&self.folder.join("certificates"))?;
+        let admin = certificates.kubeconfig("admin", "admin", "system:masters")?;
+        fs::copy(admin, self.kubeconfig())?;
+        certificates.anonymous_kubeconfig()?;
+        let control_plane = self.control_plane();
+        control_plane.start()?;
+        if self.nodes == 0 {
+            return Ok(());
+        }
+        control_plane.start_controllers()?;
+        let pause = images::compile("pause", &self.folder)?;
+        let images = [(node::PAUSE, "pause"), (web::IMAGE, "web")]
+            .map(|(name, program)| images::of_program(name, program, &self.folder));
+        let images = images.into_iter().collect::<Result<Vec<_>>>()?;
+        self.on_all_nodes(|node| node.start(&self.binaries, &certificates, (&pause, &images)))?;
+        self.await_nodes()
+    }
+
+    /// Waits until every node is Ready.
+    ///
+    /// # Errors
+    /// When it does not come to that, with the end of the kubelets' logs.
+    pub fn await_nodes(&self) -> Result<()> {
+        let what = format!("{} nodes are Ready", self.nodes);
+        wait::until(&what, READY, || {
+            let nodes = self.get_json(&["nodes"])?;
+            let ready =
+                items(&nodes).iter().filter(|node| condition(node, "Ready") == Some("True"));
+            if ready.count() == usize::from(self.nodes) {
+                return Ok(Some(()));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            Ok(None)
+        })
+        .with_context(|| {
+            self.nodes().map(|node| node.process("kubelet").log_tail()).collect::<String>()
+        })
+    }
+
+    /// Removes it, and nothing else; also what a crash left of one.
+    ///
+    /// # Errors
+    /// When something cannot be removed. What could be is, and it can be tried again.
+    pub fn down(mut self) -> Result<()> {
+        self.removes = false;
+        self.remove()
+    }
+
+    fn remove(&self) -> Result<()> {
+        self.on_all_nodes(Node::kill)?;
+        self.control_plane().kill()?;
+        self.network().remove();
+        fs::remove_dir_all(&self.folder)
+            .with_context(|| format!("cannot remove {}", self.folder.display()))
+    }
+
+    // ---- what is in it ----
+
+    /// A folder of its own.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The kubeconfig of the administrator. Its server is reached from inside the laboratory.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// The control plane, to be stopped and started.
+    pub fn control_plane(&self) -> ControlPlane<'_> {
+        let namespace = self.network().of(Member::ControlPlane);
+        ControlPlane::new(&self.folder, namespace, &self.binaries)
+    }
+
+    /// The nodes, `n1` first.
+    pub fn nodes(&self) -> impl Iterator<Item = Node> + use<> {
+        let (network, folder) = (self.network(), self.folder.clone());
+        (1..=self.nodes)
+            .map(move |number| Node::new(number, &folder, network.of(Member::Node(number))))
+    }
+
+    /// A node by its name.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn node(&self, name: &str) -> Result<Node> {
+        let node = self.nodes().find(|node| node.name() == name);
+        node.with_context(|| format!("laboratory {} has no node {name}", self.name))
+    }
+
+    /// The network of a member: `cp`, `client`, `n1`.
+    ///
+    /// # Errors
+    /// When it is nobody's name.
+    pub fn namespace(&self, member: &str) -> Result<Namespace> {
+        Ok(self.network().of(Member::named(member)?))
+    }
+
+    /// The segments with their members.
+    pub fn network(&self) -> Network {
+        Network::new(&format!("outrigger-{}", self.name), self.nodes)
+    }
+
+    // ---- Kubernetes ----
+
+    /// Runs kubectl as the administrator and gives what it printed.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        feed(self.kubectl_command(&self.kubeconfig()).args(arguments), b"")
+    }
+
+    /// Runs kubectl as whoever has this token.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn kubectl_as(&self, token: &str, arguments: &[&str]) -> Result<String> {
+        let kubeconfig = self.folder.join("certificates/anonymous.kubeconfig");
+        let mut command = self.kubectl_command(&kubeconfig);
+        feed(command.args(["--token", token]).args(arguments), b"")
+    }
+
+    /// kubectl as the administrator, as a command.
+    pub fn kubectl_command(&self, kubeconfig: &Path) -> Command {
+        let mut command =
+            self.network().of(Member::ControlPlane).command(self.binaries.path("kubectl"));
+        command.arg("--kubeconfig").arg(kubeconfig);
+        command
+    }
+
+    /// Applies manifests, server-side.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn apply(&self, yaml: &str) -> Result<()> {
+        let mut command = self.kubectl_command(&self.kubeconfig());
+        command.args(["apply", "--server-side", "--force-conflicts", "--filename", "-"]);
+        feed(&mut command, yaml.as_bytes()).map(drop)
+    }
+
+    /// `kubectl get … --output json`.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn get_json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = self.kubectl(&[&["get", "--output", "json"], arguments].concat())?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("kubectl get {arguments:?} gave {text:?}"))
+    }
+
+    /// A token of a service account.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn token(&self, account: &str, namespace: &str) -> Result<String> {
+        let token = self.kubectl(&["create", "token", account, "--namespace", namespace])?;
+        Ok(token.trim().to_owned())
+    }
+
+    /// A token of a service account as a pod on some node has it: it names the pod and its node.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn token_of_pod(&self, account: &str, namespace: &str, pod: &str) -> Result<String> {
+        let bound = ["--bound-object-kind", "Pod", "--bound-object-name", pod];
+        let create = ["create", "token", account, "--namespace", namespace];
+        Ok(self.kubectl(&[&create[..], &bound].concat())?.trim().to_owned())
+    }
+
+    /// Loads an image archive on every node.
+    ///
+    /// # Errors
+    /// When a node does not take it.
+    pub fn load(&self, archive: &Path) -> Result<()> {
+        self.on_all_nodes(|node| node.load(archive))
+    }
+
+    /// Gives an image of the nodes one more name.
+    ///
+    /// # Errors
+    /// When a node does not have it.
+    pub fn tag(&self, image: &str, name: &str) -> Result<()> {
+        self.on_all_nodes(|node| node.tag(image, name))
+    }
+
+    /// Makes an image of static files and loads it on every node.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a node does not take it.
+    pub fn image(&self, image: &Image) -> Result<()> {
+        let archive = self.folder.join("image.tar");
+        image.write(&archive)?;
+        self.load(&archive)
+    }
+
+    // ---- cables ----
+
+    /// Pulls a member's cables: the carrier goes down on both segments.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn cut(&self, member: &str) -> Result<()> {
+        let member = Member::named(member)?;
+        [FIRST, SECOND].into_iter().try_for_each(|segment| self.network().cut(member, segment))
+    }
+
+    /// A member's frames vanish on both segments, and the carrier stays up.
+    ///
+    /// # Errors
+    /// When it has no cables.
+    pub fn hole(&self, member: &str) -> Result<()> {
+        let member = Member::named(member)?;
+        [FIRST, SECOND].into_iter().try_for_each(|segment| self.network().hole(member, segment))
+    }
+
+    /// Undoes `cut` and `hole`.
+    ///
+    /// # Errors
+    /// When there is no such member.
+    pub fn mend(&self, member: &str) -> Result<()> {
+        self.network().mend(Member::named(member)?)
+    }
+
+    fn on_all_nodes(&self, work: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
+        let nodes: Vec<_> = self.nodes().collect();
+        std::thread::scope(|scope| {
+            let work = &work;
+            let threads: Vec<_> =
+                nodes.iter().map(|node| (node, scope.spawn(move || work(node)))).collect();
+            threads.into_iter().try_for_each(|(node, thread)| {
+                let result = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                result.with_context(|| format!("node {}", node.name()))
+            })
+        })
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.removes
+            && let Err(error) = self.remove()
+        {
+            eprintln!("laboratory {} is not removed: {error:#}", self.name);
+        }
+    }
+}
+
+/// Removes the laboratories whose owners ended without removing them.
+pub fn sweep() {
+    let folders = fs::read_dir("/tmp").into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in folders {
+        let path = folder.to_string_lossy();
+        let Some(name) = path.strip_prefix(FOLDERS) else { continue };
+        let owner = fs::read_to_string(folder.join("owner")).ok();
+        let abandoned =
+            owner.and_then(|text| Identity::read(&text)).is_some_and(|it| !it.is_alive());
+        if abandoned && let Err(error) = Lab::find(name).and_then(Lab::down) {
+            eprintln!("laboratory {name}, left behind, is not removed: {error:#}");
+        }
+    }
+}
+
+/// Part of names of namespaces and cgroups, so it is short and plain.
+fn folder_of(name: &str) -> Result<PathBuf> {
+    let plain = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    ensure!(
+        (1..=20).contains(&name.len()) && name.bytes().all(plain),
+        "a laboratory's name is made of at most 20 letters a to z and digits, which {name:?} is not"
+    );
+    Ok(PathBuf::from(format!("{FOLDERS}{name}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! The programs of Kubernetes and etcd in exactly one version: from the cache, from `PATH`, from the official releases
+//! where the network reaches them, or built with Go. What was obtained stays in the cache, program by program, so that
+//! an interrupted run goes on where it ended. It knows nothing of laboratories.
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cluster::digest;
+use crate::namespace::feed;
+use crate::{product, sandbox};
+
+/// The version of Kubernetes. `tests/kubernetes/go.mod` has it too.
+pub const KUBERNETES: &str = "1.36.3";
+/// The version of etcd, as Kubernetes' own client of it. `tests/kubernetes/etcd/go.mod` has it too.
+pub const ETCD: &str = "3.6.8";
+/// What an API server alone needs.
+pub const API: &[&str] = &["kube-apiserver", "etcd", "kubectl"];
+/// What a cluster needs: released with Kubernetes, but for etcd.
+pub const ALL: &[&str] = &[
+    "kube-apiserver",
+    "etcd",
+    "kubectl",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+];
+/// Other programs that a laboratory runs, with Debian's package.
+const NEEDED: [(&str, &str); 12] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("nsenter", "util-linux"),
+    ("setsid", "util-linux"),
+    ("sysctl", "procps"),
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("runc", "runc"),
+    ("conntrack", "conntrack"),
+    ("openssl", "openssl"),
+    ("curl", "curl"),
+    ("gcc", "gcc"),
+];
+/// Where CNI plugins are: Debian's package, and where they are put by hand.
+const CNI: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
+/// In seconds, for an answer from the servers of the releases.
+const REACH: &str = "4";
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    paths: BTreeMap<&'static str, PathBuf>,
+}
+
+impl Binaries {
+    /// Finds these programs, and obtains those that are missing; says what it does when that takes long.
+    ///
+    /// # Errors
+    /// When one can neither be found nor downloaded nor built.
+    pub fn obtain(programs: &[&'static str]) -> Result<Self> {
+        let found = Self::found()?;
+        if programs.iter().all(|program| found.paths.contains_key(program)) {
+            return Ok(found);
+        }
+        let cache = cache()?;
+        fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+        // Whoever comes second waits here, and then finds everything.
+        let lock = File::create(cache.join("lock"))?;
+        if lock.try_lock().is_err() {
+            println!("another process obtains Kubernetes {KUBERNETES}; waiting for it");
+            lock.lock().context("cannot lock the cache of Kubernetes programs")?;
+        }
+        for program in programs {
+            if find(program, &cache).is_none() {
+                println!("Kubernetes {KUBERNETES}: {program} is missing");
+                obtain(program, &cache).with_context(|| format!("cannot obtain {program}"))?;
+            }
+        }
+        Self::found()
+    }
+
+    /// Those that are there.
+    ///
+    /// # Errors
+    /// When the user has no folder for a cache.
+    pub fn found() -> Result<Self> {
+        let cache = cache()?;
+        let found = |program| find(program, &cache).map(|path| (program, path));
+        Ok(Self { paths: ALL.iter().copied().filter_map(found).collect() })
+    }
+
+    /// The path of a program; its name alone when it was not found.
+    pub fn path(&self, program: &str) -> PathBuf {
+        self.paths.get(program).cloned().unwrap_or_else(|| program.into())
+    }
+}
+
+/// What else a laboratory runs and is not here, with Debian's packages.
+pub fn missing_programs() -> Vec<(&'static str, &'static str)> {
+    let missing = NEEDED.into_iter().filter(|(program, _)| !sandbox::installed(program));
+    let plugins = cni_plugins().is_none().then_some(("CNI plugins", "containernetworking-plugins"));
+    missing.chain(plugins).collect()
+}
+
+/// The folder of CNI plugins.
+pub(super) fn cni_plugins() -> Option<&'static str> {
+    CNI.into_iter().find(|folder| Path::new(folder).join("bridge").is_file())
+}
+
+/// `~/.cache/outrigger/kubernetes/<version>`.
+fn cache() -> Result<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    let base = base.context("neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(base.join("outrigger/kubernetes").join(KUBERNETES))
+}
+
+/// In the cache, or in `PATH` if it says that it is of our version.
+fn find(program: &str, cache: &Path) -> Option<PathBuf> {
+    let cached = cache.join(program);
+    if cached.is_file() {
+        return Some(cached);
+    }
+    let version = if program == "etcd" { ETCD } else { KUBERNETES };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| {
+        let arguments: &[_] =
+            if program == "kubectl" { &["version", "--client"] } else { &["--version"] };
+        candidate.is_file()
+            && Command::new(candidate).args(arguments).output().is_ok_and(|output| {
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                said.split_whitespace().any(|word| word.trim_start_matches('v') == version)
+            })
+    })
+}
+
+fn obtain(program: &str, cache: &Path) -> Result<()> {
+    let new = cache.join(format!("{program}.new"));
+    let downloaded = if program == "etcd" { download_etcd(&new) } else { download(program, &new) };
+    match downloaded {
+        Ok(()) => println!("  {program}: downloaded"),
+        Err(error) if !sandbox::installed("go") => bail!(
+            "the release cannot be had ({error:#}), and there is no Go to build it with; install Go 1.26 or later \
+             (https://go.dev/dl, or apt-get install golang where that is new enough), or put Kubernetes {KUBERNETES} and etcd \
+             {ETCD} into PATH"
+        ),
+        Err(error) => {
+            println!("  {program}: no release ({error:#}); building it with Go");
+            build(program, &new)?;
+        }
+    }
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
+    fs::rename(&new, cache.join(program))?;
+    Ok(())
+}
+
+/// The name that Go and the releases have for this processor.
+fn architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+fn download(program: &str, new: &Path) -> Result<()> {
+    let architecture = architecture();
+    let url = format!("https://dl.k8s.io/release/v{KUBERNETES}/bin/linux/{architecture}/{program}");
+    let sum = fetch(&format!("{url}.sha256"))?;
+    fetch_into(&url, new, sum.trim())
+}
+
+fn download_etcd(new: &Path) -> Result<()> {
+    let name = format!("etcd-v{ETCD}-linux-{}", architecture());
+    let release = format!("https://github.com/etcd-io/etcd/releases/download/v{ETCD}");
+    let sums = fetch(&format!("{release}/SHA256SUMS"))?;
+    let archive = new.with_extension("tar.gz");
+    let line = sums.lines().find(|line| line.ends_with(&format!("{name}.tar.gz")));
+    let sum = line.and_then(|line| line.split(' ').next()).context("no checksum of etcd")?;
+    fetch_into(&format!("{release}/{name}.tar.gz"), &archive, sum)?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--gzip", "--to-stdout", "--file"]).arg(&archive);
+    let program = tar.arg(format!("{name}/etcd")).output()?;
+    ensure!(program.status.success(), "{} holds no etcd", archive.display());
+    fs::write(new, program.stdout)?;
+    fs::remove_file(archive).context("cannot remove the archive")
+}
+
+fn curl() -> Command {
+    let mut curl = Command::new("curl");
+    curl.args(["--fail", "--silent", "--show-error", "--location", "--connect-timeout", REACH]);
+    curl
+}
+
+fn fetch(url: &str) -> Result<String> {
+    feed(curl().args(["--max-time", REACH]).arg(url), b"").with_context(|| format!("no {url}"))
+}
+
+fn fetch_into(url: &str, file: &Path, sum: &str) -> Result<()> {
+    feed(curl().args(["--continue-at", "-", "--output"]).arg(file).arg(url), b"")?;
+    let has = digest(&fs::read(file)?);
+    if has != sum {
+        fs::remove_file(file)?;
+        bail!("{url} has the SHA-256 {has} and should have {sum}");
+    }
+    Ok(())
+}
+
+/// Builds a program from the module sources that `go.sum` pins.
+fn build(program: &str, new: &Path) -> Result<()> {
+    let modules = product::root().join("tests/kubernetes");
+    let (folder, package) = if program == "etcd" {
+        (modules.join("etcd"), "go.etcd.io/etcd/server/v3".to_owned())
+    } else {
+        (modules, format!("k8s.io/kubernetes/cmd/{program}"))
+    };
+    let (major_minor, _) = KUBERNETES.rsplit_once('.').expect("a version has three parts");
+    let (major, minor) = major_minor.split_once('.').expect("a version has three parts");
+    // As hack/lib/version.sh of Kubernetes sets them; without, a kubelet calls itself v0.0.0.
+    let variables = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"].map(|room| {
+        format!("-X {room}.gitVersion=v{KUBERNETES} -X {room}.gitMajor={major} -X {room}.gitMinor={minor}")
+    });
+    let mut go = Command::new("nice");
+    go.args(["-n", "10", "go", "build", "-trimpath", "-buildvcs=false", "-ldflags"]);
+    go.arg(format!("-s -w {}", variables.join(" "))).arg("-o").arg(new).arg(package);
+    let status = go
+        .current_dir(folder)
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "")
+        .status()
+        .context("cannot run go")?;
+    ensure!(status.success(), "go could not build {program}: {status}");
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! A node: containerd, kube-proxy and kubelet in a network, mount and process namespace of its own. When the first
+//! process of that ends, the kernel ends all others, containers included, and takes the mounts away; so a node leaves
+//! nothing, however it ends. It knows nothing of the other nodes but their networks.
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::binaries::{Binaries, cni_plugins};
+use super::certificates::Certificates;
+use super::process::Process;
+use super::segment::{FIRST, Member, pod_networks};
+use crate::namespace::{Namespace, feed};
+use crate::wait;
+
+/// How long a part of it may take to come up.
+const READY: Duration = Duration::from_secs(30);
+const CGROUPS: &str = "/sys/fs/cgroup";
+const CONTAINERD: &str = "/run/containerd/containerd.sock";
+/// The image of a pod's sandbox.
+pub(super) const PAUSE: &str = "docker.io/local/pause:1";
+/// What kubelet sets in the machine's kernel (pkg/kubelet/cm, `setupKernelTunables`). A node sees files in their place that
+/// say so already: the machine keeps its own values.
+const TUNABLES: [(&str, &str); 6] = [
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/keys/root_maxbytes", "25000000"),
+];
+
+/// A node of a laboratory.
+#[derive(Debug, Clone)]
+pub struct Node {
+    number: u8,
+    /// Its folder, `<laboratory>/n1`; its `/var` is in there.
+    folder: PathBuf,
+    namespace: Namespace,
+    /// `outrigger-<laboratory>-n1`, in every hierarchy.
+    cgroup: String,
+}
+
+impl Node {
+    pub(super) fn new(number: u8, folder: &Path, namespace: Namespace) -> Self {
+        let name = Member::Node(number).name();
+        let cgroup = namespace.name().to_owned();
+        Self { number, folder: folder.join(name), namespace, cgroup }
+    }
+
+    /// Its name: `n1`.
+    pub fn name(&self) -> String {
+        Member::Node(self.number).name()
+    }
+
+    /// Its network.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Starts all of it: first `pause`, the program, then the rest. The images are there before kubelet asks for them.
+    pub(super) fn start(
+        &self,
+        binaries: &Binaries,
+        certificates: &Certificates,
+        (pause, images): (&Path, &[PathBuf]),
+    ) -> Result<()> {
+        self.isolate(pause)?;
+        self.make_cgroups()?;
+        self.write_configuration(certificates)?;
+        let mut containerd = self.command(Path::new("containerd"));
+        self.process("containerd")
+            .start(containerd.arg("--config").arg(self.folder.join("containerd.toml")))?;
+        let mut proxy = self.command(&binaries.path("kube-proxy"));
+        proxy.arg("--config").arg(self.folder.join("kube-proxy.yaml"));
+        self.process("kube-proxy").start(&proxy)?;
+        wait::until("containerd answers", READY, || {
+            let mut version = self.command(Path::new("ctr"));
+            let answers =
+                version.args(["--address", CONTAINERD, "version"]).output()?.status.success();
+            Ok(answers.then_some(()))
+        })
+        .with_context(|| self.process("containerd").log_tail())?;
+        images.iter().try_for_each(|image| self.load(image))?;
+        self.start_kubelet(binaries)
+    }
+
+    /// Starts kubelet, the first time or again.
+    pub(super) fn start_kubelet(&self, binaries: &Binaries) -> Result<()> {
+        let (four, six) = Member::Node(self.number).addresses(FIRST);
+        let mut kubelet = self.command(&binaries.path("kubelet"));
+        kubelet.arg("--kubeconfig").arg(self.kubeconfig("kubelet"));
+        kubelet.arg("--config").arg(self.folder.join("kubelet.yaml"));
+        kubelet.args(["--hostname-override", &self.name(), "--node-ip", &format!("{four},{six}")]);
+        self.process("kubelet").start(&kubelet)
+    }
+
+    /// A process of this node: `init`, `containerd`, `kube-proxy`, `kubelet`.
+    pub fn process(&self, name: &str) -> Process {
+        Process::at(&self.folder, name)
+    }
+
+    /// A command in all namespaces of this node.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.namespace.path().display()));
+        if let Ok(init) = self.process("init").pid() {
+            // unshare(1) is in the mount namespace it made, and its child in the process namespace.
+            command.arg(format!("--mount=/proc/{init}/ns/mnt"));
+            command.arg(format!("--pid=/proc/{init}/ns/pid_for_children"));
+        }
+        command.arg("--").arg(program);
+        command
+    }
+
+    /// Gives an image of this node one more name.
+    ///
+    /// # Errors
+    /// What ctr said.
+    pub fn tag(&self, image: &str, name: &str) -> Result<()> {
+        let mut command = self.command(Path::new("ctr"));
+        command.args(["--address", CONTAINERD, "--namespace", "k8s.io", "images", "tag"]);
+        feed(command.args(["--force", image, name]), b"").map(drop)
+    }
+
+    /// Imports an archive into containerd, under the names in it.
+    ///
+    /// # Errors
+    /// What ctr said.
+    pub fn load(&self, archive: &Path) -> Result<()> {
+        let file = File::open(archive).with_context(|| format!("no {}", archive.display()))?;
+        let mut command = self.command(Path::new("ctr"));
+        command.args(["--address", CONTAINERD, "--namespace", "k8s.io", "images", "import", "-"]);
+        // Through a pipe: the node has no /var or /run of the machine's.
+        let output = command.stdin(Stdio::from(file)).output().context("cannot run ctr")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("{} does not take {}: {}", self.name(), archive.display(), said.trim());
+        }
+        Ok(())
+    }
+
+    /// Ends all of it and waits until nothing is left but the namespace of the network.
+    pub(super) fn kill(&self) -> Result<()> {
+        self.process("init").kill()?;
+        for hierarchy in hierarchies() {
+            let cgroup = hierarchy.join(&self.cgroup);
+            // A cgroup can be removed once the kernel has taken away the last process in it.
+            wait::until(&format!("{} is empty", cgroup.display()), READY, || {
+                Ok(remove_cgroups(&cgroup).ok())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Namespaces of its own, with a `/var` in its folder and an empty `/run`.
+    fn isolate(&self, pause: &Path) -> Result<()> {
+        let folder = self.folder.display();
+        let mut script = "set -e\nmount --make-rshared /\n".to_owned();
+        for name in ["var/lib", "var/log", "var/tmp", "var/cache", "tunables"] {
+            fs::create_dir_all(self.folder.join(name))?;
+        }
+        script += &format!("ln -sf /run {folder}/var/run\n");
+        script += &format!("mount --bind {folder}/var /var\nmount -t tmpfs tmpfs /run\n");
+        for (tunable, value) in TUNABLES {
+            let file = self.folder.join("tunables").join(tunable.replace('/', "."));
+            fs::write(&file, format!("{value}\n"))?;
+            script += &format!("mount --bind {} /proc/sys/{tunable}\n", file.display());
+        }
+        script += &format!("touch {folder}/isolated\nexec {}\n", pause.display());
+        let mut command = self.namespace.command("unshare");
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+        command.args(["sh", "-c", &script]);
+        let init = self.process("init");
+        init.start(&command)?;
+        wait::until("the node's namespaces", READY, || {
+            init.pid()?;
+            Ok(self.folder.join("isolated").exists().then_some(()))
+        })
+    }
+
+    /// A subtree of its own in every hierarchy: kubelets that share one take each other's pods for remains.
+    fn make_cgroups(&self) -> Result<()> {
+        let root = Path::new(CGROUPS);
+        if root.join("cgroup.controllers").is_file() {
+            // Where this process may not, they are given already or kubelet says what it lacks.
+            let _ =
+                fs::write(root.join("cgroup.subtree_control"), "+cpu +memory +pids +cpuset +io");
+        }
+        for hierarchy in hierarchies() {
+            let cgroup = hierarchy.join(&self.cgroup);
+            fs::create_dir_all(&cgroup)
+                .with_context(|| format!("cannot make {}", cgroup.display()))?;
+            // In the first version a new cpuset is empty, and nothing can run in it (cpuset(7)).
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if hierarchy.ends_with("cpuset") {
+                    fs::copy(hierarchy.join(file), cgroup.join(file))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn kubeconfig(&self, user: &str) -> PathBuf {
+        self.folder.join(user).with_extension("kubeconfig")
+    }
+
+    fn write_configuration(&self, certificates: &Certificates) -> Result<()> {
+        let name = self.name();
+        let kubelet = certificates.kubeconfig(
+            &format!("kubelet-{name}"),
+            &format!("system:node:{name}"),
+            "system:nodes",
+        )?;
+        fs::rename(kubelet, self.kubeconfig("kubelet"))?;
+        let proxy =
+            certificates.kubeconfig(&format!("kube-proxy-{name}"), "system:kube-proxy", "")?;
+        fs::rename(proxy, self.kubeconfig("kube-proxy"))?;
+        let authority = certificates.file("ca.crt");
+        let files = [
+            ("containerd.toml", self.containerd()?),
+            ("pods.conflist", self.pod_network()),
+            ("kubelet.yaml", self.kubelet(&authority)),
+            ("kube-proxy.yaml", self.kube_proxy()),
+        ];
+        fs::create_dir_all(self.folder.join("cni"))?;
+        for (file, text) in files {
+            let folder = if file.ends_with("conflist") { "cni" } else { "" };
+            fs::write(self.folder.join(folder).join(file), text)?;
+        }
+        Ok(())
+    }
+
+    fn containerd(&self) -> Result<String> {
+        let plugins =
+            cni_plugins().context("no CNI plugins; install containernetworking-plugins")?;
+        let folder = self.folder.display();
+        // Without CAP_SYS_RESOURCE, as in many containers, runc cannot lower an OOM score and dies.
+        Ok(format!(
+            r#"version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{plugins}"
+    conf_dir = "{folder}/cni"
+"#
+        ))
+    }
+
+    fn pod_network(&self) -> String {
+        let (four, six) = pod_networks(self.number);
+        format!(
+            r#"{{"cniVersion":"0.4.0","name":"pods","plugins":[{{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":false,
+"ipam":{{"type":"host-local","ranges":[[{{"subnet":"{four}"}}],[{{"subnet":"{six}"}}]],"routes":[{{"dst":"0.0.0.0/0"}},{{"dst":"::/0"}}]}}}}]}}
+"#
+        )
+    }
+
+    fn kubelet(&self, authority: &Path) -> String {
+        let (four, six) = pod_networks(self.number);
+        let (cgroup, authority) = (&self.cgroup, authority.display());
+        format!(
+            "apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {{anonymous: {{enabled: false}}, webhook: {{enabled: true}}, x509: {{clientCAFile: {authority}}}}}
+authorization: {{mode: Webhook}}
+failCgroupV1: false
+cgroupDriver: cgroupfs
+cgroupRoot: /{cgroup}
+enforceNodeAllocatable: []
+failSwapOn: false
+containerRuntimeEndpoint: unix://{CONTAINERD}
+podCIDR: \"{four},{six}\"
+resolvConf: \"\"
+evictionHard: {{}}
+imageGCHighThresholdPercent: 100
+nodeStatusUpdateFrequency: 2s
+nodeLeaseDurationSeconds: 8
+"
+        )
+    }
+
+    fn kube_proxy(&self) -> String {
+        format!(
+            "apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+clientConnection: {{kubeconfig: {}}}
+mode: nftables
+clusterCIDR: 10.244.0.0/16,fd44::/48
+hostnameOverride: {}
+conntrack: {{maxPerCore: 0}}
+",
+            self.kubeconfig("kube-proxy").display(),
+            self.name(),
+        )
+    }
+}
+
+/// The roots of cgroups: one in the second version, one for every controller in the first (cgroups(7)).
+fn hierarchies() -> Vec<PathBuf> {
+    let root = PathBuf::from(CGROUPS);
+    if root.join("cgroup.controllers").is_file() {
+        return vec![root];
+    }
+    let folders = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders
+        .filter(|path| path.is_dir() && !path.is_symlink() && !path.ends_with("unified"))
+        .collect()
+}
+
+fn remove_cgroups(cgroup: &Path) -> Result<()> {
+    if !cgroup.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(cgroup)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_cgroups(&path)?;
+        }
+    }
+    fs::remove_dir(cgroup).with_context(|| format!("cannot remove {}", cgroup.display()))
+}

@@ -1,0 +1,214 @@
+//! Asks a web server for a page by a new connection each time, at a fixed rate, as many clients would, and keeps which
+//! were answered, by whom and when. It knows addresses and nothing of what is behind them.
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::namespace::Namespace;
+use crate::{clock, http, wait};
+
+/// Between two connections.
+pub const INTERVAL: Duration = Duration::from_millis(20);
+/// A connection that has no answer after this is lost. A lost SYN is sent again only after 1 s (RFC 6298, section 2.1), so
+/// no loss is hidden by a second try.
+const PATIENCE: Duration = Duration::from_millis(900);
+/// So many answers in a row are a settled state: half a second.
+const SETTLED: usize = 25;
+
+/// A running prober.
+#[derive(Debug)]
+pub struct Prober {
+    target: SocketAddr,
+    seen: Arc<Mutex<Probe>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+/// What was asked and what came back.
+#[derive(Debug, Clone, Default)]
+pub struct Probe {
+    requests: Vec<Request>,
+}
+
+#[derive(Debug, Clone)]
+struct Request {
+    at: Instant,
+    /// None while it is under way. What went wrong, if something did.
+    outcome: Option<Result<String, String>>,
+}
+
+impl Prober {
+    /// Begins to ask, from a network, every [`INTERVAL`].
+    pub fn start(from: &Namespace, target: SocketAddr) -> Self {
+        let (seen, stop): (Arc<Mutex<Probe>>, Arc<AtomicBool>) = Default::default();
+        let thread = {
+            let (from, seen, stop) = (from.clone(), Arc::clone(&seen), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                from.inside(|| {
+                    ask(target, &seen, &stop);
+                    Ok(())
+                })
+            })
+        };
+        Self { target, seen, stop, thread: Some(thread) }
+    }
+
+    /// What came so far.
+    pub fn so_far(&self) -> Probe {
+        lock(&self.seen).clone()
+    }
+
+    /// Waits until [`SETTLED`] requests in a row, sent from now on, have been answered.
+    ///
+    /// # Errors
+    /// When it does not come to that in `limit`.
+    pub fn settled(&self, limit: Duration) -> Result<()> {
+        let start = self.so_far().requests.len();
+        wait::until(&format!("{} answers every request", self.target), limit, || {
+            let answered = |request: &Request| request.outcome.as_ref().is_some_and(Result::is_ok);
+            let requests = self.so_far().requests;
+            let fresh = &requests[start..];
+            // Those under way at the end are left out.
+            let ended = fresh.iter().rposition(|request| request.outcome.is_some());
+            let ended = &fresh[..ended.map_or(0, |last| last + 1)];
+            let settled = ended.len() >= SETTLED && ended.iter().rev().take(SETTLED).all(answered);
+            if !settled {
+                std::thread::sleep(INTERVAL);
+            }
+            Ok(settled.then_some(()))
+        })
+        .with_context(|| self.so_far().summary())
+    }
+
+    /// Stops asking, waits for the last answers, and hands over what came.
+    ///
+    /// # Errors
+    /// When it could not ask at all.
+    pub fn finish(mut self) -> Result<Probe> {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        Ok(self.so_far())
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Probe {
+    /// How many connections were tried.
+    pub fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Without the first `skip` requests.
+    #[must_use]
+    pub fn from(mut self, skip: usize) -> Self {
+        self.requests.drain(..skip.min(self.requests.len()));
+        self
+    }
+
+    /// How many of them had no answer in time.
+    pub fn lost(&self) -> usize {
+        self.requests.len() - self.answers().count()
+    }
+
+    /// How many answers each answer's text had.
+    pub fn by_text(&self) -> BTreeMap<&str, usize> {
+        let mut count = BTreeMap::new();
+        for (_, text) in self.answers() {
+            *count.entry(text).or_default() += 1;
+        }
+        count
+    }
+
+    /// The longest time between two requests that were answered with none answered between them; the time since the last
+    /// one counts too.
+    pub fn longest_gap(&self) -> Duration {
+        let mut times: Vec<_> = self.answers().map(|(at, _)| at).collect();
+        times.extend(self.requests.last().map(|request| request.at));
+        times
+            .windows(2)
+            .map(|pair| pair[1].saturating_duration_since(pair[0]))
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Fails unless every request was answered.
+    ///
+    /// # Errors
+    /// When one was not, with when and why.
+    pub fn nothing_lost(&self) -> Result<()> {
+        ensure!(self.requests() > 0, "nothing was asked");
+        ensure!(self.lost() == 0, "{}", self.summary());
+        Ok(())
+    }
+
+    /// In words.
+    pub fn summary(&self) -> String {
+        let start = self.requests.first().map(|request| request.at);
+        let failures = self.requests.iter().filter_map(|request| {
+            let why = match &request.outcome {
+                None => "no answer",
+                Some(Err(why)) => why,
+                Some(Ok(_)) => return None,
+            };
+            let after = request.at.duration_since(start?).as_secs_f64();
+            Some(format!("\n  after {after:.3} s: {why}"))
+        });
+        format!(
+            "{} of {} connections lost, longest gap {:.0} ms, answers {:?}{}",
+            self.lost(),
+            self.requests(),
+            clock::ms(self.longest_gap()),
+            self.by_text(),
+            failures.take(10).collect::<String>(),
+        )
+    }
+
+    /// When each answered request was sent, and its answer.
+    fn answers(&self) -> impl Iterator<Item = (Instant, &str)> {
+        self.requests
+            .iter()
+            .filter_map(|request| Some((request.at, request.outcome.as_ref()?.as_deref().ok()?)))
+    }
+}
+
+/// One thread for each request: a slow one does not keep the next from being sent. They end before this does.
+fn ask(target: SocketAddr, seen: &Mutex<Probe>, stop: &AtomicBool) {
+    let start = clock::now();
+    std::thread::scope(|scope| {
+        for number in 0_u32.. {
+            let due = start + INTERVAL * number;
+            std::thread::sleep(due.saturating_duration_since(clock::now()));
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let index = {
+                let mut probe = lock(seen);
+                probe.requests.push(Request { at: clock::now(), outcome: None });
+                probe.requests.len() - 1
+            };
+            scope.spawn(move || {
+                let answer = http::get(target, PATIENCE).map_err(|error| format!("{error:#}"));
+                lock(seen).requests[index].outcome = Some(answer);
+            });
+        }
+    });
+}
+
+fn lock(seen: &Mutex<Probe>) -> MutexGuard<'_, Probe> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}

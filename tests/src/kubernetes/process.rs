@@ -1,0 +1,156 @@
+//! Processes that outlive the program that started them, and are found again by files. It knows nothing of what they do.
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::wait;
+
+/// How long the kernel may take to end what was killed.
+const END: Duration = Duration::from_secs(20);
+/// So much of a log is shown with an error.
+const TAIL: usize = 3000;
+
+/// A process by the files `<folder>/<name>.pid` and `.log`.
+#[derive(Debug, Clone)]
+pub struct Process {
+    folder: PathBuf,
+    name: String,
+}
+
+impl Process {
+    /// The process of this name, whether it was started or not.
+    pub fn at(folder: &Path, name: &str) -> Self {
+        Self { folder: folder.to_path_buf(), name: name.to_owned() }
+    }
+
+    /// Starts it in a session of its own, so that no terminal ends it. What it says is added to its log.
+    ///
+    /// # Errors
+    /// When it cannot be started, or runs already.
+    pub fn start(&self, command: &Command) -> Result<()> {
+        ensure!(!self.runs(), "{} runs already", self.name);
+        let log = File::options().create(true).append(true).open(self.log_file())?;
+        // setsid(1) does not fork here, since this is no leader of a group: the process id stays.
+        let mut child = Command::new("setsid")
+            .arg(command.get_program())
+            .args(command.get_args())
+            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.name))?;
+        let identity = Identity::of(child.id()).context("it ended at once")?;
+        fs::write(self.pid_file(), identity.line())?;
+        // Takes the exit status when there is one, or it would stay as a zombie for as long as this program lives.
+        std::thread::spawn(move || child.wait());
+        Ok(())
+    }
+
+    /// Whether it was started and has not ended.
+    pub fn runs(&self) -> bool {
+        self.pid().is_ok()
+    }
+
+    /// Its process id.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pid(&self) -> Result<Pid> {
+        let identity =
+            fs::read_to_string(self.pid_file()).ok().and_then(|text| Identity::read(&text));
+        let identity = identity.filter(Identity::is_alive).with_context(|| {
+            format!("{} does not run; the end of its log:\n{}", self.name, self.log_tail())
+        })?;
+        Ok(Pid::from_raw(identity.pid.cast_signed()))
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(self.pid()?, signal).with_context(|| format!("cannot send {signal} to {}", self.name))
+    }
+
+    /// SIGKILL, if it runs, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When the kernel does not end it.
+    pub fn kill(&self) -> Result<()> {
+        if !self.runs() {
+            return Ok(());
+        }
+        self.signal(Signal::SIGKILL)?;
+        self.ended()
+    }
+
+    /// SIGTERM, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub fn stop(&self) -> Result<()> {
+        self.signal(Signal::SIGTERM)?;
+        self.ended()
+    }
+
+    fn ended(&self) -> Result<()> {
+        let what = format!("{} ends", self.name);
+        wait::until(&what, END, || Ok((!self.runs()).then_some(())))
+    }
+
+    /// The last lines that it said.
+    pub fn log_tail(&self) -> String {
+        let log = fs::read(self.log_file()).unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(TAIL)..]).into_owned()
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.folder.join(format!("{}.pid", self.name))
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.name))
+    }
+}
+
+/// A process id and when the process began, which together are never given twice while the machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pid: u32,
+    /// In ticks since the machine started: field 22 of /proc/pid/stat (proc(5)).
+    started: u64,
+}
+
+impl Identity {
+    /// The process of this id; none when it has ended.
+    pub fn of(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The second field is the program's name in parentheses, and may hold anything.
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let state = fields.next()?;
+        let started = fields.nth(18)?.parse().ok()?;
+        (!matches!(state, "Z" | "X")).then_some(Self { pid, started })
+    }
+
+    /// What [`Identity::line`] wrote.
+    pub fn read(text: &str) -> Option<Self> {
+        let (pid, started) = text.trim().split_once(' ')?;
+        Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
+    }
+
+    /// As it is kept in a file.
+    pub fn line(&self) -> String {
+        format!("{} {}\n", self.pid, self.started)
+    }
+
+    /// Whether this very process still runs.
+    pub fn is_alive(&self) -> bool {
+        Self::of(self.pid) == Some(*self)
+    }
+}

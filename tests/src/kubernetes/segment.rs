@@ -1,0 +1,219 @@
+//! The two segments of a laboratory: bridges in a namespace of their own, and a cable from them to every member. It
+//! knows addresses and cables, and nothing of Kubernetes.
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::namespace::{Namespace, feed, ip};
+
+/// eth0 of every member, 10.77.0.0/24 and `fd77::/64`: Kubernetes.
+pub const FIRST: Segment = Segment { bridge: "br0", interface: "eth0", network: 77 };
+/// eth1 of nodes and client, 10.88.0.0/24 and `fd88::/64`: for the addresses of Services only.
+pub const SECOND: Segment = Segment { bridge: "br1", interface: "eth1", network: 88 };
+
+/// A segment.
+#[derive(Debug, Clone, Copy)]
+pub struct Segment {
+    bridge: &'static str,
+    interface: &'static str,
+    network: u8,
+}
+
+/// Who has a namespace in a laboratory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Member {
+    /// etcd, the API server and the controllers.
+    ControlPlane,
+    /// Somebody outside the cluster.
+    Client,
+    /// `n1` and so on.
+    Node(u8),
+}
+
+impl Member {
+    /// By its name: `cp`, `client`, `n1`.
+    ///
+    /// # Errors
+    /// When it is nobody's.
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "cp" => return Ok(Self::ControlPlane),
+            "client" => return Ok(Self::Client),
+            _ => {}
+        }
+        let number = name.strip_prefix('n').and_then(|number| number.parse().ok());
+        number.map(Self::Node).with_context(|| {
+            format!("{name} is nobody's name; there are cp, client, n1, n2 and so on")
+        })
+    }
+
+    /// `cp`, `client`, `n1`.
+    pub fn name(self) -> String {
+        match self {
+            Self::ControlPlane => "cp".to_owned(),
+            Self::Client => "client".to_owned(),
+            Self::Node(number) => format!("n{number}"),
+        }
+    }
+
+    /// The last part of its addresses, as it is written: 11 for n1.
+    pub fn host(self) -> u8 {
+        match self {
+            Self::ControlPlane => 1,
+            Self::Client => 100,
+            Self::Node(number) => 10 + number,
+        }
+    }
+
+    /// Its IPv4 and IPv6 addresses on a segment.
+    pub fn addresses(self, segment: Segment) -> (String, String) {
+        let (host, network) = (self.host(), segment.network);
+        (format!("10.{network}.0.{host}"), format!("fd{network}::{host}"))
+    }
+
+    fn segments(self) -> &'static [Segment] {
+        if self == Self::ControlPlane { &[FIRST] } else { &[FIRST, SECOND] }
+    }
+}
+
+/// The namespaces of a laboratory.
+#[derive(Debug, Clone)]
+pub struct Network {
+    prefix: String,
+    nodes: u8,
+}
+
+impl Network {
+    /// Of the laboratory with this prefix and so many nodes, whether it is there or not.
+    pub fn new(prefix: &str, nodes: u8) -> Self {
+        Self { prefix: prefix.to_owned(), nodes }
+    }
+
+    /// The namespace of a member.
+    pub fn of(&self, member: Member) -> Namespace {
+        Namespace::named(format!("{}-{}", self.prefix, member.name()))
+    }
+
+    /// Everybody.
+    pub fn members(&self) -> impl Iterator<Item = Member> + use<> {
+        [Member::ControlPlane, Member::Client].into_iter().chain((1..=self.nodes).map(Member::Node))
+    }
+
+    fn bridges(&self) -> Namespace {
+        Namespace::named(format!("{}-lan", self.prefix))
+    }
+
+    /// Makes namespaces, bridges, cables, addresses and the routes to the pods of every node.
+    ///
+    /// # Errors
+    /// What `ip` said.
+    pub fn build(&self) -> Result<()> {
+        let mut add = format!("netns add {}\n", self.bridges().name());
+        let mut cables = String::new();
+        for Segment { bridge, .. } in [FIRST, SECOND] {
+            cables +=
+                &format!("link add {bridge} type bridge forward_delay 0\nlink set {bridge} up\n");
+        }
+        for member in self.members() {
+            let namespace = self.of(member);
+            add += &format!("netns add {}\n", namespace.name());
+            for segment in member.segments() {
+                let (end, Segment { bridge, interface, .. }) = (end(member, *segment), segment);
+                cables += &format!(
+                    "link add {end} type veth peer name {interface} netns {}\nlink set {end} master {bridge} up\n",
+                    namespace.name()
+                );
+            }
+        }
+        ip(None, &add)?;
+        self.bridges().ip(&cables)?;
+        self.members().try_for_each(|member| self.address(member))
+    }
+
+    fn address(&self, member: Member) -> Result<()> {
+        let mut batch = "link set lo up\n".to_owned();
+        for segment in member.segments() {
+            let ((four, six), interface) = (member.addresses(*segment), segment.interface);
+            batch += &format!(
+                "addr add {four}/24 dev {interface}\naddr add {six}/64 dev {interface} nodad\nlink set {interface} up\n"
+            );
+        }
+        if member != Member::ControlPlane {
+            let (four, six) = Member::ControlPlane.addresses(FIRST);
+            batch += &format!("route add default via {four}\nroute add default via {six}\n");
+        }
+        // Pods are reached through their nodes; the client, outside, knows none of that.
+        if member != Member::Client {
+            for number in (1..=self.nodes).filter(|number| member != Member::Node(*number)) {
+                let ((four, six), pods) =
+                    (Member::Node(number).addresses(FIRST), pod_networks(number));
+                batch +=
+                    &format!("route add {} via {four}\nroute add {} via {six}\n", pods.0, pods.1);
+            }
+        }
+        self.of(member).ip(&batch)?;
+        if member == Member::Client {
+            return Ok(());
+        }
+        let forwarding = ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"];
+        feed(self.of(member).command(Path::new("sysctl")).arg("-qw").args(forwarding), b"")
+            .map(drop)
+    }
+
+    /// Pulls a node's cable: its carrier goes down.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn cut(&self, member: Member, segment: Segment) -> Result<()> {
+        self.has(member, segment)?;
+        self.bridges().ip(&format!("link set {} down\n", end(member, segment)))
+    }
+
+    /// Its frames vanish while the carrier stays up, as behind a dead switch.
+    ///
+    /// # Errors
+    /// When there is no cable.
+    pub fn hole(&self, member: Member, segment: Segment) -> Result<()> {
+        self.has(member, segment)?;
+        self.bridges().ip(&format!("link set {} nomaster\n", end(member, segment)))
+    }
+
+    /// Undoes [`Network::cut`] and [`Network::hole`] on both segments.
+    ///
+    /// # Errors
+    /// When there is no such member.
+    pub fn mend(&self, member: Member) -> Result<()> {
+        self.has(member, FIRST)?;
+        let mend = |segment: &Segment| {
+            format!("link set {} master {} up\n", end(member, *segment), segment.bridge)
+        };
+        self.bridges().ip(&member.segments().iter().map(mend).collect::<String>())
+    }
+
+    fn has(&self, member: Member, segment: Segment) -> Result<()> {
+        let there = self.members().any(|other| other == member)
+            && member.segments().iter().any(|other| other.bridge == segment.bridge);
+        ensure!(there, "{} has no {} here", member.name(), segment.interface);
+        Ok(())
+    }
+
+    /// Removes the namespaces, and with them all that is in them. Those that are not there are no error.
+    pub fn remove(&self) {
+        for namespace in self.members().map(|member| self.of(member)).chain([self.bridges()]) {
+            if namespace.path().exists() {
+                // Another one may have been first.
+                let _ = ip(None, &format!("netns del {}\n", namespace.name()));
+            }
+        }
+    }
+}
+
+/// The networks of a node's pods.
+pub fn pod_networks(node: u8) -> (String, String) {
+    (format!("10.244.{node}.0/24"), format!("fd44:0:0:{node}::/64"))
+}
+
+/// The end of a cable at its bridge.
+fn end(member: Member, segment: Segment) -> String {
+    format!("{}-{}", member.name(), segment.interface)
+}

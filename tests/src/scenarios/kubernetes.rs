@@ -1,0 +1,213 @@
+//! What Outrigger promises on Kubernetes, each promise played once on a real cluster. A scenario makes what it needs,
+//! under names of its own, and removes it, so that any of them runs alone and in any order. It knows the product by what
+//! a user has: its image, its manifests, kubectl.
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::kubernetes::objects::{ingress, items};
+use crate::kubernetes::prober::Prober;
+use crate::kubernetes::{Lab, web};
+use crate::{http, product, wait};
+
+pub mod laboratory;
+pub mod leaders;
+pub mod pools;
+pub mod rights;
+pub mod serve;
+pub mod steady;
+pub mod uninstall;
+
+/// Where Outrigger's own objects are.
+pub const SYSTEM: &str = "outrigger-system";
+/// Where the Secrets of announcers of cluster scope are.
+pub const CONTROLLER: &str = "outrigger-controller";
+/// The DaemonSet, and its service account.
+pub const NODE: &str = "outrigger-node";
+/// The container in the DaemonSet's pods.
+pub const CONTAINER: &str = "outrigger";
+/// How long anything may take before it counts as broken. Far more than it takes, for busy machines.
+pub const LIMIT: Duration = Duration::from_secs(60);
+/// The same as an argument of kubectl.
+const LIMIT_ARGUMENT: &str = "--timeout=60s";
+
+/// Loads the image, applies `manifests/install.yaml` and waits until all of it runs.
+///
+/// # Errors
+/// When it does not come to that, with what the pods say.
+pub fn install(lab: &Lab, image: &Path) -> Result<()> {
+    lab.load(image)?;
+    let manifest = manifest();
+    lab.kubectl(&["apply", "--filename", &manifest.to_string_lossy()])?;
+    await_rollout(lab)
+}
+
+/// `manifests/install.yaml`.
+pub fn manifest() -> std::path::PathBuf {
+    product::root().join("manifests/install.yaml")
+}
+
+/// Waits until both roles are rolled out.
+///
+/// # Errors
+/// When they are not in time, with what the pods say.
+pub fn await_rollout(lab: &Lab) -> Result<()> {
+    let rollout = |what| {
+        lab.kubectl(&["--namespace", SYSTEM, "rollout", "status", what, LIMIT_ARGUMENT]).map(drop)
+    };
+    rollout("deployment/outrigger-controller")
+        .and_then(|()| rollout("daemonset/outrigger-node"))
+        .with_context(|| explain(lab))
+}
+
+/// What Outrigger's pods and Events say, for a failure.
+pub fn explain(lab: &Lab) -> String {
+    let ask = |arguments: &[&str]| {
+        let all = [&["--namespace", SYSTEM], arguments].concat();
+        lab.kubectl(&all).unwrap_or_else(|error| format!("{error:#}\n"))
+    };
+    [
+        ask(&["get", "pods", "--output", "wide"]),
+        ask(&["get", "events", "--sort-by", ".lastTimestamp"]),
+        ask(&["logs", "deployment/outrigger-controller", "--all-pods", "--prefix", "--tail", "30"]),
+        ask(&["logs", "daemonset/outrigger-node", "--all-pods", "--prefix", "--tail", "30"]),
+    ]
+    .concat()
+}
+
+/// The pods of Outrigger that have this service account.
+///
+/// # Errors
+/// What kubectl said.
+pub fn pods_of(lab: &Lab, account: &str) -> Result<Vec<Value>> {
+    let all = lab.get_json(&["pods", "--namespace", SYSTEM])?;
+    let own = |pod: &&Value| {
+        pod["spec"]["serviceAccountName"] == account
+            && pod["metadata"]["deletionTimestamp"].is_null()
+    };
+    Ok(items(&all).iter().filter(own).cloned().collect())
+}
+
+/// The name of an object.
+pub fn name_of(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// A namespace with a workload, and a pool that nobody else uses. Both go when it is dropped.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    /// The laboratory.
+    pub lab: &'a Lab,
+    /// The name of the namespace and of the pool.
+    pub name: &'static str,
+}
+
+impl<'a> Stage<'a> {
+    /// Makes the namespace with a web server on every node, and the pool: 10.88.0.`first` and nine more, and as many in
+    /// IPv6, on the segment that is there for that. Up to 100 they are taken by nodes and client.
+    ///
+    /// # Errors
+    /// When the workload does not come up.
+    pub fn set(lab: &'a Lab, name: &'static str, first: u8) -> Result<Self> {
+        let stage = Self { lab, name };
+        let last = first + 9;
+        web::deploy(lab, name, u8::try_from(lab.nodes().count())?)?;
+        let addresses =
+            [format!("10.88.0.{first}-10.88.0.{last}"), format!("fd88::1:{first}-fd88::1:{last}")];
+        let pool = json!({
+            "apiVersion": "outrigger.dev/v1alpha1",
+            "kind": "AddressPool",
+            "metadata": { "name": name },
+            "spec": { "addresses": addresses, "namespaces": [name] },
+        });
+        lab.apply(&pool.to_string())?;
+        Ok(stage)
+    }
+
+    /// Creates a dual-stack Service of type LoadBalancer, and gives its two addresses.
+    ///
+    /// # Errors
+    /// When it does not get both.
+    pub fn service(&self, name: &str, spec: &Value) -> Result<Vec<IpAddr>> {
+        let mut service = web::service(self.name, name, spec);
+        service["spec"]["type"] = json!("LoadBalancer");
+        self.lab.apply(&service.to_string())?;
+        wait::until(&format!("Service {}/{name} has two addresses", self.name), LIMIT, || {
+            let addresses = self.addresses(name)?;
+            Ok((addresses.len() == 2).then_some(addresses))
+        })
+        .with_context(|| self.describe(name))
+    }
+
+    /// The addresses that a Service has.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn addresses(&self, name: &str) -> Result<Vec<IpAddr>> {
+        Ok(ingress(&self.lab.get_json(&["service", name, "--namespace", self.name])?))
+    }
+
+    /// What kubectl says of a Service.
+    pub fn describe(&self, name: &str) -> String {
+        let said = self.lab.kubectl(&["describe", "service", name, "--namespace", self.name]);
+        said.unwrap_or_else(|error| format!("{error:#}"))
+    }
+
+    /// Begins to ask for an address from the client's network.
+    ///
+    /// # Errors
+    /// When there is no client.
+    pub fn probe(&self, address: IpAddr) -> Result<Prober> {
+        let client = self.lab.namespace("client")?;
+        Ok(Prober::start(&client, SocketAddr::from((address, web::PORT))))
+    }
+
+    /// Waits until the client's question to an address has an answer that is `expected`, and gives it.
+    ///
+    /// # Errors
+    /// When there is none, with the last one.
+    pub fn answer(
+        &self,
+        address: IpAddr,
+        expected: impl Fn(&str) -> bool + Sync,
+    ) -> Result<String> {
+        let target = SocketAddr::from((address, web::PORT));
+        self.lab.namespace("client")?.inside(|| {
+            let mut last = String::new();
+            let answer = wait::until(&format!("the expected answer from {target}"), LIMIT, || {
+                last = match http::get(target, Duration::from_millis(500)) {
+                    Ok(answer) if expected(&answer) => return Ok(Some(answer)),
+                    Ok(answer) => answer,
+                    Err(error) => format!("{error:#}"),
+                };
+                Ok(None)
+            });
+            answer.with_context(|| format!("the last one was {last:?}"))
+        })
+    }
+
+    /// Fails unless a Service has exactly the addresses that it had.
+    ///
+    /// # Errors
+    /// When it has others.
+    pub fn keeps(&self, name: &str, had: &[IpAddr]) -> Result<()> {
+        let has = self.addresses(name)?;
+        ensure!(has == had, "Service {}/{name} had {had:?} and has {has:?}", self.name);
+        Ok(())
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        // In this order: a pool in use stays. What does not go fails the next scenario of this name, which says so.
+        for (kind, name) in [("namespace", self.name), ("addresspool", self.name)] {
+            let delete = ["delete", kind, name, "--ignore-not-found", LIMIT_ARGUMENT];
+            if let Err(error) = self.lab.kubectl(&delete) {
+                eprintln!("{kind} {name} is not removed: {error:#}");
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A pool that is in use, and nodes that may not be used: nothing is taken from those who have it, and it is said.
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::{LIMIT, Stage, serve};
+use crate::kubernetes::Lab;
+use crate::kubernetes::objects::items;
+use crate::wait;
+
+/// A pool in use is deleted, then all pools: no status changes and no traffic stops. The pool says for whom it waits, and
+/// goes when they have gone.
+///
+/// # Errors
+/// When one of that is not so.
+pub fn deleted_in_use(lab: &Lab) -> Result<()> {
+    let stage = Stage::set(lab, "pool-in-use", 180)?;
+    let addresses = stage.service("web", &json!({}))?;
+    let probers =
+        addresses.iter().map(|address| stage.probe(*address)).collect::<Result<Vec<_>>>()?;
+    probers.iter().try_for_each(|prober| prober.settled(LIMIT))?;
+    let skipped: Vec<_> = probers.iter().map(|prober| prober.so_far().requests()).collect();
+
+    for all in [&[stage.name][..], &["--all"]] {
+        lab.kubectl(&[&["delete", "addresspools", "--wait=false"], all].concat())?;
+        let user = format!("{}/web", stage.name);
+        wait::until(&format!("the pool says that it waits for {user}"), LIMIT, || {
+            let pool = lab.get_json(&["addresspool", stage.name])?;
+            ensure!(!pool["metadata"]["deletionTimestamp"].is_null(), "the pool is not deleted");
+            Ok(messages(&pool).any(|message| message.contains(&user)).then_some(()))
+        })?;
+        stage.keeps("web", &addresses)?;
+    }
+    // Longer than anything that acts on the deletion waits.
+    std::thread::sleep(Duration::from_secs(5));
+    for (prober, skip) in probers.into_iter().zip(skipped) {
+        prober.finish()?.from(skip).nothing_lost()?;
+    }
+    stage.keeps("web", &addresses)?;
+
+    lab.kubectl(&["delete", "service", "web", "--namespace", stage.name])?;
+    wait::until("the pool goes with its last user", LIMIT, || {
+        let pools = lab.get_json(&["addresspools"])?;
+        Ok((!items(&pools).iter().any(|pool| super::name_of(pool) == stage.name)).then_some(()))
+    })
+}
+
+/// All nodes carry the label that excludes them: the Service keeps its addresses, and its conditions name the label.
+///
+/// # Errors
+/// When it does not.
+pub fn every_node_excluded(lab: &Lab) -> Result<()> {
+    let stage = Stage::set(lab, "excluded", 190)?;
+    let addresses = stage.service("web", &json!({}))?;
+    serve::exclude_all_but(lab, None)?;
+    let said = wait::until("the Service says that every node is excluded", LIMIT, || {
+        let service = lab.get_json(&["service", "web", "--namespace", stage.name])?;
+        Ok(messages(&service).any(|message| message.contains(serve::EXCLUDE)).then_some(()))
+    })
+    .with_context(|| stage.describe("web"));
+    serve::include_all(lab)?;
+    said?;
+    stage.keeps("web", &addresses)?;
+    for address in addresses {
+        stage.answer(address, |_| true)?;
+    }
+    Ok(())
+}
+
+/// What the conditions of an object say.
+fn messages(object: &Value) -> impl Iterator<Item = &str> {
+    let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.filter_map(|condition| condition["message"].as_str())
+}

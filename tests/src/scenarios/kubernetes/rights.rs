@@ -1,0 +1,128 @@
+//! What each role may do, and that it needs all of it.
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::{CONTROLLER, NODE, SYSTEM, Stage, leaders, name_of, pods_of};
+use crate::kubernetes::Lab;
+use crate::kubernetes::audit::Request;
+use crate::kubernetes::objects::items;
+
+/// With the token of a node's pod, what is not the node's is refused: a Service's status, another's Secret, another
+/// node's report. Its own report is not.
+///
+/// # Errors
+/// When something is allowed that must not be, or the reverse.
+pub fn of_a_node(lab: &Lab) -> Result<()> {
+    let stage = Stage::set(lab, "node-rights", 200)?;
+    let addresses = stage.service("web", &json!({}))?;
+    let pods = pods_of(lab, NODE)?;
+    let pod = pods.first().context("no pod of a node")?;
+    let own = pod["spec"]["nodeName"].as_str().context("the pod is on no node")?;
+    let other = pods.iter().filter_map(|pod| pod["spec"]["nodeName"].as_str());
+    let other = other.into_iter().find(|name| *name != own).context("there is one node only")?;
+    let token = lab.token_of_pod(NODE, SYSTEM, name_of(pod))?;
+
+    let empty = r#"{"status":{"loadBalancer":null}}"#;
+    let patch =
+        ["patch", "service", "web", "--namespace", stage.name, "--type=merge", "--patch", empty];
+    refused(lab, &token, &[&patch[..], &["--subresource=status"]].concat())?;
+    refused(lab, &token, &patch)?;
+    for namespace in [SYSTEM, CONTROLLER, stage.name] {
+        refused(lab, &token, &["get", "secrets", "--namespace", namespace])?;
+        refused(lab, &token, &["get", "secret", "another", "--namespace", namespace])?;
+    }
+    let label = |node| ["label", "nodereport", node, "outrigger.dev/probe=yes", "--overwrite"];
+    refused(lab, &token, &label(other))?;
+    lab.kubectl_as(&token, &["get", "nodereport", own])?;
+    stage.keeps("web", &addresses)
+}
+
+fn refused(lab: &Lab, token: &str, arguments: &[&str]) -> Result<()> {
+    match lab.kubectl_as(token, arguments) {
+        Ok(said) => bail!("kubectl {arguments:?} with a node's token is allowed: {said}"),
+        Err(error) => {
+            let said = format!("{error:#}").to_lowercase();
+            ensure!(
+                ["forbidden", "denied"].iter().any(|word| said.contains(word)),
+                "kubectl {arguments:?} fails in another way: {said}"
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Every verb of every rule of both roles has been used since the laboratory is up. Played last.
+///
+/// # Errors
+/// When one was not, with all of those.
+pub fn all_used(lab: &Lab) -> Result<()> {
+    let requests = lab.audit(0)?;
+    let mut unused = Vec::new();
+    for account in [NODE, leaders::ACCOUNT] {
+        let user = format!("system:serviceaccount:{SYSTEM}:{account}");
+        let own: Vec<_> = requests.iter().filter(|it| it.user == user && it.code < 400).collect();
+        for Right { role, group, resource, verb } in rights(lab, account)? {
+            let used = own.iter().any(|request: &&Request| {
+                request.group == group && request.resource == resource && request.verb == verb
+            });
+            if !used {
+                unused.push(format!("{role}: {verb} {resource}"));
+            }
+        }
+    }
+    ensure!(unused.is_empty(), "rights that nothing used: {}", unused.join(", "));
+    Ok(())
+}
+
+struct Right {
+    role: String,
+    group: String,
+    resource: String,
+    verb: String,
+}
+
+/// What is bound to a service account, one entry per verb and resource.
+fn rights(lab: &Lab, account: &str) -> Result<Vec<Right>> {
+    let mut rights = Vec::new();
+    for (binding, role) in [("clusterrolebindings", "clusterrole"), ("rolebindings", "role")] {
+        let bindings = lab.get_json(&[binding, "--all-namespaces"])?;
+        for binding in items(&bindings).iter().filter(|binding| binds(binding, account)) {
+            let (kind, name) = (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]);
+            let name = name.as_str().context("a binding without a role")?;
+            let role = if kind == "ClusterRole" { "clusterrole" } else { role };
+            let namespace = binding["metadata"]["namespace"].as_str().unwrap_or("default");
+            let object = lab.get_json(&[role, name, "--namespace", namespace])?;
+            for rule in object["rules"].as_array().into_iter().flatten() {
+                rights.extend(each(name, rule));
+            }
+        }
+    }
+    ensure!(!rights.is_empty(), "nothing is bound to {account}");
+    Ok(rights)
+}
+
+fn binds(binding: &Value, account: &str) -> bool {
+    let subjects = binding["subjects"].as_array().into_iter().flatten();
+    subjects.into_iter().any(|subject| {
+        subject["kind"] == "ServiceAccount"
+            && subject["namespace"] == SYSTEM
+            && subject["name"] == account
+    })
+}
+
+fn each(role: &str, rule: &Value) -> Vec<Right> {
+    let words = |field: &str| -> Vec<String> {
+        let words = rule[field].as_array().into_iter().flatten();
+        words.filter_map(|word| word.as_str().map(str::to_owned)).collect()
+    };
+    let mut rights = Vec::new();
+    for group in words("apiGroups") {
+        for resource in words("resources") {
+            for verb in words("verbs") {
+                let (role, group, resource) = (role.to_owned(), group.clone(), resource.clone());
+                rights.push(Right { role, group, resource, verb });
+            }
+        }
+    }
+    rights
+}

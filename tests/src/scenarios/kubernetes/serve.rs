@@ -1,0 +1,92 @@
+//! A Service of type LoadBalancer is reached from outside, whichever node holds its addresses.
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::{LIMIT, Stage};
+use crate::kubernetes::Lab;
+use crate::{product, wait};
+
+/// Kubernetes' own label for nodes that load balancers leave out.
+pub const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// The README's example, by its own commands: the pool and the web server of `examples/kubernetes`, and curl by the client.
+///
+/// # Errors
+/// When the README has other commands, or the client no answer.
+pub fn as_the_readme_says(lab: &Lab) -> Result<()> {
+    let files = ["examples/kubernetes/pool.yaml", "examples/kubernetes/web.yaml"];
+    let readme = std::fs::read_to_string(product::root().join("README.md"))?;
+    let urls = ["http://10.88.0.200/", "http://[fd88::200]/"];
+    for command in files.iter().chain(&urls).chain(&["kubectl apply -f manifests/install.yaml"]) {
+        ensure!(readme.contains(command), "README.md does not say {command}");
+    }
+    let of_files = |action: &str, more: &[&str]| {
+        let paths = files.map(|file| product::root().join(file).to_string_lossy().into_owned());
+        let files = paths.iter().flat_map(|path| ["--filename", path]);
+        lab.kubectl(
+            &[action].into_iter().chain(files).chain(more.iter().copied()).collect::<Vec<_>>(),
+        )
+    };
+    of_files("apply", &[])?;
+    let answers = urls.iter().try_for_each(|url| {
+        wait::until(&format!("curl {url} prints a node's name"), LIMIT, || {
+            let mut curl = lab.namespace("client")?.command("curl");
+            let curl = curl.args(["--silent", "--globoff", "--max-time", "1", *url]).output()?;
+            Ok(lab.node(&String::from_utf8_lossy(&curl.stdout)).ok().map(drop))
+        })
+    });
+    of_files("delete", &["--ignore-not-found", "--timeout=60s"])?;
+    answers
+}
+
+/// The client has an answer over IPv4 and IPv6 from every node in turn, all others being excluded. With
+/// `externalTrafficPolicy: Local` the pod that answers is on the node that holds the address.
+///
+/// # Errors
+/// When there is a node that does not serve.
+pub fn from_every_node(lab: &Lab) -> Result<()> {
+    let stage = Stage::set(lab, "every-node", 110)?;
+    let local = json!({ "externalTrafficPolicy": "Local" });
+    let addresses = stage.service("local", &local)?;
+    let result = lab.nodes().try_for_each(|node| {
+        let name = node.name();
+        exclude_all_but(lab, Some(&name))?;
+        addresses.iter().try_for_each(|address| {
+            stage
+                .answer(*address, |answer| answer == name)
+                .map(drop)
+                .with_context(|| format!("{name} does not serve {address}"))
+        })
+    });
+    let included = include_all(lab);
+    result.and(included)?;
+    stage.keeps("local", &addresses)?;
+
+    // The default policy, Cluster: any pod behind any node.
+    let addresses = stage.service("cluster", &json!({}))?;
+    for address in &addresses {
+        let answer = stage.answer(*address, |_| true)?;
+        ensure!(lab.node(&answer).is_ok(), "{address} answers {answer:?}");
+    }
+    Ok(())
+}
+
+/// Excludes all nodes but one, or all.
+///
+/// # Errors
+/// What kubectl said.
+pub fn exclude_all_but(lab: &Lab, name: Option<&str>) -> Result<()> {
+    include_all(lab)?;
+    for node in lab.nodes().filter(|node| Some(node.name().as_str()) != name) {
+        lab.kubectl(&["label", "node", &node.name(), &format!("{EXCLUDE}=")])?;
+    }
+    Ok(())
+}
+
+/// Excludes no node.
+///
+/// # Errors
+/// What kubectl said.
+pub fn include_all(lab: &Lab) -> Result<()> {
+    lab.kubectl(&["label", "nodes", "--all", &format!("{EXCLUDE}-")]).map(drop)
+}

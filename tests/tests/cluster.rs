@@ -1,0 +1,96 @@
+//! The promises on Kubernetes, with real kubelets: the scenarios of this package, one after the other in one laboratory
+//! of three nodes. It needs root, and the image that `cargo xtask image` writes.
+#![forbid(unsafe_code)]
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result, anyhow};
+use libtest_mimic::{Arguments, Failed, Trial};
+use outrigger_tests::kubernetes::Lab;
+use outrigger_tests::product;
+use outrigger_tests::scenarios::kubernetes::{
+    explain, install, laboratory, leaders, pools, rights, serve, steady, uninstall,
+};
+
+const NODES: u8 = 3;
+
+/// The laboratory, and whether Outrigger could be installed in it, which the first scenario that needs it finds out.
+#[derive(Debug)]
+struct Stand {
+    lab: Lab,
+    installed: OnceLock<Result<()>>,
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // They disturb each other: one takes the API server away.
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        libtest_mimic::run(&arguments, trials(&None)).exit();
+    }
+    let stand = match stand() {
+        Ok(stand) => Some(Arc::new(stand)),
+        Err(error) => {
+            eprintln!("the cluster tests cannot run: {error:#}");
+            std::process::exit(1);
+        }
+    };
+    let conclusion = libtest_mimic::run(&arguments, trials(&stand));
+    // Before the process ends: this removes the laboratory.
+    drop(stand);
+    conclusion.exit();
+}
+
+fn stand() -> Result<Stand> {
+    let lab = Lab::up(&format!("test{}", std::process::id()), NODES)?;
+    Ok(Stand { lab, installed: OnceLock::new() })
+}
+
+fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
+    let scenario = |name: &str, scenario: fn(&Lab) -> Result<()>| {
+        let stand = stand.clone();
+        Trial::test(name, move || {
+            let stand = stand.context("no laboratory").map_err(failed)?;
+            stand.installed()?;
+            scenario(&stand.lab)
+                .map_err(|error| Failed::from(format!("{error:#}\n{}", explain(&stand.lab))))
+        })
+    };
+    let laboratory = {
+        let stand = stand.clone();
+        Trial::test("the_laboratory_is_a_working_cluster", move || {
+            laboratory::works(&stand.context("no laboratory").map_err(failed)?.lab).map_err(failed)
+        })
+    };
+    vec![
+        laboratory,
+        scenario("the_commands_of_the_readme_do_what_it_says", serve::as_the_readme_says),
+        scenario("a_client_reaches_a_service_through_every_node", serve::from_every_node),
+        scenario("deleting_the_leader_loses_nothing", steady::without_its_leader),
+        scenario("restarting_node_by_node_loses_nothing", steady::restarted_node_by_node),
+        scenario("rolling_to_another_image_loses_nothing", steady::rolled_to_another_image),
+        scenario("a_minute_without_an_api_server_loses_nothing", steady::without_an_api_server),
+        scenario("killing_etcd_loses_nothing", steady::without_etcd),
+        scenario("a_frozen_leader_writes_nothing_when_it_thaws", leaders::two_at_once),
+        scenario("a_pool_in_use_goes_on_serving_when_deleted", pools::deleted_in_use),
+        scenario("excluding_every_node_is_said", pools::every_node_excluded),
+        scenario("a_node_may_do_nothing_that_is_not_its_own", rights::of_a_node),
+        scenario("every_right_is_used", rights::all_used),
+        scenario("uninstalling_leaves_nothing", |lab| {
+            uninstall::leaves_nothing(lab, &product::image()?)
+        }),
+    ]
+}
+
+impl Stand {
+    fn installed(&self) -> Result<(), Failed> {
+        let installed = self.installed.get_or_init(|| install(&self.lab, &product::image()?));
+        installed
+            .as_ref()
+            .map_err(|error| failed(anyhow!("cannot install Outrigger: {error:#}")))
+            .copied()
+    }
+}
+
+fn failed(error: anyhow::Error) -> Failed {
+    format!("{error:#}").into()
+}

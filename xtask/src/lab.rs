@@ -1,0 +1,142 @@
+//! `cargo xtask lab`: a Kubernetes laboratory by hand. What it is made of is in outrigger-tests.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use outrigger_tests::clock;
+use outrigger_tests::kubernetes::Lab;
+use outrigger_tests::kubernetes::binaries;
+use outrigger_tests::kubernetes::images::Image;
+
+use crate::{run, setup};
+
+/// What is done with a laboratory.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Start it.
+    Up {
+        /// How many nodes; 0 for an API server and etcd alone.
+        #[arg(default_value_t = 3)]
+        nodes: u8,
+    },
+    /// Remove it, or what a crash left of it.
+    Down,
+    /// Nodes and pods.
+    Status,
+    /// kubectl as the cluster's administrator.
+    Kubectl {
+        /// As kubectl has them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run a command in the network of cp, client, n1, n2 and so on.
+    On {
+        /// Whose network.
+        member: String,
+        /// The command.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Pull a node's cables: the carrier goes down.
+    Cut {
+        /// n1, or client.
+        member: String,
+    },
+    /// Let a node's frames vanish while the carrier stays up, as behind a dead switch.
+    Hole {
+        /// n1, or client.
+        member: String,
+    },
+    /// Undo cut and hole.
+    Mend {
+        /// n1, or client.
+        member: String,
+    },
+    /// Make an image of static files and load it on every node.
+    Image {
+        /// docker.io/local/web:1
+        image: String,
+        /// What a container runs: a path, or a JSON list of words.
+        entrypoint: String,
+        /// Files here and where they are in the image: web:/web
+        #[arg(required = true)]
+        files: Vec<String>,
+    },
+    /// Load an image archive on every node.
+    Load {
+        /// As `docker save` or `cargo xtask image` write it.
+        archive: PathBuf,
+    },
+}
+
+/// Does it.
+pub fn lab(name: &str, what: &What) -> Result<()> {
+    match what {
+        What::Up { nodes } => up(name, *nodes),
+        What::Down => Lab::find(name)?.down(),
+        What::Status => {
+            let lab = Lab::find(name)?;
+            print!("{}", lab.kubectl(&["get", "nodes", "--output", "wide"])?);
+            print!("{}", lab.kubectl(&["get", "pods", "--all-namespaces", "--output", "wide"])?);
+            Ok(())
+        }
+        What::Kubectl { arguments } => {
+            let lab = Lab::find(name)?;
+            pass(lab.kubectl_command(&lab.kubeconfig()).args(arguments))
+        }
+        What::On { member, command } => {
+            let namespace = Lab::find(name)?.namespace(member)?;
+            let (program, arguments) = command.split_first().context("no command")?;
+            pass(namespace.command(program).args(arguments))
+        }
+        What::Cut { member } => Lab::find(name)?.cut(member),
+        What::Hole { member } => Lab::find(name)?.hole(member),
+        What::Mend { member } => Lab::find(name)?.mend(member),
+        What::Image { image, entrypoint, files } => {
+            Lab::find(name)?.image(&self::image(image, entrypoint, files)?)
+        }
+        What::Load { archive } => Lab::find(name)?.load(archive),
+    }
+}
+
+fn up(name: &str, nodes: u8) -> Result<()> {
+    setup::kubernetes(if nodes == 0 { binaries::API } else { binaries::ALL })?;
+    let start = clock::now();
+    let lab = Lab::up(name, nodes)?;
+    println!("laboratory {name} is up after {}", run::readable(clock::since(start)));
+    if nodes > 0 {
+        print!("{}", lab.kubectl(&["get", "nodes", "--output", "wide"])?);
+    }
+    println!(
+        "\nlogs and kubeconfig: {}\nkubectl:             cargo xtask lab --name {name} kubectl get nodes\n\
+         as the client:       cargo xtask lab --name {name} on client curl http://…\nremove it:           cargo xtask lab --name {name} down",
+        lab.folder().display()
+    );
+    lab.keep()
+}
+
+fn image(name: &str, entrypoint: &str, files: &[String]) -> Result<Image> {
+    let entrypoint = if entrypoint.starts_with('[') {
+        serde_json::from_str(entrypoint).context("the entry point is no JSON list of words")?
+    } else {
+        vec![entrypoint.to_owned()]
+    };
+    let pair = |file: &String| {
+        let pair = file.split_once(':').map(|(here, there)| (here.into(), there.to_owned()));
+        pair.with_context(|| format!("{file} is not of the form SOURCE:TARGET"))
+    };
+    let files = files.iter().map(pair).collect::<Result<_>>()?;
+    Ok(Image { name: name.to_owned(), entrypoint, files })
+}
+
+/// Runs a command on this terminal and ends as it does.
+fn pass(command: &mut Command) -> Result<()> {
+    let program = Path::new(command.get_program()).display().to_string();
+    let status = command.status().with_context(|| format!("cannot run {program}"))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(code) => std::process::exit(code),
+        None => bail!("{program} ended by {status}"),
+    }
+}
