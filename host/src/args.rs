@@ -1,9 +1,11 @@
 //! The command line. No behaviour.
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
+
+use crate::config::Role;
 
 /// Addresses for Services of type LoadBalancer on bare metal, decided by WebAssembly plugins.
 #[derive(Debug, Parser)]
@@ -20,12 +22,14 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the Services of a folder of manifests: allocate, announce, swap plugins as they are dropped in.
+    /// Serve the Services of a Kubernetes cluster, or of a folder of manifests: allocate, announce, swap plugins.
     Run(Run),
     /// Show, without any effect, what would be allocated and announced from a folder.
     Plan(Plan),
     /// Show what the nodes of a folder have in force.
     Status(Status),
+    /// Take out what Outrigger left in Services and pools of a cluster, before its manifests are deleted.
+    Uninstall(Uninstall),
     /// Look at plugins.
     Plugin {
         /// What about them.
@@ -57,6 +61,18 @@ pub struct Run {
     #[arg(long, value_name = "IP")]
     #[serde(skip)]
     pub gossip_address: Option<IpAddr>,
+    /// How to reach the Kubernetes API [default: the pod's service account, or KUBECONFIG].
+    #[arg(long, value_name = "FILE", conflicts_with = "manifests")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<PathBuf>,
+    /// What this process does in a cluster [default: both].
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
+    /// Where metrics, /healthz and /readyz are served [default: nowhere].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<SocketAddr>,
 }
 
 /// Flags of `plan`.
@@ -83,10 +99,23 @@ pub struct Status {
     pub output: Output,
 }
 
+/// Flags of `uninstall`.
+#[derive(Debug, Args, Serialize)]
+pub struct Uninstall {
+    /// Leave the addresses in the status of Services, for whatever serves them next.
+    #[arg(long)]
+    #[serde(skip)]
+    pub keep_addresses: bool,
+    /// How to reach the Kubernetes API [default: the pod's service account, or KUBECONFIG].
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<PathBuf>,
+}
+
 /// Where things are. Only what is given goes before the other layers of the configuration.
 #[derive(Debug, Args, Serialize)]
 struct Folders {
-    /// Folder of Kubernetes manifests and plugins.
+    /// Folder of Kubernetes manifests and plugins, in place of the Kubernetes API.
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     manifests: Option<PathBuf>,

@@ -5,6 +5,7 @@ mod plan;
 mod run;
 mod status;
 mod table;
+mod uninstall;
 mod version;
 
 pub use compile::compile;
@@ -12,4 +13,5 @@ pub use inspect::inspect;
 pub use plan::plan;
 pub use run::run;
 pub use status::status;
+pub use uninstall::uninstall;
 pub use version::version;

@@ -1,17 +1,24 @@
 //! The daemon's configuration: defaults < file < `OUTRIGGER_*` < flags.
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Yaml};
+use outrigger_kube::convert::{LOAD_BALANCER_CLASS, ServiceClasses};
 use serde::{Deserialize, Serialize};
 
 /// What is read from the environment. Anything else of our prefix is somebody else's: a Service named `outrigger` makes
 /// Kubernetes set `OUTRIGGER_SERVICE_HOST`.
-const FROM_ENVIRONMENT: [&str; 11] = [
+const FROM_ENVIRONMENT: [&str; 16] = [
     "manifests",
+    "kubeconfig",
+    "role",
+    "http",
+    "services__unclassed",
+    "services__classes",
     "state",
     "cache",
     "node",
@@ -29,10 +36,18 @@ const FROM_ENVIRONMENT: [&str; 11] = [
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub struct Config {
-    /// Folder of Kubernetes manifests and plugins to serve.
+    /// Folder of Kubernetes manifests and plugins to serve; the Kubernetes API when absent.
     pub manifests: Option<PathBuf>,
+    /// How to reach the Kubernetes API; the service account of the pod, or what KUBECONFIG names, when absent.
+    pub kubeconfig: Option<PathBuf>,
+    /// What this process does in a cluster. A folder is always served in both roles.
+    pub role: Role,
+    /// Which Services of type LoadBalancer are ours.
+    pub services: Services,
+    /// Where metrics, /healthz and /readyz are served; nowhere when absent.
+    pub http: Option<SocketAddr>,
     /// Folder for Service status, NodeReports and the gossip key; `.state` in `manifests` when absent. Nodes that
-    /// share `manifests` must share this too.
+    /// share `manifests` must share this too. In a cluster: what a node remembers, /var/lib/outrigger when absent.
     pub state: Option<PathBuf>,
     /// Folder for compiled plugins. Nothing is lost when it is emptied.
     pub cache: PathBuf,
@@ -46,6 +61,29 @@ pub struct Config {
     pub stop_within_seconds: u64,
     /// How log lines look and how many there are.
     pub log: Log,
+}
+
+/// Which Services of type LoadBalancer are ours.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Services {
+    /// Those without `spec.loadBalancerClass`.
+    pub unclassed: bool,
+    /// Those of one of these classes.
+    pub classes: BTreeSet<String>,
+}
+
+/// What a process does in a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Announces addresses on the machine it runs on.
+    Node,
+    /// Allocates addresses, as soon as no other process does.
+    Controller,
+    /// The two together.
+    #[default]
+    Both,
 }
 
 /// Membership.
@@ -84,6 +122,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             manifests: None,
+            kubeconfig: None,
+            role: Role::Both,
+            services: Services {
+                unclassed: true,
+                classes: [LOAD_BALANCER_CLASS.to_owned()].into(),
+            },
+            http: None,
             state: None,
             cache: default_cache(),
             node: None,
@@ -129,14 +174,18 @@ impl Config {
     }
 
     /// The state folder.
-    ///
-    /// # Errors
-    /// When neither it nor a manifests folder was named.
-    pub fn state(&self) -> anyhow::Result<PathBuf> {
-        match &self.state {
-            Some(state) => Ok(state.clone()),
-            None => Ok(self.manifests()?.join(".state")),
+    pub fn state(&self) -> PathBuf {
+        match (&self.state, &self.manifests) {
+            (Some(state), _) => state.clone(),
+            (None, Some(manifests)) => manifests.join(".state"),
+            (None, None) => PathBuf::from("/var/lib/outrigger"),
         }
+    }
+
+    /// Which Services are ours.
+    pub fn classes(&self) -> ServiceClasses {
+        let Services { unclassed, classes } = self.services.clone();
+        ServiceClasses { unclassed, classes }
     }
 
     /// This node's name.

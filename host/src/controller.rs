@@ -1,138 +1,23 @@
-//! The controller role: one of the nodes that share a state folder leads, asks the allocation policies, and writes
-//! Service status. It reads the folder itself, after it leads, so that it knows every status the leader before it wrote.
+//! The controller role: asks the allocation policies and writes Service status, over a folder or over the API server.
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use outrigger_core::allocation::{Allocations, Question, Verdict};
-use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
-use outrigger_kube::{Allocated, Folder, Lead, State};
+use outrigger_core::allocation::{Allocations, Question};
 use outrigger_net::now;
 use outrigger_runtime::Limits;
 use outrigger_sdk::Outcome;
-use tokio::sync::Notify;
 
 use crate::plugins::{Kind, Plugins};
 
-/// What the controller works with.
-pub struct Controller {
-    /// Folder of manifests.
-    pub manifests: PathBuf,
-    /// Folder of status.
-    pub state: Arc<State>,
-    /// Where allocators come from.
-    pub plugins: Arc<Plugins>,
-    /// Told when another plugin is in force.
-    pub plugins_changed: Arc<Notify>,
-    /// Where pools that are not in force as written go, for the report.
-    pub problems: Problems,
-}
+mod cluster;
+mod folder;
+mod statuses;
 
-/// Pools that are not in force as written, and why. Empty on nodes that do not lead.
+pub use cluster::{ClusterController, Standing};
+pub use folder::FolderController;
+
+/// Pools that are not in force as written, and why. Empty in processes that do not lead.
 pub type Problems = Arc<Mutex<BTreeMap<String, String>>>;
-
-impl Controller {
-    /// Starts the role on a thread of its own. It ends with the process.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn spawn(self) -> std::io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name("controller".to_owned()).spawn(move || {
-            if let Err(error) = runtime.block_on(self.run()) {
-                tracing::error!("no addresses are allocated by this node any more: {error:#}");
-            }
-        })?;
-        Ok(())
-    }
-
-    async fn run(self) -> anyhow::Result<()> {
-        let lead = self.state.lead()?;
-        tracing::info!("this node allocates addresses");
-        let mut folder = Folder::open(&self.manifests, Some(&self.state))?;
-        let mut allocations = Allocations::default();
-        let mut first = true;
-        loop {
-            let changes = folder.read();
-            if std::mem::take(&mut first) {
-                self.take_over(&lead, &folder, &changes, &mut allocations)?;
-            }
-            for change in changes {
-                self.apply(&lead, &mut allocations, change);
-            }
-            decide(&self.plugins, &mut allocations);
-            self.write(&lead, &mut allocations);
-            *self.problems.lock().expect("nothing panics while it holds the problems") =
-                allocations.problems();
-            let retry = allocations.next_deadline();
-            tokio::select! {
-                () = folder.changed() => {}
-                () = self.plugins_changed.notified() => self.plugins_changed(&mut allocations),
-                () = crate::deadline::at(retry) => {}
-            }
-        }
-    }
-
-    /// What the status folder says of Services that the manifests do not name. If all of the folder was understood, they
-    /// are gone. If not, they may be in what was not: their addresses stay theirs (invariant 2).
-    fn take_over(
-        &self,
-        lead: &Lead,
-        folder: &Folder,
-        changes: &[Change],
-        allocations: &mut Allocations,
-    ) -> anyhow::Result<()> {
-        let named = |key: &ServiceKey| {
-            changes.iter().any(|change| matches!(change, Change::Upsert(Fact::Service(service)) if &service.key == key))
-        };
-        for (key, status) in self.state.services()? {
-            let (false, Ok(status)) = (named(&key), status) else { continue };
-            if folder.complete() {
-                self.state.remove_service(lead, &key)?;
-            } else {
-                let absent =
-                    Change::Upsert(Fact::Service(Service::reserved(key, status.addresses)));
-                allocations.apply(&absent, now());
-            }
-        }
-        Ok(())
-    }
-
-    fn plugins_changed(&self, allocations: &mut Allocations) {
-        for plugin in self.plugins.list() {
-            allocations.plugin_changed(&plugin.name);
-        }
-    }
-
-    fn apply(&self, lead: &Lead, allocations: &mut Allocations, change: Change) {
-        if let Change::Remove(FactKey::Service(key)) = &change
-            && let Err(error) = self.state.remove_service(lead, key)
-        {
-            tracing::warn!(service = %key, "its status could not be removed: {error}");
-        }
-        allocations.apply(&change, now());
-    }
-
-    fn write(&self, lead: &Lead, allocations: &mut Allocations) {
-        for Verdict { service, addresses, condition, .. } in allocations.verdicts() {
-            if condition.status {
-                tracing::info!(%service, ?addresses, "allocated");
-            } else {
-                tracing::warn!(%service, reason = condition.reason, "not allocated: {}", condition.message);
-            }
-            let allocated = Allocated {
-                status: condition.status,
-                reason: condition.reason,
-                message: condition.message,
-            };
-            if let Err(error) =
-                self.state.write_service(lead, &service, &addresses, &allocated, now())
-            {
-                tracing::error!(%service, "its status could not be written: {error}");
-            }
-        }
-    }
-}
 
 /// Asks the policies until nothing is left to ask.
 pub fn decide(plugins: &Plugins, allocations: &mut Allocations) {

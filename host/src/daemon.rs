@@ -4,21 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use outrigger_core::facts::{self, FactKey};
+use kube::Client;
+use outrigger_core::facts::{self, Change, FactKey};
 use outrigger_core::membership::ViewChange;
+use outrigger_kube::crd::NodeReport;
 use outrigger_kube::{Folder, Occupied, Problem, State};
 use outrigger_net::{Excludes, Groups, LinkFailure, Links, Responder, now};
 use outrigger_runtime::{Compiler, Engine};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::cluster::{self, Memory, Sent};
 use crate::config::Config;
-use crate::controller::{Controller, Problems};
+use crate::controller::{Problems, Standing};
 use crate::deadline::at;
+use crate::http::{Health, Question};
 use crate::instance::Ports;
+use crate::metrics::Page;
 use crate::node::{Announcers, Mesh, Node, Router, ToDo};
 use crate::plugins::Plugins;
 use crate::report;
+use crate::source::Source;
 
 /// Between two NodeReports at least.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
@@ -26,9 +32,9 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 /// The running daemon.
 pub struct Daemon {
     config: Config,
-    folder: Folder,
+    source: Source,
     state: Arc<State>,
-    plugins: Arc<Plugins>,
+    shared: Shared,
     node: Node,
     links: watch::Receiver<Arc<Links>>,
     /// Keeps the responder's thread.
@@ -38,8 +44,9 @@ pub struct Daemon {
     /// Keeps the node's name for this process.
     _occupied: Occupied,
     reports: Arc<Notify>,
-    controller: Arc<Notify>,
-    pool_problems: Problems,
+    /// The API server's copy of the report; `None` over a folder.
+    sent: Option<Sent>,
+    memory: Memory,
     loaded: (mpsc::UnboundedSender<String>, mpsc::UnboundedReceiver<String>),
     terminate: Signal,
     interrupt: Signal,
@@ -48,9 +55,23 @@ pub struct Daemon {
     reported_us: u64,
 }
 
+/// What the node role shares with the rest of the process.
+pub struct Shared {
+    /// The plugins in force.
+    pub plugins: Arc<Plugins>,
+    /// Told when another plugin is in force.
+    pub plugins_changed: Arc<Notify>,
+    /// Pools that are not in force as written, from a controller role in this process.
+    pub pool_problems: Problems,
+    /// A controller role in this process.
+    pub controller: Option<watch::Receiver<Standing>>,
+    /// From whoever asks for metrics or health.
+    pub questions: mpsc::Receiver<Question>,
+}
+
 /// What woke the loop.
 enum Wake {
-    Folder,
+    Facts,
     Links,
     Mesh(ViewChange),
     Reports,
@@ -59,21 +80,35 @@ enum Wake {
     ReportDue,
     Stop(&'static str),
     StopDeadline,
+    MemoryDue,
+    /// How are you?
+    Asked(Question),
 }
 
 impl Daemon {
-    /// Opens everything. Nothing is announced before [`Daemon::serve`].
-    pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        let manifests = config.manifests()?.to_owned();
-        let state = Arc::new(State::open(&config.state()?)?);
+    /// Opens everything. Nothing is announced before [`Daemon::serve`]. Without a client a folder is served.
+    pub async fn start(
+        config: &Config,
+        mut shared: Shared,
+        client: Option<&Client>,
+    ) -> anyhow::Result<Self> {
         let name = config.node()?;
+        let state = Arc::new(State::open(&config.state())?);
         let occupied = state.occupy(&name)?;
-        let plugins = Arc::new(open_plugins(config)?);
-        let folder = Folder::open(&manifests, Some(&state))?;
-        let mut key = [0; 32];
-        getrandom::fill(&mut key)
+        let mut random = [0; 32];
+        getrandom::fill(&mut random)
             .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
-        let gossip_key = state.gossip_key(key)?;
+        let (source, gossip_key, sent) = match client {
+            Some(client) => {
+                let key = cluster::gossip_key(client, &state, &mut shared.questions).await?;
+                (cluster::watch(client, &config.classes()), key, Some(Sent::start(client, &name)))
+            }
+            None => {
+                let folder =
+                    Folder::open(config.manifests()?, Some(&state))?.with_classes(config.classes());
+                (Source::Folder(Box::new(folder)), state.gossip_key(random)?, None)
+            }
+        };
         let links = outrigger_net::watch(Excludes::default()).await?;
         let router = Arc::new(Router::default());
         let responder = Responder::start(router.clone())?;
@@ -85,24 +120,13 @@ impl Daemon {
             hold_last_for: config.hold_last_for(),
         };
         let announcers =
-            Announcers::new(name.clone(), ports, router, plugins.clone(), reports.clone());
+            Announcers::new(name.clone(), ports, router, shared.plugins.clone(), reports.clone());
         let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, name);
-        let controller = Arc::new(Notify::new());
-        let pool_problems = Problems::default();
-        Controller {
-            manifests,
-            state: state.clone(),
-            plugins: plugins.clone(),
-            plugins_changed: controller.clone(),
-            problems: pool_problems.clone(),
-        }
-        .spawn()
-        .context("the controller thread cannot be started")?;
         Ok(Self {
             config: config.clone(),
-            folder,
+            source,
             state,
-            plugins,
+            shared,
             node,
             links,
             responder,
@@ -110,8 +134,8 @@ impl Daemon {
             gossip_key,
             _occupied: occupied,
             reports,
-            controller,
-            pool_problems,
+            sent,
+            memory: Memory { due: None },
             loaded: mpsc::unbounded_channel(),
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -123,19 +147,32 @@ impl Daemon {
     /// Serves until SIGTERM or SIGINT, then hands over and returns.
     pub async fn serve(mut self) -> anyhow::Result<()> {
         tracing::info!(node = self.node.name, manifests = ?self.config.manifests, "serving");
+        if let Source::Cluster(watches) = &mut self.source {
+            let changes = cluster::listed(watches, &self.state).await;
+            self.take_facts(changes);
+        }
         self.take_links();
-        self.read_folder();
+        self.read_facts();
         // What was read may be all there is: nothing need wake the loop before it is acted on.
         self.settle();
         while !self.node.stopped(now().monotonic_us) {
             match self.wait().await {
-                Wake::Folder => self.read_folder(),
+                Wake::Facts => self.read_facts(),
                 Wake::Links => self.take_links(),
                 Wake::Mesh(change) => self.node.view_changed(&change),
                 Wake::Reports => self.node.reports(),
                 Wake::Loaded(name) => self.plugin_loaded(&name),
                 Wake::ReportDue => {
                     self.write_report();
+                    continue;
+                }
+                Wake::Asked(question) => {
+                    // Whoever asked may have gone.
+                    let _ = question.send(self.health());
+                    continue;
+                }
+                Wake::MemoryDue => {
+                    self.memory.write(&self.source, &self.state);
                     continue;
                 }
                 Wake::Stop(why) => self.stop(why),
@@ -145,7 +182,7 @@ impl Daemon {
             }
             self.settle();
         }
-        self.end();
+        self.end().await;
         Ok(())
     }
 
@@ -165,9 +202,11 @@ impl Daemon {
                 _ = self.links.changed() => return Wake::Links,
                 () = self.reports.notified() => return Wake::Reports,
                 Some(name) = self.loaded.1.recv() => return Wake::Loaded(name),
-                () = self.folder.changed() => return Wake::Folder,
+                () = self.source.changed() => return Wake::Facts,
+                Some(question) = self.shared.questions.recv() => return Wake::Asked(question),
                 () = at(report_due) => return Wake::ReportDue,
                 () = at(stop_deadline) => return Wake::StopDeadline,
+                () = at(self.memory.due) => return Wake::MemoryDue,
             }
         }
     }
@@ -183,14 +222,22 @@ impl Daemon {
         self.report_due.get_or_insert(earliest.max(now));
     }
 
-    fn read_folder(&mut self) {
-        let changes = self.folder.read();
+    fn read_facts(&mut self) {
+        let changes = self.source.read();
+        self.take_facts(changes);
+    }
+
+    fn take_facts(&mut self, changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        self.memory.changed();
         let ToDo { deliveries, withdrawn, peers } = self.node.apply(changes);
         for delivery in deliveries {
             self.load(delivery);
         }
         for name in withdrawn {
-            if let Err(error) = self.plugins.withdraw(&name) {
+            if let Err(error) = self.shared.plugins.withdraw(&name) {
                 tracing::error!(
                     plugin = name,
                     "the embedded plugin cannot be brought back: {error}"
@@ -205,7 +252,7 @@ impl Daemon {
 
     /// Inspecting and compiling take long: on a thread of their own.
     fn load(&self, delivery: facts::Plugin) {
-        let (plugins, done) = (self.plugins.clone(), self.loaded.0.clone());
+        let (plugins, done) = (self.shared.plugins.clone(), self.loaded.0.clone());
         tokio::task::spawn_blocking(move || {
             plugins.deliver(&delivery);
             // Nobody listens only when the daemon has ended.
@@ -215,7 +262,7 @@ impl Daemon {
 
     fn plugin_loaded(&mut self, name: &str) {
         self.node.plugin_changed(name);
-        self.controller.notify_one();
+        self.shared.plugins_changed.notify_one();
     }
 
     fn take_links(&mut self) {
@@ -251,11 +298,29 @@ impl Daemon {
         self.node.stop(now, self.config.stop_within_seconds * 1_000_000);
     }
 
+    fn report(&self) -> NodeReport {
+        let missing = self.source.missing(self.node.cluster.synced);
+        report::node_report(&self.node, &self.shared.plugins, self.problems(), missing)
+    }
+
+    fn health(&self) -> Health {
+        let status = self.report().status.unwrap_or_default();
+        let mut page = Page::default();
+        page.node(&status);
+        page.frames(&self.responder.handle().counters());
+        if let Some(standing) = &self.shared.controller {
+            page.controller(&standing.borrow());
+        }
+        Health { missing: status.missing, metrics: page.text() }
+    }
+
     fn write_report(&mut self) {
         self.report_due = None;
         self.reported_us = now().monotonic_us;
-        let problems = self.problems();
-        let report = report::node_report(&self.node, &self.plugins, problems);
+        let report = self.report();
+        if let Some(sent) = &self.sent {
+            sent.report(report.clone());
+        }
         if let Err(error) = self.state.write_report(&self.node.name, &report) {
             tracing::error!("the NodeReport could not be written: {error}");
         }
@@ -266,23 +331,35 @@ impl Daemon {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let pools =
-            self.pool_problems.lock().expect("nothing panics while it holds the problems").clone();
+        let pools = self
+            .shared
+            .pool_problems
+            .lock()
+            .expect("nothing panics while it holds the problems")
+            .clone();
         let pools = pools.into_iter().map(|(name, message)| (FactKey::Pool(name), message));
         let announcers = self.node.announcers.problems();
         let announcers =
             announcers.map(|(name, message)| (FactKey::Announcer(name.clone()), message.clone()));
+        let objects = self
+            .shared
+            .plugins
+            .wrong(&self.node.cluster)
+            .into_iter()
+            .chain(pools)
+            .chain(announcers);
         let objects =
-            self.plugins.wrong(&self.node.cluster).into_iter().chain(pools).chain(announcers);
-        let objects =
-            objects.map(|(key, message)| report::object_problem(&self.folder, &key, message));
-        self.folder.problems().into_iter().chain(self.node.problems()).chain(objects).collect()
+            objects.map(|(key, message)| report::object_problem(&self.source, &key, message));
+        self.source.problems().into_iter().chain(self.node.problems()).chain(objects).collect()
     }
 
-    fn end(mut self) {
+    async fn end(mut self) {
         self.node.end();
         self.node.mesh.goodbye();
         self.write_report();
+        if let Some(sent) = self.sent {
+            sent.end().await;
+        }
         tracing::info!("stopped");
     }
 }

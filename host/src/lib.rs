@@ -11,16 +11,20 @@ use std::process::ExitCode;
 pub mod args;
 pub mod config;
 
+mod cluster;
 mod commands;
 mod controller;
 mod daemon;
 mod deadline;
 mod desk;
 mod embedded;
+mod http;
 mod instance;
+mod metrics;
 mod node;
 mod plugins;
 mod report;
+mod source;
 
 use args::{Cli, Command};
 
@@ -46,6 +50,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Plan(flags) => commands::plan(&config::Config::load(file, &flags)?, flags.output),
         Command::Status(flags) => {
             commands::status(&config::Config::load(file, &flags)?, flags.output)
+        }
+        Command::Uninstall(flags) => {
+            commands::uninstall(&config::Config::load(file, &flags)?, flags.keep_addresses)
         }
         Command::Plugin { command: args::Plugin::Inspect { file, output } } => {
             commands::inspect(&file, output)

@@ -1,11 +1,14 @@
 //! Which plugin is in force under which name: the embedded ones, and those delivered from outside, which go before.
 //! A delivery that fails leaves what was in force and says why. Must not know who uses a plugin.
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use outrigger_core::facts::{self, Cluster, FactKey};
+use outrigger_core::facts::{self, Change, Cluster, Component, Fact, FactKey};
 use outrigger_core::plan::announcers;
 use outrigger_runtime::{Compiler, Engine, LoadError, Plugin, World};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
 
 use crate::embedded;
 
@@ -137,6 +140,30 @@ impl Plugins {
         }
     }
 
+    /// Takes in what a change says about plugins, on a thread of its own since compiling takes long. Tells `changed` after.
+    pub fn follow(self: &Arc<Self>, change: &Change, changed: &Arc<Notify>) {
+        let (plugins, changed) = (self.clone(), changed.clone());
+        match change {
+            Change::Upsert(Fact::Plugin(delivery)) => {
+                let delivery = delivery.clone();
+                tokio::task::spawn_blocking(move || {
+                    plugins.deliver(&delivery);
+                    changed.notify_one();
+                });
+            }
+            Change::Remove(FactKey::Plugin(name)) => {
+                if let Err(error) = plugins.withdraw(name) {
+                    tracing::error!(
+                        plugin = name,
+                        "the embedded plugin cannot be brought back: {error}"
+                    );
+                }
+                changed.notify_one();
+            }
+            _ => {}
+        }
+    }
+
     /// Takes a delivery back: the embedded plugin of that name is in force again, or none.
     ///
     /// # Errors
@@ -164,8 +191,8 @@ impl Plugins {
     }
 
     fn load(&self, delivery: &facts::Plugin) -> Result<Arc<Plugin>, String> {
-        let plugin =
-            self.compiler.load(&self.engine, &delivery.bytes).map_err(|error| error.to_string())?;
+        let bytes = octets(&delivery.component)?;
+        let plugin = self.compiler.load(&self.engine, &bytes).map_err(|error| error.to_string())?;
         match self.get(&delivery.name) {
             Some(before)
                 if !same_kind(before.plugin.inspection().world, plugin.inspection().world) =>
@@ -195,6 +222,22 @@ impl Plugins {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Entry>> {
         self.table.write().expect("nothing panics while it holds the table")
     }
+}
+
+/// A component's octets, read now if they are in a file.
+fn octets(component: &Component) -> Result<Cow<'_, [u8]>, String> {
+    let (path, digest) = match component {
+        Component::Inline(bytes) => return Ok(Cow::Borrowed(bytes)),
+        Component::File { path, digest } => (path, digest),
+    };
+    let bytes = std::fs::read(path).map_err(|error| format!("it cannot be read: {error}"))?;
+    if Sha256::digest(&bytes)[..] != digest[..] {
+        return Err(
+            "it changed while it was being read, and is read again: write beside it and rename"
+                .to_owned(),
+        );
+    }
+    Ok(Cow::Owned(bytes))
 }
 
 fn same_kind(one: World, other: World) -> bool {

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 
 use outrigger_core::eligibility::Ineligible;
 use outrigger_core::facts::{FactKey, NodeName};
+use outrigger_kube::Problem;
 use outrigger_kube::crd::{
     AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport,
     NodeReportSpec, NodeReportStatus, PluginReport,
 };
-use outrigger_kube::{Folder, Problem};
 use outrigger_net::{Counters, ResponderHandle};
 use outrigger_sdk::{AnnouncementState, DesiredAddress, Duty};
 use serde_json::{Value, json};
@@ -16,12 +16,17 @@ use sha2::{Digest as _, Sha256};
 use crate::desk::Desk;
 use crate::node::Node;
 use crate::plugins::{Listed, Plugins};
+use crate::source::Source;
 
 /// The NodeReport of this node.
-pub fn node_report(node: &Node, plugins: &Plugins, problems: Vec<Problem>) -> NodeReport {
+pub fn node_report(
+    node: &Node,
+    plugins: &Plugins,
+    problems: Vec<Problem>,
+    missing: Vec<String>,
+) -> NodeReport {
     let mut exceptions = exceptions(node);
     exceptions.truncate(MAX_EXCEPTIONS);
-    let missing = if node.cluster.synced { vec![] } else { vec!["manifests".to_owned()] };
     let status = NodeReportStatus {
         node: node.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -43,16 +48,17 @@ pub fn node_report(node: &Node, plugins: &Plugins, problems: Vec<Problem>) -> No
 }
 
 /// A problem of an object, with the file it comes from.
-pub fn object_problem(folder: &Folder, key: &FactKey, message: String) -> Problem {
+pub fn object_problem(source: &Source, key: &FactKey, message: String) -> Problem {
     let object = match key {
         FactKey::Service(key) => format!("Service {key}"),
         FactKey::Endpoints(key) => format!("EndpointSlice {key}"),
         FactKey::Node(name) => format!("Node {name}"),
+        FactKey::Namespace(name) => format!("Namespace {name}"),
         FactKey::Pool(name) => format!("AddressPool {name}"),
         FactKey::Announcer(name) => format!("Announcer {name}"),
         FactKey::Plugin(name) => format!("plugin {name}"),
     };
-    Problem { file: folder.file_of(key).unwrap_or_default(), object: Some(object), message }
+    Problem { file: source.file_of(key).unwrap_or_default(), object: Some(object), message }
 }
 
 /// Every address this node knows of, for `outrigger status`.

@@ -1,4 +1,6 @@
 //! What a plugin is told about a Service of type LoadBalancer. WIT: `types.service`.
+use serde::{Deserialize, Serialize};
+
 use crate::Pair;
 
 /// A Service of type LoadBalancer.
@@ -25,7 +27,7 @@ pub struct Service {
 }
 
 /// One port of a Service.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ServicePort {
     /// "" for a Service with one unnamed port.
     pub name: String,
@@ -38,7 +40,7 @@ pub struct ServicePort {
 }
 
 /// Transport protocol of a Service port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum Protocol {
     /// TCP, the default of Kubernetes.
     #[default]
@@ -52,7 +54,7 @@ pub enum Protocol {
 }
 
 /// `spec.externalTrafficPolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum TrafficPolicy {
     /// Any node may take the traffic.
     #[default]

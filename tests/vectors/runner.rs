@@ -144,9 +144,11 @@ fn pool(pool: &Pool) -> facts::Pool {
         avoid_buggy_ips: pool.avoid_buggy_ips,
         priority: 0,
         namespaces: Default::default(),
+        namespace_selector: None,
         service_selector: facts::Selector::default(),
         allocator: facts::PluginRef { plugin: "any".to_owned(), config: "{}".to_owned() },
         announcers: None,
+        draining: false,
     }
 }
 

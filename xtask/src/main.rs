@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod image;
 mod lab;
 mod run;
 mod setup;
@@ -52,8 +53,10 @@ enum Command {
         #[command(subcommand)]
         what: lab::What,
     },
-    /// Generate the CRDs in manifests/crds from the Rust types.
+    /// Generate the CRDs in manifests/crds from the Rust types, and manifests/install.yaml from the kustomize base.
     Codegen,
+    /// Make an image of the daemon: an OCI archive, without Docker, the same octets every time.
+    Image(image::What),
 }
 
 fn main() -> ExitCode {
@@ -78,17 +81,14 @@ fn obey(command: Command) -> Result<()> {
         Command::Test { soak } => check::test(soak),
         Command::Bench { what } => bench::bench(&what),
         Command::Lab { name, what } => lab::lab(&name, &what),
-        // The test that compares the files with the types writes them first when asked to.
-        Command::Codegen => run::show(
-            run::cargo([
-                "test",
-                "--release",
-                "--package",
-                "outrigger-kube",
-                "--lib",
-                "definitions_on_disk",
-            ])
-            .env("OUTRIGGER_CODEGEN", "1"),
-        ),
+        // The tests that compare the files with what they come from write them first when asked to; CRDs first, since
+        // install.yaml holds them.
+        Command::Codegen => ["--lib", "--test=manifests"].into_iter().try_for_each(|target| {
+            run::show(
+                run::cargo(["test", "--release", "--package", "outrigger-kube", target, "on_disk"])
+                    .env("OUTRIGGER_CODEGEN", "1"),
+            )
+        }),
+        Command::Image(what) => image::image(&what),
     }
 }

@@ -9,7 +9,10 @@ use outrigger_sdk::{Family, Request, Time};
 
 use crate::facts::{Change, Fact, FactKey, PluginRef, Pool, Service, ServiceKey};
 use crate::ledger::{Ledger, PoolView};
+use crate::plan::Reach;
 
+mod adopt;
+mod pool_status;
 mod pools;
 mod queue;
 #[cfg(test)]
@@ -17,6 +20,7 @@ mod tests;
 mod turn;
 mod verdict;
 
+pub use pool_status::{Counts, PoolCondition, PoolConditionType, PoolStatus};
 pub use verdict::{Condition, Verdict};
 
 use pools::{Pools, Step};
@@ -36,6 +40,8 @@ pub struct Allocations {
     /// Pools in force in the order in which they are tried.
     order: Vec<Arc<Pool>>,
     ledger: Arc<Ledger>,
+    /// Nodes, namespaces and announcers.
+    reach: Reach,
     queue: Queue,
     /// Services that are on their way through the pools.
     turns: BTreeMap<ServiceKey, Turn>,
@@ -70,11 +76,18 @@ struct Known {
     notes: Vec<Note>,
     /// An address in its status that it could not keep.
     lost: Option<String>,
+    /// Why it is not together with the others of its sharing key.
+    apart: Option<String>,
+    /// Addresses in its status that another controller wrote. While there are any, the status is not ours to write.
+    foreign: Vec<IpAddr>,
 }
 
 impl Allocations {
     /// Takes a change in.
     pub fn apply(&mut self, change: &Change, now: Time) {
+        if self.reach.apply(change) {
+            self.surroundings_changed(change);
+        }
         match change {
             Change::Upsert(Fact::Service(service)) => self.put_service(service, now),
             Change::Remove(FactKey::Service(key)) => self.remove_service(key, now),
@@ -87,7 +100,7 @@ impl Allocations {
                 self.settle_pools(changed);
             }
             Change::Synced => self.sync(),
-            // Endpoints, nodes, announcers and plugins decide where an address is announced, not which one it is.
+            // Endpoints and plugins decide where an address is announced, not which one it is.
             _ => {}
         }
     }
@@ -101,7 +114,13 @@ impl Allocations {
 
     /// When to call `poll` again though nothing changed, in monotonic microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.queue.next_deadline()
+        [self.queue.next_deadline(), self.ledger.next_rest_end()].into_iter().flatten().min()
+    }
+
+    /// No node announces this address any more: nobody needs to wait for it longer.
+    pub fn out(&mut self, address: IpAddr) {
+        let pool = Arc::make_mut(&mut self.ledger).out(address);
+        self.wake_pools(pool.into_iter().collect());
     }
 
     /// Pools that are not in force as written, and why.
@@ -119,8 +138,12 @@ impl Allocations {
             return;
         }
         self.settle_pools(true);
+        Arc::make_mut(&mut self.ledger).set_node_addresses(self.reach.node_addresses());
         let keys: Vec<ServiceKey> = self.services.keys().cloned().collect();
-        for key in &keys {
+        // What another controller wrote takes nothing away from what this one gave.
+        let is_ours = |key: &&ServiceKey| self.services[*key].service.ours;
+        let (ours, others): (Vec<&ServiceKey>, Vec<&ServiceKey>) = keys.iter().partition(is_ours);
+        for key in ours.into_iter().chain(others) {
             self.adopt(key);
         }
         for key in &keys {
@@ -139,6 +162,7 @@ impl Allocations {
         for step in steps {
             match step {
                 Step::Put(pool) => ledger.put_pool(pool),
+                Step::Drain(pool) => ledger.drain_pool(pool),
                 Step::Retire(name) => ledger.retire_pool(&name),
             }
         }
@@ -152,10 +176,44 @@ impl Allocations {
         };
         let affected: Vec<_> = self.said.keys().filter(|key| held_there(key)).cloned().collect();
         self.unsaid.extend(affected);
+        self.begin_anew();
+        self.look_at_foreign();
+    }
+
+    /// Everybody who waits or is on the way asks again: their place in the order means nothing any more.
+    fn begin_anew(&mut self) {
         self.queue.wake_all();
-        // Their place in the order means nothing any more.
         for key in std::mem::take(&mut self.turns).into_keys() {
             self.queue.push(&key);
+        }
+    }
+
+    /// Nodes, namespaces or announcers changed.
+    fn surroundings_changed(&mut self, change: &Change) {
+        if !self.synced {
+            return;
+        }
+        match change {
+            Change::Upsert(Fact::Node(_)) | Change::Remove(FactKey::Node(_)) => {
+                let nodes = self.reach.node_addresses();
+                let pools = Arc::make_mut(&mut self.ledger).set_node_addresses(nodes);
+                self.wake_pools(pools);
+            }
+            // A pool may admit more now. What is held is kept whatever it admits.
+            Change::Upsert(Fact::Namespace(_)) | Change::Remove(FactKey::Namespace(_)) => {
+                return self.begin_anew();
+            }
+            _ => {}
+        }
+        // Whether anybody can answer is said to those who have an address.
+        self.unsaid.extend(self.said.keys().cloned());
+    }
+
+    /// Gives out what rested long enough.
+    fn end_rests(&mut self, now: Time) {
+        if self.ledger.next_rest_end().is_some_and(|at| at <= now.monotonic_us) {
+            let pools = Arc::make_mut(&mut self.ledger).end_rests(now);
+            self.wake_pools(pools);
         }
     }
 
@@ -172,7 +230,8 @@ impl Allocations {
             other => other,
         };
         let Some(old) = old.filter(|_| self.synced) else {
-            let known = Known { service, notes: Vec::new(), lost: None };
+            let known =
+                Known { service, notes: Vec::new(), lost: None, apart: None, foreign: Vec::new() };
             self.services.insert(key.clone(), known);
             if self.synced {
                 self.adopt(key);
@@ -182,17 +241,11 @@ impl Allocations {
         };
         let Some(known) = self.services.get_mut(key) else { return };
         known.service = service.clone();
-        if only_ingress_differs(&old, new) {
-            // Somebody wrote the status. If it is not what we would write, say it again.
-            let is_ours = |said: &Verdict| said.addresses == new.ingress;
-            if old.ingress != new.ingress && !self.said.get(key).is_some_and(is_ours) {
-                self.said.remove(key);
-                self.unsaid.insert(key.clone());
-            }
-            return;
+        if !only_status_differs(&old, new) {
+            known.lost = None;
+            self.reconsider(&old, &service, now);
         }
-        known.lost = None;
-        self.reconsider(&old, &service, now);
+        self.status_changed(&old, new);
     }
 
     /// A Service was edited: takes away what it no longer asks for or may no longer share, and asks for what it lacks.
@@ -220,16 +273,22 @@ impl Allocations {
             known.lost = Some(format!("{} {text}", addresses(&lost)));
         }
         let gave_back = kept.len() < held.len() || !lost.is_empty();
-        if gave_back || !same_sharing(old, new) {
+        let may_share_otherwise = !same_sharing(old, new);
+        if may_share_otherwise && let Some(known) = self.services.get_mut(key) {
+            known.apart = None;
+        }
+        // What nobody holds any more rests first; what others still hold may be shared otherwise at once.
+        if may_share_otherwise || (gave_back && !old.sharing_key.is_empty()) {
             self.wake_pools(pools);
+        }
+        if old.adopt != new.adopt || self.is_foreign(key) {
+            self.adopt(key);
         }
         self.look_at(key);
     }
 
     fn remove_service(&mut self, key: &ServiceKey, now: Time) {
-        if self.services.remove(key).is_none() {
-            return;
-        }
+        let Some(known) = self.services.remove(key) else { return };
         let mut pools = BTreeSet::new();
         for address in self.ledger.held(key).to_vec() {
             pools.extend(self.ledger.pool_of(address).map(|stock| stock.pool().name.clone()));
@@ -239,27 +298,8 @@ impl Allocations {
         self.queue.forget(key);
         self.unsaid.remove(key);
         self.said.remove(key);
-        self.wake_pools(pools);
-    }
-
-    /// Takes over what a Service holds according to its status: at most one address per family, and nothing that it no
-    /// longer asks for or that another Service, earlier in order, holds.
-    fn adopt(&mut self, key: &ServiceKey) {
-        let Some(known) = self.services.get_mut(key) else { return };
-        let service = known.service.clone();
-        for &address in &service.ingress {
-            let has_family = |held: &IpAddr| Family::of(held) == Family::of(&address);
-            if !asks_for(&service, address) || self.ledger.held(key).iter().any(has_family) {
-                continue;
-            }
-            let pool = self.ledger.locate(address).map(|stock| stock.pool().name.clone());
-            let ledger = Arc::make_mut(&mut self.ledger);
-            if let Err(holder) = ledger.hold(&service, pool.as_deref(), address) {
-                known.lost = Some(format!(
-                    "{address} in its status is held by Service {holder}, which comes first in \
-                     order; give both one sharing key if they are meant to share"
-                ));
-            }
+        if !known.service.sharing_key.is_empty() {
+            self.wake_pools(pools);
         }
     }
 
@@ -267,7 +307,8 @@ impl Allocations {
     fn look_at(&mut self, key: &ServiceKey) {
         self.turns.remove(key);
         self.unsaid.insert(key.clone());
-        if self.lacks(key).is_empty() {
+        let is_unclear = self.services.get(key).is_some_and(Known::is_unclear);
+        if self.lacks(key).is_empty() || self.is_foreign(key) || is_unclear {
             self.queue.forget(key);
             if let Some(known) = self.services.get_mut(key) {
                 known.notes.clear();
@@ -307,8 +348,9 @@ fn asks_for(service: &Service, address: IpAddr) -> bool {
         && (wishes.peek().is_none() || wishes.any(|wanted| *wanted == address))
 }
 
-fn only_ingress_differs(old: &Service, new: &Service) -> bool {
-    let without = |service: &Service| Service { ingress: Vec::new(), ..service.clone() };
+fn only_status_differs(old: &Service, new: &Service) -> bool {
+    let without =
+        |service: &Service| Service { ingress: Vec::new(), ours: false, ..service.clone() };
     without(old) == without(new)
 }
 

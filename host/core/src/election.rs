@@ -14,12 +14,14 @@ use crate::membership::Claim;
 #[cfg(test)]
 mod tests;
 
-/// How an alive node stands to an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How an alive node stands to an address; better ones first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// May answer for it.
     Candidate,
-    /// Could, but is leaving: only if nobody else can.
+    /// May answer for it while there is no candidate.
+    LastResort,
+    /// Could, but is leaving: goes on only if nobody else can.
     Leaving,
     /// May not.
     Ineligible,
@@ -38,8 +40,9 @@ pub struct Claimant<'a> {
 
 /// What `me` is to do about `address`.
 ///
-/// `claimants` are all alive nodes that claim it, `me` too if so. `candidates` names every alive node of standing
-/// [`Standing::Candidate`]; it is asked only when no claimant is one.
+/// `claimants` are all alive nodes that claim it, `me` too if so. `of_standing` names every alive node of a standing; it is
+/// asked only when no claimant has that standing or a better one. A claimant must not go on when the winner's standing
+/// is better than its own.
 ///
 /// | winner | I claim | others claim | duty |
 /// |---|---|---|---|
@@ -54,41 +57,46 @@ pub fn elect<'a, C>(
     address: IpAddr,
     me: &str,
     claimants: &[Claimant<'a>],
-    candidates: impl FnOnce() -> C,
+    of_standing: impl Fn(Standing) -> C,
 ) -> Duty
 where
     C: IntoIterator<Item = &'a str>,
 {
-    let Some(winner) = winner(address, claimants, candidates) else {
+    let Some((winner, standing)) = winner(address, claimants, of_standing) else {
         return Duty::Standby(String::new());
+    };
+    let must_end = |claimant: &&Claimant<'_>| {
+        claimant.standing > standing || claimant.standing >= Standing::Leaving
     };
     if winner == me {
         let others = claimants.iter().filter(|claimant| claimant.node != me);
-        let must_end = others.filter(|other| other.standing != Standing::Candidate);
-        return match best(address, must_end) {
+        return match best(address, others.filter(must_end)) {
             Some(other) => Duty::TakeOver(other.to_owned()),
             None => Duty::Announce,
         };
     }
     let announced = claimants.iter().any(|other| other.node == winner && other.claim.announced);
-    let waits = claimants
-        .iter()
-        .any(|mine| mine.node == me && mine.standing != Standing::Candidate && !announced);
+    let waits = claimants.iter().filter(must_end).any(|mine| mine.node == me) && !announced;
     if waits { Duty::HandOver(winner.to_owned()) } else { Duty::Standby(winner.to_owned()) }
 }
 
 fn winner<'a, C>(
     address: IpAddr,
     claimants: &[Claimant<'a>],
-    candidates: impl FnOnce() -> C,
-) -> Option<&'a str>
+    of_standing: impl Fn(Standing) -> C,
+) -> Option<(&'a str, Standing)>
 where
     C: IntoIterator<Item = &'a str>,
 {
     let of = |standing| claimants.iter().filter(move |claimant| claimant.standing == standing);
-    best(address, of(Standing::Candidate))
-        .or_else(|| candidates().into_iter().min_by_key(|node| (score(node, address), *node)))
-        .or_else(|| best(address, of(Standing::Leaving)))
+    let fresh = |standing| {
+        of_standing(standing).into_iter().min_by_key(|node| (score(node, address), *node))
+    };
+    let with = |standing| move |node| (node, standing);
+    [Standing::Candidate, Standing::LastResort]
+        .into_iter()
+        .find_map(|one| best(address, of(one)).or_else(|| fresh(one)).map(with(one)))
+        .or_else(|| best(address, of(Standing::Leaving)).map(with(Standing::Leaving)))
 }
 
 /// Of rivals the one with the highest term is right, as it took over from the others.

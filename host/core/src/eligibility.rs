@@ -39,6 +39,16 @@ pub enum Ineligible {
     /// `externalTrafficPolicy: Local`.
     #[error("no endpoint on this node can serve, and externalTrafficPolicy is Local")]
     NoLocalEndpoint,
+    /// `externalTrafficPolicy: Local`, and nothing on this node will serve for long.
+    #[error(
+        "the endpoints on this node are terminating, and externalTrafficPolicy is Local: the node serves only while no other can"
+    )]
+    OnlyTerminating,
+    /// Condition Ready.
+    #[error(
+        "the node's condition Ready is not True: the node serves only while no node that is ready can"
+    )]
+    NotReady,
 }
 
 impl Ineligible {
@@ -54,7 +64,15 @@ impl Ineligible {
             Self::NotSelected => "NotSelected",
             Self::NoEndpoint => "NoEndpoint",
             Self::NoLocalEndpoint => "NoLocalEndpoint",
+            Self::OnlyTerminating => "OnlyTerminating",
+            Self::NotReady => "NotReady",
         }
+    }
+
+    /// Whether the node may answer all the same while no better one can. That all nodes are NotReady says more about
+    /// whoever observes them than about the nodes, and must stop no traffic (invariant 2).
+    pub fn is_last_resort(self) -> bool {
+        matches!(self, Self::OnlyTerminating | Self::NotReady)
     }
 }
 
@@ -78,7 +96,16 @@ enum Condition<'a> {
     /// No Service of the address has an endpoint that can serve.
     Unmet,
     /// For each Service of policy Local, the nodes that serve it.
-    OnNodes(Vec<BTreeSet<&'a str>>),
+    OnNodes(Vec<Local<'a>>),
+}
+
+/// The nodes with endpoints of one Service of policy Local. A node with a ready one has only ready ones to offer: on
+/// each node kube-proxy turns to endpoints that are terminating and still serve only when it has none that is ready
+/// (KEP-1669), and its health check fails from then on so that balancers send new traffic elsewhere.
+#[derive(Debug, Default)]
+struct Local<'a> {
+    ready: BTreeSet<&'a str>,
+    terminating: BTreeSet<&'a str>,
 }
 
 impl<'a> Eligibility<'a> {
@@ -98,39 +125,70 @@ impl<'a> Eligibility<'a> {
     /// # Errors
     /// The first reason why not.
     pub fn check(&self, node: &str) -> Result<(), Ineligible> {
-        let labels = self.node(node)?;
-        if self.selectors.is_empty() {
-            return Err(Ineligible::NoAnnouncer);
-        }
-        if !self.selectors.iter().any(|selector| selector.matches(labels)) {
-            return Err(Ineligible::NotSelected);
-        }
+        fit(self.cluster, self.me, &self.selectors, node)?;
         match &self.endpoints {
-            Condition::None => Ok(()),
-            Condition::Unmet => Err(Ineligible::NoEndpoint),
-            Condition::OnNodes(needed) if needed.iter().all(|nodes| nodes.contains(node)) => Ok(()),
-            Condition::OnNodes(_) => Err(Ineligible::NoLocalEndpoint),
+            Condition::None => {}
+            Condition::Unmet => return Err(Ineligible::NoEndpoint),
+            Condition::OnNodes(services) => {
+                if !services.iter().all(|local| local.serves(node)) {
+                    return Err(Ineligible::NoLocalEndpoint);
+                }
+                if !services.iter().all(|local| local.ready.contains(node)) {
+                    return Err(Ineligible::OnlyTerminating);
+                }
+            }
         }
-    }
-
-    /// The node's labels, if the node itself is fit.
-    fn node(&self, name: &str) -> Result<&'a Labels, Ineligible> {
-        static NO_LABELS: Labels = Labels::new();
-        if self.cluster.nodes.is_empty() && name == self.me {
-            return Ok(&NO_LABELS);
+        match self.cluster.nodes.get(node) {
+            Some(node) if !node.ready => Err(Ineligible::NotReady),
+            _ => Ok(()),
         }
-        let node = self.cluster.nodes.get(name).ok_or(Ineligible::NoNode)?;
-        if node.excluded {
-            return Err(Ineligible::Excluded);
-        }
-        if !node.network_available {
-            return Err(Ineligible::NetworkUnavailable);
-        }
-        Ok(&node.labels)
     }
 }
 
-/// Whether traffic can be sent to an endpoint. A terminating one that still serves counts, as in kube-proxy.
+/// Whether a node may answer as far as the node itself and the announcers of the address say. `me` is the node without
+/// a Node object where there are none at all.
+///
+/// # Errors
+/// The first reason why not.
+pub fn fit(
+    cluster: &Cluster,
+    me: &str,
+    selectors: &[&Selector],
+    node: &str,
+) -> Result<(), Ineligible> {
+    let labels = labels(cluster, me, node)?;
+    if selectors.is_empty() {
+        return Err(Ineligible::NoAnnouncer);
+    }
+    if !selectors.iter().any(|selector| selector.matches(labels)) {
+        return Err(Ineligible::NotSelected);
+    }
+    Ok(())
+}
+
+/// The node's labels, if the node itself is fit.
+fn labels<'a>(cluster: &'a Cluster, me: &str, name: &str) -> Result<&'a Labels, Ineligible> {
+    static NO_LABELS: Labels = Labels::new();
+    if cluster.nodes.is_empty() && name == me {
+        return Ok(&NO_LABELS);
+    }
+    let node = cluster.nodes.get(name).ok_or(Ineligible::NoNode)?;
+    if node.excluded {
+        return Err(Ineligible::Excluded);
+    }
+    if !node.network_available {
+        return Err(Ineligible::NetworkUnavailable);
+    }
+    Ok(&node.labels)
+}
+
+impl Local<'_> {
+    fn serves(&self, node: &str) -> bool {
+        self.ready.contains(node) || self.terminating.contains(node)
+    }
+}
+
+/// Whether traffic can be sent to an endpoint. A terminating one that still serves counts, as in kube-proxy (KEP-1669).
 fn serves(endpoint: &Endpoint) -> bool {
     endpoint.ready || endpoint.serving
 }
@@ -155,8 +213,15 @@ fn condition<'a>(
     }
     let local = served.iter().filter(|(service, _)| service.traffic_policy == TrafficPolicy::Local);
     let nodes = |endpoints: &[&'a Endpoint]| {
-        let serving = endpoints.iter().filter(|endpoint| serves(endpoint));
-        serving.filter_map(|endpoint| endpoint.node.as_deref()).collect()
+        let mut local = Local::default();
+        for endpoint in endpoints.iter().filter(|endpoint| serves(endpoint)) {
+            let Some(node) = endpoint.node.as_deref() else { continue };
+            match endpoint.ready {
+                true => local.ready.insert(node),
+                false => local.terminating.insert(node),
+            };
+        }
+        local
     };
     Condition::OnNodes(local.map(|(_, endpoints)| nodes(endpoints)).collect())
 }

@@ -2,15 +2,17 @@
 //! Knows nothing of Kubernetes' API types, of files or of time.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use outrigger_sdk::{Family, ServicePort, TrafficPolicy};
+use serde::{Deserialize, Serialize};
 
 mod cluster;
 mod range;
 mod selector;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, NAMESPACE_NAME};
 pub use range::{AddressRange, RangeError};
 pub use selector::{Requirement, Selector};
 
@@ -20,7 +22,7 @@ pub type NodeName = String;
 pub type Labels = BTreeMap<String, String>;
 
 /// Namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// Namespace.
     pub namespace: String,
@@ -35,7 +37,7 @@ impl std::fmt::Display for ServiceKey {
 }
 
 /// One thing that is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// A Service of type LoadBalancer that is ours; others are never facts.
     Service(Service),
@@ -43,6 +45,8 @@ pub enum Fact {
     Endpoints(Endpoints),
     /// A node.
     Node(Node),
+    /// A namespace.
+    Namespace(Namespace),
     /// An address pool.
     Pool(Pool),
     /// A configured announcer.
@@ -60,6 +64,8 @@ pub enum FactKey {
     Endpoints(ServiceKey),
     /// A node.
     Node(NodeName),
+    /// A namespace.
+    Namespace(String),
     /// A pool.
     Pool(String),
     /// An announcer.
@@ -75,6 +81,7 @@ impl Fact {
             Self::Service(service) => FactKey::Service(service.key.clone()),
             Self::Endpoints(endpoints) => FactKey::Endpoints(endpoints.slice.clone()),
             Self::Node(node) => FactKey::Node(node.name.clone()),
+            Self::Namespace(namespace) => FactKey::Namespace(namespace.name.clone()),
             Self::Pool(pool) => FactKey::Pool(pool.name.clone()),
             Self::Announcer(announcer) => FactKey::Announcer(announcer.name.clone()),
             Self::Plugin(plugin) => FactKey::Plugin(plugin.name.clone()),
@@ -98,7 +105,7 @@ pub enum Change {
 }
 
 /// A Service of type LoadBalancer that Outrigger serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Namespace and name.
     pub key: ServiceKey,
@@ -130,6 +137,12 @@ pub struct Service {
     pub ttl: u32,
     /// `status.loadBalancer.ingress[].ip` as last written.
     pub ingress: Vec<IpAddr>,
+    /// Our own condition stands beside the ingress and says that it was allocated.
+    pub ours: bool,
+    /// A person wants what another controller wrote to be taken over.
+    pub adopt: bool,
+    /// What makes the object unreadable as it is now, with the fix. The rest is what was known before.
+    pub problem: Option<String>,
 }
 
 impl Service {
@@ -153,6 +166,9 @@ impl Service {
             hostnames: Vec::new(),
             ttl: 0,
             ingress,
+            ours: true,
+            adopt: false,
+            problem: None,
         }
     }
 
@@ -174,7 +190,7 @@ impl Service {
 }
 
 /// The endpoints of one EndpointSlice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
     /// Namespace and name of the slice.
     pub slice: ServiceKey,
@@ -185,7 +201,7 @@ pub struct Endpoints {
 }
 
 /// One endpoint and its conditions. Absent conditions count as in Kubernetes: ready, serving = ready, not terminating.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The node it runs on, if known.
     pub node: Option<NodeName>,
@@ -198,7 +214,7 @@ pub struct Endpoint {
 }
 
 /// A node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Its name.
     pub name: NodeName,
@@ -208,12 +224,23 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
     /// Condition `NetworkUnavailable` is not True.
     pub network_available: bool,
+    /// Condition `Ready` is True, or there is none.
+    pub ready: bool,
     /// Carries `node.kubernetes.io/exclude-from-external-load-balancers`.
     pub excluded: bool,
 }
 
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+}
+
 /// An address pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     /// Its name.
     pub name: String,
@@ -229,18 +256,22 @@ pub struct Pool {
     pub avoid_buggy_ips: bool,
     /// Lower is tried first; 0 = last, as in MetalLB.
     pub priority: u32,
-    /// Namespaces that may use it; empty = all.
+    /// Namespaces that may use it. Those that `namespace_selector` selects may too; all may when there is neither.
     pub namespaces: BTreeSet<String>,
+    /// Namespaces that may use it, by label; `None` selects none.
+    pub namespace_selector: Option<Selector>,
     /// Services that may use it; empty = all.
     pub service_selector: Selector,
     /// The policy.
     pub allocator: PluginRef,
     /// Announcers by name; `None` = every announcer.
     pub announcers: Option<Vec<String>>,
+    /// It is being deleted: it gives out nothing new and keeps what it gave.
+    pub draining: bool,
 }
 
 /// A plugin and what it is configured with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRef {
     /// Name of the plugin.
     pub plugin: String,
@@ -249,7 +280,7 @@ pub struct PluginRef {
 }
 
 /// A configured announcer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcer {
     /// Its name.
     pub name: String,
@@ -264,12 +295,26 @@ pub struct Announcer {
 }
 
 /// A plugin delivered as a file or a ConfigMap.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plugin {
     /// The name that pools and announcers use.
     pub name: String,
     /// Where it came from, for messages: a path, or "ConfigMap ns/name".
     pub origin: String,
-    /// The component, as delivered and decompressed.
-    pub bytes: Arc<[u8]>,
+    /// The component.
+    pub component: Component,
+}
+
+/// Where the octets of a component are. A file is not held in memory: it is read when it is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Component {
+    /// Here.
+    Inline(Arc<[u8]>),
+    /// In a file.
+    File {
+        /// Its absolute path.
+        path: PathBuf,
+        /// SHA-256 of what it held when it was found: another content is another fact.
+        digest: [u8; 32],
+    },
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use outrigger_sdk::Time;
 
-use crate::facts::{Pool, Service, ServiceKey};
+use crate::facts::{NodeName, Pool, Service, ServiceKey};
 
+mod blocked;
 mod check;
 mod history;
 mod sharing;
@@ -17,11 +18,13 @@ mod stock;
 mod tests;
 mod view;
 
+pub use blocked::{Blocked, REST_US};
 pub use check::Violation;
-pub use sharing::may_share;
-pub use stock::Stock;
+pub use sharing::{may_share, why_not};
+pub use stock::{Standing, Stock};
 pub use view::PoolView;
 
+use blocked::Blocks;
 use history::History;
 
 /// Every held address. Cloned only when it is changed while a [`PoolView`] still looks at it.
@@ -33,6 +36,7 @@ pub struct Ledger {
     /// Addresses in use by namespace and sharing key, for those that share. All holders of an address are of one
     /// group, by the sharing rules.
     groups: BTreeMap<(String, String), BTreeSet<IpAddr>>,
+    blocks: Blocks,
     history: History,
 }
 
@@ -72,15 +76,33 @@ impl Ledger {
             }
             stock.take(address, &namespace);
         }
+        self.blocks.addresses().for_each(|address| stock.block(address));
         self.pools.insert(name, stock);
         self.pools.retain(|_, stock| !stock.is_spent());
     }
 
-    /// Ends a pool: nothing more is given out from it, what is held stays held (invariant 4). It is forgotten with
-    /// its last address.
+    /// Begins to end a pool: nothing more is given out from it, what is held stays held (invariant 4). It is remembered
+    /// until [`Ledger::retire_pool`], whether or not anything of it is held.
+    pub fn drain_pool(&mut self, pool: Arc<Pool>) {
+        let name = pool.name.clone();
+        let mut stock = self.pools.remove(&name).unwrap_or_else(|| Stock::new(pool.clone()));
+        for range in &pool.addresses {
+            for (address, entry) in self.addresses.range_mut(range.first()..=range.last()) {
+                // A successor may have taken it over.
+                if entry.pool.is_none() {
+                    entry.pool = Some(name.clone());
+                    stock.take(*address, &entry.namespace());
+                }
+            }
+        }
+        stock.standing = Standing::Draining;
+        self.pools.insert(name, stock);
+    }
+
+    /// Ends a pool that is no longer there: what is held stays held. It is forgotten with its last address.
     pub fn retire_pool(&mut self, name: &str) {
         if let Some(stock) = self.pools.get_mut(name) {
-            stock.draining = true;
+            stock.standing = Standing::Gone;
         }
         self.pools.retain(|_, stock| !stock.is_spent());
     }
@@ -98,7 +120,7 @@ impl Ledger {
     /// The pool whose ranges contain an address, before exclusions; one in force if there is one.
     pub fn locate(&self, address: IpAddr) -> Option<&Stock> {
         let containing = self.pools.values().filter(|stock| stock.covers(address));
-        containing.min_by_key(|stock| stock.draining)
+        containing.min_by_key(|stock| stock.standing())
     }
 
     /// The pool that a held address came from, or that contains it since.
@@ -109,6 +131,29 @@ impl Ledger {
     /// What a Service holds, in the order in which it came.
     pub fn held(&self, service: &ServiceKey) -> &[IpAddr] {
         self.claims.get(service).map_or(&[], |claim| &claim.addresses)
+    }
+
+    /// The Services that hold addresses of a pool.
+    pub fn users(&self, pool: &str) -> BTreeSet<&ServiceKey> {
+        let addresses = self.pools.get(pool).into_iter().flat_map(Stock::addresses);
+        let entries = addresses.filter_map(|address| self.addresses.get(&address));
+        entries.flat_map(|entry| &entry.holders).collect()
+    }
+
+    /// The Services that hold an address.
+    pub fn holders(&self, address: IpAddr) -> impl Iterator<Item = &ServiceKey> {
+        self.addresses.get(&address).into_iter().flat_map(|entry| &entry.holders)
+    }
+
+    /// A Service as it was when it got its addresses or changed last.
+    pub fn holder(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
+        self.claims.get(key).map(|claim| &claim.service)
+    }
+
+    /// The addresses of the group that a Service shares with, whether or not it may join each of them.
+    pub fn group_addresses(&self, service: &Service) -> impl Iterator<Item = IpAddr> {
+        let addresses = sharing::group(service).and_then(|group| self.groups.get(&group));
+        addresses.into_iter().flatten().copied()
     }
 
     /// Every held address with its holders, in address order.
@@ -147,12 +192,67 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes one address from a Service and remembers it.
+    /// Takes one address from a Service and remembers it. When nobody holds it any more it rests for [`REST_US`]: until
+    /// then only the same Service may have it again (invariant 6).
     pub fn release(&mut self, service: &ServiceKey, address: IpAddr, now: Time) {
         if self.detach(service, address).is_some() {
             self.history.note(service, address, now);
+            if !self.addresses.contains_key(&address) {
+                self.blocks.rest(address, service, now);
+                self.block(address);
+            }
             self.pools.retain(|_, stock| !stock.is_spent());
         }
+    }
+
+    /// Why an address that nobody holds is not given to this Service all the same.
+    pub fn blocked(&self, address: IpAddr, service: &ServiceKey) -> Option<Blocked> {
+        self.blocks.why(address, service)
+    }
+
+    /// Ends every rest that is over. Returns the pools that can give out more than before.
+    pub fn end_rests(&mut self, now: Time) -> BTreeSet<String> {
+        let due = self.blocks.due(now);
+        due.into_iter().filter_map(|address| self.out(address)).collect()
+    }
+
+    /// When the next rest is over, in monotonic microseconds.
+    pub fn next_rest_end(&self) -> Option<u64> {
+        self.blocks.next_end()
+    }
+
+    /// No node announces this address any more: its rest is over before its time. Returns its pool.
+    pub fn out(&mut self, address: IpAddr) -> Option<String> {
+        if !self.blocks.end_rest(address) {
+            return None;
+        }
+        self.unblock(address)
+    }
+
+    /// The addresses of nodes: nobody is given one. Returns the pools that can give out more than before.
+    pub fn set_node_addresses(&mut self, nodes: BTreeMap<IpAddr, NodeName>) -> BTreeSet<String> {
+        let gone = self.blocks.set_nodes(nodes);
+        let now: Vec<IpAddr> = self.blocks.nodes().keys().copied().collect();
+        now.into_iter().for_each(|address| self.block(address));
+        gone.into_iter().filter_map(|address| self.unblock(address)).collect()
+    }
+
+    /// The addresses of nodes that lie in a pool, each with its node.
+    pub fn node_addresses(&self, pool: &Stock) -> Vec<(IpAddr, &NodeName)> {
+        let nodes = self.blocks.nodes().iter().map(|(at, node)| (*at, node));
+        nodes.filter(|(at, _)| pool.contains(*at)).collect()
+    }
+
+    fn block(&mut self, address: IpAddr) {
+        self.pools.values_mut().for_each(|stock| stock.block(address));
+    }
+
+    fn unblock(&mut self, address: IpAddr) -> Option<String> {
+        if self.blocks.contains(address) {
+            return None;
+        }
+        self.pools.values_mut().for_each(|stock| stock.unblock(address));
+        self.locate(address).map(|stock| stock.pool().name.clone())
     }
 
     /// Takes a new version of a Service in. Returns the addresses that it had to give back, because the new version
@@ -184,6 +284,7 @@ impl Ledger {
         let vacant = || Entry { holders: BTreeSet::new(), pool: pool.map(str::to_owned) };
         let entry = self.addresses.entry(address).or_insert_with(vacant);
         let is_first = entry.holders.is_empty();
+        self.blocks.end_rest(address);
         entry.holders.insert(service.key.clone());
         if is_first {
             if let Some(stock) = entry.pool.as_ref().and_then(|pool| self.pools.get_mut(pool)) {

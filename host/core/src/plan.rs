@@ -17,6 +17,7 @@ mod case;
 mod cover;
 mod draft;
 mod index;
+mod reach;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use draft::Draft;
 use index::Index;
 
 pub use cover::announcers;
+pub use reach::Reach;
 
 /// What an announcer's instance on this node is told. Apply `remove` before `upsert`: an address in both was taken out
 /// and must be announced again.
@@ -216,6 +218,9 @@ impl Planner {
     ) {
         if let Some(home) = Home::find(cluster, address) {
             self.homes.insert(address, home);
+        } else if index.services(cluster, address).iter().any(|(service, _)| service.ours) {
+            // Its pool went while this daemon was down. What it gave is served all the same (invariant 4).
+            self.homes.entry(address).or_insert_with(Home::lost);
         }
         let home = self.homes.get(&address);
         let case = Case::new(cluster, &self.me, &self.announcers, index, home, address);
@@ -261,11 +266,11 @@ impl Planner {
             return Duty::Standby(String::new());
         }
         let eligibility = case.eligibility();
+        let leaves = |node: &str| view.members.get(node).is_none_or(|member| member.leaving);
         let standing = |node: &str| match eligibility.check(node) {
-            Err(_) => Standing::Ineligible,
-            Ok(()) if view.members.get(node).is_none_or(|member| member.leaving) => {
-                Standing::Leaving
-            }
+            Err(reason) if !reason.is_last_resort() => Standing::Ineligible,
+            _ if leaves(node) => Standing::Leaving,
+            Err(_) => Standing::LastResort,
             Ok(()) => Standing::Candidate,
         };
         // What the view says of this node's own claims lags behind.
@@ -275,9 +280,9 @@ impl Planner {
             .chain(mine)
             .map(|(node, claim)| Claimant { node, claim, standing: standing(node) })
             .collect();
-        let duty = elect(address, &self.me, &claimants, || {
+        let duty = elect(address, &self.me, &claimants, |wanted| {
             let members = view.members.keys().map(String::as_str);
-            members.filter(|node| standing(node) == Standing::Candidate).collect::<Vec<_>>()
+            members.filter(|node| standing(node) == wanted).collect::<Vec<_>>()
         });
         if duty.speaks() && mine.is_none() && !self.settled {
             return Duty::Standby(String::new());

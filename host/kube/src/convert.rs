@@ -10,21 +10,27 @@ use outrigger_core::facts::{
 use crate::crd::LabelSelector;
 
 mod announcer;
+mod classes;
 mod config_map;
 mod endpoints;
 mod metallb;
+mod namespace;
 mod node;
 mod pool;
 mod service;
+mod status;
 mod wanted;
 
 pub use announcer::announcer;
+pub use classes::{LOAD_BALANCER_CLASS, ServiceClasses};
 pub use config_map::{PLUGIN_KEY, PLUGIN_LABEL, config_map};
 pub use endpoints::endpoint_slice;
+pub use namespace::namespace;
 pub use node::node;
 pub use pool::address_pool;
 pub(crate) use service::ingress;
-pub use service::{LOAD_BALANCER_CLASS, service};
+pub use service::{ALLOCATED, service, unclear_service};
+pub use status::ingress_of;
 
 /// The namespace of objects that name none.
 pub const DEFAULT_NAMESPACE: &str = "default";

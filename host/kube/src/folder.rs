@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use outrigger_core::facts::{Change, Fact, FactKey};
 
+use crate::claims::Claims;
+use crate::convert::ServiceClasses;
 use crate::problem::Problem;
 use crate::state::State;
 
-mod claims;
 mod content;
 mod manifest;
 mod overlay;
@@ -20,7 +21,6 @@ mod source;
 mod tree;
 mod watch;
 
-use claims::Claims;
 use overlay::Overlay;
 use source::Source;
 use watch::Watch;
@@ -36,6 +36,7 @@ pub struct Folder {
     /// As it was named, for messages.
     named: PathBuf,
     state: Option<State>,
+    classes: ServiceClasses,
     watch: Watch,
     /// What is known of each file, by its path below the folder.
     sources: BTreeMap<PathBuf, Source>,
@@ -88,6 +89,7 @@ impl Folder {
             dir: absolute,
             named: dir.to_owned(),
             state: state.cloned(),
+            classes: ServiceClasses::default(),
             sources: BTreeMap::new(),
             claims: Claims::default(),
             overlay: Overlay::default(),
@@ -97,6 +99,12 @@ impl Folder {
             synced: false,
             due: None,
         })
+    }
+
+    /// Takes Services of these classes for ours. Call it before anything is read.
+    #[must_use]
+    pub fn with_classes(self, classes: ServiceClasses) -> Self {
+        Self { classes, ..self }
     }
 
     /// What differs from what was told before. The first call tells everything and ends with [`Change::Synced`].
@@ -205,10 +213,9 @@ impl Folder {
                 self.sources.extend(old.map(|old| (path, old)));
                 continue;
             }
-            let new = source::load(&self.dir, &path, old.as_ref(), &mut self.watch);
-            touched.extend(old.iter().flat_map(Source::keys));
-            touched.extend(new.iter().flat_map(Source::keys));
-            self.claims.replace(&path, new.as_ref());
+            let new = source::load(&self.dir, &path, old.as_ref(), &mut self.watch, &self.classes);
+            let facts = new.iter().flat_map(Source::facts);
+            touched.extend(self.claims.replace(&path, facts));
             self.sources.extend(new.map(|new| (path, new)));
         }
     }

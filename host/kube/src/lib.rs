@@ -2,6 +2,8 @@
 //! The only room that sees Kubernetes' API types. Must not know plugins, the network or what is decided from the facts.
 #![forbid(unsafe_code)]
 
+pub mod api;
+mod claims;
 pub mod convert;
 pub mod crd;
 pub mod folder;
@@ -10,4 +12,4 @@ pub mod state;
 
 pub use folder::{Folder, FolderError};
 pub use problem::Problem;
-pub use state::{Allocated, Lead, Occupied, ServiceStatus, State, StateError};
+pub use state::{Allocated, Lead, Memory, Occupied, ServiceStatus, State, StateError};

@@ -17,8 +17,11 @@ use crate::crd::NodeReport;
 use crate::problem::Problem;
 
 mod atomic;
+mod memory;
 mod service;
 
+pub use memory::Memory;
+pub(crate) use service::timestamp;
 pub use service::{Allocated, ServiceStatus};
 
 const SERVICES: &str = "services";
@@ -267,6 +270,22 @@ impl State {
         let text = fs::read_to_string(&path).map_err(io_error(&path))?;
         let octets = BASE64_STANDARD.decode(text.trim()).ok();
         octets.and_then(|octets| octets.try_into().ok()).ok_or(StateError::Key(path))
+    }
+
+    /// Keeps the key that a cluster gave, for a time when the API server is silent.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_gossip_key(&self, key: [u8; 32]) -> Result<(), StateError> {
+        let path = self.dir.join(GOSSIP_KEY);
+        let text = BASE64_STANDARD.encode(key) + "\n";
+        atomic::write(&path, text.as_bytes(), atomic::Durable::No).map_err(io_error(&path))
+    }
+
+    /// The key that was kept, if it can be read.
+    pub fn kept_gossip_key(&self) -> Option<[u8; 32]> {
+        let text = fs::read_to_string(self.dir.join(GOSSIP_KEY)).ok()?;
+        BASE64_STANDARD.decode(text.trim()).ok()?.try_into().ok()
     }
 
     pub(crate) fn services_dir(&self) -> PathBuf {

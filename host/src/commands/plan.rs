@@ -17,6 +17,7 @@ use crate::args::Output;
 use crate::config::Config;
 use crate::plugins::Plugins;
 use crate::report::object_problem;
+use crate::source::Source;
 use crate::{controller, daemon};
 
 /// Exit code when something in the folder is wrong, so that a pipeline can tell.
@@ -27,8 +28,9 @@ type Answering = BTreeMap<IpAddr, BTreeMap<String, String>>;
 
 /// Plans with every node alive and prints it.
 pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
-    let state = State::existing(&config.state()?);
-    let mut folder = Folder::open(config.manifests()?, state.as_ref())?;
+    let state = State::existing(&config.state());
+    let folder = Folder::open(config.manifests()?, state.as_ref())?;
+    let mut folder = Source::Folder(Box::new(folder.with_classes(config.classes())));
     let changes = folder.read();
     let plugins = daemon::open_plugins(config)?;
     for change in &changes {
@@ -52,7 +54,7 @@ pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
 fn allocate(
     plugins: &Plugins,
     changes: &[Change],
-    folder: &Folder,
+    folder: &Source,
 ) -> (Vec<Verdict>, Vec<Problem>) {
     let mut allocations = Allocations::default();
     for change in changes {
@@ -105,7 +107,7 @@ fn announce(config: &Config, cluster: &Cluster) -> anyhow::Result<Answering> {
 }
 
 /// Deliveries that were refused, and objects that name a plugin which is not there.
-fn plugin_problems(plugins: &Plugins, cluster: &Cluster, folder: &Folder) -> Vec<Problem> {
+fn plugin_problems(plugins: &Plugins, cluster: &Cluster, folder: &Source) -> Vec<Problem> {
     let refused = plugins.list().into_iter().filter_map(|listed| {
         let (file, message) = listed.failed?;
         Some(Problem { file, object: Some(format!("plugin {}", listed.name)), message })

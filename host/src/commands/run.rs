@@ -1,21 +1,154 @@
-//! `outrigger run`: the daemon.
+//! `outrigger run`: the daemon, in one role or both.
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use outrigger_kube::State;
+use outrigger_kube::api::{self, Kind};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, Log, LogFormat};
-use crate::daemon::Daemon;
+use crate::config::{Config, Log, LogFormat, Role};
+use crate::controller::{ClusterController, FolderController, Problems, Standing};
+use crate::daemon::{Daemon, Shared, open_plugins};
+use crate::http::{self, Health};
+use crate::metrics::Page;
+
+/// A controller that is told to stop has this long for writes on their way and for its Lease.
+const CONTROLLER_STOP: Duration = Duration::from_secs(5);
 
 /// Serves until told to stop.
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     start_logging(&config.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { Daemon::start(config).await?.serve().await })?;
+    runtime.block_on(serve(config))?;
     // What still runs in the background (a compiling child, a controller that waits to lead) does not hold the exit up.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let mut shared = Shared {
+        plugins: Arc::new(open_plugins(config)?),
+        plugins_changed: Arc::new(Notify::new()),
+        pool_problems: Problems::default(),
+        controller: None,
+        questions: http::serve(config.http).await?,
+    };
+    if let Some(manifests) = &config.manifests {
+        let controller = FolderController {
+            manifests: manifests.clone(),
+            classes: config.classes(),
+            state: Arc::new(State::open(&config.state())?),
+            plugins: shared.plugins.clone(),
+            plugins_changed: shared.plugins_changed.clone(),
+            problems: shared.pool_problems.clone(),
+        };
+        let daemon = Daemon::start(config, shared, None).await?;
+        controller.spawn().context("the controller thread cannot be started")?;
+        return daemon.serve().await;
+    }
+    let controller = match config.role {
+        Role::Node => None,
+        role => Some(ControllerThread::start(config, &shared, role == Role::Controller)?),
+    };
+    shared.controller = controller.as_ref().map(|controller| controller.standing.clone());
+    let served = match config.role {
+        Role::Controller => answer_until_signalled(shared).await,
+        _ => serve_node(config, shared).await,
+    };
+    if let Some(controller) = controller {
+        controller.stop().await;
+    }
+    served
+}
+
+async fn serve_node(config: &Config, shared: Shared) -> anyhow::Result<()> {
+    let client = api::connect(config.kubeconfig.as_deref()).await?;
+    Daemon::start(config, shared, Some(&client)).await?.serve().await
+}
+
+/// The controller role has its own thread: this one says how it is.
+async fn answer_until_signalled(mut shared: Shared) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            Some(question) = shared.questions.recv() => {
+                let Some(standing) = &shared.controller else { continue };
+                let standing = standing.borrow().clone();
+                let mut page = Page::default();
+                page.controller(&standing);
+                // Whoever asked may have gone.
+                let _ = question.send(Health { missing: standing.missing, metrics: page.text() });
+            }
+        }
+    }
+    tracing::info!("told to stop: giving leadership up");
+    Ok(())
+}
+
+/// The controller role on a thread of its own: a policy that thinks for long holds no announcement up.
+struct ControllerThread {
+    standing: watch::Receiver<Standing>,
+    stop: watch::Sender<bool>,
+    done: watch::Receiver<bool>,
+}
+
+impl ControllerThread {
+    fn start(config: &Config, shared: &Shared, loads_plugins: bool) -> anyhow::Result<Self> {
+        let mut random = [0; 4];
+        getrandom::fill(&mut random)
+            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+        let identity = format!("{}_{:08x}", config.node()?, u32::from_ne_bytes(random));
+        let (says, standing) = watch::channel(Standing {
+            missing: Kind::ALL.map(|kind| kind.plural().to_owned()).to_vec(),
+            ..Standing::default()
+        });
+        let (stop, stopped) = watch::channel(false);
+        let (finish, done) = watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (kubeconfig, classes) = (config.kubeconfig.clone(), config.classes());
+        let (plugins, problems) = (shared.plugins.clone(), shared.pool_problems.clone());
+        let plugins_changed = shared.plugins_changed.clone();
+        let controller = async move {
+            // Its own client: a client's connections are served by the runtime that made it.
+            match api::connect(kubeconfig.as_deref()).await {
+                Ok(client) => {
+                    let standing = says;
+                    let controller = ClusterController {
+                        client,
+                        classes,
+                        identity,
+                        plugins,
+                        plugins_changed,
+                        loads_plugins,
+                        problems,
+                        standing,
+                    };
+                    controller.run(stopped).await;
+                }
+                Err(error) => tracing::error!("no addresses are allocated: {error}"),
+            }
+            finish.send_replace(true);
+        };
+        std::thread::Builder::new()
+            .name("controller".to_owned())
+            .spawn(move || runtime.block_on(controller))
+            .context("the controller thread cannot be started")?;
+        Ok(Self { standing, stop, done })
+    }
+
+    /// Waits until it has given leadership up.
+    async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let _ = tokio::time::timeout(CONTROLLER_STOP, self.done.wait_for(|done| *done)).await;
+    }
 }
 
 fn start_logging(log: &Log) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ type Services = BTreeMap<ServiceKey, Result<ServiceStatus, Problem>>;
 
 /// Reads the state folder and prints it.
 pub fn status(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
-    let dir = config.state()?;
+    let dir = config.state();
     let state = State::existing(&dir).with_context(|| {
         format!("{} is no state folder: has `outrigger run` been started with it?", dir.display())
     })?;

@@ -39,6 +39,7 @@ pub fn layer2(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<P
     }
     let probe = prober.finish()?;
     cluster.nothing_lost(&probe)?;
+    ensure!(probe.by_mac().len() == 1, "another node answered meanwhile: {:?}", probe.by_mac());
     story.say(format!("{} requests, {} unanswered", probe.requests(), probe.unanswered()));
     Ok(probe)
 }

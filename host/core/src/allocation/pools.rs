@@ -10,6 +10,8 @@ use crate::facts::{AddressRange, Pool};
 pub(super) struct Pools {
     offered: BTreeMap<String, Arc<Pool>>,
     accepted: BTreeMap<String, Arc<Pool>>,
+    /// Being deleted. They are in nobody's way: a successor may take over what they gave.
+    draining: BTreeMap<String, Arc<Pool>>,
     problems: BTreeMap<String, String>,
 }
 
@@ -17,13 +19,14 @@ pub(super) struct Pools {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     Put(Arc<Pool>),
+    Drain(Arc<Pool>),
     Retire(String),
 }
 
 impl Step {
     pub(super) fn pool(&self) -> &str {
         match self {
-            Self::Put(pool) => &pool.name,
+            Self::Put(pool) | Self::Drain(pool) => &pool.name,
             Self::Retire(name) => name,
         }
     }
@@ -43,6 +46,15 @@ impl Pools {
         self.offered.remove(name).is_some()
     }
 
+    /// Every pool that there is, in force or not.
+    pub(super) fn offered(&self) -> &BTreeMap<String, Arc<Pool>> {
+        &self.offered
+    }
+
+    pub(super) fn is_accepted(&self, name: &str) -> bool {
+        self.accepted.contains_key(name)
+    }
+
     pub(super) fn problems(&self) -> &BTreeMap<String, String> {
         &self.problems
     }
@@ -50,15 +62,24 @@ impl Pools {
     /// Brings into force what can be. Removals and edits may make room for others, in whatever order they are looked
     /// at, so this goes on until nothing more fits.
     pub(super) fn settle(&mut self) -> Vec<Step> {
-        let is_gone = |name: &String| !self.offered.contains_key(name);
+        let known = self.accepted.keys().chain(self.draining.keys());
         let gone: Vec<String> =
-            self.accepted.keys().filter(|name| is_gone(name)).cloned().collect();
+            known.filter(|name| !self.offered.contains_key(*name)).cloned().collect();
         self.accepted.retain(|name, _| self.offered.contains_key(name));
+        self.draining.retain(|name, _| self.offered.get(name).is_some_and(|pool| pool.draining));
         let mut steps: Vec<Step> = gone.into_iter().map(Step::Retire).collect();
+        for (name, pool) in self.offered.iter().filter(|(_, pool)| pool.draining) {
+            // Its last valid version, if there was one: that is what its addresses came from.
+            let last = self.accepted.remove(name).unwrap_or_else(|| pool.clone());
+            if !self.draining.contains_key(name) {
+                self.draining.insert(name.clone(), last.clone());
+                steps.push(Step::Drain(last));
+            }
+        }
         loop {
             self.problems.clear();
             let before = steps.len();
-            for (name, pool) in &self.offered {
+            for (name, pool) in self.offered.iter().filter(|(_, pool)| !pool.draining) {
                 if self.accepted.get(name) == Some(pool) {
                     continue;
                 }
@@ -80,7 +101,7 @@ impl Pools {
     pub(super) fn in_order(&self) -> Vec<Arc<Pool>> {
         let mut pools: Vec<Arc<Pool>> = self.accepted.values().cloned().collect();
         pools.sort_by_key(|pool| {
-            let is_for_all = pool.namespaces.is_empty() && pool.service_selector.is_empty();
+            let is_for_all = is_for_all_namespaces(pool) && pool.service_selector.is_empty();
             (is_for_all, pool.priority == 0, pool.priority) // stable: names are in order already
         });
         pools
@@ -100,6 +121,11 @@ impl Pools {
             pool.name, other.name,
         ))
     }
+}
+
+/// Whether the owner of a pool lets every namespace use it.
+pub(super) fn is_for_all_namespaces(pool: &Pool) -> bool {
+    pool.namespaces.is_empty() && pool.namespace_selector.is_none()
 }
 
 fn overlap(one: &[AddressRange], other: &[AddressRange]) -> Option<String> {

@@ -7,6 +7,8 @@ use crate::facts::{Labels, Requirement, Selector};
 
 mod hostile;
 mod scale;
+mod semantics;
+mod told;
 
 /// A cluster whose policies all give the lowest address, shared ones first.
 #[derive(Default)]
@@ -53,6 +55,12 @@ impl Rig {
         self.settle();
     }
 
+    /// Until what was given back may be given out.
+    fn rest(&mut self) {
+        self.now.monotonic_us += crate::ledger::REST_US;
+        self.settle();
+    }
+
     fn settle(&mut self) {
         self.settle_with(|question| Ok(lowest(question)));
     }
@@ -74,10 +82,15 @@ impl Rig {
         let verdicts = self.allocations.verdicts().into_iter();
         let words = |v: Verdict| {
             let addresses = addresses(&v.addresses);
-            assert_eq!(v.condition.status, !v.addresses.is_empty(), "{v:?}");
+            assert!(!v.writes_ingress || v.condition.status != v.addresses.is_empty(), "{v:?}");
             format!("{} {addresses} {}", v.service.name, v.condition.reason).replace("  ", " ")
         };
         verdicts.map(words).collect()
+    }
+
+    fn message_now(&mut self, service: &str) -> &str {
+        self.allocations.verdicts();
+        self.message(service)
     }
 
     fn message(&self, service: &str) -> &str {
@@ -90,8 +103,11 @@ fn lowest(question: &Question) -> Outcome {
     for family in &question.request.families {
         let wanted = question.request.wanted.iter().copied().find(|at| Family::of(at) == *family);
         let shared = question.view.shareable(*family, 1).into_iter().next();
+        let is_free = |at: &IpAddr| question.view.state(*at) == outrigger_sdk::AddressState::Free;
+        let previous = question.request.previous.iter().copied();
+        let previous = previous.filter(|at| Family::of(at) == *family).find(is_free);
         let free = || question.view.lowest_free(*family, 1).into_iter().next();
-        out.extend(wanted.or(shared).or_else(free));
+        out.extend(wanted.or(shared).or(previous).or_else(free));
     }
     Outcome::Assign(out)
 }
@@ -122,11 +138,14 @@ fn service(name: &str) -> Service {
         hostnames: Vec::new(),
         ttl: 0,
         ingress: Vec::new(),
+        ours: false,
+        adopt: false,
+        problem: None,
     }
 }
 
 fn holding(name: &str, address: &str) -> Service {
-    Service { ingress: vec![ip(address)], ..service(name) }
+    Service { ingress: vec![ip(address)], ours: true, ..service(name) }
 }
 
 fn wanting(name: &str, address: &str) -> Service {
@@ -152,9 +171,11 @@ fn pool(name: &str, addresses: &[&str]) -> Pool {
         avoid_buggy_ips: false,
         priority: 0,
         namespaces: BTreeSet::new(),
+        namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
         announcers: None,
+        draining: false,
     }
 }
 
@@ -308,7 +329,11 @@ fn every_reason_names_the_object_and_the_fix() {
             "there is no pool \"r\": create it or correct the annotation",
         ),
         (in_pool("z"), "PoolNotFound", "pool \"z\" overlaps pool \"q\" in 10.0.1.8-10.0.1.15"),
-        (in_pool("q"), "PoolNotAllowed", "check the pool's namespaces and serviceSelector"),
+        (
+            in_pool("q"),
+            "PoolNotAllowed",
+            "check the pool's namespaces, namespaceSelector and serviceSelector",
+        ),
         (wanting("b", "10.0.0.1"), "AddressTaken", "10.0.0.1 is asked for, but held by ns/a"),
         (wanting("b", "10.0.0.2"), "AddressExcluded", "pool \"p\" excludes it"),
         (wanting("b", "10.0.1.1"), "AddressNotInPool", "add it to a pool or ask for another"),
@@ -352,7 +377,7 @@ fn families_may_come_from_two_pools_and_all_or_none_is_meant() {
 fn a_second_family_is_added_when_a_pool_offers_it() {
     let mut rig = Rig::synced(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![dual("a", false)]);
     assert_eq!(rig.said(), ["a 10.0.0.1 PartlyAllocated"]);
-    rig.put(Service { ingress: vec![ip("10.0.0.1")], ..dual("a", false) });
+    rig.put(Service { ingress: vec![ip("10.0.0.1")], ours: true, ..dual("a", false) });
     rig.put(service("b"));
     assert_eq!(rig.said(), ["b 10.0.0.2 Allocated"], "nothing new about a");
     rig.apply(Change::Upsert(Fact::Pool(pool("q", &["fd00::/64"]))));
@@ -376,12 +401,15 @@ fn waiting_services_are_asked_again_when_it_may_help_and_only_then() {
     rig.put(holding("a", "10.0.0.1"));
     assert_eq!(rig.said(), Vec::<String>::new());
     rig.remove("a");
+    rig.rest();
     assert_eq!(rig.said(), ["b 10.0.0.1 Allocated", "c AddressTaken"]);
     assert!(rig.message("c").contains("held by ns/b"));
     rig.put_pool(pool("q", &["10.0.1.0/32"]));
     rig.put(service("d"));
     assert_eq!(rig.said(), ["d 10.0.1.0 Allocated"]);
     rig.remove("b");
+    assert_eq!((rig.said(), rig.asked.len()), (vec![], 3), "it may still be announced");
+    rig.rest();
     assert_eq!(
         (rig.said(), rig.held("c")),
         (vec!["c 10.0.0.1 Allocated".to_owned()], "10.0.0.1".into())
@@ -395,7 +423,7 @@ fn sharing_services_join_and_part() {
     let mut rig = Rig::synced(one, services);
     assert_eq!(
         rig.said(),
-        ["a 10.0.0.1 Allocated", "b 10.0.0.1 Allocated", "c 10.0.0.2 Allocated"]
+        ["a 10.0.0.1 Allocated", "b 10.0.0.1 Allocated", "c 10.0.0.2 NotShared"]
     );
     // It brought the conflict, so it goes; nothing is left for it.
     rig.put(sharing("b", "", 81));
@@ -407,7 +435,7 @@ fn sharing_services_join_and_part() {
     rig.put(sharing("d", "l", 443));
     assert_eq!(rig.said(), ["d PoolExhausted"]);
     rig.put(sharing("c", "l", 80));
-    assert_eq!(rig.said(), ["d 10.0.0.2 Allocated"]);
+    assert_eq!(rig.said(), ["c 10.0.0.2 Allocated", "d 10.0.0.2 Allocated"]);
 }
 
 #[test]

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use outrigger_sdk::{AddressState, Family, Outcome, Pool as _, Refusal, Request, Time};
 use sha2::{Digest, Sha256};
 
+use super::pools::is_for_all_namespaces;
 use super::queue::Cause;
 use super::{Allocations, Question};
 use crate::facts::{Pool, Service, ServiceKey};
-use crate::ledger::PoolView;
+use crate::ledger::{Blocked, PoolView, REST_US, Violation, why_not};
 
 /// A policy cannot ask to be asked more often than this.
 const SOONEST_RETRY_MS: u32 = 1_000;
 /// A trap or a timeout may pass by itself.
 const FAULT_RETRY_MS: u32 = 10_000;
+/// By then what rested when it was answered rests no more.
+const REST_RETRY_MS: u32 = (REST_US / 1_000) as u32;
 /// Of a policy's own words, so that a condition stays readable.
 const LONGEST_MESSAGE: usize = 256;
 
@@ -24,6 +27,8 @@ pub(super) struct Turn {
     id: u64,
     /// Index into the order of pools.
     next: usize,
+    /// The first round looks only for addresses of its sharing group, so that the group stays together whatever the order.
+    joins: bool,
     got: Vec<(IpAddr, String)>,
     notes: Vec<Note>,
     causes: BTreeSet<Cause>,
@@ -43,6 +48,15 @@ pub(super) struct Note {
     retry_ms: u32,
 }
 
+impl Turn {
+    /// A pool may be tried twice, but says a thing once.
+    fn note(&mut self, note: Note) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
 impl Note {
     pub(super) fn new(reason: &str, message: String) -> Self {
         Self { reason: reason.to_owned(), message, retry_ms: 0 }
@@ -56,6 +70,7 @@ impl Allocations {
         if !self.synced {
             return None;
         }
+        self.end_rests(now);
         self.queue.wake_due(now.monotonic_us);
         while let Some(key) = self.queue.pop() {
             let turn = self.turns.remove(&key).unwrap_or_else(|| self.new_turn(&key));
@@ -90,18 +105,14 @@ impl Allocations {
                         }));
                         turn.got.extend(addresses.into_iter().map(|at| (at, pool.clone())));
                     }
-                    Err(violation) => turn.notes.push(Note::new(
-                        "PolicyAnswerRefused",
-                        format!("pool {pool:?}: {violation} ({})", violation.reason()),
-                    )),
+                    Err(violation) => turn.note(violated(&pool, &violation)),
                 }
             }
-            Ok(Outcome::Refuse(refusal)) => turn.notes.push(refused(&pool, refusal)),
+            Ok(Outcome::Refuse(refusal)) => turn.note(refused(&pool, refusal)),
             Ok(Outcome::Ask(_)) => {
-                turn.notes
-                    .push(fault(&pool, "it asks for HTTP requests, which are not carried out"));
+                turn.note(fault(&pool, "it asks for HTTP requests, which are not carried out"));
             }
-            Err(text) => turn.notes.push(fault(&pool, &text)),
+            Err(text) => turn.note(fault(&pool, &text)),
         }
         self.queue.push(&key);
     }
@@ -109,33 +120,45 @@ impl Allocations {
     fn new_turn(&mut self, key: &ServiceKey) -> Turn {
         self.next_turn += 1;
         let mut causes = BTreeSet::new();
-        if let Some(known) = self.services.get(key).filter(|k| !k.service.sharing_key.is_empty()) {
+        let sharing = self.services.get(key).filter(|k| !k.service.sharing_key.is_empty());
+        if let Some(known) = sharing {
             causes.insert(group(&known.service));
         }
-        Turn { id: self.next_turn, causes, ..Turn::default() }
+        Turn { id: self.next_turn, causes, joins: sharing.is_some(), ..Turn::default() }
     }
 
     /// Goes on to the next pool that may give something; at the end of the order, ends the turn.
     fn advance(&mut self, key: &ServiceKey, mut turn: Turn, now: Time) -> Option<Question> {
         let service = self.services.get(key)?.service.clone();
         let has = |turn: &Turn, family| turn.got.iter().any(|(at, _)| Family::of(at) == family);
-        while let Some(pool) = self.order.get(turn.next).cloned() {
+        loop {
+            let Some(pool) = self.order.get(turn.next).cloned() else {
+                if !std::mem::take(&mut turn.joins) {
+                    break;
+                }
+                turn.next = 0;
+                continue;
+            };
             let mut families = self.lacks(key);
             families.retain(|family| !has(&turn, *family));
             if families.is_empty() {
                 break;
             }
             turn.next += 1;
-            families.retain(|family| suits(&pool, &service, *family));
+            families.retain(|family| self.suits(&pool, &service, *family));
+            if families.is_empty() {
+                continue;
+            }
+            let view = PoolView::new(self.ledger.clone(), pool.name.clone(), service.clone(), now);
+            families.retain(|family| !turn.joins || !view.shareable(*family, 1).is_empty());
             if families.is_empty() {
                 continue;
             }
             turn.tried.extend(families.iter().copied());
             turn.causes.insert(Cause::Pool(pool.name.clone()));
-            let view = PoolView::new(self.ledger.clone(), pool.name.clone(), service.clone(), now);
             families.retain(|family| match obstacle(&view, &pool, &service, *family) {
                 Some(note) => {
-                    turn.notes.push(note);
+                    turn.note(note);
                     false
                 }
                 None => true,
@@ -219,31 +242,58 @@ impl Allocations {
         if got > 0 && !service.sharing_key.is_empty() {
             self.queue.wake(&group(service));
         }
+        let apart = if got > 0 { self.apart(service) } else { None };
         if let Some(known) = self.services.get_mut(key) {
             known.notes = turn.notes;
+            if got > 0 {
+                known.apart = apart;
+            }
         }
     }
-}
 
-/// Whether a Service may have an address of this family from this pool, as the owner of the pool and the Service say.
-fn suits(pool: &Pool, service: &Service, family: Family) -> bool {
-    let wanted: Vec<&IpAddr> =
-        service.wanted.iter().filter(|at| Family::of(at) == family).collect();
-    let contains = |at: &&IpAddr| pool.addresses.iter().any(|range| range.contains(**at));
-    let is_named = match &service.pool {
-        Some(name) => *name == pool.name,
-        None => pool.auto_assign || !wanted.is_empty(),
-    };
-    is_named
-        && admits(pool, service)
-        && pool.addresses.iter().any(|range| range.family() == family)
-        && (wanted.is_empty() || wanted.iter().any(contains))
-}
+    /// Why a Service with a sharing key was given an address of its own though its group has one.
+    fn apart(&self, service: &Service) -> Option<String> {
+        let held = self.ledger.held(&service.key);
+        let mut others = self.ledger.group_addresses(service).filter(|at| {
+            let alike = |other: &IpAddr| Family::of(other) == Family::of(at);
+            !held.contains(at) && held.iter().any(alike) && !service.wanted.iter().any(alike)
+        });
+        let other = others.next()?;
+        let holder = self.ledger.may_hold(service, other).err()?;
+        let why = why_not(service, self.ledger.holder(holder)?)?;
+        let key = &service.sharing_key;
+        Some(format!(
+            "it does not share {other} with {holder}, which has its sharing key {key:?}: {why}"
+        ))
+    }
 
-/// Whether the owner of a pool lets a Service use it.
-pub(super) fn admits(pool: &Pool, service: &Service) -> bool {
-    (pool.namespaces.is_empty() || pool.namespaces.contains(&service.key.namespace))
-        && pool.service_selector.matches(&service.labels)
+    /// Whether a Service may have an address of this family from this pool, as the owner of the pool and the Service
+    /// say.
+    fn suits(&self, pool: &Pool, service: &Service, family: Family) -> bool {
+        let wanted: Vec<&IpAddr> =
+            service.wanted.iter().filter(|at| Family::of(at) == family).collect();
+        let contains = |at: &&IpAddr| pool.addresses.iter().any(|range| range.contains(**at));
+        let is_named = match &service.pool {
+            Some(name) => *name == pool.name,
+            None => pool.auto_assign || !wanted.is_empty(),
+        };
+        is_named
+            && self.admits(pool, service)
+            && pool.addresses.iter().any(|range| range.family() == family)
+            && (wanted.is_empty() || wanted.iter().any(contains))
+    }
+
+    /// Whether the owner of a pool lets a Service use it.
+    pub(super) fn admits(&self, pool: &Pool, service: &Service) -> bool {
+        let namespace = &service.key.namespace;
+        let selected = || {
+            let labels = self.reach.cluster().namespace_labels(namespace);
+            let selector = pool.namespace_selector.as_ref();
+            selector.zip(labels).is_some_and(|(selector, labels)| selector.matches(&labels))
+        };
+        (is_for_all_namespaces(pool) || pool.namespaces.contains(namespace) || selected())
+            && pool.service_selector.matches(&service.labels)
+    }
 }
 
 /// Why a pool has nothing to give, whatever its policy would say.
@@ -256,22 +306,25 @@ fn obstacle(view: &PoolView, pool: &Pool, service: &Service, family: Family) -> 
             AddressState::Free | AddressState::Shareable => return None,
             AddressState::Outside => {}
             AddressState::Excluded => {
-                let message = format!("{address} is asked for, but pool {name:?} excludes it");
+                let message = match view.blocked(address) {
+                    Some(Blocked::Node(node)) => {
+                        format!(
+                            "{address} is asked for, but is the address of node {node}: ask for another"
+                        )
+                    }
+                    _ => format!("{address} is asked for, but pool {name:?} excludes it"),
+                };
                 why_not = Some(Note::new("AddressExcluded", message));
             }
-            AddressState::Taken => {
-                let holders = view.holders(address);
-                let holders =
-                    holders.iter().map(|h| format!("{}/{}", h.service.namespace, h.service.name));
-                let holders = holders.collect::<Vec<_>>().join(", ");
-                let message =
-                    format!("{address} is asked for, but held by {holders} and may not be shared");
-                why_not = Some(Note::new("AddressTaken", message));
-            }
+            AddressState::Taken => why_not = Some(taken(view, address)),
         }
     }
     let count = view.count(family);
-    if why_not.is_some() || count.free > 0 || !view.shareable(family, 1).is_empty() {
+    if why_not.is_some()
+        || count.free > 0
+        || view.may_return(family)
+        || !view.shareable(family, 1).is_empty()
+    {
         return why_not;
     }
     let message = match count.total {
@@ -283,6 +336,18 @@ fn obstacle(view: &PoolView, pool: &Pool, service: &Service, family: Family) -> 
     Some(Note::new("PoolExhausted", message))
 }
 
+fn taken(view: &PoolView, address: IpAddr) -> Note {
+    let Some((holder, why)) = view.in_the_way(address) else {
+        let message = format!(
+            "{address} is asked for, but was given back a moment ago and may still be announced: it is given out when the network has let go of it"
+        );
+        return Note::new("AddressTaken", message);
+    };
+    let message =
+        format!("{address} is asked for, but held by {holder} and may not be shared: {why}");
+    Note::new("AddressTaken", message)
+}
+
 fn group(service: &Service) -> Cause {
     Cause::Group(service.key.namespace.clone(), service.sharing_key.clone())
 }
@@ -290,6 +355,16 @@ fn group(service: &Service) -> Cause {
 fn fault(pool: &str, text: &str) -> Note {
     let message = format!("pool {pool:?}: its policy failed: {}", printable(text));
     Note { retry_ms: FAULT_RETRY_MS, ..Note::new("PolicyFault", message) }
+}
+
+/// Asking again would give the same answer, unless it is only a matter of time.
+fn violated(pool: &str, violation: &Violation) -> Note {
+    let message = format!("pool {pool:?}: {violation} ({})", violation.reason());
+    let retry_ms = match violation {
+        Violation::Resting { .. } => REST_RETRY_MS,
+        _ => 0,
+    };
+    Note { retry_ms, ..Note::new("PolicyAnswerRefused", message) }
 }
 
 /// A refusal is a plugin's own words: they become a condition's reason only if Kubernetes would take them.

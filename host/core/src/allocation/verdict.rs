@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use outrigger_sdk::Family;
 
-use super::turn::{Note, admits};
+use super::turn::Note;
 use super::{Allocations, Known, addresses};
 use crate::facts::{Service, ServiceKey};
 
@@ -15,8 +15,11 @@ const NOTES_SHOWN: usize = 4;
 pub struct Verdict {
     /// The Service.
     pub service: ServiceKey,
-    /// What it holds, in the order of its families; empty while it waits.
+    /// What it holds, in the order of its families; empty while it waits. While the status is another controller's,
+    /// the addresses that are there.
     pub addresses: Vec<IpAddr>,
+    /// False: the ingress is another controller's. Write the condition and leave the ingress as it is.
+    pub writes_ingress: bool,
     /// The pool of the first of them; `None` also for an adopted address outside of every pool.
     pub pool: Option<String>,
     /// How and why.
@@ -56,6 +59,9 @@ impl Allocations {
 
     fn verdict(&self, known: &Known) -> Verdict {
         let service = &known.service;
+        if !known.foreign.is_empty() {
+            return self.left_alone(known);
+        }
         let mut addresses = self.ledger.held(&service.key).to_vec();
         addresses.sort_by_key(|at| service.families.iter().position(|f| *f == Family::of(at)));
         let pool = addresses.first().and_then(|at| self.pool_name(*at));
@@ -66,7 +72,36 @@ impl Allocations {
         if let Some(lost) = &known.lost {
             condition.message.push_str(&format!("; {lost}"));
         }
-        Verdict { service: service.key.clone(), addresses, pool, condition }
+        Verdict { service: service.key.clone(), addresses, writes_ingress: true, pool, condition }
+    }
+
+    fn left_alone(&self, known: &Known) -> Verdict {
+        let service = &known.service;
+        let written = addresses(&known.foreign);
+        let held = self.ledger.held(&service.key);
+        let taken = known.foreign.iter().find_map(|at| self.ledger.may_hold(service, *at).err());
+        let message = match (held, taken) {
+            ([], Some(holder)) => format!(
+                "Service {}: {written} in its status was written by another controller and is left alone, though Service {holder} holds it: to have it replaced, annotate the Service with outrigger.dev/adopt: \"true\"",
+                service.key
+            ),
+            ([], None) => format!(
+                "Service {}: {written} in its status was written by another controller and is left alone: to keep it, add it to an AddressPool; to have it replaced, annotate the Service with outrigger.dev/adopt: \"true\"",
+                service.key
+            ),
+            (held, _) => format!(
+                "Service {}: another controller wrote {written} into its status in place of {}: stop that controller or give the Service another loadBalancerClass; to have it written back, annotate the Service with outrigger.dev/adopt: \"true\"",
+                service.key,
+                addresses(held)
+            ),
+        };
+        Verdict {
+            service: service.key.clone(),
+            addresses: service.ingress.clone(),
+            writes_ingress: false,
+            pool: None,
+            condition: Condition { status: false, reason: "ForeignAddress".to_owned(), message },
+        }
     }
 
     fn allocated(&self, known: &Known, held: &[IpAddr]) -> Condition {
@@ -77,15 +112,24 @@ impl Allocations {
         };
         let mut message = held.iter().map(origin).collect::<Vec<_>>().join(", ");
         let mut reason = "Allocated";
-        let is_offered =
-            |at: &&IpAddr| self.ledger.pool_of(**at).is_some_and(|stock| stock.offers(**at));
-        let draining: Vec<IpAddr> = held.iter().filter(|at| !is_offered(at)).copied().collect();
+        // A pool that is being deleted says itself for whom it waits; nothing changes for its Services.
+        let is_in_pool =
+            |at: &&IpAddr| self.ledger.pool_of(**at).is_some_and(|stock| stock.contains(**at));
+        let draining: Vec<IpAddr> = held.iter().filter(|at| !is_in_pool(at)).copied().collect();
         if !draining.is_empty() {
             reason = "Draining";
             message.push_str(&format!(
                 "; {} is in no pool any more and kept until the Service asks otherwise",
                 addresses(&draining)
             ));
+        }
+        if let Some(apart) = &known.apart {
+            reason = "NotShared";
+            message.push_str(&format!("; {apart}"));
+        }
+        if let Some(nobody) = held.iter().find_map(|at| self.reach.nobody(*at, service)) {
+            reason = "NoEligibleNode";
+            message.push_str(&format!("; {nobody}"));
         }
         let first_pool = held.first().and_then(|at| self.pool_name(*at));
         if let Some(asked) =
@@ -99,7 +143,12 @@ impl Allocations {
             message.push_str(&format!("; no {family} address: {}", why(known).message));
         }
         if let Some(problem) = impossible(service).filter(|_| lacking.is_empty()) {
+            reason = "InvalidAddresses";
             message.push_str(&format!("; {problem}"));
+        }
+        if let Some(problem) = &service.problem {
+            reason = "InvalidService";
+            message.push_str(&format!("; what it has is kept, but its manifest says: {problem}"));
         }
         Condition { status: true, reason: reason.to_owned(), message }
     }
@@ -114,7 +163,14 @@ impl Allocations {
     pub(super) fn no_candidate(&self, service: &Service, family: Family) -> Note {
         if let Some(name) = &service.pool {
             let in_force = self.order.iter().find(|pool| pool.name == *name);
+            let is_draining = self.pools.offered().get(name).is_some_and(|pool| pool.draining);
             match (in_force, self.pools.problems().get(name)) {
+                (None, _) if is_draining => {
+                    let message = format!(
+                        "pool {name:?} is being deleted and gives nothing new: ask for another"
+                    );
+                    return Note::new("PoolNotFound", message);
+                }
                 (None, Some(problem)) => {
                     return Note::new(
                         "PoolNotFound",
@@ -126,9 +182,9 @@ impl Allocations {
                         format!("there is no pool {name:?}: create it or correct the annotation");
                     return Note::new("PoolNotFound", message);
                 }
-                (Some(pool), _) if !admits(pool, service) => {
+                (Some(pool), _) if !self.admits(pool, service) => {
                     let message = format!(
-                        "pool {name:?} does not admit it: check the pool's namespaces and serviceSelector"
+                        "pool {name:?} does not admit it: check the pool's namespaces, namespaceSelector and serviceSelector"
                     );
                     return Note::new("PoolNotAllowed", message);
                 }
@@ -148,8 +204,8 @@ impl Allocations {
             _ if self.order.is_empty() => "there is no AddressPool: create one".to_owned(),
             Some(name) => format!("pool {name:?} has no {family} addresses: add some"),
             None => format!(
-                "no pool with {family} addresses assigns to it: check autoAssign, namespaces and \
-                 serviceSelector of the pools"
+                "no pool with {family} addresses assigns to it: check autoAssign, namespaces, \
+                 namespaceSelector and serviceSelector of the pools"
             ),
         };
         Note::new("NoPool", message)
@@ -161,6 +217,9 @@ impl Allocations {
 }
 
 fn why(known: &Known) -> Note {
+    if let Some(problem) = &known.service.problem {
+        return Note::new("InvalidService", problem.clone());
+    }
     if let Some(problem) = impossible(&known.service) {
         return Note::new("InvalidAddresses", problem);
     }
@@ -173,6 +232,13 @@ fn why(known: &Known) -> Note {
     }
     let reason = known.notes.first().map_or("Pending", |note| note.reason.as_str());
     Note::new(reason, message)
+}
+
+impl Known {
+    /// Nobody can say what it asks for, so that nothing is asked for it and nothing taken away.
+    pub(super) fn is_unclear(&self) -> bool {
+        self.service.problem.is_some() || impossible(&self.service).is_some()
+    }
 }
 
 /// A wish that no pool could grant.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::Standing::{Candidate, Ineligible, Leaving};
+use super::Standing::{Candidate, Ineligible, LastResort, Leaving};
 use super::*;
 
 fn address(text: &str) -> IpAddr {
@@ -18,7 +18,8 @@ fn every_row_of_the_table() {
     // For 10.0.0.6 the nodes rank b, a, c.
     let check = |claimants: &[Claimant<'_>], candidates: &[&'static str], expected: [&str; 3]| {
         let duties = ["a", "b", "c"].map(|me| {
-            match elect(address("10.0.0.6"), me, claimants, || candidates.to_vec()) {
+            let of_standing = |one| if one == Candidate { candidates.to_vec() } else { Vec::new() };
+            match elect(address("10.0.0.6"), me, claimants, of_standing) {
                 Duty::Announce => "announce".to_owned(),
                 Duty::TakeOver(node) => format!("take over {node}"),
                 Duty::HandOver(node) => format!("hand over {node}"),
@@ -69,9 +70,54 @@ fn fresh_addresses_land_where_metallb_puts_them() {
         ("10.0.0.2", &["node-a", "node-c"], "node-c"),
         ("10.20.30.1", &["edge-a", "edge-b"], "edge-b"),
     ] {
-        let duty = elect(address(text), "me", &[], || nodes.to_vec());
+        let all = |standing| if standing == Candidate { nodes.to_vec() } else { Vec::new() };
+        let duty = elect(address(text), "me", &[], all);
         assert_eq!(duty, Duty::Standby(expected.to_owned()), "{text} over {nodes:?}");
     }
+}
+
+#[test]
+fn a_node_of_last_resort_answers_only_while_there_is_no_candidate() {
+    // For 10.0.0.6 the nodes rank b, a, c.
+    let duties =
+        |claimants: &[Claimant<'_>], candidates: &[&'static str], last: &[&'static str]| {
+            let of = |standing| match standing {
+                Candidate => candidates.to_vec(),
+                LastResort => last.to_vec(),
+                _ => Vec::new(),
+            };
+            ["a", "b", "c"].map(|me| elect(address("10.0.0.6"), me, claimants, of))
+        };
+    let standby = |node: &str| Duty::Standby(node.to_owned());
+    let hand_over = |node: &str| Duty::HandOver(node.to_owned());
+    let take_over = |node: &str| Duty::TakeOver(node.to_owned());
+    assert_eq!(
+        duties(&[], &["c"], &["a", "b"]),
+        [standby("c"), standby("c"), Duty::Announce],
+        "not by rank"
+    );
+    assert_eq!(
+        duties(&[], &[], &["a", "b"]),
+        [standby("b"), Duty::Announce, standby("b")],
+        "somebody answers though all are unfit"
+    );
+    let a = claimant("a", 1, true, LastResort);
+    assert_eq!(
+        duties(&[a], &["c"], &["a", "b"]),
+        [hand_over("c"), standby("c"), take_over("a")],
+        "make before break"
+    );
+    assert_eq!(
+        duties(&[a], &[], &["a", "b"]),
+        [Duty::Announce, standby("a"), standby("a")],
+        "sticky among equals"
+    );
+    let b = claimant("b", 1, true, Leaving);
+    assert_eq!(
+        duties(&[b], &[], &["a"]),
+        [take_over("b"), hand_over("a"), standby("a")],
+        "before one that goes"
+    );
 }
 
 #[test]
@@ -79,9 +125,9 @@ fn many_addresses_are_spread_evenly() {
     let nodes: Vec<String> = (0..10).map(|index| format!("node-{index}")).collect();
     let mut load = BTreeMap::new();
     for last in 0..=255 {
-        let winner =
-            winner(IpAddr::from([10, 0, 0, last]), &[], || nodes.iter().map(String::as_str));
-        *load.entry(winner.unwrap()).or_insert(0) += 1;
+        let all = |_| nodes.iter().map(String::as_str);
+        let (winner, _) = winner(IpAddr::from([10, 0, 0, last]), &[], all).unwrap();
+        *load.entry(winner).or_insert(0) += 1;
     }
     assert_eq!(load.len(), 10);
     assert!(load.values().all(|count| (10..=42).contains(count)), "{load:?}");
@@ -91,18 +137,22 @@ proptest! {
     /// Nodes that know the same decide for one: at most one candidate speaks, and everybody names it.
     #[test]
     fn all_nodes_agree(
-        nodes in prop::collection::btree_map("[a-f]", (0..3u8, prop::option::of((0..4u32, any::<bool>()))), 1..6),
+        nodes in prop::collection::btree_map("[a-f]", (0..4u8, prop::option::of((0..4u32, any::<bool>()))), 1..6),
         last in any::<u8>(),
     ) {
         let address = IpAddr::from([10, 0, 0, last]);
-        let standing = |code: u8| [Candidate, Leaving, Ineligible][usize::from(code)];
+        let standing = |code: u8| [Candidate, Leaving, Ineligible, LastResort][usize::from(code)];
         let claimants: Vec<_> = nodes.iter().filter_map(|(node, (code, claim))| {
             claim.map(|(term, announced)| claimant(node, term, announced, standing(*code)))
         }).collect();
-        let candidates = || nodes.iter().filter(|(_, (code, _))| *code == 0).map(|(node, _)| node.as_str());
-        let expected = winner(address, &claimants, candidates);
+        let of_standing = |one| {
+            let nodes = nodes.iter().filter(move |(_, (code, _))| standing(*code) == one);
+            nodes.map(|(node, _)| node.as_str())
+        };
+        let won = winner(address, &claimants, of_standing);
+        let expected = won.map(|(node, _)| node);
         for (node, (code, claim)) in &nodes {
-            let duty = elect(address, node, &claimants, candidates);
+            let duty = elect(address, node, &claimants, of_standing);
             match &duty {
                 Duty::Announce | Duty::TakeOver(_) => prop_assert_eq!(Some(node.as_str()), expected),
                 Duty::HandOver(to) => {

@@ -58,6 +58,13 @@ fn a_node_may_be_unfit_itself() {
     let expected = [Ok(()), Err(Ineligible::Excluded), Err(Ineligible::NetworkUnavailable)];
     check(&cluster, &[(service("web", &[]), vec![])], expected);
 
+    cluster.apply(Change::Upsert(Fact::Node(Node { ready: false, ..node("b") })));
+    let expected = [Ok(()), Err(Ineligible::NotReady), Err(Ineligible::NetworkUnavailable)];
+    check(&cluster, &[(service("web", &[]), vec![])], expected);
+    let last: Vec<bool> =
+        expected.iter().map(|one| one.is_err_and(Ineligible::is_last_resort)).collect();
+    assert_eq!(last, [false, true, false]);
+
     let nowhere = Eligibility::new(&cluster, "a", vec![], &[]);
     assert_eq!(nowhere.check("a"), Err(Ineligible::NoAnnouncer));
     let on_b = Selector {
@@ -79,6 +86,12 @@ fn endpoints_decide_by_traffic_policy() {
     let yes = [Ok(()); 3];
     let none = [Err(Ineligible::NoEndpoint); 3];
     let only_b = [Err(Ineligible::NoLocalEndpoint), Ok(()), Err(Ineligible::NoLocalEndpoint)];
+    let only_c = [Err(Ineligible::NoLocalEndpoint), Err(Ineligible::NoLocalEndpoint), Ok(())];
+    let going_on_b = [
+        Err(Ineligible::NoLocalEndpoint),
+        Err(Ineligible::OnlyTerminating),
+        Err(Ineligible::NoLocalEndpoint),
+    ];
     let nowhere = [Err(Ineligible::NoLocalEndpoint); 3];
     let web = || service("web", &["10.0.0.1"]);
     for (services, expected) in [
@@ -87,8 +100,19 @@ fn endpoints_decide_by_traffic_policy() {
         (vec![(web(), vec![endpoint("b", "rs")])], yes),
         (vec![(web(), vec![endpoint("", "s")])], yes),
         (vec![(local("web"), vec![endpoint("b", "rs")])], only_b),
-        // One that is going but still serves counts.
-        (vec![(local("web"), vec![endpoint("b", "st")])], only_b),
+        // One that is going but still serves counts while nothing better does (KEP-1669).
+        (vec![(local("web"), vec![endpoint("b", "st")])], going_on_b),
+        (vec![(local("web"), vec![endpoint("b", "st"), endpoint("b", "rs")])], only_b),
+        (
+            vec![(local("web"), vec![endpoint("b", "st"), endpoint("c", "rs")])],
+            [Err(Ineligible::NoLocalEndpoint), Err(Ineligible::OnlyTerminating), Ok(())],
+        ),
+        // One that is going and serves no longer does not.
+        (vec![(local("web"), vec![endpoint("b", "t"), endpoint("c", "rs")])], only_c),
+        // publishNotReadyAddresses: ready without serving.
+        (vec![(local("web"), vec![endpoint("b", "r")])], only_b),
+        // With policy Cluster any node forwards to it.
+        (vec![(web(), vec![endpoint("b", "st")])], yes),
         (vec![(local("web"), vec![endpoint("", "rs")])], nowhere),
         // A shared address needs a node that suits all who can serve at all.
         (vec![(local("web"), vec![endpoint("b", "rs")]), (service("x", &[]), vec![])], only_b),

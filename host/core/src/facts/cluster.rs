@@ -1,9 +1,14 @@
 //! All facts together, by key. The only way in is [`Cluster::apply`].
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::{
-    Announcer, Change, Endpoints, Fact, FactKey, Node, NodeName, Plugin, Pool, Service, ServiceKey,
+    Announcer, Change, Endpoints, Fact, FactKey, Labels, Namespace, Node, NodeName, Plugin, Pool,
+    Service, ServiceKey,
 };
+
+/// The label that the API server puts on every Namespace.
+pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Everything that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +19,8 @@ pub struct Cluster {
     pub endpoints: BTreeMap<ServiceKey, Endpoints>,
     /// Nodes. Empty on a plain machine without Node objects: then it is the only node.
     pub nodes: BTreeMap<NodeName, Node>,
+    /// Namespaces. Empty on a plain machine without Namespace objects: then each has only its name.
+    pub namespaces: BTreeMap<String, Namespace>,
     /// Address pools.
     pub pools: BTreeMap<String, Pool>,
     /// Announcers.
@@ -34,11 +41,20 @@ impl Cluster {
         }
     }
 
+    /// The labels of a namespace. `None` for one that is not known although others are: no selector matches it yet.
+    pub fn namespace_labels(&self, name: &str) -> Option<Cow<'_, Labels>> {
+        if self.namespaces.is_empty() {
+            return Some(Cow::Owned([(NAMESPACE_NAME.to_owned(), name.to_owned())].into()));
+        }
+        self.namespaces.get(name).map(|namespace| Cow::Borrowed(&namespace.labels))
+    }
+
     fn upsert(&mut self, fact: Fact) -> bool {
         match fact {
             Fact::Service(new) => put(&mut self.services, new.key.clone(), new),
             Fact::Endpoints(new) => put(&mut self.endpoints, new.slice.clone(), new),
             Fact::Node(new) => put(&mut self.nodes, new.name.clone(), new),
+            Fact::Namespace(new) => put(&mut self.namespaces, new.name.clone(), new),
             Fact::Pool(new) => put(&mut self.pools, new.name.clone(), new),
             Fact::Announcer(new) => put(&mut self.announcers, new.name.clone(), new),
             Fact::Plugin(new) => put(&mut self.plugins, new.name.clone(), new),
@@ -50,6 +66,7 @@ impl Cluster {
             FactKey::Service(key) => self.services.remove(key).is_some(),
             FactKey::Endpoints(key) => self.endpoints.remove(key).is_some(),
             FactKey::Node(key) => self.nodes.remove(key).is_some(),
+            FactKey::Namespace(key) => self.namespaces.remove(key).is_some(),
             FactKey::Pool(key) => self.pools.remove(key).is_some(),
             FactKey::Announcer(key) => self.announcers.remove(key).is_some(),
             FactKey::Plugin(key) => self.plugins.remove(key).is_some(),

@@ -4,9 +4,10 @@ use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use outrigger_sdk::Family;
+use serde::{Deserialize, Serialize};
 
 /// A contiguous run of addresses of one family, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AddressRange {
     first: IpAddr,
     last: IpAddr,

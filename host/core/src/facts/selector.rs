@@ -1,17 +1,19 @@
 //! Label selectors, as Kubernetes defines them (`matchLabels` and `matchExpressions`, all ANDed).
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::Labels;
 
 /// A label selector. The empty one matches everything.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Selector {
     /// All must hold.
     pub requirements: Vec<Requirement>,
 }
 
 /// One requirement on one label key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Requirement {
     /// Present, with one of these values.
     In(String, BTreeSet<String>),

@@ -3,8 +3,8 @@ use std::net::IpAddr;
 
 use outrigger_sdk::Family;
 
-use super::Ledger;
-use crate::facts::{Service, ServiceKey};
+use super::{Blocked, Ledger, Standing, Stock};
+use crate::facts::{NodeName, Service, ServiceKey};
 
 /// Why an answer is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +62,22 @@ pub enum Violation {
         /// What the Service asks for in this family.
         wanted: Vec<IpAddr>,
     },
+    /// The address of a node.
+    #[error("the policy gave {address}, which is the address of node {node}")]
+    NodeAddress {
+        /// The address.
+        address: IpAddr,
+        /// The node.
+        node: NodeName,
+    },
+    /// Given back a moment ago.
+    #[error(
+        "the policy gave {address}, which was given back a moment ago and may still be announced"
+    )]
+    Resting {
+        /// The address.
+        address: IpAddr,
+    },
     /// Somebody holds it and does not share.
     #[error("the policy gave {address}, which Service {holder} holds and may not share")]
     Taken {
@@ -84,6 +100,8 @@ impl Violation {
             Self::OutsidePool { .. } => "outside-pool",
             Self::Excluded { .. } => "excluded",
             Self::NotWanted { .. } => "not-wanted",
+            Self::NodeAddress { .. } => "node-address",
+            Self::Resting { .. } => "resting",
             Self::Taken { .. } => "taken",
         }
     }
@@ -119,7 +137,8 @@ impl Ledger {
     }
 
     fn check_one(&self, pool: &str, service: &Service, address: IpAddr) -> Result<(), Violation> {
-        let Some(stock) = self.pool(pool).filter(|stock| !stock.is_draining()) else {
+        let in_force = |stock: &&Stock| stock.standing() == Standing::InForce;
+        let Some(stock) = self.pool(pool).filter(in_force) else {
             return Err(Violation::PoolGone { pool: pool.to_owned() });
         };
         if !stock.covers(address) || address != address.to_canonical() {
@@ -127,6 +146,11 @@ impl Ledger {
         }
         if !stock.offers(address) {
             return Err(Violation::Excluded { address, pool: pool.to_owned() });
+        }
+        match self.blocked(address, &service.key) {
+            Some(Blocked::Node(node)) => return Err(Violation::NodeAddress { address, node }),
+            Some(Blocked::Resting) => return Err(Violation::Resting { address }),
+            None => {}
         }
         let family = Family::of(&address);
         let of_family = service.wanted.iter().filter(|wanted| Family::of(wanted) == family);

@@ -1,5 +1,5 @@
 //! When two Services may hold one address. Knows nothing of addresses.
-use outrigger_sdk::TrafficPolicy;
+use outrigger_sdk::{ServicePort, TrafficPolicy};
 
 use crate::facts::Service;
 
@@ -31,4 +31,33 @@ fn backends_agree(one: &Service, other: &Service) -> bool {
         // A policy that this version does not know may mean anything.
         _ => false,
     }
+}
+
+/// Why two Services may not hold one address, and the fix, seen from `one`; `None` when they may.
+pub fn why_not(one: &Service, other: &Service) -> Option<String> {
+    let holder = &other.key;
+    let (key, theirs) = (&one.sharing_key, &other.sharing_key);
+    let same =
+        |a: &&ServicePort| other.ports.iter().any(|b| (a.protocol, a.port) == (b.protocol, b.port));
+    if key.is_empty() || theirs.is_empty() {
+        return Some("give both the same outrigger.dev/sharing-key to share it".to_owned());
+    }
+    if one.key.namespace != holder.namespace {
+        return Some(format!(
+            "a sharing key counts within one namespace, and {holder} is in another"
+        ));
+    }
+    if key != theirs {
+        return Some(format!(
+            "their sharing keys {key:?} and {theirs:?} differ: give both the same"
+        ));
+    }
+    if let Some(port) = one.ports.iter().find(same) {
+        let protocol = format!("{:?}", port.protocol).to_uppercase();
+        return Some(format!("both have port {}/{protocol}: change one", port.port));
+    }
+    (!backends_agree(one, other)).then(|| {
+        "with externalTrafficPolicy Local both need the same policy and the same selector"
+            .to_owned()
+    })
 }

@@ -17,9 +17,21 @@ pub struct Stock {
     ipv6: Held,
     /// Held, though the pool would not give them out any more: it was shrunk, or excludes them now.
     strays: BTreeSet<IpAddr>,
+    /// Nobody holds them, and nobody is given them for now. Counted among the held ones, so that searches pass over them.
+    blocked: BTreeSet<IpAddr>,
     by_namespace: BTreeMap<String, u32>,
-    /// The pool is gone; it stays here until its last address is given back.
-    pub(super) draining: bool,
+    pub(super) standing: Standing,
+}
+
+/// What becomes of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Gives out addresses.
+    InForce,
+    /// Is being deleted: gives nothing new, and waits for its last address.
+    Draining,
+    /// Was deleted; it stays here until its last address is given back.
+    Gone,
 }
 
 impl Stock {
@@ -30,8 +42,9 @@ impl Stock {
             ipv4: Held::default(),
             ipv6: Held::default(),
             strays: BTreeSet::new(),
+            blocked: BTreeSet::new(),
             by_namespace: BTreeMap::new(),
-            draining: false,
+            standing: Standing::InForce,
         }
     }
 
@@ -40,9 +53,9 @@ impl Stock {
         &self.pool
     }
 
-    /// The pool was removed, and only serves what is still held.
-    pub fn is_draining(&self) -> bool {
-        self.draining
+    /// What becomes of the pool.
+    pub fn standing(&self) -> Standing {
+        self.standing
     }
 
     /// Whether an address lies in the ranges as written, before exclusions.
@@ -52,7 +65,12 @@ impl Stock {
 
     /// Whether this pool would give the address out, were it free.
     pub fn offers(&self, address: IpAddr) -> bool {
-        !self.draining && self.space.index(address).is_some()
+        self.standing == Standing::InForce && self.space.index(address).is_some()
+    }
+
+    /// Whether the address is among those that the pool gives out, or gave out until it began to drain.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.standing != Standing::Gone && self.space.index(address).is_some()
     }
 
     /// How many addresses may be given out; saturates at 2^32-1.
@@ -61,11 +79,27 @@ impl Stock {
         PoolCount {
             total: saturate(self.space.total(family)),
             free: saturate(self.free(family)),
-            held: saturate(self.held(family).len() as u128),
+            held: saturate(self.given(family)),
         }
     }
 
-    /// How many addresses nobody holds.
+    /// How many addresses the pool can give out.
+    pub fn total(&self, family: Family) -> u128 {
+        self.space.total(family)
+    }
+
+    /// How many of them are held.
+    pub fn given(&self, family: Family) -> u128 {
+        let blocked = self.blocked.iter().filter(|at| Family::of(at) == family).count();
+        (self.held(family).len() - blocked) as u128
+    }
+
+    /// Held addresses that the pool would not give out any more.
+    pub fn strays(&self) -> &BTreeSet<IpAddr> {
+        &self.strays
+    }
+
+    /// How many addresses can be given out now.
     pub fn free(&self, family: Family) -> u128 {
         self.space.total(family).saturating_sub(self.held(family).len() as u128)
     }
@@ -78,8 +112,8 @@ impl Stock {
     /// Whether an address is held and belongs to this pool.
     pub fn has(&self, address: IpAddr) -> bool {
         let held = || self.held(Family::of(&address));
-        self.strays.contains(&address)
-            || self.space.index(address).is_some_and(|index| held().contains(index))
+        let is_held = || self.space.index(address).is_some_and(|index| held().contains(index));
+        self.strays.contains(&address) || (!self.blocked.contains(&address) && is_held())
     }
 
     /// The free address with `n` free ones below it.
@@ -96,7 +130,8 @@ impl Stock {
     pub fn held_after(&self, after: IpAddr) -> impl Iterator<Item = IpAddr> + '_ {
         let family = Family::of(&after);
         let held = self.held(family).from(self.space.up_to(after));
-        held.filter_map(move |index| self.space.address(family, index))
+        let address = held.filter_map(move |index| self.space.address(family, index));
+        address.filter(|address| !self.blocked.contains(address))
     }
 
     /// Every held address of this pool.
@@ -104,10 +139,13 @@ impl Stock {
         let of = |family| {
             self.held(family).from(0).filter_map(move |index| self.space.address(family, index))
         };
-        of(Family::Ipv4).chain(of(Family::Ipv6)).chain(self.strays.iter().copied())
+        let given = of(Family::Ipv4).chain(of(Family::Ipv6));
+        let given = given.filter(|address| !self.blocked.contains(address));
+        given.chain(self.strays.iter().copied())
     }
 
     pub(super) fn take(&mut self, address: IpAddr, namespace: &str) {
+        self.unblock(address);
         let is_new = match self.space.index(address) {
             Some(index) => self.held_mut(Family::of(&address)).insert(index),
             None => self.strays.insert(address),
@@ -130,8 +168,29 @@ impl Stock {
         }
     }
 
+    /// Keeps an address that nobody holds from being given out.
+    pub(super) fn block(&mut self, address: IpAddr) {
+        let Some(index) = self.space.index(address) else { return };
+        if self.held_mut(Family::of(&address)).insert(index) {
+            self.blocked.insert(address);
+        }
+    }
+
+    pub(super) fn unblock(&mut self, address: IpAddr) {
+        if self.blocked.remove(&address)
+            && let Some(index) = self.space.index(address)
+        {
+            self.held_mut(Family::of(&address)).remove(index);
+        }
+    }
+
+    /// Whether any Service holds any of its addresses.
+    pub fn is_used(&self) -> bool {
+        !self.by_namespace.is_empty()
+    }
+
     pub(super) fn is_spent(&self) -> bool {
-        self.draining && self.by_namespace.is_empty()
+        self.standing == Standing::Gone && !self.is_used()
     }
 
     fn held(&self, family: Family) -> &Held {

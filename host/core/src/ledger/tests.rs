@@ -19,9 +19,11 @@ fn pool(name: &str, addresses: &[&str], exclude: &[&str]) -> Arc<Pool> {
         avoid_buggy_ips: false,
         priority: 0,
         namespaces: BTreeSet::new(),
+        namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
         announcers: None,
+        draining: false,
     })
 }
 
@@ -43,6 +45,9 @@ fn service(key: &str) -> Service {
         hostnames: Vec::new(),
         ttl: 0,
         ingress: Vec::new(),
+        ours: false,
+        adopt: false,
+        problem: None,
     }
 }
 
@@ -155,7 +160,7 @@ fn what_a_shrunk_or_removed_pool_gave_stays_held_until_it_is_given_back() {
     assert_eq!(view(&ledger, "p", &a, at(0)).lowest_free(Family::Ipv4, 9), ips(&["10.0.0.2"]));
 
     ledger.retire_pool("p");
-    assert!(ledger.pool_of(ip("10.0.0.3")).unwrap().is_draining());
+    assert!(ledger.pool_of(ip("10.0.0.3")).unwrap().standing() != Standing::InForce);
     ledger.put_pool(pool("q", &["10.0.0.0/24"], &[]));
     assert_eq!(ledger.pool_of(ip("10.0.0.3")).unwrap().pool().name, "q");
     assert!(ledger.pool("p").is_none(), "its last address went to pool q");
@@ -214,6 +219,42 @@ fn a_view_tells_what_the_asking_service_may_do() {
 }
 
 #[test]
+fn a_freed_address_rests_and_only_its_service_may_have_it_back_meanwhile() {
+    let mut ledger = Ledger::default();
+    ledger.put_pool(pool("p", &["10.0.0.0/31"], &[]));
+    let (a, b) = (Arc::new(service("ns/a")), Arc::new(service("ns/b")));
+    let address = ip("10.0.0.0");
+    ledger.hold(&a, Some("p"), address).unwrap();
+    ledger.release(&a.key, address, at(10));
+    let check = |ledger: &Ledger, service: &Service| {
+        ledger.check("p", service, &[Family::Ipv4], &[address]).map_err(|why| why.reason())
+    };
+    assert_eq!((check(&ledger, &a), check(&ledger, &b)), (Ok(()), Err("resting")));
+    let seen = view(&ledger, "p", &b, at(10));
+    assert_eq!(seen.count(Family::Ipv4), PoolCount { total: 2, free: 1, held: 0 });
+    assert_eq!(seen.state(address), AddressState::Taken);
+    assert_eq!(view(&ledger, "p", &a, at(10)).state(address), AddressState::Free);
+    assert!(view(&ledger, "p", &a, at(10)).may_return(Family::Ipv4));
+
+    // A new version of the pool, and a successor, know it too.
+    ledger.put_pool(pool("p", &["10.0.0.0/30"], &[]));
+    assert_eq!(view(&ledger, "p", &b, at(10)).lowest_free(Family::Ipv4, 1), ips(&["10.0.0.1"]));
+    assert_eq!(ledger.next_rest_end(), Some(12_000_000));
+    assert_eq!(ledger.end_rests(at(11)), BTreeSet::new());
+    assert_eq!(ledger.end_rests(at(12)), BTreeSet::from(["p".to_owned()]));
+    assert_eq!((check(&ledger, &b), ledger.next_rest_end()), (Ok(()), None));
+
+    // Had back before its time, it is held and no longer rests; confirmed to be out, it is free at once.
+    ledger.hold(&a, Some("p"), address).unwrap();
+    ledger.release(&a.key, address, at(20));
+    ledger.hold(&a, Some("p"), address).unwrap();
+    assert_eq!((ledger.next_rest_end(), ledger.pool("p").unwrap().held_by("ns")), (None, 1));
+    ledger.release(&a.key, address, at(30));
+    assert_eq!(ledger.out(address), Some("p".to_owned()));
+    assert_eq!(check(&ledger, &b), Ok(()));
+}
+
+#[test]
 fn a_new_version_of_a_service_gives_back_what_it_may_no_longer_share() {
     let mut ledger = Ledger::default();
     ledger.put_pool(pool("p", &["10.0.0.0/28"], &[]));
@@ -238,8 +279,11 @@ proptest! {
         let address = |n: u8| IpAddr::from([10, 0, 0, n]);
         let services: Vec<Arc<Service>> =
             (0..6).map(|n| Arc::new(sharing(&format!("ns{}/s{n}", n % 2), "k", 80 + n % 3))).collect();
+        let mut resting: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for (now, (action, who, n)) in steps.into_iter().enumerate() {
             let service = &services[usize::from(who)];
+            let before: BTreeSet<IpAddr> = ledger.addresses().map(|(at, _)| at).collect();
+            ledger.end_rests(at(now as u64));
             match action {
                 0 => {
                     let last = format!("10.0.0.{}", 8 + n % 32);
@@ -252,8 +296,10 @@ proptest! {
                 }
                 _ => ledger.release(&service.key, address(n), at(now as u64)),
             }
-            let Some(stock) = ledger.pool("p") else { continue };
             let held: BTreeSet<IpAddr> = ledger.addresses().map(|(at, _)| at).collect();
+            resting.extend(before.difference(&held).map(|address| (*address, now)));
+            resting.retain(|address, since| now - *since < 2 && !held.contains(address));
+            let Some(stock) = ledger.pool("p") else { continue };
             let own: BTreeSet<IpAddr> = stock.addresses().collect();
             let expected: BTreeSet<IpAddr> = held.iter().copied()
                 .filter(|at| ledger.pool_of(*at).is_some_and(|s| s.pool().name == "p")).collect();
@@ -265,7 +311,7 @@ proptest! {
             }
             let free: Vec<IpAddr> = (0..=255).map(address)
                 .filter(|at| stock.covers(*at) && !["10.0.0.6", "10.0.0.7"].map(ip).contains(at))
-                .filter(|at| !held.contains(at)).collect();
+                .filter(|at| !held.contains(at) && !resting.contains_key(at)).collect();
             let seen = view(&ledger, "p", &services[0], at(0));
             prop_assert_eq!(seen.lowest_free(Family::Ipv4, 300), free);
             for (_, holders) in ledger.addresses() {

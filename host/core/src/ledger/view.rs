@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use outrigger_sdk::{AddressState, Family, HeldAddress, Holder, Pair, Pool, PoolCount, Time};
 
-use super::{Ledger, Stock, sharing};
-use crate::facts::{AddressRange, Service};
+use super::{Blocked, Ledger, Stock, sharing};
+use crate::facts::{AddressRange, Service, ServiceKey};
 
 /// No list is longer than this, whatever limit a policy asks for: an IPv6 pool would fill the memory. Policies that want
 /// more ask again from the last address on.
@@ -26,6 +26,25 @@ impl PoolView {
     /// The pool of this name as `service` sees it. A pool that the ledger does not know is empty.
     pub fn new(ledger: Arc<Ledger>, pool: String, service: Arc<Service>, now: Time) -> Self {
         Self { ledger, pool, service, now }
+    }
+
+    /// Why an address that nobody holds may not be given to the asking Service all the same.
+    pub fn blocked(&self, address: IpAddr) -> Option<Blocked> {
+        self.ledger.blocked(address, &self.service.key)
+    }
+
+    /// Whether the asking Service may have an address back that it gave back a moment ago.
+    pub fn may_return(&self, family: Family) -> bool {
+        let previous = self.ledger.previous(&self.service.key).iter();
+        let mut previous = previous.filter(|address| Family::of(address) == family);
+        previous.any(|address| self.state(*address) == AddressState::Free)
+    }
+
+    /// Who holds an address that the asking Service may not share, and why it may not.
+    pub fn in_the_way(&self, address: IpAddr) -> Option<(ServiceKey, String)> {
+        let holder = self.ledger.may_hold(&self.service, address).err()?;
+        let why = sharing::why_not(&self.service, self.ledger.holder(holder)?)?;
+        Some((holder.clone(), why))
     }
 
     fn stock(&self) -> Option<&Stock> {
@@ -69,6 +88,11 @@ impl Pool for PoolView {
         };
         if !stock.offers(address) {
             return AddressState::Excluded;
+        }
+        match self.blocked(address) {
+            Some(Blocked::Node(_)) => return AddressState::Excluded,
+            Some(Blocked::Resting) => return AddressState::Taken,
+            None => {}
         }
         match self.ledger.may_hold(&self.service, address) {
             Err(_) => AddressState::Taken,

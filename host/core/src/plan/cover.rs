@@ -35,11 +35,16 @@ pub(super) struct Home {
 impl Home {
     pub fn find(cluster: &Cluster, address: IpAddr) -> Option<Self> {
         let within = |pool: &&Pool| pool.addresses.iter().any(|range| range.contains(address));
-        cluster
-            .pools
-            .values()
-            .find(within)
+        // A pool that is being deleted may have a successor already.
+        let pools = cluster.pools.values().filter(within);
+        pools
+            .min_by_key(|pool| pool.draining)
             .map(|pool| Self { pool: pool.name.clone(), announcers: pool.announcers.clone() })
+    }
+
+    /// Of an address whose pool is not known any more: whoever announces anything announces it.
+    pub fn lost() -> Self {
+        Self { pool: String::new(), announcers: None }
     }
 
     /// The announcers for an address that lives here and belongs to these Services.

@@ -11,6 +11,8 @@ use super::{Planned, Planner, test_facts};
 use crate::facts::*;
 use crate::membership::{Membership, MembershipConfig, Output};
 
+mod nodes;
+
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
 /// From being told to announce to the plugin's report.

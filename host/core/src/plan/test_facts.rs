@@ -21,9 +21,11 @@ pub(crate) fn pool(name: &str, addresses: &[&str]) -> Pool {
         avoid_buggy_ips: false,
         priority: 0,
         namespaces: BTreeSet::new(),
+        namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
         announcers: None,
+        draining: false,
     }
 }
 
@@ -33,6 +35,7 @@ pub(crate) fn node(name: &str) -> Node {
         labels: [("kubernetes.io/hostname".to_owned(), name.to_owned())].into(),
         addresses: Vec::new(),
         network_available: true,
+        ready: true,
         excluded: false,
     }
 }
@@ -58,5 +61,8 @@ pub(crate) fn service(name: &str, ingress: &[&str]) -> Service {
         hostnames: Vec::new(),
         ttl: 0,
         ingress: ingress.iter().map(|address| address.parse().unwrap()).collect(),
+        ours: true,
+        adopt: false,
+        problem: None,
     }
 }

@@ -1,7 +1,8 @@
 use super::test_facts::{cluster, key, node, pool, service};
 use super::*;
 use crate::facts::{
-    Change, Endpoint, Endpoints, Fact, PluginRef, Pool, Requirement, Selector, Service, ServiceKey,
+    Change, Endpoint, Endpoints, Fact, Node, PluginRef, Pool, Requirement, Selector, Service,
+    ServiceKey,
 };
 use crate::membership::Member;
 
@@ -124,7 +125,8 @@ fn a_service_comes_changes_and_goes() {
     assert_eq!(bench.plan(), ANNOUNCED);
 
     // Outside every pool: nobody's.
-    bench.upsert(Fact::Service(service("web", &["10.0.0.1", "198.51.100.1"])));
+    let foreign = service("web", &["10.0.0.1", "198.51.100.1"]);
+    bench.upsert(Fact::Service(Service { ours: false, ..foreign }));
     assert_eq!(bench.plan(), "");
     bench.upsert(Fact::Service(service("web", &["10.0.0.2"])));
     assert_eq!(
@@ -161,8 +163,72 @@ fn a_pool_that_is_deleted_or_shrunk_keeps_serving() {
     // Once given back, the address is nobody's.
     bench.apply(Change::Remove(FactKey::Service(key("web"))));
     assert_eq!(bench.plan(), "layer2 -10.0.0.1\nclaim 10.0.0.1 no");
-    bench.upsert(Fact::Service(web()));
+    bench.upsert(Fact::Service(Service { ours: false, ..web() }));
     assert_eq!(bench.plan(), "");
+}
+
+#[test]
+fn what_a_pool_gave_is_served_by_a_daemon_that_never_saw_the_pool() {
+    let mut bench = Bench::new(vec![Fact::Service(web())]);
+    bench.apply(Change::Remove(FactKey::Pool("default".to_owned())));
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1  web Announce\nclaim 10.0.0.1 1 false");
+}
+
+#[test]
+fn a_node_that_is_not_ready_serves_only_while_no_other_can() {
+    let not_ready = |name: &str| Fact::Node(Node { ready: false, ..node(name) });
+    let facts = vec![Fact::Service(web()), Fact::Node(node("me")), not_ready("other")];
+    let mut bench = Bench::new(facts);
+    bench.member("other", false);
+    assert_eq!(bench.plan(), ANNOUNCED);
+    // All are not ready: it goes on, and nobody else begins.
+    bench.upsert(not_ready("me"));
+    assert_eq!(bench.plan(), "");
+    // One is ready again: make before break.
+    bench.upsert(Fact::Node(node("other")));
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web HandOver(\"other\")");
+    bench.other_claims("other", "10.0.0.1", Some(Claim { term: 2, announced: true }));
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"other\")\nclaim 10.0.0.1 no");
+    let why = bench.planner.why(&bench.cluster, &bench.view, "10.0.0.1".parse().unwrap());
+    assert_eq!(why["me"], Err(Ineligible::NotReady));
+    // The ready one is gone: better a node that is not ready than none.
+    bench.view.members.remove("other");
+    bench.view.claims.clear();
+    bench.planner.view_changed(&ViewChange { members: true, ..ViewChange::default() });
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Announce\nclaim 10.0.0.1 3 false");
+}
+
+#[test]
+fn an_address_of_policy_local_follows_the_endpoints_that_stay() {
+    let endpoint = |node: &str, ready, terminating| Endpoint {
+        node: Some(node.to_owned()),
+        ready,
+        serving: true,
+        terminating,
+    };
+    let slice = |endpoints: Vec<Endpoint>| {
+        let slice = ServiceKey { namespace: "default".to_owned(), name: "web-1".to_owned() };
+        Fact::Endpoints(Endpoints { slice, service: key("web"), endpoints })
+    };
+    let local = Service { traffic_policy: outrigger_sdk::TrafficPolicy::Local, ..web() };
+    let facts = vec![
+        Fact::Service(local),
+        Fact::Node(node("me")),
+        Fact::Node(node("other")),
+        slice(vec![endpoint("me", true, false)]),
+    ];
+    let mut bench = Bench::new(facts);
+    bench.member("other", false);
+    assert_eq!(bench.plan(), ANNOUNCED);
+    // Ours terminates, and is all there is.
+    bench.upsert(slice(vec![endpoint("me", false, true)]));
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Announce", "only the counts changed");
+    // Another one is ready elsewhere, while ours still serves.
+    bench.upsert(slice(vec![endpoint("me", false, true), endpoint("other", true, false)]));
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web HandOver(\"other\")");
+    bench.upsert(slice(vec![endpoint("other", true, false)]));
+    bench.other_claims("other", "10.0.0.1", Some(Claim { term: 2, announced: true }));
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"other\")\nclaim 10.0.0.1 no");
 }
 
 #[test]

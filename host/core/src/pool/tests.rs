@@ -18,9 +18,11 @@ fn pool(addresses: &[&str], exclude: &[&str], avoid_buggy_ips: bool) -> Pool {
         avoid_buggy_ips,
         priority: 0,
         namespaces: BTreeSet::new(),
+        namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
         announcers: None,
+        draining: false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! ConfigMaps that mean something: a delivered plugin, and the configuration of MetalLB 0.9. Every other one is ignored.
 //! Must not know whether the bytes are a component.
 use k8s_openapi::api::core::v1;
-use outrigger_core::facts::{Fact, FactKey, Plugin};
+use outrigger_core::facts::{Component, Fact, FactKey, Plugin};
 
 use super::{Converted, Invalid, Note, checked, key, metallb};
 
@@ -35,7 +35,8 @@ fn plugin(object: &v1::ConfigMap, name: &str) -> Result<Converted, Invalid> {
     let bytes = object.binary_data.as_ref().and_then(|data| data.get(PLUGIN_KEY));
     if let Some(bytes) = bytes.filter(|bytes| !bytes.0.is_empty()) {
         let origin = format!("ConfigMap {key}");
-        return Ok(Fact::Plugin(Plugin { name, origin, bytes: bytes.0.as_slice().into() }).into());
+        let component = Component::Inline(bytes.0.as_slice().into());
+        return Ok(Fact::Plugin(Plugin { name, origin, component }).into());
     }
     let message = format!(
         "binaryData[{PLUGIN_KEY}]: holds nothing: put the component there, uncompressed (kubectl create configmap --from-file={PLUGIN_KEY})"

@@ -114,8 +114,10 @@ fn fact(field: &str, value: Value) -> Result<Fact, Invalid> {
         avoid_buggy_ips: pool.avoid_buggy_ips,
         priority: 0,
         namespaces: BTreeSet::new(),
+        namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
         announcers: Some(vec!["layer2".to_owned()]),
+        draining: false,
     }))
 }

@@ -7,7 +7,7 @@ use super::{Converted, Invalid, labels, name};
 /// KEP-1143: the node takes no traffic from outside.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// Converts a Node.
+/// Converts a Node. `spec.unschedulable` (a cordoned node) is about new Pods: what the node serves it goes on serving.
 ///
 /// # Errors
 /// The field that is wrong and the fix.
@@ -22,8 +22,11 @@ pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
         let problem = || format!("{:?} is not an IP address: correct it", address.address);
         addresses.push(address.address.parse().map_err(|_| Invalid::new(field, problem()))?);
     }
-    let unavailable = |condition: &v1::NodeCondition| {
-        condition.type_ == "NetworkUnavailable" && condition.status == "True"
+    let is = |kind: &str| {
+        let mut conditions = status.conditions.iter().flatten();
+        conditions
+            .find(|condition| condition.type_ == kind)
+            .map(|condition| condition.status == "True")
     };
     let labels = labels(object.metadata.labels.as_ref());
     let fact = Node {
@@ -31,7 +34,8 @@ pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
         excluded: labels.contains_key(EXCLUDE),
         labels,
         addresses,
-        network_available: !status.conditions.iter().flatten().any(unavailable),
+        network_available: is("NetworkUnavailable") != Some(true),
+        ready: is("Ready") != Some(false),
     };
     Ok(Fact::Node(fact).into())
 }

@@ -4,7 +4,7 @@ use outrigger_core::facts::{Fact, PluginRef, Pool};
 use super::{Converted, Invalid, checked, labels, name, ranges, selector};
 use crate::crd::AddressPool;
 
-/// Converts an AddressPool. `namespaceSelector` is refused as unknown until Namespaces are read.
+/// Converts an AddressPool. One that is being deleted drains.
 ///
 /// # Errors
 /// The field that is wrong and the fix.
@@ -25,12 +25,17 @@ pub fn address_pool(object: &AddressPool) -> Result<Converted, Invalid> {
         avoid_buggy_ips: spec.avoid_buggy_ips,
         priority: spec.priority,
         namespaces: spec.namespaces.iter().cloned().collect(),
+        namespace_selector: match &spec.namespace_selector {
+            Some(labels) => Some(selector("spec.namespaceSelector", Some(labels))?),
+            None => None,
+        },
         service_selector: selector("spec.serviceSelector", spec.service_selector.as_ref())?,
         allocator: PluginRef {
             plugin: checked("spec.allocator.plugin", &spec.allocator.plugin, 63)?,
             config: spec.allocator.config.to_json(),
         },
         announcers: spec.announcers.clone(),
+        draining: object.metadata.deletion_timestamp.is_some(),
     };
     Ok(Fact::Pool(fact).into())
 }

@@ -4,10 +4,10 @@ use outrigger_core::facts::{Fact, Labels, Service};
 use outrigger_sdk::{Family, Protocol, ServicePort, TrafficPolicy};
 
 use super::wanted::wanted;
-use super::{Converted, Invalid, Note, key, labels};
+use super::{Converted, Invalid, Note, ServiceClasses, key, labels};
 
-/// The class of Services that are ours besides those without one.
-pub const LOAD_BALANCER_CLASS: &str = "outrigger.dev/lb";
+/// The type of the condition that we write beside the ingress.
+pub const ALLOCATED: &str = "outrigger.dev/Allocated";
 
 /// Our own annotation wins over those of whatever served before.
 const POOL: [&str; 3] =
@@ -25,22 +25,23 @@ const HOSTNAME: [&str; 3] = [
 const TTL: [&str; 3] =
     ["outrigger.dev/ttl", "external-dns.alpha.kubernetes.io/ttl", "external-dns.kubernetes.io/ttl"];
 
+/// Lets what another controller wrote into the status be taken over.
+const ADOPT: &str = "outrigger.dev/adopt";
+
 /// Left out because kubectl repeats the whole object in it.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The WIT's limit on one annotation.
 const LONGEST_ANNOTATION: usize = 1024;
 
-/// Converts a Service; one that is not of type LoadBalancer, or of another class, is no fact.
+/// Converts a Service; one that is not of type LoadBalancer, or of none of these classes, is no fact.
 ///
 /// # Errors
 /// The field that is wrong and the fix.
-pub fn service(object: &v1::Service) -> Result<Converted, Invalid> {
-    let spec = object.spec.clone().unwrap_or_default();
-    let other_class =
-        spec.load_balancer_class.as_ref().is_some_and(|class| class != LOAD_BALANCER_CLASS);
-    if spec.type_.as_deref() != Some("LoadBalancer") || other_class {
+pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Converted, Invalid> {
+    if !classes.include(object) {
         return Ok(Converted::default());
     }
+    let spec = object.spec.clone().unwrap_or_default();
     let meta = &object.metadata;
     let mut annotations = labels(meta.annotations.as_ref());
     let text = |names: &[&'static str]| first(&annotations, names).map(|(_, text)| text.to_owned());
@@ -49,6 +50,7 @@ pub fn service(object: &v1::Service) -> Result<Converted, Invalid> {
     let (hostnames, ttl) = (hostnames(&annotations, &mut notes), ttl(&annotations, &mut notes));
     let (pool, sharing_key) = (text(&POOL), text(&SHARING_KEY).unwrap_or_default());
     let families = families(&spec, &asked)?;
+    let adopt = annotations.get(ADOPT).is_some_and(|text| text.trim() == "true");
     annotations.retain(|name, value| name != LAST_APPLIED && value.len() <= LONGEST_ANNOTATION);
     let fact = Service {
         key: key(meta, 63)?,
@@ -70,8 +72,38 @@ pub fn service(object: &v1::Service) -> Result<Converted, Invalid> {
         hostnames,
         ttl,
         ingress: ingress(object)?,
+        ours: is_allocated(object) == Some(true),
+        adopt,
+        problem: None,
     };
     Ok(Converted { facts: vec![Fact::Service(fact)], notes })
+}
+
+/// The fact of a Service that cannot be read as it is now: what was known of it, or if nothing was, only the addresses in
+/// its status, which stay its own; and the problem, which becomes its condition. `None` when it is not ours.
+pub fn unclear_service(
+    object: &v1::Service,
+    classes: &ServiceClasses,
+    known: Option<&Service>,
+    problem: &Invalid,
+) -> Option<Service> {
+    if !classes.include(object) {
+        return None;
+    }
+    let ingress = ingress(object).unwrap_or_default();
+    let ours = is_allocated(object) == Some(true);
+    let uid = object.metadata.uid.clone().unwrap_or_default();
+    let known = known.filter(|known| known.uid == uid).cloned();
+    let key = key(&object.metadata, 63).ok()?;
+    let service = known.unwrap_or_else(|| Service::reserved(key, ingress.clone()));
+    Some(Service { uid, ingress, ours, problem: Some(problem.to_string()), ..service })
+}
+
+/// Whether our condition says that the Service has an address; `None` when there is no such condition.
+pub(super) fn is_allocated(object: &v1::Service) -> Option<bool> {
+    let status = object.status.as_ref()?;
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.find(|one| one.type_ == ALLOCATED).map(|one| one.status == "True")
 }
 
 /// The addresses that the status holds.

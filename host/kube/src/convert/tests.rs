@@ -1,6 +1,6 @@
 //! One table per kind: a manifest, and what it comes to.
 use k8s_openapi::api::{core::v1, discovery};
-use outrigger_core::facts::{Fact, PluginRef, Pool, Service};
+use outrigger_core::facts::{Component, Fact, Plugin, PluginRef, Pool, Service};
 use serde::de::DeserializeOwned;
 
 use super::*;
@@ -23,6 +23,11 @@ fn service_of(spec: &str, annotations: &str) -> Result<Converted, Invalid> {
     )
 }
 
+/// With the classes that are ours by default.
+fn service(object: &v1::Service) -> Result<Converted, Invalid> {
+    super::service(object, &ServiceClasses::default())
+}
+
 fn one_service(converted: Converted) -> Service {
     match converted.facts.as_slice() {
         [Fact::Service(service)] => service.clone(),
@@ -43,6 +48,121 @@ fn only_services_of_type_load_balancer_and_our_class_are_facts() {
         let converted = read::<v1::Service>(&yaml, service).unwrap();
         assert_eq!(!converted.facts.is_empty(), is_fact, "for {spec}");
     }
+}
+
+#[test]
+fn which_classes_are_ours_can_be_chosen() {
+    let chosen = |unclassed, classes: &[&str]| ServiceClasses {
+        unclassed,
+        classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+    };
+    let (ours, other) = ("loadBalancerClass: outrigger.dev/lb", "loadBalancerClass: example.org/a");
+    for (classes, spec, expected) in [
+        (ServiceClasses::default(), "", true),
+        (ServiceClasses::default(), ours, true),
+        (ServiceClasses::default(), other, false),
+        (chosen(false, &["outrigger.dev/lb"]), "", false),
+        (chosen(false, &["outrigger.dev/lb"]), ours, true),
+        (chosen(false, &["outrigger.dev/lb", "example.org/a"]), other, true),
+        (chosen(true, &[]), "", true),
+        (chosen(true, &[]), ours, false),
+    ] {
+        let yaml = format!("{{metadata: {{name: web}}, spec: {{type: LoadBalancer, {spec}}}}}");
+        let object: v1::Service = serde_saphyr::from_str(&yaml).unwrap();
+        assert_eq!(classes.include(&object), expected, "for {spec:?} of {classes:?}");
+    }
+}
+
+#[test]
+fn a_service_that_was_ours_is_known_by_what_we_wrote() {
+    let ours = "conditions: [{type: outrigger.dev/Allocated, status: 'True', reason: Allocated, \
+                message: m, lastTransitionTime: '2026-01-01T00:00:00Z'}]";
+    let theirs = "conditions: [{type: example.org/Allocated, status: 'True', reason: Allocated, \
+                  message: m, lastTransitionTime: '2026-01-01T00:00:00Z'}]";
+    let classes = ServiceClasses::default();
+    for (spec, status, left, is_ours) in [
+        ("type: LoadBalancer", ours, false, true),
+        ("type: LoadBalancer", theirs, false, false),
+        ("type: LoadBalancer", "", false, false),
+        ("type: ClusterIP", ours, true, false),
+        ("type: ClusterIP", theirs, false, false),
+        ("type: LoadBalancer, loadBalancerClass: example.org/a", ours, true, false),
+    ] {
+        let yaml = format!(
+            "{{metadata: {{name: web}}, spec: {{{spec}}}, status: {{loadBalancer: {{}}, {status}}}}}"
+        );
+        let object: v1::Service = serde_saphyr::from_str(&yaml).unwrap();
+        assert_eq!(classes.left(&object), left, "{yaml}");
+        let facts = service(&object).unwrap().facts;
+        let said_ours = facts.iter().any(|fact| matches!(fact, Fact::Service(one) if one.ours));
+        assert_eq!(said_ours, is_ours, "{yaml}");
+    }
+}
+
+#[test]
+fn a_service_with_rubbish_in_it_keeps_what_was_known_and_says_so() {
+    let object = |annotations: &str, spec: &str| -> v1::Service {
+        let yaml = format!(
+            "{{metadata: {{name: web, uid: u, annotations: {{{annotations}}}}}, spec: {{type: LoadBalancer, {spec}}}, \
+             status: {{loadBalancer: {{ingress: [{{ip: 10.0.0.1}}]}}}}}}"
+        );
+        serde_saphyr::from_str(&yaml).unwrap()
+    };
+    let classes = ServiceClasses::default();
+    let good = one_service(service(&object("outrigger.dev/pool: p", "")).unwrap());
+    let bad = object("outrigger.dev/addresses: rubbish", "");
+    let problem = service(&bad).unwrap_err();
+    let unclear = |known| unclear_service(&bad, &classes, known, &problem).unwrap();
+    let text = Some(problem.to_string());
+    assert_eq!(unclear(Some(&good)), Service { problem: text.clone(), ..good.clone() });
+    let unknown = unclear(None);
+    assert_eq!((unknown.ingress, unknown.problem), (good.ingress.clone(), text));
+    let other = object("outrigger.dev/addresses: rubbish", "loadBalancerClass: example.org/a");
+    assert_eq!(unclear_service(&other, &classes, Some(&good), &problem), None);
+}
+
+#[test]
+fn what_others_wrote_into_the_ingress_stays() {
+    let show = |entries: &[v1::LoadBalancerIngress]| {
+        let text = |part: &Option<String>| part.clone().unwrap_or_default();
+        let entry = |one: &v1::LoadBalancerIngress| {
+            format!("{}/{}/{}", text(&one.ip), text(&one.hostname), text(&one.ip_mode))
+        };
+        entries.iter().map(entry).collect::<Vec<_>>().join(" ")
+    };
+    let entries = |object: &v1::Service| {
+        let status = object.status.clone().unwrap_or_default();
+        status.load_balancer.unwrap_or_default().ingress.unwrap_or_default()
+    };
+    for (before, addresses, expected) in [
+        ("", &["10.0.0.1"][..], "10.0.0.1//"),
+        (
+            "{ip: 10.0.0.1, hostname: web.example.org, ipMode: Proxy}",
+            &["10.0.0.1"],
+            "10.0.0.1/web.example.org/Proxy",
+        ),
+        ("{hostname: web.example.org}", &["10.0.0.1"], "10.0.0.1// /web.example.org/"),
+        ("{ip: 10.0.0.9, hostname: old.example.org}", &["10.0.0.1"], "10.0.0.1//"),
+        ("{ip: 'fd00:0::1', ipMode: VIP}", &["10.0.0.1", "fd00::1"], "10.0.0.1// fd00::1//VIP"),
+        ("{hostname: web.example.org}, {ip: 10.0.0.1}", &[], "/web.example.org/"),
+    ] {
+        let yaml = format!(
+            "{{metadata: {{name: web}}, status: {{loadBalancer: {{ingress: [{before}]}}}}}}"
+        );
+        let object: v1::Service = serde_saphyr::from_str(&yaml).unwrap();
+        let addresses: Vec<std::net::IpAddr> =
+            addresses.iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(show(&ingress_of(&entries(&object), &addresses)), expected, "for {before}");
+    }
+}
+
+#[test]
+fn a_namespace_always_has_the_label_with_its_name() {
+    let yaml = "{metadata: {name: shop, labels: {team: a}}}";
+    let converted = read::<v1::Namespace>(yaml, namespace).unwrap();
+    let [Fact::Namespace(fact)] = converted.facts.as_slice() else { panic!("{converted:?}") };
+    let labels = [("kubernetes.io/metadata.name", "shop"), ("team", "a")];
+    assert_eq!(fact.labels, labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
 }
 
 #[test]
@@ -227,22 +347,39 @@ fn absent_endpoint_conditions_count_as_the_api_says() {
 #[test]
 fn nodes_carry_what_eligibility_asks_about() {
     for (yaml, expected) in [
-        ("{metadata: {name: n1}}", "[] available=true excluded=false"),
+        ("{metadata: {name: n1}}", "[] available=true excluded=false ready=true"),
         (
             "{metadata: {name: n1}, status: {addresses: [{type: Hostname, address: n1}, {type: InternalIP, address: 10.0.0.1}]}}",
-            "[10.0.0.1] available=true excluded=false",
+            "[10.0.0.1] available=true excluded=false ready=true",
         ),
         (
             "{metadata: {name: n1, labels: {node.kubernetes.io/exclude-from-external-load-balancers: ''}}}",
-            "[] available=true excluded=true",
+            "[] available=true excluded=true ready=true",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: NetworkUnavailable, status: 'True'}]}}",
-            "[] available=false excluded=false",
+            "[] available=false excluded=false ready=true",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: NetworkUnavailable, status: 'False'}]}}",
-            "[] available=true excluded=false",
+            "[] available=true excluded=false ready=true",
+        ),
+        (
+            "{metadata: {name: n1}, status: {conditions: [{type: Ready, status: 'True'}]}}",
+            "[] available=true excluded=false ready=true",
+        ),
+        (
+            "{metadata: {name: n1}, status: {conditions: [{type: Ready, status: 'False'}]}}",
+            "[] available=true excluded=false ready=false",
+        ),
+        (
+            "{metadata: {name: n1}, status: {conditions: [{type: Ready, status: Unknown}]}}",
+            "[] available=true excluded=false ready=false",
+        ),
+        // Cordoned: what it serves it goes on serving.
+        (
+            "{metadata: {name: n1}, spec: {unschedulable: true, taints: [{key: node.kubernetes.io/unschedulable, effect: NoSchedule}]}}",
+            "[] available=true excluded=false ready=true",
         ),
         (
             "{metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: ten}]}}",
@@ -257,8 +394,8 @@ fn nodes_carry_what_eligibility_asks_about() {
             Ok(converted) => match &converted.facts[0] {
                 Fact::Node(node) => {
                     format!(
-                        "{:?} available={} excluded={}",
-                        node.addresses, node.network_available, node.excluded
+                        "{:?} available={} excluded={} ready={}",
+                        node.addresses, node.network_available, node.excluded, node.ready
                     )
                 }
                 other => panic!("{other:?}"),
@@ -300,6 +437,10 @@ fn address_pools_are_read_or_refused_with_the_fix() {
             "spec.serviceSelector: matchExpressions[0]: In needs at least one entry in values",
         ),
         (
+            "addresses: [10.0.0.0/24], namespaceSelector: {matchExpressions: [{key: a, operator: In}]}",
+            "spec.namespaceSelector: matchExpressions[0]: In needs at least one entry in values",
+        ),
+        (
             "addresses: [10.0.0.0/24], allocator: {plugin: Hashed}",
             "spec.allocator.plugin: \"Hashed\" is not a name: use at most 63 lower-case letters, digits, '-' and '.', a letter or digit at both ends",
         ),
@@ -317,6 +458,35 @@ fn address_pools_are_read_or_refused_with_the_fix() {
             Err(error) => error.to_string(),
         };
         assert_eq!(got, expected, "for {spec}");
+    }
+}
+
+#[test]
+fn an_address_pool_says_whom_it_is_for_and_whether_it_goes() {
+    for (meta, spec, namespaces, draining) in [
+        ("", "", "[] None", false),
+        ("", "namespaces: [a, b]", "[\"a\", \"b\"] None", false),
+        ("", "namespaceSelector: {}", "[] Some(0)", false),
+        ("", "namespaces: [a], namespaceSelector: {matchLabels: {x: y}}", "[\"a\"] Some(1)", false),
+        (
+            "deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [outrigger.dev/in-use]",
+            "",
+            "[] None",
+            true,
+        ),
+    ] {
+        let yaml = format!(
+            "{{apiVersion: a, kind: b, metadata: {{name: p, {meta}}}, spec: {{addresses: [10.0.0.0/24], {spec}}}}}"
+        );
+        let converted = read::<AddressPool>(&yaml, address_pool).unwrap();
+        let pool = pools(&converted)[0];
+        let selector = pool.namespace_selector.as_ref().map(|one| one.requirements.len());
+        assert_eq!(
+            format!("{:?} {selector:?}", Vec::from_iter(&pool.namespaces)),
+            namespaces,
+            "{yaml}"
+        );
+        assert_eq!(pool.draining, draining, "{yaml}");
     }
 }
 
@@ -434,13 +604,8 @@ fn a_labelled_config_map_is_a_plugin() {
         );
         let converted = read::<v1::ConfigMap>(&yaml, config_map).unwrap();
         let got = match (converted.facts.as_slice(), converted.notes.as_slice()) {
-            ([Fact::Plugin(plugin)], []) => {
-                format!(
-                    "plugin {} from {}: {} octets",
-                    plugin.name,
-                    plugin.origin,
-                    plugin.bytes.len()
-                )
+            ([Fact::Plugin(Plugin { name, origin, component: Component::Inline(octets) })], []) => {
+                format!("plugin {name} from {origin}: {} octets", octets.len())
             }
             ([], [note]) => {
                 assert_eq!(note.instead_of, Some(FactKey::Plugin("mine".to_owned())));

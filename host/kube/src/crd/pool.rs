@@ -3,7 +3,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSelector, PluginConfig};
+use super::{Condition, LabelSelector, PluginConfig, rules};
 
 /// Addresses that Services may be given, and who decides and announces them.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -11,18 +11,47 @@ use super::{LabelSelector, PluginConfig};
     group = "outrigger.dev",
     version = "v1alpha1",
     kind = "AddressPool",
+    status = "AddressPoolStatus",
+    shortname = "orp",
+    category = "outrigger",
     doc = "Addresses that Services may be given."
 )]
 #[kube(printcolumn = r#"{"name":"Addresses","type":"string","jsonPath":".spec.addresses"}"#)]
 #[kube(printcolumn = r#"{"name":"Auto Assign","type":"boolean","jsonPath":".spec.autoAssign"}"#)]
-#[kube(printcolumn = r#"{"name":"Allocator","type":"string","jsonPath":".spec.allocator.plugin"}"#)]
+#[kube(
+    printcolumn = r#"{"name":"IPv4 Used","type":"integer","jsonPath":".status.ipv4.allocated"}"#
+)]
+#[kube(printcolumn = r#"{"name":"IPv4 Free","type":"integer","jsonPath":".status.ipv4.free"}"#)]
+#[kube(
+    printcolumn = r#"{"name":"IPv6 Used","type":"integer","jsonPath":".status.ipv6.allocated"}"#
+)]
+#[kube(
+    printcolumn = r#"{"name":"IPv6 Free","type":"string","jsonPath":".status.ipv6.free","priority":1}"#
+)]
+#[kube(
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#
+)]
+#[kube(
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#
+)]
+#[kube(
+    printcolumn = r#"{"name":"Priority","type":"integer","jsonPath":".spec.priority","priority":1}"#
+)]
+#[kube(
+    printcolumn = r#"{"name":"Allocator","type":"string","jsonPath":".spec.allocator.plugin","priority":1}"#
+)]
+#[kube(
+    printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].message","priority":1}"#
+)]
+#[kube(printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddressPoolSpec {
     /// CIDRs (192.0.2.0/28) or ranges (192.0.2.1-192.0.2.9), IPv4 and IPv6 mixed.
-    #[schemars(length(min = 1))]
+    #[schemars(schema_with = "rules::addresses")]
     pub addresses: Vec<String>,
     /// Lines of the same form that are never given out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "rules::exclude")]
     pub exclude: Vec<String>,
     /// False: only Services that ask for this pool, or for one of its addresses, get one.
     #[serde(default = "yes")]
@@ -33,9 +62,13 @@ pub struct AddressPoolSpec {
     /// Lower is tried first; 0 is last.
     #[serde(default)]
     pub priority: u32,
-    /// Namespaces that may use it; empty: all.
+    /// Namespaces that may use it, by name. With `namespaceSelector`: these too. Neither: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "rules::namespaces")]
     pub namespaces: Vec<String>,
+    /// Namespaces that may use it, by label, besides those in `namespaces`. The empty selector: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
     /// Services that may use it; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_selector: Option<LabelSelector>,
@@ -44,6 +77,7 @@ pub struct AddressPoolSpec {
     pub allocator: AllocatorSpec,
     /// Announcers by name; absent: every announcer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::announcers")]
     pub announcers: Option<Vec<String>>,
 }
 
@@ -53,6 +87,7 @@ pub struct AddressPoolSpec {
 pub struct AllocatorSpec {
     /// Name of the allocator plugin.
     #[serde(default = "lowest_free")]
+    #[schemars(schema_with = "rules::plugin")]
     pub plugin: String,
     /// What it is configured with; the plugin checks it.
     #[serde(default, skip_serializing_if = "PluginConfig::is_empty")]
@@ -63,6 +98,57 @@ impl Default for AllocatorSpec {
     fn default() -> Self {
         Self { plugin: lowest_free(), config: PluginConfig::default() }
     }
+}
+
+/// What became of a pool. Written by the controller.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressPoolStatus {
+    /// The generation that all of this is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What is well, what is not, and how to mend it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
+    )]
+    pub conditions: Vec<Condition>,
+    /// The last spec that was valid: what is served while the present one is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_valid: Option<AddressPoolSpec>,
+    /// IPv4 addresses; absent when the pool has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<Count>,
+    /// IPv6 addresses; absent when the pool has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<WideCount>,
+}
+
+/// How many addresses of one family.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Count {
+    /// That can be given out: without `exclude`, and without .0 and .255 where the pool avoids them.
+    pub capacity: i64,
+    /// That Services hold.
+    pub allocated: i64,
+    /// That can still be given out.
+    pub free: i64,
+}
+
+/// How many IPv6 addresses. A /64 has more than 64 bits can count, so the large numbers are decimal text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WideCount {
+    /// That can be given out.
+    #[schemars(regex(pattern = "^[0-9]{1,39}$"))]
+    pub capacity: String,
+    /// That Services hold.
+    pub allocated: i64,
+    /// That can still be given out.
+    #[schemars(regex(pattern = "^[0-9]{1,39}$"))]
+    pub free: String,
 }
 
 fn yes() -> bool {

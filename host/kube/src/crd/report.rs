@@ -16,6 +16,8 @@ pub const MAX_EXCEPTIONS: usize = 50;
     version = "v1alpha1",
     kind = "NodeReport",
     status = "NodeReportStatus",
+    shortname = "orn",
+    category = "outrigger",
     doc = "What one node says about itself. Written by Outrigger."
 )]
 #[kube(printcolumn = r#"{"name":"Ready","type":"boolean","jsonPath":".status.ready"}"#)]
@@ -23,6 +25,16 @@ pub const MAX_EXCEPTIONS: usize = 50;
 #[kube(
     printcolumn = r#"{"name":"Addresses","type":"integer","jsonPath":".status.desired.addresses"}"#
 )]
+#[kube(
+    printcolumn = r#"{"name":"Missing","type":"string","jsonPath":".status.missing","priority":1}"#
+)]
+#[kube(
+    printcolumn = r#"{"name":"Exception","type":"string","jsonPath":".status.exceptions[*].address","priority":1}"#
+)]
+#[kube(
+    printcolumn = r#"{"name":"Problem","type":"string","jsonPath":".status.problems[*].message","priority":1}"#
+)]
+#[kube(printcolumn = r#"{"name":"Observed","type":"date","jsonPath":".status.observedAt"}"#)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeReportSpec {}
 
@@ -30,12 +42,14 @@ pub struct NodeReportSpec {}
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeReportStatus {
-    /// The node.
+    /// The node, as the object is named.
+    #[schemars(length(max = 253))]
     pub node: String,
     /// Version of the daemon.
     pub version: String,
     /// When this was so (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub observed_at: Option<String>,
     /// Nothing is missing.
     pub ready: bool,

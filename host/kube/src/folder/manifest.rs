@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::convert::{self, Converted, DEFAULT_NAMESPACE, Invalid};
+use crate::convert::{self, Converted, DEFAULT_NAMESPACE, Invalid, ServiceClasses};
 use crate::crd::{API_VERSION, AddressPool, Announcer, GROUP};
 
 /// One object of a file.
@@ -57,11 +57,11 @@ struct List {
 }
 
 /// Reads every object of a file.
-pub(super) fn documents(text: &str, format: Format) -> Vec<Document> {
+pub(super) fn documents(text: &str, format: Format, classes: &ServiceClasses) -> Vec<Document> {
     let text = text.trim_start_matches('\u{feff}');
     match format {
-        Format::Json => document(&Body::Json(text)),
-        Format::Yaml => split(text).iter().flat_map(document).collect(),
+        Format::Json => document(&Body::Json(text), classes),
+        Format::Yaml => split(text).iter().flat_map(|body| document(body, classes)).collect(),
     }
 }
 
@@ -113,7 +113,7 @@ fn placed(error: &serde_saphyr::Error, before: u64) -> String {
     format!("line {}, column {column}: {what}: correct it", line + before)
 }
 
-fn document(body: &Body<'_>) -> Vec<Document> {
+fn document(body: &Body<'_>, classes: &ServiceClasses) -> Vec<Document> {
     let header = match body.read::<Option<Header>>() {
         Ok(Some(header)) => header,
         Ok(None) => return Vec::new(),
@@ -126,19 +126,20 @@ fn document(body: &Body<'_>) -> Vec<Document> {
     if header.api_version == "v1" && header.kind == "List" {
         return match body.read::<List>() {
             Ok(list) => {
-                list.items.into_iter().flat_map(|item| document(&Body::Item(item))).collect()
+                let items = list.items.into_iter();
+                items.flat_map(|item| document(&Body::Item(item), classes)).collect()
             }
             Err(message) => vec![Document { object: None, converted: Err(message) }],
         };
     }
-    vec![Document { object: Some(header.title()), converted: header.convert(body) }]
+    vec![Document { object: Some(header.title()), converted: header.convert(body, classes) }]
 }
 
 impl Header {
     fn title(&self) -> String {
         let name = &self.metadata.name;
         match (self.kind.as_str(), &self.metadata.namespace) {
-            ("Node" | "AddressPool" | "Announcer" | "NodeReport", _) => {
+            ("Node" | "Namespace" | "AddressPool" | "Announcer" | "NodeReport", _) => {
                 format!("{} {name}", self.kind)
             }
             (kind, namespace) => {
@@ -147,11 +148,12 @@ impl Header {
         }
     }
 
-    fn convert(&self, body: &Body<'_>) -> Result<Converted, String> {
+    fn convert(&self, body: &Body<'_>, classes: &ServiceClasses) -> Result<Converted, String> {
         let (group, _) = self.api_version.split_once('/').unwrap_or(("", ""));
         match (self.api_version.as_str(), self.kind.as_str()) {
-            ("v1", "Service") => read(body, convert::service),
+            ("v1", "Service") => read(body, |object| convert::service(object, classes)),
             ("v1", "Node") => read(body, convert::node),
+            ("v1", "Namespace") => read(body, convert::namespace),
             ("v1", "ConfigMap") => read::<v1::ConfigMap>(body, convert::config_map),
             ("discovery.k8s.io/v1", "EndpointSlice") => {
                 read::<discovery::v1::EndpointSlice>(body, convert::endpoint_slice)
@@ -178,7 +180,7 @@ impl Header {
 
 fn read<T: DeserializeOwned>(
     body: &Body<'_>,
-    convert: fn(&T) -> Result<Converted, Invalid>,
+    convert: impl FnOnce(&T) -> Result<Converted, Invalid>,
 ) -> Result<Converted, String> {
     convert(&body.read()?).map_err(|invalid| invalid.to_string())
 }

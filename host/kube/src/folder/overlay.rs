@@ -36,7 +36,11 @@ impl Overlay {
         let Fact::Service(mut service) = fact else { return Some(fact) };
         match self.statuses.get(&service.key) {
             Some(Err(_)) => return None,
-            Some(Ok(status)) => service.ingress = status.addresses.clone(),
+            Some(Ok(status)) => {
+                service.ingress = status.addresses.clone();
+                // Nobody else writes there; what is left alone says so in its condition.
+                service.ours = status.allocated.as_ref().is_some_and(|allocated| allocated.status);
+            }
             None => {}
         }
         Some(Fact::Service(service))

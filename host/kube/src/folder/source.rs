@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use outrigger_core::facts::{Fact, FactKey, Plugin};
+use outrigger_core::facts::{Component, Fact, Plugin};
+use sha2::{Digest as _, Sha256};
 
 use super::content::{self, Content};
 use super::manifest::{self, Document, Format};
 use super::watch::Watch;
-use crate::convert::{Converted, is_name};
+use crate::convert::{Converted, ServiceClasses, is_name};
 
 /// What is known of one file.
 #[derive(Debug, Clone, Default)]
@@ -30,11 +31,6 @@ impl Source {
             .iter()
             .flat_map(|(object, facts)| facts.iter().map(move |fact| (object.as_str(), fact)))
     }
-
-    /// The keys of its facts.
-    pub fn keys(&self) -> impl Iterator<Item = FactKey> {
-        self.objects.values().flatten().map(Fact::key)
-    }
 }
 
 /// Reads a file; `None` when it is gone.
@@ -43,6 +39,7 @@ pub(super) fn load(
     path: &Path,
     old: Option<&Source>,
     watch: &mut Watch,
+    classes: &ServiceClasses,
 ) -> Option<Source> {
     let unread = |message: String, blind: bool| Source {
         problems: vec![(None, message)],
@@ -57,12 +54,12 @@ pub(super) fn load(
         Content::Bytes { bytes, target } => (bytes, follow(root, path, &target, watch)),
     };
     let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("wasm") => return Some(merge(old, vec![component(root, path, bytes)], target)),
+        Some("wasm") => return Some(merge(old, vec![component(root, path, &bytes)], target)),
         Some("json") => Format::Json,
         _ => Format::Yaml,
     };
     match String::from_utf8(bytes) {
-        Ok(text) => Some(merge(old, manifest::documents(&text, format), target)),
+        Ok(text) => Some(merge(old, manifest::documents(&text, format, classes), target)),
         Err(_) => Some(unread("is not UTF-8 text: save it as UTF-8".to_owned(), true)),
     }
 }
@@ -81,12 +78,14 @@ fn follow(root: &Path, path: &Path, target: &Path, watch: &mut Watch) -> PathBuf
 }
 
 /// A component is looked into by the runtime; here it only has a name.
-fn component(root: &Path, path: &Path, bytes: Vec<u8>) -> Document {
+fn component(root: &Path, path: &Path, bytes: &[u8]) -> Document {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let object = Some(format!("plugin {name}"));
-    let origin = root.join(path).display().to_string();
+    let file = root.join(path);
+    let origin = file.display().to_string();
+    let component = Component::File { path: file, digest: Sha256::digest(bytes).into() };
     let converted = match is_name(&name, 63) {
-        true => Ok(Fact::Plugin(Plugin { name, origin, bytes: bytes.into() }).into()),
+        true => Ok(Fact::Plugin(Plugin { name, origin, component }).into()),
         false => Err("the file name is no plugin name: rename it, with lower-case letters, digits and '-' only".to_owned()),
     };
     Document { object, converted }

@@ -3,8 +3,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
 
-use outrigger_core::facts::{Cluster, Service, ServiceKey};
+use outrigger_core::facts::{Cluster, Component, Service, ServiceKey};
 use outrigger_sdk::Time;
+use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::state::Allocated;
@@ -126,7 +127,7 @@ fn bad_input_is_refused_with_the_fix_and_stops_only_itself() {
         ),
         (
             &pool("p", "10.0.0.0/24").replace("addresses", "adresses"),
-            "bad.yaml: AddressPool p: line 13, column 3: unknown field `adresses`, expected one of addresses, exclude, autoAssign, avoidBuggyIPs, priority, namespaces, serviceSelector, allocator, announcers: correct it",
+            "bad.yaml: AddressPool p: line 13, column 3: unknown field `adresses`, expected one of addresses, exclude, autoAssign, avoidBuggyIPs, priority, namespaces, namespaceSelector, serviceSelector, allocator, announcers: correct it",
         ),
         (
             &pool("p", "10.0.0.0/24").replace("v1alpha1", "v1"),
@@ -317,7 +318,13 @@ fn of_two_files_with_one_object_the_one_in_force_stays() {
 #[test]
 fn a_component_is_a_plugin_named_by_its_file() {
     let mut bench = Bench::new(&[("layer2.wasm", "\0asm"), ("Layer 2.wasm", "\0asm")]);
-    assert_eq!(&*bench.cluster.plugins["layer2"].bytes, b"\0asm");
+    let Component::File { path, digest } = &bench.cluster.plugins["layer2"].component else {
+        panic!("it is in a file")
+    };
+    assert_eq!(
+        (path, digest[..] == Sha256::digest(b"\0asm")[..]),
+        (&bench.dir.join("layer2.wasm"), true)
+    );
     assert_eq!(
         bench.problems(),
         [

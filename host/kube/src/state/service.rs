@@ -123,7 +123,8 @@ pub(super) fn render(
     serde_saphyr::to_string(&object).expect("a Service is plain data")
 }
 
-fn timestamp(utc_us: u64) -> Timestamp {
+/// Microseconds since 1970 as Kubernetes writes them.
+pub(crate) fn timestamp(utc_us: u64) -> Timestamp {
     let micros = i64::try_from(utc_us).unwrap_or(i64::MAX);
     Timestamp(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX))
 }

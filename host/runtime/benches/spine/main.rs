@@ -205,9 +205,11 @@ fn question() -> (Request, PoolView) {
         avoid_buggy_ips: false,
         priority: 0,
         namespaces: Default::default(),
+        namespace_selector: None,
         service_selector: facts::Selector::default(),
         allocator: facts::PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
         announcers: None,
+        draining: false,
     };
     let service = |name: String| {
         let key = facts::ServiceKey { namespace: "default".to_owned(), name };

@@ -16,6 +16,8 @@ enum Step {
     /// Ask, but answer only after the next steps.
     AskOnly,
     Later(u64),
+    /// The one node has this address now.
+    Node(IpAddr),
 }
 
 fn address() -> impl Strategy<Value = IpAddr> {
@@ -36,25 +38,28 @@ fn any_service() -> impl Strategy<Value = Service> {
     let wanted = prop_oneof![3 => Just(vec![]), 1 => prop::collection::vec(address(), 1..3)];
     let pools = prop::sample::select(vec![None, None, None, Some("p"), Some("q"), Some("none")]);
     let ingress = prop::collection::vec(address(), 0..3);
-    let rest = (0u16..2, 0usize..3, any::<bool>(), any::<bool>(), 0u8..8);
+    let rest = (0u16..2, 0usize..3, any::<bool>(), any::<bool>(), 0u8..8, any::<bool>());
     (names, families, wanted, pools, ingress, rest).prop_map(
-        |(name, families, wanted, pool, ingress, (port, key, local, all_families, uid))| Service {
-            families,
-            all_families,
-            wanted,
-            pool: pool.map(str::to_owned),
-            ingress,
-            uid: (uid / 7).to_string(),
-            traffic_policy: if local { TrafficPolicy::Local } else { TrafficPolicy::Cluster },
-            ..sharing(name, ["", "k", "l"][key], port)
+        |(name, families, wanted, pool, ingress, (port, key, local, all_families, uid, ours))| {
+            Service {
+                families,
+                all_families,
+                wanted,
+                pool: pool.map(str::to_owned),
+                ingress,
+                uid: (uid / 7).to_string(),
+                ours,
+                traffic_policy: if local { TrafficPolicy::Local } else { TrafficPolicy::Cluster },
+                ..sharing(name, ["", "k", "l"][key], port)
+            }
         },
     )
 }
 
 fn any_pool() -> impl Strategy<Value = Pool> {
     let names = prop::sample::select(vec!["p", "q", "r"]);
-    (names, 0u8..12, 0u8..6, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        |(name, first, length, ipv6, auto_assign, pinned)| {
+    (names, 0u8..12, 0u8..6, any::<bool>(), any::<bool>(), any::<bool>(), 0u8..4).prop_map(
+        |(name, first, length, ipv6, auto_assign, pinned, age)| {
             let mut lines = vec![format!("10.0.0.{first}-10.0.0.{}", first + length)];
             if ipv6 {
                 lines.push(format!("fd00::{}-fd00::{}", first % 4, first % 4 + 1));
@@ -62,7 +67,13 @@ fn any_pool() -> impl Strategy<Value = Pool> {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             let namespaces =
                 if pinned { BTreeSet::from(["x".to_owned()]) } else { BTreeSet::new() };
-            Pool { auto_assign, namespaces, avoid_buggy_ips: pinned, ..pool(name, &lines) }
+            Pool {
+                auto_assign,
+                namespaces,
+                avoid_buggy_ips: pinned,
+                draining: age == 0,
+                ..pool(name, &lines)
+            }
         },
     )
 }
@@ -77,6 +88,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => prop::option::of(prop::collection::vec(address(), 0..3)).prop_map(Step::Answer),
         2 => Just(Step::AskOnly),
         1 => (0u64..20_000_000).prop_map(Step::Later),
+        1 => (0u64..2_500_000).prop_map(Step::Later),
+        1 => address().prop_map(Step::Node),
     ]
 }
 
@@ -103,6 +116,11 @@ fn take(rig: &mut Rig, open: &mut Vec<Question>, step: Step) -> Option<ServiceKe
         }
         Step::AskOnly => open.extend(rig.allocations.poll(rig.now)),
         Step::Later(us) => rig.now.monotonic_us += us,
+        Step::Node(address) => {
+            let mut node = crate::plan::test_facts::node("n");
+            node.addresses.push(address);
+            rig.apply(Change::Upsert(Fact::Node(node)));
+        }
     }
     None
 }
@@ -115,6 +133,53 @@ fn picture(rig: &Rig) -> BTreeMap<ServiceKey, BTreeSet<IpAddr>> {
         }
     }
     held
+}
+
+/// When each address was given back, and by whom.
+#[derive(Default)]
+struct Rests(BTreeMap<IpAddr, (u64, BTreeSet<ServiceKey>)>);
+
+impl Rests {
+    /// Nobody else gets an address while it may still be announced (invariant 6), unless it stood in his status already.
+    fn follow(
+        &mut self,
+        before: &BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
+        after: &BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
+        rig: &Rig,
+    ) -> Result<(), TestCaseError> {
+        let now = rig.now.monotonic_us;
+        let (before, after) = (by_address(before), by_address(after));
+        for (address, holders) in &after {
+            let Some((since, by)) = self.0.remove(address) else { continue };
+            for holder in holders.difference(&by) {
+                let stood = rig.allocations.services[holder].service.ingress.contains(address);
+                let rested = now >= since + crate::ledger::REST_US;
+                prop_assert!(
+                    rested || stood,
+                    "{} got {} after {} us",
+                    holder,
+                    address,
+                    now - since
+                );
+            }
+        }
+        for (address, holders) in before.into_iter().filter(|(at, _)| !after.contains_key(at)) {
+            self.0.insert(address, (now, holders));
+        }
+        Ok(())
+    }
+}
+
+fn by_address(
+    held: &BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
+) -> BTreeMap<IpAddr, BTreeSet<ServiceKey>> {
+    let mut holders: BTreeMap<IpAddr, BTreeSet<ServiceKey>> = BTreeMap::new();
+    for (key, addresses) in held {
+        for address in addresses {
+            holders.entry(*address).or_default().insert(key.clone());
+        }
+    }
+    holders
 }
 
 fn assert_sound(rig: &Rig) -> Result<(), TestCaseError> {
@@ -152,12 +217,13 @@ proptest! {
     fn no_two_services_hold_one_address_and_nothing_held_moves_by_itself(
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        let (mut rig, mut open) = (Rig::default(), Vec::new());
+        let (mut rig, mut open, mut rests) = (Rig::default(), Vec::new(), Rests::default());
         for step in steps {
             let before = picture(&rig);
             let whose = take(&mut rig, &mut open, step);
             assert_sound(&rig)?;
             let after = picture(&rig);
+            rests.follow(&before, &after, &rig)?;
             for (key, held) in before.iter().filter(|(key, _)| Some(*key) != whose.as_ref()) {
                 let now = after.get(key);
                 prop_assert!(now.is_some_and(|now| held.is_subset(now)), "{} lost {:?}", key, held);
@@ -173,9 +239,50 @@ proptest! {
         assert_sound(&rig)?;
         prop_assert_eq!(rig.allocations.said.len(), rig.allocations.services.len());
         prop_assert!(rig.allocations.said.values().all(|v| v.condition.reason != "Pending"));
-        for (key, verdict) in &rig.allocations.said {
+        for (key, verdict) in rig.allocations.said.iter().filter(|(_, said)| said.writes_ingress) {
             let held: BTreeSet<IpAddr> = rig.allocations.ledger().held(key).iter().copied().collect();
             prop_assert_eq!(&held, &verdict.addresses.iter().copied().collect::<BTreeSet<_>>());
         }
+    }
+}
+
+/// A policy that looks only at who holds what.
+fn naive(question: &Question) -> Outcome {
+    let unheld = (1u8..=3).map(|n| IpAddr::from([10, 0, 0, n]));
+    let mut unheld = unheld.filter(|at| question.view.holders(*at).is_empty());
+    let wanted = question.request.wanted.first().copied();
+    Outcome::Assign(wanted.or_else(|| unheld.next()).into_iter().collect())
+}
+
+proptest! {
+    #[test]
+    fn a_freed_address_is_given_to_nobody_else_before_it_is_out(
+        steps in prop::collection::vec((0u8..6, 0u8..5, 1u8..6), 1..40),
+    ) {
+        let (mut rig, mut rests) = (Rig::synced(vec![pool("p", &["10.0.0.1-10.0.0.3"])], vec![]), Rests::default());
+        for (action, who, n) in steps {
+            let before = picture(&rig);
+            let name = format!("s{who}");
+            match action {
+                0 | 1 => rig.apply(Change::Upsert(Fact::Service(service(&name)))),
+                2 if n < 4 => rig.apply(Change::Upsert(Fact::Service(wanting(&name, &format!("10.0.0.{n}"))))),
+                2 | 3 => rig.apply(Change::Remove(FactKey::Service(key(&name)))),
+                _ => rig.now.monotonic_us += u64::from(n) * 300_000,
+            }
+            // What is given back and what is given are two steps, or one that is both could not be told apart.
+            rests.follow(&before, &picture(&rig), &rig)?;
+            let before = picture(&rig);
+            rig.settle_with(|question| Ok(naive(question)));
+            rests.follow(&before, &picture(&rig), &rig)?;
+        }
+        // In the end everybody has one, or there is none left.
+        for who in 0..5 {
+            if rig.allocations.services.contains_key(&key(&format!("s{who}"))) {
+                rig.put(service(&format!("s{who}")));
+            }
+        }
+        rig.rest();
+        let held = picture(&rig).len();
+        prop_assert_eq!(held, rig.allocations.services.len().min(3));
     }
 }

@@ -11,6 +11,7 @@ fn ten_thousand_services_are_asked_once_each() {
     assert_eq!((rig.asked.len(), rig.said().len()), (10_000, 10_000));
     rig.put(Service { labels: [("x".into(), "y".into())].into(), ..service("s05000") });
     rig.remove("s00017");
+    rig.rest();
     rig.put(service("t"));
     assert_eq!(rig.said(), ["t 10.0.0.17 Allocated"]);
     assert_eq!(rig.asked.len(), 10_001);
@@ -21,5 +22,7 @@ fn one_free_address_is_not_offered_to_a_thousand_policies() {
     let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/32"])], many(1_000));
     assert_eq!(rig.asked.len(), 1);
     rig.remove("s00000");
+    assert_eq!(rig.asked.len(), 1);
+    rig.rest();
     assert_eq!((rig.asked.len(), rig.held("s00001")), (2, "10.0.0.0".into()));
 }

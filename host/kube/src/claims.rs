@@ -1,24 +1,22 @@
-//! Which of several files speaks for a key: the one that already does, at start the first by path. Must not know why a
-//! file says what it says.
+//! Which of several sources (files, or objects of the API) speaks for a key: the one that already does, at start the first
+//! by path. Must not know why a source says what it says.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use outrigger_core::facts::{Fact, FactKey};
 
-use super::source::Source;
-
-/// One file's word on one key.
+/// One source's word on one key.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     pub path: PathBuf,
     /// The object it is in.
     pub object: String,
     pub fact: Fact,
 }
 
-/// Every file's word on every key.
+/// Every source's word on every key.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     /// The first one of each list is in force; the others wait in order of path.
     by_key: BTreeMap<FactKey, Vec<Claim>>,
     by_path: BTreeMap<PathBuf, BTreeSet<FactKey>>,
@@ -31,6 +29,7 @@ impl Claim {
             Fact::Service(service) => format!("Service {}", service.key),
             Fact::Endpoints(endpoints) => format!("EndpointSlice {}", endpoints.slice),
             Fact::Node(node) => format!("node {}", node.name),
+            Fact::Namespace(namespace) => format!("namespace {}", namespace.name),
             Fact::Pool(pool) => format!("pool {}", pool.name),
             Fact::Announcer(announcer) => format!("announcer {}", announcer.name),
             Fact::Plugin(plugin) => format!("plugin {}", plugin.name),
@@ -39,24 +38,45 @@ impl Claim {
 }
 
 impl Claims {
-    /// Takes a file's new word in place of its old one.
-    pub fn replace(&mut self, path: &Path, source: Option<&Source>) {
-        let mut old = self.by_path.remove(path).unwrap_or_default();
+    /// Takes a source's new word, each fact with its object, in place of its old one. Says which keys that touches.
+    pub fn replace<'a>(
+        &mut self,
+        path: &Path,
+        facts: impl Iterator<Item = (&'a str, &'a Fact)>,
+    ) -> BTreeSet<FactKey> {
+        let old = self.by_path.remove(path).unwrap_or_default();
         let mut new = BTreeSet::new();
-        for (object, fact) in source.into_iter().flat_map(Source::facts) {
-            let key = fact.key();
-            old.remove(&key);
-            new.insert(key.clone());
+        for (object, fact) in facts {
+            new.insert(fact.key());
             let claim =
                 Claim { path: path.to_owned(), object: object.to_string(), fact: fact.clone() };
-            self.put(key, claim);
+            self.put(fact.key(), claim);
         }
-        for key in old {
-            self.withdraw(path, &key);
+        for key in old.difference(&new) {
+            self.withdraw(path, key);
         }
+        let touched = &old | &new;
         if !new.is_empty() {
             self.by_path.insert(path.to_owned(), new);
         }
+        touched
+    }
+
+    /// Every claim that counts.
+    pub fn all_in_force(&self) -> impl Iterator<Item = &Claim> {
+        self.by_key.values().filter_map(|claims| claims.first())
+    }
+
+    /// The word of one source on one key.
+    pub fn word(&self, path: &Path, key: &FactKey) -> Option<&Fact> {
+        let claims = self.by_key.get(key)?;
+        claims.iter().find(|claim| claim.path == path).map(|claim| &claim.fact)
+    }
+
+    /// Every word of one source.
+    pub fn words(&self, path: &Path) -> Vec<Fact> {
+        let keys = self.by_path.get(path).into_iter().flatten();
+        keys.filter_map(|key| self.word(path, key)).cloned().collect()
     }
 
     /// The claim that counts.

@@ -1,0 +1,210 @@
+//! How a pool stands, for its status: counts, and conditions that name who is concerned and the fix.
+//! Knows nothing of how it is written.
+use std::collections::BTreeMap;
+
+use outrigger_sdk::Family;
+
+use super::Allocations;
+use crate::facts::ServiceKey;
+use crate::ledger::{Standing, Stock};
+
+/// Names in one message.
+const NAMES_SHOWN: usize = 5;
+
+/// How a pool stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// IPv4.
+    pub ipv4: Counts,
+    /// IPv6.
+    pub ipv6: Counts,
+    /// `Ready` always, the others only while they are so.
+    pub conditions: Vec<PoolCondition>,
+}
+
+/// Addresses of one family; saturates where a pool is as wide as `::/0`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// How many the pool can give out.
+    pub capacity: u128,
+    /// How many Services hold, with those that the pool would not give out any more.
+    pub allocated: u128,
+    /// How many can be given out now: without those that have just been given back, and those of nodes.
+    pub free: u128,
+}
+
+/// A condition of an AddressPool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolCondition {
+    /// Its type.
+    pub kind: PoolConditionType,
+    /// Its status.
+    pub status: bool,
+    /// CamelCase.
+    pub reason: &'static str,
+    /// Names who is concerned and the fix.
+    pub message: String,
+}
+
+/// The conditions that an AddressPool may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PoolConditionType {
+    /// It gives out addresses.
+    Ready,
+    /// It is being deleted, and Services still hold some of its addresses.
+    Draining,
+    /// Services hold addresses that are no longer in it.
+    Shrunk,
+    /// It shares addresses with another pool, or with nodes.
+    Overlap,
+}
+
+impl PoolConditionType {
+    /// Its name in Kubernetes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Draining => "Draining",
+            Self::Shrunk => "Shrunk",
+            Self::Overlap => "Overlap",
+        }
+    }
+}
+
+impl Allocations {
+    /// Every pool that there is, in force or not.
+    pub fn pool_statuses(&self) -> BTreeMap<String, PoolStatus> {
+        let names = self.pools.offered().keys();
+        names.filter_map(|name| Some((name.clone(), self.pool_status(name)?))).collect()
+    }
+
+    /// How one pool stands; `None` when there is none of this name.
+    pub fn pool_status(&self, name: &str) -> Option<PoolStatus> {
+        let pool = self.pools.offered().get(name)?;
+        let stock = self.ledger.pool(name);
+        let counts = |family| stock.map_or_else(Counts::default, |stock| counts(stock, family));
+        let (ipv4, ipv6) = (counts(Family::Ipv4), counts(Family::Ipv6));
+        let mut conditions = vec![self.ready(name, pool.draining, [&ipv4, &ipv6])];
+        conditions.extend(stock.filter(|_| pool.draining).and_then(|_| self.draining(name)));
+        conditions.extend(stock.filter(|_| !pool.draining).and_then(|stock| self.shrunk(stock)));
+        conditions.extend(self.overlap(name, stock));
+        Some(PoolStatus { ipv4, ipv6, conditions })
+    }
+
+    /// The Services that hold addresses of a pool, in order: while there are any, its object must not go.
+    pub fn pool_users(&self, name: &str) -> Vec<ServiceKey> {
+        self.ledger.users(name).into_iter().cloned().collect()
+    }
+
+    fn ready(&self, name: &str, draining: bool, families: [&Counts; 2]) -> PoolCondition {
+        let condition = |status, reason, message: String| PoolCondition {
+            kind: PoolConditionType::Ready,
+            status,
+            reason,
+            message,
+        };
+        if draining {
+            let message = "it is being deleted and gives out nothing new".to_owned();
+            return condition(false, "Draining", message);
+        }
+        let problem = self.pools.problems().get(name);
+        if !self.pools.is_accepted(name) {
+            let message = problem.cloned().unwrap_or_else(|| "nothing leads yet".to_owned());
+            let reason = if problem.is_some() { "Overlap" } else { "Pending" };
+            return condition(false, reason, message);
+        }
+        let mut families = families.into_iter().filter(|family| family.capacity > 0).peekable();
+        if families.peek().is_none() {
+            let message = "it excludes all of its addresses: exclude less".to_owned();
+            return condition(false, "Empty", message);
+        }
+        if families.all(|family| family.free == 0) {
+            let message = "none of its addresses is free: add some or delete Services".to_owned();
+            return condition(true, "Exhausted", message);
+        }
+        condition(true, "InForce", "it gives out addresses".to_owned())
+    }
+
+    fn draining(&self, name: &str) -> Option<PoolCondition> {
+        let users = self.pool_users(name);
+        if users.is_empty() {
+            return None;
+        }
+        let message = format!(
+            "it is deleted once no Service holds an address of it any more; {} do: delete them, or have them ask for another pool with outrigger.dev/pool",
+            names(&users)
+        );
+        Some(PoolCondition {
+            kind: PoolConditionType::Draining,
+            status: true,
+            reason: "InUse",
+            message,
+        })
+    }
+
+    fn shrunk(&self, stock: &Stock) -> Option<PoolCondition> {
+        let users: Vec<ServiceKey> = {
+            let holders = stock.strays().iter().flat_map(|at| self.ledger.holders(*at));
+            let mut users: Vec<_> = holders.cloned().collect();
+            users.sort_unstable();
+            users.dedup();
+            users
+        };
+        let first = stock.strays().first()?;
+        let message = format!(
+            "{} hold {first}{}, which it no longer gives out, and keep what they hold: add these addresses back, or have the Services ask for others",
+            names(&users),
+            match stock.strays().len() {
+                1 => String::new(),
+                more => format!(" and {} more", more - 1),
+            },
+        );
+        Some(PoolCondition {
+            kind: PoolConditionType::Shrunk,
+            status: true,
+            reason: "InUse",
+            message,
+        })
+    }
+
+    fn overlap(&self, name: &str, stock: Option<&Stock>) -> Option<PoolCondition> {
+        let in_force = stock.filter(|stock| stock.standing() == Standing::InForce);
+        let nodes = in_force.map(|stock| self.ledger.node_addresses(stock)).unwrap_or_default();
+        let (reason, message) = match (self.pools.problems().get(name), nodes.first()) {
+            (Some(problem), _) => ("Pool", problem.clone()),
+            (None, Some((address, node))) => {
+                let more = match nodes.len() {
+                    1 => String::new(),
+                    more => format!(" (and {} more addresses of nodes)", more - 1),
+                };
+                let message = format!(
+                    "it contains {address}, the address of node {node}{more}, which is never given out: exclude it"
+                );
+                ("NodeAddress", message)
+            }
+            (None, None) => return None,
+        };
+        Some(PoolCondition { kind: PoolConditionType::Overlap, status: true, reason, message })
+    }
+}
+
+fn counts(stock: &Stock, family: Family) -> Counts {
+    let strays = stock.strays().iter().filter(|at| Family::of(at) == family).count();
+    Counts {
+        capacity: stock.total(family),
+        allocated: stock.given(family).saturating_add(strays as u128),
+        free: match stock.standing() {
+            Standing::InForce => stock.free(family),
+            _ => 0,
+        },
+    }
+}
+
+fn names(services: &[ServiceKey]) -> String {
+    let shown = services.iter().take(NAMES_SHOWN).map(ServiceKey::to_string);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match services.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

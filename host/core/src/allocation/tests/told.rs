@@ -1,0 +1,149 @@
+//! What people are told: each message names the object, who is concerned and the fix.
+use super::*;
+use crate::facts::Node;
+use crate::plan::test_facts::node;
+
+/// The condition's message, or the one of the pool's condition of this type.
+fn check(got: &str, words: &[&str]) {
+    for part in words {
+        assert!(got.contains(part), "{part:?} is not in {got:?}");
+    }
+}
+
+fn condition(rig: &Rig, pool: &str, kind: PoolConditionType) -> PoolCondition {
+    let status = rig.allocations.pool_status(pool).unwrap();
+    let condition = status.conditions.iter().find(|condition| condition.kind == kind);
+    condition.unwrap_or_else(|| panic!("{status:?} has no {kind:?}")).clone()
+}
+
+#[test]
+fn a_pool_says_for_whom_it_waits() {
+    let seven = (0..7).map(|n| service(&format!("s{n}"))).collect();
+    let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/28"])], seven);
+    let users: Vec<String> =
+        rig.allocations.pool_users("p").iter().map(ServiceKey::to_string).collect();
+    assert_eq!((users.len(), users[0].as_str(), users[6].as_str()), (7, "ns/s0", "ns/s6"));
+    rig.said();
+
+    rig.put_pool(pool("p", &["10.0.0.6-10.0.0.8"]));
+    let shrunk = condition(&rig, "p", PoolConditionType::Shrunk);
+    let names = "ns/s0, ns/s1, ns/s2, ns/s3, ns/s4 and 1 more";
+    check(&shrunk.message, &[names, "hold 10.0.0.0 and 5 more", "add these addresses back"]);
+
+    rig.put_pool(Pool { draining: true, ..pool("p", &["10.0.0.6-10.0.0.8"]) });
+    let draining = condition(&rig, "p", PoolConditionType::Draining);
+    check(&draining.message, &["ns/s4 and 2 more", "delete them, or have them ask for another"]);
+    assert!(!condition(&rig, "p", PoolConditionType::Ready).status);
+    for n in 0..7 {
+        rig.remove(&format!("s{n}"));
+    }
+    assert_eq!(rig.allocations.pool_users("p"), []);
+    let status = rig.allocations.pool_status("p").unwrap();
+    assert_eq!((status.conditions.len(), status.ipv4.allocated), (1, 0));
+}
+
+#[test]
+fn a_pool_says_what_it_cannot_give_out() {
+    let machine = Node { addresses: vec![ip("10.0.0.1")], ..node("worker-1") };
+    let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![]);
+    rig.apply(Change::Upsert(Fact::Node(machine)));
+    let overlap = condition(&rig, "p", PoolConditionType::Overlap);
+    assert_eq!(overlap.reason, "NodeAddress");
+    check(&overlap.message, &["10.0.0.1, the address of node worker-1", "exclude it"]);
+    rig.put(wanting("a", "10.0.0.1"));
+    check(rig.message_now("a"), &["is the address of node worker-1: ask for another"]);
+
+    rig.put_pool(pool("q", &["10.0.0.2-10.0.0.9"]));
+    let overlap = condition(&rig, "q", PoolConditionType::Overlap);
+    check(&overlap.message, &["pool \"q\" overlaps pool \"p\"", "remove these addresses"]);
+    assert_eq!(condition(&rig, "q", PoolConditionType::Ready).message, overlap.message);
+    rig.put_pool(Pool {
+        exclude: vec!["10.1.0.0/32".parse().unwrap()],
+        ..pool("r", &["10.1.0.0/32"])
+    });
+    assert_eq!(condition(&rig, "r", PoolConditionType::Ready).reason, "Empty");
+    rig.put_pool(pool("s", &["10.2.0.0/32"]));
+    rig.put(Service { pool: Some("s".into()), ..service("b") });
+    let ready = condition(&rig, "s", PoolConditionType::Ready);
+    assert_eq!((ready.status, ready.reason), (true, "Exhausted"));
+}
+
+#[test]
+fn counts_are_as_wide_as_the_pool_and_saturate() {
+    for (line, capacity) in
+        [("fd00::/64", 1 << 64), ("fd00::/62", 1 << 66), ("::/0", u128::MAX), ("fd00::/127", 2)]
+    {
+        let six = Service { families: vec![Family::Ipv6], ..service("a") };
+        let rig = Rig::synced(vec![pool("p", &[line])], vec![six]);
+        let counts = rig.allocations.pool_status("p").unwrap().ipv6;
+        assert_eq!(counts, Counts { capacity, allocated: 1, free: capacity - 1 }, "{line}");
+    }
+}
+
+#[test]
+fn a_service_that_no_node_can_answer_for_says_so() {
+    let excluded = |name: &str| Fact::Node(Node { excluded: true, ..node(name) });
+    let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![service("a")]);
+    for name in ["n1", "n2", "n3", "n4"] {
+        rig.apply(Change::Upsert(excluded(name)));
+    }
+    assert_eq!(rig.said(), ["a 10.0.0.0 NoEligibleNode"]);
+    let label = "node.kubernetes.io/exclude-from-external-load-balancers";
+    check(rig.message("a"), &["no node may answer for 10.0.0.0", "n1, n2, n3 and 1 more", label]);
+    // Not ready is no reason: such a node serves while no other can.
+    rig.apply(Change::Upsert(Fact::Node(Node { ready: false, ..node("n4") })));
+    assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
+    rig.put_pool(Pool { announcers: Some(vec!["lan".into()]), ..pool("p", &["10.0.0.0/30"]) });
+    assert_eq!(rig.said(), ["a 10.0.0.0 NoEligibleNode"]);
+    check(rig.message("a"), &["nobody answers for 10.0.0.0: no announcer covers the address"]);
+}
+
+#[test]
+fn an_address_that_is_not_shared_says_why() {
+    let holder = || Service { wanted: vec![ip("10.0.0.1")], ..sharing("a", "k", 80) };
+    let wants = |service: Service| Service { wanted: vec![ip("10.0.0.1")], ..service };
+    let local = Service { traffic_policy: TrafficPolicy::Local, ..sharing("b", "k", 81) };
+    for (service, words) in [
+        (sharing("b", "k", 80), "both have port 80/TCP: change one"),
+        (sharing("b", "l", 81), "their sharing keys \"l\" and \"k\" differ"),
+        (sharing("b", "", 81), "give both the same outrigger.dev/sharing-key"),
+        (sharing("other/b", "k", 81), "ns/a is in another"),
+        (local, "both need the same policy"),
+    ] {
+        let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![holder()]);
+        let key = service.key.to_string();
+        rig.put(wants(service));
+        check(rig.message_now(&key), &["10.0.0.1 is asked for, but held by ns/a", words]);
+    }
+    let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![holder()]);
+    rig.put(sharing("b", "k", 80));
+    check(
+        rig.message_now("b"),
+        &["does not share 10.0.0.1 with ns/a, which has its sharing key \"k\"", "port 80/TCP"],
+    );
+    rig.remove("b");
+    rig.remove("a");
+    rig.put(wanting("c", "10.0.0.1"));
+    check(rig.message_now("c"), &["given back a moment ago and may still be announced"]);
+}
+
+#[test]
+fn what_another_controller_wrote_is_named_with_the_ways_out() {
+    let pools = || vec![pool("p", &["10.0.0.0/30"])];
+    let theirs = |name: &str, at: &str| Service { ours: false, ..holding(name, at) };
+    let mut rig = Rig::synced(pools(), vec![theirs("a", "192.0.2.1"), service("b")]);
+    let verdicts = rig.allocations.verdicts();
+    let shown: Vec<_> =
+        verdicts.iter().map(|v| (v.writes_ingress, addresses(&v.addresses))).collect();
+    assert_eq!(shown, [(false, "192.0.2.1".to_owned()), (true, "10.0.0.0".to_owned())]);
+    let adopt = "outrigger.dev/adopt: \"true\"";
+    check(
+        rig.message("a"),
+        &["192.0.2.1", "another controller", "add it to an AddressPool", adopt],
+    );
+
+    rig.put(theirs("b", "192.0.2.2"));
+    check(rig.message_now("b"), &["wrote 192.0.2.2", "in place of 10.0.0.0", "loadBalancerClass"]);
+    rig.put(theirs("c", "10.0.0.0"));
+    check(rig.message_now("c"), &["10.0.0.0 in its status", "Service ns/b holds it", adopt]);
+}

@@ -1,0 +1,84 @@
+//! Whether any node at all may answer for an address, for whoever tells people about it. From facts alone: knows nothing of
+//! members, claims or endpoints, which come and go without anybody having to mend them.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::cover::{Home, announcers};
+use crate::eligibility::{Ineligible, fit};
+use crate::facts::{Announcer, Change, Cluster, Fact, FactKey, NodeName, Selector, Service};
+
+/// More names would not help whoever reads them.
+const NAMES_SHOWN: usize = 3;
+
+/// Nodes, namespaces, pools and announcers: what surrounds a Service.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    cluster: Cluster,
+    announcers: BTreeMap<String, Announcer>,
+}
+
+impl Reach {
+    /// Takes a change in, and says whether it is one that concerns it.
+    pub fn apply(&mut self, change: &Change) -> bool {
+        let concerns = match change {
+            Change::Upsert(fact) => matches!(
+                fact,
+                Fact::Node(_) | Fact::Namespace(_) | Fact::Pool(_) | Fact::Announcer(_)
+            ),
+            Change::Remove(key) => matches!(
+                key,
+                FactKey::Node(_) | FactKey::Namespace(_) | FactKey::Pool(_) | FactKey::Announcer(_)
+            ),
+            Change::Synced => false,
+        };
+        if !concerns || !self.cluster.apply(change.clone()) {
+            return false;
+        }
+        self.announcers = announcers(&self.cluster);
+        true
+    }
+
+    /// The facts it knows.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The addresses of nodes, which no Service may be given: a node would lose its own traffic.
+    pub fn node_addresses(&self) -> BTreeMap<IpAddr, NodeName> {
+        let nodes = self.cluster.nodes.values();
+        nodes.flat_map(|node| node.addresses.iter().map(|at| (*at, node.name.clone()))).collect()
+    }
+
+    /// Why no node may answer for an address of this Service, in a sentence that names the nodes and the fix. `None` when
+    /// one may, and where nothing is known of nodes.
+    pub fn nobody(&self, address: IpAddr, service: &Service) -> Option<String> {
+        if self.cluster.nodes.is_empty() {
+            return None;
+        }
+        let home = Home::find(&self.cluster, address)?;
+        let cover = home.cover(&self.announcers, &[service]);
+        let selectors: Vec<&Selector> = cover.iter().map(|one| &one.node_selector).collect();
+        if selectors.is_empty() {
+            return Some(format!("nobody answers for {address}: {}", Ineligible::NoAnnouncer));
+        }
+        let mut reasons: BTreeMap<Ineligible, Vec<&str>> = BTreeMap::new();
+        for node in self.cluster.nodes.keys() {
+            let Err(reason) = fit(&self.cluster, "", &selectors, node) else { return None };
+            reasons.entry(reason).or_default().push(node);
+        }
+        let reasons: Vec<String> =
+            reasons.iter().map(|(reason, nodes)| format!("{} ({reason})", names(nodes))).collect();
+        Some(format!(
+            "no node may answer for {address}, so that no traffic arrives: mend one of {}",
+            reasons.join(", ")
+        ))
+    }
+}
+
+fn names(nodes: &[&str]) -> String {
+    let shown = nodes[..nodes.len().min(NAMES_SHOWN)].join(", ");
+    match nodes.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

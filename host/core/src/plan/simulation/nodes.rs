@@ -1,0 +1,92 @@
+//! What becomes of addresses when the facts about nodes change while every daemon lives.
+use super::*;
+
+impl Simulation {
+    /// Every node hears of it at once.
+    fn learn(&mut self, change: Change) {
+        let key = match &change {
+            Change::Upsert(fact) => fact.key(),
+            Change::Remove(key) => key.clone(),
+            Change::Synced => return,
+        };
+        self.cluster.apply(change);
+        let names: Vec<String> = self.machines.keys().cloned().collect();
+        for machine in self.machines.values_mut() {
+            machine.planner.facts_changed(&self.cluster, &key);
+        }
+        for name in names {
+            self.plan(&name);
+        }
+    }
+
+    fn node_is(&mut self, node: Node) {
+        self.learn(Change::Upsert(Fact::Node(node)));
+    }
+
+    fn speaks(&self, node: &str) -> bool {
+        self.machines[node].duties.values().any(Duty::speaks)
+    }
+}
+
+#[test]
+fn a_node_that_may_no_longer_hands_over_without_a_gap() {
+    let unfit: [fn(Node) -> Node; 3] = [
+        |node| Node { ready: false, ..node },
+        |node| Node { excluded: true, ..node },
+        |node| Node { network_available: false, ..node },
+    ];
+    for (seed, make_unfit) in (0..).zip(unfit) {
+        let mut simulation = Simulation::started(seed, 4, 16);
+        let victim = simulation.holders().into_values().next().unwrap();
+        simulation.no_gap = true;
+        simulation.node_is(make_unfit(test_facts::node(&victim)));
+        simulation.run(2 * SECOND);
+        assert!(!simulation.speaks(&victim), "{victim} still speaks");
+        simulation.assert_one_speaker();
+        // Back again, it moves nothing.
+        let before = simulation.holders();
+        simulation.node_is(test_facts::node(&victim));
+        simulation.run(2 * SECOND);
+        assert_eq!(simulation.holders(), before);
+    }
+}
+
+#[test]
+fn a_node_whose_object_is_deleted_hands_over_without_a_gap() {
+    let mut simulation = Simulation::started(5, 4, 16);
+    let victim = simulation.holders().into_values().next().unwrap();
+    simulation.no_gap = true;
+    simulation.learn(Change::Remove(FactKey::Node(victim.clone())));
+    simulation.run(2 * SECOND);
+    assert!(!simulation.speaks(&victim), "{victim} still speaks");
+    assert_eq!(simulation.holders().len(), 16);
+}
+
+#[test]
+fn when_all_nodes_are_not_ready_nothing_moves_and_the_dead_are_replaced() {
+    let mut simulation = Simulation::started(6, 4, 16);
+    let not_ready = |index| Node { ready: false, ..test_facts::node(&name(index)) };
+    simulation.no_gap = true;
+    // One after another, as the node controller does it: the addresses end on some of them.
+    for index in 0..4 {
+        simulation.node_is(not_ready(index));
+        simulation.run(SECOND);
+    }
+    simulation.assert_one_speaker();
+    let before = simulation.holders();
+    simulation.run(2 * SECOND);
+    assert_eq!(simulation.holders(), before);
+
+    simulation.no_gap = false;
+    let victim = before.into_values().next().unwrap();
+    simulation.kill(&victim);
+    simulation.run(2 * SECOND);
+    simulation.assert_one_speaker();
+
+    // The first that is ready again takes all, and no address is without an answer meanwhile.
+    simulation.no_gap = true;
+    let survivor = simulation.machines.keys().next().unwrap().clone();
+    simulation.node_is(test_facts::node(&survivor));
+    simulation.run(2 * SECOND);
+    assert!(simulation.holders().into_values().all(|holder| holder == survivor));
+}

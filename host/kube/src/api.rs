@@ -1,0 +1,63 @@
+//! The API server: watches in, status out. Must not know what is decided from what it says.
+use std::path::Path;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+mod events;
+mod gossip_key;
+mod lease;
+mod objects;
+mod reports;
+mod services;
+mod uninstall;
+mod watches;
+
+pub use events::Events;
+pub use gossip_key::{create_gossip_key, read_gossip_key};
+pub use lease::{Lead, Lease};
+pub use objects::{ObjectStatus, Objects};
+pub use reports::Reports;
+pub use services::{Observed, Wanted, WriteError, Writer};
+pub use uninstall::{release_pools, release_services};
+pub use watches::{Kind, Watches};
+
+/// Outrigger's own namespace.
+pub const NAMESPACE: &str = "outrigger-system";
+/// The field manager of everything that the controller role writes.
+pub const CONTROLLER: &str = "outrigger-controller";
+/// The field manager of everything that a node writes.
+pub const NODE: &str = "outrigger-node";
+
+/// Why the API server cannot be talked to at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Neither in a pod nor with a usable kubeconfig.
+    #[error(
+        "no Kubernetes API to talk to ({0}): run in a pod with a service account, set KUBECONFIG, or serve a folder with --manifests DIR"
+    )]
+    Unknown(String),
+    /// The configuration was found and cannot be used.
+    #[error("the configuration for the Kubernetes API cannot be used: {0}")]
+    Client(#[from] kube::Error),
+}
+
+/// A client for the API server that this process belongs to: a kubeconfig file if one is named, the service account of a
+/// pod, or what `KUBECONFIG` names. Opens no connection yet.
+///
+/// # Errors
+/// When none of these is there, or what is there is damaged.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
+    let unknown = |error: &dyn std::fmt::Display| ConnectError::Unknown(error.to_string());
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path).map_err(|error| unknown(&error))?;
+            let options = KubeConfigOptions::default();
+            Config::from_custom_kubeconfig(file, &options).await.map_err(|error| unknown(&error))?
+        }
+        None => Config::infer().await.map_err(|error| unknown(&error))?,
+    };
+    // A watch that hears nothing for longer than this is opened anew; bookmarks come about once a minute.
+    config.read_timeout = Some(std::time::Duration::from_secs(295));
+    Ok(Client::try_from(config)?)
+}

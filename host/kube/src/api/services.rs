@@ -1,0 +1,212 @@
+//! The status of Services: what it holds, what it should hold, and the one write that gets it there. Server-side apply, bound
+//! to the version the decision was taken on; what other managers wrote is kept. Must not know why.
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as Timestamp};
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
+use outrigger_core::facts::ServiceKey;
+use outrigger_sdk::Time;
+use serde_json::{Value, json};
+
+use super::{CONTROLLER, Lead};
+use crate::convert::{ALLOCATED, ingress_of};
+use crate::state::{Allocated, timestamp};
+
+/// What the API server holds about a Service's status.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// `metadata.resourceVersion`; integers that grow (KEP-5504), 0 when it is none.
+    pub version: u64,
+    uid: String,
+    generation: Option<i64>,
+    ingress: Vec<LoadBalancerIngress>,
+    /// Our server-side applies own `ingress`: nobody else wrote it last.
+    ours: bool,
+    condition: Option<Condition>,
+}
+
+/// What a Service's status should hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// In this order.
+    pub addresses: Vec<IpAddr>,
+    /// False: the ingress is another controller's and stays as it is.
+    pub writes_ingress: bool,
+    /// The condition.
+    pub allocated: Allocated,
+}
+
+/// Why a status was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Somebody else wrote first: decide again on what they wrote.
+    #[error("somebody else changed it")]
+    Conflict,
+    /// It does not exist any more.
+    #[error("it is gone")]
+    Gone,
+    /// This process no longer leads.
+    #[error("this process does not lead any more")]
+    NotLeading,
+    /// The API server's words.
+    #[error("{0}")]
+    Api(Box<kube::Error>),
+}
+
+/// What there is to look after: the status of a Service of type LoadBalancer, or one in which we left something.
+pub(super) fn observe(service: &Service) -> Option<Observed> {
+    let spec = service.spec.as_ref();
+    let balanced = spec.is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
+    let status = service.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    let condition =
+        conditions.and_then(|all| all.iter().find(|one| one.type_ == ALLOCATED)).cloned();
+    if !balanced && condition.is_none() {
+        return None;
+    }
+    let balancer = status.and_then(|status| status.load_balancer.as_ref());
+    Some(Observed {
+        version: service.resource_version().and_then(|text| text.parse().ok()).unwrap_or(0),
+        uid: service.uid().unwrap_or_default(),
+        generation: service.metadata.generation,
+        ingress: balancer.and_then(|balancer| balancer.ingress.clone()).unwrap_or_default(),
+        ours: owns_ingress(service),
+        condition,
+    })
+}
+
+fn owns_ingress(service: &Service) -> bool {
+    service.managed_fields().iter().any(|entry| {
+        entry.manager.as_deref() == Some(CONTROLLER)
+            && entry.fields_v1.as_ref().is_some_and(|fields| {
+                fields.0.pointer("/f:status/f:loadBalancer/f:ingress").is_some()
+            })
+    })
+}
+
+impl Observed {
+    /// `metadata.uid`.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Whether our condition says this already.
+    pub fn says(&self, reason: &str, message: &str) -> bool {
+        self.condition
+            .as_ref()
+            .is_some_and(|condition| condition.reason == reason && condition.message == message)
+    }
+
+    /// The status to apply, or `None` when nothing differs. `wanted` is `None` for a Service that is not ours any more: what
+    /// we left in it is taken out.
+    pub fn status(&self, wanted: Option<&Wanted>, now: Time) -> Option<Value> {
+        let Some(wanted) = wanted else {
+            let left = self.condition.is_some() || self.ours && !self.ingress.is_empty();
+            return left.then(|| json!({}));
+        };
+        let condition = self.condition(&wanted.allocated, now);
+        let same = self.condition.as_ref().is_some_and(|known| same(known, &condition));
+        let conditions = json!([condition]);
+        if !wanted.writes_ingress {
+            return (!same).then(|| json!({ "conditions": conditions }));
+        }
+        let ingress = ingress_of(&self.ingress, &wanted.addresses);
+        (!same || ingress != self.ingress)
+            .then(|| json!({ "loadBalancer": { "ingress": ingress }, "conditions": conditions }))
+    }
+
+    /// The status without what we left in it, but with our addresses if they are to be kept; `None` when there is nothing of us.
+    pub(super) fn without_us(&self, keep: bool, now: Time) -> Option<Value> {
+        let status = self.status(None, now)?;
+        Some(if keep { json!({ "loadBalancer": { "ingress": self.ingress } }) } else { status })
+    }
+
+    fn condition(&self, allocated: &Allocated, now: Time) -> Condition {
+        let status = if allocated.status { "True" } else { "False" };
+        let since = self.condition.as_ref().filter(|known| known.status == status);
+        Condition {
+            type_: ALLOCATED.to_owned(),
+            status: status.to_owned(),
+            reason: allocated.reason.clone(),
+            message: allocated.message.clone(),
+            observed_generation: self.generation,
+            last_transition_time: match since {
+                Some(known) => known.last_transition_time.clone(),
+                None => whole_seconds(timestamp(now.utc_us)),
+            },
+        }
+    }
+}
+
+/// Equal but for the generation: a change of the spec that changes no decision is not worth a write.
+fn same(known: &Condition, new: &Condition) -> bool {
+    (&known.status, &known.reason, &known.message) == (&new.status, &new.reason, &new.message)
+}
+
+/// `metav1.Time` has no fractions.
+pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
+    let seconds = time.0.as_second();
+    Timestamp(k8s_openapi::jiff::Timestamp::from_second(seconds).unwrap_or(time.0))
+}
+
+/// Writes status, as long as this process leads.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    lead: Lead,
+}
+
+impl Writer {
+    /// For a leader.
+    pub fn new(client: Client, lead: Lead) -> Self {
+        Self { client, lead }
+    }
+
+    /// What the API server holds about a Service now.
+    pub(super) async fn read(&self, key: &ServiceKey) -> Result<Option<Observed>, WriteError> {
+        let api: Api<Service> = Api::namespaced(self.client.clone(), &key.namespace);
+        let service = api.get_opt(&key.name).await;
+        let service = service.map_err(|error| WriteError::Api(Box::new(error)))?;
+        Ok(service.as_ref().and_then(observe))
+    }
+
+    /// Applies a status that was decided on `observed`, and gives what the API server holds then.
+    ///
+    /// # Errors
+    /// When the Service changed meanwhile or is gone, this process leads no more, or the API server refuses.
+    pub async fn write(
+        &self,
+        key: &ServiceKey,
+        observed: &Observed,
+        status: Value,
+    ) -> Result<Option<Observed>, WriteError> {
+        let api: Api<Service> = Api::namespaced(self.client.clone(), &key.namespace);
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "namespace": key.namespace,
+                "name": key.name,
+                "uid": observed.uid,
+                "resourceVersion": observed.version.to_string(),
+            },
+            "status": status,
+        });
+        // `force`: an ingress list that others have added to has several owners, and is kept whole by what is applied.
+        let parameters = PatchParams::apply(CONTROLLER).force();
+        if !self.lead.holds() {
+            return Err(WriteError::NotLeading);
+        }
+        match api.patch_status(&key.name, &parameters, &Patch::Apply(body)).await {
+            Ok(service) => Ok(observe(&service)),
+            Err(kube::Error::Api(status)) if status.code == 409 => Err(WriteError::Conflict),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(WriteError::Gone),
+            Err(error) => Err(WriteError::Api(Box::new(error))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+//! One watch per kind: what the API server's objects say, as changes of facts. An object that cannot be read keeps what it
+//! said before (invariant 2). Must not know what the facts are used for.
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use kube::Client;
+use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
+use tokio::sync::mpsc;
+
+use super::services::Observed;
+use crate::claims::Claims;
+use crate::convert::{Converted, Invalid, ServiceClasses};
+use crate::problem::Problem;
+
+mod kind;
+
+pub use kind::Kind;
+use kind::{Said, Seen};
+
+/// Every watch that a role needs.
+pub struct Watches {
+    said: mpsc::UnboundedReceiver<Said>,
+    /// What [`Self::changed`] took and nobody has read.
+    waiting: Option<Said>,
+    kinds: BTreeMap<Kind, Standing>,
+    claims: Claims,
+    /// What is wrong with single objects, by the path under which they claim.
+    problems: BTreeMap<PathBuf, Vec<String>>,
+    /// Services with a status to look after; empty unless asked for.
+    observed: BTreeMap<ServiceKey, Observed>,
+    /// Services whose [`Observed`] changed since they were last asked for.
+    touched: BTreeSet<ServiceKey>,
+    synced: bool,
+    /// Facts from before this process, until the API server has been heard.
+    remembered: bool,
+}
+
+#[derive(Default)]
+struct Standing {
+    listed: bool,
+    failing: Option<String>,
+    /// Objects of this kind that are known: namespace and name.
+    objects: BTreeSet<ServiceKey>,
+}
+
+impl Watches {
+    /// Opens every watch, on tasks of the current runtime. Services of `classes` are ours. With `observe`, what their status
+    /// holds is kept for a [`super::Writer`].
+    pub fn start(client: &Client, classes: &ServiceClasses, observe: bool) -> Self {
+        let (says, said) = mpsc::unbounded_channel();
+        for kind in Kind::ALL {
+            kind.watch(client, classes, observe, says.clone());
+        }
+        Self::hear(&Kind::ALL, said)
+    }
+
+    fn hear(kinds: &[Kind], said: mpsc::UnboundedReceiver<Said>) -> Self {
+        Self {
+            said,
+            waiting: None,
+            kinds: kinds.iter().map(|kind| (*kind, Standing::default())).collect(),
+            claims: Claims::default(),
+            problems: BTreeMap::new(),
+            observed: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            synced: false,
+            remembered: false,
+        }
+    }
+
+    /// Starts from facts that were true when an earlier process wrote them down. What the API server lists later replaces
+    /// them, kind by kind. Gives the changes, [`Change::Synced`] last. Of no effect once everything has been listed.
+    pub fn remember(&mut self, facts: Vec<Fact>) -> Vec<Change> {
+        if self.synced {
+            return Vec::new();
+        }
+        (self.synced, self.remembered) = (true, true);
+        let mut touched = Before::default();
+        for fact in facts {
+            let kind = Kind::of(&fact);
+            if self.kinds.get(&kind).is_none_or(|standing| standing.listed) {
+                continue;
+            }
+            let object = Kind::object(&fact);
+            touched.note(&self.claims, &fact.key());
+            let (path, fact) = (kind.path(&object), std::iter::once(("", &fact)));
+            self.claims.replace(&path, fact);
+            self.standing(kind).objects.insert(object);
+        }
+        let mut changes = touched.changes(&self.claims);
+        changes.push(Change::Synced);
+        changes
+    }
+
+    /// What differs from what was told before. Everything that was listed before the last kind was listed comes in that
+    /// call, which ends with [`Change::Synced`].
+    pub fn read(&mut self) -> Vec<Change> {
+        let mut touched = Before::default();
+        while let Some(said) = self.waiting.take().or_else(|| self.said.try_recv().ok()) {
+            self.take(said, &mut touched);
+        }
+        let mut changes = touched.changes(&self.claims);
+        if self.missing().next().is_none() {
+            self.remembered = false;
+            if !std::mem::replace(&mut self.synced, true) {
+                changes.push(Change::Synced);
+            }
+        }
+        changes
+    }
+
+    /// Everything again, as if nothing had been told: for one who starts to decide.
+    pub fn retell(&mut self) -> Vec<Change> {
+        self.read();
+        let facts = self.claims.all_in_force().map(|claim| Change::Upsert(claim.fact.clone()));
+        let synced = self.synced.then_some(Change::Synced);
+        self.touched.extend(self.observed.keys().cloned());
+        facts.chain(synced).collect()
+    }
+
+    /// Every fact in force, to be written down.
+    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.claims.all_in_force().map(|claim| &claim.fact)
+    }
+
+    /// Kinds that have not been listed by this process.
+    pub fn missing(&self) -> impl Iterator<Item = Kind> + '_ {
+        self.kinds.iter().filter(|(_, standing)| !standing.listed).map(|(kind, _)| *kind)
+    }
+
+    /// Whether everything has been listed by this process, not only remembered from an earlier one.
+    pub fn complete(&self) -> bool {
+        self.missing().next().is_none()
+    }
+
+    /// Whether what is told comes from an earlier process.
+    pub fn is_remembered(&self) -> bool {
+        self.remembered
+    }
+
+    /// Everything that is wrong now.
+    pub fn problems(&self) -> Vec<Problem> {
+        let api = |object: String, message: String| Problem {
+            file: String::new(),
+            object: Some(object),
+            message,
+        };
+        let failing = self.kinds.iter().filter_map(|(kind, standing)| {
+            let why = standing.failing.as_ref()?;
+            Some(api(
+                format!("watch of {}", kind.plural()),
+                format!("{why}; until it works again what was known stays in force"),
+            ))
+        });
+        let own = self.problems.iter().flat_map(|(path, messages)| {
+            messages.iter().map(move |message| api(title(path), message.clone()))
+        });
+        let losers = self.claims.losers().map(|(claim, winner)| {
+            let message = format!(
+                "{} is also in {}, which stays in force: delete one of the two",
+                claim.title(),
+                title(&winner.path)
+            );
+            api(title(&claim.path), message)
+        });
+        failing.chain(own).chain(losers).collect()
+    }
+
+    /// What is wrong with the object that a fact comes from.
+    pub fn problem_of(&self, key: &FactKey) -> Option<String> {
+        let claim = self.claims.in_force(key)?;
+        Some(self.problems.get(&claim.path)?.join("; "))
+    }
+
+    /// Pools and announcers of which nothing is known because they were never valid: kind, name and message.
+    pub fn unread(&self) -> impl Iterator<Item = (&'static str, String, String)> + '_ {
+        self.problems.iter().filter_map(|(path, messages)| {
+            let kind =
+                ["AddressPool", "Announcer"].into_iter().find(|kind| path.starts_with(kind))?;
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            self.claims.words(path).is_empty().then(|| (kind, name, messages.join("; ")))
+        })
+    }
+
+    /// What the status of a Service holds, as the API server showed it last.
+    pub fn observed(&self, key: &ServiceKey) -> Option<&Observed> {
+        self.observed.get(key)
+    }
+
+    /// A write's answer shows a newer state than the watch so far.
+    pub fn observe(&mut self, key: &ServiceKey, observed: Observed) {
+        let newer = |known: &Observed| known.version <= observed.version;
+        if self.observed.get(key).is_none_or(newer) {
+            self.observed.insert(key.clone(), observed);
+        }
+    }
+
+    /// Services whose status somebody changed since the last call.
+    pub fn touched(&mut self) -> BTreeSet<ServiceKey> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Resolves when [`Self::read`] or [`Self::problems`] may have something new. May be dropped at any point.
+    pub async fn changed(&mut self) {
+        if self.waiting.is_some() {
+            return;
+        }
+        self.waiting = self.said.recv().await;
+        if self.waiting.is_none() {
+            // Every watch task has ended, which only the end of the runtime does.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn take(&mut self, said: Said, touched: &mut Before) {
+        match said {
+            Said::Listed(kind, seen) => {
+                let objects: BTreeSet<_> = seen.iter().map(|seen| seen.key.clone()).collect();
+                let known = std::mem::take(&mut self.standing(kind).objects);
+                for seen in seen {
+                    self.seen(kind, seen, touched);
+                }
+                for gone in known.difference(&objects) {
+                    self.gone(kind, gone, touched);
+                }
+                *self.standing(kind) = Standing { listed: true, failing: None, objects };
+            }
+            Said::Seen(kind, seen) => {
+                let standing = self.standing(kind);
+                standing.failing = None;
+                standing.objects.insert(seen.key.clone());
+                self.seen(kind, seen, touched);
+            }
+            Said::Gone(kind, key) => {
+                self.standing(kind).objects.remove(&key);
+                self.gone(kind, &key, touched);
+            }
+            Said::Failed(kind, why) => self.standing(kind).failing = Some(why),
+            Said::Recovered(kind) => self.standing(kind).failing = None,
+        }
+    }
+
+    fn standing(&mut self, kind: Kind) -> &mut Standing {
+        self.kinds.entry(kind).or_default()
+    }
+
+    fn seen(&mut self, kind: Kind, seen: Seen, touched: &mut Before) {
+        let path = kind.path(&seen.key);
+        if kind == Kind::Services {
+            self.see_service(&seen);
+        }
+        let mut problems = Vec::new();
+        let facts = self.settle(&path, seen.converted, seen.unclear, &mut problems);
+        for key in facts.iter().map(Fact::key).chain(self.claims.words(&path).iter().map(Fact::key))
+        {
+            touched.note(&self.claims, &key);
+        }
+        let object = title(&path);
+        self.claims.replace(&path, facts.iter().map(|fact| (object.as_str(), fact)));
+        match problems.is_empty() {
+            true => drop(self.problems.remove(&path)),
+            false => drop(self.problems.insert(path, problems)),
+        }
+    }
+
+    /// The facts of one object, with what was known in place of what could not be converted.
+    fn settle(
+        &self,
+        path: &Path,
+        converted: Result<Converted, Invalid>,
+        unclear: Option<Service>,
+        problems: &mut Vec<String>,
+    ) -> Vec<Fact> {
+        match converted {
+            Ok(Converted { mut facts, notes }) => {
+                for note in notes {
+                    problems.push(note.message);
+                    let known = note.instead_of.and_then(|key| self.claims.word(path, &key));
+                    facts.extend(known.cloned());
+                }
+                facts
+            }
+            Err(invalid) => {
+                problems.push(invalid.to_string());
+                match unclear {
+                    Some(unclear) => vec![Fact::Service(self.as_before(path, unclear))],
+                    None => self.claims.words(path),
+                }
+            }
+        }
+    }
+
+    /// What was known of a Service, if it is still the same one, with what must be true now.
+    fn as_before(&self, path: &Path, unclear: Service) -> Service {
+        match self.claims.word(path, &FactKey::Service(unclear.key.clone())) {
+            Some(Fact::Service(known)) if known.uid == unclear.uid => {
+                let Service { ingress, ours, problem, .. } = unclear;
+                Service { ingress, ours, problem, ..known.clone() }
+            }
+            _ => unclear,
+        }
+    }
+
+    fn see_service(&mut self, seen: &Seen) {
+        let known = self.observed.get(&seen.key);
+        match &seen.observed {
+            Some(new) if known.is_none_or(|known| known.version < new.version) => {
+                self.observed.insert(seen.key.clone(), new.clone());
+                self.touched.insert(seen.key.clone());
+            }
+            None if known.is_some() => {
+                self.observed.remove(&seen.key);
+                self.touched.insert(seen.key.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn gone(&mut self, kind: Kind, object: &ServiceKey, touched: &mut Before) {
+        let path = kind.path(object);
+        for fact in self.claims.words(&path) {
+            touched.note(&self.claims, &fact.key());
+        }
+        self.claims.replace(&path, std::iter::empty());
+        self.problems.remove(&path);
+        if kind == Kind::Services && self.observed.remove(object).is_some() {
+            self.touched.insert(object.clone());
+        }
+    }
+}
+
+/// What was in force for each key that a batch touches, before it did.
+#[derive(Default)]
+struct Before(BTreeMap<FactKey, Option<Fact>>);
+
+impl Before {
+    fn note(&mut self, claims: &Claims, key: &FactKey) {
+        if !self.0.contains_key(key) {
+            let fact = claims.in_force(key).map(|claim| claim.fact.clone());
+            self.0.insert(key.clone(), fact);
+        }
+    }
+
+    fn changes(self, claims: &Claims) -> Vec<Change> {
+        let change = |(key, before): (FactKey, Option<Fact>)| {
+            let after = claims.in_force(&key).map(|claim| &claim.fact);
+            match (before.as_ref(), after) {
+                (before, after) if before == after => None,
+                (_, Some(after)) => Some(Change::Upsert(after.clone())),
+                (_, None) => Some(Change::Remove(key)),
+            }
+        };
+        self.0.into_iter().filter_map(change).collect()
+    }
+}
+
+/// "Service shop/web", from the path under which it claims.
+fn title(path: &Path) -> String {
+    let mut parts = path.iter().map(|part| part.to_string_lossy().into_owned());
+    let kind = parts.next().unwrap_or_default();
+    format!("{kind} {}", parts.collect::<Vec<_>>().join("/"))
+}
+
+#[cfg(test)]
+mod tests;

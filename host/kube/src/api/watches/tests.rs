@@ -1,0 +1,169 @@
+//! What watches say, in any order and after any failure, and what is told of it.
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Service};
+use serde::de::DeserializeOwned;
+
+use super::kind::see_service;
+use super::*;
+use crate::convert;
+
+struct Bench {
+    says: mpsc::UnboundedSender<Said>,
+    watches: Watches,
+}
+
+impl Bench {
+    fn new(kinds: &[Kind]) -> Self {
+        let (says, said) = mpsc::unbounded_channel();
+        Self { says, watches: Watches::hear(kinds, said) }
+    }
+
+    /// Says it and gives what is told, in short.
+    fn say(&mut self, said: Said) -> Vec<String> {
+        assert!(self.says.send(said).is_ok());
+        self.watches.read().iter().map(short).collect()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let line = |problem: Problem| format!("{}: {}", problem.object.unwrap(), problem.message);
+        self.watches.problems().into_iter().map(line).collect()
+    }
+}
+
+fn short(change: &Change) -> String {
+    let name = |key: &FactKey| match key {
+        FactKey::Service(key) => key.to_string(),
+        FactKey::Node(name) | FactKey::Plugin(name) => name.clone(),
+        other => format!("{other:?}"),
+    };
+    match change {
+        Change::Upsert(fact) => format!("+{}", name(&fact.key())),
+        Change::Remove(key) => format!("-{}", name(key)),
+        Change::Synced => "synced".to_owned(),
+    }
+}
+
+fn yaml<K: DeserializeOwned>(text: &str) -> K {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+fn node(name: &str, address: &str) -> Seen {
+    let node: Node = yaml(&format!(
+        "{{metadata: {{name: {name}}}, status: {{addresses: [{{type: InternalIP, address: {address}}}]}}}}"
+    ));
+    let key = ServiceKey { namespace: String::new(), name: name.to_owned() };
+    Seen { key, converted: convert::node(&node), unclear: None, observed: None }
+}
+
+fn service(name: &str, version: u64, kind: &str) -> Seen {
+    let service: Service = yaml(&format!(
+        "{{metadata: {{namespace: a, name: {name}, resourceVersion: '{version}'}}, spec: {{type: {kind}}}}}"
+    ));
+    see_service(&service, &ServiceClasses::default(), true)
+}
+
+fn plugin(config_map: &str, octets: &str) -> Seen {
+    let object: ConfigMap = yaml(&format!(
+        "{{metadata: {{namespace: outrigger-system, name: {config_map}, labels: {{outrigger.dev/plugin: mine}}}}, binaryData: {{plugin.wasm: {octets}}}}}"
+    ));
+    let key = ServiceKey { namespace: "outrigger-system".to_owned(), name: config_map.to_owned() };
+    Seen { key, converted: convert::config_map(&object), unclear: None, observed: None }
+}
+
+fn key(name: &str) -> ServiceKey {
+    ServiceKey { namespace: "a".to_owned(), name: name.to_owned() }
+}
+
+#[test]
+fn nothing_is_synced_before_every_kind_has_been_listed() {
+    let mut bench = Bench::new(&[Kind::Nodes, Kind::Services]);
+    let nodes = Said::Listed(Kind::Nodes, vec![node("n1", "10.0.0.1")]);
+    assert_eq!(bench.say(nodes), ["+n1"]);
+    assert_eq!(bench.watches.missing().collect::<Vec<_>>(), [Kind::Services]);
+    let services = Said::Listed(Kind::Services, vec![service("web", 1, "LoadBalancer")]);
+    assert_eq!(bench.say(services), ["+a/web", "synced"]);
+    assert!(bench.watches.complete());
+}
+
+#[test]
+fn a_second_listing_removes_what_is_gone_and_repeats_nothing() {
+    let mut bench = Bench::new(&[Kind::Nodes]);
+    let both = vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")];
+    bench.say(Said::Listed(Kind::Nodes, both));
+    let one = Said::Listed(Kind::Nodes, vec![node("n2", "10.0.0.2"), node("n3", "10.0.0.3")]);
+    assert_eq!(bench.say(one), ["-n1", "+n3"]);
+    assert_eq!(
+        bench.watches.retell().iter().map(short).collect::<Vec<_>>(),
+        ["+n2", "+n3", "synced"]
+    );
+}
+
+#[test]
+fn an_object_that_cannot_be_read_keeps_what_it_said_before() {
+    let mut bench = Bench::new(&[Kind::Nodes]);
+    bench.say(Said::Listed(Kind::Nodes, vec![node("n1", "10.0.0.1")]));
+    assert!(bench.say(Said::Seen(Kind::Nodes, node("n1", "10.0.0.300"))).is_empty());
+    assert_eq!(
+        bench.problems(),
+        ["Node n1: status.addresses[0].address: \"10.0.0.300\" is not an IP address: correct it"]
+    );
+    assert_eq!(bench.say(Said::Seen(Kind::Nodes, node("n1", "10.0.0.3"))), ["+n1"]);
+    assert!(bench.problems().is_empty());
+}
+
+#[test]
+fn a_watch_that_fails_changes_nothing_and_says_so() {
+    let mut bench = Bench::new(&[Kind::Nodes]);
+    bench.say(Said::Listed(Kind::Nodes, vec![node("n1", "10.0.0.1")]));
+    assert!(bench.say(Said::Failed(Kind::Nodes, "connection refused".to_owned())).is_empty());
+    assert_eq!(
+        bench.problems(),
+        ["watch of nodes: connection refused; until it works again what was known stays in force"]
+    );
+    bench.say(Said::Recovered(Kind::Nodes));
+    assert!(bench.problems().is_empty());
+}
+
+#[test]
+fn of_two_config_maps_for_one_plugin_the_one_in_force_stays() {
+    let mut bench = Bench::new(&[Kind::Plugins]);
+    bench.say(Said::Listed(Kind::Plugins, vec![plugin("b", "AA==")]));
+    assert!(bench.say(Said::Seen(Kind::Plugins, plugin("a", "AQ=="))).is_empty());
+    assert_eq!(
+        bench.problems(),
+        [
+            "ConfigMap outrigger-system/a: plugin mine is also in ConfigMap outrigger-system/b, which stays in force: delete one of the two"
+        ]
+    );
+    let gone = ServiceKey { namespace: "outrigger-system".to_owned(), name: "b".to_owned() };
+    assert_eq!(bench.say(Said::Gone(Kind::Plugins, gone)), ["+mine"], "the other one takes over");
+}
+
+#[test]
+fn what_is_remembered_serves_until_the_api_server_has_been_heard() {
+    let mut bench = Bench::new(&[Kind::Nodes, Kind::Plugins]);
+    let mut earlier = Bench::new(&[Kind::Nodes, Kind::Plugins]);
+    earlier.say(Said::Listed(Kind::Nodes, vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")]));
+    earlier.say(Said::Listed(Kind::Plugins, vec![plugin("map", "AA==")]));
+    let facts: Vec<Fact> = earlier.watches.facts().cloned().collect();
+    let told: Vec<_> = bench.watches.remember(facts).iter().map(short).collect();
+    assert_eq!(told, ["+n1", "+n2", "+mine", "synced"]);
+    assert!(bench.watches.is_remembered());
+    let nodes = Said::Listed(Kind::Nodes, vec![node("n2", "10.0.0.2")]);
+    assert_eq!(bench.say(nodes), ["-n1"], "one kind is corrected as soon as it is listed");
+    assert!(bench.say(Said::Listed(Kind::Plugins, vec![plugin("map", "AA==")])).is_empty());
+    assert!(!bench.watches.is_remembered());
+}
+
+#[test]
+fn a_status_that_somebody_changed_is_pointed_out_once() {
+    let mut bench = Bench::new(&[Kind::Services]);
+    bench.say(Said::Listed(Kind::Services, vec![service("web", 7, "LoadBalancer")]));
+    assert_eq!(bench.watches.touched(), BTreeSet::from([key("web")]));
+    bench.say(Said::Seen(Kind::Services, service("web", 7, "LoadBalancer")));
+    assert!(bench.watches.touched().is_empty(), "the same version again");
+    bench.say(Said::Seen(Kind::Services, service("web", 6, "LoadBalancer")));
+    assert_eq!(bench.watches.observed(&key("web")).unwrap().version, 7, "an older one is late");
+    assert_eq!(bench.say(Said::Seen(Kind::Services, service("web", 8, "ClusterIP"))), ["-a/web"]);
+    assert!(bench.watches.observed(&key("web")).is_none());
+    assert_eq!(bench.watches.touched(), BTreeSet::from([key("web")]));
+}

@@ -1,0 +1,182 @@
+//! What the node role does only in a cluster: it waits for the gossip key, starts from what it remembers while the API server is
+//! silent, and sends its report.
+use std::time::Duration;
+
+use kube::Client;
+use outrigger_core::facts::Change;
+use outrigger_kube::State;
+use outrigger_kube::api::{Reports, Watches, read_gossip_key};
+use outrigger_kube::convert::ServiceClasses;
+use outrigger_kube::crd::NodeReport;
+use outrigger_net::now;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::http::{Health, Question};
+use crate::metrics::Page;
+use crate::source::Source;
+
+/// Between two attempts to get what the node cannot do without.
+const RETRY: Duration = Duration::from_millis(500);
+/// Between two reports that could not be written.
+const REPORT_RETRY: Duration = Duration::from_secs(2);
+/// How long a stopping node waits for its last report to be written.
+const LAST_REPORT: Duration = Duration::from_millis(500);
+/// How long a node that remembers waits for the API server when it starts.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Facts may have become wrong in a longer time: then a node rather waits.
+const OLDEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
+/// From a change to the disk.
+const MEMORY_DELAY: Duration = Duration::from_secs(2);
+
+/// Everything the node role needs to know.
+pub fn watch(client: &Client, classes: &ServiceClasses) -> Source {
+    Source::Cluster(Box::new(Watches::start(client, classes, false)))
+}
+
+/// The key that gossip is sealed with: the Secret's, or the one this node had before while the API server is silent.
+///
+/// Meanwhile it answers whoever asks how the process is.
+///
+/// # Errors
+/// When the state folder cannot be written.
+pub async fn gossip_key(
+    client: &Client,
+    state: &State,
+    questions: &mut mpsc::Receiver<Question>,
+) -> anyhow::Result<[u8; 32]> {
+    let mut waiting = false;
+    loop {
+        match tokio::time::timeout(RETRY * 4, read_gossip_key(client)).await {
+            Ok(Ok(Some(key))) => {
+                state.keep_gossip_key(key)?;
+                return Ok(key);
+            }
+            Ok(Ok(None)) if !waiting => {
+                waiting = true;
+                tracing::info!(
+                    "waiting for Secret outrigger-system/outrigger-gossip, which the controller makes"
+                );
+            }
+            Ok(Ok(None)) => {}
+            failed => {
+                if let Some(key) = state.kept_gossip_key() {
+                    tracing::warn!(
+                        "the API server is silent: going on with the gossip key of before"
+                    );
+                    return Ok(key);
+                }
+                let error = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "no answer".to_owned(),
+                };
+                tracing::warn!("the gossip key cannot be read: {error}");
+            }
+        }
+        let next = tokio::time::sleep(RETRY);
+        tokio::pin!(next);
+        loop {
+            tokio::select! {
+                () = &mut next => break,
+                Some(question) = questions.recv() => {
+                    let missing = vec!["secret outrigger-gossip".to_owned()];
+                    // Whoever asked may have gone.
+                    let _ = question.send(Health { missing, metrics: Page::default().text() });
+                }
+            }
+        }
+    }
+}
+
+/// Waits until everything has been listed, but not for long when this node remembers what was true before: then it gives that
+/// instead (invariant 1), and what the API server lists later corrects it.
+pub async fn listed(watches: &mut Watches, state: &State) -> Vec<Change> {
+    let Some(memory) = state.remembered() else { return Vec::new() };
+    let age = Duration::from_micros(now().utc_us.saturating_sub(memory.utc_us));
+    if age > OLDEST_MEMORY {
+        tracing::warn!(
+            "what this node remembers is {} hours old and not used",
+            age.as_secs() / 3600
+        );
+        return Vec::new();
+    }
+    let mut changes = Vec::new();
+    let all = async {
+        while !watches.complete() {
+            watches.changed().await;
+            changes.extend(watches.read());
+        }
+    };
+    if tokio::time::timeout(PATIENCE, all).await.is_err() {
+        tracing::warn!("the API server is silent: serving what was so {} s ago", age.as_secs());
+        changes.extend(watches.remember(memory.facts));
+    }
+    changes
+}
+
+/// Keeps what the node knows on disk.
+pub struct Memory {
+    /// When it is to be written down, in monotonic microseconds; `None` while nothing changed since.
+    pub due: Option<u64>,
+}
+
+impl Memory {
+    /// Something changed.
+    pub fn changed(&mut self) {
+        self.due.get_or_insert(now().monotonic_us + MEMORY_DELAY.as_micros() as u64);
+    }
+
+    /// Writes down what is known, unless it is what was read from there.
+    pub fn write(&mut self, source: &Source, state: &State) {
+        self.due = None;
+        let Source::Cluster(watches) = source else { return };
+        if !watches.complete() {
+            return;
+        }
+        if let Err(error) = state.remember(watches.facts(), now()) {
+            tracing::warn!("what this node knows cannot be written down: {error}");
+        }
+    }
+}
+
+/// The node's report on its way to the API server.
+pub struct Sent {
+    latest: watch::Sender<Option<NodeReport>>,
+    task: JoinHandle<()>,
+}
+
+impl Sent {
+    /// For the node of this name.
+    pub fn start(client: &Client, node: &str) -> Self {
+        let (latest, reports) = watch::channel(None);
+        let task = tokio::spawn(send(Reports::new(client.clone(), node), reports));
+        Self { latest, task }
+    }
+
+    /// What the node says now; an earlier one that is not written yet never will be.
+    pub fn report(&self, report: NodeReport) {
+        self.latest.send_replace(Some(report));
+    }
+
+    /// Waits a moment for the last one.
+    pub async fn end(self) {
+        drop(self.latest);
+        let _ = tokio::time::timeout(LAST_REPORT, self.task).await;
+    }
+}
+
+async fn send(mut reports: Reports, mut latest: watch::Receiver<Option<NodeReport>>) {
+    let mut open = true;
+    while open {
+        open = latest.changed().await.is_ok();
+        let report = latest.borrow_and_update().clone();
+        let Some(report) = report else { continue };
+        if let Err(error) = reports.write(&report).await {
+            tracing::warn!("the NodeReport could not be written: {error}");
+            if open {
+                tokio::time::sleep(REPORT_RETRY).await;
+                latest.mark_changed();
+            }
+        }
+    }
+}

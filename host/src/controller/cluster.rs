@@ -1,0 +1,345 @@
+//! The controller role over the API server: a Lease picks one process, which decides on what its watches say and writes Service
+//! status. Everything it writes is bound to the version it decided on, and to its Lease.
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use outrigger_core::allocation::{Allocations, Verdict};
+use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
+use outrigger_kube::Allocated;
+use outrigger_kube::api::{
+    CONTROLLER, Events, Lead, Lease, ObjectStatus, Observed, Wanted, Watches, WriteError, Writer,
+    create_gossip_key,
+};
+use outrigger_kube::convert::ServiceClasses;
+use outrigger_net::now;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use super::{Problems, decide, statuses};
+use crate::plugins::Plugins;
+
+/// Writes that may be on their way at once.
+const IN_FLIGHT: usize = 32;
+/// After a write that the API server refused.
+const RETRY: Duration = Duration::from_secs(1);
+/// From a change to the conditions that follow from it.
+const REPORT_DELAY: Duration = Duration::from_millis(200);
+
+/// What the controller works with.
+pub struct ClusterController {
+    /// The API server.
+    pub client: Client,
+    /// Services of these classes are ours.
+    pub classes: ServiceClasses,
+    /// Tells this process from every other.
+    pub identity: String,
+    /// Where allocators come from.
+    pub plugins: Arc<Plugins>,
+    /// Told when another plugin is in force.
+    pub plugins_changed: Arc<Notify>,
+    /// Whether plugins are loaded here; false where the node role in the same process does.
+    pub loads_plugins: bool,
+    /// Where pools that are not in force as written go, for the report.
+    pub problems: Problems,
+    /// What this role is about.
+    pub standing: watch::Sender<Standing>,
+}
+
+/// What the controller role is about, for its health and its metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// What has not been listed yet.
+    pub missing: Vec<String>,
+    /// It leads.
+    pub leads: bool,
+    /// Services that it knows.
+    pub services: usize,
+    /// Services that wait for an address.
+    pub pending: usize,
+    /// Status writes so far.
+    pub writes: u64,
+    /// Status writes refused because somebody else wrote first.
+    pub conflicts: u64,
+}
+
+impl ClusterController {
+    /// Runs until told to stop, then gives leadership up.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut watches = Watches::start(&self.client, &self.classes, true);
+        let mut lease = Lease::new(self.client.clone(), self.identity.clone());
+        loop {
+            let lead = tokio::select! {
+                lead = lease.acquire() => lead,
+                () = self.keep_up(&mut watches) => continue,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            tracing::info!(identity = self.identity, "this process leads: it allocates addresses");
+            let mut reign = Reign::new(&self, lead);
+            let stopped = reign.run(&mut watches, &mut stop).await;
+            let lead = reign.end().await;
+            self.standing.send_modify(|standing| standing.leads = false);
+            if stopped {
+                return lead.resign(self.client.clone()).await;
+            }
+        }
+    }
+
+    /// While another process leads: facts are kept up to date, so that nothing need be listed when that one goes.
+    async fn keep_up(&self, watches: &mut Watches) {
+        loop {
+            for change in watches.read() {
+                self.load(&change);
+            }
+            watches.touched();
+            self.say(watches);
+            watches.changed().await;
+        }
+    }
+
+    fn load(&self, change: &Change) {
+        if self.loads_plugins {
+            self.plugins.follow(change, &self.plugins_changed);
+        }
+    }
+
+    fn say(&self, watches: &Watches) {
+        let missing: Vec<_> = watches.missing().map(|kind| kind.plural().to_owned()).collect();
+        self.standing.send_if_modified(|standing| {
+            let differs = standing.missing != missing;
+            standing.missing = missing;
+            differs
+        });
+    }
+}
+
+/// One term of leadership.
+struct Reign<'a> {
+    role: &'a ClusterController,
+    lead: Lead,
+    writer: Writer,
+    events: Events,
+    allocations: Allocations,
+    /// Services that are ours, by the facts.
+    ours: BTreeSet<ServiceKey>,
+    wanted: BTreeMap<ServiceKey, Wanted>,
+    /// Services whose status may differ from what is wanted.
+    dirty: BTreeSet<ServiceKey>,
+    /// Services with a write on its way, and the version it is bound to.
+    busy: BTreeMap<ServiceKey, u64>,
+    writes: JoinSet<(ServiceKey, Result<Option<Observed>, WriteError>)>,
+    /// Services to try again, at this monotonic time in microseconds.
+    retry: Option<(u64, BTreeSet<ServiceKey>)>,
+    objects: watch::Sender<Vec<ObjectStatus>>,
+    /// When [`Reign::report`] is due, in monotonic microseconds: it looks at everything, so not after every single write.
+    report_due: Option<u64>,
+}
+
+impl<'a> Reign<'a> {
+    fn new(role: &'a ClusterController, lead: Lead) -> Self {
+        let (objects, wanted) = watch::channel(Vec::new());
+        tokio::spawn(statuses::write(role.client.clone(), lead.clone(), wanted));
+        Self {
+            writer: Writer::new(role.client.clone(), lead.clone()),
+            events: Events::new(role.client.clone(), CONTROLLER, &role.identity),
+            role,
+            lead,
+            allocations: Allocations::default(),
+            ours: BTreeSet::new(),
+            wanted: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            busy: BTreeMap::new(),
+            writes: JoinSet::new(),
+            retry: None,
+            objects,
+            report_due: None,
+        }
+    }
+
+    /// Until leadership is lost (false) or the process is to stop (true).
+    async fn run(&mut self, watches: &mut Watches, stop: &mut watch::Receiver<bool>) -> bool {
+        self.make_gossip_key();
+        let mut changes = watches.retell();
+        self.report_due = Some(now().monotonic_us);
+        loop {
+            for change in changes.drain(..) {
+                self.apply(change);
+            }
+            decide(&self.role.plugins, &mut self.allocations);
+            self.hear_verdicts(watches);
+            self.dirty.extend(watches.touched());
+            self.start_writes(watches);
+            let retry = self.retry.as_ref().map(|retry| retry.0);
+            let deadline = [self.allocations.next_deadline(), retry, self.report_due];
+            let mut lead = self.lead.clone();
+            tokio::select! {
+                biased;
+                () = lead.lost() => return false,
+                _ = stop.wait_for(|stop| *stop) => return true,
+                Some(Ok((key, result))) = self.writes.join_next() => self.written(watches, key, result),
+                () = self.role.plugins_changed.notified() => self.plugins_changed(),
+                () = watches.changed() => changes = watches.read(),
+                () = crate::deadline::at(deadline.into_iter().flatten().min()) => {
+                    self.due(watches);
+                    continue;
+                }
+            }
+            self.report_due.get_or_insert(now().monotonic_us + REPORT_DELAY.as_micros() as u64);
+        }
+    }
+
+    /// Waits for what is on its way.
+    async fn end(mut self) -> Lead {
+        while self.writes.join_next().await.is_some() {}
+        self.lead
+    }
+
+    fn apply(&mut self, change: Change) {
+        self.role.load(&change);
+        match &change {
+            Change::Upsert(Fact::Service(service)) => drop(self.ours.insert(service.key.clone())),
+            Change::Remove(FactKey::Service(key)) => {
+                self.ours.remove(key);
+                self.wanted.remove(key);
+                self.dirty.insert(key.clone());
+            }
+            _ => {}
+        }
+        self.allocations.apply(&change, now());
+    }
+
+    fn plugins_changed(&mut self) {
+        for plugin in self.role.plugins.list() {
+            self.allocations.plugin_changed(&plugin.name);
+        }
+    }
+
+    fn hear_verdicts(&mut self, watches: &Watches) {
+        for verdict in self.allocations.verdicts() {
+            let Verdict { service, addresses, writes_ingress, condition, .. } = verdict;
+            if condition.status {
+                tracing::info!(%service, ?addresses, "allocated");
+            } else {
+                tracing::warn!(%service, reason = condition.reason, "not allocated: {}", condition.message);
+                self.warn(watches, &service, &condition.reason, &condition.message);
+            }
+            let allocated = Allocated {
+                status: condition.status,
+                reason: condition.reason,
+                message: condition.message,
+            };
+            self.wanted.insert(service.clone(), Wanted { addresses, writes_ingress, allocated });
+            self.dirty.insert(service);
+        }
+    }
+
+    /// An Event, unless the status already says the same: then somebody before us has published it.
+    fn warn(&self, watches: &Watches, service: &ServiceKey, reason: &str, message: &str) {
+        let Some(observed) = watches.observed(service) else { return };
+        if observed.says(reason, message) {
+            return;
+        }
+        let (events, uid) = (self.events.clone(), observed.uid().to_owned());
+        let (service, reason, message) = (service.clone(), reason.to_owned(), message.to_owned());
+        tokio::spawn(async move { events.service(&service, &uid, &reason, &message).await });
+    }
+
+    fn start_writes(&mut self, watches: &Watches) {
+        let ready: Vec<ServiceKey> =
+            self.dirty.iter().filter(|key| !self.busy.contains_key(*key)).cloned().collect();
+        for key in ready {
+            if self.writes.len() >= IN_FLIGHT {
+                return;
+            }
+            self.dirty.remove(&key);
+            let Some(observed) = watches.observed(&key) else { continue };
+            let wanted = self.wanted.get(&key);
+            if wanted.is_none() && self.ours.contains(&key) {
+                continue; // not decided yet
+            }
+            let Some(status) = observed.status(wanted, now()) else { continue };
+            self.busy.insert(key.clone(), observed.version);
+            let (writer, observed) = (self.writer.clone(), observed.clone());
+            self.writes.spawn(async move {
+                let result = writer.write(&key, &observed, status).await;
+                (key, result)
+            });
+        }
+    }
+
+    fn written(
+        &mut self,
+        watches: &mut Watches,
+        key: ServiceKey,
+        result: Result<Option<Observed>, WriteError>,
+    ) {
+        let decided_on = self.busy.remove(&key).unwrap_or(0);
+        let mut conflicts = 0;
+        match result {
+            Ok(Some(observed)) => watches.observe(&key, observed),
+            Ok(None) | Err(WriteError::Gone | WriteError::NotLeading) => {}
+            Err(WriteError::Conflict) => {
+                conflicts = 1;
+                // If the watch has not brought what the other one wrote, it will, and that makes it dirty.
+                if watches.observed(&key).is_some_and(|now| now.version > decided_on) {
+                    self.dirty.insert(key);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(service = %key, "its status could not be written: {error}");
+                let at = now().monotonic_us + RETRY.as_micros() as u64;
+                self.retry.get_or_insert_with(|| (at, BTreeSet::new())).1.insert(key);
+            }
+        }
+        self.role.standing.send_modify(|standing| {
+            standing.writes += 1;
+            standing.conflicts += conflicts;
+        });
+    }
+
+    fn due(&mut self, watches: &Watches) {
+        let now = now().monotonic_us;
+        if let Some((_, keys)) = self.retry.take_if(|retry| retry.0 <= now) {
+            self.dirty.extend(keys);
+        }
+        if self.report_due.take_if(|due| *due <= now).is_some() {
+            self.report(watches);
+        }
+    }
+
+    fn report(&mut self, watches: &Watches) {
+        let wrong = self.role.plugins.wrong(&statuses::cluster(watches));
+        let objects = statuses::objects(&self.allocations, watches, &wrong);
+        self.objects.send_if_modified(|known| {
+            let differs = *known != objects;
+            *known = objects;
+            differs
+        });
+        *self.role.problems.lock().expect("nothing panics while it holds the problems") =
+            self.allocations.problems();
+        let pending = self.wanted.values().filter(|wanted| !wanted.allocated.status).count();
+        let services = self.ours.len();
+        self.role.standing.send_if_modified(|standing| {
+            let before = standing.clone();
+            *standing = Standing { leads: true, services, pending, missing: Vec::new(), ..before };
+            *standing != before
+        });
+        self.role.say(watches);
+    }
+
+    fn make_gossip_key(&self) {
+        let mut random = [0; 32];
+        if let Err(error) = getrandom::fill(&mut random) {
+            tracing::error!("the kernel gives no random numbers: {error}");
+            return;
+        }
+        let client = self.role.client.clone();
+        tokio::spawn(async move {
+            while let Err(error) = create_gossip_key(&client, random).await {
+                tracing::warn!("the gossip key could not be made: {error}");
+                tokio::time::sleep(RETRY).await;
+            }
+        });
+    }
+}

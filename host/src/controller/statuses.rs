@@ -1,0 +1,135 @@
+//! What is said about pools and announcers in their status: counts, and conditions that say what is wrong and how to mend
+//! it.
+use std::time::Duration;
+
+use kube::Client;
+use outrigger_core::allocation::{Allocations, Counts, PoolCondition, PoolStatus};
+use outrigger_core::facts::{Change, Cluster, Fact, FactKey};
+use outrigger_kube::api::{Lead, ObjectStatus, Objects, Watches};
+use outrigger_net::now;
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+/// Between two rounds of writes at least: many Services that come at once change a pool's counts once.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// After a write that failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+type Condition = (&'static str, bool, String, String);
+
+/// Pools and announcers, as [`crate::plugins::Plugins::wrong`] looks at them.
+pub fn cluster(watches: &Watches) -> Cluster {
+    let mut cluster = Cluster::default();
+    for fact in watches.facts().filter(|fact| matches!(fact, Fact::Pool(_) | Fact::Announcer(_))) {
+        cluster.apply(Change::Upsert(fact.clone()));
+    }
+    cluster
+}
+
+/// Everything that is to be said now. `wrong` names objects whose plugin cannot serve them.
+pub fn objects(
+    allocations: &Allocations,
+    watches: &Watches,
+    wrong: &[(FactKey, String)],
+) -> Vec<ObjectStatus> {
+    let plugin = |key: &FactKey| {
+        let found = wrong.iter().find(|(object, _)| object == key);
+        found.map(|(_, message)| not_ready("PluginUnknown", message))
+    };
+    let invalid = |key: &FactKey| {
+        let message = watches.problem_of(key)?;
+        Some(not_ready("Invalid", &format!("{message}; what was valid before stays in force")))
+    };
+    let status = |fact: &Fact| {
+        let key = fact.key();
+        let worse = invalid(&key).or_else(|| plugin(&key));
+        match fact {
+            Fact::Pool(pool) => {
+                let status = allocations.pool_status(&pool.name)?;
+                let in_use = !allocations.pool_users(&pool.name).is_empty();
+                Some(pool_status(&pool.name, &status, worse, in_use))
+            }
+            Fact::Announcer(announcer) => Some(ObjectStatus {
+                kind: "Announcer",
+                name: announcer.name.clone(),
+                conditions: vec![worse.unwrap_or_else(ready)],
+                rest: Map::new(),
+                in_use: None,
+            }),
+            _ => None,
+        }
+    };
+    let unread = watches.unread().map(|(kind, name, message)| ObjectStatus {
+        kind,
+        name,
+        conditions: vec![not_ready("Invalid", &message)],
+        rest: Map::new(),
+        in_use: None,
+    });
+    watches.facts().filter_map(status).chain(unread).collect()
+}
+
+fn pool_status(
+    name: &str,
+    status: &PoolStatus,
+    worse: Option<Condition>,
+    in_use: bool,
+) -> ObjectStatus {
+    let own = |condition: &PoolCondition| -> Condition {
+        let (reason, message) = (condition.reason.to_owned(), condition.message.clone());
+        (condition.kind.name(), condition.status, reason, message)
+    };
+    let mut conditions: Vec<Condition> = status.conditions.iter().map(own).collect();
+    if let Some(worse) = worse {
+        conditions.retain(|condition| condition.0 != worse.0);
+        conditions.push(worse);
+    }
+    let mut rest = Map::new();
+    let number = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
+    let Counts { capacity, allocated, free } = status.ipv4;
+    if capacity > 0 || allocated > 0 {
+        let counts = json!({
+            "capacity": number(capacity), "allocated": number(allocated), "free": number(free),
+        });
+        rest.insert("ipv4".to_owned(), counts);
+    }
+    let Counts { capacity, allocated, free } = status.ipv6;
+    if capacity > 0 || allocated > 0 {
+        // More than 64 bits can count: as text.
+        let text = |count: u128| Value::String(count.to_string());
+        let counts = json!({
+            "capacity": text(capacity), "allocated": number(allocated), "free": text(free),
+        });
+        rest.insert("ipv6".to_owned(), counts);
+    }
+    ObjectStatus {
+        kind: "AddressPool",
+        name: name.to_owned(),
+        conditions,
+        rest,
+        in_use: Some(in_use),
+    }
+}
+
+fn ready() -> Condition {
+    ("Ready", true, "InForce".to_owned(), "it is in force".to_owned())
+}
+
+fn not_ready(reason: &str, message: &str) -> Condition {
+    ("Ready", false, reason.to_owned(), message.to_owned())
+}
+
+/// Writes what is wanted, until the sender is dropped.
+pub async fn write(client: Client, lead: Lead, mut wanted: watch::Receiver<Vec<ObjectStatus>>) {
+    let mut objects = Objects::new(client, lead);
+    while wanted.changed().await.is_ok() {
+        loop {
+            let statuses = wanted.borrow_and_update().clone();
+            if objects.write(&statuses, now()).await {
+                break;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

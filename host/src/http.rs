@@ -1,0 +1,123 @@
+//! `/metrics`, `/healthz` and `/readyz`. The answers come from the loop itself: a loop that does not answer is not healthy. Must
+//! not know what they are made of.
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+/// A loop that takes longer is not alive.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// One exchange, headers and all.
+const EXCHANGE: Duration = Duration::from_secs(10);
+/// Questions that wait at once.
+const WAITING: usize = 8;
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A question to the loop, which it answers.
+pub type Question = oneshot::Sender<Health>;
+
+/// How the process is.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// What it waits for; ready when empty.
+    pub missing: Vec<String>,
+    /// OpenMetrics text.
+    pub metrics: String,
+}
+
+/// Serves on this address from a task of the current runtime; the questions come out of what is returned.
+///
+/// # Errors
+/// When the address cannot be used.
+pub async fn serve(address: Option<SocketAddr>) -> anyhow::Result<mpsc::Receiver<Question>> {
+    let (asks, questions) = mpsc::channel(WAITING);
+    let Some(address) = address else {
+        // Kept open, so that whoever waits for a question waits for ever.
+        std::mem::forget(asks);
+        return Ok(questions);
+    };
+    let listener = listen(address).await.with_context(|| {
+        format!("cannot serve metrics on {address}: name another with --http ADDRESS:PORT")
+    })?;
+    tracing::info!(%address, "metrics and health");
+    tokio::spawn(async move {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(PATIENCE).await; // out of descriptors: that passes
+                continue;
+            };
+            let asks = asks.clone();
+            tokio::spawn(async move {
+                let answer = service_fn(|request| answer(request, asks.clone()));
+                let exchange = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), answer);
+                let _ = tokio::time::timeout(EXCHANGE, exchange).await;
+            });
+        }
+    });
+    Ok(questions)
+}
+
+/// `[::]` takes both families; where the kernel has no IPv6, it means 0.0.0.0.
+async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
+            let ipv4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+            TcpListener::bind(ipv4).await.map_err(|_| error)
+        }
+        other => other,
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    asks: mpsc::Sender<Question>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path();
+    Ok(match (request.method(), path) {
+        (&Method::GET | &Method::HEAD, "/healthz" | "/readyz" | "/metrics") => {
+            match (ask(&asks).await, path) {
+                (None, _) => text(StatusCode::SERVICE_UNAVAILABLE, "the loop does not answer\n"),
+                (Some(health), "/metrics") => {
+                    let mut response = text(StatusCode::OK, health.metrics);
+                    let kind = hyper::header::HeaderValue::from_static(METRICS);
+                    response.headers_mut().insert(CONTENT_TYPE, kind);
+                    response
+                }
+                (Some(health), "/readyz") if !health.missing.is_empty() => {
+                    let missing = format!("waiting for {}\n", health.missing.join(", "));
+                    text(StatusCode::SERVICE_UNAVAILABLE, missing)
+                }
+                _ => text(StatusCode::OK, "ok\n"),
+            }
+        }
+        (_, "/healthz" | "/readyz" | "/metrics") => {
+            text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n")
+        }
+        _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n"),
+    })
+}
+
+async fn ask(asks: &mpsc::Sender<Question>) -> Option<Health> {
+    let (question, answer) = oneshot::channel();
+    let exchange = async {
+        asks.send(question).await.ok()?;
+        answer.await.ok()
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.ok()?
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,180 @@
+//! What is counted, as OpenMetrics text, made anew for every scrape from what the roles say about themselves.
+use std::fmt::Write as _;
+
+use outrigger_net::Counters;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use outrigger_kube::crd::NodeReportStatus;
+
+use crate::controller::Standing;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// One page of metrics.
+pub struct Page(Registry);
+
+impl Default for Page {
+    fn default() -> Self {
+        let mut page = Self(Registry::with_prefix("outrigger"));
+        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        page.gauges("build_info", "The version of the program", [(version, 1)]);
+        page
+    }
+}
+
+impl Page {
+    /// What the controller role is about.
+    pub fn controller(&mut self, standing: &Standing) {
+        self.gauge("leader", "Whether this process leads", standing.leads.into());
+        self.gauge(
+            "services",
+            "Services of type LoadBalancer that are ours",
+            standing.services as i64,
+        );
+        self.gauge(
+            "services_pending",
+            "Services that wait for an address",
+            standing.pending as i64,
+        );
+        self.counter("status_writes", "Writes of a Service's status", standing.writes);
+        self.counter(
+            "status_conflicts",
+            "Writes of a Service's status refused because somebody else wrote first",
+            standing.conflicts,
+        );
+    }
+
+    /// What a node says about itself.
+    pub fn node(&mut self, status: &NodeReportStatus) {
+        self.gauge(
+            "ready",
+            "Whether everything was listed and the others are found",
+            status.ready.into(),
+        );
+        self.gauge(
+            "addresses_desired",
+            "Addresses that this node announces or stands by for",
+            status.desired.addresses.into(),
+        );
+        self.gauge(
+            "addresses_exceptional",
+            "Addresses that are not as they should be (at most 50 are told)",
+            status.exceptions.len() as i64,
+        );
+        self.gauge(
+            "members",
+            "Nodes that are alive, this one among them",
+            status.members.len() as i64,
+        );
+        self.gauge("problems", "Objects that stopped themselves", status.problems.len() as i64);
+        let of = |name: &str| vec![("announcer", name.to_owned())];
+        let announcers = &status.announcers;
+        self.counters(
+            "plugin_restarts",
+            "New instances after a fault",
+            announcers.iter().map(|it| (of(&it.name), it.restarts.into())),
+        );
+        self.counters(
+            "plugin_quarantined_events",
+            "Events put aside because they caused a fault",
+            announcers.iter().map(|it| (of(&it.name), it.quarantined.into())),
+        );
+        self.gauges(
+            "plugin_running",
+            "Whether the announcer's plugin runs",
+            announcers.iter().map(|it| (of(&it.name), (it.phase == "running").into())),
+        );
+        let denied = announcers.iter().flat_map(|it| {
+            it.denied.iter().map(|(reason, count)| {
+                (vec![("announcer", it.name.clone()), ("reason", reason.clone())], *count)
+            })
+        });
+        self.counters("effects_denied", "Effects of plugins refused by the guard", denied);
+    }
+
+    /// Frames on the wire.
+    pub fn frames(&mut self, counters: &Counters) {
+        let answered = [("arp", counters.answered_arp), ("ndp", counters.answered_ndp)];
+        self.counters(
+            "answers",
+            "ARP requests and neighbor solicitations answered",
+            answered.map(|(protocol, count)| (vec![("protocol", protocol.to_owned())], count)),
+        );
+        self.counter(
+            "frames_received",
+            "Frames that passed the kernel's filter",
+            counters.received,
+        );
+        self.counter("frames_sent", "Frames that a plugin sent", counters.sent);
+        self.counter("beacons", "Frames repeated on behalf of a plugin", counters.beacons);
+        self.counter(
+            "frames_overflowed",
+            "Frames lost because a queue was full",
+            counters.overflowed,
+        );
+        let dropped = counters.dropped.iter();
+        let dropped = dropped.map(|(why, count)| (vec![("reason", (*why).to_owned())], *count));
+        self.counters("frames_dropped", "Frames that could not be sent", dropped);
+    }
+
+    /// OpenMetrics text.
+    pub fn text(self) -> String {
+        let mut text = String::new();
+        if encode(&mut text, &self.0).is_err() {
+            // Writing to a string does not fail; the page would be empty and say so.
+            let _ = writeln!(text, "# EOF");
+        }
+        text
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: i64) {
+        self.gauges(name, help, [(Labels::new(), value)]);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.counters(name, help, [(Labels::new(), value)]);
+    }
+
+    fn gauges(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, i64)>) {
+        let family = Family::<Labels, Gauge>::default();
+        for (labels, value) in values {
+            family.get_or_create(&labels).set(value);
+        }
+        self.0.register(name, help, family);
+    }
+
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels, u64)>,
+    ) {
+        let family = Family::<Labels, Counter>::default();
+        for (labels, value) in values {
+            family.get_or_create(&labels).inc_by(value);
+        }
+        self.0.register(name, help, family);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_has_a_name_a_help_and_a_value() {
+        let mut page = Page::default();
+        page.controller(&Standing { leads: true, services: 3, writes: 4, ..Standing::default() });
+        let text = page.text();
+        for line in
+            ["outrigger_leader 1", "outrigger_services 3", "outrigger_status_writes_total 4"]
+        {
+            assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,70 @@
+//! `cargo xtask image`: an OCI archive of the daemon, without Docker, the same octets every time. Loads with
+//! `ctr -n k8s.io images import`, `podman load` and `skopeo copy oci-archive:…`.
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use outrigger_tests::product;
+
+mod archive;
+mod binary;
+mod date;
+mod layer;
+mod verify;
+
+/// The image's name, as manifests/base has it.
+const NAME: &str = concat!("ghcr.io/outrigger-dev/outrigger:", env!("CARGO_PKG_VERSION"));
+/// Octets an archive may have: every node of every user loads it.
+const LARGEST: usize = 40_000_000;
+/// Where Debian, Ubuntu and Alpine keep the certificates of the authorities.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// What is to be made.
+#[derive(Debug, Args)]
+pub struct What {
+    /// Where the archive goes [default: target/image/outrigger-VERSION.tar].
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// A static binary to put in, instead of building one.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+}
+
+/// Builds the archive, checks it, and says where it is.
+pub fn image(what: &What) -> Result<()> {
+    let folder = product::target()?.join("image");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let binary = match &what.binary {
+        Some(path) => path.clone(),
+        None => binary::build(&folder)?,
+    };
+    let default = || folder.join(concat!("outrigger-", env!("CARGO_PKG_VERSION"), ".tar"));
+    let output = what.output.clone().unwrap_or_else(default);
+    let program = read(&binary)?;
+    binary::ensure_static(&binary, &program)?;
+    let certificates = read(Path::new(CERTIFICATES))
+        .context("the image needs certificates of authorities: apt-get install ca-certificates")?;
+    let date = date::of_build()?;
+    let layer = layer::layer(&program, &certificates, date)?;
+    let archive = archive::archive(NAME, &layer, date)?;
+    ensure!(
+        archive.bytes.len() <= LARGEST,
+        "the archive has {} octets, {LARGEST} are allowed: see what grew with `cargo bloat`",
+        archive.bytes.len()
+    );
+    std::fs::write(&output, &archive.bytes)
+        .with_context(|| format!("cannot write {}", output.display()))?;
+    verify::read_again(&archive.bytes, &archive.digest)?;
+    verify::ask_skopeo(&output, &archive.digest)?;
+    println!("{} ({:.1} MB)", output.display(), archive.bytes.len() as f64 / 1e6);
+    println!("{NAME}@{}", archive.digest);
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;
