@@ -180,6 +180,17 @@ impl Lab {
         self.on_all_nodes(Node::kill)?;
         self.control_plane().kill()?;
         self.network().remove();
+        // These last: while they are there, what an interruption leaves is found and removed.
+        let last = ["owner", "nodes"].map(|name| self.folder.join(name));
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let removed = match path.is_dir() {
+                _ if last.contains(&path) => continue,
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            removed.with_context(|| format!("cannot remove {}", path.display()))?;
+        }
         fs::remove_dir_all(&self.folder)
             .with_context(|| format!("cannot remove {}", self.folder.display()))
     }
