@@ -4,14 +4,12 @@
 //! crash left behind can be removed. It needs root. It knows nothing of Outrigger.
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::geteuid;
-use serde_json::Value;
 
-use crate::namespace::{Namespace, feed};
+use crate::namespace::Namespace;
 use crate::wait;
 
 pub mod audit;
@@ -19,6 +17,7 @@ pub mod binaries;
 mod certificates;
 pub mod control_plane;
 pub mod images;
+mod kubectl;
 pub mod node;
 pub mod objects;
 pub mod prober;
@@ -33,7 +32,7 @@ use images::Image;
 use node::Node;
 use objects::{condition, items};
 use process::Identity;
-use segment::{FIRST, Member, Network, SECOND};
+use segment::{Member, Network};
 
 /// How long all nodes together may take to be Ready.
 const READY: Duration = Duration::from_secs(90);
@@ -111,7 +110,7 @@ impl Lab {
     ///
     /// # Errors
     /// When that cannot be written down.
-    pub fn keep(mut self) -> Result<()> {
+    pub fn keep(&mut self) -> Result<()> {
         fs::remove_file(self.folder.join("owner")).context("cannot keep the laboratory")?;
         self.removes = false;
         Ok(())
@@ -125,17 +124,26 @@ impl Lab {
         fs::copy(admin, self.kubeconfig())?;
         certificates.anonymous_kubeconfig()?;
         let control_plane = self.control_plane();
-        control_plane.start()?;
         if self.nodes == 0 {
-            return Ok(());
+            return control_plane.start();
         }
-        control_plane.start_controllers()?;
+        std::thread::scope(|scope| {
+            // Needs no API server, which takes as long to start.
+            let prepared = scope.spawn(|| self.prepare_nodes(&certificates));
+            control_plane.start()?;
+            control_plane.start_controllers()?;
+            prepared.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        self.on_all_nodes(|node| node.join(&self.binaries))?;
+        self.await_nodes()
+    }
+
+    fn prepare_nodes(&self, certificates: &Certificates) -> Result<()> {
         let pause = images::compile("pause", &self.folder)?;
         let images = [(node::PAUSE, "pause"), (web::IMAGE, "web")]
             .map(|(name, program)| images::of_program(name, program, &self.folder));
         let images = images.into_iter().collect::<Result<Vec<_>>>()?;
-        self.on_all_nodes(|node| node.start(&self.binaries, &certificates, (&pause, &images)))?;
-        self.await_nodes()
+        self.on_all_nodes(|node| node.prepare(certificates, &pause, &images))
     }
 
     /// Waits until every node is Ready.
@@ -172,6 +180,17 @@ impl Lab {
         self.on_all_nodes(Node::kill)?;
         self.control_plane().kill()?;
         self.network().remove();
+        // These last: while they are there, what an interruption leaves is found and removed.
+        let last = ["owner", "nodes"].map(|name| self.folder.join(name));
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let removed = match path.is_dir() {
+                _ if last.contains(&path) => continue,
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            removed.with_context(|| format!("cannot remove {}", path.display()))?;
+        }
         fs::remove_dir_all(&self.folder)
             .with_context(|| format!("cannot remove {}", self.folder.display()))
     }
@@ -223,72 +242,7 @@ impl Lab {
         Network::new(&format!("outrigger-{}", self.name), self.nodes)
     }
 
-    // ---- Kubernetes ----
-
-    /// Runs kubectl as the administrator and gives what it printed.
-    ///
-    /// # Errors
-    /// What kubectl said.
-    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        feed(self.kubectl_command(&self.kubeconfig()).args(arguments), b"")
-    }
-
-    /// Runs kubectl as whoever has this token.
-    ///
-    /// # Errors
-    /// What kubectl said.
-    pub fn kubectl_as(&self, token: &str, arguments: &[&str]) -> Result<String> {
-        let kubeconfig = self.folder.join("certificates/anonymous.kubeconfig");
-        let mut command = self.kubectl_command(&kubeconfig);
-        feed(command.args(["--token", token]).args(arguments), b"")
-    }
-
-    /// kubectl as the administrator, as a command.
-    pub fn kubectl_command(&self, kubeconfig: &Path) -> Command {
-        let mut command =
-            self.network().of(Member::ControlPlane).command(self.binaries.path("kubectl"));
-        command.arg("--kubeconfig").arg(kubeconfig);
-        command
-    }
-
-    /// Applies manifests, server-side.
-    ///
-    /// # Errors
-    /// What kubectl said.
-    pub fn apply(&self, yaml: &str) -> Result<()> {
-        let mut command = self.kubectl_command(&self.kubeconfig());
-        command.args(["apply", "--server-side", "--force-conflicts", "--filename", "-"]);
-        feed(&mut command, yaml.as_bytes()).map(drop)
-    }
-
-    /// `kubectl get … --output json`.
-    ///
-    /// # Errors
-    /// What kubectl said.
-    pub fn get_json(&self, arguments: &[&str]) -> Result<Value> {
-        let text = self.kubectl(&[&["get", "--output", "json"], arguments].concat())?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("kubectl get {arguments:?} gave {text:?}"))
-    }
-
-    /// A token of a service account.
-    ///
-    /// # Errors
-    /// What kubectl said.
-    pub fn token(&self, account: &str, namespace: &str) -> Result<String> {
-        let token = self.kubectl(&["create", "token", account, "--namespace", namespace])?;
-        Ok(token.trim().to_owned())
-    }
-
-    /// A token of a service account as a pod on some node has it: it names the pod and its node.
-    ///
-    /// # Errors
-    /// What kubectl said.
-    pub fn token_of_pod(&self, account: &str, namespace: &str, pod: &str) -> Result<String> {
-        let bound = ["--bound-object-kind", "Pod", "--bound-object-name", pod];
-        let create = ["create", "token", account, "--namespace", namespace];
-        Ok(self.kubectl(&[&create[..], &bound].concat())?.trim().to_owned())
-    }
+    // ---- images ----
 
     /// Loads an image archive on every node.
     ///
@@ -318,22 +272,22 @@ impl Lab {
 
     // ---- cables ----
 
-    /// Pulls a member's cables: the carrier goes down on both segments.
+    /// Pulls a member's cables: the carrier goes down on all its segments. One alone: [`Network::cut`].
     ///
     /// # Errors
     /// When it has none.
     pub fn cut(&self, member: &str) -> Result<()> {
-        let member = Member::named(member)?;
-        [FIRST, SECOND].into_iter().try_for_each(|segment| self.network().cut(member, segment))
+        let (member, network) = (Member::named(member)?, self.network());
+        member.segments().iter().try_for_each(|segment| network.cut(member, *segment))
     }
 
-    /// A member's frames vanish on both segments, and the carrier stays up.
+    /// A member's frames vanish on all its segments, and the carrier stays up. On one alone: [`Network::hole`].
     ///
     /// # Errors
     /// When it has no cables.
     pub fn hole(&self, member: &str) -> Result<()> {
-        let member = Member::named(member)?;
-        [FIRST, SECOND].into_iter().try_for_each(|segment| self.network().hole(member, segment))
+        let (member, network) = (Member::named(member)?, self.network());
+        member.segments().iter().try_for_each(|segment| network.hole(member, *segment))
     }
 
     /// Undoes `cut` and `hole`.

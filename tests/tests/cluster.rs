@@ -55,14 +55,15 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
                 .map_err(|error| Failed::from(format!("{error:#}\n{}", explain(&stand.lab))))
         })
     };
-    let laboratory = {
+    let bare = |name: &str, scenario: fn(&Lab) -> Result<()>| {
         let stand = stand.clone();
-        Trial::test("the_laboratory_is_a_working_cluster", move || {
-            laboratory::works(&stand.context("no laboratory").map_err(failed)?.lab).map_err(failed)
+        Trial::test(name, move || {
+            scenario(&stand.context("no laboratory").map_err(failed)?.lab).map_err(failed)
         })
     };
     vec![
-        laboratory,
+        bare("the_laboratory_is_a_working_cluster", laboratory::works),
+        bare("the_control_plane_stops_and_starts", laboratory::stops_and_starts),
         scenario("the_commands_of_the_readme_do_what_it_says", serve::as_the_readme_says),
         scenario("a_client_reaches_a_service_through_every_node", serve::from_every_node),
         scenario("deleting_the_leader_loses_nothing", steady::without_its_leader),

@@ -8,6 +8,7 @@ use outrigger_tests::clock;
 use outrigger_tests::kubernetes::Lab;
 use outrigger_tests::kubernetes::binaries;
 use outrigger_tests::kubernetes::images::Image;
+use outrigger_tests::kubernetes::segment::{Member, Segment};
 
 use crate::{run, setup};
 
@@ -42,11 +43,15 @@ pub enum What {
     Cut {
         /// n1, or client.
         member: String,
+        /// eth0 or eth1 alone.
+        interface: Option<String>,
     },
     /// Let a node's frames vanish while the carrier stays up, as behind a dead switch.
     Hole {
         /// n1, or client.
         member: String,
+        /// eth0 or eth1 alone.
+        interface: Option<String>,
     },
     /// Undo cut and hole.
     Mend {
@@ -90,8 +95,14 @@ pub fn lab(name: &str, what: &What) -> Result<()> {
             let (program, arguments) = command.split_first().context("no command")?;
             pass(namespace.command(program).args(arguments))
         }
-        What::Cut { member } => Lab::find(name)?.cut(member),
-        What::Hole { member } => Lab::find(name)?.hole(member),
+        What::Cut { member, interface: None } => Lab::find(name)?.cut(member),
+        What::Hole { member, interface: None } => Lab::find(name)?.hole(member),
+        What::Cut { member, interface: Some(interface) } => {
+            Lab::find(name)?.network().cut(Member::named(member)?, Segment::named(interface)?)
+        }
+        What::Hole { member, interface: Some(interface) } => {
+            Lab::find(name)?.network().hole(Member::named(member)?, Segment::named(interface)?)
+        }
         What::Mend { member } => Lab::find(name)?.mend(member),
         What::Image { image, entrypoint, files } => {
             Lab::find(name)?.image(&self::image(image, entrypoint, files)?)
@@ -103,8 +114,10 @@ pub fn lab(name: &str, what: &What) -> Result<()> {
 fn up(name: &str, nodes: u8) -> Result<()> {
     setup::kubernetes(if nodes == 0 { binaries::API } else { binaries::ALL })?;
     let start = clock::now();
-    let lab = Lab::up(name, nodes)?;
-    println!("laboratory {name} is up after {}", run::readable(clock::since(start)));
+    let mut lab = Lab::up(name, nodes)?;
+    let time = clock::since(start);
+    lab.keep()?;
+    println!("laboratory {name} is up after {}", run::readable(time));
     if nodes > 0 {
         print!("{}", lab.kubectl(&["get", "nodes", "--output", "wide"])?);
     }
@@ -113,7 +126,7 @@ fn up(name: &str, nodes: u8) -> Result<()> {
          as the client:       cargo xtask lab --name {name} on client curl http://…\nremove it:           cargo xtask lab --name {name} down",
         lab.folder().display()
     );
-    lab.keep()
+    Ok(())
 }
 
 fn image(name: &str, entrypoint: &str, files: &[String]) -> Result<Image> {

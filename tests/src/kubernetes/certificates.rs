@@ -35,7 +35,7 @@ impl Certificates {
         let names = format!("subjectAltName={SERVER_NAMES}\nextendedKeyUsage=serverAuth\n");
         new.issue("apiserver", "/CN=kube-apiserver", &names)?;
         new.openssl(
-            "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out service-accounts.key",
+            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out service-accounts.key",
         )?;
         new.openssl("pkey -in service-accounts.key -pubout -out service-accounts.pub")?;
         Ok(new)

@@ -60,22 +60,19 @@ impl Node {
         &self.namespace
     }
 
-    /// Starts all of it: first `pause`, the program, then the rest. The images are there before kubelet asks for them.
-    pub(super) fn start(
+    /// Starts `pause`, in whose namespaces all else is, and containerd, and loads the images.
+    pub(super) fn prepare(
         &self,
-        binaries: &Binaries,
         certificates: &Certificates,
-        (pause, images): (&Path, &[PathBuf]),
+        pause: &Path,
+        images: &[PathBuf],
     ) -> Result<()> {
         self.isolate(pause)?;
         self.make_cgroups()?;
         self.write_configuration(certificates)?;
         let mut containerd = self.command(Path::new("containerd"));
-        self.process("containerd")
-            .start(containerd.arg("--config").arg(self.folder.join("containerd.toml")))?;
-        let mut proxy = self.command(&binaries.path("kube-proxy"));
-        proxy.arg("--config").arg(self.folder.join("kube-proxy.yaml"));
-        self.process("kube-proxy").start(&proxy)?;
+        containerd.arg("--config").arg(self.folder.join("containerd.toml"));
+        self.process("containerd").start(&containerd)?;
         wait::until("containerd answers", READY, || {
             let mut version = self.command(Path::new("ctr"));
             let answers =
@@ -83,12 +80,14 @@ impl Node {
             Ok(answers.then_some(()))
         })
         .with_context(|| self.process("containerd").log_tail())?;
-        images.iter().try_for_each(|image| self.load(image))?;
-        self.start_kubelet(binaries)
+        images.iter().try_for_each(|image| self.load(image))
     }
 
-    /// Starts kubelet, the first time or again.
-    pub(super) fn start_kubelet(&self, binaries: &Binaries) -> Result<()> {
+    /// Starts kube-proxy and kubelet: the node joins the cluster.
+    pub(super) fn join(&self, binaries: &Binaries) -> Result<()> {
+        let mut proxy = self.command(&binaries.path("kube-proxy"));
+        proxy.arg("--config").arg(self.folder.join("kube-proxy.yaml"));
+        self.process("kube-proxy").start(&proxy)?;
         let (four, six) = Member::Node(self.number).addresses(FIRST);
         let mut kubelet = self.command(&binaries.path("kubelet"));
         kubelet.arg("--kubeconfig").arg(self.kubeconfig("kubelet"));

@@ -19,6 +19,17 @@ pub struct Segment {
     network: u8,
 }
 
+impl Segment {
+    /// By the name that its members' interfaces have.
+    ///
+    /// # Errors
+    /// When no interface is called that.
+    pub fn named(interface: &str) -> Result<Self> {
+        let segment = [FIRST, SECOND].into_iter().find(|segment| segment.interface == interface);
+        segment.with_context(|| format!("there is no {interface}; there are eth0 and eth1"))
+    }
+}
+
 /// Who has a namespace in a laboratory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Member {
@@ -71,7 +82,8 @@ impl Member {
         (format!("10.{network}.0.{host}"), format!("fd{network}::{host}"))
     }
 
-    fn segments(self) -> &'static [Segment] {
+    /// The segments it is on.
+    pub fn segments(self) -> &'static [Segment] {
         if self == Self::ControlPlane { &[FIRST] } else { &[FIRST, SECOND] }
     }
 }

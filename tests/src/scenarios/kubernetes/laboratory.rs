@@ -8,10 +8,13 @@ use serde_json::json;
 use super::LIMIT;
 use crate::kubernetes::audit;
 use crate::kubernetes::prober::Prober;
+use crate::kubernetes::segment::{FIRST, Member};
 use crate::kubernetes::{Lab, web};
 use crate::{http, wait};
 
 const NAME: &str = "laboratory";
+/// How long a hole is.
+const HOLE: Duration = Duration::from_secs(1);
 
 /// A Service's ClusterIP answers on every node over IPv4 and IPv6, from pods on all nodes; and the prober and the audit
 /// log tell what happens.
@@ -19,7 +22,7 @@ const NAME: &str = "laboratory";
 /// # Errors
 /// When one of that is not so.
 pub fn works(lab: &Lab) -> Result<()> {
-    let result = played(lab);
+    let result = played(lab).and_then(|()| cables(lab));
     let removed =
         lab.kubectl(&["delete", "namespace", NAME, "--ignore-not-found", "--timeout=60s"]);
     result.and(removed.map(drop))
@@ -42,6 +45,59 @@ fn played(lab: &Lab) -> Result<()> {
     });
     ensure!(created.count() == 1, "the audit log has {:?}", audit::counts(&requests));
     pods_verify_the_api_server(lab)
+}
+
+/// The prober counts exactly what vanishes in a hole, and sees that a cable is cut.
+fn cables(lab: &Lab) -> Result<()> {
+    let port = json!({ "type": "NodePort" });
+    lab.apply(&web::service(NAME, "port", &port).to_string())?;
+    let service = lab.get_json(&["service", "port", "--namespace", NAME])?;
+    let port = service["spec"]["ports"][0]["nodePort"].as_u64().context("no port of the nodes")?;
+    let target = format!("{}:{port}", Member::Node(1).addresses(FIRST).0).parse()?;
+    let prober = Prober::start(&lab.namespace("client")?, target);
+    prober.settled(LIMIT)?;
+    let skip = prober.so_far().requests();
+    lab.hole("n1")?;
+    std::thread::sleep(HOLE);
+    lab.mend("n1")?;
+    prober.settled(LIMIT)?;
+    let probe = prober.so_far().from(skip);
+    ensure!(
+        probe.lost() >= 30 && probe.longest_gap() >= HOLE && probe.longest_gap() < HOLE * 4,
+        "a hole of {HOLE:?} shows as: {}",
+        probe.summary()
+    );
+    lab.cut("n1")?;
+    let link = ["-brief", "link", "show", "eth1"];
+    let link = lab.namespace("n1")?.command("ip").args(link).output()?;
+    let carrier = !String::from_utf8_lossy(&link.stdout).contains("NO-CARRIER");
+    lab.mend("n1")?;
+    ensure!(!carrier, "a cable is cut and the carrier stays up");
+    prober.settled(LIMIT)?;
+    lab.await_nodes()
+}
+
+/// The control plane's parts are stopped, killed and started again, and nothing that they kept is lost.
+///
+/// # Errors
+/// When something is lost, or does not come up again.
+pub fn stops_and_starts(lab: &Lab) -> Result<()> {
+    let control_plane = lab.control_plane();
+    let uid = || -> Result<String> {
+        let namespace = lab.get_json(&["namespace", "kube-system"])?;
+        Ok(namespace["metadata"]["uid"].as_str().context("no uid")?.to_owned())
+    };
+    let before = uid()?;
+    control_plane.pause_apiserver()?;
+    let asked = lab.kubectl(&["get", "nodes", "--request-timeout=1s"]);
+    control_plane.resume_apiserver()?;
+    ensure!(asked.is_err(), "a stopped API server answers");
+    control_plane.kill_etcd()?;
+    control_plane.restart_etcd()?;
+    control_plane.kill_apiserver()?;
+    control_plane.restart_apiserver()?;
+    ensure!(uid()? == before, "the cluster is another one");
+    lab.await_nodes()
 }
 
 /// Through kube-proxy, from each node, until every pod has answered once.

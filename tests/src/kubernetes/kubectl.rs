@@ -1,0 +1,77 @@
+//! What is asked of a laboratory's API server, with kubectl, as a user would ask.
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::Lab;
+use super::segment::Member;
+use crate::namespace::feed;
+
+impl Lab {
+    /// Runs kubectl as the administrator and gives what it printed.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        feed(self.kubectl_command(&self.kubeconfig()).args(arguments), b"")
+    }
+
+    /// Runs kubectl as whoever has this token.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn kubectl_as(&self, token: &str, arguments: &[&str]) -> Result<String> {
+        let kubeconfig = self.folder.join("certificates/anonymous.kubeconfig");
+        let mut command = self.kubectl_command(&kubeconfig);
+        feed(command.args(["--token", token]).args(arguments), b"")
+    }
+
+    /// kubectl as the administrator, as a command.
+    pub fn kubectl_command(&self, kubeconfig: &Path) -> Command {
+        let mut command =
+            self.network().of(Member::ControlPlane).command(self.binaries.path("kubectl"));
+        command.arg("--kubeconfig").arg(kubeconfig);
+        command
+    }
+
+    /// Applies manifests, server-side.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn apply(&self, yaml: &str) -> Result<()> {
+        let mut command = self.kubectl_command(&self.kubeconfig());
+        command.args(["apply", "--server-side", "--force-conflicts", "--filename", "-"]);
+        feed(&mut command, yaml.as_bytes()).map(drop)
+    }
+
+    /// `kubectl get … --output json`.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn get_json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = self.kubectl(&[&["get", "--output", "json"], arguments].concat())?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("kubectl get {arguments:?} gave {text:?}"))
+    }
+
+    /// A token of a service account.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn token(&self, account: &str, namespace: &str) -> Result<String> {
+        let token = self.kubectl(&["create", "token", account, "--namespace", namespace])?;
+        Ok(token.trim().to_owned())
+    }
+
+    /// A token of a service account as a pod on some node has it: it names the pod and its node.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn token_of_pod(&self, account: &str, namespace: &str, pod: &str) -> Result<String> {
+        let bound = ["--bound-object-kind", "Pod", "--bound-object-name", pod];
+        let create = ["create", "token", account, "--namespace", namespace];
+        Ok(self.kubectl(&[&create[..], &bound].concat())?.trim().to_owned())
+    }
+}
