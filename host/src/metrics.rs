@@ -132,11 +132,15 @@ impl Page {
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: i64) {
-        self.gauges(name, help, [(Labels::new(), value)]);
+        let gauge = Gauge::<i64>::default();
+        gauge.set(value);
+        self.0.register(name, help, gauge);
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.counters(name, help, [(Labels::new(), value)]);
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        self.0.register(name, help, counter);
     }
 
     fn gauges(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, i64)>) {

@@ -17,7 +17,7 @@ use outrigger_net::now;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::{Problems, decide, statuses};
+use super::{Problems, decide, statuses, tell};
 use crate::plugins::Plugins;
 
 /// Writes that may be on their way at once.
@@ -218,10 +218,8 @@ impl<'a> Reign<'a> {
     fn hear_verdicts(&mut self, watches: &Watches) {
         for verdict in self.allocations.verdicts() {
             let Verdict { service, addresses, writes_ingress, condition, .. } = verdict;
-            if condition.status {
-                tracing::info!(%service, ?addresses, "allocated");
-            } else {
-                tracing::warn!(%service, reason = condition.reason, "not allocated: {}", condition.message);
+            tell(&service, &addresses, &condition);
+            if condition.warns() {
                 self.warn(watches, &service, &condition.reason, &condition.message);
             }
             let allocated = Allocated {

@@ -10,7 +10,7 @@ use outrigger_kube::{Allocated, Folder, Lead, State};
 use outrigger_net::now;
 use tokio::sync::Notify;
 
-use super::{Problems, decide};
+use super::{Problems, decide, tell};
 use crate::plugins::Plugins;
 
 /// What the controller works with.
@@ -114,11 +114,7 @@ impl FolderController {
 
     fn write(&self, lead: &Lead, allocations: &mut Allocations) {
         for Verdict { service, addresses, condition, .. } in allocations.verdicts() {
-            if condition.status {
-                tracing::info!(%service, ?addresses, "allocated");
-            } else {
-                tracing::warn!(%service, reason = condition.reason, "not allocated: {}", condition.message);
-            }
+            tell(&service, &addresses, &condition);
             let allocated = Allocated {
                 status: condition.status,
                 reason: condition.reason,

@@ -229,7 +229,7 @@ impl Watches {
                 let standing = self.standing(kind);
                 standing.failing = None;
                 standing.objects.insert(seen.key.clone());
-                self.seen(kind, seen, touched);
+                self.seen(kind, *seen, touched);
             }
             Said::Gone(kind, key) => {
                 self.standing(kind).objects.remove(&key);

@@ -55,12 +55,15 @@ fn no_file_of_the_host_is_seen_and_every_mount_is_empty_at_first() {
         for volume in pod["volumes"].as_array().unwrap() {
             assert!(volume.get("emptyDir").is_some(), "{name}: {volume}");
         }
-        for (variable_name, path) in
-            [("OUTRIGGER_STATE", "/var/lib/outrigger"), ("OUTRIGGER_CACHE", "/var/cache/outrigger")]
-        {
+        for (variable_name, mounted, folder) in [
+            ("OUTRIGGER_STATE", "/var/lib/outrigger", "state"),
+            ("OUTRIGGER_CACHE", "/var/cache/outrigger", "compiled"),
+        ] {
+            // A folder of its own below: an emptyDir belongs to root and is writable for all.
+            let path = format!("{mounted}/{folder}");
             assert_eq!(variable(&pod, variable_name).unwrap()["value"], json!(path), "{name}");
             let mounts = container(&pod)["volumeMounts"].as_array().unwrap();
-            assert!(mounts.iter().any(|mount| mount["mountPath"] == json!(path)), "{name}");
+            assert!(mounts.iter().any(|mount| mount["mountPath"] == json!(mounted)), "{name}");
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) enum Said {
     /// Everything there is; what is not in it does not exist.
     Listed(Kind, Vec<Seen>),
     /// One object is so now.
-    Seen(Kind, Seen),
+    Seen(Kind, Box<Seen>),
     /// One object is gone.
     Gone(Kind, ServiceKey),
     /// The API server cannot be heard, and why.
@@ -252,7 +252,7 @@ fn spawn<K>(
                     continue;
                 }
                 Ok(Event::InitDone) => Said::Listed(kind, std::mem::take(&mut listing)),
-                Ok(Event::Apply(object)) => Said::Seen(kind, see(&object)),
+                Ok(Event::Apply(object)) => Said::Seen(kind, Box::new(see(&object))),
                 Ok(Event::Delete(object)) => Said::Gone(kind, key(&object)),
                 Err(error) => {
                     tracing::warn!(kind = kind.plural(), "the watch failed: {error}");

@@ -101,12 +101,12 @@ fn a_second_listing_removes_what_is_gone_and_repeats_nothing() {
 fn an_object_that_cannot_be_read_keeps_what_it_said_before() {
     let mut bench = Bench::new(&[Kind::Nodes]);
     bench.say(Said::Listed(Kind::Nodes, vec![node("n1", "10.0.0.1")]));
-    assert!(bench.say(Said::Seen(Kind::Nodes, node("n1", "10.0.0.300"))).is_empty());
+    assert!(bench.say(Said::Seen(Kind::Nodes, Box::new(node("n1", "10.0.0.300")))).is_empty());
     assert_eq!(
         bench.problems(),
         ["Node n1: status.addresses[0].address: \"10.0.0.300\" is not an IP address: correct it"]
     );
-    assert_eq!(bench.say(Said::Seen(Kind::Nodes, node("n1", "10.0.0.3"))), ["+n1"]);
+    assert_eq!(bench.say(Said::Seen(Kind::Nodes, Box::new(node("n1", "10.0.0.3")))), ["+n1"]);
     assert!(bench.problems().is_empty());
 }
 
@@ -127,7 +127,7 @@ fn a_watch_that_fails_changes_nothing_and_says_so() {
 fn of_two_config_maps_for_one_plugin_the_one_in_force_stays() {
     let mut bench = Bench::new(&[Kind::Plugins]);
     bench.say(Said::Listed(Kind::Plugins, vec![plugin("b", "AA==")]));
-    assert!(bench.say(Said::Seen(Kind::Plugins, plugin("a", "AQ=="))).is_empty());
+    assert!(bench.say(Said::Seen(Kind::Plugins, Box::new(plugin("a", "AQ==")))).is_empty());
     assert_eq!(
         bench.problems(),
         [
@@ -159,11 +159,14 @@ fn a_status_that_somebody_changed_is_pointed_out_once() {
     let mut bench = Bench::new(&[Kind::Services]);
     bench.say(Said::Listed(Kind::Services, vec![service("web", 7, "LoadBalancer")]));
     assert_eq!(bench.watches.touched(), BTreeSet::from([key("web")]));
-    bench.say(Said::Seen(Kind::Services, service("web", 7, "LoadBalancer")));
+    bench.say(Said::Seen(Kind::Services, Box::new(service("web", 7, "LoadBalancer"))));
     assert!(bench.watches.touched().is_empty(), "the same version again");
-    bench.say(Said::Seen(Kind::Services, service("web", 6, "LoadBalancer")));
+    bench.say(Said::Seen(Kind::Services, Box::new(service("web", 6, "LoadBalancer"))));
     assert_eq!(bench.watches.observed(&key("web")).unwrap().version, 7, "an older one is late");
-    assert_eq!(bench.say(Said::Seen(Kind::Services, service("web", 8, "ClusterIP"))), ["-a/web"]);
+    assert_eq!(
+        bench.say(Said::Seen(Kind::Services, Box::new(service("web", 8, "ClusterIP")))),
+        ["-a/web"]
+    );
     assert!(bench.watches.observed(&key("web")).is_none());
     assert_eq!(bench.watches.touched(), BTreeSet::from([key("web")]));
 }
