@@ -1,7 +1,8 @@
 //! NodeReports on their way to the API server: one object per node, written when it differs. Must not know what is in it.
-use kube::Client;
+use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
 
 use super::NODE;
 use crate::crd::{API_VERSION, NodeReport};
@@ -9,15 +10,16 @@ use crate::crd::{API_VERSION, NodeReport};
 /// Writes the report of one node.
 pub struct Reports {
     api: Api<NodeReport>,
+    nodes: Client,
     node: String,
     /// What the API server has.
-    written: Option<serde_json::Value>,
+    written: Option<Value>,
 }
 
 impl Reports {
     /// For the node of this name.
     pub fn new(client: Client, node: &str) -> Self {
-        Self { api: Api::all(client), node: node.to_owned(), written: None }
+        Self { api: Api::all(client.clone()), nodes: client, node: node.to_owned(), written: None }
     }
 
     /// Writes the status of a report unless the API server has it.
@@ -30,20 +32,17 @@ impl Reports {
             return Ok(());
         }
         self.written = None;
-        let head = |rest: serde_json::Value| {
-            let mut body = json!({
-                "apiVersion": API_VERSION, "kind": "NodeReport", "metadata": { "name": self.node },
-            });
-            if let (Some(body), serde_json::Value::Object(rest)) = (body.as_object_mut(), rest) {
-                body.extend(rest);
-            }
-            Patch::Apply(body)
+        let head = |mut metadata: Value, part: &str, content: &Value| {
+            metadata["name"] = json!(self.node);
+            Patch::Apply(json!({
+                "apiVersion": API_VERSION, "kind": "NodeReport", "metadata": metadata, part: content,
+            }))
         };
         let parameters = PatchParams::apply(NODE).force();
-        let body = head(json!({ "status": status }));
+        let body = head(json!({}), "status", &status);
         match self.api.patch_status(&self.node, &parameters, &body).await {
             Err(kube::Error::Api(error)) if error.code == 404 => {
-                let empty = head(json!({ "spec": {} }));
+                let empty = head(self.owner().await?, "spec", &json!({}));
                 self.api.patch(&self.node, &parameters, &empty).await?;
                 self.api.patch_status(&self.node, &parameters, &body).await?;
             }
@@ -51,5 +50,13 @@ impl Reports {
         }
         self.written = Some(status);
         Ok(())
+    }
+
+    /// The report goes when its Node goes.
+    async fn owner(&self) -> Result<Value, kube::Error> {
+        let node = Api::<Node>::all(self.nodes.clone()).get(&self.node).await?;
+        let owner =
+            json!({ "apiVersion": "v1", "kind": "Node", "name": self.node, "uid": node.uid() });
+        Ok(json!({ "ownerReferences": [owner] }))
     }
 }
