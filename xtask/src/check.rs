@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use outrigger_tests::clock;
 
-use crate::{demo, run, setup};
+use crate::{demo, image, run, setup};
 
 /// How often a soak repeats the namespace tests and the demonstration.
 const SOAK_ROUNDS: u32 = 10;
@@ -14,15 +14,16 @@ const SOAK_CASES: &str = "10000";
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", || run::show(&mut run::cargo(["fmt", "--all", "--check"]))),
     ("set-up", setup::all),
     ("guests", || setup::guests().map(drop)),
     ("clippy", clippy),
-    // The daemon too, which `cargo test` alone does not build: component and namespace tests run it.
+    // The daemon too, which `cargo test` alone does not build: component, namespace and cluster tests run it.
     ("build", || {
         run::show(&mut run::cargo(["build", "--release", "--workspace", "--bins", "--tests"]))
     }),
+    ("image", image::of_what_is_built),
     ("tests", || tests(&mut run::cargo(["test", "--release", "--workspace"]))),
     ("deny", deny),
 ];

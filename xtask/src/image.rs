@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use outrigger_tests::product;
 
+use crate::run;
+
 mod archive;
 mod binary;
 mod date;
@@ -30,6 +32,11 @@ pub struct What {
     binary: Option<PathBuf>,
 }
 
+/// The archive of the daemon that is built already.
+pub fn of_what_is_built() -> Result<()> {
+    image(&What { output: None, binary: Some(product::target()?.join("release/outrigger")) })
+}
+
 /// Builds the archive, checks it, and says where it is.
 pub fn image(what: &What) -> Result<()> {
     let folder = product::target()?.join("image");
@@ -37,7 +44,10 @@ pub fn image(what: &What) -> Result<()> {
         .with_context(|| format!("cannot make {}", folder.display()))?;
     let binary = match &what.binary {
         Some(path) => path.clone(),
-        None => binary::build(&folder)?,
+        None => {
+            run::build_outrigger()?;
+            product::target()?.join("release/outrigger")
+        }
     };
     let default = || folder.join(concat!("outrigger-", env!("CARGO_PKG_VERSION"), ".tar"));
     let output = what.output.clone().unwrap_or_else(default);

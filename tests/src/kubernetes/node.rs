@@ -43,6 +43,9 @@ pub struct Node {
     cgroup: String,
 }
 
+/// `cpu.shares` of a node's control group.
+const CPU_SHARES: &str = "32768";
+
 impl Node {
     pub(super) fn new(number: u8, folder: &Path, namespace: Namespace) -> Self {
         let name = Member::Node(number).name();
@@ -192,6 +195,12 @@ impl Node {
             let cgroup = hierarchy.join(&self.cgroup);
             fs::create_dir_all(&cgroup)
                 .with_context(|| format!("cannot make {}", cgroup.display()))?;
+            // What else this machine does is not to starve the cluster: its pods compete inside of this group. 1024 is
+            // what every other group has.
+            let shares = cgroup.join("cpu.shares");
+            if shares.is_file() {
+                fs::write(shares, CPU_SHARES)?;
+            }
             // In the first version a new cpuset is empty, and nothing can run in it (cpuset(7)).
             for file in ["cpuset.cpus", "cpuset.mems"] {
                 if hierarchy.ends_with("cpuset") {

@@ -134,11 +134,13 @@ impl Probe {
         count
     }
 
-    /// The longest time between two requests that were answered with none answered between them; the time since the last
-    /// one counts too.
+    /// The longest time between two requests that were answered with none answered between them; the time before the first
+    /// one and since the last one counts too.
     pub fn longest_gap(&self) -> Duration {
-        let mut times: Vec<_> = self.answers().map(|(at, _)| at).collect();
-        times.extend(self.requests.last().map(|request| request.at));
+        let ends = |request: Option<&Request>| request.map(|request| request.at);
+        let mut times: Vec<_> = ends(self.requests.first()).into_iter().collect();
+        times.extend(self.answers().map(|(at, _)| at));
+        times.extend(ends(self.requests.last()));
         times
             .windows(2)
             .map(|pair| pair[1].saturating_duration_since(pair[0]))

@@ -1,44 +1,10 @@
-//! The binary of the image: `outrigger` of the release profile, linked statically, so that the image needs no libc.
-//! Everything that is not ours is compiled once for both. Must not know what becomes of it.
-use std::fs;
-use std::path::{Path, PathBuf};
+//! The binary of the image must be linked statically, so that the image needs no libc. Must not know what becomes of it.
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use outrigger_tests::product;
-
-use crate::run;
 
 /// Program header entry that names a dynamic linker (elf(5)).
 const PT_INTERP: u32 = 3;
-
-/// Builds it into `folder`.
-///
-/// Not with RUSTFLAGS, and not with `cargo rustc`: flags count for every dependency, and a build of one package gives
-/// some of them other features than the workspace does; either way wasmtime would be compiled a second time. A wrapper
-/// of rustc that counts for the workspace's members only adds the flag where the binary is linked; cargo keeps what it
-/// makes apart.
-pub fn build(folder: &Path) -> Result<PathBuf> {
-    let released = product::target()?.join("release/outrigger");
-    let aside = folder.join("outrigger.dynamic");
-    // Cargo puts the static one in the dynamic one's place, which tests and demonstration run.
-    let kept = released.is_file();
-    if kept {
-        fs::rename(&released, &aside).context("cannot put target/release/outrigger aside")?;
-    }
-    let wrapper = product::root().join("xtask/src/image/static-outrigger");
-    let built = run::show(
-        run::cargo(["build", "--release", "--workspace", "--bin", "outrigger"])
-            .env("RUSTC_WORKSPACE_WRAPPER", wrapper),
-    );
-    let binary = folder.join("outrigger");
-    let copied = built.and_then(|()| {
-        fs::copy(&released, &binary).map(drop).context("cannot copy the static outrigger")
-    });
-    if kept {
-        fs::rename(&aside, &released).context("cannot put target/release/outrigger back")?;
-    }
-    copied.map(|()| binary)
-}
 
 /// A binary that asks for a dynamic linker does not start in an image that has none, and the kernel then says no more
 /// than "no such file".
@@ -47,7 +13,7 @@ pub fn ensure_static(path: &Path, program: &[u8]) -> Result<()> {
         .with_context(|| format!("{} is not a 64-bit ELF program", path.display()))?;
     ensure!(
         !kinds.contains(&PT_INTERP),
-        "{} is linked dynamically: leave --binary out, or name a static one",
+        "{} is linked dynamically: build it in this repository, whose .cargo/config.toml makes it static, without RUSTC_WORKSPACE_WRAPPER",
         path.display()
     );
     Ok(())

@@ -1,32 +1,46 @@
-//! Kubernetes Events: what went wrong with an object, for `kubectl describe`. Success writes none. Must not know objects.
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use outrigger_core::facts::ServiceKey;
+//! Kubernetes Events: what went wrong with an object, for `kubectl describe`. Success writes none, and what was said is not
+//! said again for a while. Must not know objects.
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::NAMESPACE;
-use crate::crd::API_VERSION;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use outrigger_core::facts::ServiceKey;
+use tokio::time::Instant;
 
 /// `note` holds at most 1 kB (events.k8s.io/v1).
 const LONGEST_NOTE: usize = 1000;
+/// The API server keeps an Event for an hour; the same is not said again before.
+const SILENCE: Duration = Duration::from_secs(3600);
 
 /// Publishes events under one name.
 #[derive(Clone)]
 pub struct Events {
-    recorder: Recorder,
+    client: Client,
+    controller: String,
+    instance: String,
+    /// When what was said last, by object and text.
+    said: Arc<Mutex<BTreeMap<(String, String), Instant>>>,
 }
 
 impl Events {
     /// `controller` and `instance` say who speaks.
     pub fn new(client: Client, controller: &str, instance: &str) -> Self {
-        let reporter =
-            Reporter { controller: controller.to_owned(), instance: Some(instance.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        let (controller, instance) = (controller.to_owned(), instance.to_owned());
+        Self { client, controller, instance, said: Arc::default() }
     }
 
     /// Warns about a Service.
     pub async fn service(&self, key: &ServiceKey, uid: &str, reason: &str, message: &str) {
-        let object = ObjectReference {
+        if !self.is_news(uid, message) {
+            return;
+        }
+        let regarding = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Service".to_owned()),
             namespace: Some(key.namespace.clone()),
@@ -34,34 +48,32 @@ impl Events {
             uid: Some(uid.to_owned()),
             ..ObjectReference::default()
         };
-        self.warn(object, reason, message).await;
-    }
-
-    /// Warns about an object of ours, which is cluster-scoped.
-    pub async fn object(&self, kind: &str, name: &str, uid: &str, reason: &str, message: &str) {
-        let object = ObjectReference {
-            api_version: Some(API_VERSION.to_owned()),
-            kind: Some(kind.to_owned()),
-            // Events about cluster-scoped objects live in "default", as those of nodes do.
-            namespace: None,
-            name: Some(name.to_owned()),
-            uid: Some(uid.to_owned()),
-            ..ObjectReference::default()
-        };
-        self.warn(object, reason, message).await;
-    }
-
-    async fn warn(&self, object: ObjectReference, reason: &str, message: &str) {
-        let note: String = message.chars().take(LONGEST_NOTE).collect();
+        let now = Timestamp::now();
         let event = Event {
-            type_: EventType::Warning,
-            reason: reason.to_owned(),
-            note: Some(note),
-            action: "Allocate".to_owned(),
-            secondary: None,
+            action: Some("Allocate".to_owned()),
+            event_time: Some(MicroTime(now)),
+            metadata: ObjectMeta {
+                name: Some(format!("{}.{:x}", key.name, now.as_nanosecond())),
+                ..ObjectMeta::default()
+            },
+            note: Some(message.chars().take(LONGEST_NOTE).collect()),
+            reason: Some(reason.to_owned()),
+            regarding: Some(regarding),
+            reporting_controller: Some(self.controller.clone()),
+            reporting_instance: Some(self.instance.clone()),
+            type_: Some("Warning".to_owned()),
+            ..Event::default()
         };
-        if let Err(error) = self.recorder.publish(&event, &object).await {
-            tracing::debug!(namespace = NAMESPACE, "an event could not be published: {error}");
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &key.namespace);
+        if let Err(error) = api.create(&PostParams::default(), &event).await {
+            tracing::debug!(service = %key, "an event could not be published: {error}");
         }
+    }
+
+    fn is_news(&self, uid: &str, message: &str) -> bool {
+        let mut said = self.said.lock().expect("nothing panics while it holds what was said");
+        said.retain(|_, at| at.elapsed() < SILENCE);
+        let key = (uid.to_owned(), message.to_owned());
+        said.insert(key, Instant::now()).is_none()
     }
 }
