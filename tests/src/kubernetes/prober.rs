@@ -17,6 +17,8 @@ pub const INTERVAL: Duration = Duration::from_millis(20);
 /// A connection that has no answer after this is lost. A lost SYN is sent again only after 1 s (RFC 6298, section 2.1), so
 /// no loss is hidden by a second try.
 const PATIENCE: Duration = Duration::from_millis(900);
+/// Losses with less than this between them are told as one.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// So many answers in a row are a settled state: half a second.
 const SETTLED: usize = 25;
 
@@ -158,26 +160,38 @@ impl Probe {
         Ok(())
     }
 
-    /// In words.
+    /// In words, losses that follow each other closely in one line.
     pub fn summary(&self) -> String {
-        let start = self.requests.first().map(|request| request.at);
-        let failures = self.requests.iter().filter_map(|request| {
-            let why = match &request.outcome {
-                None => "no answer",
-                Some(Err(why)) => why,
-                Some(Ok(_)) => return None,
-            };
-            let after = request.at.duration_since(start?).as_secs_f64();
-            Some(format!("\n  after {after:.3} s: {why}"))
-        });
-        format!(
-            "{} of {} connections lost, longest gap {:.0} ms, answers {:?}{}",
+        let mut text = format!(
+            "{} of {} connections lost, longest gap {:.0} ms, answers {:?}",
             self.lost(),
             self.requests(),
             clock::ms(self.longest_gap()),
             self.by_text(),
-            failures.take(10).collect::<String>(),
-        )
+        );
+        let mut losses = self.losses().peekable();
+        while let Some((from, why)) = losses.next() {
+            let (mut to, mut count) = (from, 1);
+            while let Some((next, _)) = losses.next_if(|(next, _)| *next - to < TOGETHER) {
+                (to, count) = (next, count + 1);
+            }
+            let (from, to) = (from.as_secs_f64(), to.as_secs_f64());
+            text += &format!("\n  {count} from {from:.3} s to {to:.3} s: {why}");
+        }
+        text
+    }
+
+    /// When each lost request was sent, from the first request on, and why it was lost.
+    fn losses(&self) -> impl Iterator<Item = (Duration, &str)> {
+        let start = self.requests.first().map(|request| request.at);
+        self.requests.iter().filter_map(move |request| {
+            let why = match &request.outcome {
+                None => "no answer yet",
+                Some(Err(why)) => why,
+                Some(Ok(_)) => return None,
+            };
+            Some((request.at.duration_since(start?), why))
+        })
     }
 
     /// When each answered request was sent, and its answer.

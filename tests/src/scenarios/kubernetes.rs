@@ -63,7 +63,7 @@ pub fn await_rollout(lab: &Lab) -> Result<()> {
         .with_context(|| explain(lab))
 }
 
-/// What Outrigger's pods and Events say, for a failure.
+/// What Outrigger's pods say, for a failure.
 pub fn explain(lab: &Lab) -> String {
     let ask = |arguments: &[&str]| {
         let all = [&["--namespace", SYSTEM], arguments].concat();
@@ -71,7 +71,6 @@ pub fn explain(lab: &Lab) -> String {
     };
     [
         ask(&["get", "pods", "--output", "wide"]),
-        ask(&["get", "events", "--sort-by", ".lastTimestamp"]),
         ask(&["logs", "deployment/outrigger-controller", "--all-pods", "--prefix", "--tail", "30"]),
         ask(&["logs", "daemonset/outrigger-node", "--all-pods", "--prefix", "--tail", "30"]),
     ]
@@ -135,11 +134,32 @@ impl<'a> Stage<'a> {
         let mut service = web::service(self.name, name, spec);
         service["spec"]["type"] = json!("LoadBalancer");
         self.lab.apply(&service.to_string())?;
-        wait::until(&format!("Service {}/{name} has two addresses", self.name), LIMIT, || {
+        let what = format!("Service {}/{name} has two addresses", self.name);
+        let addresses = wait::until(&what, LIMIT, || {
             let addresses = self.addresses(name)?;
             Ok((addresses.len() == 2).then_some(addresses))
         })
-        .with_context(|| self.describe(name))
+        .with_context(|| self.describe(name))?;
+        addresses.iter().try_for_each(|address| self.await_kube_proxy(*address))?;
+        Ok(addresses)
+    }
+
+    /// Waits until kube-proxy knows an address on every node. What reaches a node before that is forwarded as it is, and
+    /// its connection tracking entry takes the same port of the same client with it for two minutes
+    /// (nf_conntrack_tcp_timeout_syn_sent): a prober would see that as a loss much later.
+    fn await_kube_proxy(&self, address: IpAddr) -> Result<()> {
+        let family = if address.is_ipv4() { "ip" } else { "ip6" };
+        for node in self.lab.nodes() {
+            let what = format!("kube-proxy of {} knows {address}", node.name());
+            wait::until(&what, LIMIT, || {
+                let mut nft = node.namespace().command("nft");
+                nft.args(["list", "map", family, "kube-proxy", "service-ips"]);
+                let known = String::from_utf8_lossy(&nft.output()?.stdout)
+                    .contains(&format!("{address} . "));
+                Ok(known.then_some(()))
+            })?;
+        }
+        Ok(())
     }
 
     /// The addresses that a Service has.
