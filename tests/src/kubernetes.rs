@@ -1,7 +1,7 @@
 //! A Kubernetes laboratory: a real cluster on this machine, in namespaces. etcd, API server, controller-manager and
 //! scheduler; nodes with kubelet, containerd and kube-proxy (nftables), dual stack; a client outside the cluster. All that
 //! is made carries the laboratory's name and is found again by it, so that several stand side by side, and one that a
-//! crash left behind can be removed. It needs root. It knows nothing of Outrigger.
+//! crash left behind can be removed. It needs root. Only `controllers` knows of Outrigger.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +16,7 @@ pub mod audit;
 pub mod binaries;
 mod certificates;
 pub mod control_plane;
+pub mod controllers;
 pub mod images;
 mod kubectl;
 pub mod node;

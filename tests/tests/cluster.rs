@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::kubernetes::Lab;
 use outrigger_tests::product;
 use outrigger_tests::scenarios::kubernetes::{
-    explain, install, laboratory, leaders, pools, rights, serve, steady, uninstall,
+    alone, explain, install, laboratory, leaders, pools, rights, serve, steady, uninstall,
 };
 
 const NODES: u8 = 3;
@@ -18,6 +18,8 @@ const NODES: u8 = 3;
 struct Stand {
     lab: Lab,
     installed: OnceLock<Result<()>>,
+    /// An API server without nodes, for what needs none.
+    alone: OnceLock<Result<Lab>>,
 }
 
 fn main() {
@@ -42,7 +44,7 @@ fn main() {
 
 fn stand() -> Result<Stand> {
     let lab = Lab::up(&format!("test{}", std::process::id()), NODES)?;
-    Ok(Stand { lab, installed: OnceLock::new() })
+    Ok(Stand { lab, installed: OnceLock::new(), alone: OnceLock::new() })
 }
 
 fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
@@ -61,6 +63,12 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
             scenario(&stand.context("no laboratory").map_err(failed)?.lab).map_err(failed)
         })
     };
+    let alone = |name: &str, scenario: fn(&Lab) -> Result<()>| {
+        let stand = stand.clone();
+        Trial::test(name, move || {
+            scenario(stand.context("no laboratory").map_err(failed)?.alone()?).map_err(failed)
+        })
+    };
     vec![
         bare("the_laboratory_is_a_working_cluster", laboratory::works),
         bare("the_control_plane_stops_and_starts", laboratory::stops_and_starts),
@@ -76,6 +84,8 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
         scenario("excluding_every_node_is_said", pools::every_node_excluded),
         scenario("a_node_may_do_nothing_that_is_not_its_own", rights::of_a_node),
         scenario("every_right_is_used", rights::all_used),
+        alone("many_services_get_one_address_each", alone::many_services),
+        alone("a_bad_service_says_why_and_stops_only_itself", alone::bad_services),
         scenario("uninstalling_leaves_nothing", |lab| {
             uninstall::leaves_nothing(lab, &product::image()?)
         }),
@@ -83,6 +93,11 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
 }
 
 impl Stand {
+    fn alone(&self) -> Result<&Lab, Failed> {
+        let lab = self.alone.get_or_init(|| Lab::up(&format!("api{}", std::process::id()), 0));
+        lab.as_ref().map_err(|error| failed(anyhow!("no API server: {error:#}")))
+    }
+
     fn installed(&self) -> Result<(), Failed> {
         let installed = self.installed.get_or_init(|| install(&self.lab, &product::image()?));
         installed

@@ -13,6 +13,7 @@ use crate::kubernetes::prober::Prober;
 use crate::kubernetes::{Lab, web};
 use crate::{http, product, wait};
 
+pub mod alone;
 pub mod laboratory;
 pub mod leaders;
 pub mod pools;
