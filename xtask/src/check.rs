@@ -12,6 +12,9 @@ const SOAK_ROUNDS: u32 = 10;
 /// Cases per property in a soak; proptest's default is 256.
 const SOAK_CASES: &str = "10000";
 
+/// Services of the cluster tests in a soak.
+const SOAK_SERVICES: &str = "5000";
+
 type Step = (&'static str, fn() -> Result<()>);
 
 const STEPS: [Step; 8] = [
@@ -28,7 +31,7 @@ const STEPS: [Step; 8] = [
     ("deny", deny),
 ];
 
-const SOAK: [Step; 3] = [
+const SOAK: [Step; 4] = [
     ("properties", || {
         tests(
             run::cargo(["test", "--release", "--workspace", "--lib"])
@@ -39,6 +42,12 @@ const SOAK: [Step; 3] = [
         (0..SOAK_ROUNDS).try_for_each(|_| {
             tests(&mut run::cargo(["test", "--release", "--workspace", "--test", "netns"]))
         })
+    }),
+    ("clusters", || {
+        tests(
+            run::cargo(["test", "--release", "--workspace", "--test", "cluster"])
+                .env("OUTRIGGER_TEST_SERVICES", SOAK_SERVICES),
+        )
     }),
     ("demonstrations", || (0..SOAK_ROUNDS).try_for_each(|_| demo::in_a_process_of_its_own())),
 ];

@@ -1,6 +1,7 @@
 //! Asks a web server for a page by a new connection each time, at a fixed rate, as many clients would, and keeps which
 //! were answered, by whom and when. It knows addresses and nothing of what is behind them.
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,10 @@ pub const INTERVAL: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_millis(900);
 /// Losses with less than this between them are told as one.
 const TOGETHER: Duration = Duration::from_secs(1);
+/// Connections that may be cut while an address moves: one for each of the six moves of the longest scenario. Nodes do not share
+/// their connection tracking, so that one which is open in that moment is reset by the node that knows nothing of it, as
+/// with every layer 2 balancer. A client that asks again at once must be answered.
+const MOST_CUT: usize = 6;
 /// So many answers in a row are a settled state: half a second.
 const SETTLED: usize = 25;
 
@@ -42,6 +47,8 @@ struct Request {
     at: Instant,
     /// None while it is under way. What went wrong, if something did.
     outcome: Option<Result<String, String>>,
+    /// The connection was reset, and the outcome is that of a second one, tried at once.
+    cut: bool,
 }
 
 impl Prober {
@@ -127,6 +134,11 @@ impl Probe {
         self.requests.len() - self.answers().count()
     }
 
+    /// How many connections were reset, though a second one, tried at once, may have been answered.
+    pub fn cut(&self) -> usize {
+        self.requests.iter().filter(|request| request.cut).count()
+    }
+
     /// How many answers each answer's text had.
     pub fn by_text(&self) -> BTreeMap<&str, usize> {
         let mut count = BTreeMap::new();
@@ -150,22 +162,23 @@ impl Probe {
             .unwrap_or_default()
     }
 
-    /// Fails unless every request was answered.
+    /// Fails unless every request was answered, and hardly one at the second attempt.
     ///
     /// # Errors
     /// When one was not, with when and why.
     pub fn nothing_lost(&self) -> Result<()> {
         ensure!(self.requests() > 0, "nothing was asked");
-        ensure!(self.lost() == 0, "{}", self.summary());
+        ensure!(self.lost() == 0 && self.cut() <= MOST_CUT, "{}", self.summary());
         Ok(())
     }
 
     /// In words, losses that follow each other closely in one line.
     pub fn summary(&self) -> String {
         let mut text = format!(
-            "{} of {} connections lost, longest gap {:.0} ms, answers {:?}",
+            "{} of {} connections lost, {} cut, longest gap {:.0} ms, answers {:?}",
             self.lost(),
             self.requests(),
+            self.cut(),
             clock::ms(self.longest_gap()),
             self.by_text(),
         );
@@ -214,15 +227,26 @@ fn ask(target: SocketAddr, seen: &Mutex<Probe>, stop: &AtomicBool) {
             }
             let index = {
                 let mut probe = lock(seen);
-                probe.requests.push(Request { at: clock::now(), outcome: None });
+                probe.requests.push(Request { at: clock::now(), outcome: None, cut: false });
                 probe.requests.len() - 1
             };
             scope.spawn(move || {
-                let answer = http::get(target, PATIENCE).map_err(|error| format!("{error:#}"));
-                lock(seen).requests[index].outcome = Some(answer);
+                let mut answer = http::get(target, PATIENCE);
+                let cut = answer.as_ref().is_err_and(was_reset);
+                if cut {
+                    answer = http::get(target, PATIENCE);
+                }
+                let request = &mut lock(seen).requests[index];
+                request.cut = cut;
+                request.outcome = Some(answer.map_err(|error| format!("{error:#}")));
             });
         }
     });
+}
+
+fn was_reset(error: &anyhow::Error) -> bool {
+    let cause = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionReset)
 }
 
 fn lock(seen: &Mutex<Probe>) -> MutexGuard<'_, Probe> {
