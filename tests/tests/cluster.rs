@@ -84,8 +84,9 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
         scenario("excluding_every_node_is_said", pools::every_node_excluded),
         scenario("a_node_may_do_nothing_that_is_not_its_own", rights::of_a_node),
         scenario("every_right_is_used", rights::all_used),
-        alone("many_services_get_one_address_each", alone::many_services),
         alone("a_bad_service_says_why_and_stops_only_itself", alone::bad_services),
+        alone("what_happened_while_nobody_led_is_made_good", alone::changes_while_nobody_leads),
+        alone("many_services_get_one_address_each", alone::many_services),
         scenario("uninstalling_leaves_nothing", |lab| {
             uninstall::leaves_nothing(lab, &product::image()?)
         }),

@@ -78,7 +78,43 @@ pub fn bad_services(lab: &Lab) -> Result<()> {
     await_condition(lab, "last", &["10.91.0."])?;
     let service = lab.get_json(&["service", "first", "--namespace", "bad"])?;
     ensure!(ingress(&service) == ["10.91.0.1".parse::<std::net::IpAddr>()?], "it changed");
-    lab.kubectl(&["delete", "namespace", "bad", "--wait=false"]).map(drop)
+    lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/bad/services"]).map(drop)
+}
+
+/// While no controller runs, a Service is deleted and another one is no LoadBalancer any more: the next controller gives the
+/// first one's address to whoever asks for it, takes what was left out of the second, and changes nothing else.
+///
+/// # Errors
+/// When it does not.
+pub fn changes_while_nobody_leads(lab: &Lab) -> Result<()> {
+    prepare(lab, "bad")?;
+    let controller = Controller::start(lab, "away-1")?;
+    lab.apply(&pool("away", &["10.93.0.0/28"]).to_string())?;
+    let asks = |address: &str| json!({ "outrigger.dev/addresses": address });
+    for (name, address) in [("gone", "10.93.0.4"), ("retired", "10.93.0.5"), ("kept", "10.93.0.6")]
+    {
+        apply(lab, name, &asks(address))?;
+        await_condition(lab, name, &[address])?;
+    }
+    let version = |name: &str| -> Result<Value> {
+        Ok(lab.get_json(&["service", name, "--namespace", "bad"])?["metadata"]["resourceVersion"]
+            .clone())
+    };
+    let before = version("kept")?;
+    controller.kill()?;
+    lab.kubectl(&["delete", "service", "gone", "--namespace", "bad"])?;
+    let retire = r#"{"spec":{"type":"ClusterIP","allocateLoadBalancerNodePorts":null}}"#;
+    lab.kubectl(&["patch", "service", "retired", "--namespace", "bad", "--patch", retire])?;
+    let _next = Controller::start(lab, "away-2")?;
+    apply(lab, "new", &asks("10.93.0.4"))?;
+    await_condition(lab, "new", &["10.93.0.4 from pool"])?;
+    wait::until("what was left in the retired Service is taken out", LIMIT, || {
+        let service = lab.get_json(&["service", "retired", "--namespace", "bad"])?;
+        let left = service["status"]["conditions"].as_array().is_some_and(|left| !left.is_empty());
+        Ok((!left && ingress(&service).is_empty()).then_some(()))
+    })?;
+    ensure!(version("kept")? == before, "a Service that nothing happened to was written");
+    lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/bad/services"]).map(drop)
 }
 
 /// CRDs and namespaces as they are installed, and a namespace to work in.
