@@ -32,11 +32,23 @@ pub fn of_a_node(lab: &Lab) -> Result<()> {
         refused(lab, &token, &["get", "secrets", "--namespace", namespace])?;
         refused(lab, &token, &["get", "secret", "another", "--namespace", namespace])?;
     }
-    let mark = r#"{"metadata":{"annotations":{"outrigger.dev/probe":"yes"}}}"#;
-    let mark = |node| ["patch", "nodereport", node, "--type=merge", "--patch", mark];
-    refused(lab, &token, &mark(other))?;
-    lab.kubectl_as(&token, &mark(own))?;
+    // Server-side, as the daemon does: kubectl's other ways look first, which a node may not.
+    let apply = ["apply", "--server-side", "--validate=false", "--filename"];
+    refused(lab, &token, &[&apply[..], &[&report(lab, other)?]].concat())?;
+    lab.kubectl_as(&token, &[&apply[..], &[&report(lab, own)?]].concat())?;
     stage.keeps("web", &addresses)
+}
+
+/// A file with a NodeReport that has a mark.
+fn report(lab: &Lab, node: &str) -> Result<String> {
+    let file = lab.folder().join(format!("report-{node}.json"));
+    let report = json!({
+        "apiVersion": "outrigger.dev/v1alpha1",
+        "kind": "NodeReport",
+        "metadata": { "name": node, "annotations": { "outrigger.dev/probe": "yes" } },
+    });
+    std::fs::write(&file, report.to_string())?;
+    Ok(file.to_string_lossy().into_owned())
 }
 
 fn refused(lab: &Lab, token: &str, arguments: &[&str]) -> Result<()> {
