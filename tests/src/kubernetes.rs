@@ -18,6 +18,7 @@ mod certificates;
 pub mod control_plane;
 pub mod images;
 mod kubectl;
+pub mod metallb;
 pub mod node;
 pub mod objects;
 pub mod prober;
