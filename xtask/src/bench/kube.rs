@@ -23,6 +23,9 @@ use figure::{Figure, Report};
 use system::{Supplies, System};
 use watch::Watcher;
 
+#[cfg(test)]
+mod tests;
+
 /// The namespace of the Services.
 const NAMESPACE: &str = "bench";
 const NODES: u8 = 3;
@@ -94,6 +97,7 @@ fn measure(lab: &Lab, system: System, supplies: &Supplies, report: &mut Report) 
         watcher.served(created.began, FEW)?.iter().filter_map(|seen| seen.address).collect();
     requests::quiet(lab, system)?;
     add(requests::steady(lab, system, FEW)?);
+    memory::measure(lab, system, FEW)?.into_iter().for_each(&mut add);
     add(blackout::measure(lab, &addresses)?);
     requests::quiet(lab, system)?;
 
@@ -112,9 +116,7 @@ fn measure(lab: &Lab, system: System, supplies: &Supplies, report: &mut Report) 
     watcher.served(created.began, rest)?;
     requests::quiet(lab, system)?;
     add(requests::steady(lab, system, MANY)?);
-    for figure in memory::measure(lab, system, MANY)? {
-        add(figure);
-    }
+    memory::measure(lab, system, MANY)?.into_iter().for_each(add);
     Ok(())
 }
 

@@ -56,8 +56,13 @@ fn round(lab: &Lab, addresses: &[IpAddr]) -> Result<Option<Duration>> {
     let prober = Prober::start(&client, target);
     prober.settled(LIMIT)?;
     let skip = prober.so_far().requests();
+    eprintln!("XX {target} {holder} now {:?}", self::holder(lab, &client, target.ip())?);
+    eprintln!("XX {}", String::from_utf8_lossy(&client.command("ip").args(["neigh"]).output()?.stdout));
     lab.hole(&holder)?;
     let back = prober.settled(LIMIT);
+    eprintln!("XX then {:?}", self::holder(lab, &client, target.ip())?);
+    eprintln!("XX {}", String::from_utf8_lossy(&client.command("ip").args(["neigh"]).output()?.stdout));
+    eprintln!("XX {}", prober.so_far().from(skip).summary());
     lab.mend(&holder)?;
     let gap = back.is_ok().then(|| prober.so_far().from(skip).longest_gap());
     prober.settled(LIMIT)?;

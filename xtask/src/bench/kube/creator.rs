@@ -36,7 +36,7 @@ pub struct Created {
 pub fn create(lab: &Lab, namespace: &str, count: usize, pace: Pace) -> Result<Created> {
     let mut curl = lab.curl();
     // Eight connections, not one that carries eight requests.
-    curl.args(["--http1.1", "--output", "/dev/null", "--config", "-"]);
+    curl.args(["--http1.1", "--no-progress-meter", "--config", "-"]);
     match pace {
         Pace::Parallel => {
             curl.args(["--parallel", "--parallel-immediate", "--parallel-max", IN_FLIGHT])

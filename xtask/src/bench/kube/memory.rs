@@ -14,6 +14,8 @@ use super::system::{Part, System};
 struct Memory {
     /// VmRSS of /proc/PID/status (proc_pid_status(5)): each page of it counts, shared or not.
     rss: u64,
+    /// RssAnon of the same: what it has written, without its program.
+    anonymous: u64,
     /// Pss of /proc/PID/smaps_rollup: a page shared by n processes counts as 1/n.
     pss: u64,
 }
@@ -25,12 +27,20 @@ pub fn measure(lab: &Lab, system: System, services: usize) -> Result<Vec<Figure>
         .map(|(part, name)| {
             let processes = processes(lab, system, part)?;
             ensure!(!processes.is_empty(), "no process of {} is a {name}", system.name());
-            let rss: Vec<_> = processes.iter().map(|memory| mib(memory.rss)).collect();
-            let pss: Vec<_> = processes.iter().map(|memory| mib(memory.pss)).collect();
+            let all = |part: fn(&Memory) -> u64| -> Vec<f64> {
+                processes.iter().map(|memory| mib(part(memory))).collect()
+            };
+            let (rss, pss) = (all(|memory| memory.rss), all(|memory| memory.pss));
+            let anonymous = all(|memory| memory.anonymous);
             Ok(Figure {
                 name: format!("memory per {name}, {services} Services"),
-                text: format!("RSS {rss:?} MiB, PSS {pss:?} MiB"),
-                values: json!({ "services": services, "rss_mib": rss, "pss_mib": pss }),
+                text: format!("RSS {rss:?} MiB, of it anonymous {anonymous:?}, PSS {pss:?}"),
+                values: json!({
+                    "services": services,
+                    "rss_mib": rss,
+                    "anonymous_mib": anonymous,
+                    "pss_mib": pss,
+                }),
             })
         })
         .collect()
@@ -68,7 +78,11 @@ fn memory(process: &Path) -> Result<Memory> {
         let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
         number.with_context(|| format!("no {name} in {}/{file}", process.display()))
     };
-    Ok(Memory { rss: field("status", "VmRSS:")?, pss: field("smaps_rollup", "Pss:")? })
+    Ok(Memory {
+        rss: field("status", "VmRSS:")?,
+        anonymous: field("status", "RssAnon:")?,
+        pss: field("smaps_rollup", "Pss:")?,
+    })
 }
 
 fn mib(kib: u64) -> f64 {

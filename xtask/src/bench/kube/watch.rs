@@ -16,6 +16,10 @@ use serde_json::Value;
 /// How long all Services of a lot may take to have an address.
 const LIMIT: Duration = Duration::from_secs(180);
 
+/// A bookmark follows what is there already (Kubernetes, "API concepts", streaming lists).
+const FROM_THE_BEGINNING: &str =
+    "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
+
 /// A Service.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
@@ -36,11 +40,11 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Begins, and waits until the API server has.
+    /// Begins where there are no Services yet, and waits until the API server has begun.
     pub fn start(lab: &Lab, namespace: &str) -> Result<Self> {
         let mut curl = lab.curl();
-        curl.args(["--no-buffer", "--include"]);
-        curl.arg(lab.url(&format!("/api/v1/namespaces/{namespace}/services?watch=1")));
+        let path = format!("/api/v1/namespaces/{namespace}/services?{FROM_THE_BEGINNING}");
+        curl.arg("--no-buffer").arg(lab.url(&path));
         let mut curl = curl
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -49,10 +53,8 @@ impl Watcher {
             .context("cannot run curl")?;
         let mut events = BufReader::new(curl.stdout.take().context("a pipe was asked for")?);
         let mut line = String::new();
-        // The answer's head, to its empty line.
-        while events.read_line(&mut line)? > 2 {
-            line.clear();
-        }
+        // Nothing at all comes before the first event, which is a bookmark when there are no Services.
+        events.read_line(&mut line).context("the API server does not begin to watch")?;
         let services = Services::default();
         let seen = Arc::clone(&services);
         std::thread::spawn(move || {
@@ -93,6 +95,7 @@ impl Drop for Watcher {
 fn keep(services: &Services, now: Instant, line: &str) {
     let Ok(event) = serde_json::from_str::<Value>(line) else { return };
     let service = &event["object"];
+    // A bookmark has no name.
     let Some(name) = service["metadata"]["name"].as_str() else { return };
     let mut services = lock(services);
     let fresh = Seen { at: now, address: None, served: None };
