@@ -16,22 +16,23 @@ use super::figure::Figure;
 const ROUNDS: usize = 3;
 /// How long an answer may stay away.
 const LIMIT: Duration = Duration::from_secs(60);
+/// So many connections before the silence are looked at with it.
+const BEFORE: usize = 20;
 /// A node that came back is let find the others before the next falls silent.
 const REUNION: Duration = Duration::from_secs(15);
 
 /// In every round another time the node that announces one of these addresses, and has no pod behind it.
 pub fn measure(lab: &Lab, addresses: &[IpAddr]) -> Result<Figure> {
-    let mut gaps = Vec::new();
-    for _ in 0..ROUNDS {
-        gaps.push(round(lab, addresses)?.map(|gap| clock::ms(gap).round()));
-    }
-    let shown = |gap: &Option<f64>| {
-        gap.map_or_else(|| format!("not back within {LIMIT:?}"), |gap| format!("{gap} ms"))
+    let gaps = (0..ROUNDS).map(|_| round(lab, addresses)).collect::<Result<Vec<_>>>()?;
+    let milliseconds = |gap: &Option<Duration>| gap.map(|gap| clock::ms(gap).round());
+    let shown = |gap: &Option<Duration>| match milliseconds(gap) {
+        Some(gap) => format!("{gap} ms"),
+        None => format!("not back within {LIMIT:?}"),
     };
     Ok(Figure {
         name: "blackout when the announcing node falls silent".to_owned(),
         text: gaps.iter().map(shown).collect::<Vec<_>>().join(", "),
-        values: json!({ "ms": gaps }),
+        values: json!({ "ms": gaps.iter().map(milliseconds).collect::<Vec<_>>() }),
     })
 }
 
@@ -55,14 +56,10 @@ fn round(lab: &Lab, addresses: &[IpAddr]) -> Result<Option<Duration>> {
         })?;
     let prober = Prober::start(&client, target);
     prober.settled(LIMIT)?;
-    let skip = prober.so_far().requests();
-    eprintln!("XX {target} {holder} now {:?}", self::holder(lab, &client, target.ip())?);
-    eprintln!("XX {}", String::from_utf8_lossy(&client.command("ip").args(["neigh"]).output()?.stdout));
+    // With answers before it: a gap is between two of them.
+    let skip = prober.so_far().requests().saturating_sub(BEFORE);
     lab.hole(&holder)?;
     let back = prober.settled(LIMIT);
-    eprintln!("XX then {:?}", self::holder(lab, &client, target.ip())?);
-    eprintln!("XX {}", String::from_utf8_lossy(&client.command("ip").args(["neigh"]).output()?.stdout));
-    eprintln!("XX {}", prober.so_far().from(skip).summary());
     lab.mend(&holder)?;
     let gap = back.is_ok().then(|| prober.so_far().from(skip).longest_gap());
     prober.settled(LIMIT)?;
