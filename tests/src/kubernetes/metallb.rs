@@ -56,7 +56,10 @@ impl Release {
         install.args(["-n", "10", "go", "install"]);
         install.args(PROGRAMS.map(|program| format!("{MODULE}/{program}@v{VERSION}")));
         install.env("GOBIN", &self.folder).env("CGO_ENABLED", "0").env("GOFLAGS", "");
-        let status = install.current_dir(&self.folder).status().context("cannot run go")?;
+        let status = install
+            .current_dir(&self.folder)
+            .status()
+            .context("cannot run go; install Go 1.24 or later (https://go.dev/dl)")?;
         ensure!(status.success(), "go could not build it: {status}");
         let mut download = Command::new("go");
         download.args(["mod", "download", "-json", &format!("{MODULE}@v{VERSION}")]);
