@@ -19,6 +19,7 @@ pub mod control_plane;
 pub mod controllers;
 pub mod images;
 mod kubectl;
+pub mod metallb;
 pub mod node;
 pub mod objects;
 pub mod prober;

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use crate::{run, setup};
 
+mod kube;
+
 /// Cold starts; the figure is the median.
 const STARTS: usize = 5;
 
@@ -23,11 +25,19 @@ pub enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Services by the hundred on a real cluster, beside real MetalLB.
+    Kube(kube::What),
 }
 
 /// Measures.
 pub fn bench(what: &What) -> Result<()> {
-    let What::Spine { json } = *what;
+    match what {
+        What::Spine { json } => spine(*json),
+        What::Kube(what) => kube::kube(what),
+    }
+}
+
+fn spine(json: bool) -> Result<()> {
     setup::network()?;
     setup::guests()?;
     run::build_outrigger()?;

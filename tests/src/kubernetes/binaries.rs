@@ -110,12 +110,16 @@ pub(super) fn cni_plugins() -> Option<&'static str> {
     CNI.into_iter().find(|folder| Path::new(folder).join("bridge").is_file())
 }
 
-/// `~/.cache/outrigger/kubernetes/<version>`.
 fn cache() -> Result<PathBuf> {
+    cache_of("kubernetes", KUBERNETES)
+}
+
+/// `~/.cache/outrigger/<project>/<version>`, whether it is there or not.
+pub(super) fn cache_of(project: &str, version: &str) -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     let base = base.context("neither XDG_CACHE_HOME nor HOME is set")?;
-    Ok(base.join("outrigger/kubernetes").join(KUBERNETES))
+    Ok(base.join("outrigger").join(project).join(version))
 }
 
 /// In the cache, or in `PATH` if it says that it is of our version.

@@ -199,6 +199,8 @@ impl<'a> ControlPlane<'a> {
         command.args(["--authorization-mode", "Node,RBAC"]);
         command.args(["--enable-admission-plugins", "NodeRestriction"]);
         command.args(["--kubelet-preferred-address-types", "InternalIP"]);
+        // No kube-proxy runs beside it: a webhook's Service is reached by its endpoints.
+        command.arg("--enable-aggregator-routing");
         command.args(["--service-account-issuer", "https://kubernetes.default.svc.cluster.local"]);
         for (flag, file) in [
             ("--tls-cert-file", "apiserver.crt"),

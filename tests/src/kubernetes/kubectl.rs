@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Lab;
-use super::segment::Member;
+use super::segment::{FIRST, Member};
 use crate::namespace::feed;
 
 impl Lab {
@@ -34,6 +34,23 @@ impl Lab {
             self.network().of(Member::ControlPlane).command(self.binaries.path("kubectl"));
         command.arg("--kubeconfig").arg(kubeconfig);
         command
+    }
+
+    /// curl as the administrator, beside the API server: for what kubectl is too slow for.
+    pub fn curl(&self) -> Command {
+        let mut command = self.network().of(Member::ControlPlane).command("curl");
+        command.args(["--silent", "--show-error", "--fail"]);
+        for (flag, file) in
+            [("--cacert", "ca.crt"), ("--cert", "admin.crt"), ("--key", "admin.key")]
+        {
+            command.arg(flag).arg(self.folder.join("certificates").join(file));
+        }
+        command
+    }
+
+    /// Where curl finds a path of the API: `/api/v1/services`.
+    pub fn url(&self, path: &str) -> String {
+        format!("https://{}:6443{path}", Member::ControlPlane.addresses(FIRST).0)
     }
 
     /// Applies manifests, server-side.

@@ -1,0 +1,138 @@
+//! Real MetalLB in a laboratory, to be measured beside: its released modules, built with Go, and its own manifest. It knows
+//! nothing of what is measured.
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::Lab;
+use super::binaries::cache_of;
+use super::images::Image;
+use crate::namespace::feed;
+use crate::wait;
+
+/// The version.
+pub const VERSION: &str = "0.15.2";
+/// Where its objects are.
+pub const NAMESPACE: &str = "metallb-system";
+const MODULE: &str = "go.universe.tf/metallb";
+/// Its programs, which are also the names of its images and service accounts.
+const PROGRAMS: [&str; 2] = ["controller", "speaker"];
+/// Its native mode: no FRR, which ARP and NDP do not need.
+const MANIFEST: &str = "metallb-native.yaml";
+/// How long it may take to run, and its webhook to answer: it makes certificates first.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The programs and the manifest, in the cache.
+#[derive(Debug, Clone)]
+pub struct Release {
+    folder: PathBuf,
+}
+
+impl Release {
+    /// Finds them in the cache, or builds them with Go from the module that Go's checksum database knows.
+    ///
+    /// # Errors
+    /// When Go is missing or cannot build them.
+    pub fn obtain() -> Result<Self> {
+        let folder = cache_of("metallb", VERSION)?;
+        let release = Self { folder };
+        let missing =
+            PROGRAMS.iter().chain([&MANIFEST]).any(|file| !release.folder.join(file).is_file());
+        if missing {
+            println!("MetalLB {VERSION} is missing; building it with Go");
+            release.build().with_context(|| format!("cannot obtain MetalLB {VERSION}"))?;
+        }
+        Ok(release)
+    }
+
+    fn build(&self) -> Result<()> {
+        fs::create_dir_all(&self.folder)
+            .with_context(|| format!("cannot make {}", self.folder.display()))?;
+        let mut install = Command::new("nice");
+        install.args(["-n", "10", "go", "install"]);
+        install.args(PROGRAMS.map(|program| format!("{MODULE}/{program}@v{VERSION}")));
+        install.env("GOBIN", &self.folder).env("CGO_ENABLED", "0").env("GOFLAGS", "");
+        let status = install
+            .current_dir(&self.folder)
+            .status()
+            .context("cannot run go; install Go 1.24 or later (https://go.dev/dl)")?;
+        ensure!(status.success(), "go could not build it: {status}");
+        let mut download = Command::new("go");
+        download.args(["mod", "download", "-json", &format!("{MODULE}@v{VERSION}")]);
+        let module: Value = serde_json::from_str(&feed(&mut download, b"")?)?;
+        let module = module["Dir"].as_str().context("go does not say where the module is")?;
+        let manifest = PathBuf::from(module).join("config/manifests").join(MANIFEST);
+        // Read and written: what is in Go's cache cannot be written, and a copy would be so too.
+        fs::write(self.folder.join(MANIFEST), fs::read(&manifest)?)
+            .with_context(|| format!("cannot keep {}", manifest.display()))
+    }
+
+    /// Loads the images under their own names, applies the manifest as it is, and waits until all of it runs.
+    ///
+    /// # Errors
+    /// When it does not come to that, with what its pods say.
+    pub fn install(&self, lab: &Lab) -> Result<()> {
+        for program in PROGRAMS {
+            lab.image(&Image {
+                name: format!("quay.io/metallb/{program}:v{VERSION}"),
+                entrypoint: vec![format!("/{program}")],
+                files: vec![(self.folder.join(program), format!("/{program}"))],
+            })?;
+        }
+        let manifest = self.folder.join(MANIFEST);
+        lab.kubectl(&["apply", "--server-side", "--filename", &manifest.to_string_lossy()])?;
+        ["deployment/controller", "daemonset/speaker"]
+            .into_iter()
+            .try_for_each(|what| {
+                let rollout = ["rollout", "status", what, "--timeout=120s"];
+                lab.kubectl(&[&["--namespace", NAMESPACE][..], &rollout].concat()).map(drop)
+            })
+            .with_context(|| explain(lab))
+    }
+}
+
+/// Makes a pool of these addresses and lets every node announce it, once the webhook answers.
+///
+/// # Errors
+/// When the webhook does not answer, or refuses.
+pub fn pool(lab: &Lab, name: &str, addresses: &str) -> Result<()> {
+    let object = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "metallb.io/v1beta1",
+            "kind": kind,
+            "metadata": { "name": name, "namespace": NAMESPACE },
+            "spec": spec,
+        })
+    };
+    let pool = object("IPAddressPool", json!({ "addresses": [addresses] }));
+    let advertisement = object("L2Advertisement", json!({ "ipAddressPools": [name] }));
+    let objects = format!("{pool}\n---\n{advertisement}\n");
+    let mut said = None;
+    wait::until("MetalLB's webhook takes a pool", LIMIT, || {
+        said = lab.apply(&objects).err();
+        if said.is_some() {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        Ok(said.is_none().then_some(()))
+    })
+    .with_context(|| format!("{:#}\n{}", said.unwrap_or_else(|| anyhow::anyhow!("")), explain(lab)))
+}
+
+/// What its pods say, for a failure.
+fn explain(lab: &Lab) -> String {
+    let ask = |arguments: &[&str]| {
+        let all = [&["--namespace", NAMESPACE], arguments].concat();
+        lab.kubectl(&all).unwrap_or_else(|error| format!("{error:#}\n"))
+    };
+    [
+        ask(&["get", "pods", "--output", "wide"]),
+        ask(&["get", "events", "--sort-by", ".lastTimestamp"]),
+        ask(&["logs", "deployment/controller", "--prefix", "--tail", "20"]),
+        ask(&["logs", "daemonset/speaker", "--all-pods", "--prefix", "--tail", "20"]),
+    ]
+    .concat()
+}

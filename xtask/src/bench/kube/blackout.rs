@@ -1,0 +1,87 @@
+//! How long a client outside the cluster has no answer when the node that announces an address falls silent: its
+//! carrier stays up and its frames vanish, as behind a dead switch.
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use outrigger_tests::kubernetes::prober::Prober;
+use outrigger_tests::kubernetes::{Lab, web};
+use outrigger_tests::namespace::Namespace;
+use outrigger_tests::{clock, http, wait};
+use serde_json::{Value, json};
+
+use super::figure::Figure;
+
+/// So many nodes fall silent, one after the other.
+const ROUNDS: usize = 3;
+/// How long an answer may stay away.
+const LIMIT: Duration = Duration::from_secs(60);
+/// So many connections before the silence are looked at with it.
+const BEFORE: usize = 20;
+/// A node that came back is let find the others before the next falls silent.
+const REUNION: Duration = Duration::from_secs(15);
+
+/// In every round another time the node that announces one of these addresses, and has no pod behind it.
+pub fn measure(lab: &Lab, addresses: &[IpAddr]) -> Result<Figure> {
+    let gaps = (0..ROUNDS).map(|_| round(lab, addresses)).collect::<Result<Vec<_>>>()?;
+    let milliseconds = |gap: &Option<Duration>| gap.map(|gap| clock::ms(gap).round());
+    let shown = |gap: &Option<Duration>| match milliseconds(gap) {
+        Some(gap) => format!("{gap} ms"),
+        None => format!("not back within {LIMIT:?}"),
+    };
+    Ok(Figure {
+        name: "blackout when the announcing node falls silent".to_owned(),
+        text: gaps.iter().map(shown).collect::<Vec<_>>().join(", "),
+        values: json!({ "ms": gaps.iter().map(milliseconds).collect::<Vec<_>>() }),
+    })
+}
+
+/// The longest time without an answer; none when there was no end of it.
+fn round(lab: &Lab, addresses: &[IpAddr]) -> Result<Option<Duration>> {
+    let client = lab.namespace("client")?;
+    let (target, holder) =
+        wait::until("an address is announced by a node without pods", LIMIT, || {
+            for address in addresses {
+                let target = SocketAddr::from((*address, web::PORT));
+                // Nothing may be announced yet.
+                let Ok(pod) = client.inside(|| http::get(target, Duration::from_secs(1))) else {
+                    continue;
+                };
+                let Some(holder) = holder(lab, &client, *address)? else { continue };
+                if holder != pod {
+                    return Ok(Some((target, holder)));
+                }
+            }
+            Ok(None)
+        })?;
+    let prober = Prober::start(&client, target);
+    prober.settled(LIMIT)?;
+    // With answers before it: a gap is between two of them.
+    let skip = prober.so_far().requests().saturating_sub(BEFORE);
+    lab.hole(&holder)?;
+    let back = prober.settled(LIMIT);
+    lab.mend(&holder)?;
+    let gap = back.is_ok().then(|| prober.so_far().from(skip).longest_gap());
+    prober.settled(LIMIT)?;
+    drop(prober);
+    lab.await_nodes()?;
+    std::thread::sleep(REUNION);
+    Ok(gap)
+}
+
+/// The node that the client's kernel sends frames for an address to.
+fn holder(lab: &Lab, client: &Namespace, address: IpAddr) -> Result<Option<String>> {
+    let neighbours = ip(client, &["neighbour", "show", &address.to_string(), "dev", "eth1"])?;
+    let Some(mac) = neighbours[0]["lladdr"].as_str() else { return Ok(None) };
+    for node in lab.nodes() {
+        if ip(node.namespace(), &["link", "show", "eth1"])?[0]["address"] == mac {
+            return Ok(Some(node.name()));
+        }
+    }
+    Ok(None)
+}
+
+fn ip(namespace: &Namespace, arguments: &[&str]) -> Result<Value> {
+    let output = namespace.command("ip").arg("-json").args(arguments).output()?;
+    serde_json::from_slice(&output.stdout).with_context(|| format!("ip {arguments:?} gave no JSON"))
+}

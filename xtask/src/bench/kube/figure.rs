@@ -1,0 +1,106 @@
+//! Figures: what one is, how it is printed, and those that come from the times of Services alone.
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use outrigger_tests::clock;
+use serde_json::{Value, json};
+
+use super::creator::Created;
+use super::system::System;
+use super::watch::Seen;
+
+/// A figure of one load balancer.
+#[derive(Debug)]
+pub struct Figure {
+    /// What it is.
+    pub name: String,
+    /// As it is read.
+    pub text: String,
+    /// As it is kept: the members of a JSON object.
+    pub values: Value,
+}
+
+/// All figures of a run.
+pub struct Report {
+    json: bool,
+    figures: Vec<(System, Figure)>,
+}
+
+impl Report {
+    /// With lines of JSON as the figures come, or a table at the end.
+    pub fn new(json: bool) -> Self {
+        Self { json, figures: Vec::new() }
+    }
+
+    /// Adds a figure.
+    pub fn add(&mut self, system: System, figure: Figure) {
+        if self.json {
+            let mut line = json!({ "figure": figure.name, "system": system.name() });
+            if let (Some(line), Some(values)) = (line.as_object_mut(), figure.values.as_object()) {
+                line.extend(values.clone());
+            }
+            println!("{line}");
+        } else {
+            println!("{}: {}: {}", system.name(), figure.name, figure.text);
+        }
+        self.figures.push((system, figure));
+    }
+
+    /// Prints the table, if that is what is wanted.
+    pub fn end(&self) {
+        if self.json {
+            return;
+        }
+        println!();
+        let mut names: Vec<&str> = Vec::new();
+        for (_, figure) in &self.figures {
+            if !names.contains(&figure.name.as_str()) {
+                names.push(&figure.name);
+            }
+        }
+        for name in names {
+            println!("{name}");
+            for (system, figure) in self.figures.iter().filter(|(_, figure)| figure.name == name) {
+                println!("  {:16} {}", system.name(), figure.text);
+            }
+        }
+    }
+}
+
+/// From when a Service was known to be, by the answer to its creator or by the watch, to when the watch showed it with an
+/// address.
+pub fn latency(created: &Created, seen: &[Seen]) -> Result<Figure> {
+    let pairs = created.answers.iter().zip(seen);
+    let mut times: Vec<_> = pairs
+        .filter_map(|(answer, seen)| {
+            Some(seen.served?.saturating_duration_since(seen.at.min(*answer)))
+        })
+        .collect();
+    times.sort_unstable();
+    let percentile = |percent: usize| -> Result<f64> {
+        let rank = (times.len() * percent).div_ceil(100).max(1);
+        Ok(clock::ms(*times.get(rank - 1).context("no Service was created")?))
+    };
+    let (median, p95, most) = (percentile(50)?, percentile(95)?, percentile(100)?);
+    Ok(Figure {
+        name: "Service to address, one by one".to_owned(),
+        text: format!("median {median} ms, p95 {p95} ms, most {most} ms"),
+        values: json!({ "services": times.len(), "median_ms": median, "p95_ms": p95, "most_ms": most }),
+    })
+}
+
+/// From the answer to the last creation to when the watch showed the last Service with an address; and what the creator
+/// took.
+pub fn burst(created: &Created, seen: &[Seen]) -> Result<Figure> {
+    let last = *created.answers.last().context("no Service was created")?;
+    let served = seen.iter().filter_map(|seen| seen.served).max().context("none was served")?;
+    let after = served.saturating_duration_since(last);
+    let creating = last.saturating_duration_since(created.began);
+    let seconds = |time: Duration| (time.as_secs_f64() * 1000.0).round() / 1000.0;
+    let (after, creating) = (seconds(after), seconds(creating));
+    Ok(Figure {
+        name: format!("burst of {}: last create to last address", seen.len()),
+        text: format!("{after} s, after {creating} s of creating"),
+        values: json!({ "services": seen.len(), "after_last_create_s": after, "creating_s": creating }),
+    })
+}
