@@ -7,10 +7,11 @@ use outrigger_core::facts::Change;
 use outrigger_kube::State;
 use outrigger_kube::api::{Reports, Watches, read_gossip_key};
 use outrigger_kube::convert::ServiceClasses;
-use outrigger_kube::crd::NodeReport;
+use outrigger_kube::crd::{DesiredReport, NodeReport, NodeReportStatus};
 use outrigger_net::now;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::http::{Health, Question};
 use crate::metrics::Page;
@@ -20,6 +21,8 @@ use crate::source::Source;
 const RETRY: Duration = Duration::from_millis(500);
 /// Between two reports that could not be written.
 const REPORT_RETRY: Duration = Duration::from_secs(2);
+/// Between two reports that differ only in what is desired.
+const UNSETTLED: Duration = Duration::from_secs(2);
 /// How long a stopping node waits for its last report to be written.
 const LAST_REPORT: Duration = Duration::from_millis(500);
 /// How long a node that remembers waits for the API server when it starts.
@@ -139,6 +142,8 @@ impl Memory {
     }
 }
 
+type Latest = watch::Receiver<Option<NodeReport>>;
+
 /// The node's report on its way to the API server.
 pub struct Sent {
     latest: watch::Sender<Option<NodeReport>>,
@@ -165,18 +170,45 @@ impl Sent {
     }
 }
 
-async fn send(mut reports: Reports, mut latest: watch::Receiver<Option<NodeReport>>) {
+async fn send(mut reports: Reports, mut latest: Latest) {
+    let mut written: Option<(NodeReport, Instant)> = None;
     let mut open = true;
     while open {
         open = latest.changed().await.is_ok();
+        if let Some((before, at)) = written.as_ref().filter(|_| open) {
+            hold_back(before, *at + UNSETTLED, &mut latest).await;
+        }
         let report = latest.borrow_and_update().clone();
         let Some(report) = report else { continue };
-        if let Err(error) = reports.write(&report).await {
-            tracing::warn!("the NodeReport could not be written: {error}");
-            if open {
-                tokio::time::sleep(REPORT_RETRY).await;
-                latest.mark_changed();
+        match reports.write(&report).await {
+            Ok(()) => written = Some((report, Instant::now())),
+            Err(error) => {
+                tracing::warn!("the NodeReport could not be written: {error}");
+                if open {
+                    tokio::time::sleep(REPORT_RETRY).await;
+                    latest.mark_changed();
+                }
             }
+        }
+    }
+}
+
+/// While many addresses come or go, one report differs from the next in what is desired alone, and says little before it stays:
+/// not before `due`. Anything else is not held back.
+async fn hold_back(before: &NodeReport, due: Instant, latest: &mut Latest) {
+    let rest = |report: &NodeReport| {
+        let status = report.status.clone().unwrap_or_default();
+        NodeReportStatus { desired: DesiredReport::default(), ..status }
+    };
+    let before = rest(before);
+    let same = |latest: &mut Latest| {
+        latest.borrow_and_update().as_ref().is_some_and(|report| rest(report) == before)
+    };
+    while same(latest) {
+        match tokio::time::timeout_at(due, latest.changed()).await {
+            Ok(Ok(())) => {}
+            // It is due, or the node stops.
+            _ => return,
         }
     }
 }
