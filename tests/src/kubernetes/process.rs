@@ -134,8 +134,11 @@ impl Identity {
         // The second field is the program's name in parentheses, and may hold anything.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
         let state = fields.next()?;
-        let started = fields.nth(18)?.parse().ok()?;
-        (!matches!(state, "Z" | "X")).then_some(Self { pid, started })
+        let threads: u32 = fields.nth(16)?.parse().ok()?;
+        let started = fields.nth(1)?.parse().ok()?;
+        // A process whose first thread has ended is shown as a zombie while others still hold its sockets.
+        let ended = matches!(state, "Z" | "X") && threads <= 1;
+        (!ended).then_some(Self { pid, started })
     }
 
     /// What [`Identity::line`] wrote.
