@@ -117,12 +117,6 @@ impl Allocations {
         [self.queue.next_deadline(), self.ledger.next_rest_end()].into_iter().flatten().min()
     }
 
-    /// No node announces this address any more: nobody needs to wait for it longer.
-    pub fn out(&mut self, address: IpAddr) {
-        let pool = Arc::make_mut(&mut self.ledger).out(address);
-        self.wake_pools(pool.into_iter().collect());
-    }
-
     /// Pools that are not in force as written, and why.
     pub fn problems(&self) -> BTreeMap<String, String> {
         self.pools.problems().clone()
