@@ -270,6 +270,8 @@ pub struct Pool {
     pub draining: bool,
 }
 
+    /// The version that was in force last, by its status: serves while this one cannot (invariant 4).
+    pub last_valid: Option<Box<Pool>>,
 /// A plugin and what it is configured with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRef {

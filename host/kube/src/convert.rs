@@ -27,7 +27,7 @@ pub use config_map::{PLUGIN_KEY, PLUGIN_LABEL, config_map};
 pub use endpoints::endpoint_slice;
 pub use namespace::namespace;
 pub use node::node;
-pub use pool::address_pool;
+pub use pool::{address_pool, pool_spec};
 pub(crate) use service::ingress;
 pub use service::{ALLOCATED, service, unclear_service};
 pub use status::ingress_of;

@@ -6,6 +6,7 @@ use kube::Client;
 use outrigger_core::allocation::{Allocations, Counts, PoolCondition, PoolStatus};
 use outrigger_core::facts::{Change, Cluster, Fact, FactKey};
 use outrigger_kube::api::{Lead, ObjectStatus, Objects, Watches};
+use outrigger_kube::convert::pool_spec;
 use outrigger_net::now;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -47,7 +48,11 @@ pub fn objects(
             Fact::Pool(pool) => {
                 let status = allocations.pool_status(&pool.name)?;
                 let in_use = !allocations.pool_users(&pool.name).is_empty();
-                Some(pool_status(&pool.name, &status, worse, in_use))
+                let mut object = pool_status(&pool.name, &status, worse, in_use);
+                if let Some(last) = allocations.last_valid(&pool.name) {
+                    object.rest.insert("lastValid".to_owned(), json!(pool_spec(last)));
+                }
+                Some(object)
             }
             Fact::Announcer(announcer) => Some(ObjectStatus {
                 kind: "Announcer",

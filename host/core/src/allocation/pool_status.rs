@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use outrigger_sdk::Family;
 
 use super::Allocations;
-use crate::facts::ServiceKey;
+use crate::facts::{Pool, ServiceKey};
 use crate::ledger::{Standing, Stock};
 
 /// Names in one message.
@@ -111,6 +111,11 @@ impl Allocations {
         }
         let problem = self.pools.problems().get(name);
         if !self.pools.is_accepted(name) {
+    /// The version of a pool that is in force, or was last: what a process that leads later begins with.
+    pub fn last_valid(&self, name: &str) -> Option<&Pool> {
+        self.pools.last_valid(name).map(|pool| &**pool)
+    }
+
             let message = problem.cloned().unwrap_or_else(|| "nothing leads yet".to_owned());
             let reason = if problem.is_some() { "Overlap" } else { "Pending" };
             return condition(false, reason, message);

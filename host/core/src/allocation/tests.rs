@@ -176,6 +176,7 @@ fn pool(name: &str, addresses: &[&str]) -> Pool {
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
         announcers: None,
         draining: false,
+        last_valid: None,
     }
 }
 

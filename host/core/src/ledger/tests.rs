@@ -24,6 +24,7 @@ fn pool(name: &str, addresses: &[&str], exclude: &[&str]) -> Arc<Pool> {
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
         announcers: None,
         draining: false,
+        last_valid: None,
     })
 }
 

@@ -35,11 +35,16 @@ pub(super) struct Home {
 impl Home {
     pub fn find(cluster: &Cluster, address: IpAddr) -> Option<Self> {
         let within = |pool: &&Pool| pool.addresses.iter().any(|range| range.contains(address));
-        // A pool that is being deleted may have a successor already.
-        let pools = cluster.pools.values().filter(within);
-        pools
-            .min_by_key(|pool| pool.draining)
-            .map(|pool| Self { pool: pool.name.clone(), announcers: pool.announcers.clone() })
+        let version = |pool: &Pool| {
+            let was = pool.last_valid.as_deref().filter(within);
+            let announcers = Some(pool).filter(within).or(was)?.announcers.clone();
+            // Two may claim the address: one that is being deleted has a successor, and of two that overlap as they are
+            // written the one whose last valid version has the address is in force.
+            let order = (pool.draining, was.is_none());
+            Some((order, Self { pool: pool.name.clone(), announcers }))
+        };
+        let found = cluster.pools.values().filter_map(version);
+        found.min_by_key(|(order, _)| *order).map(|(_, home)| home)
     }
 
     /// Of an address whose pool is not known any more: whoever announces anything announces it.

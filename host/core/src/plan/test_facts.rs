@@ -26,6 +26,7 @@ pub(crate) fn pool(name: &str, addresses: &[&str]) -> Pool {
         allocator: PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
         announcers: None,
         draining: false,
+        last_valid: None,
     }
 }
 

@@ -217,6 +217,28 @@ fn an_address_of_policy_local_follows_the_endpoints_that_stay() {
         Fact::Node(node("other")),
         slice(vec![endpoint("me", true, false)]),
     ];
+#[test]
+fn of_two_pools_that_overlap_the_one_that_was_in_force_says_who_announces() {
+    let named = |name: &str| Some(vec![name.to_owned()]);
+    let was = |name: &str, addresses: &[&str], pool: Pool| {
+        let last =
+            Pool { announcers: named(name), ..super::test_facts::pool(&pool.name, addresses) };
+        Fact::Pool(Pool { announcers: named(name), last_valid: Some(Box::new(last)), ..pool })
+    };
+    let mut bench = Bench::new(vec![
+        Fact::Service(web()),
+        Fact::Announcer(announcer("one")),
+        Fact::Announcer(announcer("two")),
+        was("one", &["10.9.0.0/24"], pool("default", &["10.0.0.0/16"])),
+        was("two", &["10.0.0.0/24"], pool("other", &["10.0.0.0/24"])),
+    ]);
+    assert_eq!(bench.plan(), "two +10.0.0.1 other web Announce\nclaim 10.0.0.1 1 false");
+    // What only the last valid version has is that pool's too.
+    bench.upsert(was("two", &["10.0.0.0/24"], pool("other", &["10.8.0.0/24"])));
+    bench.upsert(Fact::Pool(pool("default", &["10.9.0.0/24"])));
+    assert_eq!(bench.plan(), "");
+}
+
     let mut bench = Bench::new(facts);
     bench.member("other", false);
     assert_eq!(bench.plan(), ANNOUNCED);

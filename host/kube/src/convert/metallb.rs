@@ -119,5 +119,6 @@ fn fact(field: &str, value: Value) -> Result<Fact, Invalid> {
         allocator: PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
         announcers: Some(vec!["layer2".to_owned()]),
         draining: false,
+        last_valid: None,
     }))
 }

@@ -507,6 +507,44 @@ fn an_announcer_is_its_plugin_and_where_it_runs() {
     );
     assert_eq!(fact.interfaces, ["eth0"]);
     assert!(!fact.node_selector.is_empty() && fact.service_selector.is_empty());
+#[test]
+fn a_pool_in_force_is_written_down_so_that_it_is_read_again() {
+    for spec in [
+        "addresses: [10.0.0.0/24]",
+        "addresses: [10.0.0.1-10.0.0.9, 'fd00::/120'], exclude: [10.0.0.2-10.0.0.3], autoAssign: false, avoidBuggyIPs: true, \
+         priority: 3, namespaces: [b, a], announcers: [x], allocator: {plugin: hashed, config: {b: 1, a: [x]}}",
+        "addresses: [10.0.0.0/24], namespaceSelector: {}",
+        "addresses: [10.0.0.0/24], namespaceSelector: {matchLabels: {a: b}}, serviceSelector: {matchLabels: {a: b}, \
+         matchExpressions: [{key: c, operator: NotIn, values: [e, d]}, {key: f, operator: Exists}, {key: g, operator: DoesNotExist}]}",
+    ] {
+        let yaml = format!("{{apiVersion: a, kind: b, metadata: {{name: p}}, spec: {{{spec}}}}}");
+        let first = read::<AddressPool>(&yaml, address_pool).unwrap();
+        let again = AddressPool::new("p", pool_spec(pools(&first)[0]));
+        assert_eq!(address_pool(&again).as_ref(), Ok(&first), "{spec}");
+    }
+}
+
+#[test]
+fn a_pool_that_is_not_valid_is_what_it_was_when_it_was_valid_last() {
+    let yaml = |addresses: &str| {
+        format!(
+            "{{apiVersion: a, kind: b, metadata: {{name: p}}, spec: {{addresses: [{addresses}]}}, \
+             status: {{lastValid: {{addresses: [10.0.1.0/24], announcers: [lan]}}}}}}"
+        )
+    };
+    let valid = read::<AddressPool>(&yaml("10.0.0.0/24"), address_pool).unwrap();
+    let pool = pools(&valid)[0];
+    assert_eq!((pool.addresses[0].to_string().as_str(), &pool.announcers), ("10.0.0.0/24", &None));
+    let last = pool.last_valid.as_deref().unwrap();
+    assert_eq!(last.addresses[0].to_string(), "10.0.1.0/24");
+
+    let invalid = read::<AddressPool>(&yaml("nonsense"), address_pool).unwrap();
+    let pool = pools(&invalid)[0];
+    assert_eq!(Pool { last_valid: None, ..pool.clone() }, *last);
+    assert_eq!(pool.last_valid.as_deref(), Some(last));
+    assert!(invalid.notes[0].message.contains("nonsense"), "{:?}", invalid.notes);
+}
+
 }
 
 /// A ConfigMap with this text as MetalLB's.

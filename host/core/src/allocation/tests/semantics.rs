@@ -17,6 +17,12 @@ struct World {
 
 impl World {
     fn restart(&mut self) {
+        for fact in self.others.values_mut() {
+            if let Fact::Pool(pool) = fact {
+                let known = self.rig.allocations.last_valid(&pool.name).cloned();
+                pool.last_valid = known.map(Box::new);
+            }
+        }
         self.rig = Rig { now: self.rig.now, ..Rig::default() };
         let services = self.services.values().cloned().map(Fact::Service);
         for fact in services.chain(self.others.values().cloned()).collect::<Vec<_>>() {
