@@ -228,6 +228,8 @@ pub struct Node {
     pub ready: bool,
     /// Carries `node.kubernetes.io/exclude-from-external-load-balancers`.
     pub excluded: bool,
+    /// It is being emptied: `spec.unschedulable`, or the taint `node.kubernetes.io/out-of-service`.
+    pub cordoned: bool,
 }
 
 /// A namespace.
@@ -268,10 +270,10 @@ pub struct Pool {
     pub announcers: Option<Vec<String>>,
     /// It is being deleted: it gives out nothing new and keeps what it gave.
     pub draining: bool,
-}
-
     /// The version that was in force last, by its status: serves while this one cannot (invariant 4).
     pub last_valid: Option<Box<Pool>>,
+}
+
 /// A plugin and what it is configured with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRef {

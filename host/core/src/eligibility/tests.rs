@@ -65,6 +65,15 @@ fn a_node_may_be_unfit_itself() {
         expected.iter().map(|one| one.is_err_and(Ineligible::is_last_resort)).collect();
     assert_eq!(last, [false, true, false]);
 
+    // Cordoned says less than not ready, and both less than excluded.
+    cluster.apply(Change::Upsert(Fact::Node(Node { cordoned: true, ..node("a") })));
+    cluster.apply(Change::Upsert(Fact::Node(Node { cordoned: true, ready: false, ..node("b") })));
+    cluster.apply(Change::Upsert(Fact::Node(Node { cordoned: true, excluded: true, ..node("c") })));
+    let expected =
+        [Err(Ineligible::Cordoned), Err(Ineligible::NotReady), Err(Ineligible::Excluded)];
+    check(&cluster, &[(service("web", &[]), vec![])], expected);
+    assert!(Ineligible::Cordoned.is_last_resort());
+
     let nowhere = Eligibility::new(&cluster, "a", vec![], &[]);
     assert_eq!(nowhere.check("a"), Err(Ineligible::NoAnnouncer));
     let on_b = Selector {

@@ -38,6 +38,7 @@ pub(crate) fn node(name: &str) -> Node {
         network_available: true,
         ready: true,
         excluded: false,
+        cordoned: false,
     }
 }
 

@@ -352,39 +352,47 @@ fn absent_endpoint_conditions_count_as_the_api_says() {
 #[test]
 fn nodes_carry_what_eligibility_asks_about() {
     for (yaml, expected) in [
-        ("{metadata: {name: n1}}", "[] available=true excluded=false ready=true"),
+        ("{metadata: {name: n1}}", "[] available=true excluded=false ready=true cordoned=false"),
         (
             "{metadata: {name: n1}, status: {addresses: [{type: Hostname, address: n1}, {type: InternalIP, address: 10.0.0.1}]}}",
-            "[10.0.0.1] available=true excluded=false ready=true",
+            "[10.0.0.1] available=true excluded=false ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1, labels: {node.kubernetes.io/exclude-from-external-load-balancers: ''}}}",
-            "[] available=true excluded=true ready=true",
+            "[] available=true excluded=true ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: NetworkUnavailable, status: 'True'}]}}",
-            "[] available=false excluded=false ready=true",
+            "[] available=false excluded=false ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: NetworkUnavailable, status: 'False'}]}}",
-            "[] available=true excluded=false ready=true",
+            "[] available=true excluded=false ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: Ready, status: 'True'}]}}",
-            "[] available=true excluded=false ready=true",
+            "[] available=true excluded=false ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: Ready, status: 'False'}]}}",
-            "[] available=true excluded=false ready=false",
+            "[] available=true excluded=false ready=false cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: Ready, status: Unknown}]}}",
-            "[] available=true excluded=false ready=false",
+            "[] available=true excluded=false ready=false cordoned=false",
         ),
-        // Cordoned: what it serves it goes on serving.
         (
             "{metadata: {name: n1}, spec: {unschedulable: true, taints: [{key: node.kubernetes.io/unschedulable, effect: NoSchedule}]}}",
-            "[] available=true excluded=false ready=true",
+            "[] available=true excluded=false ready=true cordoned=true",
+        ),
+        (
+            "{metadata: {name: n1}, spec: {taints: [{key: node.kubernetes.io/out-of-service, value: nodeshutdown, effect: NoExecute}]}}",
+            "[] available=true excluded=false ready=true cordoned=true",
+        ),
+        // Other taints are about Pods.
+        (
+            "{metadata: {name: n1}, spec: {taints: [{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]}}",
+            "[] available=true excluded=false ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: ten}]}}",
@@ -399,8 +407,12 @@ fn nodes_carry_what_eligibility_asks_about() {
             Ok(converted) => match &converted.facts[0] {
                 Fact::Node(node) => {
                     format!(
-                        "{:?} available={} excluded={} ready={}",
-                        node.addresses, node.network_available, node.excluded, node.ready
+                        "{:?} available={} excluded={} ready={} cordoned={}",
+                        node.addresses,
+                        node.network_available,
+                        node.excluded,
+                        node.ready,
+                        node.cordoned
                     )
                 }
                 other => panic!("{other:?}"),
@@ -496,18 +508,6 @@ fn an_address_pool_says_whom_it_is_for_and_whether_it_goes() {
 }
 
 #[test]
-fn an_announcer_is_its_plugin_and_where_it_runs() {
-    let yaml = "{apiVersion: a, kind: b, metadata: {name: lan}, spec: {plugin: layer2, config: {x: true}, \
-                nodeSelector: {matchLabels: {rack: a}}, interfaces: [eth0]}}";
-    let converted = read::<Announcer>(yaml, announcer).unwrap();
-    let [Fact::Announcer(fact)] = converted.facts.as_slice() else { panic!("{converted:?}") };
-    assert_eq!(
-        (fact.plugin.plugin.as_str(), fact.plugin.config.as_str()),
-        ("layer2", "{\"x\":true}")
-    );
-    assert_eq!(fact.interfaces, ["eth0"]);
-    assert!(!fact.node_selector.is_empty() && fact.service_selector.is_empty());
-#[test]
 fn a_pool_in_force_is_written_down_so_that_it_is_read_again() {
     for spec in [
         "addresses: [10.0.0.0/24]",
@@ -545,6 +545,18 @@ fn a_pool_that_is_not_valid_is_what_it_was_when_it_was_valid_last() {
     assert!(invalid.notes[0].message.contains("nonsense"), "{:?}", invalid.notes);
 }
 
+#[test]
+fn an_announcer_is_its_plugin_and_where_it_runs() {
+    let yaml = "{apiVersion: a, kind: b, metadata: {name: lan}, spec: {plugin: layer2, config: {x: true}, \
+                nodeSelector: {matchLabels: {rack: a}}, interfaces: [eth0]}}";
+    let converted = read::<Announcer>(yaml, announcer).unwrap();
+    let [Fact::Announcer(fact)] = converted.facts.as_slice() else { panic!("{converted:?}") };
+    assert_eq!(
+        (fact.plugin.plugin.as_str(), fact.plugin.config.as_str()),
+        ("layer2", "{\"x\":true}")
+    );
+    assert_eq!(fact.interfaces, ["eth0"]);
+    assert!(!fact.node_selector.is_empty() && fact.service_selector.is_empty());
 }
 
 /// A ConfigMap with this text as MetalLB's.

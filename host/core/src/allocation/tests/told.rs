@@ -106,6 +106,9 @@ fn a_service_that_no_node_can_answer_for_says_so() {
     // Not ready is no reason: such a node serves while no other can.
     rig.apply(Change::Upsert(Fact::Node(Node { ready: false, ..node("n4") })));
     assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
+    // Nor is cordoned.
+    rig.apply(Change::Upsert(Fact::Node(Node { cordoned: true, ..node("n4") })));
+    assert_eq!(rig.said(), [""; 0]);
     rig.put_pool(Pool { announcers: Some(vec!["lan".into()]), ..pool("p", &["10.0.0.0/30"]) });
     assert_eq!(rig.said(), ["a 10.0.0.0 NoEligibleNode"]);
     check(rig.message("a"), &["nobody answers for 10.0.0.0: no announcer covers the address"]);
