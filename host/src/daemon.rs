@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use kube::Client;
 use outrigger_core::facts::{self, Change, FactKey};
 use outrigger_core::membership::ViewChange;
+use outrigger_core::plan::Planner;
 use outrigger_kube::crd::NodeReport;
 use outrigger_kube::{Folder, Occupied, Problem, State};
 use outrigger_net::{Excludes, Groups, LinkFailure, Links, Responder, now};
@@ -81,6 +82,8 @@ enum Wake {
     Stop(&'static str),
     StopDeadline,
     MemoryDue,
+    /// An address has waited long enough.
+    PlanDue,
     /// How are you?
     Asked(Question),
 }
@@ -121,7 +124,11 @@ impl Daemon {
         };
         let announcers =
             Announcers::new(name.clone(), ports, router, shared.plugins.clone(), reports.clone());
-        let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, name);
+        let mut planner = Planner::new(name.clone());
+        if client.is_some() {
+            planner = planner.with_delay(config.new_address_delay_ms * 1_000);
+        }
+        let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, planner, name);
         Ok(Self {
             config: config.clone(),
             source,
@@ -175,6 +182,7 @@ impl Daemon {
                     self.memory.write(&self.source, &self.state);
                     continue;
                 }
+                Wake::PlanDue => {}
                 Wake::Stop(why) => self.stop(why),
                 Wake::StopDeadline => {
                     tracing::warn!("stopping without having handed everything over")
@@ -190,6 +198,7 @@ impl Daemon {
     async fn wait(&mut self) -> Wake {
         loop {
             let (report_due, stop_deadline) = (self.report_due, self.node.stop_deadline());
+            let plan_due = self.node.planner.next_deadline();
             tokio::select! {
                 biased;
                 () = self.node.mesh.turn() => {
@@ -204,6 +213,7 @@ impl Daemon {
                 Some(name) = self.loaded.1.recv() => return Wake::Loaded(name),
                 () = self.source.changed() => return Wake::Facts,
                 Some(question) = self.shared.questions.recv() => return Wake::Asked(question),
+                () = at(plan_due) => return Wake::PlanDue,
                 () = at(report_due) => return Wake::ReportDue,
                 () = at(stop_deadline) => return Wake::StopDeadline,
                 () = at(self.memory.due) => return Wake::MemoryDue,

@@ -53,9 +53,9 @@ pub struct ToDo {
 
 impl Node {
     /// A node that knows nothing yet.
-    pub fn new(mesh: Mesh, announcers: Announcers, name: NodeName) -> Self {
+    pub fn new(mesh: Mesh, announcers: Announcers, planner: Planner, name: NodeName) -> Self {
         Self {
-            planner: Planner::new(name.clone()),
+            planner,
             announcers,
             name,
             cluster: Cluster::default(),
@@ -105,6 +105,7 @@ impl Node {
                 labels.is_none_or(|labels| announcer.node_selector.matches(labels))
             })
             .collect();
+        self.planner.time(now_us);
         let settled = self.mesh_problem.is_none() && self.mesh.settled(now_us);
         let Planned { changes, claims } =
             self.planner.plan(&self.cluster, self.mesh.view(), settled);

@@ -16,6 +16,7 @@ use crate::membership::{Claim, ClaimChanges, View, ViewChange};
 mod case;
 mod cover;
 mod draft;
+mod fresh;
 mod index;
 mod reach;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tests;
 use case::Case;
 use cover::Home;
 use draft::Draft;
+use fresh::Fresh;
 use index::Index;
 
 pub use cover::announcers;
@@ -76,6 +78,7 @@ pub struct Planner {
     all_stale: bool,
     /// Held by nobody for a moment: to be removed even if it came back.
     taken_out: BTreeSet<IpAddr>,
+    fresh: Fresh,
     settled: bool,
 }
 
@@ -97,8 +100,25 @@ impl Planner {
             stale: BTreeSet::new(),
             all_stale: false,
             taken_out: BTreeSet::new(),
+            fresh: Fresh::default(),
             settled: false,
         }
+    }
+
+    /// An address that is given out from now on is announced only so long after it was seen. What was there when the facts were
+    /// listed, and what another node answers for, waits for nothing.
+    pub fn with_delay(self, delay_us: u64) -> Self {
+        Self { fresh: Fresh::with_delay(delay_us), ..self }
+    }
+
+    /// It is now so late, in monotonic microseconds: [`Planner::plan`] decides again on addresses that waited for this.
+    pub fn time(&mut self, now_us: u64) {
+        self.open.extend(self.fresh.time(now_us));
+    }
+
+    /// When to say the time though nothing happened.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.fresh.next()
     }
 
     /// A fact changed; `cluster` already has it. Call once per change, after each, so that a removal followed by an
@@ -109,6 +129,10 @@ impl Planner {
             Some(touched) => {
                 let gone = touched.iter().filter(|address| !index.is_held(**address));
                 self.taken_out.extend(gone);
+                let is_new = |address: &&IpAddr| {
+                    index.is_held(**address) && !self.duties.contains_key(*address)
+                };
+                touched.iter().filter(is_new).for_each(|address| self.fresh.add(*address));
                 self.stale.extend(touched);
             }
             None => self.all_stale = true,
@@ -242,6 +266,7 @@ impl Planner {
     /// Nobody holds the address any more.
     fn forget(&mut self, address: IpAddr) {
         self.duties.remove(&address);
+        self.fresh.forget(address);
         self.homes.remove(&address);
         self.terms.remove(&address);
         self.announced.remove(&address);
@@ -284,7 +309,8 @@ impl Planner {
             let members = view.members.keys().map(String::as_str);
             members.filter(|node| standing(node) == wanted).collect::<Vec<_>>()
         });
-        if duty.speaks() && mine.is_none() && !self.settled {
+        let waits = !self.settled || (claimants.is_empty() && self.fresh.waits(address));
+        if duty.speaks() && mine.is_none() && waits {
             return Duty::Standby(String::new());
         }
         duty

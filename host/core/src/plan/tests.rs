@@ -118,6 +118,49 @@ fn nothing_new_is_announced_before_the_view_is_settled() {
 }
 
 #[test]
+fn a_new_address_is_announced_when_its_traffic_can_be_forwarded() {
+    let mut bench = Bench::new(vec![Fact::Service(web()), Fact::Node(node("me"))]);
+    bench.planner = Planner::new("me".to_owned()).with_delay(100);
+    bench.planner.time(1_000);
+    assert_eq!(bench.plan(), ANNOUNCED, "it was there before");
+
+    bench.upsert(Fact::Service(service("dns", &["10.0.0.2", "10.0.0.3"])));
+    bench.planner.time(2_000);
+    assert_eq!(
+        bench.plan(),
+        "layer2 +10.0.0.2 default dns Standby(\"\")\nlayer2 +10.0.0.3 default dns Standby(\"\")"
+    );
+    assert_eq!(bench.planner.next_deadline(), Some(2_100));
+    // Another node answers for one of them already: nothing is to be waited for.
+    bench.member("other", false);
+    bench.upsert(Fact::Node(node("other")));
+    bench.member("other", true);
+    bench.other_claims("other", "10.0.0.3", Some(Claim { term: 1, announced: true }));
+    assert_eq!(
+        bench.plan(),
+        "layer2 +10.0.0.3 default dns TakeOver(\"other\")\nclaim 10.0.0.3 2 false"
+    );
+    // A change of the Service does not begin anew, nor does one more Service.
+    bench.upsert(Fact::Service(service("more", &["10.0.0.2"])));
+    bench.planner.time(2_099);
+    assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns+more Standby(\"\")");
+    bench.planner.time(2_100);
+    assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns+more Announce\nclaim 10.0.0.2 1 false");
+    assert_eq!(bench.planner.next_deadline(), None);
+
+    // Given back and given out again, it is new.
+    bench.apply(Change::Remove(FactKey::Service(key("web"))));
+    assert_eq!(bench.plan(), "layer2 -10.0.0.1\nclaim 10.0.0.1 no");
+    bench.upsert(Fact::Service(web()));
+    bench.planner.time(3_000);
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"\")");
+    assert_eq!(bench.planner.next_deadline(), Some(3_100));
+    bench.apply(Change::Remove(FactKey::Service(key("web"))));
+    bench.plan();
+    assert_eq!(bench.planner.next_deadline(), None);
+}
+
+#[test]
 fn a_service_comes_changes_and_goes() {
     let mut bench = Bench::new(vec![]);
     assert_eq!(bench.plan(), "");
@@ -175,6 +218,28 @@ fn what_a_pool_gave_is_served_by_a_daemon_that_never_saw_the_pool() {
 }
 
 #[test]
+fn of_two_pools_that_overlap_the_one_that_was_in_force_says_who_announces() {
+    let named = |name: &str| Some(vec![name.to_owned()]);
+    let was = |name: &str, addresses: &[&str], pool: Pool| {
+        let last =
+            Pool { announcers: named(name), ..super::test_facts::pool(&pool.name, addresses) };
+        Fact::Pool(Pool { announcers: named(name), last_valid: Some(Box::new(last)), ..pool })
+    };
+    let mut bench = Bench::new(vec![
+        Fact::Service(web()),
+        Fact::Announcer(announcer("one")),
+        Fact::Announcer(announcer("two")),
+        was("one", &["10.9.0.0/24"], pool("default", &["10.0.0.0/16"])),
+        was("two", &["10.0.0.0/24"], pool("other", &["10.0.0.0/24"])),
+    ]);
+    assert_eq!(bench.plan(), "two +10.0.0.1 other web Announce\nclaim 10.0.0.1 1 false");
+    // What only the last valid version has is that pool's too.
+    bench.upsert(was("two", &["10.0.0.0/24"], pool("other", &["10.8.0.0/24"])));
+    bench.upsert(Fact::Pool(pool("default", &["10.9.0.0/24"])));
+    assert_eq!(bench.plan(), "");
+}
+
+#[test]
 fn a_node_that_is_not_ready_serves_only_while_no_other_can() {
     let not_ready = |name: &str| Fact::Node(Node { ready: false, ..node(name) });
     let facts = vec![Fact::Service(web()), Fact::Node(node("me")), not_ready("other")];
@@ -217,28 +282,6 @@ fn an_address_of_policy_local_follows_the_endpoints_that_stay() {
         Fact::Node(node("other")),
         slice(vec![endpoint("me", true, false)]),
     ];
-#[test]
-fn of_two_pools_that_overlap_the_one_that_was_in_force_says_who_announces() {
-    let named = |name: &str| Some(vec![name.to_owned()]);
-    let was = |name: &str, addresses: &[&str], pool: Pool| {
-        let last =
-            Pool { announcers: named(name), ..super::test_facts::pool(&pool.name, addresses) };
-        Fact::Pool(Pool { announcers: named(name), last_valid: Some(Box::new(last)), ..pool })
-    };
-    let mut bench = Bench::new(vec![
-        Fact::Service(web()),
-        Fact::Announcer(announcer("one")),
-        Fact::Announcer(announcer("two")),
-        was("one", &["10.9.0.0/24"], pool("default", &["10.0.0.0/16"])),
-        was("two", &["10.0.0.0/24"], pool("other", &["10.0.0.0/24"])),
-    ]);
-    assert_eq!(bench.plan(), "two +10.0.0.1 other web Announce\nclaim 10.0.0.1 1 false");
-    // What only the last valid version has is that pool's too.
-    bench.upsert(was("two", &["10.0.0.0/24"], pool("other", &["10.8.0.0/24"])));
-    bench.upsert(Fact::Pool(pool("default", &["10.9.0.0/24"])));
-    assert_eq!(bench.plan(), "");
-}
-
     let mut bench = Bench::new(facts);
     bench.member("other", false);
     assert_eq!(bench.plan(), ANNOUNCED);
