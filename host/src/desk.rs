@@ -83,6 +83,8 @@ pub struct Standing {
     pub quarantined: u64,
     /// The last fault or failed swap, "" when there was none.
     pub last_fault: String,
+    /// Why the last swap failed, "" when it did not.
+    pub refused: String,
     /// It answered `stopping`.
     pub drained: bool,
 }

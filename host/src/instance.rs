@@ -142,7 +142,10 @@ impl Worker {
         match swapped {
             Ok(delivered) => {
                 tracing::debug!(announcer = self.context.instance, digest, "plugin in force");
-                self.desk.lock().standing.last_fault.clear();
+                let mut inner = self.desk.lock();
+                inner.standing.last_fault.clear();
+                inner.standing.refused.clear();
+                drop(inner);
                 self.carry_out(delivered);
             }
             Err(message) => {
@@ -151,7 +154,10 @@ impl Worker {
                     digest,
                     "plugin not taken over: {message}"
                 );
-                self.desk.lock().standing.last_fault = format!("{digest:.12}: {message}");
+                let mut inner = self.desk.lock();
+                inner.standing.last_fault = format!("{digest:.12}: {message}");
+                inner.standing.refused = message.to_string();
+                drop(inner);
                 self.publish();
             }
         }

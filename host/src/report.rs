@@ -142,6 +142,7 @@ fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -
         restarts: u32::try_from(standing.restarts).unwrap_or(u32::MAX),
         quarantined: u32::try_from(standing.quarantined).unwrap_or(u32::MAX),
         last_fault: standing.last_fault.clone(),
+        refused: standing.refused.clone(),
         denied: inner
             .guard
             .denied()

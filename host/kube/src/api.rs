@@ -16,11 +16,11 @@ mod watches;
 pub use events::Events;
 pub use gossip_key::{create_gossip_key, read_gossip_key};
 pub use lease::{Lead, Lease};
-pub use objects::{ObjectStatus, Objects};
+pub use objects::{ObjectCondition, ObjectStatus, Objects};
 pub use reports::Reports;
 pub use services::{Observed, Wanted, WriteError, Writer};
 pub use uninstall::{release_pools, release_services};
-pub use watches::{Kind, Watches};
+pub use watches::{Failure, Kind, Watches};
 
 /// Outrigger's own namespace.
 pub const NAMESPACE: &str = "outrigger-system";

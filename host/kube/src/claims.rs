@@ -1,6 +1,7 @@
 //! Which of several sources (files, or objects of the API) speaks for a key: the one that already does, at start the first
 //! by path. Must not know why a source says what it says.
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 
 use outrigger_core::facts::{Fact, FactKey};
@@ -65,6 +66,14 @@ impl Claims {
     /// Every claim that counts.
     pub fn all_in_force(&self) -> impl Iterator<Item = &Claim> {
         self.by_key.values().filter_map(|claims| claims.first())
+    }
+
+    /// The claims that count, of keys within this range.
+    pub fn in_force_within(
+        &self,
+        range: impl RangeBounds<FactKey>,
+    ) -> impl Iterator<Item = &Claim> {
+        self.by_key.range(range).filter_map(|(_, claims)| claims.first())
     }
 
     /// The word of one source on one key.

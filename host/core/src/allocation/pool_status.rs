@@ -46,6 +46,19 @@ pub struct PoolCondition {
     pub message: String,
 }
 
+impl PoolCondition {
+    /// Whether somebody should look: worth an Event. That a pool is being deleted is what somebody wanted.
+    pub fn warns(&self) -> bool {
+        match self.kind {
+            PoolConditionType::Ready => {
+                !self.status && !matches!(self.reason, "Draining" | "Pending")
+            }
+            PoolConditionType::Draining => false,
+            PoolConditionType::Shrunk | PoolConditionType::Overlap => self.status,
+        }
+    }
+}
+
 /// The conditions that an AddressPool may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PoolConditionType {
@@ -98,6 +111,11 @@ impl Allocations {
         self.ledger.users(name).into_iter().cloned().collect()
     }
 
+    /// The version of a pool that is in force, or was last: what a process that leads later begins with.
+    pub fn last_valid(&self, name: &str) -> Option<&Pool> {
+        self.pools.last_valid(name).map(|pool| &**pool)
+    }
+
     fn ready(&self, name: &str, draining: bool, families: [&Counts; 2]) -> PoolCondition {
         let condition = |status, reason, message: String| PoolCondition {
             kind: PoolConditionType::Ready,
@@ -111,11 +129,6 @@ impl Allocations {
         }
         let problem = self.pools.problems().get(name);
         if !self.pools.is_accepted(name) {
-    /// The version of a pool that is in force, or was last: what a process that leads later begins with.
-    pub fn last_valid(&self, name: &str) -> Option<&Pool> {
-        self.pools.last_valid(name).map(|pool| &**pool)
-    }
-
             let message = problem.cloned().unwrap_or_else(|| "nothing leads yet".to_owned());
             let reason = if problem.is_some() { "Overlap" } else { "Pending" };
             return condition(false, reason, message);

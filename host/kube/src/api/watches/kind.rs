@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 
 use super::super::NAMESPACE;
 use super::super::services::{self, Observed};
+use super::failures::{Failures, failures};
 use crate::convert::{self, Converted, Invalid, PLUGIN_LABEL, ServiceClasses};
-use crate::crd::{AddressPool, Announcer};
+use crate::crd::{AddressPool, Announcer, NodeReport};
 
 /// Between two attempts to open a watch.
 const BACK_OFF: [Duration; 6] = [
@@ -48,6 +49,8 @@ pub enum Kind {
     Announcers,
     /// ConfigMaps of our own namespace that hold plugins.
     Plugins,
+    /// What nodes say of themselves. No decision depends on it, so that nothing waits for its listing.
+    NodeReports,
 }
 
 /// What a watch has to say.
@@ -73,6 +76,8 @@ pub(super) struct Seen {
     pub unclear: Option<facts::Service>,
     /// Of a Service whose status is looked after.
     pub observed: Option<Observed>,
+    /// Of a NodeReport.
+    pub failures: Failures,
 }
 
 impl Kind {
@@ -97,6 +102,7 @@ impl Kind {
             Self::AddressPools => "addresspools",
             Self::Announcers => "announcers",
             Self::Plugins => "configmaps",
+            Self::NodeReports => "nodereports",
         }
     }
 
@@ -140,6 +146,7 @@ impl Kind {
             Self::AddressPools => "AddressPool",
             Self::Announcers => "Announcer",
             Self::Plugins => "ConfigMap",
+            Self::NodeReports => "NodeReport",
         };
         [kind, key.namespace.as_str(), key.name.as_str()].iter().collect()
     }
@@ -185,6 +192,10 @@ impl Kind {
                 let api = namespaced::<ConfigMap>(client);
                 spawn(self, api, labelled, says, |map| seen(map, convert::config_map));
             }
+            Self::NodeReports => {
+                let api = Api::<NodeReport>::all(client);
+                spawn(self, api, everything, says, see_report);
+            }
         }
     }
 }
@@ -197,17 +208,28 @@ where
 }
 
 fn seen<K: Resource>(object: &K, convert: fn(&K) -> Result<Converted, Invalid>) -> Seen {
-    Seen { key: key(object), converted: convert(object), unclear: None, observed: None }
+    Seen::new(key(object), convert(object))
+}
+
+impl Seen {
+    /// With nothing but its facts.
+    pub fn new(key: ServiceKey, converted: Result<Converted, Invalid>) -> Self {
+        Self { key, converted, unclear: None, observed: None, failures: Failures::new() }
+    }
+}
+
+pub(super) fn see_report(report: &NodeReport) -> Seen {
+    let failures = report.status.as_ref().map(failures).unwrap_or_default();
+    Seen { failures, ..Seen::new(key(report), Ok(Converted::default())) }
 }
 
 pub(super) fn see_service(object: &Service, classes: &ServiceClasses, observe: bool) -> Seen {
     let converted = convert::service(object, classes);
     let invalid = converted.as_ref().err();
     Seen {
-        key: key(object),
         unclear: invalid.and_then(|it| convert::unclear_service(object, classes, None, it)),
-        converted,
         observed: observe.then(|| services::observe(object)).flatten(),
+        ..Seen::new(key(object), converted)
     }
 }
 
