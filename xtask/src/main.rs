@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod image;
 mod lab;
+mod previous;
 mod run;
 mod setup;
 
@@ -35,7 +36,8 @@ enum Command {
     },
     /// Everything that must hold before a change is merged; `.ci/run` calls it.
     Test {
-        /// Repeat what depends on chance: properties with many cases, namespace tests and demonstration many times.
+        /// Repeat what depends on chance: properties with many cases, namespace tests and demonstration many times; 5,000
+        /// Services; and upgrade from the version before this one, built from its own source.
         #[arg(long)]
         soak: bool,
     },

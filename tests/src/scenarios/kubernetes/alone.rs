@@ -118,7 +118,7 @@ pub fn changes_while_nobody_leads(lab: &Lab) -> Result<()> {
 }
 
 /// CRDs and namespaces as they are installed, and a namespace to work in.
-fn prepare(lab: &Lab, namespace: &str) -> Result<()> {
+pub(super) fn prepare(lab: &Lab, namespace: &str) -> Result<()> {
     lab.kubectl(&["apply", "--filename", &manifest().to_string_lossy()])?;
     lab.kubectl(&["delete", "addresspools", "--all", "--wait=false"])?;
     let object =
@@ -126,7 +126,7 @@ fn prepare(lab: &Lab, namespace: &str) -> Result<()> {
     lab.apply(&object.to_string())
 }
 
-fn pool(name: &str, addresses: &[&str]) -> Value {
+pub(super) fn pool(name: &str, addresses: &[&str]) -> Value {
     json!({
         "apiVersion": "outrigger.dev/v1alpha1",
         "kind": "AddressPool",
@@ -135,7 +135,7 @@ fn pool(name: &str, addresses: &[&str]) -> Value {
     })
 }
 
-fn service(namespace: &str, name: &str, annotations: &Value) -> Value {
+pub(super) fn service(namespace: &str, name: &str, annotations: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Service",
