@@ -16,6 +16,7 @@ use crate::membership::{Claim, ClaimChanges, View, ViewChange};
 mod case;
 mod cover;
 mod draft;
+mod heard;
 mod index;
 mod reach;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod simulation;
 pub(crate) mod test_facts;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use case::Case;
 use cover::Home;
@@ -31,7 +33,9 @@ use draft::Draft;
 use index::Index;
 
 pub use cover::announcers;
+pub use heard::{AddressWord, AnnouncerWord, Details, Heard, NodeWord};
 pub use reach::Reach;
+pub use why::{AddressWhy, NodeRole, NodeWhy, why as why_address};
 
 /// What an announcer's instance on this node is told. Apply `remove` before `upsert`: an address in both was taken out
 /// and must be announced again.

@@ -7,6 +7,7 @@ mod claims;
 pub mod convert;
 pub mod crd;
 pub mod folder;
+pub mod import;
 pub mod problem;
 pub mod state;
 
