@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use outrigger_sdk::{Time, TrafficPolicy};
 
-use crate::allocation::{Allocations, Condition, PoolOutcome, PoolWord};
+use crate::allocation::{Allocations, Condition, PoolOutcome, PoolWord, Verdict};
 use crate::facts::{Change, Cluster, Fact, Pool, Service, ServiceKey};
 use crate::plan::{AddressWhy, Heard, NodeRole, why_address};
 
@@ -89,10 +89,12 @@ impl Inputs {
             .map(|address| why_address(&self.cluster, &self.heard, *address))
             .collect();
         let (mut headline, mut fixes) = self.allocation(service, &pools);
+        let is_ours = !self.allocations.is_left_alone(key);
         for why in &addresses {
             headline.push(' ');
             headline.push_str(&why.headline);
-            fixes.extend(why.fixes.iter().cloned());
+            // Whose status it is comes first.
+            fixes.extend(why.fixes.iter().filter(|_| is_ours).cloned());
         }
         let mut seen = std::collections::BTreeSet::new();
         fixes.retain(|fix| seen.insert(fix.clone()));
@@ -150,74 +152,115 @@ impl Inputs {
     /// What is to be said of the address itself, and what to change.
     fn allocation(&self, service: &Service, pools: &[PoolWord]) -> (String, Vec<String>) {
         let key = &service.key;
-        let verdict = self.allocations.verdict_on(key);
         let said = self.conditions.get(key);
-        if let Some(verdict) =
-            verdict.filter(|one| !one.addresses.is_empty() || self.allocations.is_left_alone(key))
-        {
-            let message = verdict.condition.message.clone();
-            let held = self.allocations.ledger().held(key);
-            if !verdict.writes_ingress || held.is_empty() {
-                return (sentence(&message), vec![after_colon(&message)]);
+        match self.allocations.verdict_on(key) {
+            Some(verdict) if !verdict.writes_ingress => left_alone(key, &verdict),
+            Some(verdict) if !verdict.addresses.is_empty() => held(key, &verdict, pools, said),
+            Some(verdict) if self.allocations.is_left_alone(key) => {
+                let message = verdict.condition.message;
+                (format!("{}.", message.trim_end_matches('.')), vec![after_colon(&message)])
             }
-            // Recorded is what counts; a status that is being written is not yet in force.
-            let fixes = match verdict.condition.reason.as_str() {
-                "Allocated" | "NoEligibleNode" | "Draining" => Vec::new(),
-                "PartlyAllocated" => fixes(pools),
-                _ => vec![after_colon(&message)],
-            };
-            let partly = match verdict.condition.reason.as_str() {
-                "PartlyAllocated" => format!(" It lacks an address: {}.", overall(pools, said)),
-                _ => String::new(),
-            };
-            let message =
-                if partly.is_empty() { message } else { names(&verdict.addresses, pools) };
-            return (format!("Service {key} has {message}.{partly}"), fixes);
+            _ => {
+                let headline =
+                    format!("Service {key} has no address: {}.", overall(service, pools, said));
+                (headline, pending(pools, said))
+            }
         }
-        let mut fixes = fixes(pools);
-        let undecided = pools.iter().any(|one| one.outcome == PoolOutcome::Undecided);
-        if undecided || pools.is_empty() {
-            fixes.clear();
-            fixes.push(match (pools.is_empty(), said) {
-                (true, _) => "create an AddressPool (kubectl explain addresspool.spec)".to_owned(),
-                (false, Some(said)) => format!("as the controller says: {}", said.condition.message),
-                (false, None) => "see whether a controller runs: kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned(),
-            });
-        }
-        (format!("Service {key} has no address: {}.", overall(pools, said)), fixes)
     }
 }
 
-/// The reason that most of the pools have in common, or the one that matters most.
-fn overall(pools: &[PoolWord], said: Option<&Said>) -> String {
-    let of = |outcome| pools.iter().filter(move |one| one.outcome == outcome);
-    if pools.is_empty() {
-        return "there is no AddressPool".to_owned();
+/// Another controller wrote the status.
+fn left_alone(key: &ServiceKey, verdict: &Verdict) -> (String, Vec<String>) {
+    let message = &verdict.condition.message;
+    let what = message.split_once(": to ").map_or(message.as_str(), |(what, _)| what);
+    let what = what.split_once(": stop ").map_or(what, |(what, _)| what);
+    let written = list(&verdict.addresses);
+    let fixes = vec![
+        format!("to keep {written}: add it to an AddressPool (kubectl edit addresspool NAME)"),
+        format!(
+            "to have it replaced: kubectl -n {} annotate service {} outrigger.dev/adopt=true, and stop the other controller",
+            key.namespace, key.name
+        ),
+    ];
+    (format!("{what}."), fixes)
+}
+
+/// It has addresses, if not all that it asks for.
+fn held(
+    key: &ServiceKey,
+    verdict: &Verdict,
+    pools: &[PoolWord],
+    said: Option<&Said>,
+) -> (String, Vec<String>) {
+    let gave = pools.iter().filter(|one| one.outcome == PoolOutcome::Gave);
+    let gave: Vec<String> = gave.map(|one| format!("{:?}", one.pool)).collect();
+    let from = match gave.as_slice() {
+        [] => String::new(),
+        names => format!(" from pool {}", names.join(" and ")),
+    };
+    let has = format!("Service {key} has {}{from}.", list(&verdict.addresses));
+    let message = &verdict.condition.message;
+    match verdict.condition.reason.as_str() {
+        // Whether anybody answers is said of each address.
+        "Allocated" | "NoEligibleNode" => (has, Vec::new()),
+        "PartlyAllocated" => {
+            let lacks = message.split_once("; no ").map_or("", |(_, rest)| rest);
+            let family = lacks.split(' ').next().unwrap_or_default();
+            (format!("{has} It lacks an {family} address."), pending(pools, said))
+        }
+        "Draining" => (format!("Service {key} has {message}."), Vec::new()),
+        _ => (format!("Service {key} has {message}."), vec![after_colon(message)]),
     }
+}
+
+/// The reason that the pools have in common, or the one that matters most.
+fn overall(service: &Service, pools: &[PoolWord], said: Option<&Said>) -> String {
+    let of = |outcome| pools.iter().filter(move |one| one.outcome == outcome);
     if let Some(pool) = of(PoolOutcome::Undecided).next() {
         return match said {
-            Some(said) => format!(
-                "pool {:?} may give one, and the controller says: {}",
-                pool.pool, said.condition.message
-            ),
-            None => format!("pool {:?} may give one, and no controller has decided yet", pool.pool),
+            Some(said) => {
+                format!("pool {:?} could give one, but: {}", pool.pool, own_words(service, said))
+            }
+            None => {
+                format!("pool {:?} could give one, and no controller has decided yet", pool.pool)
+            }
         };
     }
-    let full: Vec<&PoolWord> = of(PoolOutcome::NothingToGive).collect();
-    match full.as_slice() {
-        [] if pools.len() == 1 => {
-            format!("the only pool, {:?}, was {}", pools[0].pool, pools[0].message)
+    let empty: Vec<&PoolWord> = of(PoolOutcome::NothingToGive).collect();
+    match (pools, empty.as_slice()) {
+        ([], _) => "there is no AddressPool".to_owned(),
+        (_, [one]) => strip(&one.message).to_owned(),
+        (_, [first, rest @ ..]) => match rest.iter().all(|one| one.message.contains("no free")) {
+            true => format!("all {} pools that it may use are full", empty.len()),
+            false => strip(&first.message).to_owned(),
+        },
+        ([only], []) => format!("there is one pool, {:?}, {}", only.pool, only.message),
+        _ if pools.iter().all(|one| one.outcome == PoolOutcome::NotForItsNamespace) => {
+            format!("no pool is for Services of namespace {}", service.key.namespace)
         }
-        [] => "no pool may be used by it".to_owned(),
-        [one] => strip(&one.message).to_owned(),
-        more => {
-            let all_full = more.iter().all(|one| one.message.contains("has no free"));
-            match all_full {
-                true => format!("all {} pools that it may use are full", more.len()),
-                false => strip(&more[0].message).to_owned(),
-            }
-        }
+        _ => "there is no pool that it may use".to_owned(),
     }
+}
+
+/// What helps a Service that lacks an address.
+fn pending(pools: &[PoolWord], said: Option<&Said>) -> Vec<String> {
+    let undecided = pools.iter().find(|one| one.outcome == PoolOutcome::Undecided);
+    match (pools, undecided, said) {
+        ([], ..) => vec!["create an AddressPool (kubectl explain addresspool.spec)".to_owned()],
+        (_, Some(pool), Some(_)) => vec![format!(
+            "do what the policy of pool {:?} says, or use another policy (kubectl edit addresspool {})",
+            pool.pool, pool.pool
+        )],
+        (_, Some(_), None) => vec!["see whether a controller runs: kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned()],
+        _ => fixes(pools),
+    }
+}
+
+/// The controller's words without what everybody knows.
+fn own_words(service: &Service, said: &Said) -> String {
+    let message = &said.condition.message;
+    let prefix = format!("Service {} has no address: ", service.key);
+    message.strip_prefix(&prefix).unwrap_or(message).to_owned()
 }
 
 /// What would help, the pools that come nearest first.
@@ -227,23 +270,18 @@ fn fixes(pools: &[PoolWord]) -> Vec<String> {
         words.map(|one| format!("pool {}: {}", one.pool, one.fix))
     };
     let near: Vec<String> = of(PoolOutcome::NothingToGive).collect();
-    if near.is_empty() { of(PoolOutcome::NotForIt).collect() } else { near }
+    match near.is_empty() {
+        true => of(PoolOutcome::NotForIt).chain(of(PoolOutcome::NotForItsNamespace)).collect(),
+        false => near,
+    }
 }
 
-fn names(addresses: &[IpAddr], pools: &[PoolWord]) -> String {
-    let from = pools.iter().filter(|one| one.outcome == PoolOutcome::Gave);
-    let from = from.map(|one| format!("{:?}", one.pool)).collect::<Vec<_>>().join(", ");
-    let list = addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
-    format!("{list} from pool {from}")
+fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 fn strip(message: &str) -> &str {
     message.strip_prefix("passed over: ").unwrap_or(message)
-}
-
-/// "Service a/b: what: fix" begins with a capital already; anything else is made a sentence.
-fn sentence(message: &str) -> String {
-    format!("{}.", message.trim_end_matches('.'))
 }
 
 /// The fix of a message that ends with one.
@@ -259,7 +297,7 @@ fn asked(service: &Service) -> String {
     let mut text = format!("an {joined} address");
     if !service.wanted.is_empty() {
         let wanted: Vec<String> = service.wanted.iter().map(IpAddr::to_string).collect();
-        text.push_str(&format!(", {}", wanted.join(" and ")));
+        text.push_str(&format!(", namely {}", wanted.join(" and ")));
     }
     if let Some(pool) = &service.pool {
         text.push_str(&format!(", from pool {pool:?}"));

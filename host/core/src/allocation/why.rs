@@ -35,7 +35,9 @@ pub enum PoolOutcome {
     NotNeeded,
     /// It may give one, and one is lacking: its policy refused, or has not been asked yet.
     Undecided,
-    /// It may not be used by this Service.
+    /// It may not be used by Services of this namespace.
+    NotForItsNamespace,
+    /// It may not be used by this Service, for another reason.
     NotForIt,
     /// It may be used, and has nothing to give.
     NothingToGive,
@@ -83,7 +85,7 @@ impl Allocations {
                     match obstacle(&view, pool, service, *family) {
                         Some(note) => self.nothing_to_give(pool, &note.reason, &note.message),
                         None => {
-                            let message = format!("may give an {family} address");
+                            let message = format!("could give an {family} address");
                             word(name, PoolOutcome::Undecided, message, "")
                         }
                     }
@@ -125,9 +127,14 @@ impl Allocations {
 
     fn nothing_to_give(&self, pool: &Pool, reason: &str, message: &str) -> PoolWord {
         let name = &pool.name;
+        // A note says what is wrong, then what to do about it.
+        let (what, fix) = message.rsplit_once(": ").unwrap_or((message, ""));
         if reason != "PoolExhausted" {
-            let fix = message.to_owned();
-            return word(name, PoolOutcome::NothingToGive, format!("passed over: {message}"), fix);
+            let fix = match fix.contains("another") {
+                true => fix.to_owned(),
+                false => format!("{fix}, or ask for another address"),
+            };
+            return word(name, PoolOutcome::NothingToGive, format!("passed over: {what}"), fix);
         }
         let users = self.ledger.users(name);
         let shown: Vec<String> = users.iter().take(NAMES_SHOWN).map(ToString::to_string).collect();
@@ -135,11 +142,11 @@ impl Allocations {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let held = match shown.is_empty() {
-            true => String::new(),
-            false => format!("; it is used by {}{more}", shown.join(", ")),
-        };
-        let message = format!("passed over: {message}{held}");
+        if shown.is_empty() {
+            let message = format!("passed over: {what}");
+            return word(name, PoolOutcome::NothingToGive, message, fix);
+        }
+        let message = format!("passed over: {what}; they are with {}{more}", shown.join(", "));
         let fix = format!(
             "add addresses to the pool (kubectl edit addresspool {name}), or delete a Service that uses it"
         );
@@ -178,7 +185,11 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
             format!("add it to the pool (kubectl edit addresspool {name}), or ask for another address"),
         ),
     };
-    word(name, PoolOutcome::NotForIt, message, fix)
+    let outcome = match reason {
+        Unsuited::Namespace => PoolOutcome::NotForItsNamespace,
+        _ => PoolOutcome::NotForIt,
+    };
+    word(name, outcome, message, fix)
 }
 
 /// The namespaces that may use a pool, in words.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use outrigger_sdk::Duty;
+
 use super::cover::Home;
 use super::heard::{AddressWord, Heard, NodeWord};
 use super::{Planner, announcers};
@@ -74,13 +76,10 @@ impl Asked<'_> {
         // The name matters only where there are no Node objects: then the one node there is speaks for itself.
         let me = self.heard.nodes.keys().next().cloned().unwrap_or_default();
         let verdicts = Planner::new(me).why(self.cluster, &self.heard.view(), self.address);
-        let answered_by: Vec<NodeName> = verdicts
-            .keys()
-            .filter(|name| {
-                self.word(name).is_some_and(|word| word.answers(self.address).next().is_some())
-            })
-            .cloned()
-            .collect();
+        let answered_by = match self.is_computed() {
+            true => self.elected().into_iter().collect(),
+            false => self.answering(),
+        };
         let nodes: BTreeMap<NodeName, NodeWhy> = verdicts
             .into_iter()
             .map(|(name, verdict)| {
@@ -101,6 +100,34 @@ impl Asked<'_> {
         AddressWhy { address: self.address, headline, answered_by, nodes, fixes }
     }
 
+    /// The nodes that say so.
+    fn answering(&self) -> Vec<NodeName> {
+        let answers = |word: &NodeWord| word.answers(self.address).next().is_some();
+        let nodes = self.heard.nodes.iter().filter(|(_, word)| answers(word));
+        nodes.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// No node could be asked: who answers follows from what is known to everybody, unless an address stayed somewhere.
+    fn is_computed(&self) -> bool {
+        let mut alive = self.heard.nodes.values().filter(|word| word.alive).peekable();
+        alive.peek().is_some() && alive.all(|word| word.details.is_none())
+    }
+
+    /// The node that is to answer if nobody answered before, and that does not say that it cannot.
+    fn elected(&self) -> Option<NodeName> {
+        let view = self.heard.view();
+        let me = view.members.keys().next()?.clone();
+        let mut planner = Planner::new(me.clone());
+        planner.plan(self.cluster, &view, true);
+        let duty = self.cover.iter().find_map(|one| planner.desired(&one.name).get(&self.address));
+        let node = match &duty?.duty {
+            Duty::Announce | Duty::TakeOver(_) => me,
+            Duty::HandOver(other) | Duty::Standby(other) => other.clone(),
+        };
+        self.word(&node).filter(|word| self.failure(&node, word).is_none())?;
+        Some(node)
+    }
+
     fn word(&self, node: &str) -> Option<&NodeWord> {
         self.heard.nodes.get(node)
     }
@@ -116,12 +143,17 @@ impl Asked<'_> {
             word.into_iter().flat_map(|word| word.answers(self.address)).collect();
         if !said.is_empty() {
             let by = said.iter().map(|one| through(one)).collect::<Vec<_>>().join(", and ");
-            let role = NodeRole::Answers;
-            return NodeWhy {
-                role,
-                message: format!("answers: announced {by}"),
-                fix: String::new(),
-            };
+            let failed = word.and_then(|word| self.failure(name, word));
+            let failed = failed.map_or(String::new(), |(message, _)| {
+                format!("; this goes on for some minutes, though it {message}")
+            });
+            let (role, fix) = (NodeRole::Answers, String::new());
+            return NodeWhy { role, message: format!("answers: announced {by}{failed}"), fix };
+        }
+        if self.is_computed() && answering.iter().any(|one| one == name) {
+            let message =
+                "is to answer, as far as can be computed: no node could be asked".to_owned();
+            return NodeWhy { role: NodeRole::Answers, message, fix: String::new() };
         }
         let last_resort = verdict.is_err_and(Ineligible::is_last_resort);
         if let Err(reason) = verdict
@@ -134,7 +166,10 @@ impl Asked<'_> {
             return NodeWhy { role: NodeRole::Fails, message, fix };
         }
         let message = match answering {
-            [] => "may answer, and has not said that it does".to_owned(),
+            [] if word.is_some_and(|word| !word.on(self.address).is_empty()) => {
+                "could answer, and stands by for another node".to_owned()
+            }
+            [] => "could answer, and does not say that it does".to_owned(),
             others => format!(
                 "stands by: {} answers, and an address stays where it is while its node can serve it",
                 others.join(" and ")
@@ -215,7 +250,7 @@ impl Asked<'_> {
                 format!("{node} has left the cluster: join it again, or forget it")
             }
             Ineligible::Excluded => format!(
-                "kubectl label node {node} node.kubernetes.io/exclude-from-external-load-balancers-"
+                "take the label off {node}: kubectl label node {node} node.kubernetes.io/exclude-from-external-load-balancers-"
             ),
             Ineligible::NetworkUnavailable => {
                 format!("mend the network of {node} (kubectl describe node {node})")
@@ -234,6 +269,9 @@ impl Asked<'_> {
             Ineligible::NotAlive => "Outrigger does not answer there".to_owned(),
             Ineligible::NotSelected => {
                 format!("no nodeSelector matches it: announcer {}", selectors())
+            }
+            Ineligible::NoAnnouncer if Home::find(self.cluster, self.address).is_none() => {
+                "no AddressPool contains the address".to_owned()
             }
             other => other.to_string(),
         };
@@ -281,16 +319,23 @@ impl Asked<'_> {
         let names = via.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let elsewhere = links.iter().find(|(_, networks)| has(networks));
         let headline = format!(
-            "{node} answers for {} on {names}, which has no address of its network: only a client that is told so by a route asks there.",
-            self.address
+            "{node} answers for {} on {names}, but {names} has no address of the network of {}, so that neighbours do not ask for it there.",
+            self.address, self.address
         );
         let fix = match elsewhere {
             Some((link, _)) => format!(
                 "let the announcer use {link}, which is on that network: add it to spec.interfaces of the Announcer"
             ),
             None => format!(
-                "give the interface of the nodes an address of the network of {}, route that address to {node}, or use a pool with addresses of the nodes' own network",
-                self.address
+                "give {names} of the nodes an address of the network of {}, or have the router send {} to {node}, or use a pool with addresses of a network that the nodes are in ({})",
+                self.address,
+                self.address,
+                known
+                    .iter()
+                    .flat_map(|one| one.iter())
+                    .map(|net| net.trunc().to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ),
         };
         Some((headline, fix))
@@ -298,12 +343,24 @@ impl Asked<'_> {
 
     fn headline(&self, answering: &[NodeName], nodes: &BTreeMap<NodeName, NodeWhy>) -> String {
         let address = self.address;
+        if self.is_computed() && !answering.is_empty() {
+            return format!(
+                "{} is to answer for {address}, as far as can be computed: no node could be asked.",
+                answering.join(" and ")
+            );
+        }
         if !answering.is_empty() {
             let verb = if answering.len() == 1 { "answers" } else { "answer" };
             return format!("{} {verb} for {address}.", answering.join(" and "));
         }
         if self.cover.is_empty() {
-            return format!("Nobody answers for {address}: no announcer covers it.");
+            let why = match Home::find(self.cluster, address) {
+                Some(home) => {
+                    format!("no announcer covers it: see spec.announcers of pool {:?}", home.pool)
+                }
+                None => "no AddressPool contains it".to_owned(),
+            };
+            return format!("Nobody answers for {address}: {why}.");
         }
         if let Some((name, why)) = nodes.iter().find(|(_, why)| why.role == NodeRole::Fails) {
             return format!("Nobody answers for {address}: {name} {}.", why.message);
@@ -316,10 +373,16 @@ impl Asked<'_> {
         match reasons.into_iter().collect::<Vec<_>>().as_slice() {
             [only] => {
                 let reason = only.strip_prefix("passed over: ").unwrap_or(only);
-                format!("Nobody answers for {address}: {reason}, on every node.")
-                    .replace("on any node, on every node", "on any node")
+                match reason.ends_with("on any node") {
+                    true => format!("Nobody answers for {address}: {reason}."),
+                    false => format!(
+                        "Nobody answers for {address}: every node is passed over: {reason}."
+                    ),
+                }
             }
-            _ => format!("Nobody answers for {address}: every node is passed over."),
+            _ => format!(
+                "Nobody answers for {address}: every node is passed over, for the reasons below."
+            ),
         }
     }
 

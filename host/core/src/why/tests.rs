@@ -131,7 +131,7 @@ fn served(scene: &mut Scene) -> &mut Scene {
 type Play = fn(&mut Scene) -> &mut Scene;
 
 /// Situation, what makes it, and whether somebody must change something.
-const SITUATIONS: [(&str, Play, bool); 16] = [
+const SITUATIONS: [(&str, Play, bool); 20] = [
     (
         "assigned, and n2 announces it, not n1",
         |s| served(s).says("n2", "10.0.0.240", true, "announced", ""),
@@ -243,7 +243,7 @@ const SITUATIONS: [(&str, Play, bool); 16] = [
     (
         "assigned, but no interface can be used",
         |s| {
-            served(s).says("n2", "10.0.0.240", true, "failed", "no link is up and speaks ARP: bring one up, or name one that is in the Announcer's interfaces")
+            served(s).says("n2", "10.0.0.240", true, "failed", "no link is up and speaks ARP: bring one up, or name one that is in the Announcer's interfaces").says("n1", "10.0.0.240", false, "standby", "")
         },
         true,
     ),
@@ -254,9 +254,53 @@ const SITUATIONS: [(&str, Play, bool); 16] = [
             for name in ["n1", "n2", "n3"] {
                 let word = s.node(name).announcers.get_mut("layer2").unwrap();
                 (word.phase, word.last_fault) =
-                    ("Held".into(), "trapped in start: unreachable executed".into());
+                    ("NotStarted".into(), "trapped in start: unreachable executed".into());
             }
             s
+        },
+        true,
+    ),
+    (
+        "the plugin failed after it had announced",
+        |s| {
+            let s = served(s).says("n2", "10.0.0.240", true, "announced", "");
+            let word = s.node("n2").announcers.get_mut("layer2").unwrap();
+            (word.phase, word.last_fault) =
+                ("Held".into(), "trapped in handle: unreachable executed".into());
+            s
+        },
+        false,
+    ),
+    (
+        "assigned, but its pool names an announcer that is not there",
+        |s| {
+            s.pool("lan", "10.0.0.240/28", |pool| pool.announcers = Some(vec!["racks".into()]))
+                .service("web", &["10.0.0.240"], |_| {})
+                .pods("web", &[("n1", true)])
+        },
+        true,
+    ),
+    (
+        "no node could be asked",
+        |s| {
+            let s = served(s);
+            for name in ["n1", "n2", "n3"] {
+                s.node(name).details = None;
+            }
+            s
+        },
+        false,
+    ),
+    (
+        "one family of two",
+        |s| {
+            let s = lan(s).pool("six", "2001:db8::8/128", |_| {});
+            s.service("api", &["2001:db8::8"], |api| {
+                api.families = vec![outrigger_sdk::Family::Ipv6]
+            })
+            .service("web", &["10.0.0.240"], |web| web.families.push(outrigger_sdk::Family::Ipv6))
+            .pods("web", &[("n1", true)])
+            .says("n2", "10.0.0.240", true, "announced", "")
         },
         true,
     ),
