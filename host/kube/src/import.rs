@@ -18,7 +18,7 @@ mod tests;
 mod undo;
 
 pub use originals::ORIGINALS;
-pub use read::{read, read_values};
+pub use read::{read, read_values, yaml};
 pub use undo::undo;
 
 /// Where MetalLB is unless somebody put it elsewhere.

@@ -13,4 +13,4 @@ pub mod state;
 
 pub use folder::{Folder, FolderError};
 pub use problem::Problem;
-pub use state::{Allocated, Lead, Memory, Occupied, ServiceStatus, State, StateError};
+pub use state::{Allocated, Lead, Memory, Occupied, ServiceStatus, State, StateError, utc};

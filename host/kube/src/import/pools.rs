@@ -64,9 +64,21 @@ impl Pool {
         if !self.labels.is_empty() {
             metadata["labels"] = json!(self.labels);
         }
+        let mut spec = json!(self.spec);
+        let usual = [
+            ("autoAssign", json!(true)),
+            ("avoidBuggyIPs", json!(false)),
+            ("priority", json!(0)),
+            ("allocator", json!(AllocatorSpec::default())),
+        ];
+        if let Some(fields) = spec.as_object_mut() {
+            fields.retain(|field, value| {
+                !usual.iter().any(|(name, usual)| name == field && usual == value)
+            });
+        }
         json!({
             "apiVersion": crate::crd::API_VERSION, "kind": "AddressPool",
-            "metadata": metadata, "spec": self.spec,
+            "metadata": metadata, "spec": spec,
         })
     }
 

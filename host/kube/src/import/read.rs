@@ -1,4 +1,4 @@
-//! The text of a file to objects. Must not know what they are.
+//! The text of a file to objects, and objects to text. Must not know what they are.
 use serde_json::Value;
 
 use super::Original;
@@ -24,4 +24,13 @@ pub fn read_values(file: &str, objects: Vec<Value>) -> Vec<Original> {
         }
     }
     originals
+}
+
+/// Objects as YAML documents.
+pub fn yaml(objects: &[Value]) -> String {
+    let document = |object: &Value| {
+        let text = serde_saphyr::to_string(object).expect("JSON can be written as YAML");
+        format!("---\n{}\n", text.trim_end())
+    };
+    objects.iter().map(document).collect()
 }

@@ -103,7 +103,7 @@ spec: { addresses: [10.0.1.0/28], serviceAllocation: { priority: 3 } }
             "addresses": ["10.0.0.0/28"], "autoAssign": false, "avoidBuggyIPs": true, "priority": 20,
             "namespaces": ["shop"], "namespaceSelector": { "matchLabels": { "team": "x" } },
             "serviceSelector": { "matchLabels": { "tier": "web" } },
-            "allocator": { "plugin": "lowest-free" }, "announcers": [],
+            "announcers": [],
         })
     );
     let all = &object(&imported, "AddressPool", "b")["spec"]["namespaceSelector"];
