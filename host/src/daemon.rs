@@ -175,7 +175,8 @@ impl Daemon {
                 }
                 Wake::Asked(question) => {
                     // Whoever asked may have gone.
-                    let _ = question.send(self.health());
+                    let details = question.details.then(|| self.details().to_string());
+                    let _ = question.answer.send(Health { details, ..self.health() });
                     continue;
                 }
                 Wake::MemoryDue => {
@@ -321,7 +322,11 @@ impl Daemon {
         if let Some(standing) = &self.shared.controller {
             page.controller(&standing.borrow());
         }
-        Health { missing: status.missing, metrics: page.text() }
+        Health { missing: status.missing, metrics: page.text(), details: None }
+    }
+
+    fn details(&self) -> serde_json::Value {
+        report::details(&self.node, &self.links.borrow(), &self.responder.handle())
     }
 
     fn write_report(&mut self) {
@@ -334,8 +339,7 @@ impl Daemon {
         if let Err(error) = self.state.write_report(&self.node.name, &report) {
             tracing::error!("the NodeReport could not be written: {error}");
         }
-        let details = report::details(&self.node, &self.responder.handle());
-        if let Err(error) = self.state.write_details(&self.node.name, &details) {
+        if let Err(error) = self.state.write_details(&self.node.name, &self.details()) {
             tracing::error!("the node's details could not be written: {error}");
         }
     }

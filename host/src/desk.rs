@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use outrigger_core::guard::Guard;
 use outrigger_core::outbox::{Outbox, full_lists};
-use outrigger_net::{Owner, ResponderHandle};
+use outrigger_net::{Owner, ResponderHandle, now};
 use outrigger_runtime::Factory;
 use outrigger_sdk::{
     AddressReport, AnnouncementState, Condition, Denied, DesiredChanged, Event, LinksChanged,
@@ -69,6 +69,8 @@ pub struct Swap {
 pub struct Standing {
     /// By address.
     pub addresses: BTreeMap<IpAddr, AddressReport>,
+    /// Since when each of them is in its state, in microseconds since 1970.
+    pub since: BTreeMap<IpAddr, u64>,
     /// By condition type.
     pub conditions: BTreeMap<String, Condition>,
     /// By metric name.
@@ -131,6 +133,7 @@ impl Desk {
             }
             if !known {
                 inner.standing.addresses.remove(&address);
+                inner.standing.since.remove(&address);
             }
         }
         inner.outbox.push(Event::DesiredChanged(change));
@@ -223,7 +226,11 @@ impl Desk {
 impl Inner {
     /// Keeps what the plugin says of an address.
     pub fn report(&mut self, report: AddressReport) {
-        if self.standing.addresses.get(&report.address) != Some(&report) {
+        let known = self.standing.addresses.get(&report.address);
+        if known.is_none_or(|known| known.state != report.state) {
+            self.standing.since.insert(report.address, now().utc_us);
+        }
+        if known != Some(&report) {
             self.reported.insert(report.address, report.state == AnnouncementState::Announced);
             self.standing.addresses.insert(report.address, report);
         }

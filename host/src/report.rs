@@ -8,8 +8,9 @@ use outrigger_kube::crd::{
     AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport,
     NodeReportSpec, NodeReportStatus, PluginReport,
 };
-use outrigger_net::{Counters, ResponderHandle};
-use outrigger_sdk::{AnnouncementState, DesiredAddress, Duty};
+use outrigger_kube::utc;
+use outrigger_net::{Counters, Links, ResponderHandle};
+use outrigger_sdk::{AnnouncementState, DesiredAddress, Duty, Link};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -62,7 +63,7 @@ pub fn object_problem(source: &Source, key: &FactKey, message: String) -> Proble
 }
 
 /// Every address this node knows of, for `outrigger status`.
-pub fn details(node: &Node, responder: &ResponderHandle) -> Value {
+pub fn details(node: &Node, links: &Links, responder: &ResponderHandle) -> Value {
     let mut addresses = Vec::new();
     for (announcer, desk) in node.announcers.desks() {
         let standing = desk.standing();
@@ -78,11 +79,20 @@ pub fn details(node: &Node, responder: &ResponderHandle) -> Value {
                 "state": report.map_or("unknown", |report| state(&report.state)),
                 "via": report.map(|report| report.via.clone()).unwrap_or_default(),
                 "message": report.map(|report| report.message.clone()).unwrap_or_default(),
+                "since": standing.since.get(address).map(|since| utc(*since)).unwrap_or_default(),
                 "nodes": eligible(node, desired),
             }));
         }
     }
-    json!({ "node": node.name, "addresses": addresses, "frames": frames(&responder.counters()) })
+    let link = |link: &Link| {
+        let networks: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
+        (link.name.clone(), json!(networks))
+    };
+    let links: serde_json::Map<String, Value> = links.values().map(link).collect();
+    json!({
+        "node": node.name, "addresses": addresses, "links": links,
+        "frames": frames(&responder.counters()),
+    })
 }
 
 fn frames(counters: &Counters) -> Value {

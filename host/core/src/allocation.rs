@@ -19,9 +19,11 @@ mod queue;
 mod tests;
 mod turn;
 mod verdict;
+mod why;
 
 pub use pool_status::{Counts, PoolCondition, PoolConditionType, PoolStatus};
 pub use verdict::{Condition, Verdict};
+pub use why::{PoolOutcome, PoolWord};
 
 use pools::{Pools, Step};
 use queue::{Cause, Queue};

@@ -17,6 +17,7 @@ mod case;
 mod cover;
 mod draft;
 mod fresh;
+mod heard;
 mod index;
 mod reach;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod simulation;
 pub(crate) mod test_facts;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use case::Case;
 use cover::Home;
@@ -33,7 +35,9 @@ use fresh::Fresh;
 use index::Index;
 
 pub use cover::announcers;
+pub use heard::{AddressWord, AnnouncerWord, Details, Heard, NodeWord};
 pub use reach::Reach;
+pub use why::{AddressWhy, NodeRole, NodeWhy, why as why_address};
 
 /// What an announcer's instance on this node is told. Apply `remove` before `upsert`: an address in both was taken out
 /// and must be announced again.

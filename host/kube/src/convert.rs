@@ -25,11 +25,12 @@ pub use announcer::announcer;
 pub use classes::{LOAD_BALANCER_CLASS, ServiceClasses};
 pub use config_map::{PLUGIN_KEY, PLUGIN_LABEL, config_map};
 pub use endpoints::endpoint_slice;
+pub(crate) use metallb::{KEY as METALLB_KEY, recognises as recognises_metallb};
 pub use namespace::namespace;
 pub use node::node;
 pub use pool::{address_pool, pool_spec};
-pub(crate) use service::ingress;
 pub use service::{ALLOCATED, service, unclear_service};
+pub(crate) use service::{OWN_ANNOTATIONS, ingress};
 pub use status::ingress_of;
 
 /// The namespace of objects that name none.

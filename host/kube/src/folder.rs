@@ -21,6 +21,7 @@ mod source;
 mod tree;
 mod watch;
 
+pub(crate) use manifest::objects;
 use overlay::Overlay;
 use source::Source;
 use watch::Watch;

@@ -22,7 +22,7 @@ mod service;
 
 pub use memory::Memory;
 pub(crate) use service::timestamp;
-pub use service::{Allocated, ServiceStatus};
+pub use service::{Allocated, ServiceStatus, utc};
 
 const SERVICES: &str = "services";
 const REPORTS: &str = "reports";

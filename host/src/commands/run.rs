@@ -85,7 +85,8 @@ async fn answer_until_signalled(mut shared: Shared) -> anyhow::Result<()> {
                 let mut page = Page::default();
                 page.controller(&standing);
                 // Whoever asked may have gone.
-                let _ = question.send(Health { missing: standing.missing, metrics: page.text() });
+                let health = Health { missing: standing.missing, metrics: page.text(), details: None };
+                let _ = question.answer.send(health);
             }
         }
     }

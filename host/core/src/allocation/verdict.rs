@@ -65,7 +65,7 @@ impl Allocations {
         changed
     }
 
-    fn verdict(&self, known: &Known) -> Verdict {
+    pub(super) fn verdict(&self, known: &Known) -> Verdict {
         let service = &known.service;
         if !known.foreign.is_empty() {
             return self.left_alone(known);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{Converted, Invalid, Note, checked, ranges};
 
 /// The key of the ConfigMap.
-pub(super) const KEY: &str = "config";
+pub(crate) const KEY: &str = "config";
 const POOLS: &str = "address-pools";
 const FIELD: &str = "data.config";
 /// What MetalLB 0.9 knew beside the pools, all of it for BGP.
@@ -30,7 +30,7 @@ struct MetallbPool {
 }
 
 /// Whether a text is meant as MetalLB's, even when it does not parse.
-pub(super) fn recognises(text: &str) -> bool {
+pub(crate) fn recognises(text: &str) -> bool {
     let is_pools = |line: &str| line.trim_start_matches(['{', '"', '\'', ' ']).starts_with(POOLS);
     text.lines().any(is_pools)
 }

@@ -25,6 +25,9 @@ const HOSTNAME: [&str; 3] = [
 const TTL: [&str; 3] =
     ["outrigger.dev/ttl", "external-dns.alpha.kubernetes.io/ttl", "external-dns.kubernetes.io/ttl"];
 
+/// Annotations that each mean the same, ours first, then MetalLB's new name and its old one.
+pub(crate) const OWN_ANNOTATIONS: [[&str; 3]; 3] = [POOL, super::wanted::ADDRESSES, SHARING_KEY];
+
 /// Lets what another controller wrote into the status be taken over.
 const ADOPT: &str = "outrigger.dev/adopt";
 
