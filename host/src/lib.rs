@@ -16,6 +16,7 @@ mod commands;
 mod controller;
 mod daemon;
 mod deadline;
+mod delivery;
 mod desk;
 mod embedded;
 mod http;
@@ -25,6 +26,7 @@ mod node;
 mod plugins;
 mod report;
 mod source;
+mod trial;
 
 use args::{Cli, Command};
 

@@ -118,7 +118,7 @@ pub fn changes_while_nobody_leads(lab: &Lab) -> Result<()> {
 }
 
 /// CRDs and namespaces as they are installed, and a namespace to work in.
-fn prepare(lab: &Lab, namespace: &str) -> Result<()> {
+pub(super) fn prepare(lab: &Lab, namespace: &str) -> Result<()> {
     lab.kubectl(&["apply", "--filename", &manifest().to_string_lossy()])?;
     lab.kubectl(&["delete", "addresspools", "--all", "--wait=false"])?;
     let object =
@@ -126,7 +126,7 @@ fn prepare(lab: &Lab, namespace: &str) -> Result<()> {
     lab.apply(&object.to_string())
 }
 
-fn pool(name: &str, addresses: &[&str]) -> Value {
+pub(super) fn pool(name: &str, addresses: &[&str]) -> Value {
     json!({
         "apiVersion": "outrigger.dev/v1alpha1",
         "kind": "AddressPool",
@@ -148,7 +148,7 @@ fn service(namespace: &str, name: &str, annotations: &Value) -> Value {
     })
 }
 
-fn apply(lab: &Lab, name: &str, annotations: &Value) -> Result<()> {
+pub(super) fn apply(lab: &Lab, name: &str, annotations: &Value) -> Result<()> {
     lab.apply(&service("bad", name, annotations).to_string())
 }
 
@@ -203,7 +203,7 @@ fn leader(lab: &Lab, controllers: &[Controller]) -> Result<usize> {
     controllers.iter().position(is_it).with_context(|| format!("{holder:?} leads"))
 }
 
-fn await_condition(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {
+pub(super) fn await_condition(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {
     let mut said = String::new();
     let found = wait::until(&format!("Service {name} says {words:?}"), LIMIT, || {
         let service = lab.get_json(&["service", name, "--namespace", "bad"])?;

@@ -3,8 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Resource};
 use kube::runtime::watcher::{self, Event};
@@ -13,10 +12,9 @@ use outrigger_core::facts::{self, Fact, ServiceKey};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use super::super::NAMESPACE;
 use super::super::services::{self, Observed};
-use crate::convert::{self, Converted, Invalid, PLUGIN_LABEL, ServiceClasses};
-use crate::crd::{AddressPool, Announcer};
+use crate::convert::{self, Converted, Invalid, ServiceClasses};
+use crate::crd::{AddressPool, Announcer, Plugin};
 
 /// Between two attempts to open a watch.
 const BACK_OFF: [Duration; 6] = [
@@ -46,7 +44,7 @@ pub enum Kind {
     AddressPools,
     /// Announcers.
     Announcers,
-    /// ConfigMaps of our own namespace that hold plugins.
+    /// Plugins: which build of each is to run.
     Plugins,
 }
 
@@ -96,7 +94,7 @@ impl Kind {
             Self::Namespaces => "namespaces",
             Self::AddressPools => "addresspools",
             Self::Announcers => "announcers",
-            Self::Plugins => "configmaps",
+            Self::Plugins => "plugins",
         }
     }
 
@@ -109,12 +107,11 @@ impl Kind {
             Fact::Namespace(_) => Self::Namespaces,
             Fact::Pool(_) => Self::AddressPools,
             Fact::Announcer(_) => Self::Announcers,
-            Fact::Plugin(_) => Self::Plugins,
+            Fact::Plugin(_) | Fact::Published(_) => Self::Plugins,
         }
     }
 
-    /// The object that a fact of ours comes from. A plugin's ConfigMap may have another name than the plugin; that is set
-    /// right by the first listing.
+    /// The object that a fact of ours comes from.
     pub(super) fn object(fact: &Fact) -> ServiceKey {
         let global = |name: &String| ServiceKey { namespace: String::new(), name: name.clone() };
         match fact {
@@ -124,9 +121,9 @@ impl Kind {
             Fact::Namespace(namespace) => global(&namespace.name),
             Fact::Pool(pool) => global(&pool.name),
             Fact::Announcer(announcer) => global(&announcer.name),
-            Fact::Plugin(plugin) => {
-                ServiceKey { namespace: NAMESPACE.to_owned(), name: plugin.name.clone() }
-            }
+            // Not from a cluster: a folder's.
+            Fact::Plugin(plugin) => global(&plugin.name),
+            Fact::Published(published) => global(&published.name),
         }
     }
 
@@ -139,7 +136,7 @@ impl Kind {
             Self::Namespaces => "Namespace",
             Self::AddressPools => "AddressPool",
             Self::Announcers => "Announcer",
-            Self::Plugins => "ConfigMap",
+            Self::Plugins => "Plugin",
         };
         [kind, key.namespace.as_str(), key.name.as_str()].iter().collect()
     }
@@ -181,19 +178,11 @@ impl Kind {
                 spawn(self, api, everything, says, |it| seen(it, convert::announcer));
             }
             Self::Plugins => {
-                let labelled = everything.labels(PLUGIN_LABEL);
-                let api = namespaced::<ConfigMap>(client);
-                spawn(self, api, labelled, says, |map| seen(map, convert::config_map));
+                let api = Api::<Plugin>::all(client);
+                spawn(self, api, everything, says, |it| seen(it, convert::plugin));
             }
         }
     }
-}
-
-fn namespaced<K>(client: Client) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
-    Api::namespaced(client, NAMESPACE)
 }
 
 fn seen<K: Resource>(object: &K, convert: fn(&K) -> Result<Converted, Invalid>) -> Seen {
