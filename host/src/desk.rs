@@ -17,6 +17,8 @@ use outrigger_sdk::{
 };
 use tokio::sync::Notify;
 
+use crate::trial::Verdict;
+
 /// Refusals wait this long before they are told, so that a plugin that insists does not spin.
 const DENIED_DELAY: Duration = Duration::from_millis(100);
 /// Refusals that wait at most; more are counted only.
@@ -62,6 +64,8 @@ pub struct Swap {
     pub factory: Arc<dyn Factory>,
     /// `spec.config`, JSON text.
     pub config: String,
+    /// It is a candidate: what it does is looked at first.
+    pub on_trial: bool,
 }
 
 /// What an instance says of itself: levels, the last one about a subject stands.
@@ -89,6 +93,8 @@ pub struct Standing {
     pub refused: String,
     /// It answered `stopping`.
     pub drained: bool,
+    /// The candidate that failed here last: its digest and why.
+    pub failed_trial: Option<(String, Verdict)>,
 }
 
 /// What a turn of the instance begins with.

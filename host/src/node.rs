@@ -3,12 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use outrigger_core::facts::{Change, Cluster, Fact, FactKey, NodeName};
+use outrigger_core::facts::{self, Change, Cluster, Fact, FactKey, NodeName};
 use outrigger_core::membership::ViewChange;
 use outrigger_core::plan::{Planned, Planner, announcers};
 use outrigger_kube::Problem;
 use outrigger_net::Links;
 use outrigger_sdk::{DesiredChanged, Duty, StopReason, Stopping};
+
+use crate::desk::Desk;
+use crate::trial::Verdict;
+
 mod announcer;
 mod links;
 mod mesh;
@@ -153,6 +157,15 @@ impl Node {
                 self.planner.reported(&announcer.name, address, announced);
             }
         }
+    }
+
+    /// Candidates that failed since the last call: plugin, digest and why.
+    pub fn failed_trials(&self) -> Vec<(String, String, Verdict)> {
+        let failed = |(announcer, desk): (&facts::Announcer, &Arc<Desk>)| {
+            let (digest, verdict) = desk.lock().standing.failed_trial.take()?;
+            Some((announcer.plugin.plugin.clone(), digest, verdict))
+        };
+        self.announcers.desks().filter_map(failed).collect()
     }
 
     /// Begins a planned stop: other nodes take over first (invariant 7).

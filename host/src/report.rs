@@ -6,7 +6,7 @@ use outrigger_core::facts::{FactKey, NodeName};
 use outrigger_kube::Problem;
 use outrigger_kube::crd::{
     AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport,
-    NodeReportSpec, NodeReportStatus, PluginReport,
+    NodeReportSpec, NodeReportStatus, PluginReport, TrialReport,
 };
 use outrigger_kube::utc;
 use outrigger_net::{Counters, Links, ResponderHandle};
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::desk::Desk;
 use crate::node::Node;
-use crate::plugins::{Listed, Plugins};
+use crate::plugins::{Listed, Plugins, Progress, Tried};
 use crate::source::Source;
 
 /// The NodeReport of this node.
@@ -34,7 +34,7 @@ pub fn node_report(
         observed_at: None,
         ready: missing.is_empty() && node.mesh_problem.is_none(),
         missing,
-        plugins: plugins.list().into_iter().map(plugin).collect(),
+        plugins: plugins.list().into_iter().map(|listed| plugin(node, listed)).collect(),
         announcers: node
             .announcers
             .desks()
@@ -57,7 +57,7 @@ pub fn object_problem(source: &Source, key: &FactKey, message: String) -> Proble
         FactKey::Namespace(name) => format!("Namespace {name}"),
         FactKey::Pool(name) => format!("AddressPool {name}"),
         FactKey::Announcer(name) => format!("Announcer {name}"),
-        FactKey::Plugin(name) => format!("plugin {name}"),
+        FactKey::Plugin(name) | FactKey::Published(name) => format!("plugin {name}"),
     };
     Problem { file: source.file_of(key).unwrap_or_default(), object: Some(object), message }
 }
@@ -121,24 +121,55 @@ fn eligible(node: &Node, desired: &DesiredAddress) -> BTreeMap<NodeName, String>
         .collect()
 }
 
-fn plugin(Listed { name, in_force, failed }: Listed) -> PluginReport {
+fn plugin(node: &Node, Listed { name, in_force, failed, tried }: Listed) -> PluginReport {
     let (digest, origin) = match &in_force {
         Some(in_force) => (in_force.plugin.inspection().digest.clone(), in_force.origin.clone()),
         None => (String::new(), String::new()),
     };
-    match failed {
-        None => PluginReport {
-            name,
-            digest,
-            origin,
-            state: "active".to_owned(),
-            message: String::new(),
-        },
-        Some((from, why)) => {
-            let message = format!("{from} was refused: {why}");
-            PluginReport { name, digest, origin, state: "refused".to_owned(), message }
+    let (state, message) = match failed {
+        None => ("active", String::new()),
+        Some((from, why)) => ("refused", format!("{from} was refused: {why}")),
+    };
+    let mut report = PluginReport { name, digest, origin, message, ..PluginReport::default() };
+    report.state = state.to_owned();
+    let mut runs_as = Vec::new();
+    for (announcer, desk) in node.announcers.desks() {
+        if announcer.plugin.plugin != report.name {
+            continue;
+        }
+        let inner = desk.lock();
+        runs_as.push((inner.standing.digest.clone(), inner.standing.phase));
+        report.traps = report.traps.saturating_add(count(inner.standing.restarts));
+        let spoken = inner.guard.desired().values().filter(|entry| entry.duty.speaks());
+        for entry in spoken {
+            let said = inner.standing.addresses.get(&entry.address);
+            report.wanted += 1;
+            report.announced +=
+                u32::from(said.is_some_and(|said| said.state == AnnouncementState::Announced));
         }
     }
+    report.trial = tried.map(|Tried { attempt, progress }| {
+        let mut trial = TrialReport { attempt, ..TrialReport::default() };
+        trial.state = match progress {
+            // It runs once every instance does.
+            Progress::InForce { digest }
+                if runs_as.iter().all(|runs| *runs == (digest.clone(), "Running")) =>
+            {
+                "running".to_owned()
+            }
+            Progress::Loading | Progress::InForce { .. } => "loading".to_owned(),
+            Progress::Failed(verdict) => {
+                (trial.reason, trial.message) = (verdict.reason.to_owned(), verdict.message);
+                "failed".to_owned()
+            }
+        };
+        trial
+    });
+    report
+}
+
+fn count(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -> AnnouncerReport {
@@ -149,8 +180,8 @@ fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -
         plugin: announcer.plugin.plugin.clone(),
         digest: standing.digest.clone(),
         phase: standing.phase.to_owned(),
-        restarts: u32::try_from(standing.restarts).unwrap_or(u32::MAX),
-        quarantined: u32::try_from(standing.quarantined).unwrap_or(u32::MAX),
+        restarts: count(standing.restarts),
+        quarantined: count(standing.quarantined),
         last_fault: standing.last_fault.clone(),
         refused: standing.refused.clone(),
         denied: inner

@@ -53,6 +53,8 @@ pub enum Fact {
     Announcer(Announcer),
     /// A plugin that was delivered from outside.
     Plugin(Plugin),
+    /// What the controller says is to run under a plugin's name.
+    Published(Published),
 }
 
 /// Names a fact.
@@ -72,6 +74,8 @@ pub enum FactKey {
     Announcer(String),
     /// A plugin.
     Plugin(String),
+    /// What is to run under a plugin's name.
+    Published(String),
 }
 
 impl Fact {
@@ -85,6 +89,7 @@ impl Fact {
             Self::Pool(pool) => FactKey::Pool(pool.name.clone()),
             Self::Announcer(announcer) => FactKey::Announcer(announcer.name.clone()),
             Self::Plugin(plugin) => FactKey::Plugin(plugin.name.clone()),
+            Self::Published(published) => FactKey::Published(published.name.clone()),
         }
     }
 }
@@ -321,4 +326,39 @@ pub enum Component {
         /// SHA-256 of what it held when it was found: another content is another fact.
         digest: [u8; 32],
     },
+}
+
+/// One build of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Build {
+    /// The one that comes with the program, whichever that is.
+    Embedded,
+    /// SHA-256 of the component, in hexadecimal.
+    Delivered(String),
+}
+
+impl std::fmt::Display for Build {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("embedded"),
+            Self::Delivered(digest) => write!(f, "{digest:.12}"),
+        }
+    }
+}
+
+/// What the controller says is to run under a plugin's name: the same for every node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The plugin's name.
+    pub name: String,
+    /// Which candidate this is: what is said of it names it.
+    pub attempt: u32,
+    /// What runs, if anything does.
+    pub active: Option<Build>,
+    /// What some try instead.
+    pub candidate: Option<Build>,
+    /// Who does.
+    pub nodes: BTreeSet<NodeName>,
+    /// How long compiling may take, in seconds; 0: as long as usual.
+    pub compile_within_seconds: u32,
 }

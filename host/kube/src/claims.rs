@@ -34,6 +34,7 @@ impl Claim {
             Fact::Pool(pool) => format!("pool {}", pool.name),
             Fact::Announcer(announcer) => format!("announcer {}", announcer.name),
             Fact::Plugin(plugin) => format!("plugin {}", plugin.name),
+            Fact::Published(published) => format!("plugin {}", published.name),
         }
     }
 }

@@ -133,6 +133,9 @@ impl Announcers {
     }
 
     fn start(&mut self, announcer: facts::Announcer, links: &Links, planner: &Planner) {
+        if self.plugins.awaited(&announcer.plugin.plugin) {
+            return; // It begins with what is active, as soon as that is loaded.
+        }
         // What is wrong with the name is said by `Plugins::wrong`.
         let Ok(in_force) = self.plugins.need(Kind::Announcer, &announcer.plugin.plugin) else {
             return;
@@ -187,7 +190,11 @@ impl Announcers {
 }
 
 fn swap(in_force: InForce, announcer: &facts::Announcer) -> Command {
-    Command::Swap(Swap { factory: in_force.plugin, config: announcer.plugin.config.clone() })
+    Command::Swap(Swap {
+        factory: in_force.plugin,
+        config: announcer.plugin.config.clone(),
+        on_trial: in_force.on_trial,
+    })
 }
 
 /// The same for one instance on one node for ever: what a plugin draws from it replays.

@@ -14,6 +14,7 @@ use crate::kubernetes::{Lab, web};
 use crate::{http, product, wait};
 
 pub mod alone;
+pub mod delivery;
 pub mod laboratory;
 pub mod leaders;
 pub mod objects;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Announcer, Change, Endpoints, Fact, FactKey, Labels, Namespace, Node, NodeName, Plugin, Pool,
-    Service, ServiceKey,
+    Published, Service, ServiceKey,
 };
 
 /// The label that the API server puts on every Namespace.
@@ -27,6 +27,8 @@ pub struct Cluster {
     pub announcers: BTreeMap<String, Announcer>,
     /// Plugins from outside.
     pub plugins: BTreeMap<String, Plugin>,
+    /// What is to run under which name.
+    pub published: BTreeMap<String, Published>,
     /// Everything was listed once (invariant 1).
     pub synced: bool,
 }
@@ -58,6 +60,7 @@ impl Cluster {
             Fact::Pool(new) => put(&mut self.pools, new.name.clone(), new),
             Fact::Announcer(new) => put(&mut self.announcers, new.name.clone(), new),
             Fact::Plugin(new) => put(&mut self.plugins, new.name.clone(), new),
+            Fact::Published(new) => put(&mut self.published, new.name.clone(), new),
         }
     }
 
@@ -70,6 +73,7 @@ impl Cluster {
             FactKey::Pool(key) => self.pools.remove(key).is_some(),
             FactKey::Announcer(key) => self.announcers.remove(key).is_some(),
             FactKey::Plugin(key) => self.plugins.remove(key).is_some(),
+            FactKey::Published(key) => self.published.remove(key).is_some(),
         }
     }
 }

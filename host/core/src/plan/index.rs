@@ -71,7 +71,9 @@ impl Index {
                 (before == self.owner.is_empty()).then_some(touched)
             }
             FactKey::Node(_) | FactKey::Pool(_) | FactKey::Announcer(_) => None,
-            FactKey::Namespace(_) | FactKey::Plugin(_) => Some(BTreeSet::new()),
+            FactKey::Namespace(_) | FactKey::Plugin(_) | FactKey::Published(_) => {
+                Some(BTreeSet::new())
+            }
         }
     }
 

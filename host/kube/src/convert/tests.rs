@@ -650,8 +650,20 @@ fn a_labelled_config_map_is_a_plugin() {
     for (rest, expected) in [
         ("binaryData: {plugin.wasm: AGFzbQ==}", "plugin mine from ConfigMap outrigger/p: 4 octets"),
         (
+            "binaryData: {plugin.wasm.zst: AGFzbQ==}",
+            "plugin mine from ConfigMap outrigger/p: 4 octets",
+        ),
+        (
+            "data: {plugin.wasm: text}",
+            "binaryData[plugin.wasm]: holds nothing: put the component there, or compressed as plugin.wasm.gz or plugin.wasm.zst (kubectl create configmap NAME --from-file=plugin.wasm)",
+        ),
+        (
+            "binaryData: {plugin.wasm: AGFzbQ==, plugin.wasm.gz: AGFzbQ==}",
+            "binaryData: holds plugin.wasm and plugin.wasm.gz: remove one of the two",
+        ),
+        (
             "data: {image: x}",
-            "binaryData[plugin.wasm]: holds nothing: put the component there, uncompressed (kubectl create configmap --from-file=plugin.wasm)",
+            "data.image: a component in an OCI registry is not supported by this version: put it into binaryData[plugin.wasm.zst], which holds up to 1 MiB",
         ),
     ] {
         let yaml = format!(
