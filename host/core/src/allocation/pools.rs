@@ -34,11 +34,11 @@ impl Step {
 
 impl Pools {
     /// False when nothing differs.
-    pub(super) fn offer(&mut self, pool: &Pool) -> bool {
-        if self.offered.get(&pool.name).is_some_and(|known| **known == *pool) {
+    pub(super) fn offer(&mut self, pool: &Arc<Pool>) -> bool {
+        if self.offered.get(&pool.name) == Some(pool) {
             return false;
         }
-        self.offered.insert(pool.name.clone(), Arc::new(pool.clone()));
+        self.offered.insert(pool.name.clone(), pool.clone());
         true
     }
 

@@ -36,7 +36,7 @@ fn plugin(object: &v1::ConfigMap, name: &str) -> Result<Converted, Invalid> {
     if let Some(bytes) = bytes.filter(|bytes| !bytes.0.is_empty()) {
         let origin = format!("ConfigMap {key}");
         let component = Component::Inline(bytes.0.as_slice().into());
-        return Ok(Fact::Plugin(Plugin { name, origin, component }).into());
+        return Ok(Fact::from(Plugin { name, origin, component }).into());
     }
     let message = format!(
         "binaryData[{PLUGIN_KEY}]: holds nothing: put the component there, uncompressed (kubectl create configmap --from-file={PLUGIN_KEY})"

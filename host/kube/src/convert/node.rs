@@ -37,5 +37,5 @@ pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
         network_available: is("NetworkUnavailable") != Some(true),
         ready: is("Ready") != Some(false),
     };
-    Ok(Fact::Node(fact).into())
+    Ok(Fact::from(fact).into())
 }

@@ -37,5 +37,5 @@ pub fn address_pool(object: &AddressPool) -> Result<Converted, Invalid> {
         announcers: spec.announcers.clone(),
         draining: object.metadata.deletion_timestamp.is_some(),
     };
-    Ok(Fact::Pool(fact).into())
+    Ok(Fact::from(fact).into())
 }
