@@ -173,6 +173,7 @@ impl Daemon {
                 }
                 Wake::MemoryDue => {
                     self.memory.write(&self.source, &self.state);
+                    outrigger_net::give_back();
                     continue;
                 }
                 Wake::Stop(why) => self.stop(why),
