@@ -188,6 +188,7 @@ impl Daemon {
                 }
                 Wake::MemoryDue => {
                     self.memory.write(&self.source, &self.state);
+                    outrigger_net::give_back();
                     continue;
                 }
                 Wake::PlanDue => {}
@@ -272,12 +273,12 @@ impl Daemon {
     }
 
     /// Inspecting and compiling take long: on a thread of their own.
-    fn load(&self, delivery: facts::Plugin) {
+    fn load(&self, delivery: Arc<facts::Plugin>) {
         let (plugins, done) = (self.shared.plugins.clone(), self.loaded.0.clone());
         tokio::task::spawn_blocking(move || {
             plugins.deliver(&delivery);
             // Nobody listens only when the daemon has ended.
-            let _ = done.send(delivery.name);
+            let _ = done.send(delivery.name.clone());
         });
     }
 

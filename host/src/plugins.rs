@@ -119,7 +119,8 @@ impl Plugins {
             (FactKey::Pool(pool.name.clone()), Kind::Allocator, pool.allocator.plugin.clone())
         });
         let announcers = announcers(cluster).into_values().map(|announcer| {
-            (FactKey::Announcer(announcer.name), Kind::Announcer, announcer.plugin.plugin)
+            let (name, plugin) = (announcer.name.clone(), announcer.plugin.plugin.clone());
+            (FactKey::Announcer(name), Kind::Announcer, plugin)
         });
         let wrong =
             |(key, kind, name): (FactKey, Kind, String)| Some((key, self.need(kind, &name).err()?));

@@ -213,21 +213,25 @@ impl Allocations {
         }
     }
 
-    fn put_service(&mut self, new: &Service, now: Time) {
-        let key = &new.key;
-        let service = Arc::new(new.clone());
+    fn put_service(&mut self, service: &Arc<Service>, now: Time) {
+        let key = &service.key;
         let old = self.services.get(key).map(|known| known.service.clone());
         // Deleted and made anew while nobody looked: it has nothing to do with the old one.
         let old = match old {
-            Some(old) if old.uid != new.uid => {
+            Some(old) if old.uid != service.uid => {
                 self.remove_service(key, now);
                 None
             }
             other => other,
         };
         let Some(old) = old.filter(|_| self.synced) else {
-            let known =
-                Known { service, notes: Vec::new(), lost: None, apart: None, foreign: Vec::new() };
+            let known = Known {
+                service: service.clone(),
+                notes: Vec::new(),
+                lost: None,
+                apart: None,
+                foreign: Vec::new(),
+            };
             self.services.insert(key.clone(), known);
             if self.synced {
                 self.adopt(key);
@@ -237,11 +241,11 @@ impl Allocations {
         };
         let Some(known) = self.services.get_mut(key) else { return };
         known.service = service.clone();
-        if !only_status_differs(&old, new) {
+        if !only_status_differs(&old, service) {
             known.lost = None;
-            self.reconsider(&old, &service, now);
+            self.reconsider(&old, service, now);
         }
-        self.status_changed(&old, new);
+        self.status_changed(&old, service);
     }
 
     /// A Service was edited: takes away what it no longer asks for or may no longer share, and asks for what it lacks.

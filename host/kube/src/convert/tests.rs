@@ -30,7 +30,7 @@ fn service(object: &v1::Service) -> Result<Converted, Invalid> {
 
 fn one_service(converted: Converted) -> Service {
     match converted.facts.as_slice() {
-        [Fact::Service(service)] => service.clone(),
+        [Fact::Service(service)] => (**service).clone(),
         other => panic!("not one Service: {other:?}"),
     }
 }
@@ -424,7 +424,7 @@ fn nodes_carry_what_eligibility_asks_about() {
 }
 
 fn pools(converted: &Converted) -> Vec<&Pool> {
-    let mut pools = Vec::new();
+    let mut pools: Vec<&Pool> = Vec::new();
     for fact in &converted.facts {
         let Fact::Pool(pool) = fact else { panic!("{fact:?}") };
         pools.push(pool);
@@ -671,7 +671,9 @@ fn a_labelled_config_map_is_a_plugin() {
         );
         let converted = read::<v1::ConfigMap>(&yaml, config_map).unwrap();
         let got = match (converted.facts.as_slice(), converted.notes.as_slice()) {
-            ([Fact::Plugin(Plugin { name, origin, component: Component::Inline(octets) })], []) => {
+            ([Fact::Plugin(plugin)], []) => {
+                let Plugin { name, origin, component } = &**plugin;
+                let Component::Inline(octets) = component else { panic!("{component:?}") };
                 format!("plugin {name} from {origin}: {} octets", octets.len())
             }
             ([], [note]) => {

@@ -27,6 +27,10 @@ const BACK_OFF: [Duration; 6] = [
     Duration::from_secs(5),
 ];
 
+/// Objects in one answer of a listing. An object is many times larger in the API server's words than as a fact, above all its
+/// `managedFields`, and an answer is in memory as a whole.
+const PAGE: u32 = 50;
+
 /// A watch that was opened again and failed no more for this long works.
 const CALM: Duration = Duration::from_secs(5);
 
@@ -157,7 +161,7 @@ impl Kind {
         says: mpsc::UnboundedSender<Said>,
     ) {
         let client = client.clone();
-        let everything = watcher::Config::default();
+        let everything = watcher::Config::default().page_size(PAGE);
         match self {
             Self::Services => {
                 let classes = classes.clone();
