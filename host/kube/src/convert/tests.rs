@@ -440,6 +440,10 @@ fn address_pools_are_read_or_refused_with_the_fix() {
             "addresses: [10.0.0.1-10.0.0.3], autoAssign: false, allocator: {plugin: hashed, config: {b: 1, a: [x]}}, announcers: [l2]",
             "10.0.0.1-10.0.0.3 auto=false hashed {\"a\":[\"x\"],\"b\":1} Some([\"l2\"])",
         ),
+        (
+            "addresses: [10.0.0.0/24], allocator: {config: null}",
+            "10.0.0.0/24 auto=true lowest-free {} None",
+        ),
         ("addresses: []", "spec.addresses: is empty: add a CIDR (192.0.2.0/28) or a range"),
         (
             "addresses: [10.0.0.0/24, 10.0.0.300-1]",
