@@ -55,25 +55,16 @@ impl Page {
     /// As MetalLB's `allocator_addresses_total` and `allocator_addresses_in_use_total`, by pool and family, and what is left.
     /// Numbers with a fraction, since an IPv6 pool has more addresses than an integer can count.
     fn pools(&mut self, pools: &BTreeMap<String, PoolStatus>) {
-        let figures: [(&str, &str, fn(&Counts) -> u128); 3] = [
-            ("pool_addresses", "Addresses that the pool can give out", |it| it.capacity),
-            ("pool_addresses_in_use", "Addresses of the pool that Services hold", |it| {
-                it.allocated
-            }),
-            ("pool_addresses_free", "Addresses that the pool can give out now", |it| it.free),
-        ];
-        for (name, help, of) in figures {
-            let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
-            for (pool, status) in pools {
-                for (version, counts) in [("IPv4", &status.ipv4), ("IPv6", &status.ipv6)] {
-                    if counts.capacity > 0 || counts.allocated > 0 {
-                        let labels = vec![("pool", pool.clone()), ("family", version.to_owned())];
-                        family.get_or_create(&labels).set(of(counts) as f64);
-                    }
-                }
-            }
-            self.0.register(name, help, family);
-        }
+        let capacity = counts(pools, |counts| counts.capacity);
+        self.0.register("pool_addresses", "Addresses that the pool can give out", capacity);
+        let in_use = counts(pools, |counts| counts.allocated);
+        self.0.register(
+            "pool_addresses_in_use",
+            "Addresses of the pool that Services hold",
+            in_use,
+        );
+        let free = counts(pools, |counts| counts.free);
+        self.0.register("pool_addresses_free", "Addresses that the pool can give out now", free);
     }
 
     /// What a node says about itself.
@@ -191,6 +182,23 @@ impl Page {
         }
         self.0.register(name, help, family);
     }
+}
+
+/// One figure of every pool, for each family that it has.
+fn counts(
+    pools: &BTreeMap<String, PoolStatus>,
+    figure: fn(&Counts) -> u128,
+) -> Family<Labels, Gauge<f64, AtomicU64>> {
+    let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+    for (pool, status) in pools {
+        for (version, counts) in [("IPv4", &status.ipv4), ("IPv6", &status.ipv6)] {
+            if counts.capacity > 0 || counts.allocated > 0 {
+                let labels = vec![("pool", pool.clone()), ("family", version.to_owned())];
+                family.get_or_create(&labels).set(figure(counts) as f64);
+            }
+        }
+    }
+    family
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl Plugins {
     pub fn need(&self, kind: Kind, name: &str) -> Result<InForce, String> {
         let Some(in_force) = self.get(name) else {
             return Err(format!(
-                "plugin {name:?} is not known: add {name}.wasm to the folder or correct the name"
+                "plugin {name:?} is not known: deliver it as a ConfigMap labelled outrigger.dev/plugin: {name}, or as {name}.wasm where a folder is served, or correct the name"
             ));
         };
         match (kind, in_force.plugin.inspection().world) {

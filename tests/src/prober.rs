@@ -64,7 +64,7 @@ impl Prober {
     /// # Errors
     /// When the packet socket cannot be opened.
     pub fn start(from: &Namespace, interface: &str, target: Ipv4Addr, rate: u32) -> Result<Self> {
-        let (mac, tx, rx) = from.inside(|| open(interface))?;
+        let (mac, (tx, rx)) = from.inside(|| open(interface))?;
         let (seen, stop, drained): (Arc<Mutex<Probe>>, Arc<AtomicBool>, Arc<AtomicBool>) =
             Default::default();
         let asking = Asking { mac, target, interval: Duration::from_secs(1) / rate };
@@ -277,14 +277,16 @@ fn number_of(sender: Ipv4Addr) -> Option<usize> {
     usize::try_from(number).ok()
 }
 
-fn open(name: &str) -> Result<(MacAddr, Box<dyn DataLinkSender>, Box<dyn DataLinkReceiver>)> {
+type Ends = (Box<dyn DataLinkSender>, Box<dyn DataLinkReceiver>);
+
+fn open(name: &str) -> Result<(MacAddr, Ends)> {
     let interfaces = pnet_datalink::interfaces();
     let interface = interfaces.iter().find(|interface| interface.name == name);
     let interface = interface.with_context(|| format!("there is no interface {name}"))?;
     let mac = interface.mac.with_context(|| format!("{name} has no hardware address"))?;
     let config = Config { read_timeout: Some(LOOK), ..Config::default() };
     match channel(interface, config).context("cannot open a packet socket")? {
-        Channel::Ethernet(tx, rx) => Ok((mac, tx, rx)),
+        Channel::Ethernet(tx, rx) => Ok((mac, (tx, rx))),
         _ => bail!("the packet socket is not one for Ethernet"),
     }
 }

@@ -1,6 +1,6 @@
 //! One table per kind: a manifest, and what it comes to.
 use k8s_openapi::api::{core::v1, discovery};
-use outrigger_core::facts::{Component, Fact, Plugin, PluginRef, Pool, Service};
+use outrigger_core::facts::{Component, Fact, Node, Plugin, PluginRef, Pool, Service};
 use serde::de::DeserializeOwned;
 
 use super::*;
@@ -349,6 +349,21 @@ fn absent_endpoint_conditions_count_as_the_api_says() {
     assert_eq!(orphan, Ok(Converted::default()));
 }
 
+fn node_in_words(yaml: &str) -> String {
+    match read::<v1::Node>(yaml, node) {
+        Ok(converted) => match &converted.facts[0] {
+            Fact::Node(node) => {
+                let Node { addresses, network_available, excluded, ready, cordoned, .. } = node;
+                format!(
+                    "{addresses:?} available={network_available} excluded={excluded} ready={ready} cordoned={cordoned}"
+                )
+            }
+            other => panic!("{other:?}"),
+        },
+        Err(error) => error.to_string(),
+    }
+}
+
 #[test]
 fn nodes_carry_what_eligibility_asks_about() {
     for (yaml, expected) in [
@@ -403,23 +418,7 @@ fn nodes_carry_what_eligibility_asks_about() {
             "metadata.name: \"../n1\" is not a name: use at most 253 lower-case letters, digits, '-' and '.', a letter or digit at both ends",
         ),
     ] {
-        let got = match read::<v1::Node>(yaml, node) {
-            Ok(converted) => match &converted.facts[0] {
-                Fact::Node(node) => {
-                    format!(
-                        "{:?} available={} excluded={} ready={} cordoned={}",
-                        node.addresses,
-                        node.network_available,
-                        node.excluded,
-                        node.ready,
-                        node.cordoned
-                    )
-                }
-                other => panic!("{other:?}"),
-            },
-            Err(error) => error.to_string(),
-        };
-        assert_eq!(got, expected, "for {yaml}");
+        assert_eq!(node_in_words(yaml), expected, "for {yaml}");
     }
 }
 
@@ -439,6 +438,10 @@ fn address_pools_are_read_or_refused_with_the_fix() {
         (
             "addresses: [10.0.0.1-10.0.0.3], autoAssign: false, allocator: {plugin: hashed, config: {b: 1, a: [x]}}, announcers: [l2]",
             "10.0.0.1-10.0.0.3 auto=false hashed {\"a\":[\"x\"],\"b\":1} Some([\"l2\"])",
+        ),
+        (
+            "addresses: [10.0.0.0/24], allocator: {config: null}",
+            "10.0.0.0/24 auto=true lowest-free {} None",
         ),
         ("addresses: []", "spec.addresses: is empty: add a CIDR (192.0.2.0/28) or a range"),
         (

@@ -160,6 +160,8 @@ fn node_of(name: &str, words: &[&str]) -> Node {
     for word in words {
         match word.split_once('=').unwrap_or((word, "")) {
             ("excluded", _) => node.excluded = true,
+            ("cordoned", _) => node.cordoned = true,
+            ("unready", _) => node.ready = false,
             ("ip", address) => node.addresses.push(ip(address)),
             _ => panic!("no node has {word}"),
         }
