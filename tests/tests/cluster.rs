@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::kubernetes::Lab;
 use outrigger_tests::product;
 use outrigger_tests::scenarios::kubernetes::{
-    alone, explain, install, laboratory, leaders, pools, rights, serve, steady, uninstall,
+    alone, explain, install, laboratory, leaders, leave, pools, rights, serve, steady, uninstall,
 };
 
 const NODES: u8 = 3;
@@ -83,12 +83,17 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
         scenario("a_pool_in_use_goes_on_serving_when_deleted", pools::deleted_in_use),
         scenario("excluding_every_node_is_said", pools::every_node_excluded),
         scenario("a_node_may_do_nothing_that_is_not_its_own", rights::of_a_node),
+        scenario("metallbs_old_config_map_is_imported_and_served", leave::old_config_map),
         scenario("every_right_is_used", rights::all_used),
         alone("a_bad_service_says_why_and_stops_only_itself", alone::bad_services),
         alone("what_happened_while_nobody_led_is_made_good", alone::changes_while_nobody_leads),
         alone("many_services_get_one_address_each", alone::many_services),
         scenario("uninstalling_leaves_nothing", |lab| {
             uninstall::leaves_nothing(lab, &product::image()?)
+        }),
+        // The last one: Outrigger is not there afterwards.
+        scenario("ten_services_move_from_metallb_and_back", |lab| {
+            leave::there_and_back(lab, &product::image()?)
         }),
     ]
 }

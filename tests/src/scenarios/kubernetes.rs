@@ -16,6 +16,7 @@ use crate::{http, product, wait};
 pub mod alone;
 pub mod laboratory;
 pub mod leaders;
+pub mod leave;
 pub mod pools;
 pub mod rights;
 pub mod serve;
