@@ -8,8 +8,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::kubernetes::Lab;
 use outrigger_tests::product;
 use outrigger_tests::scenarios::kubernetes::{
-    alone, delivery, explain, install, laboratory, leaders, objects, pools, relist, rights, serve,
-    steady, uninstall,
+    alone, delivery, explain, install, laboratory, leaders, leave, objects, pools, relist, rights,
+    serve, steady, uninstall,
 };
 
 const NODES: u8 = 3;
@@ -92,6 +92,7 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
             delivery::rolled_out::nodes_that_come_late,
         ),
         scenario("a_node_may_do_nothing_that_is_not_its_own", rights::of_a_node),
+        scenario("metallbs_old_config_map_is_imported_and_served", leave::old_config_map),
         scenario("every_right_is_used", rights::all_used),
         alone("a_bad_service_says_why_and_stops_only_itself", alone::bad_services),
         alone("a_bad_pool_or_announcer_says_why_and_stops_only_itself", objects::bad),
@@ -105,6 +106,10 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
             uninstall::leaves_nothing(lab, &product::image()?)
         }),
         scenario("upgrading_loses_nothing", |lab| uninstall::upgraded(lab, &product::image()?)),
+        // The last one: Outrigger is not there afterwards.
+        scenario("ten_services_move_from_metallb_and_back", |lab| {
+            leave::there_and_back(lab, &product::image()?)
+        }),
     ]
 }
 

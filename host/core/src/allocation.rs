@@ -12,6 +12,7 @@ use crate::ledger::{Ledger, PoolView};
 use crate::plan::Reach;
 
 mod adopt;
+mod contested;
 mod pool_status;
 mod pools;
 mod queue;
@@ -25,6 +26,7 @@ pub use pool_status::{Counts, PoolCondition, PoolConditionType, PoolStatus};
 pub use verdict::{Condition, Verdict};
 pub use why::{PoolOutcome, PoolWord};
 
+use contested::{Contest, Pauses};
 use pools::{Pools, Step};
 use queue::{Cause, Queue};
 use turn::{Note, Turn};
@@ -50,6 +52,8 @@ pub struct Allocations {
     next_turn: u64,
     /// Services about which there may be something new to say.
     unsaid: BTreeSet<ServiceKey>,
+    /// Services whose status another controller undoes, and until when it is left alone.
+    pauses: Pauses,
     said: BTreeMap<ServiceKey, Verdict>,
 }
 
@@ -82,6 +86,8 @@ struct Known {
     apart: Option<String>,
     /// Addresses in its status that another controller wrote. While there are any, the status is not ours to write.
     foreign: Vec<IpAddr>,
+    /// Whether another controller undoes what is written.
+    contest: Contest,
 }
 
 impl Allocations {
@@ -116,7 +122,8 @@ impl Allocations {
 
     /// When to call `poll` again though nothing changed, in monotonic microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        [self.queue.next_deadline(), self.ledger.next_rest_end()].into_iter().flatten().min()
+        let ends = [self.queue.next_deadline(), self.ledger.next_rest_end(), self.next_pause_end()];
+        ends.into_iter().flatten().min()
     }
 
     /// Pools that are not in force as written, and why.
@@ -231,6 +238,7 @@ impl Allocations {
                 lost: None,
                 apart: None,
                 foreign: Vec::new(),
+                contest: Contest::default(),
             };
             self.services.insert(key.clone(), known);
             if self.synced {
@@ -243,8 +251,10 @@ impl Allocations {
         known.service = service.clone();
         if !only_status_differs(&old, service) {
             known.lost = None;
+            self.end_contest(key);
             self.reconsider(&old, service, now);
         }
+        self.note_undone(&old, service, now);
         self.status_changed(&old, service);
     }
 
@@ -293,6 +303,9 @@ impl Allocations {
         for address in self.ledger.held(key).to_vec() {
             pools.extend(self.ledger.pool_of(address).map(|stock| stock.pool().name.clone()));
             Arc::make_mut(&mut self.ledger).release(key, address, now);
+        }
+        if let Some(until) = known.contest.until() {
+            self.pauses.remove(&(until, key.clone()));
         }
         self.turns.remove(key);
         self.queue.forget(key);

@@ -17,6 +17,7 @@ pub mod alone;
 pub mod delivery;
 pub mod laboratory;
 pub mod leaders;
+pub mod leave;
 pub mod objects;
 pub mod pools;
 pub mod relist;

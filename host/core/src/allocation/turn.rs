@@ -88,6 +88,7 @@ impl Allocations {
             return None;
         }
         self.end_rests(now);
+        self.end_pauses(now);
         self.queue.wake_due(now.monotonic_us);
         while let Some(key) = self.queue.pop() {
             let turn = self.turns.remove(&key).unwrap_or_else(|| self.new_turn(&key));

@@ -176,10 +176,21 @@ fn the_old_config_map_is_read_with_its_bgp() {
     assert_eq!(object(&imported, "AddressPool", "routed")["spec"]["announcers"], json!(["bgp"]));
     let bgp = &object(&imported, "Announcer", "bgp")["spec"];
     assert_eq!(bgp["plugin"], "bgp");
-    let text = bgp.to_string();
-    for word in ["10.0.0.254", "64501", "64500", "65535:65281", "r1", "bgp-peer1", "routed"] {
-        assert!(text.contains(word), "{word} is not in {text}");
-    }
+    assert_eq!(
+        bgp["config"],
+        json!({
+            "asn": 64500,
+            "peers": [{
+                "name": "peer1", "address": "10.0.0.254", "asn": 64501, "families": ["ipv4"],
+                "md5": { "name": "bgp-peer1", "key": "password" },
+                "nodeSelector": [{ "matchLabels": { "rack": "r1" } }],
+            }],
+            "advertisements": [{
+                "pools": ["routed"], "aggregationLength": 24, "localPref": 100, "communities": ["no-export"],
+            }],
+            "communityAliases": { "no-export": "65535:65281" },
+        })
+    );
     assert_eq!(lines(&imported).len(), 1);
     assert!(
         lines(&imported)[0]
@@ -317,4 +328,67 @@ spec: { type: LoadBalancer }
             "Service shop/web: metadata.annotations[outrigger.dev/sharing-key]: MetalLB does not read it: kubectl -n shop annotate service web --overwrite metallb.io/allow-shared-ip=k",
         ]
     );
+}
+
+#[test]
+fn a_speaker_of_custom_resources_becomes_one_announcer() {
+    let imported = import(&format!("{POOL}---
+apiVersion: metallb.io/v1beta1
+kind: BFDProfile
+metadata: {{ name: fast, namespace: metallb-system }}
+spec: {{ receiveInterval: 50, transmitInterval: 50, echoMode: true }}
+---
+apiVersion: metallb.io/v1beta1
+kind: Community
+metadata: {{ name: c, namespace: metallb-system }}
+spec: {{ communities: [{{ name: blue, value: 'large:64500:1:2' }}] }}
+---
+apiVersion: metallb.io/v1beta2
+kind: BGPPeer
+metadata: {{ name: tor, namespace: metallb-system }}
+spec:
+  myASN: 64500
+  peerASN: 64501
+  peerAddress: fd00::fe
+  holdTime: 9s
+  bfdProfile: fast
+  ebgpMultiHop: true
+  enableGracefulRestart: true
+  passwordSecret: {{ name: tor-md5 }}
+  routerID: 10.0.0.1
+---
+apiVersion: metallb.io/v1beta2
+kind: BGPPeer
+metadata: {{ name: other, namespace: metallb-system }}
+spec: {{ myASN: 64600, dynamicASN: external, interface: eth0, routerID: 10.0.0.2 }}
+---
+apiVersion: metallb.io/v1beta1
+kind: BGPAdvertisement
+metadata: {{ name: all, namespace: metallb-system }}
+spec: {{ communities: [blue], peers: [tor], serviceSelectors: [{{ matchLabels: {{ tier: web }} }}] }}
+"));
+    let spec = &object(&imported, "Announcer", "bgp")["spec"];
+    assert_eq!(spec["secretRefs"], json!([{ "name": "tor-md5" }]));
+    assert_eq!(
+        spec["config"],
+        json!({
+            "asn": 64500, "routerId": "10.0.0.1",
+            "peers": [
+                {
+                    "name": "tor", "address": "fd00::fe", "asn": 64501, "holdTime": "9s", "multihop": 255,
+                    "md5": { "name": "tor-md5", "key": "password" }, "gracefulRestart": {}, "families": ["ipv6"],
+                    "bfd": { "receiveInterval": 50, "transmitInterval": 50 },
+                },
+                { "name": "other", "interface": "eth0", "asn": "external", "localAsn": 64600 },
+            ],
+            "advertisements": [{
+                "pools": ["lan"], "communities": ["blue"], "peers": ["tor"],
+                "serviceSelector": [{ "matchLabels": { "tier": "web" } }],
+            }],
+            "communityAliases": { "blue": "large:64500:1:2" },
+        })
+    );
+    let fields: Vec<&str> = imported.left_out.iter().map(|line| line.field.as_str()).collect();
+    assert_eq!(fields, ["spec.echoMode", "spec.passwordSecret", "spec.routerID"]);
+    assert_eq!(object(&imported, "AddressPool", "lan")["spec"]["announcers"], json!(["bgp"]));
 }

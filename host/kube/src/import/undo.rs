@@ -69,7 +69,7 @@ fn normal(object: &Value) -> Value {
             let mut spec = object["spec"].clone();
             let peers = spec.pointer_mut("/config/peers").and_then(Value::as_array_mut);
             for peer in peers.into_iter().flatten().filter_map(Value::as_object_mut) {
-                peer.remove("password");
+                peer.remove("md5");
             }
             spec.as_object_mut().map(|spec| spec.remove("secretRefs"));
             spec

@@ -163,3 +163,25 @@ fn what_another_controller_wrote_is_named_with_the_ways_out() {
     rig.put(theirs("c", "10.0.0.0"));
     check(rig.message_now("c"), &["10.0.0.0 in its status", "Service ns/b holds it", adopt]);
 }
+
+#[test]
+fn a_status_that_is_emptied_again_and_again_is_left_alone_for_a_while() {
+    let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![service("a")]);
+    assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
+    let ip = ip("10.0.0.0");
+    let write = |rig: &mut Rig, ingress: Vec<IpAddr>| {
+        rig.put(Service { ours: !ingress.is_empty(), ingress, ..service("a") });
+        rig.said()
+    };
+    for _ in 0..2 {
+        assert_eq!(write(&mut rig, vec![ip]), Vec::<String>::new());
+        assert_eq!(write(&mut rig, vec![]), ["a 10.0.0.0 Allocated"], "it is written again");
+    }
+    assert_eq!(write(&mut rig, vec![ip]), Vec::<String>::new());
+    assert_eq!(write(&mut rig, vec![]), ["a StatusContested"]);
+    assert_eq!(write(&mut rig, vec![]), Vec::<String>::new(), "nothing is written any more");
+    assert_eq!(rig.held("a"), "10.0.0.0", "and nobody else gets it");
+    rig.now.monotonic_us = rig.allocations.next_deadline().expect("it is tried again");
+    rig.settle();
+    assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
+}
