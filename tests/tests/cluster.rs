@@ -86,9 +86,9 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
         scenario("a_pool_in_use_goes_on_serving_when_deleted", pools::deleted_in_use),
         scenario("excluding_every_node_is_said", pools::every_node_excluded),
         scenario("a_refused_announcer_says_so_and_serves_on", objects::refused_announcer),
-        scenario("a_plugin_is_swapped_under_load", delivery::rolled_out::swapped_under_load),
+        scenario("a_delivery_under_load_loses_nothing", delivery::rolled_out::swapped_under_load),
         scenario(
-            "a_node_that_comes_late_runs_what_is_active",
+            "a_delivery_reaches_nodes_that_come_late",
             delivery::rolled_out::nodes_that_come_late,
         ),
         scenario("a_node_may_do_nothing_that_is_not_its_own", rights::of_a_node),
@@ -97,9 +97,9 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
         alone("a_bad_service_says_why_and_stops_only_itself", alone::bad_services),
         alone("a_bad_pool_or_announcer_says_why_and_stops_only_itself", objects::bad),
         alone("a_watch_that_is_too_old_withdraws_nothing", relist::after_compaction),
-        alone("what_is_no_plugin_is_refused_and_says_why", delivery::alone::refused),
+        alone("a_delivery_that_is_no_plugin_says_why", delivery::alone::refused),
         alone("a_delivery_is_copied_and_its_copy_swept", delivery::alone::copied_and_swept),
-        alone("a_policy_is_swapped_and_taken_back", delivery::alone::policies),
+        alone("a_delivered_policy_takes_over_and_goes_back", delivery::alone::policies),
         alone("what_happened_while_nobody_led_is_made_good", alone::changes_while_nobody_leads),
         alone("many_services_get_one_address_each", alone::many_services),
         scenario("uninstalling_leaves_nothing", |lab| {
