@@ -346,7 +346,7 @@ impl Daemon {
         Health { missing: status.missing, metrics: page.text(), details: None }
     }
 
-    fn details(&self) -> serde_json::Value {
+    fn details(&self) -> report::Details<'_> {
         report::details(&self.node, &self.links.borrow(), &self.responder.handle())
     }
 

@@ -61,7 +61,7 @@ impl Deliveries {
     /// Takes in what a change says about plugins.
     pub fn follow(&mut self, change: &Change) {
         match change {
-            Change::Upsert(Fact::Published(published)) => self.publish(published.clone()),
+            Change::Upsert(Fact::Published(published)) => self.publish(Published::clone(published)),
             Change::Remove(FactKey::Published(name)) => {
                 // Its task ends with the sender.
                 self.followed.remove(name);

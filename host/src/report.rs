@@ -87,6 +87,12 @@ pub fn details<'a>(node: &'a Node, links: &Links, responder: &ResponderHandle) -
     }
 }
 
+impl std::fmt::Display for Details<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| std::fmt::Error)?)
+    }
+}
+
 struct Addresses<'a>(&'a Node);
 
 impl Serialize for Addresses<'_> {

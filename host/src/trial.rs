@@ -221,10 +221,10 @@ pub fn of_load(error: &LoadError) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use outrigger_core::guard::Guard;
-    use outrigger_sdk::{
-        DesiredAddress, DesiredChanged, Duty, Effect, EndpointCount, Link, LinksChanged, MacAddr,
-    };
+    use outrigger_sdk::{DesiredAddress, Duty, Effect, EndpointCount, Link, LinksChanged, MacAddr};
 
     use super::*;
 
@@ -259,8 +259,9 @@ mod tests {
             local_endpoints: EndpointCount::default(),
             ext: Vec::new(),
         };
-        let upsert = which.map(entry).collect();
-        guard.desire(&DesiredChanged { reset: true, upsert, ..Default::default() });
+        let before: Vec<_> = guard.desired().keys().copied().collect();
+        let upsert: Vec<_> = which.map(entry).map(Arc::new).collect();
+        guard.desire(&before, &upsert);
     }
 
     fn closes(which: std::ops::RangeInclusive<u32>) -> Vec<Granted> {

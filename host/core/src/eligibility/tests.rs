@@ -66,9 +66,9 @@ fn a_node_may_be_unfit_itself() {
     assert_eq!(last, [false, true, false]);
 
     // Cordoned says less than not ready, and both less than excluded.
-    cluster.apply(Change::Upsert(Fact::Node(Node { cordoned: true, ..node("a") })));
-    cluster.apply(Change::Upsert(Fact::Node(Node { cordoned: true, ready: false, ..node("b") })));
-    cluster.apply(Change::Upsert(Fact::Node(Node { cordoned: true, excluded: true, ..node("c") })));
+    cluster.apply(Change::Upsert(Fact::from(Node { cordoned: true, ..node("a") })));
+    cluster.apply(Change::Upsert(Fact::from(Node { cordoned: true, ready: false, ..node("b") })));
+    cluster.apply(Change::Upsert(Fact::from(Node { cordoned: true, excluded: true, ..node("c") })));
     let expected =
         [Err(Ineligible::Cordoned), Err(Ineligible::NotReady), Err(Ineligible::Excluded)];
     check(&cluster, &[(service("web", &[]), vec![])], expected);

@@ -119,12 +119,12 @@ fn nothing_new_is_announced_before_the_view_is_settled() {
 
 #[test]
 fn a_new_address_is_announced_when_its_traffic_can_be_forwarded() {
-    let mut bench = Bench::new(vec![Fact::Service(web()), Fact::Node(node("me"))]);
+    let mut bench = Bench::new(vec![Fact::from(web()), Fact::from(node("me"))]);
     bench.planner = Planner::new("me".to_owned()).with_delay(100);
     bench.planner.time(1_000);
     assert_eq!(bench.plan(), ANNOUNCED, "it was there before");
 
-    bench.upsert(Fact::Service(service("dns", &["10.0.0.2", "10.0.0.3"])));
+    bench.upsert(Fact::from(service("dns", &["10.0.0.2", "10.0.0.3"])));
     bench.planner.time(2_000);
     assert_eq!(
         bench.plan(),
@@ -133,7 +133,7 @@ fn a_new_address_is_announced_when_its_traffic_can_be_forwarded() {
     assert_eq!(bench.planner.next_deadline(), Some(2_100));
     // Another node answers for one of them already: nothing is to be waited for.
     bench.member("other", false);
-    bench.upsert(Fact::Node(node("other")));
+    bench.upsert(Fact::from(node("other")));
     bench.member("other", true);
     bench.other_claims("other", "10.0.0.3", Some(Claim { term: 1, announced: true }));
     assert_eq!(
@@ -141,7 +141,7 @@ fn a_new_address_is_announced_when_its_traffic_can_be_forwarded() {
         "layer2 +10.0.0.3 default dns TakeOver(\"other\")\nclaim 10.0.0.3 2 false"
     );
     // A change of the Service does not begin anew, nor does one more Service.
-    bench.upsert(Fact::Service(service("more", &["10.0.0.2"])));
+    bench.upsert(Fact::from(service("more", &["10.0.0.2"])));
     bench.planner.time(2_099);
     assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns+more Standby(\"\")");
     bench.planner.time(2_100);
@@ -151,7 +151,7 @@ fn a_new_address_is_announced_when_its_traffic_can_be_forwarded() {
     // Given back and given out again, it is new.
     bench.apply(Change::Remove(FactKey::Service(key("web"))));
     assert_eq!(bench.plan(), "layer2 -10.0.0.1\nclaim 10.0.0.1 no");
-    bench.upsert(Fact::Service(web()));
+    bench.upsert(Fact::from(web()));
     bench.planner.time(3_000);
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"\")");
     assert_eq!(bench.planner.next_deadline(), Some(3_100));
@@ -223,19 +223,19 @@ fn of_two_pools_that_overlap_the_one_that_was_in_force_says_who_announces() {
     let was = |name: &str, addresses: &[&str], pool: Pool| {
         let last =
             Pool { announcers: named(name), ..super::test_facts::pool(&pool.name, addresses) };
-        Fact::Pool(Pool { announcers: named(name), last_valid: Some(Box::new(last)), ..pool })
+        Fact::from(Pool { announcers: named(name), last_valid: Some(Box::new(last)), ..pool })
     };
     let mut bench = Bench::new(vec![
-        Fact::Service(web()),
-        Fact::Announcer(announcer("one")),
-        Fact::Announcer(announcer("two")),
+        Fact::from(web()),
+        Fact::from(announcer("one")),
+        Fact::from(announcer("two")),
         was("one", &["10.9.0.0/24"], pool("default", &["10.0.0.0/16"])),
         was("two", &["10.0.0.0/24"], pool("other", &["10.0.0.0/24"])),
     ]);
     assert_eq!(bench.plan(), "two +10.0.0.1 other web Announce\nclaim 10.0.0.1 1 false");
     // What only the last valid version has is that pool's too.
     bench.upsert(was("two", &["10.0.0.0/24"], pool("other", &["10.8.0.0/24"])));
-    bench.upsert(Fact::Pool(pool("default", &["10.9.0.0/24"])));
+    bench.upsert(Fact::from(pool("default", &["10.9.0.0/24"])));
     assert_eq!(bench.plan(), "");
 }
 

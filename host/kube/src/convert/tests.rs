@@ -353,7 +353,7 @@ fn node_in_words(yaml: &str) -> String {
     match read::<v1::Node>(yaml, node) {
         Ok(converted) => match &converted.facts[0] {
             Fact::Node(node) => {
-                let Node { addresses, network_available, excluded, ready, cordoned, .. } = node;
+                let Node { addresses, network_available, excluded, ready, cordoned, .. } = &**node;
                 format!(
                     "{addresses:?} available={network_available} excluded={excluded} ready={ready} cordoned={cordoned}"
                 )

@@ -1,5 +1,6 @@
 //! Walks `semantics.md`: one scenario per line, against an API server that is a map.
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use outrigger_sdk::Protocol;
 
@@ -20,7 +21,7 @@ impl World {
         for fact in self.others.values_mut() {
             if let Fact::Pool(pool) = fact {
                 let known = self.rig.allocations.last_valid(&pool.name).cloned();
-                pool.last_valid = known.map(Box::new);
+                Arc::make_mut(pool).last_valid = known.map(Box::new);
             }
         }
         self.rig = Rig { now: self.rig.now, ..Rig::default() };

@@ -107,7 +107,7 @@ fn a_service_that_no_node_can_answer_for_says_so() {
     rig.apply(Change::Upsert(Fact::from(Node { ready: false, ..node("n4") })));
     assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
     // Nor is cordoned.
-    rig.apply(Change::Upsert(Fact::Node(Node { cordoned: true, ..node("n4") })));
+    rig.apply(Change::Upsert(Fact::from(Node { cordoned: true, ..node("n4") })));
     assert_eq!(rig.said(), [""; 0]);
     rig.put_pool(Pool { announcers: Some(vec!["lan".into()]), ..pool("p", &["10.0.0.0/30"]) });
     assert_eq!(rig.said(), ["a 10.0.0.0 NoEligibleNode"]);
