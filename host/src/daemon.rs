@@ -126,7 +126,7 @@ impl Daemon {
             Announcers::new(name.clone(), ports, router, shared.plugins.clone(), reports.clone());
         let mut planner = Planner::new(name.clone());
         if client.is_some() {
-            planner = planner.with_delay(config.new_address_delay_ms * 1_000);
+            planner = planner.with_delay(config.new_address_delay_ms.saturating_mul(1_000));
         }
         let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, planner, name);
         Ok(Self {
