@@ -12,10 +12,12 @@ use crate::crd::LabelSelector;
 mod announcer;
 mod classes;
 mod config_map;
+mod delivery;
 mod endpoints;
 mod metallb;
 mod namespace;
 mod node;
+mod plugin;
 mod pool;
 mod service;
 mod status;
@@ -23,13 +25,16 @@ mod wanted;
 
 pub use announcer::announcer;
 pub use classes::{LOAD_BALANCER_CLASS, ServiceClasses};
-pub use config_map::{PLUGIN_KEY, PLUGIN_LABEL, config_map};
+pub use config_map::{PLUGIN_KEYS, PLUGIN_LABEL, Unusable, component, config_map};
+pub use delivery::{Delivery, delivery};
 pub use endpoints::endpoint_slice;
+pub(crate) use metallb::{KEY as METALLB_KEY, recognises as recognises_metallb};
 pub use namespace::namespace;
 pub use node::node;
+pub use plugin::{copy_name, kept, plugin, record};
 pub use pool::{address_pool, pool_spec};
-pub(crate) use service::ingress;
 pub use service::{ALLOCATED, service, unclear_service};
+pub(crate) use service::{OWN_ANNOTATIONS, ingress};
 pub use status::ingress_of;
 
 /// The namespace of objects that name none.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 mod announcer;
 mod condition;
 mod definition;
+mod plugin;
 mod pool;
 mod report;
 mod rules;
@@ -15,10 +16,11 @@ mod selector;
 pub use announcer::{Announcer, AnnouncerSpec, AnnouncerStatus};
 pub use condition::{Condition, ConditionStatus, DRAINING, READY};
 pub use definition::{crds, write_crds};
+pub use plugin::{BuildStatus, CandidateStatus, FailedStatus, Plugin, PluginSpec, PluginStatus};
 pub use pool::{AddressPool, AddressPoolSpec, AddressPoolStatus, AllocatorSpec, Count, WideCount};
 pub use report::{
     AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport,
-    NodeReportSpec, NodeReportStatus, PluginReport, ProblemReport,
+    NodeReportSpec, NodeReportStatus, PluginReport, ProblemReport, TrialReport,
 };
 pub use selector::{LabelOperator, LabelRequirement, LabelSelector, SelectorError};
 

@@ -129,6 +129,14 @@ impl Probe {
         self
     }
 
+    /// Without those at the end that are still under way.
+    #[must_use]
+    pub fn settled_part(mut self) -> Self {
+        let ended = self.requests.iter().position(|request| request.outcome.is_none());
+        self.requests.truncate(ended.unwrap_or(self.requests.len()));
+        self
+    }
+
     /// How many of them had no answer in time.
     pub fn lost(&self) -> usize {
         self.requests.len() - self.answers().count()

@@ -14,8 +14,10 @@ use crate::kubernetes::{Lab, web};
 use crate::{http, product, wait};
 
 pub mod alone;
+pub mod delivery;
 pub mod laboratory;
 pub mod leaders;
+pub mod leave;
 pub mod objects;
 pub mod pools;
 pub mod relist;

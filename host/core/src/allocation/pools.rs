@@ -36,16 +36,20 @@ impl Step {
 
 impl Pools {
     /// False when nothing differs that matters.
-    pub(super) fn offer(&mut self, pool: &Pool) -> bool {
+    pub(super) fn offer(&mut self, pool: &Arc<Pool>) -> bool {
         let mut pool = pool.clone();
-        if let Some(last) = pool.last_valid.take() {
-            let last = Arc::new(Pool { draining: false, last_valid: None, ..*last });
-            self.remembered.insert(pool.name.clone(), last);
+        if pool.last_valid.is_some() {
+            let mut offered = Pool::clone(&pool);
+            if let Some(last) = offered.last_valid.take() {
+                let last = Arc::new(Pool { draining: false, last_valid: None, ..*last });
+                self.remembered.insert(pool.name.clone(), last);
+            }
+            pool = Arc::new(offered);
         }
-        if self.offered.get(&pool.name).is_some_and(|known| **known == pool) {
+        if self.offered.get(&pool.name) == Some(&pool) {
             return false;
         }
-        self.offered.insert(pool.name.clone(), Arc::new(pool));
+        self.offered.insert(pool.name.clone(), pool);
         true
     }
 

@@ -7,7 +7,7 @@ use crate::facts::*;
 
 pub(crate) fn cluster() -> Cluster {
     let mut cluster = Cluster { synced: true, ..Cluster::default() };
-    cluster.apply(Change::Upsert(Fact::Pool(pool("default", &["10.0.0.0/16", "2001:db8::/120"]))));
+    cluster.apply(Change::Upsert(Fact::from(pool("default", &["10.0.0.0/16", "2001:db8::/120"]))));
     cluster
 }
 

@@ -188,7 +188,7 @@ impl Watches {
     /// What is wrong with the object that a fact comes from.
     pub fn problem_of(&self, key: &FactKey) -> Option<String> {
         let claim = self.claims.in_force(key)?;
-        Some(self.problems.get(&claim.path)?.join("; "))
+        Some(self.problems.get(&*claim.path)?.join("; "))
     }
 
     /// Pools and announcers of which nothing is known because they were never valid: kind, name and message.
@@ -304,7 +304,7 @@ impl Watches {
             Err(invalid) => {
                 problems.push(invalid.to_string());
                 match unclear {
-                    Some(unclear) => vec![Fact::Service(self.as_before(path, unclear))],
+                    Some(unclear) => vec![self.as_before(path, unclear).into()],
                     None => self.claims.words(path),
                 }
             }
@@ -316,7 +316,7 @@ impl Watches {
         match self.claims.word(path, &FactKey::Service(unclear.key.clone())) {
             Some(Fact::Service(known)) if known.uid == unclear.uid => {
                 let Service { ingress, ours, problem, .. } = unclear;
-                Service { ingress, ours, problem, ..known.clone() }
+                Service { ingress, ours, problem, ..(**known).clone() }
             }
             _ => unclear,
         }

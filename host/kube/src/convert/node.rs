@@ -43,5 +43,5 @@ pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
         ready: is("Ready") != Some(false),
         cordoned: spec.unschedulable == Some(true) || out_of_service,
     };
-    Ok(Fact::Node(fact).into())
+    Ok(Fact::from(fact).into())
 }

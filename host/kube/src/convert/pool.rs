@@ -14,9 +14,9 @@ pub fn address_pool(object: &AddressPool) -> Result<Converted, Invalid> {
     let last = object.status.as_ref().and_then(|status| status.last_valid.as_ref());
     let last_valid = last.and_then(|spec| pool(object, spec).ok()).map(Box::new);
     match (pool(object, &object.spec), last_valid) {
-        (Ok(pool), last_valid) => Ok(Fact::Pool(Pool { last_valid, ..pool }).into()),
+        (Ok(pool), last_valid) => Ok(Fact::from(Pool { last_valid, ..pool }).into()),
         (Err(invalid), Some(last)) => Ok(Converted {
-            facts: vec![Fact::Pool(Pool { last_valid: Some(last.clone()), ..*last })],
+            facts: vec![Fact::from(Pool { last_valid: Some(last.clone()), ..*last })],
             notes: vec![Note { instead_of: None, message: invalid.to_string() }],
         }),
         (Err(invalid), None) => Err(invalid),

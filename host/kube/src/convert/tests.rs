@@ -30,7 +30,7 @@ fn service(object: &v1::Service) -> Result<Converted, Invalid> {
 
 fn one_service(converted: Converted) -> Service {
     match converted.facts.as_slice() {
-        [Fact::Service(service)] => service.clone(),
+        [Fact::Service(service)] => (**service).clone(),
         other => panic!("not one Service: {other:?}"),
     }
 }
@@ -353,7 +353,7 @@ fn node_in_words(yaml: &str) -> String {
     match read::<v1::Node>(yaml, node) {
         Ok(converted) => match &converted.facts[0] {
             Fact::Node(node) => {
-                let Node { addresses, network_available, excluded, ready, cordoned, .. } = node;
+                let Node { addresses, network_available, excluded, ready, cordoned, .. } = &**node;
                 format!(
                     "{addresses:?} available={network_available} excluded={excluded} ready={ready} cordoned={cordoned}"
                 )
@@ -423,7 +423,7 @@ fn nodes_carry_what_eligibility_asks_about() {
 }
 
 fn pools(converted: &Converted) -> Vec<&Pool> {
-    let mut pools = Vec::new();
+    let mut pools: Vec<&Pool> = Vec::new();
     for fact in &converted.facts {
         let Fact::Pool(pool) = fact else { panic!("{fact:?}") };
         pools.push(pool);
@@ -653,8 +653,20 @@ fn a_labelled_config_map_is_a_plugin() {
     for (rest, expected) in [
         ("binaryData: {plugin.wasm: AGFzbQ==}", "plugin mine from ConfigMap outrigger/p: 4 octets"),
         (
+            "binaryData: {plugin.wasm.zst: AGFzbQ==}",
+            "plugin mine from ConfigMap outrigger/p: 4 octets",
+        ),
+        (
+            "data: {plugin.wasm: text}",
+            "binaryData[plugin.wasm]: holds nothing: put the component there, or compressed as plugin.wasm.gz or plugin.wasm.zst (kubectl create configmap NAME --from-file=plugin.wasm)",
+        ),
+        (
+            "binaryData: {plugin.wasm: AGFzbQ==, plugin.wasm.gz: AGFzbQ==}",
+            "binaryData: holds plugin.wasm and plugin.wasm.gz: remove one of the two",
+        ),
+        (
             "data: {image: x}",
-            "binaryData[plugin.wasm]: holds nothing: put the component there, uncompressed (kubectl create configmap --from-file=plugin.wasm)",
+            "data.image: a component in an OCI registry is not supported by this version: put it into binaryData[plugin.wasm.zst], which holds up to 1 MiB",
         ),
     ] {
         let yaml = format!(
@@ -662,7 +674,9 @@ fn a_labelled_config_map_is_a_plugin() {
         );
         let converted = read::<v1::ConfigMap>(&yaml, config_map).unwrap();
         let got = match (converted.facts.as_slice(), converted.notes.as_slice()) {
-            ([Fact::Plugin(Plugin { name, origin, component: Component::Inline(octets) })], []) => {
+            ([Fact::Plugin(plugin)], []) => {
+                let Plugin { name, origin, component } = &**plugin;
+                let Component::Inline(octets) = component else { panic!("{component:?}") };
                 format!("plugin {name} from {origin}: {} octets", octets.len())
             }
             ([], [note]) => {

@@ -92,6 +92,34 @@ pub struct PluginReport {
     /// Why, "" when nothing is to be said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Addresses that this node is to answer for with it.
+    #[serde(default)]
+    pub wanted: u32,
+    /// Those for which it does.
+    #[serde(default)]
+    pub announced: u32,
+    /// Traps and other faults of it since the daemon started.
+    #[serde(default)]
+    pub traps: u32,
+    /// The candidate that this node tries, or tried last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialReport>,
+}
+
+/// A candidate on one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrialReport {
+    /// Which one, as the Plugin counts them.
+    pub attempt: u32,
+    /// One word: "loading", "running", "failed".
+    pub state: String,
+    /// Why it failed, in one CamelCase word.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Why it failed, for a person.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// One announcer on one node.

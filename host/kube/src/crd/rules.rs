@@ -100,6 +100,14 @@ pub(super) fn node_report() -> Value {
     }])
 }
 
+/// A Plugin goes by the name that pools and announcers use, which is also the value of a label.
+pub(super) fn plugin_object() -> Value {
+    json!([{
+        "rule": "self.metadata.name.size() <= 63",
+        "message": "the name of a plugin has at most 63 characters, as the value of a label has",
+    }])
+}
+
 /// DNS subdomain (RFC 1123).
 const NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 

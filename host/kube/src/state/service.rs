@@ -127,6 +127,14 @@ pub(crate) fn timestamp(utc_us: u64) -> Timestamp {
     Timestamp(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX))
 }
 
+/// The same for a person, "" for 1970: nobody knows.
+pub fn utc(utc_us: u64) -> String {
+    match utc_us {
+        0 => String::new(),
+        us => timestamp(us).0.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    }
+}
+
 fn micros(timestamp: &Timestamp) -> u64 {
     u64::try_from(timestamp.0.as_microsecond()).unwrap_or(0)
 }

@@ -152,7 +152,7 @@ pub(super) fn service(namespace: &str, name: &str, annotations: &Value) -> Value
     })
 }
 
-fn apply(lab: &Lab, name: &str, annotations: &Value) -> Result<()> {
+pub(super) fn apply(lab: &Lab, name: &str, annotations: &Value) -> Result<()> {
     lab.apply(&service("bad", name, annotations).to_string())
 }
 
@@ -207,7 +207,7 @@ fn leader(lab: &Lab, controllers: &[Controller]) -> Result<usize> {
     controllers.iter().position(is_it).with_context(|| format!("{holder:?} leads"))
 }
 
-fn await_condition(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {
+pub(super) fn await_condition(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {
     let mut said = String::new();
     let found = wait::until(&format!("Service {name} says {words:?}"), LIMIT, || {
         let service = lab.get_json(&["service", name, "--namespace", "bad"])?;

@@ -35,7 +35,10 @@ pub fn leaves_nothing(lab: &Lab, image: &Path) -> Result<()> {
 }
 
 /// As the README says it.
-fn uninstall(lab: &Lab, arguments: &[&str]) -> Result<()> {
+///
+/// # Errors
+/// When something is left.
+pub fn uninstall(lab: &Lab, arguments: &[&str]) -> Result<()> {
     let controller = "deployment/outrigger-controller";
     let uninstall = ["--namespace", SYSTEM, "exec", controller, "--", "/outrigger", "uninstall"];
     lab.kubectl(&[&uninstall[..], arguments].concat())?;

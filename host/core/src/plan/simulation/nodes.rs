@@ -20,7 +20,7 @@ impl Simulation {
     }
 
     fn node_is(&mut self, node: Node) {
-        self.learn(Change::Upsert(Fact::Node(node)));
+        self.learn(Change::Upsert(Fact::from(node)));
     }
 
     fn speaks(&self, node: &str) -> bool {

@@ -3,8 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Resource};
 use kube::runtime::watcher::{self, Event};
@@ -13,11 +12,10 @@ use outrigger_core::facts::{self, Fact, ServiceKey};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use super::super::NAMESPACE;
 use super::super::services::{self, Observed};
 use super::failures::{Failures, failures};
-use crate::convert::{self, Converted, Invalid, PLUGIN_LABEL, ServiceClasses};
-use crate::crd::{AddressPool, Announcer, NodeReport};
+use crate::convert::{self, Converted, Invalid, ServiceClasses};
+use crate::crd::{AddressPool, Announcer, NodeReport, Plugin};
 
 /// Between two attempts to open a watch.
 const BACK_OFF: [Duration; 6] = [
@@ -28,6 +26,10 @@ const BACK_OFF: [Duration; 6] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
 ];
+
+/// Objects in one answer of a listing. An object is many times larger in the API server's words than as a fact, above all its
+/// `managedFields`, and an answer is in memory as a whole.
+const PAGE: u32 = 50;
 
 /// A watch that was opened again and failed no more for this long works.
 const CALM: Duration = Duration::from_secs(5);
@@ -47,7 +49,7 @@ pub enum Kind {
     AddressPools,
     /// Announcers.
     Announcers,
-    /// ConfigMaps of our own namespace that hold plugins.
+    /// Plugins: which build of each is to run.
     Plugins,
     /// What nodes say of themselves. No decision depends on it, so that nothing waits for its listing.
     NodeReports,
@@ -101,7 +103,7 @@ impl Kind {
             Self::Namespaces => "namespaces",
             Self::AddressPools => "addresspools",
             Self::Announcers => "announcers",
-            Self::Plugins => "configmaps",
+            Self::Plugins => "plugins",
             Self::NodeReports => "nodereports",
         }
     }
@@ -115,12 +117,11 @@ impl Kind {
             Fact::Namespace(_) => Self::Namespaces,
             Fact::Pool(_) => Self::AddressPools,
             Fact::Announcer(_) => Self::Announcers,
-            Fact::Plugin(_) => Self::Plugins,
+            Fact::Plugin(_) | Fact::Published(_) => Self::Plugins,
         }
     }
 
-    /// The object that a fact of ours comes from. A plugin's ConfigMap may have another name than the plugin; that is set
-    /// right by the first listing.
+    /// The object that a fact of ours comes from.
     pub(super) fn object(fact: &Fact) -> ServiceKey {
         let global = |name: &String| ServiceKey { namespace: String::new(), name: name.clone() };
         match fact {
@@ -130,9 +131,9 @@ impl Kind {
             Fact::Namespace(namespace) => global(&namespace.name),
             Fact::Pool(pool) => global(&pool.name),
             Fact::Announcer(announcer) => global(&announcer.name),
-            Fact::Plugin(plugin) => {
-                ServiceKey { namespace: NAMESPACE.to_owned(), name: plugin.name.clone() }
-            }
+            // Not from a cluster: a folder's.
+            Fact::Plugin(plugin) => global(&plugin.name),
+            Fact::Published(published) => global(&published.name),
         }
     }
 
@@ -145,7 +146,7 @@ impl Kind {
             Self::Namespaces => "Namespace",
             Self::AddressPools => "AddressPool",
             Self::Announcers => "Announcer",
-            Self::Plugins => "ConfigMap",
+            Self::Plugins => "Plugin",
             Self::NodeReports => "NodeReport",
         };
         [kind, key.namespace.as_str(), key.name.as_str()].iter().collect()
@@ -160,7 +161,7 @@ impl Kind {
         says: mpsc::UnboundedSender<Said>,
     ) {
         let client = client.clone();
-        let everything = watcher::Config::default();
+        let everything = watcher::Config::default().page_size(PAGE);
         match self {
             Self::Services => {
                 let classes = classes.clone();
@@ -188,9 +189,8 @@ impl Kind {
                 spawn(self, api, everything, says, |it| seen(it, convert::announcer));
             }
             Self::Plugins => {
-                let labelled = everything.labels(PLUGIN_LABEL);
-                let api = namespaced::<ConfigMap>(client);
-                spawn(self, api, labelled, says, |map| seen(map, convert::config_map));
+                let api = Api::<Plugin>::all(client);
+                spawn(self, api, everything, says, |it| seen(it, convert::plugin));
             }
             Self::NodeReports => {
                 let api = Api::<NodeReport>::all(client);
@@ -198,13 +198,6 @@ impl Kind {
             }
         }
     }
-}
-
-fn namespaced<K>(client: Client) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
-    Api::namespaced(client, NAMESPACE)
 }
 
 fn seen<K: Resource>(object: &K, convert: fn(&K) -> Result<Converted, Invalid>) -> Seen {
