@@ -132,7 +132,7 @@ impl Daemon {
             client.clone().map(|client| follow(config, &name, &shared, client, loaded.0.clone()));
         let mut planner = Planner::new(name.clone());
         if client.is_some() {
-            planner = planner.with_delay(config.new_address_delay_ms * 1_000);
+            planner = planner.with_delay(config.new_address_delay_ms.saturating_mul(1_000));
         }
         let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, planner, name);
         Ok(Self {

@@ -3,6 +3,9 @@ use std::collections::BTreeMap;
 
 use crate::crd::NodeReportStatus;
 
+/// More of a plugin's words would not help whoever reads them, and a condition does not hold any number.
+const LONGEST: usize = 500;
+
 /// Why an announcer does not run on one node as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -57,6 +60,7 @@ pub(super) fn failures(status: &NodeReportStatus) -> Failures {
             ("", _) => continue,
             (refused, _) => ("Refused", refused.to_owned()),
         };
+        let message = message.chars().filter(|it| !it.is_control()).take(LONGEST).collect();
         failures.insert(announcer.name.clone(), Failure { reason, message });
     }
     failures
