@@ -251,7 +251,7 @@ fn pending(pools: &[PoolWord], said: Option<&Said>) -> Vec<String> {
             "do what the policy of pool {:?} says, or use another policy (kubectl edit addresspool {})",
             pool.pool, pool.pool
         )],
-        (_, Some(_), None) => vec!["see whether a controller runs: kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned()],
+        (_, Some(_), None) => vec!["see whether a controller runs: outrigger status; in a cluster also kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned()],
         _ => fixes(pools),
     }
 }
