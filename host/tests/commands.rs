@@ -74,7 +74,7 @@ fn nothing_is_printed_of_half_a_file() {
     let path = folder.path().to_string_lossy();
     let (code, yaml, lines) = outrigger(&["import", "metallb", "-f", &path]);
     assert_eq!((code, yaml.as_str()), (Some(1), ""));
-    assert!(lines.contains("metallb.yaml: line 3"), "{lines}");
+    assert!(lines.contains("metallb.yaml: line "), "{lines}");
 }
 
 #[test]

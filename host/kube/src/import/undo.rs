@@ -35,8 +35,7 @@ pub fn undo(ours: &[Original], namespace: Option<&str>) -> Imported {
         work.leave(&differing, "", message);
     }
     let namespace = namespace.unwrap_or(METALLB_NAMESPACE);
-    let has_bgp =
-        originals.iter().any(|object| object["kind"] == "BGPPeer");
+    let has_bgp = originals.iter().any(|object| object["kind"] == "BGPPeer");
     let mut objects = from_ours(&mut work, ours, namespace, has_bgp);
     let replaced = ["IPAddressPool", "L2Advertisement", "ConfigMap"];
     let kind = |object: &Value| object["kind"].as_str().unwrap_or_default().to_owned();
