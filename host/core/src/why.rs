@@ -319,7 +319,7 @@ impl std::fmt::Display for Why {
             writeln!(f, "\nWhat to change{one}:")?;
             self.fixes.iter().try_for_each(|fix| writeln!(f, "  - {fix}"))?;
         }
-        writeln!(f, "\nIt asks for {}.", self.asked)?;
+        writeln!(f, "\nThe Service asks for {}.", self.asked)?;
         if let Some(Said { condition, since }) = &self.said {
             let since = if since.is_empty() { String::new() } else { format!(", since {since}") };
             writeln!(
