@@ -124,14 +124,10 @@ fn from_ours(work: &mut Work, ours: &[Original], namespace: &str, has_bgp: bool)
         for announcer in pool.spec.announcers.clone().unwrap_or_else(everybody) {
             advertised.entry(announcer).or_default().push(name.clone());
         }
-        let mut object = json!({
-            "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": metadata(&name),
-            "spec": pool_spec(work, &origin, &pool),
-        });
-        if let Some(labels) = pool.metadata.labels.filter(|labels| !labels.is_empty()) {
-            object["metadata"]["labels"] = json!(labels);
-        }
-        objects.push(object);
+        objects.push(json!({
+            "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool",
+            "metadata": labelled(metadata(&name), &pool), "spec": pool_spec(work, &origin, &pool),
+        }));
     }
     if let Some(names) = advertised
         .get(layer2::BUILT_IN)
@@ -163,6 +159,14 @@ fn from_ours(work: &mut Work, ours: &[Original], namespace: &str, has_bgp: bool)
         }
     }
     objects
+}
+
+/// Selectors of advertisements may ask for labels.
+fn labelled(mut metadata: Value, pool: &AddressPool) -> Value {
+    if let Some(labels) = pool.metadata.labels.as_ref().filter(|labels| !labels.is_empty()) {
+        metadata["labels"] = json!(labels);
+    }
+    metadata
 }
 
 /// What an announcer restricts.
