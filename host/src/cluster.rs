@@ -198,7 +198,10 @@ async fn send(mut reports: Reports, mut latest: Latest) {
 /// not before `due`. Anything else is not held back.
 async fn hold_back(before: &NodeReport, due: Instant, latest: &mut Latest) {
     let rest = |report: &NodeReport| {
-        let status = report.status.clone().unwrap_or_default();
+        let mut status = report.status.clone().unwrap_or_default();
+        for plugin in &mut status.plugins {
+            (plugin.wanted, plugin.announced) = (0, 0);
+        }
         NodeReportStatus { desired: DesiredReport::default(), ..status }
     };
     let before = rest(before);

@@ -10,13 +10,16 @@ use outrigger_runtime::Limits;
 use outrigger_sdk::Outcome;
 
 use crate::plugins::{Kind, Plugins};
+use crate::trial;
 
 mod cluster;
 mod folder;
+mod rollouts;
 mod statuses;
 
 pub use cluster::{ClusterController, Standing};
 pub use folder::FolderController;
+pub use rollouts::MEMBER;
 
 /// Pools that are not in force as written, and why. Empty in processes that do not lead.
 pub type Problems = Arc<Mutex<BTreeMap<String, String>>>;
@@ -40,10 +43,22 @@ pub fn decide(plugins: &Plugins, allocations: &mut Allocations) {
 }
 
 fn ask(plugins: &Plugins, question: &Question) -> Result<Outcome, String> {
-    let in_force = plugins.need(Kind::Allocator, &question.plugin.plugin)?;
+    let name = &question.plugin.plugin;
+    let in_force = plugins.need(Kind::Allocator, name)?;
     let pool = Arc::new(question.view.clone());
-    in_force
-        .plugin
-        .allocate(&question.request, pool, &Limits::default())
-        .map_err(|fault| fault.to_string())
+    match in_force.plugin.allocate(&question.request, pool, &Limits::default()) {
+        Ok(outcome) => Ok(outcome),
+        // A candidate that fails costs nobody an address: what was active decides.
+        Err(fault)
+            if in_force.on_trial
+                && plugins.fail_trial(
+                    name,
+                    &in_force.plugin.inspection().digest,
+                    trial::of_fault(&fault),
+                ) =>
+        {
+            ask(plugins, question)
+        }
+        Err(fault) => Err(fault.to_string()),
+    }
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use kube::Client;
 use outrigger_core::facts::{self, Change, FactKey};
 use outrigger_core::membership::ViewChange;
+use outrigger_core::plan::Planner;
 use outrigger_kube::crd::NodeReport;
 use outrigger_kube::{Folder, Occupied, Problem, State};
 use outrigger_net::{Excludes, Groups, LinkFailure, Links, Responder, now};
@@ -15,9 +16,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::cluster::{self, Memory, Sent};
-use crate::config::Config;
-use crate::controller::{Problems, Standing};
+use crate::config::{Config, Role};
+use crate::controller::{MEMBER, Problems, Standing};
 use crate::deadline::at;
+use crate::delivery::Deliveries;
 use crate::http::{Health, Question};
 use crate::instance::Ports;
 use crate::metrics::Page;
@@ -48,6 +50,8 @@ pub struct Daemon {
     sent: Option<Sent>,
     memory: Memory,
     loaded: (mpsc::UnboundedSender<String>, mpsc::UnboundedReceiver<String>),
+    /// What the controller publishes; `None` over a folder, where what is delivered is loaded at once.
+    deliveries: Option<Deliveries>,
     terminate: Signal,
     interrupt: Signal,
     /// Monotonic microseconds at which the NodeReport is due, when something changed since the last one.
@@ -81,6 +85,8 @@ enum Wake {
     Stop(&'static str),
     StopDeadline,
     MemoryDue,
+    /// An address has waited long enough.
+    PlanDue,
     /// How are you?
     Asked(Question),
 }
@@ -121,7 +127,14 @@ impl Daemon {
         };
         let announcers =
             Announcers::new(name.clone(), ports, router, shared.plugins.clone(), reports.clone());
-        let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, name);
+        let loaded = mpsc::unbounded_channel();
+        let deliveries =
+            client.clone().map(|client| follow(config, &name, &shared, client, loaded.0.clone()));
+        let mut planner = Planner::new(name.clone());
+        if client.is_some() {
+            planner = planner.with_delay(config.new_address_delay_ms * 1_000);
+        }
+        let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, planner, name);
         Ok(Self {
             config: config.clone(),
             source,
@@ -136,7 +149,8 @@ impl Daemon {
             reports,
             sent,
             memory: Memory { due: None },
-            loaded: mpsc::unbounded_channel(),
+            loaded,
+            deliveries,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             report_due: None,
@@ -160,7 +174,7 @@ impl Daemon {
                 Wake::Facts => self.read_facts(),
                 Wake::Links => self.take_links(),
                 Wake::Mesh(change) => self.node.view_changed(&change),
-                Wake::Reports => self.node.reports(),
+                Wake::Reports => self.take_reports(),
                 Wake::Loaded(name) => self.plugin_loaded(&name),
                 Wake::ReportDue => {
                     self.write_report();
@@ -174,8 +188,10 @@ impl Daemon {
                 }
                 Wake::MemoryDue => {
                     self.memory.write(&self.source, &self.state);
+                    outrigger_net::give_back();
                     continue;
                 }
+                Wake::PlanDue => {}
                 Wake::Stop(why) => self.stop(why),
                 Wake::StopDeadline => {
                     tracing::warn!("stopping without having handed everything over")
@@ -191,6 +207,7 @@ impl Daemon {
     async fn wait(&mut self) -> Wake {
         loop {
             let (report_due, stop_deadline) = (self.report_due, self.node.stop_deadline());
+            let plan_due = self.node.planner.next_deadline();
             tokio::select! {
                 biased;
                 () = self.node.mesh.turn() => {
@@ -205,6 +222,7 @@ impl Daemon {
                 Some(name) = self.loaded.1.recv() => return Wake::Loaded(name),
                 () = self.source.changed() => return Wake::Facts,
                 Some(question) = self.shared.questions.recv() => return Wake::Asked(question),
+                () = at(plan_due) => return Wake::PlanDue,
                 () = at(report_due) => return Wake::ReportDue,
                 () = at(stop_deadline) => return Wake::StopDeadline,
                 () = at(self.memory.due) => return Wake::MemoryDue,
@@ -233,6 +251,9 @@ impl Daemon {
             return;
         }
         self.memory.changed();
+        if let Some(deliveries) = &mut self.deliveries {
+            changes.iter().for_each(|change| deliveries.follow(change));
+        }
         let ToDo { deliveries, withdrawn, peers } = self.node.apply(changes);
         for delivery in deliveries {
             self.load(delivery);
@@ -252,13 +273,23 @@ impl Daemon {
     }
 
     /// Inspecting and compiling take long: on a thread of their own.
-    fn load(&self, delivery: facts::Plugin) {
+    fn load(&self, delivery: Arc<facts::Plugin>) {
         let (plugins, done) = (self.shared.plugins.clone(), self.loaded.0.clone());
         tokio::task::spawn_blocking(move || {
             plugins.deliver(&delivery);
             // Nobody listens only when the daemon has ended.
-            let _ = done.send(delivery.name);
+            let _ = done.send(delivery.name.clone());
         });
+    }
+
+    /// What plugins say; where a candidate failed, what is active takes over.
+    fn take_reports(&mut self) {
+        self.node.reports();
+        for (plugin, digest, verdict) in self.node.failed_trials() {
+            if self.shared.plugins.fail_trial(&plugin, &digest, verdict) {
+                self.plugin_loaded(&plugin);
+            }
+        }
     }
 
     fn plugin_loaded(&mut self, name: &str) {
@@ -315,7 +346,7 @@ impl Daemon {
         Health { missing: status.missing, metrics: page.text(), details: None }
     }
 
-    fn details(&self) -> serde_json::Value {
+    fn details(&self) -> report::Details<'_> {
         report::details(&self.node, &self.links.borrow(), &self.responder.handle())
     }
 
@@ -373,6 +404,23 @@ pub fn open_plugins(config: &Config) -> anyhow::Result<Plugins> {
     let program = std::env::current_exe().context("the path of this program is not known")?;
     let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache));
     Ok(Plugins::new(Engine::new()?, compiler)?)
+}
+
+/// The node tries what is published for it, and policies where it allocates too.
+fn follow(
+    config: &Config,
+    node: &str,
+    shared: &Shared,
+    client: &Client,
+    loaded: mpsc::UnboundedSender<String>,
+) -> Deliveries {
+    let mut names = vec![node.to_owned()];
+    if config.role == Role::Both {
+        names.push(MEMBER.to_owned());
+    }
+    // Nobody listens only when the daemon has ended.
+    let changed = move |name: &str| drop(loaded.send(name.to_owned()));
+    Deliveries::new(shared.plugins.clone(), client.clone(), names, changed)
 }
 
 fn link_problem(failure: LinkFailure) -> Problem {

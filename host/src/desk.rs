@@ -12,10 +12,12 @@ use outrigger_core::outbox::{Outbox, full_lists};
 use outrigger_net::{Owner, ResponderHandle, now};
 use outrigger_runtime::Factory;
 use outrigger_sdk::{
-    AddressReport, AnnouncementState, Condition, Denied, DesiredChanged, Event, LinksChanged,
-    Resumed, Stopping,
+    AddressReport, AnnouncementState, Condition, Denied, DesiredAddress, DesiredChanged, Event,
+    LinksChanged, Resumed, Stopping,
 };
 use tokio::sync::Notify;
+
+use crate::trial::Verdict;
 
 /// Refusals wait this long before they are told, so that a plugin that insists does not spin.
 const DENIED_DELAY: Duration = Duration::from_millis(100);
@@ -62,6 +64,8 @@ pub struct Swap {
     pub factory: Arc<dyn Factory>,
     /// `spec.config`, JSON text.
     pub config: String,
+    /// It is a candidate: what it does is looked at first.
+    pub on_trial: bool,
 }
 
 /// What an instance says of itself: levels, the last one about a subject stands.
@@ -85,8 +89,12 @@ pub struct Standing {
     pub quarantined: u64,
     /// The last fault or failed swap, "" when there was none.
     pub last_fault: String,
+    /// Why the last swap failed, "" when it did not.
+    pub refused: String,
     /// It answered `stopping`.
     pub drained: bool,
+    /// The candidate that failed here last: its digest and why.
+    pub failed_trial: Option<(String, Verdict)>,
 }
 
 /// What a turn of the instance begins with.
@@ -109,19 +117,29 @@ impl Desk {
 
     /// Takes in what the instance is to announce. What it is no longer to announce is out before this returns, with or
     /// without the plugin (invariant 6).
-    pub fn desire(&self, change: DesiredChanged) {
+    pub fn desire(&self, remove: Vec<IpAddr>, upsert: &[Arc<DesiredAddress>]) {
         let mut inner = self.lock();
-        let before: Vec<IpAddr> = match change.reset {
-            true => inner.guard.desired().keys().copied().collect(),
-            false => change
-                .remove
-                .iter()
-                .chain(change.upsert.iter().map(|entry| &entry.address))
-                .copied()
-                .collect(),
-        };
-        inner.guard.desire(&change);
-        for address in before {
+        let upserted = upsert.iter().map(|entry| entry.address);
+        let touched: Vec<IpAddr> = remove.iter().copied().chain(upserted).collect();
+        inner.guard.desire(&remove, upsert);
+        self.withdraw_undesired(&mut inner, touched);
+        inner.outbox.push(Event::DesiredChanged(changed(false, remove, upsert)));
+        self.work.notify_one();
+    }
+
+    /// The same for all that it is to announce: what is not among it is out.
+    pub fn desire_only(&self, all: &[Arc<DesiredAddress>]) {
+        let mut inner = self.lock();
+        let before: Vec<IpAddr> = inner.guard.desired().keys().copied().collect();
+        inner.guard.reset_desired();
+        inner.guard.desire(&[], all);
+        self.withdraw_undesired(&mut inner, before);
+        inner.outbox.push(Event::DesiredChanged(changed(true, Vec::new(), all)));
+        self.work.notify_one();
+    }
+
+    fn withdraw_undesired(&self, inner: &mut Inner, touched: Vec<IpAddr>) {
+        for address in touched {
             let entry = inner.guard.desired().get(&address);
             let (speaks, known) = (entry.is_some_and(|entry| entry.duty.speaks()), entry.is_some());
             if !speaks {
@@ -134,8 +152,6 @@ impl Desk {
                 inner.standing.since.remove(&address);
             }
         }
-        inner.outbox.push(Event::DesiredChanged(change));
-        self.work.notify_one();
     }
 
     /// Takes in links. The responder has ended what used the ones that are gone.
@@ -165,11 +181,6 @@ impl Desk {
     pub fn command(&self, command: Command) {
         self.lock().commands.push_back(command);
         self.work.notify_one();
-    }
-
-    /// A copy of what the instance said last.
-    pub fn standing(&self) -> Standing {
-        self.lock().standing.clone()
     }
 
     /// Addresses whose report changed since the last call, and whether each is announced.
@@ -219,6 +230,12 @@ impl Desk {
     pub fn resumed(&self) -> Event {
         Event::Resumed(Resumed { offloads: self.responder.offloads(self.owner) })
     }
+}
+
+/// The copy that the plugin is told.
+fn changed(reset: bool, remove: Vec<IpAddr>, upsert: &[Arc<DesiredAddress>]) -> DesiredChanged {
+    let upsert = upsert.iter().map(|entry| DesiredAddress::clone(entry)).collect();
+    DesiredChanged { reset, remove, upsert, ..Default::default() }
 }
 
 impl Inner {

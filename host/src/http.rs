@@ -50,11 +50,8 @@ pub struct Health {
 /// When the address cannot be used.
 pub async fn serve(address: Option<SocketAddr>) -> anyhow::Result<mpsc::Receiver<Question>> {
     let (asks, questions) = mpsc::channel(WAITING);
-    let Some(address) = address else {
-        // Kept open, so that whoever waits for a question waits for ever.
-        std::mem::forget(asks);
-        return Ok(questions);
-    };
+    // A closed channel: nobody asks.
+    let Some(address) = address else { return Ok(questions) };
     let listener = listen(address).await.with_context(|| {
         format!("cannot serve metrics on {address}: name another with --http ADDRESS:PORT")
     })?;

@@ -8,9 +8,10 @@ use outrigger_core::guard::Granted;
 use outrigger_net::{Groups, Owner, ResponderHandle, now};
 use outrigger_runtime::{Delivered, Factory, Incident, Phase, Supervised};
 use outrigger_sdk::report::MetricValue;
-use outrigger_sdk::{Context, Denied, Effect, Event, Report};
+use outrigger_sdk::{Context, Denied, Event, Report};
 
 use crate::desk::{Command, Desk, Inner, Swap, Turn};
+use crate::trial::{self, Answers, Trial, Verdict};
 
 /// A wake that is asked for sooner than this comes this late: a plugin that asks for zero each time does not spin.
 const SHORTEST_WAKE_US: u64 = 1_000;
@@ -50,6 +51,8 @@ impl Instance {
             machine: None,
             wake: None,
             held_since: None,
+            answers: Answers::new(),
+            trial: None,
         };
         let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
         Ok(Self { desk, thread })
@@ -75,6 +78,11 @@ struct Worker {
     wake: Option<(u64, String)>,
     /// Since when no instance runs (monotonic microseconds).
     held_since: Option<u64>,
+    /// What it answers for.
+    answers: Answers,
+    /// What runs is a candidate. One that has failed is told nothing more and does nothing more, until another build takes
+    /// over, which is told everything.
+    trial: Option<Trial>,
 }
 
 impl Worker {
@@ -106,15 +114,22 @@ impl Worker {
         Some(Event::Wake(reason))
     }
 
+    fn has_failed(&self) -> bool {
+        self.trial.as_ref().and_then(Trial::failed).is_some()
+    }
+
     fn deliver(&mut self, events: Vec<Event>) {
-        let Some(machine) = &mut self.machine else { return };
-        if events.is_empty() {
+        if events.is_empty() || self.has_failed() {
             return;
         }
+        let Some(machine) = &mut self.machine else { return };
         let mut delivered = machine.deliver(now(), events);
         while delivered.needs_full {
             // A plugin that took over from one that failed starts from an older state: tell it everything.
             self.carry_out(delivered);
+            if self.has_failed() {
+                return;
+            }
             let (waiting, lists) = self.desk.full();
             let others = waiting.into_iter().filter(|event| !is_change(event));
             let events = [self.desk.resumed()].into_iter().chain(lists).chain(others).collect();
@@ -127,34 +142,84 @@ impl Worker {
         self.carry_out(delivered);
     }
 
-    fn swap(&mut self, Swap { factory, config }: Swap) {
+    fn swap(&mut self, Swap { factory, config, on_trial }: Swap) {
+        let digest = factory.digest().to_owned();
+        let same = self.machine.as_ref().is_some_and(|it| it.digest() == digest)
+            && self.context.config == config;
+        if same && !on_trial && !self.has_failed() {
+            if self.trial.is_some() {
+                return self.proven();
+            }
+            if self.machine.as_ref().is_some_and(|it| it.state().phase == Phase::Running) {
+                // A candidate that never came to run is put aside: what runs goes on.
+                return;
+            }
+        }
         let (waiting, lists) = self.desk.full();
         self.deliver(waiting);
-        let digest = factory.digest().to_owned();
-        self.context.config = config;
+        let before = std::mem::replace(&mut self.context.config, config);
+        let context = self.context.clone();
         let swapped = match &mut self.machine {
             Some(machine) => {
                 let catch_up = [self.desk.resumed()].into_iter().chain(lists).collect();
-                machine.swap(now(), factory, self.context.clone(), catch_up)
+                match self.trial {
+                    Some(_) if !on_trial => machine.go_back(now(), factory, context, catch_up),
+                    _ => machine.swap(now(), factory, context, catch_up),
+                }
             }
             None => self.first(factory, lists),
         };
         match swapped {
             Ok(delivered) => {
                 tracing::debug!(announcer = self.context.instance, digest, "plugin in force");
-                self.desk.lock().standing.last_fault.clear();
+                let mut inner = self.desk.lock();
+                inner.standing.last_fault.clear();
+                inner.standing.refused.clear();
+                self.trial = on_trial.then(|| Trial::new(&digest, &inner.guard));
+                drop(inner);
+                let in_force = self.ports.responder.offloads(self.owner);
+                self.answers.retain(|id, _| in_force.contains(id));
                 self.carry_out(delivered);
             }
-            Err(message) => {
+            Err(error) => {
+                if on_trial {
+                    // It never came to run: what runs goes on, as it was configured.
+                    self.context.config = before;
+                    self.failed(&digest, trial::of_swap(&error));
+                }
+                let message = error.to_string();
                 tracing::warn!(
                     announcer = self.context.instance,
                     digest,
                     "plugin not taken over: {message}"
                 );
-                self.desk.lock().standing.last_fault = format!("{digest:.12}: {message}");
+                let mut inner = self.desk.lock();
+                inner.standing.last_fault = format!("{digest:.12}: {message}");
+                inner.standing.refused = message.to_string();
+                drop(inner);
                 self.publish();
             }
         }
+    }
+
+    /// The candidate has proved itself everywhere: what it wanted to take back is taken back now.
+    fn proven(&mut self) {
+        let released = self.trial.take().map(Trial::release).unwrap_or_default();
+        let desk = self.desk.clone();
+        self.act_all(&mut desk.lock(), released);
+        self.publish();
+    }
+
+    /// Says that a candidate failed. Whoever listens has another build take over.
+    fn failed(&self, digest: &str, verdict: Verdict) {
+        let Verdict { reason, message } = &verdict;
+        tracing::warn!(
+            announcer = self.context.instance,
+            digest,
+            reason,
+            "the candidate failed: {message}"
+        );
+        self.desk.lock().standing.failed_trial = Some((digest.to_owned(), verdict));
     }
 
     fn first(
@@ -174,23 +239,37 @@ impl Worker {
         for incident in &delivered.incidents {
             self.say(incident);
         }
-        if !delivered.effects.is_empty() {
-            let desk = self.desk.clone();
+        let desk = self.desk.clone();
+        if let Some(trial) = &mut self.trial {
+            trial.incidents(&delivered.incidents);
+        }
+        if !delivered.effects.is_empty() && !self.has_failed() {
             let mut inner = desk.lock();
+            let mut granted = Vec::new();
             for effect in delivered.effects {
-                self.carry_out_one(&mut inner, now, effect);
+                match inner.guard.check(now, effect) {
+                    Ok(some) => granted.extend(some),
+                    Err(refusal) => {
+                        tracing::debug!(announcer = self.context.instance, "{refusal}");
+                        inner.deny(refusal.to_event());
+                    }
+                }
             }
+            if let Some(trial) = &mut self.trial {
+                granted = trial.review(granted, &self.answers, &inner.guard);
+            }
+            self.act_all(&mut inner, granted);
+        }
+        if let Some((digest, verdict)) = self.trial.as_ref().and_then(Trial::failed) {
+            self.failed(digest, verdict.clone());
         }
         self.publish();
     }
 
-    fn carry_out_one(&self, inner: &mut Inner, now: u64, effect: Effect) {
-        match inner.guard.check(now, effect) {
-            Ok(granted) => granted.into_iter().for_each(|granted| self.act(inner, granted)),
-            Err(refusal) => {
-                tracing::debug!(announcer = self.context.instance, "{refusal}");
-                inner.deny(refusal.to_event());
-            }
+    fn act_all(&mut self, inner: &mut Inner, granted: Vec<Granted>) {
+        for granted in granted {
+            trial::account(&mut self.answers, &granted);
+            self.act(inner, granted);
         }
     }
 
@@ -240,7 +319,8 @@ impl Worker {
     /// Invariant 6: offloads go on without a plugin for `holdLastFor` at most.
     fn drop_what_nobody_speaks_for(&mut self) {
         let now = now().monotonic_us;
-        if self.machine.as_ref().is_none_or(|machine| machine.state().phase == Phase::Running) {
+        let runs = |machine: &Supervised| machine.state().phase == Phase::Running;
+        if !self.has_failed() && self.machine.as_ref().is_none_or(runs) {
             self.held_since = None;
             return;
         }

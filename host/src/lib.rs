@@ -16,6 +16,7 @@ mod commands;
 mod controller;
 mod daemon;
 mod deadline;
+mod delivery;
 mod desk;
 mod embedded;
 mod http;
@@ -26,6 +27,7 @@ mod picture;
 mod plugins;
 mod report;
 mod source;
+mod trial;
 
 use args::{Cli, Command};
 

@@ -4,13 +4,16 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use outrigger_core::facts::{self, Change, Cluster, Component, Fact, FactKey};
+use outrigger_core::facts::{self, Cluster, Component, FactKey};
 use outrigger_core::plan::announcers;
 use outrigger_runtime::{Compiler, Engine, LoadError, Plugin, World};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Notify;
 
 use crate::embedded;
+
+mod tried;
+
+pub use tried::{Progress, Tried, world_name};
 
 /// The origin of the plugins that come with the program.
 const EMBEDDED: &str = "embedded";
@@ -38,11 +41,21 @@ pub struct InForce {
     pub plugin: Arc<Plugin>,
     /// A path, "ConfigMap ns/name" or "embedded".
     pub origin: String,
+    /// It is a candidate.
+    pub on_trial: bool,
 }
 
 #[derive(Default, Clone)]
 struct Entry {
     in_force: Option<InForce>,
+    /// In a cluster: what the controller says is to run, once it is loaded.
+    active: Option<InForce>,
+    /// In a cluster: what served before a candidate did.
+    before: Option<InForce>,
+    /// In a cluster: the candidate that is tried here, or was tried last.
+    tried: Option<Tried>,
+    /// What is to run is known and not loaded yet: nothing else begins to serve meanwhile.
+    awaited: bool,
     /// The last delivery that failed: where it came from and why. Cleared by one that works.
     failed: Option<(String, String)>,
 }
@@ -55,6 +68,8 @@ pub struct Listed {
     pub in_force: Option<InForce>,
     /// The last delivery that failed: where it came from and why.
     pub failed: Option<(String, String)>,
+    /// In a cluster: the candidate that is tried here, or was tried last.
+    pub tried: Option<Tried>,
 }
 
 impl Plugins {
@@ -82,7 +97,7 @@ impl Plugins {
     pub fn need(&self, kind: Kind, name: &str) -> Result<InForce, String> {
         let Some(in_force) = self.get(name) else {
             return Err(format!(
-                "plugin {name:?} is not known: add {name}.wasm to the folder or correct the name"
+                "plugin {name:?} is not known: deliver it as a ConfigMap labelled outrigger.dev/plugin: {name}, or as {name}.wasm where a folder is served, or correct the name"
             ));
         };
         match (kind, in_force.plugin.inspection().world) {
@@ -104,7 +119,8 @@ impl Plugins {
             (FactKey::Pool(pool.name.clone()), Kind::Allocator, pool.allocator.plugin.clone())
         });
         let announcers = announcers(cluster).into_values().map(|announcer| {
-            (FactKey::Announcer(announcer.name), Kind::Announcer, announcer.plugin.plugin)
+            let (name, plugin) = (announcer.name.clone(), announcer.plugin.plugin.clone());
+            (FactKey::Announcer(name), Kind::Announcer, plugin)
         });
         let wrong =
             |(key, kind, name): (FactKey, Kind, String)| Some((key, self.need(kind, &name).err()?));
@@ -117,8 +133,8 @@ impl Plugins {
         match self.load(delivery) {
             Ok(plugin) => {
                 let digest = plugin.inspection().digest.clone();
-                let before =
-                    self.put(&delivery.name, InForce { plugin, origin: delivery.origin.clone() });
+                let origin = delivery.origin.clone();
+                let before = self.put(&delivery.name, InForce { plugin, origin, on_trial: false });
                 tracing::info!(
                     plugin = delivery.name,
                     origin = delivery.origin,
@@ -140,30 +156,6 @@ impl Plugins {
         }
     }
 
-    /// Takes in what a change says about plugins, on a thread of its own since compiling takes long. Tells `changed` after.
-    pub fn follow(self: &Arc<Self>, change: &Change, changed: &Arc<Notify>) {
-        let (plugins, changed) = (self.clone(), changed.clone());
-        match change {
-            Change::Upsert(Fact::Plugin(delivery)) => {
-                let delivery = delivery.clone();
-                tokio::task::spawn_blocking(move || {
-                    plugins.deliver(&delivery);
-                    changed.notify_one();
-                });
-            }
-            Change::Remove(FactKey::Plugin(name)) => {
-                if let Err(error) = plugins.withdraw(name) {
-                    tracing::error!(
-                        plugin = name,
-                        "the embedded plugin cannot be brought back: {error}"
-                    );
-                }
-                changed.notify_one();
-            }
-            _ => {}
-        }
-    }
-
     /// Takes a delivery back: the embedded plugin of that name is in force again, or none.
     ///
     /// # Errors
@@ -175,7 +167,8 @@ impl Plugins {
         };
         let plugin =
             self.compiler.load_built_in(&self.engine, embedded.bytes, embedded.compiled)?;
-        self.put(name, InForce { plugin, origin: EMBEDDED.to_owned() });
+        self.write().remove(name);
+        self.put(name, InForce { plugin, origin: EMBEDDED.to_owned(), on_trial: false });
         Ok(())
     }
 
@@ -186,6 +179,7 @@ impl Plugins {
             name: name.clone(),
             in_force: entry.in_force.clone(),
             failed: entry.failed.clone(),
+            tried: entry.tried.clone(),
         };
         table.iter().map(listed).collect()
     }
@@ -193,18 +187,20 @@ impl Plugins {
     fn load(&self, delivery: &facts::Plugin) -> Result<Arc<Plugin>, String> {
         let bytes = octets(&delivery.component)?;
         let plugin = self.compiler.load(&self.engine, &bytes).map_err(|error| error.to_string())?;
-        match self.get(&delivery.name) {
-            Some(before)
-                if !same_kind(before.plugin.inspection().world, plugin.inspection().world) =>
-            {
-                Err(format!(
-                    "it is of world {}, but what serves under the name {:?} is of world {}: deliver it under another name",
-                    plugin.inspection().world,
-                    delivery.name,
-                    before.plugin.inspection().world
-                ))
-            }
-            _ => Ok(plugin),
+        self.fits(&delivery.name, plugin.inspection().world)?;
+        Ok(plugin)
+    }
+
+    /// Whether what is of this world may take over under this name.
+    ///
+    /// # Errors
+    /// What is in the way, and the fix.
+    pub fn fits(&self, name: &str, world: World) -> Result<(), String> {
+        match self.get(name).map(|before| before.plugin.inspection().world) {
+            Some(before) if !same_kind(before, world) => Err(format!(
+                "it is of world {world}, but what serves under the name {name:?} is of world {before}: deliver it under another name"
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -1,22 +1,24 @@
 //! What this node says of itself: the NodeReport (one object per node, bounded) and the details beside it.
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use outrigger_core::eligibility::Ineligible;
-use outrigger_core::facts::{FactKey, NodeName};
+use outrigger_core::facts::{Announcer, FactKey, NodeName};
 use outrigger_kube::Problem;
 use outrigger_kube::crd::{
     AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport,
-    NodeReportSpec, NodeReportStatus, PluginReport,
+    NodeReportSpec, NodeReportStatus, PluginReport, TrialReport,
 };
 use outrigger_kube::utc;
 use outrigger_net::{Counters, Links, ResponderHandle};
-use outrigger_sdk::{AnnouncementState, DesiredAddress, Duty, Link};
+use outrigger_sdk::{AnnouncementState, DesiredAddress, Duty, Link, Service};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::desk::Desk;
 use crate::node::Node;
-use crate::plugins::{Listed, Plugins};
+use crate::plugins::{Listed, Plugins, Progress, Tried};
 use crate::source::Source;
 
 /// The NodeReport of this node.
@@ -34,7 +36,7 @@ pub fn node_report(
         observed_at: None,
         ready: missing.is_empty() && node.mesh_problem.is_none(),
         missing,
-        plugins: plugins.list().into_iter().map(plugin).collect(),
+        plugins: plugins.list().into_iter().map(|listed| plugin(node, listed)).collect(),
         announcers: node
             .announcers
             .desks()
@@ -57,41 +59,76 @@ pub fn object_problem(source: &Source, key: &FactKey, message: String) -> Proble
         FactKey::Namespace(name) => format!("Namespace {name}"),
         FactKey::Pool(name) => format!("AddressPool {name}"),
         FactKey::Announcer(name) => format!("Announcer {name}"),
-        FactKey::Plugin(name) => format!("plugin {name}"),
+        FactKey::Plugin(name) | FactKey::Published(name) => format!("plugin {name}"),
     };
     Problem { file: source.file_of(key).unwrap_or_default(), object: Some(object), message }
 }
 
-/// Every address this node knows of, for `outrigger status`.
-pub fn details(node: &Node, links: &Links, responder: &ResponderHandle) -> Value {
-    let mut addresses = Vec::new();
-    for (announcer, desk) in node.announcers.desks() {
-        let standing = desk.standing();
-        for (address, desired) in node.planner.desired(&announcer.name) {
-            let report = standing.addresses.get(address);
-            addresses.push(json!({
-                "address": address,
-                "announcer": announcer.name,
-                "pool": desired.pool,
-                "services": desired.services.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect::<Vec<_>>(),
-                "duty": duty(&desired.duty).0,
-                "node": duty(&desired.duty).1,
-                "state": report.map_or("unknown", |report| state(&report.state)),
-                "via": report.map(|report| report.via.clone()).unwrap_or_default(),
-                "message": report.map(|report| report.message.clone()).unwrap_or_default(),
-                "since": standing.since.get(address).map(|since| utc(*since)).unwrap_or_default(),
-                "nodes": eligible(node, desired),
-            }));
-        }
-    }
+/// Every address this node knows of, for `outrigger status`. Made while it is written, one address at a time.
+#[derive(Serialize)]
+pub struct Details<'a> {
+    node: &'a str,
+    addresses: Addresses<'a>,
+    links: Value,
+    frames: Value,
+}
+
+/// See [`Details`].
+pub fn details<'a>(node: &'a Node, links: &Links, responder: &ResponderHandle) -> Details<'a> {
     let link = |link: &Link| {
         let networks: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
         (link.name.clone(), json!(networks))
     };
-    let links: serde_json::Map<String, Value> = links.values().map(link).collect();
+    Details {
+        node: &node.name,
+        addresses: Addresses(node),
+        links: links.values().map(link).collect(),
+        frames: frames(&responder.counters()),
+    }
+}
+
+impl std::fmt::Display for Details<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| std::fmt::Error)?)
+    }
+}
+
+struct Addresses<'a>(&'a Node);
+
+impl Serialize for Addresses<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(node) = self;
+        let of_one = |(announcer, desk): (&'_ Announcer, &'_ Arc<Desk>)| {
+            let (name, desk) = (announcer.name.clone(), desk.clone());
+            let desired = node.planner.desired(&name).values();
+            desired.map(move |desired| address(node, &name, &desk, desired))
+        };
+        serializer.collect_seq(node.announcers.desks().flat_map(of_one))
+    }
+}
+
+fn address(node: &Node, announcer: &str, desk: &Desk, desired: &DesiredAddress) -> Value {
+    let inner = desk.lock();
+    let report = inner.standing.addresses.get(&desired.address).cloned();
+    let since = inner.standing.since.get(&desired.address).copied();
+    drop(inner);
+    let service = |service: &Service| format!("{}/{}", service.namespace, service.name);
+    let (state, via, message) = match &report {
+        Some(report) => (state(&report.state), report.via.as_slice(), report.message.as_str()),
+        None => ("unknown", [].as_slice(), ""),
+    };
     json!({
-        "node": node.name, "addresses": addresses, "links": links,
-        "frames": frames(&responder.counters()),
+        "address": desired.address,
+        "announcer": announcer,
+        "pool": desired.pool,
+        "services": desired.services.iter().map(service).collect::<Vec<_>>(),
+        "duty": duty(&desired.duty).0,
+        "node": duty(&desired.duty).1,
+        "state": state,
+        "via": via,
+        "message": message,
+        "since": since.map(utc).unwrap_or_default(),
+        "nodes": eligible(node, desired),
     })
 }
 
@@ -121,24 +158,55 @@ fn eligible(node: &Node, desired: &DesiredAddress) -> BTreeMap<NodeName, String>
         .collect()
 }
 
-fn plugin(Listed { name, in_force, failed }: Listed) -> PluginReport {
+fn plugin(node: &Node, Listed { name, in_force, failed, tried }: Listed) -> PluginReport {
     let (digest, origin) = match &in_force {
         Some(in_force) => (in_force.plugin.inspection().digest.clone(), in_force.origin.clone()),
         None => (String::new(), String::new()),
     };
-    match failed {
-        None => PluginReport {
-            name,
-            digest,
-            origin,
-            state: "active".to_owned(),
-            message: String::new(),
-        },
-        Some((from, why)) => {
-            let message = format!("{from} was refused: {why}");
-            PluginReport { name, digest, origin, state: "refused".to_owned(), message }
+    let (state, message) = match failed {
+        None => ("active", String::new()),
+        Some((from, why)) => ("refused", format!("{from} was refused: {why}")),
+    };
+    let mut report = PluginReport { name, digest, origin, message, ..PluginReport::default() };
+    report.state = state.to_owned();
+    let mut runs_as = Vec::new();
+    for (announcer, desk) in node.announcers.desks() {
+        if announcer.plugin.plugin != report.name {
+            continue;
+        }
+        let inner = desk.lock();
+        runs_as.push((inner.standing.digest.clone(), inner.standing.phase));
+        report.traps = report.traps.saturating_add(count(inner.standing.restarts));
+        let spoken = inner.guard.desired().values().filter(|entry| entry.duty.speaks());
+        for entry in spoken {
+            let said = inner.standing.addresses.get(&entry.address);
+            report.wanted += 1;
+            report.announced +=
+                u32::from(said.is_some_and(|said| said.state == AnnouncementState::Announced));
         }
     }
+    report.trial = tried.map(|Tried { attempt, progress }| {
+        let mut trial = TrialReport { attempt, ..TrialReport::default() };
+        trial.state = match progress {
+            // It runs once every instance does.
+            Progress::InForce { digest }
+                if runs_as.iter().all(|runs| *runs == (digest.clone(), "Running")) =>
+            {
+                "running".to_owned()
+            }
+            Progress::Loading | Progress::InForce { .. } => "loading".to_owned(),
+            Progress::Failed(verdict) => {
+                (trial.reason, trial.message) = (verdict.reason.to_owned(), verdict.message);
+                "failed".to_owned()
+            }
+        };
+        trial
+    });
+    report
+}
+
+fn count(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -> AnnouncerReport {
@@ -149,9 +217,10 @@ fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -
         plugin: announcer.plugin.plugin.clone(),
         digest: standing.digest.clone(),
         phase: standing.phase.to_owned(),
-        restarts: u32::try_from(standing.restarts).unwrap_or(u32::MAX),
-        quarantined: u32::try_from(standing.quarantined).unwrap_or(u32::MAX),
+        restarts: count(standing.restarts),
+        quarantined: count(standing.quarantined),
         last_fault: standing.last_fault.clone(),
+        refused: standing.refused.clone(),
         denied: inner
             .guard
             .denied()
@@ -180,17 +249,18 @@ fn desired(node: &Node) -> DesiredReport {
 
 fn exceptions(node: &Node) -> Vec<AddressException> {
     let mut exceptions = Vec::new();
-    for (_, standing) in node.announcers.standings() {
-        for (address, report) in standing.addresses {
-            if !matches!(report.state, AnnouncementState::Announced | AnnouncementState::Standby) {
-                exceptions.push(AddressException {
-                    address: address.to_string(),
-                    state: state(&report.state).to_owned(),
-                    reason: report.reason,
-                    message: report.message,
-                });
-            }
-        }
+    let well = |state: &AnnouncementState| {
+        matches!(state, AnnouncementState::Announced | AnnouncementState::Standby)
+    };
+    for (_, desk) in node.announcers.desks() {
+        let inner = desk.lock();
+        let reports = inner.standing.addresses.values().filter(|report| !well(&report.state));
+        exceptions.extend(reports.take(MAX_EXCEPTIONS).map(|report| AddressException {
+            address: report.address.to_string(),
+            state: state(&report.state).to_owned(),
+            reason: report.reason.clone(),
+            message: report.message.clone(),
+        }));
     }
     exceptions
 }

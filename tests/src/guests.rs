@@ -1,6 +1,6 @@
 //! The components that are built in the run: another build of layer2, a policy in another language, and plugins that
 //! mean harm.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use outrigger_sdk_build::{Guest, build};
@@ -26,6 +26,12 @@ pub struct Guests {
     pub memory: PathBuf,
     /// Answers for an address it was not given.
     pub forgery: PathBuf,
+    /// Traps in `start`.
+    pub trap_in_start: PathBuf,
+    /// Traps after ten events.
+    pub late_trap: PathBuf,
+    /// Withdraws everything.
+    pub withdraw: PathBuf,
 }
 
 impl Guests {
@@ -57,21 +63,69 @@ impl Guests {
             looping: hostile("loop")?,
             memory: hostile("memory")?,
             forgery: hostile("forgery")?,
+            trap_in_start: hostile("trap-in-start")?,
+            late_trap: hostile("late-trap")?,
+            withdraw: hostile("withdraw")?,
         })
     }
 
     /// All of them, in the order they are built.
-    pub fn all(&self) -> [&PathBuf; 8] {
-        let Self {
-            layer2,
-            layer2_other,
-            lowest_free,
-            highest_free,
-            trap,
-            looping,
-            memory,
-            forgery,
-        } = self;
-        [layer2, layer2_other, lowest_free, highest_free, trap, looping, memory, forgery]
+    pub fn all(&self) -> [&PathBuf; 11] {
+        [
+            &self.layer2,
+            &self.layer2_other,
+            &self.lowest_free,
+            &self.highest_free,
+            &self.trap,
+            &self.looping,
+            &self.memory,
+            &self.forgery,
+            &self.trap_in_start,
+            &self.late_trap,
+            &self.withdraw,
+        ]
+    }
+}
+
+/// A component with so much code beside its own that compiling it takes seconds on any machine; compressed it is small. A
+/// component may hold core modules that it does not use, and they are compiled all the same.
+///
+/// # Errors
+/// When the component cannot be read.
+pub fn slow_to_compile(component: &Path) -> Result<Vec<u8>> {
+    const FUNCTIONS: usize = 3000;
+    const TURNS: usize = 600;
+    let mut octets = std::fs::read(component)?;
+    // One parameter, no other locals; each turn is x = x * 7 + x.
+    let turn = [0x20, 0, 0x41, 7, 0x6c, 0x20, 0, 0x6a, 0x21, 0];
+    let body = [&[0][..], &turn.repeat(TURNS), &[0x20, 0, 0x0b]].concat();
+    let body = [leb(body.len()), body].concat();
+    let section =
+        |id: u8, content: &[u8]| [vec![id], leb(content.len()), content.to_vec()].concat();
+    let types = [1, 0x60, 1, 0x7f, 1, 0x7f];
+    let functions = [leb(FUNCTIONS), vec![0; FUNCTIONS]].concat();
+    let code = [leb(FUNCTIONS), body.repeat(FUNCTIONS)].concat();
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &types),
+        section(3, &functions),
+        section(10, &code),
+    ]
+    .concat();
+    // Section 1 of a component is a core module (WebAssembly component model, Binary.md).
+    octets.extend(section(1, &module));
+    Ok(octets)
+}
+
+/// An unsigned LEB128 number.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut octets = Vec::new();
+    loop {
+        let low = (number & 0x7f) as u8;
+        number >>= 7;
+        octets.push(if number == 0 { low } else { low | 0x80 });
+        if number == 0 {
+            return octets;
+        }
     }
 }

@@ -127,12 +127,6 @@ impl Allocations {
         ends.into_iter().flatten().min()
     }
 
-    /// No node announces this address any more: nobody needs to wait for it longer.
-    pub fn out(&mut self, address: IpAddr) {
-        let pool = Arc::make_mut(&mut self.ledger).out(address);
-        self.wake_pools(pool.into_iter().collect());
-    }
-
     /// Pools that are not in force as written, and why.
     pub fn problems(&self) -> BTreeMap<String, String> {
         self.pools.problems().clone()
@@ -227,13 +221,12 @@ impl Allocations {
         }
     }
 
-    fn put_service(&mut self, new: &Service, now: Time) {
-        let key = &new.key;
-        let service = Arc::new(new.clone());
+    fn put_service(&mut self, service: &Arc<Service>, now: Time) {
+        let key = &service.key;
         let old = self.services.get(key).map(|known| known.service.clone());
         // Deleted and made anew while nobody looked: it has nothing to do with the old one.
         let old = match old {
-            Some(old) if old.uid != new.uid => {
+            Some(old) if old.uid != service.uid => {
                 self.remove_service(key, now);
                 None
             }
@@ -241,7 +234,7 @@ impl Allocations {
         };
         let Some(old) = old.filter(|_| self.synced) else {
             let known = Known {
-                service,
+                service: service.clone(),
                 notes: Vec::new(),
                 lost: None,
                 apart: None,
@@ -257,13 +250,13 @@ impl Allocations {
         };
         let Some(known) = self.services.get_mut(key) else { return };
         known.service = service.clone();
-        if !only_status_differs(&old, new) {
+        if !only_status_differs(&old, service) {
             known.lost = None;
             self.end_contest(key);
-            self.reconsider(&old, &service, now);
+            self.reconsider(&old, service, now);
         }
-        self.note_undone(&old, new, now);
-        self.status_changed(&old, new);
+        self.note_undone(&old, service, now);
+        self.status_changed(&old, service);
     }
 
     /// A Service was edited: takes away what it no longer asks for or may no longer share, and asks for what it lacks.

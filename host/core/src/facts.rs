@@ -21,8 +21,8 @@ pub type NodeName = String;
 /// Labels or annotations.
 pub type Labels = BTreeMap<String, String>;
 
-/// Namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Namespace and name. The default, without either, comes before every other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// Namespace.
     pub namespace: String,
@@ -36,24 +36,39 @@ impl std::fmt::Display for ServiceKey {
     }
 }
 
-/// One thing that is known.
+/// One thing that is known. Whoever keeps it shares it: with thousands of Services a copy for each would be most of what a
+/// node holds in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// A Service of type LoadBalancer that is ours; others are never facts.
-    Service(Service),
+    Service(Arc<Service>),
     /// The endpoints of one EndpointSlice.
-    Endpoints(Endpoints),
+    Endpoints(Arc<Endpoints>),
     /// A node.
-    Node(Node),
+    Node(Arc<Node>),
     /// A namespace.
-    Namespace(Namespace),
+    Namespace(Arc<Namespace>),
     /// An address pool.
-    Pool(Pool),
+    Pool(Arc<Pool>),
     /// A configured announcer.
-    Announcer(Announcer),
+    Announcer(Arc<Announcer>),
     /// A plugin that was delivered from outside.
-    Plugin(Plugin),
+    Plugin(Arc<Plugin>),
+    /// What the controller says is to run under a plugin's name.
+    Published(Arc<Published>),
 }
+
+macro_rules! into_fact {
+    ($($kind:ident)*) => {$(
+        impl From<$kind> for Fact {
+            fn from(fact: $kind) -> Self {
+                Self::$kind(Arc::new(fact))
+            }
+        }
+    )*};
+}
+
+into_fact!(Service Endpoints Node Namespace Pool Announcer Plugin Published);
 
 /// Names a fact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +87,8 @@ pub enum FactKey {
     Announcer(String),
     /// A plugin.
     Plugin(String),
+    /// What is to run under a plugin's name.
+    Published(String),
 }
 
 impl Fact {
@@ -85,16 +102,13 @@ impl Fact {
             Self::Pool(pool) => FactKey::Pool(pool.name.clone()),
             Self::Announcer(announcer) => FactKey::Announcer(announcer.name.clone()),
             Self::Plugin(plugin) => FactKey::Plugin(plugin.name.clone()),
+            Self::Published(published) => FactKey::Published(published.name.clone()),
         }
     }
 }
 
 /// A step from one state of knowledge to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "changes come one at a time and are taken apart at once"
-)]
 pub enum Change {
     /// Is now so.
     Upsert(Fact),
@@ -228,6 +242,8 @@ pub struct Node {
     pub ready: bool,
     /// Carries `node.kubernetes.io/exclude-from-external-load-balancers`.
     pub excluded: bool,
+    /// It is being emptied: `spec.unschedulable`, or the taint `node.kubernetes.io/out-of-service`.
+    pub cordoned: bool,
 }
 
 /// A namespace.
@@ -268,6 +284,8 @@ pub struct Pool {
     pub announcers: Option<Vec<String>>,
     /// It is being deleted: it gives out nothing new and keeps what it gave.
     pub draining: bool,
+    /// The version that was in force last, by its status: serves while this one cannot (invariant 4).
+    pub last_valid: Option<Box<Pool>>,
 }
 
 /// A plugin and what it is configured with.
@@ -317,4 +335,39 @@ pub enum Component {
         /// SHA-256 of what it held when it was found: another content is another fact.
         digest: [u8; 32],
     },
+}
+
+/// One build of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Build {
+    /// The one that comes with the program, whichever that is.
+    Embedded,
+    /// SHA-256 of the component, in hexadecimal.
+    Delivered(String),
+}
+
+impl std::fmt::Display for Build {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("embedded"),
+            Self::Delivered(digest) => write!(f, "{digest:.12}"),
+        }
+    }
+}
+
+/// What the controller says is to run under a plugin's name: the same for every node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The plugin's name.
+    pub name: String,
+    /// Which candidate this is: what is said of it names it.
+    pub attempt: u32,
+    /// What runs, if anything does.
+    pub active: Option<Build>,
+    /// What some try instead.
+    pub candidate: Option<Build>,
+    /// Who does.
+    pub nodes: BTreeSet<NodeName>,
+    /// How long compiling may take, in seconds; 0: as long as usual.
+    pub compile_within_seconds: u32,
 }

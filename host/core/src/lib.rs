@@ -12,4 +12,5 @@ pub mod membership;
 pub mod outbox;
 pub mod plan;
 pub mod pool;
+pub mod rollout;
 pub mod why;

@@ -2,6 +2,7 @@
 //! node was passed over, in words that name what to change. From facts and from what was said last; decides nothing.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use outrigger_sdk::{Time, TrafficPolicy};
 
@@ -122,7 +123,7 @@ impl Inputs {
         if !holders.is_empty() {
             return Ok(holders);
         }
-        let has = |pool: &&Pool| pool.addresses.iter().any(|range| range.contains(address));
+        let has = |pool: &&Arc<Pool>| pool.addresses.iter().any(|range| range.contains(address));
         let excluded = |pool: &Pool| pool.exclude.iter().any(|range| range.contains(address));
         let node = self.cluster.nodes.values().find(|node| node.addresses.contains(&address));
         let wish = self.cluster.services.values().find(|one| one.wanted.contains(&address));

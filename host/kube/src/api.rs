@@ -9,6 +9,7 @@ mod events;
 mod gossip_key;
 mod lease;
 mod objects;
+mod plugins;
 mod reports;
 mod services;
 mod uninstall;
@@ -18,11 +19,12 @@ pub use asking::{configuration, details, reports, service};
 pub use events::Events;
 pub use gossip_key::{create_gossip_key, read_gossip_key};
 pub use lease::{Lead, Lease};
-pub use objects::{ObjectStatus, Objects};
+pub use objects::{ObjectCondition, ObjectStatus, Objects};
+pub use plugins::{CopyError, PluginWriter, Told, read_copy, ready, watch_deliveries};
 pub use reports::Reports;
 pub use services::{Observed, Wanted, WriteError, Writer};
 pub use uninstall::{release_pools, release_services};
-pub use watches::{Kind, Watches};
+pub use watches::{Failure, Kind, Watches};
 
 /// Outrigger's own namespace.
 pub const NAMESPACE: &str = "outrigger-system";

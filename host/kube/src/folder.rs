@@ -157,7 +157,7 @@ impl Folder {
                 claim.title(),
                 self.name(&winner.path),
             );
-            let object = Some(claim.object.clone());
+            let object = Some(claim.object.to_string());
             problems.push(Problem { file: self.name(&claim.path), object, message });
         }
         problems.sort();

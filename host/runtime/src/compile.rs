@@ -12,8 +12,8 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_process};
 
 use crate::cache::CacheError;
 
-/// The slowest known component takes 8 s (StarlingMonkey).
-const WALL: Duration = Duration::from_secs(60);
+/// So long a child may take unless somebody says otherwise; the slowest known component takes 8 s (StarlingMonkey).
+pub(crate) const WALL: Duration = Duration::from_secs(60);
 const CPU_SECONDS: u64 = 120;
 /// Address space; the largest known component needs 376 MiB resident.
 const ADDRESS_SPACE: u64 = 4 << 30;
@@ -119,16 +119,20 @@ pub(crate) struct Command {
     pub(crate) program: PathBuf,
     /// What comes before the two file names.
     pub(crate) args: Vec<String>,
-    pub(crate) wall: Duration,
 }
 
 impl Command {
     pub(crate) fn new(program: PathBuf, args: Vec<String>) -> Self {
-        Self { program, args, wall: WALL }
+        Self { program, args }
     }
 
-    /// Runs the child to its end, which is never later than `wall`.
-    pub(crate) fn run(&self, input: &Path, output: &Path) -> Result<(), CompileError> {
+    /// Runs the child to its end, which is never later than `within`.
+    pub(crate) fn run(
+        &self,
+        input: &Path,
+        output: &Path,
+        within: Duration,
+    ) -> Result<(), CompileError> {
         let spawned = process::Command::new(&self.program)
             .args(&self.args)
             .args([input, output])
@@ -142,7 +146,7 @@ impl Command {
             reason: error.to_string(),
         })?;
         confine(&child);
-        let words = listen(&mut child).recv_timeout(self.wall);
+        let words = listen(&mut child).recv_timeout(within);
         if words.is_err() {
             let _ = child.kill();
         }
@@ -151,7 +155,7 @@ impl Command {
             reason: error.to_string(),
         })?;
         match words {
-            Err(_) => Err(CompileError::TimedOut { seconds: self.wall.as_secs() }),
+            Err(_) => Err(CompileError::TimedOut { seconds: within.as_secs() }),
             Ok(_) if status.success() => Ok(()),
             Ok(words) => Err(CompileError::Failed { status: status.to_string(), words }),
         }

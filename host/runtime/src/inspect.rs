@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
 /// Larger than any language's runtime that can be a plugin (Python: 18 MiB), small enough to hold.
-const LARGEST: usize = 64 << 20;
+pub(crate) const LARGEST: usize = 64 << 20;
 
 /// The plugin interface this host speaks.
 pub const INTERFACE: &str = "outrigger:plugin@0.1.0";
@@ -108,6 +108,22 @@ pub enum LoadError {
     TooLarge {
         /// Octets.
         size: usize,
+    },
+    /// Compressed, and damaged.
+    #[error("damaged {kind} data: {reason}; compress it again")]
+    Unpack {
+        /// "gzip" or "zstd".
+        kind: &'static str,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// Compressed, and far larger than anybody's plugin.
+    #[error(
+        "{kind} data that is more than {LARGEST} octets when it is decompressed, and no more are read; strip debug information, or choose a smaller runtime"
+    )]
+    Bomb {
+        /// "gzip" or "zstd".
+        kind: &'static str,
     },
     /// It is a plugin by name, but its functions have other types.
     #[error(

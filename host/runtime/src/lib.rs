@@ -18,6 +18,7 @@ mod machine;
 pub mod native;
 mod plugin;
 mod supervised;
+mod unpack;
 
 pub use cache::CacheError;
 pub use compile::{CompileError, compile, precompile};
@@ -28,3 +29,4 @@ pub use load::Compiler;
 pub use machine::{Factory, Fault, Machine};
 pub use plugin::Plugin;
 pub use supervised::{Delivered, Incident, Phase, State, Supervised, SwapError, SwapStep};
+pub use unpack::unpack;

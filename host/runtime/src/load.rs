@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use wasmtime::component::Component;
 
@@ -12,6 +13,7 @@ use crate::compile::{self, Command, CompileError};
 use crate::engine::Engine;
 use crate::inspect::{LoadError, inspect};
 use crate::plugin::Plugin;
+use crate::unpack::unpack;
 
 /// Loads plugins, each once.
 #[derive(Debug)]
@@ -40,7 +42,43 @@ impl Compiler {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(&self, engine: &Engine, bytes: &[u8]) -> Result<Arc<Plugin>, LoadError> {
-        self.load_by(engine, bytes, |digest, compiled| self.compile(digest, bytes, compiled))
+        self.load_within(engine, bytes, None)
+    }
+
+    /// The same, where compiling may take no longer than this.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_within(
+        &self,
+        engine: &Engine,
+        bytes: &[u8],
+        within: Option<Duration>,
+    ) -> Result<Arc<Plugin>, LoadError> {
+        let bytes = &unpack(bytes)?;
+        let within = within.unwrap_or(compile::WALL);
+        self.load_by(engine, bytes, |digest, compiled| {
+            self.compile(digest, bytes, compiled, within)
+        })
+    }
+
+    /// Keeps what was delivered, so that it is there when nobody can be asked for it.
+    ///
+    /// # Errors
+    /// What is wrong with the cache folder.
+    pub fn keep(&self, digest: &str, bytes: &[u8]) -> Result<(), CompileError> {
+        cache::prepare(&self.cache)?;
+        let place = self.kept_at(digest);
+        compile::replace(&place, bytes).map_err(|error| compile::file("write", &place, &error))
+    }
+
+    /// What was kept of this digest. Whoever loads it sees whether it still is that.
+    pub fn kept(&self, digest: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.kept_at(digest)).ok()
+    }
+
+    fn kept_at(&self, digest: &str) -> PathBuf {
+        self.cache.join(format!("{digest}.delivered"))
     }
 
     /// The same for a component that was compiled with [`crate::precompile`] when this program was built: no child runs
@@ -105,12 +143,18 @@ impl Compiler {
             .map_err(|error| CompileError::Unusable(format!("{error:#}")))
     }
 
-    fn compile(&self, digest: &str, bytes: &[u8], compiled: &Path) -> Result<(), CompileError> {
+    fn compile(
+        &self,
+        digest: &str,
+        bytes: &[u8],
+        compiled: &Path,
+        within: Duration,
+    ) -> Result<(), CompileError> {
         let number = self.inputs.fetch_add(1, Ordering::Relaxed);
         let input = self.cache.join(format!("{digest}-{}-{number}.wasm", std::process::id()));
         let written = compile::write_new(&input, bytes)
             .map_err(|error| compile::file("write", &input, &error));
-        let done = written.and_then(|()| self.child.run(&input, compiled));
+        let done = written.and_then(|()| self.child.run(&input, compiled, within));
         let _ = std::fs::remove_file(&input);
         done
     }

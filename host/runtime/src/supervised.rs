@@ -319,7 +319,7 @@ type Raised = (Box<dyn Machine>, Origin);
 /// A snapshot that an instance does not know is no reason not to start it.
 fn raise(factory: &dyn Factory, context: &Context, origin: Origin) -> Result<Raised, SwapError> {
     let open =
-        || factory.instantiate().map_err(|fault| SwapError::new(SwapStep::Instantiate, fault));
+        || factory.instantiate().map_err(|fault| SwapError::faulted(SwapStep::Instantiate, fault));
     ignite(open()?, open, context, origin)
 }
 
@@ -329,17 +329,17 @@ fn ignite(
     context: &Context,
     origin: Origin,
 ) -> Result<Raised, SwapError> {
-    let failed = |fault: Fault| SwapError::new(SwapStep::Start, fault);
+    let failed = |fault: Fault| SwapError::faulted(SwapStep::Start, fault);
     match machine.start(context, &origin).map_err(failed)? {
         Ok(()) => return Ok((machine, origin)),
         Err(StartError::UnknownSnapshot(_)) if origin != Origin::Fresh => {}
-        Err(error) => return Err(SwapError::new(SwapStep::Start, error)),
+        Err(error) => return Err(SwapError::refused(SwapStep::Start, error)),
     }
     // `start` is called once on an instance.
     let mut machine = another()?;
     match machine.start(context, &Origin::Fresh).map_err(failed)? {
         Ok(()) => Ok((machine, Origin::Fresh)),
-        Err(error) => Err(SwapError::new(SwapStep::Start, error)),
+        Err(error) => Err(SwapError::refused(SwapStep::Start, error)),
     }
 }
 

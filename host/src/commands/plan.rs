@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use outrigger_core::allocation::{Allocations, Verdict};
 use outrigger_core::facts::{Change, Cluster, Fact, FactKey};
@@ -74,7 +75,7 @@ fn cluster(changes: Vec<Change>, verdicts: &[Verdict]) -> Cluster {
     }
     for verdict in verdicts {
         if let Some(service) = cluster.services.get_mut(&verdict.service) {
-            service.ingress.clone_from(&verdict.addresses);
+            Arc::make_mut(service).ingress.clone_from(&verdict.addresses);
         }
     }
     cluster

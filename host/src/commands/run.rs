@@ -1,7 +1,7 @@
 //! `outrigger run`: the daemon, in one role or both.
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,8 +12,9 @@ use tokio::sync::{Notify, watch};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Log, LogFormat, Role};
-use crate::controller::{ClusterController, FolderController, Problems, Standing};
+use crate::controller::{ClusterController, FolderController, MEMBER, Problems, Standing};
 use crate::daemon::{Daemon, Shared, open_plugins};
+use crate::delivery::Deliveries;
 use crate::http::{self, Health};
 use crate::metrics::Page;
 
@@ -122,13 +123,19 @@ impl ControllerThread {
             match api::connect(kubeconfig.as_deref()).await {
                 Ok(client) => {
                     let standing = says;
+                    let deliveries = loads_plugins.then(|| {
+                        let changed = plugins_changed.clone();
+                        let names = vec![MEMBER.to_owned()];
+                        let changed = move |_: &str| changed.notify_one();
+                        Deliveries::new(plugins.clone(), client.clone(), names, changed)
+                    });
                     let controller = ClusterController {
                         client,
                         classes,
                         identity,
                         plugins,
                         plugins_changed,
-                        loads_plugins,
+                        deliveries: Mutex::new(deliveries),
                         problems,
                         standing,
                     };

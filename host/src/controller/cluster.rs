@@ -1,11 +1,11 @@
 //! The controller role over the API server: a Lease picks one process, which decides on what its watches say and writes Service
 //! status. Everything it writes is bound to the version it decided on, and to its Lease.
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kube::Client;
-use outrigger_core::allocation::{Allocations, Verdict};
+use outrigger_core::allocation::{Allocations, PoolStatus, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 use outrigger_kube::Allocated;
 use outrigger_kube::api::{
@@ -15,9 +15,10 @@ use outrigger_kube::api::{
 use outrigger_kube::convert::ServiceClasses;
 use outrigger_net::now;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Problems, decide, statuses, tell};
+use super::{Problems, decide, rollouts, statuses, tell};
+use crate::delivery::Deliveries;
 use crate::plugins::Plugins;
 
 /// Writes that may be on their way at once.
@@ -39,8 +40,8 @@ pub struct ClusterController {
     pub plugins: Arc<Plugins>,
     /// Told when another plugin is in force.
     pub plugins_changed: Arc<Notify>,
-    /// Whether plugins are loaded here; false where the node role in the same process does.
-    pub loads_plugins: bool,
+    /// Loads plugins; `None` where the node role in the same process does.
+    pub deliveries: Mutex<Option<Deliveries>>,
     /// Where pools that are not in force as written go, for the report.
     pub problems: Problems,
     /// What this role is about.
@@ -62,6 +63,8 @@ pub struct Standing {
     pub writes: u64,
     /// Status writes refused because somebody else wrote first.
     pub conflicts: u64,
+    /// How every pool stands; empty while another process leads.
+    pub pools: BTreeMap<String, PoolStatus>,
 }
 
 impl ClusterController {
@@ -79,7 +82,10 @@ impl ClusterController {
             let mut reign = Reign::new(&self, lead);
             let stopped = reign.run(&mut watches, &mut stop).await;
             let lead = reign.end().await;
-            self.standing.send_modify(|standing| standing.leads = false);
+            self.standing.send_modify(|standing| {
+                standing.leads = false;
+                standing.pools.clear();
+            });
             if stopped {
                 return lead.resign(self.client.clone()).await;
             }
@@ -99,8 +105,10 @@ impl ClusterController {
     }
 
     fn load(&self, change: &Change) {
-        if self.loads_plugins {
-            self.plugins.follow(change, &self.plugins_changed);
+        let mut deliveries =
+            self.deliveries.lock().expect("nothing panics while it holds the deliveries");
+        if let Some(deliveries) = &mut *deliveries {
+            deliveries.follow(change);
         }
     }
 
@@ -132,6 +140,9 @@ struct Reign<'a> {
     /// Services to try again, at this monotonic time in microseconds.
     retry: Option<(u64, BTreeSet<ServiceKey>)>,
     objects: watch::Sender<Vec<ObjectStatus>>,
+    /// Whether each node is Ready, for roll-outs.
+    nodes: watch::Sender<rollouts::Nodes>,
+    rollouts: JoinHandle<()>,
     /// When [`Reign::report`] is due, in monotonic microseconds: it looks at everything, so not after every single write.
     report_due: Option<u64>,
 }
@@ -139,10 +150,14 @@ struct Reign<'a> {
 impl<'a> Reign<'a> {
     fn new(role: &'a ClusterController, lead: Lead) -> Self {
         let (objects, wanted) = watch::channel(Vec::new());
-        tokio::spawn(statuses::write(role.client.clone(), lead.clone(), wanted));
+        let events = Events::new(role.client.clone(), CONTROLLER, &role.identity);
+        tokio::spawn(statuses::write(role.client.clone(), lead.clone(), events.clone(), wanted));
+        let (nodes, ready) = watch::channel(rollouts::Nodes::new());
+        let (client, plugins) = (role.client.clone(), role.plugins.clone());
+        let rollouts = tokio::spawn(rollouts::run(client, lead.clone(), plugins, ready));
         Self {
             writer: Writer::new(role.client.clone(), lead.clone()),
-            events: Events::new(role.client.clone(), CONTROLLER, &role.identity),
+            events,
             role,
             lead,
             allocations: Allocations::default(),
@@ -153,6 +168,8 @@ impl<'a> Reign<'a> {
             writes: JoinSet::new(),
             retry: None,
             objects,
+            nodes,
+            rollouts,
             report_due: None,
         }
     }
@@ -191,6 +208,7 @@ impl<'a> Reign<'a> {
 
     /// Waits for what is on its way.
     async fn end(mut self) -> Lead {
+        self.rollouts.abort();
         while self.writes.join_next().await.is_some() {}
         self.lead
     }
@@ -203,6 +221,13 @@ impl<'a> Reign<'a> {
                 self.ours.remove(key);
                 self.wanted.remove(key);
                 self.dirty.insert(key.clone());
+            }
+            Change::Upsert(Fact::Node(node)) => {
+                let (name, ready) = (node.name.clone(), node.ready);
+                self.nodes.send_if_modified(|nodes| nodes.insert(name, ready) != Some(ready));
+            }
+            Change::Remove(FactKey::Node(name)) => {
+                self.nodes.send_if_modified(|nodes| nodes.remove(name).is_some());
             }
             _ => {}
         }
@@ -318,9 +343,12 @@ impl<'a> Reign<'a> {
             self.allocations.problems();
         let pending = self.wanted.values().filter(|wanted| !wanted.allocated.status).count();
         let services = self.ours.len();
+        let pools = self.allocations.pool_statuses();
         self.role.standing.send_if_modified(|standing| {
             let before = standing.clone();
-            *standing = Standing { leads: true, services, pending, missing: Vec::new(), ..before };
+            let (leads, missing) = (true, Vec::new());
+            let (writes, conflicts) = (before.writes, before.conflicts);
+            *standing = Standing { missing, leads, services, pending, writes, conflicts, pools };
             *standing != before
         });
         self.role.say(watches);

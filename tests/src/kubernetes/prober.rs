@@ -129,6 +129,14 @@ impl Probe {
         self
     }
 
+    /// Without those at the end that are still under way.
+    #[must_use]
+    pub fn settled_part(mut self) -> Self {
+        let ended = self.requests.iter().position(|request| request.outcome.is_none());
+        self.requests.truncate(ended.unwrap_or(self.requests.len()));
+        self
+    }
+
     /// How many of them had no answer in time.
     pub fn lost(&self) -> usize {
         self.requests.len() - self.answers().count()
@@ -192,6 +200,12 @@ impl Probe {
             text += &format!("\n  {count} from {from:.3} s to {to:.3} s: {why}");
         }
         text
+    }
+
+    /// When each lost request was sent.
+    pub fn lost_at(&self) -> impl Iterator<Item = Instant> {
+        let is_lost = |request: &&Request| !matches!(request.outcome, Some(Ok(_)));
+        self.requests.iter().filter(is_lost).map(|request| request.at)
     }
 
     /// When each lost request was sent, from the first request on, and why it was lost.

@@ -62,8 +62,8 @@ struct Asked<'a> {
 
 /// Explains one address that Services hold.
 pub fn why(cluster: &Cluster, heard: &Heard, address: IpAddr) -> AddressWhy {
-    let services: Vec<&Service> =
-        cluster.services.values().filter(|one| one.ingress.contains(&address)).collect();
+    let all = cluster.services.values().map(|service| &**service);
+    let services: Vec<&Service> = all.filter(|one| one.ingress.contains(&address)).collect();
     let home = Home::find(cluster, address)
         .or_else(|| services.iter().any(|service| service.ours).then(Home::lost));
     let all = announcers(cluster);

@@ -22,7 +22,7 @@ impl Scene {
             conditions: BTreeMap::new(),
         };
         for name in ["n1", "n2", "n3"] {
-            scene.put(Fact::Node(node(name)));
+            scene.put(Fact::from(node(name)));
             let running = AnnouncerWord {
                 plugin: "layer2".into(),
                 phase: "Running".into(),
@@ -49,7 +49,7 @@ impl Scene {
     fn pool(&mut self, name: &str, addresses: &str, edit: impl FnOnce(&mut Pool)) -> &mut Self {
         let mut pool = pool(name, &[addresses]);
         edit(&mut pool);
-        self.put(Fact::Pool(pool))
+        self.put(Fact::from(pool))
     }
 
     fn service(
@@ -66,7 +66,7 @@ impl Scene {
             node_port: 0,
         }];
         edit(&mut service);
-        self.put(Fact::Service(service))
+        self.put(Fact::from(service))
     }
 
     /// Pods of a Service: node, and whether it is ready.
@@ -78,7 +78,7 @@ impl Scene {
             terminating: false,
         };
         let endpoints = pods.iter().map(one).collect();
-        self.put(Fact::Endpoints(Endpoints { slice: key(name), service: key(name), endpoints }))
+        self.put(Fact::from(Endpoints { slice: key(name), service: key(name), endpoints }))
     }
 
     fn node(&mut self, name: &str) -> &mut NodeWord {
@@ -214,7 +214,7 @@ const SITUATIONS: [(&str, Play, bool); 20] = [
                 .service("web", &["10.0.0.240"], |web| web.traffic_policy = TrafficPolicy::Local)
                 .pods("web", &[("n3", true)]);
             let excluded = crate::facts::Node { excluded: true, ..node("n3") };
-            s.put(Fact::Node(excluded))
+            s.put(Fact::from(excluded))
         },
         true,
     ),
@@ -223,7 +223,7 @@ const SITUATIONS: [(&str, Play, bool); 20] = [
         |s| {
             let s = served(s);
             for name in ["n1", "n2", "n3"] {
-                s.put(Fact::Node(crate::facts::Node { excluded: true, ..node(name) }));
+                s.put(Fact::from(crate::facts::Node { excluded: true, ..node(name) }));
             }
             s
         },
@@ -365,7 +365,7 @@ fn an_address_that_nobody_has_is_explained() {
     let mut scene = Scene::new();
     lan(&mut scene)
         .pool("cut", "10.0.1.0/24", |pool| pool.exclude = vec!["10.0.1.5/32".parse().unwrap()]);
-    scene.put(Fact::Node(crate::facts::Node {
+    scene.put(Fact::from(crate::facts::Node {
         addresses: vec!["10.0.0.250".parse().unwrap()],
         ..node("n1")
     }));

@@ -7,8 +7,10 @@ use super::{Converted, Invalid, Note, checked, key, metallb};
 
 /// The label that makes a ConfigMap a plugin, and names it.
 pub const PLUGIN_LABEL: &str = "outrigger.dev/plugin";
-/// The key that holds the component.
-pub const PLUGIN_KEY: &str = "plugin.wasm";
+/// The keys that may hold the component; whether it is compressed is seen from its bytes.
+pub const PLUGIN_KEYS: [&str; 3] = ["plugin.wasm", "plugin.wasm.gz", "plugin.wasm.zst"];
+/// The key that is to name a component in an OCI registry.
+const IMAGE_KEY: &str = "image";
 
 /// Converts a ConfigMap.
 ///
@@ -32,17 +34,56 @@ pub fn config_map(object: &v1::ConfigMap) -> Result<Converted, Invalid> {
 fn plugin(object: &v1::ConfigMap, name: &str) -> Result<Converted, Invalid> {
     let key = key(&object.metadata, 253)?;
     let name = checked(&format!("metadata.labels[{PLUGIN_LABEL}]"), name, 63)?;
-    let bytes = object.binary_data.as_ref().and_then(|data| data.get(PLUGIN_KEY));
-    if let Some(bytes) = bytes.filter(|bytes| !bytes.0.is_empty()) {
-        let origin = format!("ConfigMap {key}");
-        let component = Component::Inline(bytes.0.as_slice().into());
-        return Ok(Fact::Plugin(Plugin { name, origin, component }).into());
+    match component(object) {
+        Ok((_, bytes)) => {
+            let origin = format!("ConfigMap {key}");
+            let component = Component::Inline(bytes.into());
+            Ok(Fact::from(Plugin { name, origin, component }).into())
+        }
+        Err(unusable) => Ok(Converted {
+            facts: Vec::new(),
+            notes: vec![Note {
+                instead_of: Some(FactKey::Plugin(name)),
+                message: unusable.to_string(),
+            }],
+        }),
     }
-    let message = format!(
-        "binaryData[{PLUGIN_KEY}]: holds nothing: put the component there, uncompressed (kubectl create configmap --from-file={PLUGIN_KEY})"
-    );
-    Ok(Converted {
-        facts: Vec::new(),
-        notes: vec![Note { instead_of: Some(FactKey::Plugin(name)), message }],
-    })
+}
+
+/// Why a ConfigMap holds no component.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// Neither of the keys.
+    #[error(
+        "binaryData[plugin.wasm]: holds nothing: put the component there, or compressed as plugin.wasm.gz or plugin.wasm.zst (kubectl create configmap NAME --from-file=plugin.wasm)"
+    )]
+    Empty,
+    /// More than one of the keys.
+    #[error("binaryData: holds {0} and {1}: remove one of the two")]
+    Several(&'static str, &'static str),
+    /// By reference.
+    #[error(
+        "data.image: a component in an OCI registry is not supported by this version: put it into binaryData[plugin.wasm.zst], which holds up to 1 MiB"
+    )]
+    Image,
+}
+
+/// The component in a ConfigMap as it was delivered, and the key that holds it.
+///
+/// # Errors
+/// What is there instead, and the fix.
+pub fn component(object: &v1::ConfigMap) -> Result<(&'static str, &[u8]), Unusable> {
+    if object.data.as_ref().is_some_and(|data| data.contains_key(IMAGE_KEY)) {
+        return Err(Unusable::Image);
+    }
+    let held = |key: &&'static str| {
+        let bytes = &object.binary_data.as_ref()?.get(*key)?.0;
+        (!bytes.is_empty()).then_some((*key, bytes.as_slice()))
+    };
+    let mut held = PLUGIN_KEYS.iter().filter_map(held);
+    let first = held.next().ok_or(Unusable::Empty)?;
+    match held.next() {
+        Some((other, _)) => Err(Unusable::Several(first.0, other)),
+        None => Ok(first),
+    }
 }

@@ -105,7 +105,7 @@ fn fact(field: &str, value: Value) -> Result<Fact, Invalid> {
         let problem = "is empty: add a CIDR (192.0.2.0/28) or a range";
         return Err(Invalid::new(format!("{field}.addresses"), problem));
     }
-    Ok(Fact::Pool(Pool {
+    Ok(Fact::from(Pool {
         name: checked(&format!("{field}.name"), &pool.name, 253)?,
         labels: Labels::new(),
         addresses: ranges(&format!("{field}.addresses"), &pool.addresses)?,
@@ -119,5 +119,6 @@ fn fact(field: &str, value: Value) -> Result<Fact, Invalid> {
         allocator: PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
         announcers: Some(vec!["layer2".to_owned()]),
         draining: false,
+        last_valid: None,
     }))
 }

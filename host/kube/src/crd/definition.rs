@@ -4,7 +4,7 @@ use std::path::Path;
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
-use super::{AddressPool, Announcer, NodeReport, rules};
+use super::{AddressPool, Announcer, NodeReport, Plugin, rules};
 
 const SCHEMA: &str = "/spec/versions/0/schema/openAPIV3Schema";
 
@@ -18,10 +18,13 @@ pub fn crds() -> Vec<(&'static str, String)> {
     });
     let mut report = definition(&NodeReport::crd());
     within(&mut report, "", |schema| schema["x-kubernetes-validations"] = rules::node_report());
+    let mut plugin = definition(&Plugin::crd());
+    within(&mut plugin, "", |schema| schema["x-kubernetes-validations"] = rules::plugin_object());
     [
         ("addresspools.yaml", pool),
         ("announcers.yaml", definition(&Announcer::crd())),
         ("nodereports.yaml", report),
+        ("plugins.yaml", plugin),
     ]
     .map(|(file, value)| {
         let yaml = serde_saphyr::to_string(&value).expect("a JSON value is a YAML document");

@@ -92,6 +92,34 @@ pub struct PluginReport {
     /// Why, "" when nothing is to be said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Addresses that this node is to answer for with it.
+    #[serde(default)]
+    pub wanted: u32,
+    /// Those for which it does.
+    #[serde(default)]
+    pub announced: u32,
+    /// Traps and other faults of it since the daemon started.
+    #[serde(default)]
+    pub traps: u32,
+    /// The candidate that this node tries, or tried last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialReport>,
+}
+
+/// A candidate on one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrialReport {
+    /// Which one, as the Plugin counts them.
+    pub attempt: u32,
+    /// One word: "loading", "running", "failed".
+    pub state: String,
+    /// Why it failed, in one CamelCase word.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Why it failed, for a person.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// One announcer on one node.
@@ -104,7 +132,7 @@ pub struct AnnouncerReport {
     pub plugin: String,
     /// Digest that runs.
     pub digest: String,
-    /// One word: "running", "back-off".
+    /// One word: "Running", "Held" while nothing brings it to run, "NotStarted".
     pub phase: String,
     /// New instances after a fault.
     pub restarts: u32,
@@ -113,6 +141,9 @@ pub struct AnnouncerReport {
     /// What the last fault was, "" when there was none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_fault: String,
+    /// Why the plugin or the configuration that it should have did not take over, "" when it did. What ran before serves on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub refused: String,
     /// Effects refused by the guard, by named reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub denied: BTreeMap<String, u64>,

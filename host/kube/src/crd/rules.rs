@@ -6,6 +6,8 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::Condition;
+
 /// Two IPv6 addresses of 39 characters and what people put between them.
 const LONGEST_LINE: usize = 96;
 /// Lines of one pool. An object of etcd could hold more, but no person.
@@ -50,6 +52,17 @@ pub(super) fn interfaces(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
+/// `conditions`: one of each type.
+pub(super) fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": generator.subschema_for::<Condition>(),
+    })
+}
+
 /// Name of a plugin: of a `.wasm` file, and of a label's value.
 pub(super) fn plugin(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -84,6 +97,14 @@ pub(super) fn node_report() -> Value {
         "rule": "!has(self.status) || self.status.node == self.metadata.name",
         "message": "status.node must be metadata.name: a node reports on itself only",
         "fieldPath": ".status.node",
+    }])
+}
+
+/// A Plugin goes by the name that pools and announcers use, which is also the value of a label.
+pub(super) fn plugin_object() -> Value {
+    json!([{
+        "rule": "self.metadata.name.size() <= 63",
+        "message": "the name of a plugin has at most 63 characters, as the value of a label has",
     }])
 }
 

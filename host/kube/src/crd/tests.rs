@@ -127,7 +127,7 @@ fn every_kind_has_a_status_columns_and_a_category() {
 
 #[test]
 fn conditions_are_merged_by_type() {
-    for file in ["addresspools.yaml", "announcers.yaml"] {
+    for file in ["addresspools.yaml", "announcers.yaml", "plugins.yaml"] {
         let definition = definition(file);
         let conditions = schema(&definition, "/status/properties/conditions");
         assert_eq!(conditions["x-kubernetes-list-type"], "map");

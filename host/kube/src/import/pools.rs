@@ -145,7 +145,7 @@ pub(super) fn checked(
     object.metadata.labels = Some(labels.clone());
     match convert::address_pool(&object).map(|converted| converted.facts.into_iter().next()) {
         Ok(Some(Fact::Pool(pool))) => {
-            Some(Pool { name, labels, spec, ranges: pool.addresses, protocol: None })
+            Some(Pool { name, labels, spec, ranges: pool.addresses.clone(), protocol: None })
         }
         Ok(_) => None,
         Err(invalid) => {

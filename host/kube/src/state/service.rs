@@ -12,11 +12,9 @@ use k8s_openapi::jiff;
 use outrigger_core::facts::ServiceKey;
 use outrigger_sdk::Time;
 
-use crate::convert;
+use crate::convert::{self, ALLOCATED};
 
-const ALLOCATED: &str = "Allocated";
-
-/// The condition `Allocated`.
+/// The condition [`ALLOCATED`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocated {
     /// It has every address that it asks for.

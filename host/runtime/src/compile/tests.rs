@@ -7,7 +7,7 @@ fn shell(script: &str) -> Command {
 }
 
 fn end_of(script: &str) -> CompileError {
-    shell(script).run(Path::new("in"), Path::new("out")).expect_err("it does not compile")
+    shell(script).run(Path::new("in"), Path::new("out"), WALL).expect_err("it does not compile")
 }
 
 #[test]
@@ -32,9 +32,9 @@ fn a_child_that_talks_without_end_is_quoted_in_part() {
 
 #[test]
 fn a_child_that_does_not_end_is_killed() {
-    let mut child = shell("while :; do :; done");
-    child.wall = Duration::from_millis(20);
-    let error = child.run(Path::new("in"), Path::new("out")).expect_err("it is too slow");
+    let error = shell("while :; do :; done")
+        .run(Path::new("in"), Path::new("out"), Duration::from_millis(20))
+        .expect_err("it is too slow");
     assert_eq!(error, CompileError::TimedOut { seconds: 0 });
 }
 
@@ -42,14 +42,14 @@ fn a_child_that_does_not_end_is_killed() {
 fn a_child_is_confined() {
     // The shell waits for its limit, which is set after it has started.
     shell("while [ \"$(ulimit -v)\" = unlimited ]; do :; done; [ \"$(ulimit -v)\" -eq 4194304 ]")
-        .run(Path::new("in"), Path::new("out"))
+        .run(Path::new("in"), Path::new("out"), WALL)
         .expect("the limit is there");
 }
 
 #[test]
 fn a_program_that_is_not_there_is_named() {
     let error = Command::new("/nonexistent/outrigger".into(), vec![])
-        .run(Path::new("in"), Path::new("out"))
+        .run(Path::new("in"), Path::new("out"), WALL)
         .expect_err("there is nothing to run");
     assert!(error.to_string().contains("/nonexistent/outrigger"), "{error}");
 }

@@ -119,11 +119,19 @@ pub struct SwapError {
     pub step: SwapStep,
     /// What it said.
     pub why: String,
+    /// The fault, unless the plugin itself refused.
+    pub fault: Option<Fault>,
 }
 
 impl SwapError {
-    pub(super) fn new(step: SwapStep, why: impl ToString) -> Self {
-        Self { step, why: why.to_string() }
+    /// The plugin refused.
+    pub(super) fn refused(step: SwapStep, why: impl ToString) -> Self {
+        Self { step, why: why.to_string(), fault: None }
+    }
+
+    /// The plugin failed.
+    pub(super) fn faulted(step: SwapStep, fault: Fault) -> Self {
+        Self { step, why: fault.to_string(), fault: Some(fault) }
     }
 }
 

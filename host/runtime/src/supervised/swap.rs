@@ -1,13 +1,13 @@
 //! Another build, or the same one with another configuration, takes over. Up to the last step the old one serves.
 use std::sync::Arc;
 
-use outrigger_sdk::{Context, Event, Origin, Time};
+use outrigger_sdk::{Context, Effect, Event, Origin, Time};
 
 use super::journal::{Journal, chunks};
 use super::quarantine::Quarantine;
 use super::report::{Delivered, Incident, SwapError, SwapStep};
-use super::{LastGood, Rung, Supervised, alarm, ignite};
-use crate::machine::{Factory, checked_reply, checked_snapshot};
+use super::{LastGood, Raised, Rung, Supervised, alarm, ignite};
+use crate::machine::{Factory, Machine, checked_reply, checked_snapshot};
 
 impl Supervised {
     /// Swaps. `catch_up` is what the new instance is told first: [`Event::Resumed`] and the full lists; its effects are in
@@ -22,42 +22,58 @@ impl Supervised {
         context: Context,
         catch_up: Vec<Event>,
     ) -> Result<Delivered, SwapError> {
-        let open =
-            || factory.instantiate().map_err(|fault| SwapError::new(SwapStep::Instantiate, fault));
-        let mut next = open()?;
-        let failed = |why: String| SwapError { step: SwapStep::Validate, why };
-        next.validate(&context.config).map_err(|fault| failed(fault.to_string()))?.map_err(
-            |errors| failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
-        )?;
+        let (open, next) = checked(factory.as_ref(), &context)?;
         let origin = self.saved(now);
-        let known = origin != Origin::Fresh;
-        let (mut next, base) = ignite(next, open, &context, origin.clone())?;
-        let fresh = known && base == Origin::Fresh;
-        let (mut journal, mut effects, mut wake) = (Journal::default(), Vec::new(), None);
-        for events in chunks(catch_up) {
-            let reply = next.handle(now, &events).and_then(checked_reply);
-            let reply = reply.map_err(|fault| SwapError::new(SwapStep::CatchUp, fault))?;
-            effects.extend(reply.effects);
-            wake = alarm(now, reply.wake);
-            journal.push(now, events);
-        }
+        let taken = take(now, next, open, &context, origin.clone(), catch_up)?;
+        self.remember(now, origin);
+        Ok(self.put(now, factory, context, taken))
+    }
+
+    /// Goes back from a build that did harm: the one that ran before takes over with the state that it had then, since the
+    /// other's is not to be trusted. Any other build starts without one.
+    ///
+    /// # Errors
+    /// As for [`Self::swap`].
+    pub fn go_back(
+        &mut self,
+        now: Time,
+        factory: Arc<dyn Factory>,
+        context: Context,
+        catch_up: Vec<Event>,
+    ) -> Result<Delivered, SwapError> {
+        let (open, next) = checked(factory.as_ref(), &context)?;
+        let before =
+            self.previous.as_ref().filter(|good| good.factory.digest() == factory.digest());
+        let origin = before.map_or(Origin::Fresh, |good| good.origin.clone());
+        let taken = take(now, next, open, &context, origin, catch_up)?;
+        self.previous = None;
+        Ok(self.put(now, factory, context, taken))
+    }
+
+    /// What was taken over is in force.
+    fn put(
+        &mut self,
+        now: Time,
+        factory: Arc<dyn Factory>,
+        context: Context,
+        taken: Taken,
+    ) -> Delivered {
         self.out.incidents.push(Incident::Swapped {
             from: self.current.digest().to_owned(),
             to: factory.digest().to_owned(),
-            fresh,
+            fresh: taken.fresh,
         });
-        self.remember(now, origin);
-        self.install(now, factory, (next, base));
+        self.install(now, factory, taken.raised);
         self.context = context;
         self.quarantine = Quarantine::default();
-        self.journal = journal;
-        self.wake = wake;
+        self.journal = taken.journal;
+        self.wake = taken.wake;
         self.rung = Rung::Own;
         self.budget.renew(now.monotonic_us);
-        self.out.effects.extend(effects);
+        self.out.effects.extend(taken.effects);
         // It has just been told everything.
         self.out.needs_full = false;
-        Ok(self.answer())
+        self.answer()
     }
 
     /// The state to hand over. An instance that faults while it is asked is rebuilt and asked once more; if that does not
@@ -85,4 +101,53 @@ impl Supervised {
             self.previous = Some(LastGood { factory, context, origin });
         }
     }
+}
+
+/// An instance that knows everything, and what it did about it.
+struct Taken {
+    raised: Raised,
+    fresh: bool,
+    journal: Journal,
+    effects: Vec<Effect>,
+    wake: Option<(u64, String)>,
+}
+
+/// An instance that finds the configuration right, and how to make another.
+#[expect(clippy::type_complexity, reason = "a closure and what it makes, for the caller below")]
+fn checked<'a>(
+    factory: &'a dyn Factory,
+    context: &Context,
+) -> Result<(impl Fn() -> Result<Box<dyn Machine>, SwapError> + 'a, Box<dyn Machine>), SwapError> {
+    let open =
+        || factory.instantiate().map_err(|fault| SwapError::faulted(SwapStep::Instantiate, fault));
+    let mut next = open()?;
+    let faulted = |fault| SwapError::faulted(SwapStep::Validate, fault);
+    next.validate(&context.config).map_err(faulted)?.map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        SwapError::refused(SwapStep::Validate, errors.join("; "))
+    })?;
+    Ok((open, next))
+}
+
+/// Starts it and tells it everything.
+fn take(
+    now: Time,
+    next: Box<dyn Machine>,
+    open: impl Fn() -> Result<Box<dyn Machine>, SwapError>,
+    context: &Context,
+    origin: Origin,
+    catch_up: Vec<Event>,
+) -> Result<Taken, SwapError> {
+    let known = origin != Origin::Fresh;
+    let (mut next, base) = ignite(next, open, context, origin)?;
+    let fresh = known && base == Origin::Fresh;
+    let (mut journal, mut effects, mut wake) = (Journal::default(), Vec::new(), None);
+    for events in chunks(catch_up) {
+        let reply = next.handle(now, &events).and_then(checked_reply);
+        let reply = reply.map_err(|fault| SwapError::faulted(SwapStep::CatchUp, fault))?;
+        effects.extend(reply.effects);
+        wake = alarm(now, reply.wake);
+        journal.push(now, events);
+    }
+    Ok(Taken { raised: (next, base), fresh, journal, effects, wake })
 }

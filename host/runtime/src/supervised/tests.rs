@@ -539,3 +539,24 @@ proptest! {
         prop_assert_eq!(acted, expected);
     }
 }
+
+#[test]
+fn going_back_gives_up_what_the_harmful_one_made_of_the_state() {
+    let (good, bad) = (Build::new("good"), Build::new("bad"));
+    let mut supervised = started(&good);
+    supervised.deliver(at(1), events(&["x"]));
+    swap(&mut supervised, 2, &bad, "", &["full"]).expect("it swaps");
+    supervised.deliver(at(3), events(&["lie"]));
+    let back = |supervised: &mut Supervised, build: &Arc<Build>| {
+        let factory = Arc::new(Maker(Arc::clone(build)));
+        supervised.go_back(at(4), factory, Context::default(), events(&["full again"]))
+    };
+    let out = back(&mut supervised, &good).expect("it goes back");
+    assert_eq!(echoed(&out), ["full again"]);
+    assert_eq!(supervised.digest(), "good");
+    assert_eq!(heard(&mut supervised), ["x", "full again"], "the state before the swap");
+    // Another one than what ran before has no state that could be trusted.
+    swap(&mut supervised, 5, &bad, "", &["full"]).expect("it swaps");
+    back(&mut supervised, &Build::new("other")).expect("it goes back");
+    assert_eq!(heard(&mut supervised), ["full again"]);
+}

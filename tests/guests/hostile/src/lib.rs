@@ -18,6 +18,8 @@ pub struct Hostile {
     forger: Forger,
     /// Calls that brought something.
     calls: u32,
+    /// Events of any kind.
+    events: u32,
 }
 
 impl Announcer for Hostile {
@@ -40,6 +42,10 @@ impl Announcer for Hostile {
         if cfg!(feature = "trap") && self.calls >= 3 {
             panic!("hostile: traps in handle");
         }
+        self.events += u32::try_from(events.len()).unwrap_or(u32::MAX);
+        if cfg!(feature = "late-trap") && self.events > 10 {
+            panic!("hostile: traps after ten events");
+        }
         if cfg!(feature = "loop") {
             spin();
         }
@@ -48,6 +54,12 @@ impl Announcer for Hostile {
         }
         let effects = if cfg!(feature = "garbage") {
             (0..100_000).map(Effect::Close).collect()
+        } else if cfg!(feature = "withdraw") {
+            let in_force = events.into_iter().filter_map(|event| match event {
+                Event::Resumed(resumed) => Some(resumed.offloads),
+                _ => None,
+            });
+            in_force.flatten().map(Effect::Close).collect()
         } else if cfg!(feature = "forgery") {
             self.forger.handle(events)
         } else {

@@ -44,8 +44,12 @@ pub fn many_services(lab: &Lab) -> Result<()> {
     })?;
     let all = await_addresses(lab, "many", then)?;
     ensure!(first.is_subset(&all), "Services changed their addresses");
-    // In one request: kubectl would take as long to delete them as everything before.
-    lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/many/services"]).map(drop)
+    // In one request: kubectl would take as long to delete them as everything before. The API server gives one up after a
+    // minute, and what it deleted by then is deleted.
+    wait::until("all of them are deleted", MANY, || {
+        let deleted = lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/many/services"]);
+        Ok(deleted.is_ok().then_some(()))
+    })
 }
 
 /// Every Service that cannot be served says why and how to mend it, in its condition and in an Event, and its neighbour is
@@ -118,7 +122,7 @@ pub fn changes_while_nobody_leads(lab: &Lab) -> Result<()> {
 }
 
 /// CRDs and namespaces as they are installed, and a namespace to work in.
-fn prepare(lab: &Lab, namespace: &str) -> Result<()> {
+pub(super) fn prepare(lab: &Lab, namespace: &str) -> Result<()> {
     lab.kubectl(&["apply", "--filename", &manifest().to_string_lossy()])?;
     lab.kubectl(&["delete", "addresspools", "--all", "--wait=false"])?;
     let object =
@@ -126,7 +130,7 @@ fn prepare(lab: &Lab, namespace: &str) -> Result<()> {
     lab.apply(&object.to_string())
 }
 
-fn pool(name: &str, addresses: &[&str]) -> Value {
+pub(super) fn pool(name: &str, addresses: &[&str]) -> Value {
     json!({
         "apiVersion": "outrigger.dev/v1alpha1",
         "kind": "AddressPool",
@@ -135,7 +139,7 @@ fn pool(name: &str, addresses: &[&str]) -> Value {
     })
 }
 
-fn service(namespace: &str, name: &str, annotations: &Value) -> Value {
+pub(super) fn service(namespace: &str, name: &str, annotations: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Service",
@@ -148,7 +152,7 @@ fn service(namespace: &str, name: &str, annotations: &Value) -> Value {
     })
 }
 
-fn apply(lab: &Lab, name: &str, annotations: &Value) -> Result<()> {
+pub(super) fn apply(lab: &Lab, name: &str, annotations: &Value) -> Result<()> {
     lab.apply(&service("bad", name, annotations).to_string())
 }
 
@@ -203,7 +207,7 @@ fn leader(lab: &Lab, controllers: &[Controller]) -> Result<usize> {
     controllers.iter().position(is_it).with_context(|| format!("{holder:?} leads"))
 }
 
-fn await_condition(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {
+pub(super) fn await_condition(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {
     let mut said = String::new();
     let found = wait::until(&format!("Service {name} says {words:?}"), LIMIT, || {
         let service = lab.get_json(&["service", name, "--namespace", "bad"])?;

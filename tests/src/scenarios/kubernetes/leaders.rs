@@ -75,7 +75,10 @@ pub fn await_another(lab: &Lab, old: &str) -> Result<String> {
 }
 
 /// The process of a pod's container, by its cgroup.
-fn process_of(lab: &Lab, pod: &str) -> Result<Pid> {
+///
+/// # Errors
+/// When it is not here.
+pub fn process_of(lab: &Lab, pod: &str) -> Result<Pid> {
     let object = lab.get_json(&["pod", pod, "--namespace", SYSTEM])?;
     let container = object["status"]["containerStatuses"][0]["containerID"].as_str();
     let container =

@@ -144,6 +144,7 @@ impl Asked<'_> {
                 self.endpoints_fix(node, reason)
             }
             Ineligible::NotReady => format!("make {node} Ready (kubectl describe node {node})"),
+            Ineligible::Cordoned => format!("take it into service again: kubectl uncordon {node}"),
         };
         let message = match reason {
             Ineligible::NotAlive => "Outrigger does not answer there".to_owned(),

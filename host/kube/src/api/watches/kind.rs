@@ -3,8 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Resource};
 use kube::runtime::watcher::{self, Event};
@@ -13,10 +12,10 @@ use outrigger_core::facts::{self, Fact, ServiceKey};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use super::super::NAMESPACE;
 use super::super::services::{self, Observed};
-use crate::convert::{self, Converted, Invalid, PLUGIN_LABEL, ServiceClasses};
-use crate::crd::{AddressPool, Announcer};
+use super::failures::{Failures, failures};
+use crate::convert::{self, Converted, Invalid, ServiceClasses};
+use crate::crd::{AddressPool, Announcer, NodeReport, Plugin};
 
 /// Between two attempts to open a watch.
 const BACK_OFF: [Duration; 6] = [
@@ -27,6 +26,10 @@ const BACK_OFF: [Duration; 6] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
 ];
+
+/// Objects in one answer of a listing. An object is many times larger in the API server's words than as a fact, above all its
+/// `managedFields`, and an answer is in memory as a whole.
+const PAGE: u32 = 50;
 
 /// A watch that was opened again and failed no more for this long works.
 const CALM: Duration = Duration::from_secs(5);
@@ -46,8 +49,10 @@ pub enum Kind {
     AddressPools,
     /// Announcers.
     Announcers,
-    /// ConfigMaps of our own namespace that hold plugins.
+    /// Plugins: which build of each is to run.
     Plugins,
+    /// What nodes say of themselves. No decision depends on it, so that nothing waits for its listing.
+    NodeReports,
 }
 
 /// What a watch has to say.
@@ -73,6 +78,8 @@ pub(super) struct Seen {
     pub unclear: Option<facts::Service>,
     /// Of a Service whose status is looked after.
     pub observed: Option<Observed>,
+    /// Of a NodeReport.
+    pub failures: Failures,
 }
 
 impl Kind {
@@ -96,7 +103,8 @@ impl Kind {
             Self::Namespaces => "namespaces",
             Self::AddressPools => "addresspools",
             Self::Announcers => "announcers",
-            Self::Plugins => "configmaps",
+            Self::Plugins => "plugins",
+            Self::NodeReports => "nodereports",
         }
     }
 
@@ -109,12 +117,11 @@ impl Kind {
             Fact::Namespace(_) => Self::Namespaces,
             Fact::Pool(_) => Self::AddressPools,
             Fact::Announcer(_) => Self::Announcers,
-            Fact::Plugin(_) => Self::Plugins,
+            Fact::Plugin(_) | Fact::Published(_) => Self::Plugins,
         }
     }
 
-    /// The object that a fact of ours comes from. A plugin's ConfigMap may have another name than the plugin; that is set
-    /// right by the first listing.
+    /// The object that a fact of ours comes from.
     pub(super) fn object(fact: &Fact) -> ServiceKey {
         let global = |name: &String| ServiceKey { namespace: String::new(), name: name.clone() };
         match fact {
@@ -124,9 +131,9 @@ impl Kind {
             Fact::Namespace(namespace) => global(&namespace.name),
             Fact::Pool(pool) => global(&pool.name),
             Fact::Announcer(announcer) => global(&announcer.name),
-            Fact::Plugin(plugin) => {
-                ServiceKey { namespace: NAMESPACE.to_owned(), name: plugin.name.clone() }
-            }
+            // Not from a cluster: a folder's.
+            Fact::Plugin(plugin) => global(&plugin.name),
+            Fact::Published(published) => global(&published.name),
         }
     }
 
@@ -139,7 +146,8 @@ impl Kind {
             Self::Namespaces => "Namespace",
             Self::AddressPools => "AddressPool",
             Self::Announcers => "Announcer",
-            Self::Plugins => "ConfigMap",
+            Self::Plugins => "Plugin",
+            Self::NodeReports => "NodeReport",
         };
         [kind, key.namespace.as_str(), key.name.as_str()].iter().collect()
     }
@@ -153,7 +161,7 @@ impl Kind {
         says: mpsc::UnboundedSender<Said>,
     ) {
         let client = client.clone();
-        let everything = watcher::Config::default();
+        let everything = watcher::Config::default().page_size(PAGE);
         match self {
             Self::Services => {
                 let classes = classes.clone();
@@ -181,33 +189,40 @@ impl Kind {
                 spawn(self, api, everything, says, |it| seen(it, convert::announcer));
             }
             Self::Plugins => {
-                let labelled = everything.labels(PLUGIN_LABEL);
-                let api = namespaced::<ConfigMap>(client);
-                spawn(self, api, labelled, says, |map| seen(map, convert::config_map));
+                let api = Api::<Plugin>::all(client);
+                spawn(self, api, everything, says, |it| seen(it, convert::plugin));
+            }
+            Self::NodeReports => {
+                let api = Api::<NodeReport>::all(client);
+                spawn(self, api, everything, says, see_report);
             }
         }
     }
 }
 
-fn namespaced<K>(client: Client) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
-    Api::namespaced(client, NAMESPACE)
+fn seen<K: Resource>(object: &K, convert: fn(&K) -> Result<Converted, Invalid>) -> Seen {
+    Seen::new(key(object), convert(object))
 }
 
-fn seen<K: Resource>(object: &K, convert: fn(&K) -> Result<Converted, Invalid>) -> Seen {
-    Seen { key: key(object), converted: convert(object), unclear: None, observed: None }
+impl Seen {
+    /// With nothing but its facts.
+    pub fn new(key: ServiceKey, converted: Result<Converted, Invalid>) -> Self {
+        Self { key, converted, unclear: None, observed: None, failures: Failures::new() }
+    }
+}
+
+pub(super) fn see_report(report: &NodeReport) -> Seen {
+    let failures = report.status.as_ref().map(failures).unwrap_or_default();
+    Seen { failures, ..Seen::new(key(report), Ok(Converted::default())) }
 }
 
 pub(super) fn see_service(object: &Service, classes: &ServiceClasses, observe: bool) -> Seen {
     let converted = convert::service(object, classes);
     let invalid = converted.as_ref().err();
     Seen {
-        key: key(object),
         unclear: invalid.and_then(|it| convert::unclear_service(object, classes, None, it)),
-        converted,
         observed: observe.then(|| services::observe(object)).flatten(),
+        ..Seen::new(key(object), converted)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What watches say, in any order and after any failure, and what is told of it.
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Service};
+use k8s_openapi::api::core::v1::{Node, Service};
 use serde::de::DeserializeOwned;
 
-use super::kind::see_service;
+use super::kind::{see_report, see_service};
 use super::*;
 use crate::convert;
 
@@ -32,7 +32,7 @@ impl Bench {
 fn short(change: &Change) -> String {
     let name = |key: &FactKey| match key {
         FactKey::Service(key) => key.to_string(),
-        FactKey::Node(name) | FactKey::Plugin(name) => name.clone(),
+        FactKey::Node(name) | FactKey::Published(name) => name.clone(),
         other => format!("{other:?}"),
     };
     match change {
@@ -51,7 +51,7 @@ fn node(name: &str, address: &str) -> Seen {
         "{{metadata: {{name: {name}}}, status: {{addresses: [{{type: InternalIP, address: {address}}}]}}}}"
     ));
     let key = ServiceKey { namespace: String::new(), name: name.to_owned() };
-    Seen { key, converted: convert::node(&node), unclear: None, observed: None }
+    Seen::new(key, convert::node(&node))
 }
 
 fn service(name: &str, version: u64, kind: &str) -> Seen {
@@ -61,12 +61,13 @@ fn service(name: &str, version: u64, kind: &str) -> Seen {
     see_service(&service, &ServiceClasses::default(), true)
 }
 
-fn plugin(config_map: &str, octets: &str) -> Seen {
-    let object: ConfigMap = yaml(&format!(
-        "{{metadata: {{namespace: outrigger-system, name: {config_map}, labels: {{outrigger.dev/plugin: mine}}}}, binaryData: {{plugin.wasm: {octets}}}}}"
+fn plugin(name: &str, digit: &str) -> Seen {
+    let digest = digit.repeat(64);
+    let object: crate::crd::Plugin = yaml(&format!(
+        "{{metadata: {{name: {name}}}, spec: {{}}, status: {{active: {{build: b, digest: '{digest}'}}}}}}"
     ));
-    let key = ServiceKey { namespace: "outrigger-system".to_owned(), name: config_map.to_owned() };
-    Seen { key, converted: convert::config_map(&object), unclear: None, observed: None }
+    let key = ServiceKey { namespace: String::new(), name: name.to_owned() };
+    Seen::new(key, convert::plugin(&object))
 }
 
 fn key(name: &str) -> ServiceKey {
@@ -124,33 +125,18 @@ fn a_watch_that_fails_changes_nothing_and_says_so() {
 }
 
 #[test]
-fn of_two_config_maps_for_one_plugin_the_one_in_force_stays() {
-    let mut bench = Bench::new(&[Kind::Plugins]);
-    bench.say(Said::Listed(Kind::Plugins, vec![plugin("b", "AA==")]));
-    assert!(bench.say(Said::Seen(Kind::Plugins, Box::new(plugin("a", "AQ==")))).is_empty());
-    assert_eq!(
-        bench.problems(),
-        [
-            "ConfigMap outrigger-system/a: plugin mine is also in ConfigMap outrigger-system/b, which stays in force: delete one of the two"
-        ]
-    );
-    let gone = ServiceKey { namespace: "outrigger-system".to_owned(), name: "b".to_owned() };
-    assert_eq!(bench.say(Said::Gone(Kind::Plugins, gone)), ["+mine"], "the other one takes over");
-}
-
-#[test]
 fn what_is_remembered_serves_until_the_api_server_has_been_heard() {
     let mut bench = Bench::new(&[Kind::Nodes, Kind::Plugins]);
     let mut earlier = Bench::new(&[Kind::Nodes, Kind::Plugins]);
     earlier.say(Said::Listed(Kind::Nodes, vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")]));
-    earlier.say(Said::Listed(Kind::Plugins, vec![plugin("map", "AA==")]));
+    earlier.say(Said::Listed(Kind::Plugins, vec![plugin("mine", "a")]));
     let facts: Vec<Fact> = earlier.watches.facts().cloned().collect();
     let told: Vec<_> = bench.watches.remember(facts).iter().map(short).collect();
     assert_eq!(told, ["+n1", "+n2", "+mine", "synced"]);
     assert!(bench.watches.is_remembered());
     let nodes = Said::Listed(Kind::Nodes, vec![node("n2", "10.0.0.2")]);
     assert_eq!(bench.say(nodes), ["-n1"], "one kind is corrected as soon as it is listed");
-    assert!(bench.say(Said::Listed(Kind::Plugins, vec![plugin("map", "AA==")])).is_empty());
+    assert!(bench.say(Said::Listed(Kind::Plugins, vec![plugin("mine", "a")])).is_empty());
     assert!(!bench.watches.is_remembered());
 }
 
@@ -169,4 +155,38 @@ fn a_status_that_somebody_changed_is_pointed_out_once() {
     );
     assert!(bench.watches.observed(&key("web")).is_none());
     assert_eq!(bench.watches.touched(), BTreeSet::from([key("web")]));
+}
+
+#[test]
+fn what_nodes_report_of_an_announcer_is_kept_by_node_until_they_say_otherwise() {
+    let report = |node: &str, announcers: &str| -> Seen {
+        see_report(&yaml(&format!(
+            "{{apiVersion: a, kind: b, metadata: {{name: {node}}}, spec: {{}}, status: {{node: {node}, version: v, ready: true, announcers: [{announcers}]}}}}"
+        )))
+    };
+    let lan = |rest: &str| {
+        format!(
+            "{{name: lan, plugin: layer2, digest: d, restarts: 1, quarantined: 0, lastFault: old, {rest}}}"
+        )
+    };
+    let mut bench = Bench::new(&[Kind::Nodes, Kind::NodeReports]);
+    let told = |bench: &Bench| -> Vec<String> {
+        let failures = bench.watches.failures_of("lan").iter();
+        failures.map(|(node, it)| format!("{node} {} {}", it.reason, it.message)).collect()
+    };
+    let all = vec![
+        report("n1", &lan("phase: Running")),
+        report("n2", &lan("phase: Running, refused: 'validate failed: x'")),
+        report("n3", &lan("phase: Held")),
+        report("n4", &lan("phase: NotStarted")),
+    ];
+    assert_eq!(bench.say(Said::Listed(Kind::NodeReports, all)), [""; 0], "decides nothing");
+    assert_eq!(told(&bench), ["n2 Refused validate failed: x", "n3 Failing old"]);
+    bench.say(Said::Seen(Kind::NodeReports, Box::new(report("n2", &lan("phase: Running")))));
+    assert_eq!(bench.say(Said::Listed(Kind::Nodes, vec![])), ["synced"]);
+    bench.say(Said::Gone(
+        Kind::NodeReports,
+        ServiceKey { namespace: String::new(), name: "n3".to_owned() },
+    ));
+    assert_eq!(told(&bench), [""; 0]);
 }

@@ -1,0 +1,202 @@
+//! Plugins on their way through the API server: what people deliver and nodes say comes in, Plugin objects and immutable
+//! copies of components go out, while this process leads. Must not know when which build is to run.
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt as _};
+use outrigger_sdk::Time;
+use serde_json::json;
+
+use super::services::whole_seconds;
+use super::{CONTROLLER, Lead, NAMESPACE, WriteError};
+use crate::convert::{PLUGIN_KEYS, component, copy_name};
+use crate::crd::{
+    API_VERSION, Condition, ConditionStatus, Plugin, PluginSpec, PluginStatus, READY,
+};
+use crate::state::timestamp;
+
+mod told;
+
+pub use told::{Told, watch_deliveries};
+
+/// The label of an immutable copy: the plugin's name. Not the label of a delivery, since nobody delivers a copy.
+const COPY_LABEL: &str = "outrigger.dev/plugin-copy";
+/// The whole digest of a copy.
+const DIGEST: &str = "outrigger.dev/digest";
+
+/// Writes Plugins and copies, as long as this process leads.
+#[derive(Clone)]
+pub struct PluginWriter {
+    client: Client,
+    lead: Lead,
+}
+
+/// What a node could not get.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// It is not there.
+    #[error("ConfigMap {NAMESPACE}/{0} is not there")]
+    Gone(String),
+    /// It is there and is no copy.
+    #[error("ConfigMap {NAMESPACE}/{0}: {1}")]
+    Damaged(String, String),
+    /// The API server's words.
+    #[error("ConfigMap {NAMESPACE}/{0} cannot be read: {1}")]
+    Api(String, Box<kube::Error>),
+}
+
+/// The component of a digest as it was delivered: compressed, if it was.
+///
+/// # Errors
+/// See [`CopyError`].
+pub async fn read_copy(client: &Client, name: &str, digest: &str) -> Result<Vec<u8>, CopyError> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+    let name = copy_name(name, digest);
+    match api.get_opt(&name).await {
+        Ok(Some(object)) => component(&object)
+            .map(|(_, octets)| octets.to_vec())
+            .map_err(|unusable| CopyError::Damaged(name, unusable.to_string())),
+        Ok(None) => Err(CopyError::Gone(name)),
+        Err(error) => Err(CopyError::Api(name, Box::new(error))),
+    }
+}
+
+impl PluginWriter {
+    /// For a leader.
+    pub fn new(client: Client, lead: Lead) -> Self {
+        Self { client, lead }
+    }
+
+    fn fenced(&self) -> Result<(), WriteError> {
+        if self.lead.holds() { Ok(()) } else { Err(WriteError::NotLeading) }
+    }
+
+    /// Writes a status, bound to the version it was decided on; `None`: the object does not exist yet. Gives the version
+    /// that it has then.
+    ///
+    /// # Errors
+    /// [`WriteError::Conflict`] when somebody else wrote, [`WriteError::Gone`] when it was deleted.
+    pub async fn write(
+        &self,
+        name: &str,
+        version: Option<String>,
+        status: &PluginStatus,
+    ) -> Result<String, WriteError> {
+        self.fenced()?;
+        let api: Api<Plugin> = Api::all(self.client.clone());
+        let version = match version {
+            Some(version) => version,
+            None => {
+                let mut object = Plugin::new(name, PluginSpec {});
+                object.metadata.labels =
+                    Some([("app.kubernetes.io/part-of".to_owned(), "outrigger".to_owned())].into());
+                let made = api.create(&PostParams::default(), &object).await;
+                made.map_err(write_error)?.resource_version().unwrap_or_default()
+            }
+        };
+        let body = json!({
+            "apiVersion": API_VERSION,
+            "kind": "Plugin",
+            "metadata": { "name": name, "resourceVersion": version },
+            "status": status,
+        });
+        self.fenced()?;
+        let parameters = PatchParams::apply(CONTROLLER).force();
+        let written = api.patch_status(name, &parameters, &Patch::Apply(body)).await;
+        Ok(written.map_err(write_error)?.resource_version().unwrap_or_default())
+    }
+
+    /// Deletes a Plugin of which nothing is left.
+    ///
+    /// # Errors
+    /// The API server's words.
+    pub async fn delete(&self, name: &str) -> Result<(), WriteError> {
+        self.fenced()?;
+        let api: Api<Plugin> = Api::all(self.client.clone());
+        match api.delete(name, &DeleteParams::default()).await.map_err(write_error) {
+            Ok(_) | Err(WriteError::Gone) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the immutable copy of a component, under the key it was delivered with, unless it is there.
+    ///
+    /// # Errors
+    /// The API server's words.
+    pub async fn copy(
+        &self,
+        name: &str,
+        digest: &str,
+        key: &str,
+        octets: Vec<u8>,
+    ) -> Result<(), WriteError> {
+        debug_assert!(PLUGIN_KEYS.contains(&key), "{key}");
+        self.fenced()?;
+        let mut copy = ConfigMap { immutable: Some(true), ..ConfigMap::default() };
+        copy.metadata.name = Some(copy_name(name, digest));
+        copy.metadata.labels = Some(
+            [(COPY_LABEL, name), ("app.kubernetes.io/part-of", "outrigger")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+        );
+        copy.metadata.annotations = Some([(DIGEST.to_owned(), digest.to_owned())].into());
+        copy.binary_data = Some([(key.to_owned(), ByteString(octets))].into());
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
+        match api.create(&PostParams::default(), &copy).await.map_err(write_error) {
+            // It is immutable and named by its digest: there already is there rightly.
+            Ok(_) | Err(WriteError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes the copies for which `needed` does not hold: name and digest.
+    ///
+    /// # Errors
+    /// The API server's words.
+    pub async fn sweep(&self, needed: impl Fn(&str, &str) -> bool) -> Result<(), WriteError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let copies = ListParams::default().labels(COPY_LABEL);
+        for copy in api.list_metadata(&copies).await.map_err(write_error)? {
+            let name = copy.labels().get(COPY_LABEL).cloned().unwrap_or_default();
+            let digest = copy.annotations().get(DIGEST).cloned().unwrap_or_default();
+            if !needed(&name, &digest) {
+                self.fenced()?;
+                let deleted = api.delete(&copy.name_any(), &DeleteParams::default()).await;
+                match deleted.map_err(write_error) {
+                    Ok(_) | Err(WriteError::Gone) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The condition `Ready` with this to say; its time is that of the one before while its status stays.
+pub fn ready(
+    before: &[Condition],
+    holds: bool,
+    reason: &str,
+    message: &str,
+    now: Time,
+) -> Condition {
+    let status = if holds { ConditionStatus::True } else { ConditionStatus::False };
+    let known = before.iter().find(|known| known.kind == READY && known.status == status);
+    let since = || whole_seconds(timestamp(now.utc_us)).0.to_string();
+    Condition {
+        kind: READY.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        observed_generation: None,
+        last_transition_time: known.map_or_else(since, |known| known.last_transition_time.clone()),
+    }
+}
+
+fn write_error(error: kube::Error) -> WriteError {
+    match error {
+        kube::Error::Api(status) if status.code == 409 => WriteError::Conflict,
+        kube::Error::Api(status) if status.code == 404 => WriteError::Gone,
+        error => WriteError::Api(Box::new(error)),
+    }
+}

@@ -1,0 +1,134 @@
+//! A labelled ConfigMap as the controller sees it: the delivery of a plugin, and how it is to be rolled out. Must not know
+//! whether the bytes are a component.
+use k8s_openapi::api::core::v1::ConfigMap;
+use sha2::{Digest as _, Sha256};
+
+use super::config_map::{PLUGIN_LABEL, Unusable, component};
+use super::is_name;
+
+/// So long a node must run a candidate well, in seconds.
+const SETTLE: &str = "outrigger.dev/settle-seconds";
+/// So long compiling may take, in seconds.
+const COMPILE_WITHIN: &str = "outrigger.dev/compile-within-seconds";
+/// Another value is another delivery of the same bytes.
+const RETRY: &str = "outrigger.dev/retry";
+/// Nobody watches a roll-out for longer than a day per batch.
+const LONGEST: u32 = 24 * 3600;
+
+/// A plugin that somebody delivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The plugin's name.
+    pub name: String,
+    /// The ConfigMap's name.
+    pub config_map: String,
+    /// Changes when anything of it does that a roll-out depends on.
+    pub id: String,
+    /// So long a node must run it well, in seconds, if it says so.
+    pub settle_seconds: Option<u32>,
+    /// So long compiling it may take, in seconds, if it says so.
+    pub compile_within_seconds: Option<u32>,
+    /// The key and the octets under it; or reason and message.
+    pub octets: Result<(&'static str, Vec<u8>), (&'static str, String)>,
+}
+
+/// Reads a ConfigMap. `None`: it delivers nothing, or nothing that has a name.
+pub fn delivery(object: &ConfigMap) -> Option<Delivery> {
+    let name = object.metadata.labels.as_ref()?.get(PLUGIN_LABEL)?;
+    if !is_name(name, 63) {
+        return None;
+    }
+    let annotation = |key: &str| Some(object.metadata.annotations.as_ref()?.get(key)?.as_str());
+    let octets =
+        component(object).map(|(key, octets)| (key, octets.to_vec())).map_err(|unusable| {
+            match unusable {
+                Unusable::Image => ("ImageUnsupported", unusable.to_string()),
+                _ => ("Unusable", unusable.to_string()),
+            }
+        });
+    let mut delivery = Delivery {
+        name: name.clone(),
+        config_map: object.metadata.name.clone()?,
+        id: String::new(),
+        settle_seconds: None,
+        compile_within_seconds: None,
+        octets,
+    };
+    for (key, field) in [
+        (SETTLE, &mut delivery.settle_seconds),
+        (COMPILE_WITHIN, &mut delivery.compile_within_seconds),
+    ] {
+        let Some(text) = annotation(key) else { continue };
+        match text.trim().parse() {
+            Ok(seconds) if (1..=LONGEST).contains(&seconds) => *field = Some(seconds),
+            _ => {
+                let message = format!(
+                    "metadata.annotations[{key}]: {text:?} is no number of seconds from 1 to {LONGEST}: correct it"
+                );
+                delivery.octets = Err(("Unusable", message));
+            }
+        }
+    }
+    let mut id = Sha256::new();
+    for key in [SETTLE, COMPILE_WITHIN, RETRY] {
+        id.update(annotation(key).unwrap_or_default());
+        id.update([0]);
+    }
+    match &delivery.octets {
+        Ok((_, octets)) => id.update(octets),
+        Err((_, message)) => id.update(message),
+    }
+    delivery.id = format!("{:x}", id.finalize()).get(..16).unwrap_or_default().to_owned();
+    Some(delivery)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(annotations: &str, octets: &str) -> Delivery {
+        let yaml = format!(
+            "{{metadata: {{name: p, labels: {{outrigger.dev/plugin: mine}}, annotations: {{{annotations}}}}}, binaryData: {{plugin.wasm.gz: {octets}}}}}"
+        );
+        delivery(&serde_saphyr::from_str(&yaml).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_delivery_is_another_one_when_bytes_or_annotations_of_ours_change() {
+        let first = read("", "AGFzbQ==");
+        assert_eq!(first.octets, Ok(("plugin.wasm.gz", b"\0asm".to_vec())));
+        assert_eq!(first, read("", "AGFzbQ=="));
+        assert_eq!(first.id, read("'kubectl.kubernetes.io/x': y", "AGFzbQ==").id);
+        for other in [
+            read("", "AGFzbg=="),
+            read("outrigger.dev/retry: '2'", "AGFzbQ=="),
+            read("outrigger.dev/settle-seconds: '2'", "AGFzbQ=="),
+        ] {
+            assert_ne!(other.id, first.id);
+        }
+    }
+
+    #[test]
+    fn seconds_are_seconds() {
+        let good = read(
+            "outrigger.dev/settle-seconds: '2', outrigger.dev/compile-within-seconds: ' 5'",
+            "AA==",
+        );
+        assert_eq!((good.settle_seconds, good.compile_within_seconds), (Some(2), Some(5)));
+        for text in ["0", "-1", "2s", "86401", "99999999999999"] {
+            let (_, message) = read(&format!("outrigger.dev/settle-seconds: '{text}'"), "AA==")
+                .octets
+                .unwrap_err();
+            assert!(message.contains("settle-seconds") && message.contains(text), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_config_map_without_the_label_or_with_an_impossible_name_delivers_nothing() {
+        for labels in ["", "outrigger.dev/plugin: ''", "outrigger.dev/plugin: A/B"] {
+            let yaml = format!("{{metadata: {{name: p, labels: {{{labels}}}}}}}");
+            let object: ConfigMap = serde_saphyr::from_str(&yaml).unwrap();
+            assert_eq!(delivery(&object), None, "{labels}");
+        }
+    }
+}

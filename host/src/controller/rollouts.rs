@@ -1,0 +1,376 @@
+//! Roll-outs, as long as this process leads: what people deliver is verified and copied, nodes' reports say how the candidate
+//! does, `core::rollout` decides, and the Plugin objects say it. Must not know how a node runs a plugin.
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use outrigger_core::facts::{Build, NodeName};
+use outrigger_core::rollout::{Offer, Record, Rollout, Settings};
+use outrigger_kube::api::{Lead, PluginWriter, Told, WriteError, watch_deliveries};
+use outrigger_kube::convert::{Delivery, record};
+use outrigger_kube::crd::{NodeReportStatus, PluginStatus};
+use outrigger_net::now;
+use tokio::sync::watch;
+
+use crate::plugins::Plugins;
+
+mod checked;
+mod members;
+mod said;
+
+use checked::{Checked, check};
+pub use members::MEMBER;
+
+/// So long a node must run a candidate well unless the delivery says otherwise, in seconds.
+const SETTLE: u32 = 5;
+/// So long compiling takes at most unless the delivery says otherwise, in seconds.
+const COMPILE_WITHIN: u32 = 60;
+/// So long everything else may take until a candidate runs, in seconds.
+const PATIENCE: u32 = 30;
+/// After a write that the API server refused.
+const RETRY: Duration = Duration::from_secs(2);
+/// Between two looks at a policy that this process tries itself.
+const LOOK: Duration = Duration::from_millis(300);
+/// What must have been listed before anything is decided (invariant 2).
+const KINDS: usize = 3;
+
+/// Whether a node is Ready, by name.
+pub type Nodes = BTreeMap<NodeName, bool>;
+
+/// Everything that is known and decided about plugins.
+struct Rollouts {
+    writer: PluginWriter,
+    plugins: Arc<Plugins>,
+    /// What is delivered, by ConfigMap.
+    deliveries: BTreeMap<String, Arrived>,
+    reports: BTreeMap<NodeName, NodeReportStatus>,
+    /// By the plugin's name.
+    all: BTreeMap<String, One>,
+    /// Builds whose copies are needed, when they were last swept.
+    swept: Option<BTreeSet<(String, String)>>,
+}
+
+/// A delivery that has been looked at.
+struct Arrived {
+    delivery: Delivery,
+    checked: Checked,
+    /// The immutable copy was made.
+    copied: bool,
+}
+
+/// One plugin.
+struct One {
+    rollout: Rollout,
+    /// What the object says, and its version; `None` while there is no object.
+    version: Option<String>,
+    written: PluginStatus,
+    world: String,
+    compile_within: u32,
+}
+
+/// Runs until it is dropped.
+pub async fn run(
+    client: Client,
+    lead: Lead,
+    plugins: Arc<Plugins>,
+    mut nodes: watch::Receiver<Nodes>,
+) {
+    let mut told = watch_deliveries(&client);
+    let mut rollouts = Rollouts {
+        writer: PluginWriter::new(client, lead),
+        plugins,
+        deliveries: BTreeMap::new(),
+        reports: BTreeMap::new(),
+        all: BTreeMap::new(),
+        swept: None,
+    };
+    let mut listed = BTreeSet::new();
+    let mut next = None;
+    loop {
+        let first = tokio::select! {
+            said = told.recv() => said,
+            changed = nodes.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                None
+            }
+            () = crate::deadline::at(next) => None,
+        };
+        let mut said = first;
+        while let Some(news) = said {
+            if let Told::Listed(kind) = news {
+                listed.insert(kind);
+            } else {
+                rollouts.hear(news).await;
+            }
+            said = told.try_recv().ok();
+        }
+        if listed.len() == KINDS {
+            let nodes = nodes.borrow_and_update().clone();
+            next = rollouts.turn(&nodes).await;
+        }
+    }
+}
+
+impl Rollouts {
+    async fn hear(&mut self, said: Told) {
+        match said {
+            Told::Delivery(config_map, Some(delivery)) => self.arrived(config_map, *delivery).await,
+            Told::Delivery(config_map, None) => drop(self.deliveries.remove(&config_map)),
+            Told::Report(node, Some(report)) => drop(self.reports.insert(node, *report)),
+            Told::Report(node, None) => drop(self.reports.remove(&node)),
+            Told::Plugin(name, Some((version, status))) => self.seen(name, version, *status),
+            // Whoever deletes it wants it told anew.
+            Told::Plugin(name, None) => drop(self.all.remove(&name)),
+            Told::Listed(_) => {}
+        }
+    }
+
+    async fn arrived(&mut self, config_map: String, delivery: Delivery) {
+        let known = self.deliveries.get(&config_map);
+        if known
+            .is_some_and(|it| it.delivery.id == delivery.id && it.delivery.name == delivery.name)
+        {
+            return;
+        }
+        let (delivery, checked) = check(delivery).await;
+        if let Err(verdict) = &checked {
+            let (plugin, reason) = (&delivery.name, verdict.reason);
+            tracing::warn!(config_map, plugin, reason, "delivery refused: {}", verdict.message);
+        }
+        self.deliveries.insert(config_map, Arrived { delivery, checked, copied: false });
+    }
+
+    fn seen(&mut self, name: String, version: String, status: PluginStatus) {
+        let number = |version: &str| version.parse::<u64>().unwrap_or(0);
+        match self.all.get_mut(&name) {
+            Some(one) => {
+                let known = one.version.as_deref().map_or(0, number);
+                if number(&version) >= known {
+                    (one.version, one.written) = (Some(version), status);
+                }
+            }
+            None => {
+                let mut kept = record(&status);
+                if kept.active.is_none() && Plugins::is_embedded(&name) {
+                    kept.active = Some(Build::Embedded);
+                }
+                let one = One::new(kept, Some(version), status);
+                self.all.insert(name, one);
+            }
+        }
+    }
+
+    /// Decides about every plugin and writes what differs. Gives when to do so again at the latest.
+    async fn turn(&mut self, nodes: &Nodes) -> Option<u64> {
+        let names: BTreeSet<String> = self
+            .deliveries
+            .values()
+            .map(|arrived| arrived.delivery.name.clone())
+            .chain(self.all.keys().cloned())
+            .collect();
+        let mut next: Option<u64> = None;
+        let mut sooner = |at: Option<u64>| {
+            if let Some(at) = at {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        };
+        for name in names {
+            match self.turn_one(&name, nodes).await {
+                Ok(at) => sooner(at),
+                Err(WriteError::NotLeading) => return None,
+                Err(error) => {
+                    tracing::warn!(plugin = name, "its Plugin could not be written: {error}");
+                    sooner(Some(after(RETRY)));
+                }
+            }
+        }
+        if let Err(error) = self.sweep().await {
+            tracing::warn!("copies that nobody needs could not be deleted: {error}");
+            sooner(Some(after(RETRY)));
+        }
+        next
+    }
+
+    async fn turn_one(&mut self, name: &str, nodes: &Nodes) -> Result<Option<u64>, WriteError> {
+        let maps: Vec<String> = self
+            .deliveries
+            .iter()
+            .filter(|(_, arrived)| arrived.delivery.name == name)
+            .map(|(config_map, _)| config_map.clone())
+            .collect();
+        if maps.is_empty() && !Plugins::is_embedded(name) {
+            // Nothing is left to run under this name.
+            self.writer.delete(name).await?;
+            self.all.remove(name);
+            return Ok(None);
+        }
+        let mut one = self.all.remove(name).unwrap_or_else(|| One::first(name));
+        if one.world.is_empty() && one.rollout.record().active.is_some() {
+            one.world = self.plugins.world(name).unwrap_or_default().to_owned();
+        }
+        let decided = self.decide(name, &maps, &mut one, nodes).await;
+        let written = match decided {
+            Ok((next, status)) if status == one.written && one.version.is_some() => Ok(next),
+            Ok((next, status)) => {
+                let written = self.writer.write(name, one.version.clone(), &status).await;
+                written.map(|version| {
+                    (one.version, one.written) = (Some(version), status);
+                    next
+                })
+            }
+            Err(error) => Err(error),
+        };
+        if matches!(written, Err(WriteError::Gone)) {
+            one.version = None;
+        }
+        self.all.insert(name.to_owned(), one);
+        written
+    }
+
+    async fn decide(
+        &mut self,
+        name: &str,
+        maps: &[String],
+        one: &mut One,
+        nodes: &Nodes,
+    ) -> Result<(Option<u64>, PluginStatus), WriteError> {
+        let mut problem = None;
+        let (mut settle, mut compile_within) = (SETTLE, COMPILE_WITHIN);
+        let offer = match maps {
+            [] => Offer::Build { build: Build::Embedded, delivery: String::new() },
+            [map] => match self.usable(name, map, one).await? {
+                Ok(offer) => {
+                    let delivery = &self.deliveries[map].delivery;
+                    settle = delivery.settle_seconds.unwrap_or(settle);
+                    compile_within = delivery.compile_within_seconds.unwrap_or(compile_within);
+                    offer
+                }
+                Err((reason, message)) => {
+                    problem = Some((reason, message));
+                    Offer::Nothing
+                }
+            },
+            several => {
+                problem = Some(said::several(name, several));
+                Offer::Keep
+            }
+        };
+        if matches!(offer, Offer::Build { .. }) {
+            one.compile_within = compile_within;
+        }
+        let seconds = |seconds: u32| u64::from(seconds) * 1_000_000;
+        let settings = Settings {
+            settle_us: seconds(settle),
+            patience_us: seconds(settle + one.compile_within + PATIENCE),
+        };
+        let time = now();
+        let before = one.rollout.record().clone();
+        one.rollout.offer(time.monotonic_us, &offer, settings);
+        let attempt = one.rollout.record().attempt;
+        let members = match one.world.as_str() {
+            // Reports come often, and nobody need be looked at.
+            _ if one.rollout.record().candidate.is_none() => BTreeMap::new(),
+            "allocator" => members::of_policy(&self.plugins, name, attempt),
+            _ => members::of_nodes(&self.reports, nodes, name, attempt),
+        };
+        let mut next = one.rollout.advance(time.monotonic_us, &members);
+        said::tell(name, &before, one.rollout.record());
+        if one.world == "allocator" && one.rollout.record().candidate.is_some() {
+            next = Some(next.map_or(after(LOOK), |next| next.min(after(LOOK))));
+        }
+        Ok((next, said::status(name, one, problem, &members, time)))
+    }
+
+    /// What a ConfigMap delivers, once its copy is there; or reason and message.
+    async fn usable(
+        &mut self,
+        name: &str,
+        map: &str,
+        one: &mut One,
+    ) -> Result<Result<Offer, (String, String)>, WriteError> {
+        let Some(arrived) = self.deliveries.get_mut(map) else { return Ok(Ok(Offer::Keep)) };
+        let (digest, world) = match &arrived.checked {
+            Ok(found) => found.clone(),
+            Err(verdict) => {
+                let message = format!("ConfigMap {map} was refused: {}", verdict.message);
+                return Ok(Err((verdict.reason.to_owned(), message)));
+            }
+        };
+        let record = one.rollout.record();
+        if record.active.is_some() && !one.world.is_empty() && one.world != world {
+            let message = format!(
+                "ConfigMap {map} was refused: it is an {world}, but what serves as {name:?} is an {}: deliver it under another name",
+                one.world
+            );
+            return Ok(Err(("WrongWorld".to_owned(), message)));
+        }
+        one.world = world;
+        let (build, delivery) = (Build::Delivered(digest.clone()), arrived.delivery.id.clone());
+        let failed = record
+            .failed
+            .as_ref()
+            .is_some_and(|failed| failed.build == build && failed.delivery == delivery);
+        if !arrived.copied && !failed {
+            if let Ok((key, octets)) = &arrived.delivery.octets {
+                self.writer.copy(name, &digest, key, octets.clone()).await?;
+            }
+            arrived.copied = true;
+            // A leader keeps no megabytes that the API server has.
+            arrived.delivery.octets = Ok(("", Vec::new()));
+        }
+        Ok(Ok(Offer::Build { build, delivery }))
+    }
+
+    /// Deletes copies that neither are run nor might be.
+    async fn sweep(&mut self) -> Result<(), WriteError> {
+        let mut needed = BTreeSet::new();
+        for (name, one) in &self.all {
+            let Record { active, previous, candidate, .. } = one.rollout.record();
+            let candidate = candidate.as_ref().map(|candidate| &candidate.build);
+            for build in [active.as_ref(), previous.as_ref(), candidate].into_iter().flatten() {
+                if let Build::Delivered(digest) = build {
+                    needed.insert((name.clone(), digest.clone()));
+                }
+            }
+        }
+        if self.swept.as_ref() == Some(&needed) {
+            return Ok(());
+        }
+        let wanted =
+            |name: &str, digest: &str| needed.contains(&(name.to_owned(), digest.to_owned()));
+        self.writer.sweep(wanted).await?;
+        for arrived in self.deliveries.values_mut() {
+            if let Ok((digest, _)) = &arrived.checked {
+                arrived.copied &= needed.contains(&(arrived.delivery.name.clone(), digest.clone()));
+            }
+        }
+        self.swept = Some(needed);
+        Ok(())
+    }
+}
+
+impl One {
+    fn new(kept: Record, version: Option<String>, written: PluginStatus) -> Self {
+        let settings = Settings { settle_us: 0, patience_us: 0 };
+        Self {
+            rollout: Rollout::new(kept, settings, now().monotonic_us),
+            version,
+            world: written.world.clone(),
+            compile_within: written.candidate.as_ref().map_or(0, |it| it.compile_within_seconds),
+            written,
+        }
+    }
+
+    /// Of a plugin that nobody delivered before.
+    fn first(name: &str) -> Self {
+        let active = Plugins::is_embedded(name).then_some(Build::Embedded);
+        Self::new(Record { active, ..Record::default() }, None, PluginStatus::default())
+    }
+}
+
+fn after(duration: Duration) -> u64 {
+    now().monotonic_us + u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,133 @@
+//! Who takes part in a roll-out, and what they say of the candidate, from Nodes and NodeReports; for a policy, which runs in no
+//! node, this process alone. Must not know what is decided from it.
+use std::collections::{BTreeMap, BTreeSet};
+
+use outrigger_core::facts::NodeName;
+use outrigger_core::rollout::{Member, Standing};
+use outrigger_kube::crd::{NodeReportStatus, PluginReport};
+
+use super::Nodes;
+use crate::plugins::{Plugins, Progress};
+
+/// The one who tries policies: whichever process allocates.
+pub const MEMBER: &str = "controller";
+
+/// Every node that reports. It is up when it is Ready and another one hears it: a report does not say whether its writer
+/// is still there.
+pub fn of_nodes(
+    reports: &BTreeMap<NodeName, NodeReportStatus>,
+    nodes: &Nodes,
+    plugin: &str,
+    attempt: u32,
+) -> BTreeMap<NodeName, Member> {
+    let alive = |(node, report): (&NodeName, &NodeReportStatus)| -> Vec<NodeName> {
+        let others = report.members.iter().filter(|it| it.name != *node && it.state == "alive");
+        others.map(|it| it.name.clone()).collect()
+    };
+    let heard: BTreeSet<NodeName> = reports.iter().flat_map(alive).collect();
+    let heard = |node: &str| reports.len() == 1 || heard.contains(node);
+    let member = |(node, report): (&NodeName, &NodeReportStatus)| {
+        let said = report.plugins.iter().find(|said| said.name == plugin);
+        let up = nodes.get(node).copied().unwrap_or(false) && heard(node);
+        let announces = said.map_or(0, |said| said.announced);
+        let standing = said.map_or(Standing::Silent, |said| standing(said, attempt));
+        (node.clone(), Member { up, announces, standing })
+    };
+    reports.iter().map(member).collect()
+}
+
+fn standing(said: &PluginReport, attempt: u32) -> Standing {
+    let Some(trial) = said.trial.as_ref().filter(|trial| trial.attempt == attempt) else {
+        return Standing::Silent;
+    };
+    match trial.state.as_str() {
+        "running" => Standing::Running {
+            wanted: said.wanted,
+            missing: said.wanted.saturating_sub(said.announced),
+        },
+        "failed" => {
+            Standing::Failed { reason: trial.reason.clone(), message: trial.message.clone() }
+        }
+        _ => Standing::Silent,
+    }
+}
+
+/// This process, which tries the policy in its own decisions.
+pub fn of_policy(plugins: &Plugins, plugin: &str, attempt: u32) -> BTreeMap<NodeName, Member> {
+    let tried = plugins.tried(plugin).filter(|tried| tried.attempt == attempt);
+    let standing = match tried.map(|tried| tried.progress) {
+        None | Some(Progress::Loading) => Standing::Silent,
+        Some(Progress::InForce { .. }) => Standing::Running { wanted: 0, missing: 0 },
+        Some(Progress::Failed(verdict)) => {
+            Standing::Failed { reason: verdict.reason.to_owned(), message: verdict.message }
+        }
+    };
+    [(MEMBER.to_owned(), Member { up: true, announces: 0, standing })].into()
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_kube::crd::{MemberReport, TrialReport};
+
+    use super::*;
+
+    fn report(members: &[(&str, &str)], plugin: PluginReport) -> NodeReportStatus {
+        let members = members.iter().map(|(name, state)| MemberReport {
+            name: (*name).to_owned(),
+            state: (*state).to_owned(),
+        });
+        let members = members.collect();
+        NodeReportStatus { members, plugins: vec![plugin], ..NodeReportStatus::default() }
+    }
+
+    fn says(attempt: u32, state: &str) -> PluginReport {
+        let trial = TrialReport { attempt, state: state.to_owned(), ..TrialReport::default() };
+        let name = "layer2".to_owned();
+        PluginReport {
+            name,
+            wanted: 5,
+            announced: 3,
+            trial: Some(trial),
+            ..PluginReport::default()
+        }
+    }
+
+    #[test]
+    fn a_node_is_up_when_it_is_ready_and_another_hears_it() {
+        let quiet = PluginReport::default;
+        let reports: BTreeMap<_, _> = [
+            ("n1", report(&[("n2", "alive"), ("n4", "leaving")], quiet())),
+            ("n2", report(&[("n1", "alive")], quiet())),
+            // Down: what it said last is still there.
+            ("n3", report(&[("n1", "alive"), ("n2", "alive")], quiet())),
+            ("n4", report(&[], quiet())),
+        ]
+        .map(|(node, report)| (node.to_owned(), report))
+        .into();
+        let ready = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), true)).collect();
+        let up = |nodes: &Nodes| -> Vec<String> {
+            let members = of_nodes(&reports, nodes, "layer2", 1);
+            members.into_iter().filter(|(_, it)| it.up).map(|(node, _)| node).collect()
+        };
+        assert_eq!(up(&ready(&["n1", "n2", "n3", "n4"])), ["n1", "n2"]);
+        assert_eq!(up(&ready(&["n1"])), ["n1"]);
+        let alone: BTreeMap<_, _> = [("n1".to_owned(), report(&[], quiet()))].into();
+        assert!(of_nodes(&alone, &ready(&["n1"]), "layer2", 1)["n1"].up, "nobody else is there");
+    }
+
+    #[test]
+    fn what_a_node_says_of_another_candidate_is_old() {
+        let nodes: Nodes = [("n1".to_owned(), true)].into();
+        for (says, expected) in [
+            (says(7, "running"), Standing::Running { wanted: 5, missing: 2 }),
+            (says(7, "loading"), Standing::Silent),
+            (says(6, "failed"), Standing::Silent),
+            (says(7, "failed"), Standing::Failed { reason: String::new(), message: String::new() }),
+        ] {
+            let reports = [("n1".to_owned(), report(&[], says))].into();
+            let members = of_nodes(&reports, &nodes, "layer2", 7);
+            assert_eq!(members["n1"].standing, expected);
+            assert_eq!(members["n1"].announces, 3);
+        }
+    }
+}

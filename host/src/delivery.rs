@@ -1,0 +1,237 @@
+//! What the controller publishes about plugins, followed on a member (a node, or the controller for policies): what is active
+//! is fetched, compiled in a child and put in force, and a candidate is tried if this member is one of those who try it.
+//! Must not know how a candidate is judged.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use outrigger_core::facts::{Build, Change, Fact, FactKey, Published};
+use outrigger_kube::api::{NAMESPACE, read_copy};
+use outrigger_kube::convert::copy_name;
+use outrigger_runtime::Plugin;
+use tokio::sync::watch;
+
+use crate::plugins::Plugins;
+use crate::trial::Verdict;
+
+/// Between two attempts to get what is to run.
+const RETRY: Duration = Duration::from_secs(2);
+/// The API server's answer is waited for so long.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// Told by name when something else is in force.
+type Changed = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Follows every plugin, each on a task of its own, since fetching and compiling take long.
+pub struct Deliveries {
+    follower: Follower,
+    followed: BTreeMap<String, watch::Sender<Published>>,
+}
+
+#[derive(Clone)]
+struct Follower {
+    plugins: Arc<Plugins>,
+    client: Client,
+    /// The names under which this member may be told to try something.
+    names: Vec<String>,
+    changed: Changed,
+}
+
+/// Why a build is not there.
+enum Missing {
+    /// It may be there later.
+    Later(String),
+    /// It never will be of use.
+    Never(Verdict),
+}
+
+impl Deliveries {
+    /// Nothing is followed yet.
+    pub fn new(
+        plugins: Arc<Plugins>,
+        client: Client,
+        names: Vec<String>,
+        changed: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        let changed = Arc::new(changed);
+        Self { follower: Follower { plugins, client, names, changed }, followed: BTreeMap::new() }
+    }
+
+    /// Takes in what a change says about plugins.
+    pub fn follow(&mut self, change: &Change) {
+        match change {
+            Change::Upsert(Fact::Published(published)) => self.publish(Published::clone(published)),
+            Change::Remove(FactKey::Published(name)) => {
+                // Its task ends with the sender.
+                self.followed.remove(name);
+                if let Err(error) = self.follower.plugins.withdraw(name) {
+                    tracing::error!(
+                        plugin = name,
+                        "the embedded plugin cannot be brought back: {error}"
+                    );
+                }
+                (self.follower.changed)(name);
+            }
+            _ => {}
+        }
+    }
+
+    fn publish(&mut self, published: Published) {
+        if let Some(followed) = self.followed.get(&published.name) {
+            followed.send_replace(published);
+            return;
+        }
+        if published.active.is_some() {
+            self.follower.plugins.await_active(&published.name);
+        }
+        let name = published.name.clone();
+        let (latest, says) = watch::channel(published);
+        tokio::spawn(self.follower.clone().run(says));
+        self.followed.insert(name, latest);
+    }
+}
+
+impl Follower {
+    async fn run(self, mut says: watch::Receiver<Published>) {
+        loop {
+            let published = says.borrow_and_update().clone();
+            let well = self.step(&published, &says).await;
+            let next = async {
+                match well {
+                    true => std::future::pending().await,
+                    false => tokio::time::sleep(RETRY).await,
+                }
+            };
+            tokio::select! {
+                changed = says.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = next => {}
+            }
+        }
+    }
+
+    /// In line with what is published. False: to be tried again soon.
+    async fn step(&self, published: &Published, says: &watch::Receiver<Published>) -> bool {
+        let name = &published.name;
+        let mut well = true;
+        if let Some(build) =
+            published.active.as_ref().filter(|build| !self.plugins.is_active(name, build))
+        {
+            let loaded = self.load(name, build, 0).await;
+            if says.has_changed().is_err() {
+                return true;
+            }
+            match loaded {
+                Ok(plugin) => {
+                    tracing::info!(plugin = name, %build, "active");
+                    self.plugins.activate(name, plugin, origin(name, build));
+                }
+                Err(missing) => {
+                    let message = match missing {
+                        Missing::Later(message) => message,
+                        Missing::Never(verdict) => verdict.message,
+                    };
+                    tracing::warn!(plugin = name, %build, "what is to run is not there: {message}");
+                    self.plugins.unavailable(name, origin(name, build), message);
+                    well = false;
+                }
+            }
+            (self.changed)(name);
+        }
+        let mine = self.names.iter().any(|name| published.nodes.contains(name));
+        match published.candidate.as_ref().filter(|_| mine) {
+            Some(build) => self.try_out(published, build, says).await && well,
+            None => {
+                if self.plugins.end_trial(name) {
+                    (self.changed)(name);
+                }
+                well
+            }
+        }
+    }
+
+    async fn try_out(
+        &self,
+        published: &Published,
+        build: &Build,
+        says: &watch::Receiver<Published>,
+    ) -> bool {
+        let Published { name, attempt, compile_within_seconds, .. } = published;
+        if !self.plugins.begin_trial(name, *attempt) {
+            return true;
+        }
+        (self.changed)(name);
+        let loaded = self.load(name, build, *compile_within_seconds).await;
+        if says.has_changed().is_err() {
+            return true;
+        }
+        match loaded {
+            Ok(plugin) => {
+                tracing::info!(plugin = name, %build, attempt, "trying a candidate");
+                self.plugins.try_out(name, *attempt, plugin, origin(name, build));
+            }
+            Err(Missing::Later(message)) => {
+                tracing::warn!(plugin = name, %build, "the candidate cannot be had: {message}");
+                return false;
+            }
+            Err(Missing::Never(verdict)) => self.plugins.refuse_trial(name, *attempt, verdict),
+        }
+        (self.changed)(name);
+        true
+    }
+
+    /// From the disk if it was here before, and otherwise from the API server.
+    async fn load(
+        &self,
+        name: &str,
+        build: &Build,
+        within_seconds: u32,
+    ) -> Result<Arc<Plugin>, Missing> {
+        let plugins = self.plugins.clone();
+        let owned = name.to_owned();
+        let Build::Delivered(digest) = build else {
+            return blocking(move || plugins.load_embedded(&owned)).await;
+        };
+        let within = (within_seconds > 0).then(|| Duration::from_secs(within_seconds.into()));
+        let load = |bytes: Vec<u8>| {
+            let (plugins, name, digest) = (plugins.clone(), owned.clone(), digest.clone());
+            blocking(move || plugins.load_delivered(&name, &digest, &bytes, within))
+        };
+        if let Some(bytes) = self.plugins.kept(digest) {
+            match load(bytes).await {
+                // A torn disk: what the API server has is whole.
+                Err(Missing::Never(verdict)) if verdict.reason == "NotAPlugin" => {}
+                loaded => return loaded,
+            }
+        }
+        let read = tokio::time::timeout(REQUEST, read_copy(&self.client, name, digest)).await;
+        let bytes = read
+            .map_err(|_| Missing::Later("the API server is silent".to_owned()))?
+            .map_err(|error| Missing::Later(error.to_string()))?;
+        load(bytes).await
+    }
+}
+
+/// Inspecting and compiling take long: on a thread of their own.
+async fn blocking(
+    load: impl FnOnce() -> Result<Arc<Plugin>, Verdict> + Send + 'static,
+) -> Result<Arc<Plugin>, Missing> {
+    match tokio::task::spawn_blocking(load).await {
+        Ok(loaded) => loaded.map_err(Missing::Never),
+        Err(error) => {
+            let message = format!("looking into it failed ({error}): please report this as a bug");
+            Err(Missing::Never(Verdict { reason: "NotAPlugin", message }))
+        }
+    }
+}
+
+fn origin(name: &str, build: &Build) -> String {
+    match build {
+        Build::Embedded => "embedded".to_owned(),
+        Build::Delivered(digest) => format!("ConfigMap {NAMESPACE}/{}", copy_name(name, digest)),
+    }
+}

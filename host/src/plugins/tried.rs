@@ -1,0 +1,228 @@
+//! The plugins of a cluster: what the controller says is active, and a candidate that is tried in its place until it is
+//! either proved or put aside. Must not know who says so, nor how a node sees that a candidate does harm.
+use std::sync::Arc;
+use std::time::Duration;
+
+use outrigger_core::facts::Build;
+use outrigger_runtime::{LoadError, Plugin, World};
+
+use super::{EMBEDDED, Entry, InForce, Plugins};
+use crate::embedded;
+use crate::trial::{Verdict, of_load};
+
+/// A candidate on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// Which one, as the controller counts them.
+    pub attempt: u32,
+    /// How far it has got.
+    pub progress: Progress,
+}
+
+/// How far a candidate has got on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Being fetched and compiled.
+    Loading,
+    /// Handed to whoever uses the plugin.
+    InForce {
+        /// Its digest.
+        digest: String,
+    },
+    /// Put aside.
+    Failed(Verdict),
+}
+
+impl Plugins {
+    /// Whether a plugin of this name comes with the program.
+    pub fn is_embedded(name: &str) -> bool {
+        embedded::PLUGINS.iter().any(|plugin| plugin.name == name)
+    }
+
+    /// Nothing begins to serve under this name until what is to run is loaded, or cannot be had.
+    pub fn await_active(&self, name: &str) {
+        let mut table = self.write();
+        let entry = table.entry(name.to_owned()).or_default();
+        entry.awaited = entry.active.is_none();
+    }
+
+    /// Whether what is to run under this name will be loaded soon.
+    pub fn awaited(&self, name: &str) -> bool {
+        self.read().get(name).is_some_and(|entry| entry.awaited)
+    }
+
+    /// Whether this build is what is active here.
+    pub fn is_active(&self, name: &str, build: &Build) -> bool {
+        let table = self.read();
+        let active = table.get(name).and_then(|entry| entry.active.as_ref());
+        active.is_some_and(|active| match build {
+            Build::Embedded => active.origin == EMBEDDED,
+            Build::Delivered(digest) => {
+                active.origin != EMBEDDED && active.plugin.inspection().digest == *digest
+            }
+        })
+    }
+
+    /// This is what runs unless a candidate is tried. A candidate of the same bytes has proved itself.
+    pub fn activate(&self, name: &str, plugin: Arc<Plugin>, origin: String) {
+        let mut table = self.write();
+        let entry = table.entry(name.to_owned()).or_default();
+        let digest = &plugin.inspection().digest;
+        let is_it = |tried: &mut Tried| matches!(&tried.progress, Progress::InForce { digest: tried } if tried == digest);
+        entry.tried.take_if(is_it);
+        entry.active = Some(InForce { plugin, origin, on_trial: false });
+        (entry.awaited, entry.failed) = (false, None);
+        entry.settle(None);
+    }
+
+    /// What is to run cannot be had: what serves, or comes with the program, serves on.
+    pub fn unavailable(&self, name: &str, origin: String, message: String) {
+        let mut table = self.write();
+        let entry = table.entry(name.to_owned()).or_default();
+        entry.awaited = false;
+        entry.failed = Some((origin, message));
+    }
+
+    /// Begins to try a candidate. False: it was tried here before.
+    pub fn begin_trial(&self, name: &str, attempt: u32) -> bool {
+        let mut table = self.write();
+        let entry = table.entry(name.to_owned()).or_default();
+        let known = entry.tried.as_ref().filter(|tried| tried.attempt == attempt);
+        if known.is_some_and(|tried| tried.progress != Progress::Loading) {
+            return false;
+        }
+        entry.tried = Some(Tried { attempt, progress: Progress::Loading });
+        entry.settle(None);
+        true
+    }
+
+    /// The candidate is loaded and serves.
+    pub fn try_out(&self, name: &str, attempt: u32, plugin: Arc<Plugin>, origin: String) {
+        let mut table = self.write();
+        let entry = table.entry(name.to_owned()).or_default();
+        let progress = Progress::InForce { digest: plugin.inspection().digest.clone() };
+        entry.tried = Some(Tried { attempt, progress });
+        entry.settle(Some(InForce { plugin, origin, on_trial: true }));
+    }
+
+    /// The candidate could not be loaded.
+    pub fn refuse_trial(&self, name: &str, attempt: u32, verdict: Verdict) {
+        tracing::warn!(
+            plugin = name,
+            reason = verdict.reason,
+            "candidate refused: {}",
+            verdict.message
+        );
+        let mut table = self.write();
+        let entry = table.entry(name.to_owned()).or_default();
+        entry.tried = Some(Tried { attempt, progress: Progress::Failed(verdict) });
+        entry.settle(None);
+    }
+
+    /// A candidate of this digest did harm: what is active serves again. False: it is not tried here any more.
+    pub fn fail_trial(&self, name: &str, digest: &str, verdict: Verdict) -> bool {
+        let mut table = self.write();
+        let Some(entry) = table.get_mut(name) else { return false };
+        let serves = Progress::InForce { digest: digest.to_owned() };
+        let Some(tried) = entry.tried.as_mut().filter(|tried| tried.progress == serves) else {
+            return false;
+        };
+        tried.progress = Progress::Failed(verdict);
+        entry.settle(None);
+        true
+    }
+
+    /// This node tries no candidate any more. Says whether something else serves now.
+    pub fn end_trial(&self, name: &str) -> bool {
+        let mut table = self.write();
+        let Some(entry) = table.get_mut(name) else { return false };
+        let served = entry.in_force.as_ref().is_some_and(|in_force| in_force.on_trial);
+        // What it came to stays to be read, unless it came to nothing.
+        entry.tried.take_if(|tried| !matches!(tried.progress, Progress::Failed(_)));
+        entry.settle(None);
+        served
+    }
+
+    /// The candidate that is tried here, or was tried last.
+    pub fn tried(&self, name: &str) -> Option<Tried> {
+        self.read().get(name)?.tried.clone()
+    }
+
+    /// The world that a plugin of this name is of, if anything serves under it.
+    pub fn world(&self, name: &str) -> Option<&'static str> {
+        Some(world_name(self.get(name)?.plugin.inspection().world))
+    }
+
+    /// Loads a delivered component. Blocks while it is compiled.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn load_delivered(
+        &self,
+        name: &str,
+        digest: &str,
+        bytes: &[u8],
+        within: Option<Duration>,
+    ) -> Result<Arc<Plugin>, Verdict> {
+        let loaded = self.compiler.load_within(&self.engine, bytes, within);
+        let plugin = loaded.map_err(|error| of_load(&error))?;
+        let found = &plugin.inspection().digest;
+        if found != digest {
+            let message = format!("its digest is {found}, not {digest}");
+            return Err(Verdict { reason: "NotAPlugin", message });
+        }
+        let wrong = |message| Verdict { reason: "WrongWorld", message };
+        self.fits(name, plugin.inspection().world).map_err(wrong)?;
+        if let Err(error) = self.compiler.keep(digest, bytes) {
+            tracing::warn!(plugin = name, "its bytes are not kept for later: {error}");
+        }
+        Ok(plugin)
+    }
+
+    /// The bytes of a component that was loaded here before.
+    pub fn kept(&self, digest: &str) -> Option<Vec<u8>> {
+        self.compiler.kept(digest)
+    }
+
+    /// Loads what comes with the program.
+    ///
+    /// # Errors
+    /// When nothing of this name does.
+    pub fn load_embedded(&self, name: &str) -> Result<Arc<Plugin>, Verdict> {
+        let Some(embedded) = embedded::PLUGINS.iter().find(|plugin| plugin.name == name) else {
+            let message = format!("no plugin {name:?} comes with this version of the program");
+            return Err(Verdict { reason: "NotEmbedded", message });
+        };
+        let load = |it: &embedded::Embedded| -> Result<_, LoadError> {
+            self.compiler.load_built_in(&self.engine, it.bytes, it.compiled)
+        };
+        load(embedded).map_err(|error| of_load(&error))
+    }
+}
+
+/// What a plugin is for, whichever hooks it has.
+pub fn world_name(world: World) -> &'static str {
+    match world {
+        World::Allocator { .. } => "allocator",
+        World::Announcer => "announcer",
+    }
+}
+
+impl Entry {
+    /// The candidate serves while there is one; otherwise what is active does, or what served before.
+    fn settle(&mut self, candidate: Option<InForce>) {
+        if candidate.is_some() {
+            self.before =
+                self.in_force.take_if(|in_force| !in_force.on_trial).or(self.before.take());
+            self.in_force = candidate;
+            return;
+        }
+        let tries = matches!(self.tried, Some(Tried { progress: Progress::InForce { .. }, .. }));
+        let serves = self.in_force.as_ref().is_some_and(|in_force| in_force.on_trial);
+        if self.active.is_some() && !tries {
+            self.in_force = self.active.clone();
+        } else if serves && !tries {
+            self.in_force = self.before.take();
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! A candidate on one node: what it does is looked at before it happens, and whether it may go on. What a good build would
+//! not do does not happen at all, so that going back costs nothing. Must not know what comes of the verdict.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use outrigger_core::guard::{Granted, Guard, Reason};
+use outrigger_core::rollout::too_many;
+use outrigger_runtime::{CompileError, Fault, Incident, LoadError, SwapError, SwapStep};
+use outrigger_sdk::{AnnouncementState, Endpoint, LinkIndex, Report};
+
+/// So many refused effects are no misunderstanding any more.
+const MOST_DENIED: u64 = 100;
+
+/// Where an address is answered for.
+type Spot = (LinkIndex, IpAddr);
+/// The answers that an instance has in force, by its numbers.
+pub type Answers = BTreeMap<Endpoint, Spot>;
+
+/// Why a candidate goes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// In one CamelCase word.
+    pub reason: &'static str,
+    /// For a person.
+    pub message: String,
+}
+
+/// A candidate at work.
+#[derive(Debug)]
+pub struct Trial {
+    digest: String,
+    /// Refusals that were there before it.
+    denied: BTreeMap<Reason, u64>,
+    /// What would take addresses away that are still desired: it happens when the trial is over.
+    withheld: Vec<Granted>,
+    /// The addresses.
+    going: BTreeSet<Spot>,
+    failed: Option<Verdict>,
+}
+
+impl Trial {
+    /// Begins.
+    pub fn new(digest: &str, guard: &Guard) -> Self {
+        let (digest, denied) = (digest.to_owned(), guard.denied().clone());
+        Self { digest, denied, withheld: Vec::new(), going: BTreeSet::new(), failed: None }
+    }
+
+    /// The digest of what failed, and why, if it did.
+    pub fn failed(&self) -> Option<(&str, &Verdict)> {
+        Some((&self.digest, self.failed.as_ref()?))
+    }
+
+    /// A fault, whatever the supervisor made of it.
+    pub fn incidents(&mut self, incidents: &[Incident]) {
+        let verdict = incidents.iter().find_map(|incident| match incident {
+            Incident::Restarted { why }
+            | Incident::Quarantined { why, .. }
+            | Incident::FellBack { why, .. } => Some(of_fault(why)),
+            Incident::Held { why, .. } => Some(Verdict { reason: "Trapped", message: why.clone() }),
+            Incident::Revived { .. } | Incident::Swapped { .. } => None,
+        });
+        self.failed = self.failed.take().or(verdict);
+    }
+
+    /// Of what a reply is granted, what may happen now. Nothing does of a reply that fails the trial.
+    pub fn review(
+        &mut self,
+        granted: Vec<Granted>,
+        answers: &Answers,
+        guard: &Guard,
+    ) -> Vec<Granted> {
+        if self.failed.is_some() {
+            return Vec::new();
+        }
+        let (going, announced) = self.gone_after(&granted, answers, guard);
+        self.failed =
+            flooding(&self.denied, guard.denied()).or_else(|| withdrawing(&going, announced));
+        if self.failed.is_some() {
+            return Vec::new();
+        }
+        let takes = |effect: &Granted| match effect {
+            Granted::Report(Report::Address(report)) => {
+                !matches!(report.state, AnnouncementState::Announced | AnnouncementState::Standby)
+                    && going.iter().any(|(_, address)| *address == report.address)
+            }
+            effect => {
+                let before = number(effect).and_then(|id| answers.get(&id));
+                before.is_some_and(|spot| going.contains(spot))
+            }
+        };
+        let (withheld, now): (Vec<_>, Vec<_>) = granted.into_iter().partition(takes);
+        // What a number is used for later is what counts.
+        let used: BTreeSet<Endpoint> = now.iter().filter_map(number).collect();
+        self.withheld.retain(|effect| number(effect).is_none_or(|id| !used.contains(&id)));
+        self.withheld.extend(withheld);
+        // What came back, or is no longer desired, has nothing to be withheld.
+        self.going = going;
+        now
+    }
+
+    /// It has proved itself: what was withheld until now.
+    pub fn release(self) -> Vec<Granted> {
+        self.withheld
+    }
+
+    /// The spots of desired addresses that would not be answered for any longer, and how many addresses there are.
+    fn gone_after(
+        &self,
+        granted: &[Granted],
+        answers: &Answers,
+        guard: &Guard,
+    ) -> (BTreeSet<Spot>, u32) {
+        let desired = |spot: &&Spot| {
+            let entry = guard.desired().get(&spot.1);
+            guard.links().contains_key(&spot.0) && entry.is_some_and(|it| it.duty.speaks())
+        };
+        let mut after = answers.clone();
+        for effect in self.withheld.iter().chain(granted) {
+            let Some(id) = number(effect) else { continue };
+            match effect {
+                Granted::Answer { link, address, .. } => {
+                    after.insert(id, (*link, *address));
+                }
+                _ => drop(after.remove(&id)),
+            }
+        }
+        let still: BTreeSet<Spot> = after.into_values().collect();
+        let before: BTreeSet<Spot> = answers.values().filter(desired).copied().collect();
+        let addresses: BTreeSet<IpAddr> = before.iter().map(|spot| spot.1).collect();
+        let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        (before.difference(&still).copied().collect(), count)
+    }
+}
+
+/// The number under which an effect replaces or ends what was in force.
+fn number(effect: &Granted) -> Option<Endpoint> {
+    match effect {
+        Granted::Answer { id, .. } | Granted::Beacon { id, .. } | Granted::Close(id) => Some(*id),
+        _ => None,
+    }
+}
+
+/// Keeps account of the answers in force.
+pub fn account(answers: &mut Answers, effect: &Granted) {
+    let Some(id) = number(effect) else { return };
+    match effect {
+        Granted::Answer { link, address, .. } => drop(answers.insert(id, (*link, *address))),
+        _ => drop(answers.remove(&id)),
+    }
+}
+
+fn withdrawing(going: &BTreeSet<Spot>, announced: u32) -> Option<Verdict> {
+    let addresses: BTreeSet<IpAddr> = going.iter().map(|spot| spot.1).collect();
+    let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    too_many(announced, count).then(|| Verdict {
+        reason: "Withdrawing",
+        message: format!(
+            "it would withdraw {count} of {announced} addresses that are still desired, {} among them; none was",
+            addresses.first().map(ToString::to_string).unwrap_or_default()
+        ),
+    })
+}
+
+fn flooding(before: &BTreeMap<Reason, u64>, now: &BTreeMap<Reason, u64>) -> Option<Verdict> {
+    let more =
+        |(reason, count): (&Reason, &u64)| (*reason, count - before.get(reason).unwrap_or(&0));
+    let denied: Vec<(Reason, u64)> = now.iter().map(more).filter(|(_, count)| *count > 0).collect();
+    let sum: u64 = denied.iter().map(|(_, count)| count).sum();
+    let floods = denied.iter().any(|(reason, _)| *reason == Reason::ChurnLimit);
+    (floods || sum > MOST_DENIED).then(|| {
+        let listed: Vec<_> =
+            denied.iter().map(|(reason, count)| format!("{} {count}", reason.name())).collect();
+        let message = format!("it asked for what it may not do: {}", listed.join(", "));
+        Verdict { reason: if floods { "Flooding" } else { "Denied" }, message }
+    })
+}
+
+/// What a fault says of a build.
+pub fn of_fault(fault: &Fault) -> Verdict {
+    let reason = match fault {
+        Fault::Trap { .. } => "Trapped",
+        Fault::Deadline { .. } => "TookTooLong",
+        Fault::Memory { .. } => "MemoryLimit",
+        Fault::Garbage(_) => "Garbage",
+    };
+    Verdict { reason, message: fault.to_string() }
+}
+
+/// What a swap that failed says of it.
+pub fn of_swap(error: &SwapError) -> Verdict {
+    let reason = match (&error.fault, error.step) {
+        (Some(fault), _) => of_fault(fault).reason,
+        (None, SwapStep::Validate) => "ConfigRefused",
+        (None, _) => "StartRefused",
+    };
+    Verdict { reason, message: error.to_string() }
+}
+
+/// What is wrong with its bytes.
+pub fn of_load(error: &LoadError) -> Verdict {
+    let reason = match error {
+        LoadError::Wasi(_) => "ImportsWasi",
+        LoadError::Version { .. } => "WrongVersion",
+        LoadError::UnknownImports { .. }
+        | LoadError::NoWorld(_)
+        | LoadError::BothWorlds
+        | LoadError::Misfit { .. } => "WrongWorld",
+        LoadError::TooLarge { .. } | LoadError::Bomb { .. } => "TooLarge",
+        LoadError::Instantiate(fault) => of_fault(fault).reason,
+        LoadError::Compile(CompileError::TimedOut { .. }) => "CompileTimeout",
+        LoadError::Compile(_) => "CompileFailed",
+        LoadError::NotWasm(_)
+        | LoadError::Truncated { .. }
+        | LoadError::Malformed(_)
+        | LoadError::CoreModule
+        | LoadError::Precompiled
+        | LoadError::Unpack { .. } => "NotAPlugin",
+    };
+    Verdict { reason, message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use outrigger_core::guard::Guard;
+    use outrigger_sdk::{DesiredAddress, Duty, Effect, EndpointCount, Link, LinksChanged, MacAddr};
+
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    /// A guard for so many addresses on link 1, and answers for all of them under their own numbers.
+    fn stage(count: u8) -> (Guard, Answers) {
+        let mut guard = Guard::default();
+        let link = Link {
+            index: 1,
+            name: "eth0".into(),
+            mac: MacAddr(2, 0, 0, 0, 0, 1),
+            mtu: 1500,
+            up: true,
+            arp: true,
+            generation: 0,
+            addresses: Vec::new(),
+        };
+        guard.link(&LinksChanged { reset: true, upsert: vec![link], ..Default::default() });
+        desire(&mut guard, 1..=count);
+        (guard, (1..=count).map(|last| (u32::from(last), (1, address(last)))).collect())
+    }
+
+    fn desire(guard: &mut Guard, which: std::ops::RangeInclusive<u8>) {
+        let entry = |last| DesiredAddress {
+            address: address(last),
+            pool: "lan".into(),
+            services: Vec::new(),
+            duty: Duty::Announce,
+            local_endpoints: EndpointCount::default(),
+            ext: Vec::new(),
+        };
+        let before: Vec<_> = guard.desired().keys().copied().collect();
+        let upsert: Vec<_> = which.map(entry).map(Arc::new).collect();
+        guard.desire(&before, &upsert);
+    }
+
+    fn closes(which: std::ops::RangeInclusive<u32>) -> Vec<Granted> {
+        which.map(Granted::Close).collect()
+    }
+
+    #[test]
+    fn a_reply_that_withdraws_a_tenth_and_two_at_least_has_no_effect_at_all() {
+        for (count, closed, reason) in [
+            (8, 1, ""),
+            (8, 2, "Withdrawing"),
+            (20, 2, ""),
+            (20, 3, "Withdrawing"),
+            (1, 1, ""),
+            (2, 2, "Withdrawing"),
+        ] {
+            let (guard, answers) = stage(count);
+            let mut trial = Trial::new("d", &guard);
+            let now = trial.review(closes(1..=closed), &answers, &guard);
+            assert!(now.is_empty(), "a withdrawal happens no earlier than the end of the trial");
+            assert_eq!(trial.failed().map_or("", |it| it.1.reason), reason, "{closed} of {count}");
+        }
+    }
+
+    #[test]
+    fn withdrawals_add_up_over_replies_and_a_new_answer_makes_one_good() {
+        let (guard, answers) = stage(8);
+        let mut trial = Trial::new("d", &guard);
+        let again = Granted::Answer { id: 99, link: 1, address: address(1) };
+        trial.review(closes(1..=1), &answers, &guard);
+        let now = trial.review(vec![again.clone()], &answers, &guard);
+        assert_eq!(now.len(), 1);
+        let mut answers = answers;
+        account(&mut answers, &again);
+        trial.review(closes(2..=2), &answers, &guard);
+        assert_eq!(trial.failed(), None, "one is gone, the other one came back");
+        trial.review(closes(3..=3), &answers, &guard);
+        assert_eq!(trial.failed().map(|it| it.1.reason), Some("Withdrawing"));
+    }
+
+    #[test]
+    fn another_build_may_give_everything_other_numbers() {
+        let (guard, answers) = stage(8);
+        let mut trial = Trial::new("d", &guard);
+        let renumbered = (1..=8).map(|last| Granted::Answer {
+            id: 100 + u32::from(last),
+            link: 1,
+            address: address(last),
+        });
+        let effects: Vec<Granted> = closes(1..=8).into_iter().chain(renumbered).collect();
+        assert_eq!(trial.review(effects.clone(), &answers, &guard), effects);
+        assert_eq!(trial.failed(), None);
+    }
+
+    #[test]
+    fn a_number_that_is_used_for_something_else_withdraws_too() {
+        let (guard, answers) = stage(3);
+        let mut trial = Trial::new("d", &guard);
+        let same = |id| Granted::Answer { id, link: 1, address: address(3) };
+        assert!(trial.review(vec![same(1), same(2)], &answers, &guard).is_empty());
+        assert_eq!(trial.failed().map(|it| it.1.reason), Some("Withdrawing"));
+    }
+
+    #[test]
+    fn what_is_no_longer_desired_may_go_and_what_was_withheld_is_released() {
+        let (mut guard, answers) = stage(8);
+        let mut trial = Trial::new("d", &guard);
+        assert!(trial.review(closes(1..=1), &answers, &guard).is_empty());
+        let closed_again = Granted::Answer { id: 1, link: 1, address: address(1) };
+        desire(&mut guard, 1..=1);
+        assert_eq!(trial.review(closes(2..=8), &answers, &guard).len(), 7);
+        assert_eq!(trial.failed(), None);
+        assert_eq!(trial.withheld, closes(1..=1));
+        trial.review(vec![closed_again], &answers, &guard);
+        assert_eq!(trial.release(), [], "it answers again under the same number");
+    }
+
+    #[test]
+    fn asking_again_and_again_for_what_is_not_granted_fails_the_trial() {
+        let (mut guard, answers) = stage(1);
+        let deny = |guard: &mut Guard| {
+            let foreign = Effect::JoinGroup { link: 7, group: "ff02::1".parse().unwrap() };
+            guard.check(0, foreign).unwrap_err();
+        };
+        (0..500).for_each(|_| deny(&mut guard));
+        let mut trial = Trial::new("d", &guard);
+        (0..MOST_DENIED).for_each(|_| deny(&mut guard));
+        trial.review(Vec::new(), &answers, &guard);
+        assert_eq!(trial.failed(), None, "what was denied before is not held against it");
+        deny(&mut guard);
+        trial.review(Vec::new(), &answers, &guard);
+        let (_, verdict) = trial.failed().unwrap();
+        assert_eq!(verdict.reason, "Denied");
+        assert!(verdict.message.contains("link-not-granted 101"), "{}", verdict.message);
+    }
+}

@@ -1,0 +1,188 @@
+//! Deliveries beside a real API server without nodes: what is refused, what is copied and swept, and policies, which need no
+//! node to be tried.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::super::alone::{apply, await_condition, pool, prepare};
+use super::super::{LIMIT, SYSTEM};
+use super::{
+    Packing, await_reason, await_status, copies, deliver, digest, reason, status, take_back,
+};
+use crate::guests::Guests;
+use crate::kubernetes::Lab;
+use crate::kubernetes::controllers::Controller;
+use crate::kubernetes::objects::ingress;
+use crate::{product, wait};
+
+/// What cannot be a plugin is refused with the reason, and is copied nowhere.
+///
+/// # Errors
+/// When one is not refused, or says something else.
+pub fn refused(lab: &Lab) -> Result<()> {
+    prepare(lab, "bad")?;
+    let guests = Guests::build()?;
+    let _controller = Controller::start(lab, "refuses")?;
+    let bytes = lab.folder().join("bytes");
+    std::fs::write(&bytes, b"\x00\xff\xfe neither text nor WebAssembly")?;
+    let bomb = lab.folder().join("bomb");
+    std::fs::write(&bomb, vec![0; 65 << 20])?;
+    for (file, packing, expected, words) in [
+        (&bytes, Packing::Plain, "NotAPlugin", &["binary file", "ConfigMap mine"][..]),
+        (&bomb, Packing::Gzip, "TooLarge", &["gzip", "strip"]),
+        (&guests.lowest_free, Packing::Gzip, "WrongWorld", &["allocator", "another name"]),
+    ] {
+        deliver(lab, "mine", "layer2", file, packing, &json!({}))?;
+        let said = await_reason(lab, "layer2", expected)?;
+        let message = reason(&said).1;
+        ensure!(words.iter().all(|word| message.contains(word)), "{expected}: {message}");
+        ensure!(said["active"]["build"] == "embedded", "active is {}", said["active"]);
+        ensure!(said["phase"] == "Refused", "the phase is {}", said["phase"]);
+        ensure!(copies(lab)?.is_empty(), "a copy of what was refused: {:?}", copies(lab)?);
+    }
+    let image = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "mine",
+            "namespace": SYSTEM,
+            "labels": { "outrigger.dev/plugin": "layer2" },
+        },
+        "data": { "image": "registry.example/plugin@sha256:0" },
+    });
+    lab.apply(&image.to_string())?;
+    let said = await_reason(lab, "layer2", "ImageUnsupported")?;
+    ensure!(reason(&said).1.contains("OCI"), "{}", reason(&said).1);
+    take_back(lab, "mine")?;
+    await_reason(lab, "layer2", "InForce")?;
+    sizes(lab, &guests.layer2)
+}
+
+/// What kubectl and the API server refuse, the documentation names the way around.
+fn sizes(lab: &Lab, component: &Path) -> Result<()> {
+    let docs = std::fs::read_to_string(product::root().join("docs/plugins.md"))?;
+    let create = |file: &Path| -> Result<PathBuf> {
+        let from = format!("--from-file=plugin.wasm={}", file.display());
+        let text = lab.kubectl(&[
+            "create",
+            "configmap",
+            "large",
+            "--namespace",
+            SYSTEM,
+            &from,
+            "--dry-run=client",
+            "--output=json",
+        ])?;
+        let path = lab.folder().join("large.json");
+        std::fs::write(&path, text)?;
+        Ok(path)
+    };
+    let path = create(component)?;
+    let path = path.to_string_lossy();
+    let error = lab.kubectl(&["apply", "--filename", &path]).err();
+    let error = format!("{:#}", error.context("client-side apply takes a large ConfigMap")?);
+    ensure!(error.contains("262144"), "another problem: {error}");
+    ensure!(docs.contains("--server-side") && docs.contains("262144"), "docs/plugins.md");
+    lab.kubectl(&["apply", "--server-side", "--filename", &path])?;
+    take_back(lab, "large")?;
+    let random = lab.folder().join("random");
+    let mut dd = Command::new("dd");
+    dd.args(["if=/dev/urandom", "bs=1024", "count=1100", "status=none"]);
+    let output = dd.arg(format!("of={}", random.display())).status()?;
+    ensure!(output.success(), "dd failed");
+    let path = create(&random)?;
+    let apply = lab.kubectl(&["apply", "--server-side", "--filename", &path.to_string_lossy()]);
+    let error = format!("{:#}", apply.err().context("a ConfigMap above 1 MiB is taken")?);
+    ensure!(error.contains("1048576"), "another problem: {error}");
+    ensure!(docs.contains("1048576") && docs.contains("data.image"), "docs/plugins.md");
+    Ok(())
+}
+
+/// A delivery that nobody can try waits; its copy is immutable, and goes when nothing needs it. Of two ConfigMaps for one name
+/// neither takes over.
+///
+/// # Errors
+/// When it is otherwise.
+pub fn copied_and_swept(lab: &Lab) -> Result<()> {
+    prepare(lab, "bad")?;
+    let guests = Guests::build()?;
+    let _controller = Controller::start(lab, "copies")?;
+    let other = digest(&guests.layer2_other)?;
+    deliver(lab, "one", "layer2", &guests.layer2_other, Packing::Gzip, &json!({}))?;
+    let said = await_reason(lab, "layer2", "NoNode")?;
+    ensure!(said["candidate"]["digest"] == other, "{said}");
+    let copy = format!("plugin-layer2-{other:.12}");
+    ensure!(copies(lab)? == [copy.as_str()], "{:?}", copies(lab)?);
+
+    deliver(lab, "two", "layer2", &guests.trap, Packing::Gzip, &json!({}))?;
+    let said = await_reason(lab, "layer2", "SeveralConfigMaps")?;
+    ensure!(reason(&said).1.contains("one, two"), "{}", reason(&said).1);
+    ensure!(said["candidate"]["digest"] == other, "another one is tried: {said}");
+    take_back(lab, "one")?;
+    let trap = digest(&guests.trap)?;
+    await_status(lab, "layer2", "tries the one that is left", |status| {
+        status["candidate"]["digest"] == trap
+    })?;
+    let copy = format!("plugin-layer2-{trap:.12}");
+    wait::until("only the copy that is needed is there", LIMIT, || {
+        Ok((copies(lab)? == [copy.as_str()]).then_some(()))
+    })?;
+    take_back(lab, "two")?;
+    await_reason(lab, "layer2", "InForce")?;
+    wait::until("no copy is left", LIMIT, || Ok(copies(lab)?.is_empty().then_some(())))
+}
+
+/// A policy is swapped, and goes back to the embedded one; a policy of a new name goes with its ConfigMap.
+///
+/// # Errors
+/// When a Service gets another address than it would from that policy.
+pub fn policies(lab: &Lab) -> Result<()> {
+    prepare(lab, "bad")?;
+    let guests = Guests::build()?;
+    let _controller = Controller::start(lab, "policies")?;
+    lab.apply(&pool("lan", &["10.94.0.0/28"]).to_string())?;
+    let address = |name: &str| -> Result<String> {
+        apply(lab, name, &json!({}))?;
+        await_condition(lab, name, &["10.94.0."])?;
+        let service = lab.get_json(&["service", name, "--namespace", "bad"])?;
+        Ok(ingress(&service).first().context("no address")?.to_string())
+    };
+    let quick = json!({ "outrigger.dev/settle-seconds": "1" });
+    let highest = digest(&guests.highest_free)?;
+    ensure!(address("lowest")? == "10.94.0.0", "lowest-free gave another one");
+    deliver(lab, "policy", "lowest-free", &guests.highest_free, Packing::Plain, &quick)?;
+    await_status(lab, "lowest-free", "is the highest", |it| it["active"]["digest"] == highest)?;
+    ensure!(address("highest")? == "10.94.0.15", "the policy that is active did not decide");
+    take_back(lab, "policy")?;
+    await_status(lab, "lowest-free", "is the embedded one", |status| {
+        status["active"]["build"] == "embedded" && status["phase"] == "Active"
+    })?;
+    ensure!(address("lowest-again")? == "10.94.0.1", "the embedded policy did not decide");
+
+    deliver(lab, "new", "my-policy", &guests.highest_free, Packing::Plain, &quick)?;
+    await_status(lab, "my-policy", "is active", |it| it["active"]["digest"] == highest)?;
+    let mut own = pool("lan", &["10.94.0.0/28"]);
+    own["spec"]["allocator"] = json!({ "plugin": "my-policy" });
+    lab.apply(&own.to_string())?;
+    await_pool_ready(lab)?;
+    ensure!(address("mine")? == "10.94.0.14", "the new policy did not decide");
+    take_back(lab, "new")?;
+    wait::until("nothing is left of what is no longer delivered", LIMIT, || {
+        Ok((status(lab, "my-policy")?.is_null()).then_some(()))
+    })?;
+    lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/bad/services"]).map(drop)
+}
+
+fn await_pool_ready(lab: &Lab) -> Result<()> {
+    // It decides with the policy of its spec from the moment it is read; the status says that it was.
+    std::thread::sleep(Duration::from_millis(500));
+    wait::until("the pool is in force", LIMIT, || {
+        let pool = lab.get_json(&["addresspool", "lan"])?;
+        let conditions = pool["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = |it: &Value| it["type"] == "Ready" && it["status"] == "True";
+        Ok(conditions.iter().any(ready).then_some(()))
+    })
+}
