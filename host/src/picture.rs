@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use outrigger_core::allocation::Condition;
 use outrigger_core::facts::{Change, Cluster, NodeName};
+use outrigger_core::plan::Heard;
 use outrigger_core::why::{Inputs, Said};
 use outrigger_kube::api::{self, Watches};
 use outrigger_kube::crd::NodeReportStatus;
@@ -91,12 +92,14 @@ impl Picture {
             facts.for_each(|fact| _ = cluster.apply(Change::Upsert(fact)));
             cluster.apply(Change::Synced);
         }
-        let state = state.with_context(|| {
-            format!(
-                "{} is no state folder: has `outrigger run` been started with it?",
-                dir.display()
-            )
-        })?;
+        let Some(state) = state else {
+            anyhow::ensure!(config.manifests.is_some(), "{} is no state folder", dir.display());
+            let message =
+                "is not there: nothing has been served; start `outrigger run` with the same folder"
+                    .to_owned();
+            problems.push(Problem { file: dir.display().to_string(), object: None, message });
+            return Ok(Self::without_state(cluster, problems));
+        };
         let mut conditions = BTreeMap::new();
         for (key, status) in state.services()? {
             match status {
@@ -125,6 +128,19 @@ impl Picture {
             is_cluster: false,
             namespace: "default".to_owned(),
         })
+    }
+
+    fn without_state(cluster: Cluster, problems: Vec<Problem>) -> Self {
+        let (heard, conditions) = (Heard::default(), BTreeMap::new());
+        Self {
+            inputs: Inputs::new(cluster, heard, conditions, now()),
+            reports: BTreeMap::new(),
+            running: BTreeSet::new(),
+            details: BTreeMap::new(),
+            problems,
+            is_cluster: false,
+            namespace: "default".to_owned(),
+        }
     }
 
     fn of_cluster(config: &Config, context: Option<&str>) -> anyhow::Result<Self> {

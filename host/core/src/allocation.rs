@@ -16,6 +16,7 @@ mod contested;
 mod pool_status;
 mod pools;
 mod queue;
+mod suits;
 #[cfg(test)]
 mod tests;
 mod turn;

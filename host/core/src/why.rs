@@ -252,7 +252,7 @@ fn pending(pools: &[PoolWord], said: Option<&Said>) -> Vec<String> {
             "do what the policy of pool {:?} says, or use another policy (kubectl edit addresspool {})",
             pool.pool, pool.pool
         )],
-        (_, Some(_), None) => vec!["see whether a controller runs: kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned()],
+        (_, Some(_), None) => vec!["see whether a controller runs: outrigger status; in a cluster also kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned()],
         _ => fixes(pools),
     }
 }
@@ -320,7 +320,7 @@ impl std::fmt::Display for Why {
             writeln!(f, "\nWhat to change{one}:")?;
             self.fixes.iter().try_for_each(|fix| writeln!(f, "  - {fix}"))?;
         }
-        writeln!(f, "\nIt asks for {}.", self.asked)?;
+        writeln!(f, "\nThe Service asks for {}.", self.asked)?;
         if let Some(Said { condition, since }) = &self.said {
             let since = if since.is_empty() { String::new() } else { format!(", since {since}") };
             writeln!(

@@ -91,3 +91,68 @@ fn detail(details: &Value) -> Details {
     let links = links.map(|(name, list)| (name.clone(), networks(list))).collect();
     Details { addresses, links }
 }
+
+#[cfg(test)]
+mod tests {
+    use outrigger_kube::crd::{AnnouncerReport, MemberReport};
+    use serde_json::json;
+
+    use super::*;
+
+    fn report(members: &[(&str, &str)]) -> NodeReportStatus {
+        let member = |(name, state): &(&str, &str)| MemberReport {
+            name: (*name).to_owned(),
+            state: (*state).to_owned(),
+        };
+        let running = AnnouncerReport {
+            name: "layer2".to_owned(),
+            phase: "Running".to_owned(),
+            ..AnnouncerReport::default()
+        };
+        NodeReportStatus {
+            ready: true,
+            members: members.iter().map(member).collect(),
+            announcers: vec![running],
+            ..NodeReportStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_node_runs_while_it_answers_or_another_one_sees_it() {
+        let seen = [("n1", "alive"), ("n2", "leaving")];
+        let reports: Reports = [
+            ("n1".to_owned(), report(&seen)),
+            ("n2".to_owned(), report(&seen)),
+            // It says so itself, and died.
+            ("n3".to_owned(), report(&[("n1", "alive"), ("n2", "alive"), ("n3", "alive")])),
+        ]
+        .into();
+        let details = BTreeMap::new();
+        let runs = running(&reports, &details);
+        assert_eq!(runs, ["n1", "n2"].map(str::to_owned).into());
+        let heard = hear(&reports, &runs, &details);
+        let states: Vec<_> = heard.nodes.values().map(|word| (word.alive, word.leaving)).collect();
+        assert_eq!(states, [(true, false), (true, true), (false, false)]);
+        let answered = [("n3".to_owned(), json!({}))].into();
+        assert_eq!(running(&reports, &answered).len(), 3);
+    }
+
+    #[test]
+    fn what_a_node_says_of_its_addresses_and_networks_is_heard() {
+        let details = json!({
+            "addresses": [
+                { "address": "10.0.0.1", "announcer": "layer2", "duty": "announce", "state": "announced",
+                  "via": ["eth1"], "message": "", "since": "2026-11-23 07:12:03 UTC" },
+                { "address": "10.0.0.2", "announcer": "layer2", "duty": "standby", "node": "n2",
+                  "state": "standby", "via": [], "message": "n2 announces it", "since": "" },
+            ],
+            "links": { "eth1": ["10.0.0.11/24", "fe80::1/64"] },
+        });
+        let details = detail(&details);
+        let word = NodeWord { alive: true, details: Some(details.clone()), ..NodeWord::default() };
+        let by: Vec<_> = word.answers("10.0.0.1".parse().expect("an address")).collect();
+        assert_eq!((by.len(), by[0].via.as_slice()), (1, ["eth1".to_owned()].as_slice()));
+        assert_eq!(word.answers("10.0.0.2".parse().expect("an address")).count(), 0);
+        assert_eq!(details.links["eth1"].len(), 2);
+    }
+}

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use outrigger_sdk::{AddressState, Family, Outcome, Pool as _, Refusal, Request, Time};
 use sha2::{Digest, Sha256};
 
-use super::pools::is_for_all_namespaces;
 use super::queue::Cause;
 use super::{Allocations, Question};
 use crate::facts::{Pool, Service, ServiceKey};
@@ -38,23 +37,6 @@ pub(super) struct Turn {
     asked: Vec<Family>,
     /// Something changed meanwhile: if this turn ends short, begin another.
     pub(super) again: bool,
-}
-
-/// Why a pool is not even asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unsuited {
-    /// The Service asks for this one.
-    OtherPool(String),
-    /// Only for Services that ask for it.
-    NotAutomatic,
-    /// Not for Services of this namespace.
-    Namespace,
-    /// Not for Services with these labels.
-    Labels,
-    /// It has no addresses of this family.
-    Family(Family),
-    /// It has none of these, which the Service asks for.
-    Wishes(Vec<IpAddr>),
 }
 
 /// Why a pool gave nothing, or not everything.
@@ -283,58 +265,6 @@ impl Allocations {
         Some(format!(
             "it does not share {other} with {holder}, which has its sharing key {key:?}: {why}"
         ))
-    }
-
-    /// Whether a Service may have an address of this family from this pool, as the owner of the pool and the Service
-    /// say.
-    fn suits(&self, pool: &Pool, service: &Service, family: Family) -> bool {
-        self.unsuited(pool, service, family).is_none()
-    }
-
-    /// Why it may not.
-    pub(super) fn unsuited(
-        &self,
-        pool: &Pool,
-        service: &Service,
-        family: Family,
-    ) -> Option<Unsuited> {
-        let mut wanted =
-            service.wanted.iter().filter(|at| Family::of(at) == family).copied().peekable();
-        let contains = |at: &IpAddr| pool.addresses.iter().any(|range| range.contains(*at));
-        match &service.pool {
-            Some(name) if *name != pool.name => return Some(Unsuited::OtherPool(name.clone())),
-            None if !pool.auto_assign && wanted.peek().is_none() => {
-                return Some(Unsuited::NotAutomatic);
-            }
-            _ => {}
-        }
-        if !self.admits_namespace(pool, &service.key.namespace) {
-            return Some(Unsuited::Namespace);
-        }
-        if !pool.service_selector.matches(&service.labels) {
-            return Some(Unsuited::Labels);
-        }
-        if !pool.addresses.iter().any(|range| range.family() == family) {
-            return Some(Unsuited::Family(family));
-        }
-        let wanted: Vec<IpAddr> = wanted.collect();
-        let has_one = wanted.is_empty() || wanted.iter().any(contains);
-        (!has_one).then_some(Unsuited::Wishes(wanted))
-    }
-
-    /// Whether the owner of a pool lets a Service use it.
-    pub(super) fn admits(&self, pool: &Pool, service: &Service) -> bool {
-        self.admits_namespace(pool, &service.key.namespace)
-            && pool.service_selector.matches(&service.labels)
-    }
-
-    fn admits_namespace(&self, pool: &Pool, namespace: &str) -> bool {
-        let selected = || {
-            let labels = self.reach.cluster().namespace_labels(namespace);
-            let selector = pool.namespace_selector.as_ref();
-            selector.zip(labels).is_some_and(|(selector, labels)| selector.matches(&labels))
-        };
-        is_for_all_namespaces(pool) || pool.namespaces.contains(namespace) || selected()
     }
 }
 

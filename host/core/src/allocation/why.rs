@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use outrigger_sdk::Time;
+use outrigger_sdk::{Pool as _, Time};
 
-use super::turn::{Unsuited, obstacle};
+use super::suits::Unsuited;
+use super::turn::obstacle;
 use super::{Allocations, Verdict, addresses};
 use crate::facts::{Pool, Service, ServiceKey};
 use crate::ledger::PoolView;
@@ -83,7 +84,12 @@ impl Allocations {
                     let view =
                         PoolView::new(self.ledger.clone(), name.clone(), service.clone(), now);
                     match obstacle(&view, pool, service, *family) {
-                        Some(note) => self.nothing_to_give(pool, &note.reason, &note.message),
+                        Some(note) => {
+                            let taken = taken(&view, service);
+                            taken.unwrap_or_else(|| {
+                                self.nothing_to_give(pool, &note.reason, &note.message)
+                            })
+                        }
                         None => {
                             let message = format!("could give an {family} address");
                             word(name, PoolOutcome::Undecided, message, "")
@@ -146,12 +152,24 @@ impl Allocations {
             let message = format!("passed over: {what}");
             return word(name, PoolOutcome::NothingToGive, message, fix);
         }
-        let message = format!("passed over: {what}; they are with {}{more}", shown.join(", "));
+        let message = format!("passed over: {what}: it is used by {}{more}", shown.join(", "));
         let fix = format!(
             "add addresses to the pool (kubectl edit addresspool {name}), or delete a Service that uses it"
         );
         word(name, PoolOutcome::NothingToGive, message, fix)
     }
+}
+
+/// The address that is asked for is another Service's.
+fn taken(view: &PoolView, service: &Service) -> Option<PoolWord> {
+    let held = service.wanted.iter().find_map(|at| Some((at, view.in_the_way(*at)?)));
+    let (address, (holder, why)) = held?;
+    let message = format!("passed over: {address} is asked for, and held by Service {holder}");
+    let fix = format!(
+        "ask for another address, or have Services {} and {holder} share it: {why}",
+        service.key
+    );
+    Some(word(&view.name(), PoolOutcome::NothingToGive, message, fix))
 }
 
 fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {

@@ -157,6 +157,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_hole_leaves_what_is_around_it() {
+        for (range, hole, left) in [
+            ("10.0.0.0/29", "10.0.0.3/32", "10.0.0.0-10.0.0.2 10.0.0.4/30"),
+            ("10.0.0.0/30", "10.0.0.0/31", "10.0.0.2/31"),
+            ("10.0.0.0/30", "10.0.0.2-10.0.0.9", "10.0.0.0/31"),
+            ("10.0.0.0/30", "10.0.0.0/8", ""),
+            ("10.0.0.0/30", "10.0.1.0/30", "10.0.0.0/30"),
+            ("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1"),
+            ("2001:db8::/127", "2001:db8::/128", "2001:db8::1/128"),
+            ("10.0.0.0/30", "2001:db8::/64", "10.0.0.0/30"),
+        ] {
+            let parse = |line: &str| line.parse::<AddressRange>().unwrap();
+            let parts = parse(range).without(&parse(hole));
+            let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
+            assert_eq!(parts.join(" "), left, "{range} without {hole}");
+        }
+    }
+
+    #[test]
     fn lines_are_read_or_refused_with_the_fix() {
         for (line, expected) in [
             ("192.168.1.240/28", "192.168.1.240/28"),

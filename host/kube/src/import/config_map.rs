@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::pools::{Pool, Protocol, add, checked};
-use super::{Item, Work};
+use super::{Item, METALLB_NAMESPACE, Work};
 use crate::convert::{METALLB_KEY, recognises_metallb};
 use crate::crd::{AddressPoolSpec, AllocatorSpec};
 
@@ -34,8 +34,15 @@ struct OldPool {
 /// Whether a ConfigMap is MetalLB's, even when its text has mistakes.
 pub(super) fn is_metallbs(item: &Item) -> bool {
     let data = &item.object["data"];
+    let is_usual = item.name == NAME && ["", METALLB_NAMESPACE].contains(&item.namespace.as_str());
+    let says = |text: &str| {
+        let protocol =
+            |line: &str| line.contains("protocol: layer2") || line.contains("protocol: bgp");
+        recognises_metallb(text) || text.lines().any(protocol)
+    };
+    // Other programs call a ConfigMap and its key so too.
     let config = data[METALLB_KEY].as_str();
-    config.is_some_and(|text| item.name == NAME || recognises_metallb(text))
+    config.is_some_and(|text| is_usual || says(text))
         || data[EXCLUDED_LINKS].is_string()
         || (item.name == "bgpextras" && data[RAW_FRR].is_string())
 }

@@ -223,6 +223,19 @@ fn a_typo_in_the_old_config_map_stops_only_its_pool() {
 }
 
 #[test]
+fn what_other_programs_call_config_is_not_metallbs() {
+    let theirs = "
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { namespace: shop, name: config }
+data: { config: 'peers: [a, b]' }
+";
+    let imported = import(&format!("{POOL}{theirs}"));
+    assert_eq!(lines(&imported), Vec::<String>::new());
+}
+
+#[test]
 fn what_metallb_is_told_elsewhere_is_named() {
     let imported = import("
 apiVersion: apps/v1

@@ -35,7 +35,8 @@ pub fn undo(ours: &[Original], namespace: Option<&str>) -> Imported {
         work.leave(&differing, "", message);
     }
     let namespace = namespace.unwrap_or(METALLB_NAMESPACE);
-    let mut objects = from_ours(&mut work, ours, namespace);
+    let has_bgp = originals.iter().any(|object| object["kind"] == "BGPPeer");
+    let mut objects = from_ours(&mut work, ours, namespace, has_bgp);
     let replaced = ["IPAddressPool", "L2Advertisement", "ConfigMap"];
     let kind = |object: &Value| object["kind"].as_str().unwrap_or_default().to_owned();
     objects
@@ -100,7 +101,7 @@ fn passwords(work: &mut Work, ours: &[Original], kept: &[Original]) {
     }
 }
 
-fn from_ours(work: &mut Work, ours: &[Original], namespace: &str) -> Vec<Value> {
+fn from_ours(work: &mut Work, ours: &[Original], namespace: &str, has_bgp: bool) -> Vec<Value> {
     let metadata = |name: &str| json!({ "name": name, "namespace": namespace });
     let mut objects = Vec::new();
     let mut advertised: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -123,14 +124,10 @@ fn from_ours(work: &mut Work, ours: &[Original], namespace: &str) -> Vec<Value> 
         for announcer in pool.spec.announcers.clone().unwrap_or_else(everybody) {
             advertised.entry(announcer).or_default().push(name.clone());
         }
-        let mut object = json!({
-            "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": metadata(&name),
-            "spec": pool_spec(work, &origin, &pool),
-        });
-        if let Some(labels) = pool.metadata.labels.filter(|labels| !labels.is_empty()) {
-            object["metadata"]["labels"] = json!(labels);
-        }
-        objects.push(object);
+        objects.push(json!({
+            "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool",
+            "metadata": labelled(metadata(&name), &pool), "spec": pool_spec(work, &origin, &pool),
+        }));
     }
     if let Some(names) = advertised
         .get(layer2::BUILT_IN)
@@ -144,33 +141,49 @@ fn from_ours(work: &mut Work, ours: &[Original], namespace: &str) -> Vec<Value> 
     for (origin, announcer) in announcers {
         let name = announcer.metadata.name.clone().unwrap_or_default();
         let Some(names) = advertised.get(&name) else { continue };
-        if announcer.spec.plugin != layer2::BUILT_IN {
-            if announcer.spec.plugin != "bgp" {
-                work.leave(
-                    &origin,
-                    "spec.plugin",
-                    format!("MetalLB has no {}: left out", announcer.spec.plugin),
-                );
+        match announcer.spec.plugin.as_str() {
+            layer2::BUILT_IN => objects.push(json!({
+                "apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement",
+                "metadata": metadata(&name), "spec": advertisement(&announcer, names),
+            })),
+            "bgp" if has_bgp => {}
+            "bgp" => {
+                let message =
+                    "is not turned into BGPPeers: nothing of the originals was kept; write them";
+                work.leave(&origin, "spec.config", message);
             }
-            continue;
-        }
-        let selector =
-            |selector: &Option<_>| selector.iter().map(|one| json!(one)).collect::<Vec<_>>();
-        let mut spec = json!({ "ipAddressPools": names });
-        for (field, list) in [
-            ("nodeSelectors", selector(&announcer.spec.node_selector)),
-            ("serviceSelectors", selector(&announcer.spec.service_selector)),
-            ("interfaces", announcer.spec.interfaces.iter().map(|one| json!(one)).collect()),
-        ] {
-            if !list.is_empty() {
-                spec[field] = json!(list);
+            other => {
+                let message = format!("MetalLB has no {other}: left out");
+                work.leave(&origin, "spec.plugin", message);
             }
         }
-        objects.push(json!({
-            "apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement", "metadata": metadata(&name), "spec": spec,
-        }));
     }
     objects
+}
+
+/// Selectors of advertisements may ask for labels.
+fn labelled(mut metadata: Value, pool: &AddressPool) -> Value {
+    if let Some(labels) = pool.metadata.labels.as_ref().filter(|labels| !labels.is_empty()) {
+        metadata["labels"] = json!(labels);
+    }
+    metadata
+}
+
+/// What an announcer restricts.
+fn advertisement(announcer: &Announcer, pools: &[String]) -> Value {
+    let spec = &announcer.spec;
+    let list = |selector: &Option<_>| selector.iter().map(|one| json!(one)).collect::<Vec<_>>();
+    let mut own = json!({ "ipAddressPools": pools });
+    for (field, list) in [
+        ("nodeSelectors", list(&spec.node_selector)),
+        ("serviceSelectors", list(&spec.service_selector)),
+        ("interfaces", spec.interfaces.iter().map(|one| json!(one)).collect()),
+    ] {
+        if !list.is_empty() {
+            own[field] = json!(list);
+        }
+    }
+    own
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(work: &mut Work, one: &Original) -> Option<(String, T)> {

@@ -228,7 +228,7 @@ fn both(lab: &Lab, release: &Release, theirs: &str) -> Result<()> {
     let own = json!({
         "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool",
         "metadata": { "name": "theirs", "namespace": metallb::NAMESPACE },
-        "spec": { "addresses": ["10.88.0.170/32"] },
+        "spec": { "addresses": ["10.88.0.178/32"] },
     });
     metallb::configure(lab, &own.to_string())?;
     let annotation = json!({ "metallb.io/address-pool": "theirs" });
@@ -244,7 +244,7 @@ fn both(lab: &Lab, release: &Release, theirs: &str) -> Result<()> {
     wait::until("Outrigger says whose the Service is", LIMIT, || {
         let service = lab.get_json(&["service", "foreign", "--namespace", NAME])?;
         said = condition(&service).to_string();
-        let is_theirs = ingress(&service) == ["10.88.0.170".parse::<IpAddr>()?];
+        let is_theirs = ingress(&service) == ["10.88.0.178".parse::<IpAddr>()?];
         Ok((is_theirs && said.contains("written by another controller")).then_some(()))
     })
     .with_context(|| said)?;
