@@ -1,8 +1,9 @@
 //! The command line. No behaviour.
+use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::config::Role;
@@ -19,6 +20,23 @@ pub struct Cli {
     pub config: Option<PathBuf>,
 }
 
+impl Cli {
+    /// The arguments of this process. As a program called `kubectl-outrigger`, kubectl finds it and runs it for
+    /// `kubectl outrigger`: its help then shows what a person types.
+    pub fn of_process() -> Self {
+        let mut command = Self::command();
+        if is_kubectl_plugin(std::env::args_os().next().as_deref()) {
+            command = command.name("kubectl-outrigger").bin_name("kubectl outrigger");
+        }
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
+
+fn is_kubectl_plugin(program: Option<&OsStr>) -> bool {
+    let stem = program.map(Path::new).and_then(Path::file_stem);
+    stem.is_some_and(|stem| stem == "kubectl-outrigger")
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -26,8 +44,16 @@ pub enum Command {
     Run(Run),
     /// Show, without any effect, what would be allocated and announced from a folder.
     Plan(Plan),
-    /// Show what the nodes of a folder have in force.
+    /// Show pools, addresses, who answers for what, and plugins: of a cluster, or of a folder.
     Status(Status),
+    /// Say why a Service has its address and who answers for it, or why not, and what to change.
+    Why(Why),
+    /// Turn the configuration of another load balancer into ours. Prints it; applies nothing.
+    Import {
+        /// Whose.
+        #[command(subcommand)]
+        command: Import,
+    },
     /// Take out what Outrigger left in Services and pools of a cluster, before its manifests are deleted.
     Uninstall(Uninstall),
     /// Look at plugins.
@@ -93,10 +119,99 @@ pub struct Status {
     #[command(flatten)]
     #[serde(flatten)]
     folders: Folders,
+    #[command(flatten)]
+    #[serde(flatten)]
+    api: Api,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
+    pub context: Option<String>,
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t)]
     #[serde(skip)]
     pub output: Output,
+}
+
+/// Flags of `why`.
+#[derive(Debug, Args, Serialize)]
+pub struct Why {
+    /// A Service (NAMESPACE/NAME, or NAME), or an address.
+    #[arg(value_name = "SERVICE|ADDRESS")]
+    #[serde(skip)]
+    pub subject: String,
+    /// Namespace of a Service that is named without one [default: that of the context].
+    #[arg(short, long, value_name = "NAME")]
+    #[serde(skip)]
+    pub namespace: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    folders: Folders,
+    #[command(flatten)]
+    #[serde(flatten)]
+    api: Api,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
+    pub context: Option<String>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t)]
+    #[serde(skip)]
+    pub output: Output,
+}
+
+/// Whose configuration is imported.
+#[derive(Debug, Subcommand)]
+pub enum Import {
+    /// MetalLB's, as custom resources or as the ConfigMap of 0.9. Exit code 2: something has no counterpart, and a line on
+    /// stderr says what was done instead.
+    Metallb(ImportMetallb),
+}
+
+/// Flags of `import metallb`.
+#[derive(Debug, Args, Serialize)]
+pub struct ImportMetallb {
+    /// Read files, folders, or the standard input (-) in place of a cluster.
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    #[serde(skip)]
+    pub files: Vec<PathBuf>,
+    /// Print what to apply to go back to MetalLB.
+    #[arg(long)]
+    #[serde(skip)]
+    pub undo: bool,
+    /// MetalLB's namespace [default: the one that has its objects].
+    #[arg(short, long, value_name = "NAME")]
+    #[serde(skip)]
+    pub namespace: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    api: Api,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
+    pub context: Option<String>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t)]
+    #[serde(skip)]
+    pub output: Manifest,
+}
+
+/// The API server, for whoever asks.
+#[derive(Debug, Args, Serialize)]
+struct Api {
+    /// How to reach the Kubernetes API [default: KUBECONFIG, ~/.kube/config, or the pod's service account].
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<PathBuf>,
+}
+
+/// How to print objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Manifest {
+    /// YAML documents.
+    #[default]
+    Yaml,
+    /// One JSON list.
+    Json,
 }
 
 /// Flags of `uninstall`.

@@ -107,7 +107,8 @@ pub async fn gossip_key(
                 Some(question) = questions.recv() => {
                     let missing = vec!["secret outrigger-gossip".to_owned()];
                     // Whoever asked may have gone.
-                    let _ = question.send(Health { missing, metrics: Page::default().text() });
+                    let metrics = Page::default().text();
+                    let _ = question.answer.send(Health { missing, metrics, details: None });
                 }
             }
         }

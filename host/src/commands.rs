@@ -1,5 +1,6 @@
 //! One file per subcommand: each reads its flags, calls the rooms, prints.
 mod compile;
+mod import;
 mod inspect;
 mod plan;
 mod run;
@@ -7,11 +8,14 @@ mod status;
 mod table;
 mod uninstall;
 mod version;
+mod why;
 
 pub use compile::compile;
+pub use import::import_metallb;
 pub use inspect::inspect;
 pub use plan::plan;
 pub use run::run;
 pub use status::status;
 pub use uninstall::uninstall;
 pub use version::version;
+pub use why::why;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is read from the environment. Anything else of our prefix is somebody else's: a Service named `outrigger` makes
 /// Kubernetes set `OUTRIGGER_SERVICE_HOST`.
-const FROM_ENVIRONMENT: [&str; 16] = [
+const FROM_ENVIRONMENT: [&str; 17] = [
     "manifests",
     "kubeconfig",
     "role",
@@ -25,6 +25,7 @@ const FROM_ENVIRONMENT: [&str; 16] = [
     "gossip__address",
     "gossip__port",
     "gossip__probe_interval_ms",
+    "new_address_delay_ms",
     "hold_last_for_seconds",
     "stop_within_seconds",
     "log__format",
@@ -55,6 +56,8 @@ pub struct Config {
     pub node: Option<String>,
     /// How nodes find out who is alive.
     pub gossip: Gossip,
+    /// In a cluster: how long a new address waits before it is announced, in milliseconds, so that kube-proxy has its rules by then.
+    pub new_address_delay_ms: u64,
     /// How long announcements go on when no plugin can be brought to run, in seconds.
     pub hold_last_for_seconds: u64,
     /// How long a stopping daemon waits for other nodes to take over, in seconds.
@@ -133,6 +136,8 @@ impl Default for Config {
             cache: default_cache(),
             node: None,
             gossip: Gossip { address: None, port: 7953, probe_interval_ms: 60 },
+            // kube-proxy looks at what changed once a second at most (its minSyncPeriod).
+            new_address_delay_ms: 1_500,
             hold_last_for_seconds: 300,
             stop_within_seconds: 10,
             log: Log { format: LogFormat::Text, filter: "info".to_owned() },

@@ -1,16 +1,14 @@
 //! The loop: one closed set of things that can wake the daemon, one place that waits.
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use kube::Client;
 use outrigger_core::facts::{self, Change, FactKey};
 use outrigger_core::membership::ViewChange;
+use outrigger_core::plan::Planner;
 use outrigger_kube::crd::NodeReport;
 use outrigger_kube::{Folder, Occupied, Problem, State};
 use outrigger_net::{Excludes, Groups, Links, Responder, now};
-use outrigger_runtime::{Compiler, Engine};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -84,6 +82,8 @@ enum Wake {
     Stop(&'static str),
     StopDeadline,
     MemoryDue,
+    /// An address has waited long enough.
+    PlanDue,
     /// How are you?
     Asked(Question),
 }
@@ -127,7 +127,11 @@ impl Daemon {
         let loaded = mpsc::unbounded_channel();
         let deliveries =
             client.map(|client| cluster::follow(config, &name, &shared.plugins, client, &loaded.0));
-        let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, name);
+        let mut planner = Planner::new(name.clone());
+        if client.is_some() {
+            planner = planner.with_delay(config.new_address_delay_ms * 1_000);
+        }
+        let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, planner, name);
         Ok(Self {
             config: config.clone(),
             source,
@@ -175,13 +179,16 @@ impl Daemon {
                 }
                 Wake::Asked(question) => {
                     // Whoever asked may have gone.
-                    let _ = question.send(self.health());
+                    let details = question.details.then(|| self.details().to_string());
+                    let _ = question.answer.send(Health { details, ..self.health() });
                     continue;
                 }
                 Wake::MemoryDue => {
                     self.memory.write(&self.source, &self.state);
+                    outrigger_net::give_back();
                     continue;
                 }
+                Wake::PlanDue => {}
                 Wake::Stop(why) => self.stop(why),
                 Wake::StopDeadline => {
                     tracing::warn!("stopping without having handed everything over")
@@ -197,6 +204,7 @@ impl Daemon {
     async fn wait(&mut self) -> Wake {
         loop {
             let (report_due, stop_deadline) = (self.report_due, self.node.stop_deadline());
+            let plan_due = self.node.planner.next_deadline();
             tokio::select! {
                 biased;
                 () = self.node.mesh.turn() => {
@@ -211,6 +219,7 @@ impl Daemon {
                 Some(name) = self.loaded.1.recv() => return Wake::Loaded(name),
                 () = self.source.changed() => return Wake::Facts,
                 Some(question) = self.shared.questions.recv() => return Wake::Asked(question),
+                () = at(plan_due) => return Wake::PlanDue,
                 () = at(report_due) => return Wake::ReportDue,
                 () = at(stop_deadline) => return Wake::StopDeadline,
                 () = at(self.memory.due) => return Wake::MemoryDue,
@@ -261,12 +270,12 @@ impl Daemon {
     }
 
     /// Inspecting and compiling take long: on a thread of their own.
-    fn load(&self, delivery: facts::Plugin) {
+    fn load(&self, delivery: Arc<facts::Plugin>) {
         let (plugins, done) = (self.shared.plugins.clone(), self.loaded.0.clone());
         tokio::task::spawn_blocking(move || {
             plugins.deliver(&delivery);
             // Nobody listens only when the daemon has ended.
-            let _ = done.send(delivery.name);
+            let _ = done.send(delivery.name.clone());
         });
     }
 
@@ -331,7 +340,11 @@ impl Daemon {
         if let Some(standing) = &self.shared.controller {
             page.controller(&standing.borrow());
         }
-        Health { missing: status.missing, metrics: page.text() }
+        Health { missing: status.missing, metrics: page.text(), details: None }
+    }
+
+    fn details(&self) -> report::Details<'_> {
+        report::details(&self.node, &self.links.borrow(), &self.responder.handle())
     }
 
     fn write_report(&mut self) {
@@ -344,8 +357,7 @@ impl Daemon {
         if let Err(error) = self.state.write_report(&self.node.name, &report) {
             tracing::error!("the NodeReport could not be written: {error}");
         }
-        let details = report::details(&self.node, &self.responder.handle());
-        if let Err(error) = self.state.write_details(&self.node.name, &details) {
+        if let Err(error) = self.state.write_details(&self.node.name, &self.details()) {
             tracing::error!("the node's details could not be written: {error}");
         }
     }
@@ -382,11 +394,4 @@ impl Daemon {
         }
         tracing::info!("stopped");
     }
-}
-
-/// The engine, the compiler and the embedded plugins.
-pub fn open_plugins(config: &Config) -> anyhow::Result<Plugins> {
-    let program = std::env::current_exe().context("the path of this program is not known")?;
-    let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache));
-    Ok(Plugins::new(Engine::new()?, compiler)?)
 }

@@ -61,7 +61,7 @@ impl Deliveries {
     /// Takes in what a change says about plugins.
     pub fn follow(&mut self, change: &Change) {
         match change {
-            Change::Upsert(Fact::Published(published)) => self.publish(published.clone()),
+            Change::Upsert(Fact::Published(published)) => self.publish(Published::clone(published)),
             Change::Remove(FactKey::Published(name)) => {
                 // Its task ends with the sender.
                 self.followed.remove(name);
@@ -266,7 +266,7 @@ mod tests {
             nodes: Default::default(),
             compile_within_seconds: 0,
         };
-        deliveries.follow(&Change::Upsert(Fact::Published(published.clone())));
+        deliveries.follow(&Change::Upsert(Fact::Published(Arc::new(published.clone()))));
         assert!(plugins.awaited("layer2"));
         assert_eq!(told.recv().await.as_deref(), Some("layer2"));
         assert!(plugins.is_active("layer2", &Build::Delivered(digest.clone())));
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(origin, format!("ConfigMap outrigger-system/plugin-layer2-{digest:.12}"));
 
         published.active = Some(Build::Delivered("ab".repeat(32)));
-        deliveries.follow(&Change::Upsert(Fact::Published(published)));
+        deliveries.follow(&Change::Upsert(Fact::Published(Arc::new(published))));
         assert_eq!(told.recv().await.as_deref(), Some("layer2"));
         assert_eq!(plugins.get("layer2").unwrap().origin, origin, "what serves serves on");
         let said = plugins.list().into_iter().find(|it| it.name == "layer2").unwrap().failed;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use outrigger_core::guard::Guard;
 use outrigger_core::outbox::{Outbox, full_lists};
-use outrigger_net::{Owner, ResponderHandle};
+use outrigger_net::{Owner, ResponderHandle, now};
 use outrigger_runtime::Factory;
 use outrigger_sdk::{
-    AddressReport, AnnouncementState, Condition, Denied, DesiredChanged, Event, LinksChanged,
-    Resumed, Stopping,
+    AddressReport, AnnouncementState, Condition, Denied, DesiredAddress, DesiredChanged, Event,
+    LinksChanged, Resumed, Stopping,
 };
 use tokio::sync::Notify;
 
@@ -73,6 +73,8 @@ pub struct Swap {
 pub struct Standing {
     /// By address.
     pub addresses: BTreeMap<IpAddr, AddressReport>,
+    /// Since when each of them is in its state, in microseconds since 1970.
+    pub since: BTreeMap<IpAddr, u64>,
     /// By condition type.
     pub conditions: BTreeMap<String, Condition>,
     /// By metric name.
@@ -87,6 +89,8 @@ pub struct Standing {
     pub quarantined: u64,
     /// The last fault or failed swap, "" when there was none.
     pub last_fault: String,
+    /// Why the last swap failed, "" when it did not.
+    pub refused: String,
     /// It answered `stopping`.
     pub drained: bool,
     /// The candidate that failed here last: its digest and why.
@@ -113,19 +117,29 @@ impl Desk {
 
     /// Takes in what the instance is to announce. What it is no longer to announce is out before this returns, with or
     /// without the plugin (invariant 6).
-    pub fn desire(&self, change: DesiredChanged) {
+    pub fn desire(&self, remove: Vec<IpAddr>, upsert: &[Arc<DesiredAddress>]) {
         let mut inner = self.lock();
-        let before: Vec<IpAddr> = match change.reset {
-            true => inner.guard.desired().keys().copied().collect(),
-            false => change
-                .remove
-                .iter()
-                .chain(change.upsert.iter().map(|entry| &entry.address))
-                .copied()
-                .collect(),
-        };
-        inner.guard.desire(&change);
-        for address in before {
+        let upserted = upsert.iter().map(|entry| entry.address);
+        let touched: Vec<IpAddr> = remove.iter().copied().chain(upserted).collect();
+        inner.guard.desire(&remove, upsert);
+        self.withdraw_undesired(&mut inner, touched);
+        inner.outbox.push(Event::DesiredChanged(changed(false, remove, upsert)));
+        self.work.notify_one();
+    }
+
+    /// The same for all that it is to announce: what is not among it is out.
+    pub fn desire_only(&self, all: &[Arc<DesiredAddress>]) {
+        let mut inner = self.lock();
+        let before: Vec<IpAddr> = inner.guard.desired().keys().copied().collect();
+        inner.guard.reset_desired();
+        inner.guard.desire(&[], all);
+        self.withdraw_undesired(&mut inner, before);
+        inner.outbox.push(Event::DesiredChanged(changed(true, Vec::new(), all)));
+        self.work.notify_one();
+    }
+
+    fn withdraw_undesired(&self, inner: &mut Inner, touched: Vec<IpAddr>) {
+        for address in touched {
             let entry = inner.guard.desired().get(&address);
             let (speaks, known) = (entry.is_some_and(|entry| entry.duty.speaks()), entry.is_some());
             if !speaks {
@@ -135,10 +149,9 @@ impl Desk {
             }
             if !known {
                 inner.standing.addresses.remove(&address);
+                inner.standing.since.remove(&address);
             }
         }
-        inner.outbox.push(Event::DesiredChanged(change));
-        self.work.notify_one();
     }
 
     /// Takes in links. The responder has ended what used the ones that are gone.
@@ -168,11 +181,6 @@ impl Desk {
     pub fn command(&self, command: Command) {
         self.lock().commands.push_back(command);
         self.work.notify_one();
-    }
-
-    /// A copy of what the instance said last.
-    pub fn standing(&self) -> Standing {
-        self.lock().standing.clone()
     }
 
     /// Addresses whose report changed since the last call, and whether each is announced.
@@ -224,10 +232,20 @@ impl Desk {
     }
 }
 
+/// The copy that the plugin is told.
+fn changed(reset: bool, remove: Vec<IpAddr>, upsert: &[Arc<DesiredAddress>]) -> DesiredChanged {
+    let upsert = upsert.iter().map(|entry| DesiredAddress::clone(entry)).collect();
+    DesiredChanged { reset, remove, upsert, ..Default::default() }
+}
+
 impl Inner {
     /// Keeps what the plugin says of an address.
     pub fn report(&mut self, report: AddressReport) {
-        if self.standing.addresses.get(&report.address) != Some(&report) {
+        let known = self.standing.addresses.get(&report.address);
+        if known.is_none_or(|known| known.state != report.state) {
+            self.standing.since.insert(report.address, now().utc_us);
+        }
+        if known != Some(&report) {
             self.reported.insert(report.address, report.state == AnnouncementState::Announced);
             self.standing.addresses.insert(report.address, report);
         }

@@ -1,4 +1,4 @@
-//! `/metrics`, `/healthz` and `/readyz`. The answers come from the loop itself: a loop that does not answer is not healthy. Must
+//! `/metrics`, `/healthz`, `/readyz` and `/details`. The answers come from the loop itself: a loop that does not answer is not healthy. Must
 //! not know what they are made of.
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,10 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const EXCHANGE: Duration = Duration::from_secs(10);
 /// Questions that wait at once.
 const WAITING: usize = 8;
+const PATHS: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/details"];
+const JSON: &str = "application/json";
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A question to the loop, which it answers.
-pub type Question = oneshot::Sender<Health>;
+#[derive(Debug)]
+pub struct Question {
+    /// Whether the details are asked for, which are much.
+    pub details: bool,
+    /// Where the answer goes. Whoever asked may have gone.
+    pub answer: oneshot::Sender<Health>,
+}
 
 /// How the process is.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +40,8 @@ pub struct Health {
     pub missing: Vec<String>,
     /// OpenMetrics text.
     pub metrics: String,
+    /// Every address, as JSON; `None` unless it was asked for, and where there is none.
+    pub details: Option<String>,
 }
 
 /// Serves on this address from a task of the current runtime; the questions come out of what is returned.
@@ -40,11 +50,8 @@ pub struct Health {
 /// When the address cannot be used.
 pub async fn serve(address: Option<SocketAddr>) -> anyhow::Result<mpsc::Receiver<Question>> {
     let (asks, questions) = mpsc::channel(WAITING);
-    let Some(address) = address else {
-        // Kept open, so that whoever waits for a question waits for ever.
-        std::mem::forget(asks);
-        return Ok(questions);
-    };
+    // A closed channel: nobody asks.
+    let Some(address) = address else { return Ok(questions) };
     let listener = listen(address).await.with_context(|| {
         format!("cannot serve metrics on {address}: name another with --http ADDRESS:PORT")
     })?;
@@ -84,15 +91,12 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     Ok(match (request.method(), path) {
-        (&Method::GET | &Method::HEAD, "/healthz" | "/readyz" | "/metrics") => {
-            match (ask(&asks).await, path) {
+        (&Method::GET | &Method::HEAD, path) if PATHS.contains(&path) => {
+            match (ask(&asks, path == "/details").await, path) {
                 (None, _) => text(StatusCode::SERVICE_UNAVAILABLE, "the loop does not answer\n"),
-                (Some(health), "/metrics") => {
-                    let mut response = text(StatusCode::OK, health.metrics);
-                    let kind = hyper::header::HeaderValue::from_static(METRICS);
-                    response.headers_mut().insert(CONTENT_TYPE, kind);
-                    response
-                }
+                (Some(health), "/metrics") => typed(METRICS, health.metrics),
+                (Some(Health { details: Some(details), .. }), "/details") => typed(JSON, details),
+                (Some(_), "/details") => text(StatusCode::NOT_FOUND, "only nodes have details\n"),
                 (Some(health), "/readyz") if !health.missing.is_empty() => {
                     let missing = format!("waiting for {}\n", health.missing.join(", "));
                     text(StatusCode::SERVICE_UNAVAILABLE, missing)
@@ -100,20 +104,24 @@ async fn answer(
                 _ => text(StatusCode::OK, "ok\n"),
             }
         }
-        (_, "/healthz" | "/readyz" | "/metrics") => {
-            text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n")
-        }
-        _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n"),
+        (_, path) if PATHS.contains(&path) => text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n"),
+        _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz and /details\n"),
     })
 }
 
-async fn ask(asks: &mpsc::Sender<Question>) -> Option<Health> {
-    let (question, answer) = oneshot::channel();
+async fn ask(asks: &mpsc::Sender<Question>, details: bool) -> Option<Health> {
+    let (answer, answered) = oneshot::channel();
     let exchange = async {
-        asks.send(question).await.ok()?;
-        answer.await.ok()
+        asks.send(Question { details, answer }).await.ok()?;
+        answered.await.ok()
     };
     tokio::time::timeout(PATIENCE, exchange).await.ok()?
+}
+
+fn typed(kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, body);
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -173,8 +173,11 @@ impl Worker {
         match swapped {
             Ok(delivered) => {
                 tracing::debug!(announcer = self.context.instance, digest, "plugin in force");
-                self.desk.lock().standing.last_fault.clear();
-                self.trial = on_trial.then(|| Trial::new(&digest, &self.desk.lock().guard));
+                let mut inner = self.desk.lock();
+                inner.standing.last_fault.clear();
+                inner.standing.refused.clear();
+                self.trial = on_trial.then(|| Trial::new(&digest, &inner.guard));
+                drop(inner);
                 self.carry_out(delivered);
             }
             Err(error) => {
@@ -189,7 +192,10 @@ impl Worker {
                     digest,
                     "plugin not taken over: {message}"
                 );
-                self.desk.lock().standing.last_fault = format!("{digest:.12}: {message}");
+                let mut inner = self.desk.lock();
+                inner.standing.last_fault = format!("{digest:.12}: {message}");
+                inner.standing.refused = message.to_string();
+                drop(inner);
                 self.publish();
             }
         }

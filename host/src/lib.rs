@@ -23,6 +23,7 @@ mod http;
 mod instance;
 mod metrics;
 mod node;
+mod picture;
 mod plugins;
 mod report;
 mod source;
@@ -50,8 +51,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             commands::run(&config)
         }
         Command::Plan(flags) => commands::plan(&config::Config::load(file, &flags)?, flags.output),
-        Command::Status(flags) => {
-            commands::status(&config::Config::load(file, &flags)?, flags.output)
+        Command::Status(flags) => commands::status(&config::Config::load(file, &flags)?, &flags),
+        Command::Why(flags) => commands::why(&config::Config::load(file, &flags)?, &flags),
+        Command::Import { command: args::Import::Metallb(flags) } => {
+            commands::import_metallb(&config::Config::load(file, &flags)?, &flags)
         }
         Command::Uninstall(flags) => {
             commands::uninstall(&config::Config::load(file, &flags)?, flags.keep_addresses)

@@ -1,6 +1,9 @@
 //! What is counted, as OpenMetrics text, made anew for every scrape from what the roles say about themselves.
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
 
+use outrigger_core::allocation::{Counts, PoolStatus};
 use outrigger_net::Counters;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -46,6 +49,22 @@ impl Page {
             "Writes of a Service's status refused because somebody else wrote first",
             standing.conflicts,
         );
+        self.pools(&standing.pools);
+    }
+
+    /// As MetalLB's `allocator_addresses_total` and `allocator_addresses_in_use_total`, by pool and family, and what is left.
+    /// Numbers with a fraction, since an IPv6 pool has more addresses than an integer can count.
+    fn pools(&mut self, pools: &BTreeMap<String, PoolStatus>) {
+        let capacity = counts(pools, |counts| counts.capacity);
+        self.0.register("pool_addresses", "Addresses that the pool can give out", capacity);
+        let in_use = counts(pools, |counts| counts.allocated);
+        self.0.register(
+            "pool_addresses_in_use",
+            "Addresses of the pool that Services hold",
+            in_use,
+        );
+        let free = counts(pools, |counts| counts.free);
+        self.0.register("pool_addresses_free", "Addresses that the pool can give out now", free);
     }
 
     /// What a node says about itself.
@@ -86,7 +105,7 @@ impl Page {
         self.gauges(
             "plugin_running",
             "Whether the announcer's plugin runs",
-            announcers.iter().map(|it| (of(&it.name), (it.phase == "running").into())),
+            announcers.iter().map(|it| (of(&it.name), (it.phase == "Running").into())),
         );
         let denied = announcers.iter().flat_map(|it| {
             it.denied.iter().map(|(reason, count)| {
@@ -165,6 +184,23 @@ impl Page {
     }
 }
 
+/// One figure of every pool, for each family that it has.
+fn counts(
+    pools: &BTreeMap<String, PoolStatus>,
+    figure: fn(&Counts) -> u128,
+) -> Family<Labels, Gauge<f64, AtomicU64>> {
+    let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+    for (pool, status) in pools {
+        for (version, counts) in [("IPv4", &status.ipv4), ("IPv6", &status.ipv6)] {
+            if counts.capacity > 0 || counts.allocated > 0 {
+                let labels = vec![("pool", pool.clone()), ("family", version.to_owned())];
+                family.get_or_create(&labels).set(figure(counts) as f64);
+            }
+        }
+    }
+    family
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,11 +208,28 @@ mod tests {
     #[test]
     fn every_figure_has_a_name_a_help_and_a_value() {
         let mut page = Page::default();
-        page.controller(&Standing { leads: true, services: 3, writes: 4, ..Standing::default() });
+        let lan = PoolStatus {
+            ipv4: Counts { capacity: 10, allocated: 3, free: 6 },
+            ipv6: Counts { capacity: 1 << 66, allocated: 0, free: 1 << 66 },
+            conditions: Vec::new(),
+        };
+        page.controller(&Standing {
+            leads: true,
+            services: 3,
+            writes: 4,
+            pools: [("lan".to_owned(), lan)].into(),
+            ..Standing::default()
+        });
         let text = page.text();
-        for line in
-            ["outrigger_leader 1", "outrigger_services 3", "outrigger_status_writes_total 4"]
-        {
+        for line in [
+            "outrigger_leader 1",
+            "outrigger_services 3",
+            "outrigger_status_writes_total 4",
+            "outrigger_pool_addresses{pool=\"lan\",family=\"IPv4\"} 10.0",
+            "outrigger_pool_addresses_in_use{pool=\"lan\",family=\"IPv4\"} 3.0",
+            "outrigger_pool_addresses_free{pool=\"lan\",family=\"IPv4\"} 6.0",
+            "outrigger_pool_addresses{pool=\"lan\",family=\"IPv6\"} 73786976294838210000.0",
+        ] {
             assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));

@@ -8,7 +8,7 @@ use outrigger_core::membership::ViewChange;
 use outrigger_core::plan::{Planned, Planner, announcers};
 use outrigger_kube::Problem;
 use outrigger_net::Links;
-use outrigger_sdk::{DesiredChanged, Duty, StopReason, Stopping};
+use outrigger_sdk::{DesiredAddress, Duty, StopReason, Stopping};
 
 use crate::desk::Desk;
 use crate::trial::Verdict;
@@ -48,7 +48,7 @@ pub struct Node {
 #[derive(Default)]
 pub struct ToDo {
     /// Plugins to load, which takes long.
-    pub deliveries: Vec<outrigger_core::facts::Plugin>,
+    pub deliveries: Vec<Arc<outrigger_core::facts::Plugin>>,
     /// Plugins whose delivery was taken back.
     pub withdrawn: Vec<String>,
     /// Nodes may have changed: look at the peers again.
@@ -57,9 +57,9 @@ pub struct ToDo {
 
 impl Node {
     /// A node that knows nothing yet.
-    pub fn new(mesh: Mesh, announcers: Announcers, name: NodeName) -> Self {
+    pub fn new(mesh: Mesh, announcers: Announcers, planner: Planner, name: NodeName) -> Self {
         Self {
-            planner: Planner::new(name.clone()),
+            planner,
             announcers,
             name,
             cluster: Cluster::default(),
@@ -109,16 +109,12 @@ impl Node {
                 labels.is_none_or(|labels| announcer.node_selector.matches(labels))
             })
             .collect();
+        self.planner.time(now_us);
         let settled = self.mesh_problem.is_none() && self.mesh.settled(now_us);
         let Planned { changes, claims } =
             self.planner.plan(&self.cluster, self.mesh.view(), settled);
         for change in changes {
-            let news = DesiredChanged {
-                remove: change.remove,
-                upsert: change.upsert,
-                ..Default::default()
-            };
-            self.announcers.desire(&change.announcer, news);
+            self.announcers.desire(change);
         }
         self.announcers.sync(wanted, &self.links, &self.planner);
         if !claims.is_empty() {
@@ -185,7 +181,7 @@ impl Node {
     /// Whether a stopping node has nothing more to hand over, or waited long enough.
     pub fn stopped(&self, now_us: u64) -> bool {
         let Some(deadline) = self.stopping else { return false };
-        let handing_over = |(_, address): (&IpAddr, &outrigger_sdk::DesiredAddress)| {
+        let handing_over = |(_, address): (&IpAddr, &Arc<DesiredAddress>)| {
             matches!(address.duty, Duty::HandOver(_))
         };
         let left =

@@ -2,13 +2,16 @@
 //! A delivery that fails leaves what was in force and says why. Must not know who uses a plugin.
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
+use anyhow::Context as _;
 use outrigger_core::facts::{self, Cluster, Component, FactKey};
 use outrigger_core::plan::announcers;
 use outrigger_runtime::{Compiler, Engine, LoadError, Plugin, World};
 use sha2::{Digest as _, Sha256};
 
+use crate::config::Config;
 use crate::embedded;
 
 mod tried;
@@ -72,6 +75,13 @@ pub struct Listed {
     pub tried: Option<Tried>,
 }
 
+/// The engine, the compiler and the embedded plugins.
+pub fn open(config: &Config) -> anyhow::Result<Plugins> {
+    let program = std::env::current_exe().context("the path of this program is not known")?;
+    let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache));
+    Ok(Plugins::new(Engine::new()?, compiler)?)
+}
+
 impl Plugins {
     /// With the embedded plugins in force; they are compiled now unless the cache has them.
     ///
@@ -97,7 +107,7 @@ impl Plugins {
     pub fn need(&self, kind: Kind, name: &str) -> Result<InForce, String> {
         let Some(in_force) = self.get(name) else {
             return Err(format!(
-                "plugin {name:?} is not known: add {name}.wasm to the folder or correct the name"
+                "plugin {name:?} is not known: deliver it as a ConfigMap labelled outrigger.dev/plugin: {name}, or as {name}.wasm where a folder is served, or correct the name"
             ));
         };
         match (kind, in_force.plugin.inspection().world) {
@@ -119,7 +129,8 @@ impl Plugins {
             (FactKey::Pool(pool.name.clone()), Kind::Allocator, pool.allocator.plugin.clone())
         });
         let announcers = announcers(cluster).into_values().map(|announcer| {
-            (FactKey::Announcer(announcer.name), Kind::Announcer, announcer.plugin.plugin)
+            let (name, plugin) = (announcer.name.clone(), announcer.plugin.plugin.clone());
+            (FactKey::Announcer(name), Kind::Announcer, plugin)
         });
         let wrong =
             |(key, kind, name): (FactKey, Kind, String)| Some((key, self.need(kind, &name).err()?));

@@ -1,15 +1,18 @@
 //! What this node says of itself: the NodeReport (one object per node, bounded) and the details beside it.
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use outrigger_core::eligibility::Ineligible;
-use outrigger_core::facts::{FactKey, NodeName};
+use outrigger_core::facts::{Announcer, FactKey, NodeName};
 use outrigger_kube::Problem;
 use outrigger_kube::crd::{
     AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport,
     NodeReportSpec, NodeReportStatus, PluginReport, TrialReport,
 };
-use outrigger_net::{Counters, LinkFailure, ResponderHandle};
-use outrigger_sdk::{AnnouncementState, DesiredAddress, Duty};
+use outrigger_kube::utc;
+use outrigger_net::{Counters, LinkFailure, Links, ResponderHandle};
+use outrigger_sdk::{AnnouncementState, DesiredAddress, Duty, Link, Service};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -61,28 +64,72 @@ pub fn object_problem(source: &Source, key: &FactKey, message: String) -> Proble
     Problem { file: source.file_of(key).unwrap_or_default(), object: Some(object), message }
 }
 
-/// Every address this node knows of, for `outrigger status`.
-pub fn details(node: &Node, responder: &ResponderHandle) -> Value {
-    let mut addresses = Vec::new();
-    for (announcer, desk) in node.announcers.desks() {
-        let standing = desk.standing();
-        for (address, desired) in node.planner.desired(&announcer.name) {
-            let report = standing.addresses.get(address);
-            addresses.push(json!({
-                "address": address,
-                "announcer": announcer.name,
-                "pool": desired.pool,
-                "services": desired.services.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect::<Vec<_>>(),
-                "duty": duty(&desired.duty).0,
-                "node": duty(&desired.duty).1,
-                "state": report.map_or("unknown", |report| state(&report.state)),
-                "via": report.map(|report| report.via.clone()).unwrap_or_default(),
-                "message": report.map(|report| report.message.clone()).unwrap_or_default(),
-                "nodes": eligible(node, desired),
-            }));
-        }
+/// Every address this node knows of, for `outrigger status`. Made while it is written, one address at a time.
+#[derive(Serialize)]
+pub struct Details<'a> {
+    node: &'a str,
+    addresses: Addresses<'a>,
+    links: Value,
+    frames: Value,
+}
+
+/// See [`Details`].
+pub fn details<'a>(node: &'a Node, links: &Links, responder: &ResponderHandle) -> Details<'a> {
+    let link = |link: &Link| {
+        let networks: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
+        (link.name.clone(), json!(networks))
+    };
+    Details {
+        node: &node.name,
+        addresses: Addresses(node),
+        links: links.values().map(link).collect(),
+        frames: frames(&responder.counters()),
     }
-    json!({ "node": node.name, "addresses": addresses, "frames": frames(&responder.counters()) })
+}
+
+impl std::fmt::Display for Details<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| std::fmt::Error)?)
+    }
+}
+
+struct Addresses<'a>(&'a Node);
+
+impl Serialize for Addresses<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(node) = self;
+        let of_one = |(announcer, desk): (&'_ Announcer, &'_ Arc<Desk>)| {
+            let (name, desk) = (announcer.name.clone(), desk.clone());
+            let desired = node.planner.desired(&name).values();
+            desired.map(move |desired| address(node, &name, &desk, desired))
+        };
+        serializer.collect_seq(node.announcers.desks().flat_map(of_one))
+    }
+}
+
+fn address(node: &Node, announcer: &str, desk: &Desk, desired: &DesiredAddress) -> Value {
+    let inner = desk.lock();
+    let report = inner.standing.addresses.get(&desired.address).cloned();
+    let since = inner.standing.since.get(&desired.address).copied();
+    drop(inner);
+    let service = |service: &Service| format!("{}/{}", service.namespace, service.name);
+    let (state, via, message) = match &report {
+        Some(report) => (state(&report.state), report.via.as_slice(), report.message.as_str()),
+        None => ("unknown", [].as_slice(), ""),
+    };
+    json!({
+        "address": desired.address,
+        "announcer": announcer,
+        "pool": desired.pool,
+        "services": desired.services.iter().map(service).collect::<Vec<_>>(),
+        "duty": duty(&desired.duty).0,
+        "node": duty(&desired.duty).1,
+        "state": state,
+        "via": via,
+        "message": message,
+        "since": since.map(utc).unwrap_or_default(),
+        "nodes": eligible(node, desired),
+    })
 }
 
 fn frames(counters: &Counters) -> Value {
@@ -173,6 +220,7 @@ fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -
         restarts: count(standing.restarts),
         quarantined: count(standing.quarantined),
         last_fault: standing.last_fault.clone(),
+        refused: standing.refused.clone(),
         denied: inner
             .guard
             .denied()
@@ -201,17 +249,18 @@ fn desired(node: &Node) -> DesiredReport {
 
 fn exceptions(node: &Node) -> Vec<AddressException> {
     let mut exceptions = Vec::new();
-    for (_, standing) in node.announcers.standings() {
-        for (address, report) in standing.addresses {
-            if !matches!(report.state, AnnouncementState::Announced | AnnouncementState::Standby) {
-                exceptions.push(AddressException {
-                    address: address.to_string(),
-                    state: state(&report.state).to_owned(),
-                    reason: report.reason,
-                    message: report.message,
-                });
-            }
-        }
+    let well = |state: &AnnouncementState| {
+        matches!(state, AnnouncementState::Announced | AnnouncementState::Standby)
+    };
+    for (_, desk) in node.announcers.desks() {
+        let inner = desk.lock();
+        let reports = inner.standing.addresses.values().filter(|report| !well(&report.state));
+        exceptions.extend(reports.take(MAX_EXCEPTIONS).map(|report| AddressException {
+            address: report.address.to_string(),
+            state: state(&report.state).to_owned(),
+            reason: report.reason.clone(),
+            message: report.message.clone(),
+        }));
     }
     exceptions
 }

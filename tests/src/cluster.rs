@@ -172,7 +172,7 @@ impl Cluster {
     /// # Errors
     /// When the client cannot send.
     pub fn probe(&self) -> Result<Prober> {
-        Prober::start(&self.lab.client, VIP, RATE)
+        Prober::start(self.lab.client.namespace(), "eth0", VIP, RATE)
     }
 
     /// Waits until exactly one node answers, every request once, and gives its index. With `not`, one that is not it.

@@ -144,6 +144,11 @@ impl Node {
         self.namespace.inside(work)
     }
 
+    /// Its network.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
     /// A command that will run `program` inside this node's network, and die with the thread that starts it.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("setpriv");

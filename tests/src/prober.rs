@@ -16,7 +16,7 @@ use pnet_packet::arp::{ArpHardwareTypes, ArpOperations, ArpPacket, MutableArpPac
 use pnet_packet::ethernet::{EtherTypes, EthernetPacket, MutableEthernetPacket};
 
 use crate::clock;
-use crate::lab::Node;
+use crate::namespace::Namespace;
 
 /// Requests per second where a loss would show.
 pub const RATE: u32 = 200;
@@ -59,15 +59,15 @@ pub struct Answer {
 }
 
 impl Prober {
-    /// Begins to ask for `target` from `client`, `rate` times a second.
+    /// Begins to ask for `target` from an interface of a network, `rate` times a second.
     ///
     /// # Errors
     /// When the packet socket cannot be opened.
-    pub fn start(client: &Node, target: Ipv4Addr, rate: u32) -> Result<Self> {
-        let (tx, rx) = client.inside(open)?;
+    pub fn start(from: &Namespace, interface: &str, target: Ipv4Addr, rate: u32) -> Result<Self> {
+        let (mac, (tx, rx)) = from.inside(|| open(interface))?;
         let (seen, stop, drained): (Arc<Mutex<Probe>>, Arc<AtomicBool>, Arc<AtomicBool>) =
             Default::default();
-        let asking = Asking { mac: client.mac, target, interval: Duration::from_secs(1) / rate };
+        let asking = Asking { mac, target, interval: Duration::from_secs(1) / rate };
         let sender = {
             let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
             std::thread::spawn(move || asking.run(tx, &seen, &stop))
@@ -121,6 +121,12 @@ impl Drop for Prober {
 }
 
 impl Probe {
+    /// Without the first `count` requests.
+    pub fn from(&self, count: usize) -> Self {
+        let requests = self.requests.get(count..).unwrap_or_default().to_vec();
+        Self { requests, ..self.clone() }
+    }
+
     /// How many requests were sent.
     pub fn requests(&self) -> usize {
         self.requests.len()
@@ -271,15 +277,16 @@ fn number_of(sender: Ipv4Addr) -> Option<usize> {
     usize::try_from(number).ok()
 }
 
-fn open() -> Result<(Box<dyn DataLinkSender>, Box<dyn DataLinkReceiver>)> {
+type Ends = (Box<dyn DataLinkSender>, Box<dyn DataLinkReceiver>);
+
+fn open(name: &str) -> Result<(MacAddr, Ends)> {
     let interfaces = pnet_datalink::interfaces();
-    let eth0 = interfaces
-        .iter()
-        .find(|interface| interface.name == "eth0")
-        .context("the client has no eth0")?;
+    let interface = interfaces.iter().find(|interface| interface.name == name);
+    let interface = interface.with_context(|| format!("there is no interface {name}"))?;
+    let mac = interface.mac.with_context(|| format!("{name} has no hardware address"))?;
     let config = Config { read_timeout: Some(LOOK), ..Config::default() };
-    match channel(eth0, config).context("cannot open a packet socket")? {
-        Channel::Ethernet(tx, rx) => Ok((tx, rx)),
+    match channel(interface, config).context("cannot open a packet socket")? {
+        Channel::Ethernet(tx, rx) => Ok((mac, (tx, rx))),
         _ => bail!("the packet socket is not one for Ethernet"),
     }
 }

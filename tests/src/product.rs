@@ -56,6 +56,13 @@ pub fn image() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The image and the manifest of an earlier version, `image.tar` and `install.yaml` in the folder `OUTRIGGER_PREVIOUS`; none
+/// when that is not set.
+pub fn previous() -> Option<(PathBuf, PathBuf)> {
+    let folder = PathBuf::from(std::env::var_os("OUTRIGGER_PREVIOUS")?);
+    Some((folder.join("image.tar"), folder.join("install.yaml")))
+}
+
 /// A command without the settings that its caller's environment has for `outrigger`.
 pub fn unconfigured(mut command: Command) -> Command {
     for (name, _) in

@@ -8,7 +8,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::kubernetes::Lab;
 use outrigger_tests::product;
 use outrigger_tests::scenarios::kubernetes::{
-    alone, delivery, explain, install, laboratory, leaders, pools, rights, serve, steady, uninstall,
+    alone, delivery, explain, install, laboratory, leaders, leave, objects, pools, relist, rights,
+    serve, steady, uninstall,
 };
 
 const NODES: u8 = 3;
@@ -74,22 +75,28 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
         bare("the_control_plane_stops_and_starts", laboratory::stops_and_starts),
         scenario("the_commands_of_the_readme_do_what_it_says", serve::as_the_readme_says),
         scenario("a_client_reaches_a_service_through_every_node", serve::from_every_node),
+        scenario("a_new_address_is_announced_when_it_can_be_served", serve::when_it_can_be_served),
         scenario("deleting_the_leader_loses_nothing", steady::without_its_leader),
         scenario("restarting_node_by_node_loses_nothing", steady::restarted_node_by_node),
         scenario("rolling_to_another_image_loses_nothing", steady::rolled_to_another_image),
+        scenario("cordoning_the_holder_loses_nothing", steady::cordoned),
         scenario("a_minute_without_an_api_server_loses_nothing", steady::without_an_api_server),
         scenario("killing_etcd_loses_nothing", steady::without_etcd),
         scenario("a_frozen_leader_writes_nothing_when_it_thaws", leaders::two_at_once),
         scenario("a_pool_in_use_goes_on_serving_when_deleted", pools::deleted_in_use),
         scenario("excluding_every_node_is_said", pools::every_node_excluded),
+        scenario("a_refused_announcer_says_so_and_serves_on", objects::refused_announcer),
         scenario("a_delivery_under_load_loses_nothing", delivery::rolled_out::swapped_under_load),
         scenario(
             "a_delivery_reaches_nodes_that_come_late",
             delivery::rolled_out::nodes_that_come_late,
         ),
         scenario("a_node_may_do_nothing_that_is_not_its_own", rights::of_a_node),
+        scenario("metallbs_old_config_map_is_imported_and_served", leave::old_config_map),
         scenario("every_right_is_used", rights::all_used),
         alone("a_bad_service_says_why_and_stops_only_itself", alone::bad_services),
+        alone("a_bad_pool_or_announcer_says_why_and_stops_only_itself", objects::bad),
+        alone("a_watch_that_is_too_old_withdraws_nothing", relist::after_compaction),
         alone("a_delivery_that_is_no_plugin_says_why", delivery::alone::refused),
         alone("a_delivery_is_copied_and_its_copy_swept", delivery::alone::copied_and_swept),
         alone("a_delivered_policy_takes_over_and_goes_back", delivery::alone::policies),
@@ -97,6 +104,11 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
         alone("many_services_get_one_address_each", alone::many_services),
         scenario("uninstalling_leaves_nothing", |lab| {
             uninstall::leaves_nothing(lab, &product::image()?)
+        }),
+        scenario("upgrading_loses_nothing", |lab| uninstall::upgraded(lab, &product::image()?)),
+        // The last one: Outrigger is not there afterwards.
+        scenario("ten_services_move_from_metallb_and_back", |lab| {
+            leave::there_and_back(lab, &product::image()?)
         }),
     ]
 }

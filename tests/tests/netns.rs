@@ -100,7 +100,7 @@ fn laboratory() -> Result<()> {
     let lab = Lab::new(2)?;
     let (first, second) = (&lab.nodes[0], &lab.nodes[1]);
     let patience = std::time::Duration::from_secs(10);
-    let prober = Prober::start(&lab.client, VIP, RATE)?;
+    let prober = Prober::start(lab.client.namespace(), "eth0", VIP, RATE)?;
     wait::until("20 requests", patience, || Ok((prober.so_far().requests() >= 20).then_some(())))?;
     ensure!(prober.so_far().answers().is_empty(), "someone answers before anyone has the address");
 

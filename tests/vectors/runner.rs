@@ -149,6 +149,7 @@ fn pool(pool: &Pool) -> facts::Pool {
         allocator: facts::PluginRef { plugin: "any".to_owned(), config: "{}".to_owned() },
         announcers: None,
         draining: false,
+        last_valid: None,
     }
 }
 

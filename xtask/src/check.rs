@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use outrigger_tests::clock;
 
-use crate::{demo, image, run, setup};
+use crate::{demo, image, previous, run, setup};
 
 /// How often a soak repeats the namespace tests and the demonstration.
 const SOAK_ROUNDS: u32 = 10;
@@ -46,7 +46,8 @@ const SOAK: [Step; 4] = [
     ("clusters", || {
         tests(
             run::cargo(["test", "--release", "--workspace", "--test", "cluster"])
-                .env("OUTRIGGER_TEST_SERVICES", SOAK_SERVICES),
+                .env("OUTRIGGER_TEST_SERVICES", SOAK_SERVICES)
+                .env("OUTRIGGER_PREVIOUS", previous::build()?),
         )
     }),
     ("demonstrations", || (0..SOAK_ROUNDS).try_for_each(|_| demo::in_a_process_of_its_own())),

@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod image;
 mod lab;
+mod previous;
 mod run;
 mod setup;
 
@@ -35,7 +36,8 @@ enum Command {
     },
     /// Everything that must hold before a change is merged; `.ci/run` calls it.
     Test {
-        /// Repeat what depends on chance: properties with many cases, namespace tests and demonstration many times.
+        /// Repeat what depends on chance: properties with many cases, namespace tests and demonstration many times; 5,000
+        /// Services; and upgrade from the version before this one, built from its own source.
         #[arg(long)]
         soak: bool,
     },
@@ -55,6 +57,9 @@ enum Command {
     },
     /// Generate the CRDs in manifests/crds from the Rust types, and manifests/install.yaml from the kustomize base.
     Codegen,
+    /// Build the image of the version before this one, from its own source, into target/previous: with OUTRIGGER_PREVIOUS naming
+    /// that folder, the cluster tests upgrade from it.
+    Previous,
     /// Make an image of the daemon: an OCI archive, without Docker, the same octets every time.
     Image(image::What),
 }
@@ -89,6 +94,7 @@ fn obey(command: Command) -> Result<()> {
                     .env("OUTRIGGER_CODEGEN", "1"),
             )
         }),
+        Command::Previous => previous::build().map(|folder| println!("{}", folder.display())),
         Command::Image(what) => image::image(&what),
     }
 }

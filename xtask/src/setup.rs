@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use outrigger_tests::guests::Guests;
 use outrigger_tests::kubernetes::binaries::{self, Binaries};
+use outrigger_tests::kubernetes::metallb;
 use outrigger_tests::{product, sandbox};
 
 use crate::run;
@@ -57,7 +58,12 @@ pub fn kubernetes(programs: &[&'static str]) -> Result<()> {
     if !packages.is_empty() {
         install(&packages)?;
     }
-    Binaries::obtain(programs).map(drop)
+    Binaries::obtain(programs)?;
+    // What people come from: a cluster of nodes runs it.
+    if programs.len() == binaries::ALL.len() {
+        metallb::Release::obtain()?;
+    }
+    Ok(())
 }
 
 /// cargo-deny, from where cargo has it or built into the target folder.

@@ -12,6 +12,7 @@ use crate::ledger::{Ledger, PoolView};
 use crate::plan::Reach;
 
 mod adopt;
+mod contested;
 mod pool_status;
 mod pools;
 mod queue;
@@ -19,10 +20,13 @@ mod queue;
 mod tests;
 mod turn;
 mod verdict;
+mod why;
 
 pub use pool_status::{Counts, PoolCondition, PoolConditionType, PoolStatus};
 pub use verdict::{Condition, Verdict};
+pub use why::{PoolOutcome, PoolWord};
 
+use contested::{Contest, Pauses};
 use pools::{Pools, Step};
 use queue::{Cause, Queue};
 use turn::{Note, Turn};
@@ -48,6 +52,8 @@ pub struct Allocations {
     next_turn: u64,
     /// Services about which there may be something new to say.
     unsaid: BTreeSet<ServiceKey>,
+    /// Services whose status another controller undoes, and until when it is left alone.
+    pauses: Pauses,
     said: BTreeMap<ServiceKey, Verdict>,
 }
 
@@ -80,6 +86,8 @@ struct Known {
     apart: Option<String>,
     /// Addresses in its status that another controller wrote. While there are any, the status is not ours to write.
     foreign: Vec<IpAddr>,
+    /// Whether another controller undoes what is written.
+    contest: Contest,
 }
 
 impl Allocations {
@@ -114,13 +122,8 @@ impl Allocations {
 
     /// When to call `poll` again though nothing changed, in monotonic microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        [self.queue.next_deadline(), self.ledger.next_rest_end()].into_iter().flatten().min()
-    }
-
-    /// No node announces this address any more: nobody needs to wait for it longer.
-    pub fn out(&mut self, address: IpAddr) {
-        let pool = Arc::make_mut(&mut self.ledger).out(address);
-        self.wake_pools(pool.into_iter().collect());
+        let ends = [self.queue.next_deadline(), self.ledger.next_rest_end(), self.next_pause_end()];
+        ends.into_iter().flatten().min()
     }
 
     /// Pools that are not in force as written, and why.
@@ -217,21 +220,26 @@ impl Allocations {
         }
     }
 
-    fn put_service(&mut self, new: &Service, now: Time) {
-        let key = &new.key;
-        let service = Arc::new(new.clone());
+    fn put_service(&mut self, service: &Arc<Service>, now: Time) {
+        let key = &service.key;
         let old = self.services.get(key).map(|known| known.service.clone());
         // Deleted and made anew while nobody looked: it has nothing to do with the old one.
         let old = match old {
-            Some(old) if old.uid != new.uid => {
+            Some(old) if old.uid != service.uid => {
                 self.remove_service(key, now);
                 None
             }
             other => other,
         };
         let Some(old) = old.filter(|_| self.synced) else {
-            let known =
-                Known { service, notes: Vec::new(), lost: None, apart: None, foreign: Vec::new() };
+            let known = Known {
+                service: service.clone(),
+                notes: Vec::new(),
+                lost: None,
+                apart: None,
+                foreign: Vec::new(),
+                contest: Contest::default(),
+            };
             self.services.insert(key.clone(), known);
             if self.synced {
                 self.adopt(key);
@@ -241,11 +249,13 @@ impl Allocations {
         };
         let Some(known) = self.services.get_mut(key) else { return };
         known.service = service.clone();
-        if !only_status_differs(&old, new) {
+        if !only_status_differs(&old, service) {
             known.lost = None;
-            self.reconsider(&old, &service, now);
+            self.end_contest(key);
+            self.reconsider(&old, service, now);
         }
-        self.status_changed(&old, new);
+        self.note_undone(&old, service, now);
+        self.status_changed(&old, service);
     }
 
     /// A Service was edited: takes away what it no longer asks for or may no longer share, and asks for what it lacks.
@@ -293,6 +303,9 @@ impl Allocations {
         for address in self.ledger.held(key).to_vec() {
             pools.extend(self.ledger.pool_of(address).map(|stock| stock.pool().name.clone()));
             Arc::make_mut(&mut self.ledger).release(key, address, now);
+        }
+        if let Some(until) = known.contest.until() {
+            self.pauses.remove(&(until, key.clone()));
         }
         self.turns.remove(key);
         self.queue.forget(key);

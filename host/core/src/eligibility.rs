@@ -49,6 +49,11 @@ pub enum Ineligible {
         "the node's condition Ready is not True: the node serves only while no node that is ready can"
     )]
     NotReady,
+    /// `kubectl cordon` and `drain`, or the out-of-service taint.
+    #[error(
+        "the node is cordoned or out of service: it serves only while no node that is neither can"
+    )]
+    Cordoned,
 }
 
 impl Ineligible {
@@ -66,13 +71,15 @@ impl Ineligible {
             Self::NoLocalEndpoint => "NoLocalEndpoint",
             Self::OnlyTerminating => "OnlyTerminating",
             Self::NotReady => "NotReady",
+            Self::Cordoned => "Cordoned",
         }
     }
 
     /// Whether the node may answer all the same while no better one can. That all nodes are NotReady says more about
-    /// whoever observes them than about the nodes, and must stop no traffic (invariant 2).
+    /// whoever observes them than about the nodes, and must stop no traffic (invariant 2). A cordoned node is meant to go, and
+    /// until then loses nothing for anybody: where there is another it hands over, where there is none it goes on (invariant 7).
     pub fn is_last_resort(self) -> bool {
-        matches!(self, Self::OnlyTerminating | Self::NotReady)
+        matches!(self, Self::OnlyTerminating | Self::NotReady | Self::Cordoned)
     }
 }
 
@@ -140,6 +147,7 @@ impl<'a> Eligibility<'a> {
         }
         match self.cluster.nodes.get(node) {
             Some(node) if !node.ready => Err(Ineligible::NotReady),
+            Some(node) if node.cordoned => Err(Ineligible::Cordoned),
             _ => Ok(()),
         }
     }

@@ -21,8 +21,8 @@ pub type NodeName = String;
 /// Labels or annotations.
 pub type Labels = BTreeMap<String, String>;
 
-/// Namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Namespace and name. The default, without either, comes before every other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// Namespace.
     pub namespace: String,
@@ -36,26 +36,39 @@ impl std::fmt::Display for ServiceKey {
     }
 }
 
-/// One thing that is known.
+/// One thing that is known. Whoever keeps it shares it: with thousands of Services a copy for each would be most of what a
+/// node holds in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// A Service of type LoadBalancer that is ours; others are never facts.
-    Service(Service),
+    Service(Arc<Service>),
     /// The endpoints of one EndpointSlice.
-    Endpoints(Endpoints),
+    Endpoints(Arc<Endpoints>),
     /// A node.
-    Node(Node),
+    Node(Arc<Node>),
     /// A namespace.
-    Namespace(Namespace),
+    Namespace(Arc<Namespace>),
     /// An address pool.
-    Pool(Pool),
+    Pool(Arc<Pool>),
     /// A configured announcer.
-    Announcer(Announcer),
+    Announcer(Arc<Announcer>),
     /// A plugin that was delivered from outside.
-    Plugin(Plugin),
+    Plugin(Arc<Plugin>),
     /// What the controller says is to run under a plugin's name.
-    Published(Published),
+    Published(Arc<Published>),
 }
+
+macro_rules! into_fact {
+    ($($kind:ident)*) => {$(
+        impl From<$kind> for Fact {
+            fn from(fact: $kind) -> Self {
+                Self::$kind(Arc::new(fact))
+            }
+        }
+    )*};
+}
+
+into_fact!(Service Endpoints Node Namespace Pool Announcer Plugin Published);
 
 /// Names a fact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,10 +109,6 @@ impl Fact {
 
 /// A step from one state of knowledge to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "changes come one at a time and are taken apart at once"
-)]
 pub enum Change {
     /// Is now so.
     Upsert(Fact),
@@ -233,6 +242,8 @@ pub struct Node {
     pub ready: bool,
     /// Carries `node.kubernetes.io/exclude-from-external-load-balancers`.
     pub excluded: bool,
+    /// It is being emptied: `spec.unschedulable`, or the taint `node.kubernetes.io/out-of-service`.
+    pub cordoned: bool,
 }
 
 /// A namespace.
@@ -273,6 +284,8 @@ pub struct Pool {
     pub announcers: Option<Vec<String>>,
     /// It is being deleted: it gives out nothing new and keeps what it gave.
     pub draining: bool,
+    /// The version that was in force last, by its status: serves while this one cannot (invariant 4).
+    pub last_valid: Option<Box<Pool>>,
 }
 
 /// A plugin and what it is configured with.

@@ -5,10 +5,11 @@
 //! address is no longer desired. It must not know sockets: it judges, `host/net` acts.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use outrigger_sdk::{
-    Beacon, DesiredAddress, DesiredChanged, Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex,
-    LinksChanged, Offload, OffloadWork, Report, Topic,
+    Beacon, DesiredAddress, Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex, LinksChanged,
+    Offload, OffloadWork, Report, Topic,
 };
 use outrigger_wire::{Message, solicited_node_group};
 
@@ -69,7 +70,7 @@ pub enum Granted {
 #[derive(Debug)]
 pub struct Guard {
     links: BTreeMap<LinkIndex, Link>,
-    desired: BTreeMap<IpAddr, DesiredAddress>,
+    desired: BTreeMap<IpAddr, Arc<DesiredAddress>>,
     /// Solicited-node groups of the desired IPv6 addresses, and how many addresses share each.
     groups: BTreeMap<Ipv6Addr, usize>,
     churn: Churn,
@@ -84,18 +85,20 @@ impl Default for Guard {
 }
 
 impl Guard {
+    /// Forgets what the instance was told about: all of it is about to be told anew.
+    pub fn reset_desired(&mut self) {
+        self.desired.clear();
+        self.groups.clear();
+    }
+
     /// Takes in what the instance is about to be told. What is no longer desired is no longer granted from here on.
-    pub fn desire(&mut self, change: &DesiredChanged) {
-        if change.reset {
-            self.desired.clear();
-            self.groups.clear();
-        }
-        for address in &change.remove {
+    pub fn desire(&mut self, remove: &[IpAddr], upsert: &[Arc<DesiredAddress>]) {
+        for address in remove {
             if self.desired.remove(address).is_some() {
                 self.forget_group(*address);
             }
         }
-        for entry in &change.upsert {
+        for entry in upsert {
             let is_new = self.desired.insert(entry.address, entry.clone()).is_none();
             if let (IpAddr::V6(address), true) = (entry.address, is_new) {
                 *self.groups.entry(solicited_node_group(address)).or_default() += 1;
@@ -128,7 +131,7 @@ impl Guard {
     }
 
     /// What the instance was told about, by address.
-    pub fn desired(&self) -> &BTreeMap<IpAddr, DesiredAddress> {
+    pub fn desired(&self) -> &BTreeMap<IpAddr, Arc<DesiredAddress>> {
         &self.desired
     }
 

@@ -213,7 +213,7 @@ impl Ledger {
     /// Ends every rest that is over. Returns the pools that can give out more than before.
     pub fn end_rests(&mut self, now: Time) -> BTreeSet<String> {
         let due = self.blocks.due(now);
-        due.into_iter().filter_map(|address| self.out(address)).collect()
+        due.into_iter().filter_map(|address| self.end_rest(address)).collect()
     }
 
     /// When the next rest is over, in monotonic microseconds.
@@ -221,8 +221,7 @@ impl Ledger {
         self.blocks.next_end()
     }
 
-    /// No node announces this address any more: its rest is over before its time. Returns its pool.
-    pub fn out(&mut self, address: IpAddr) -> Option<String> {
+    fn end_rest(&mut self, address: IpAddr) -> Option<String> {
         if !self.blocks.end_rest(address) {
             return None;
         }

@@ -13,3 +13,4 @@ pub mod outbox;
 pub mod plan;
 pub mod pool;
 pub mod rollout;
+pub mod why;

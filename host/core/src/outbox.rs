@@ -2,14 +2,15 @@
 //! dropped; a removal followed by an addition is never merged into nothing. Must not know who delivers.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use outrigger_sdk::{DesiredAddress, DesiredChanged, Event, Link, LinkIndex, LinksChanged};
 
 #[cfg(test)]
 mod tests;
 
-/// Entries per chunk of a full list.
-const CHUNK: usize = 1_000;
+/// Entries per chunk of a full list: a tenth of what the WIT allows, since a plugin's memory never shrinks again.
+const CHUNK: usize = 100;
 /// Frames that wait at most. They are questions: an old one is worth nothing.
 const FRAMES: usize = 256;
 
@@ -76,7 +77,7 @@ impl Outbox {
 /// The full list of links, then of desired addresses, as every start and swap is told them.
 pub fn full_lists(
     links: &BTreeMap<LinkIndex, Link>,
-    desired: &BTreeMap<IpAddr, DesiredAddress>,
+    desired: &BTreeMap<IpAddr, Arc<DesiredAddress>>,
 ) -> Vec<Event> {
     let links = LinksChanged {
         reset: true,
@@ -84,12 +85,12 @@ pub fn full_lists(
         ..Default::default()
     };
     let mut events = vec![Event::LinksChanged(links)];
-    let entries: Vec<_> = desired.values().cloned().collect();
-    let chunks: Vec<&[DesiredAddress]> =
+    let entries: Vec<_> = desired.values().collect();
+    let chunks: Vec<&[&Arc<DesiredAddress>]> =
         if entries.is_empty() { vec![&[]] } else { entries.chunks(CHUNK).collect() };
     for (index, chunk) in chunks.iter().enumerate() {
         let (reset, more) = (index == 0, index + 1 < chunks.len());
-        let upsert = chunk.to_vec();
+        let upsert = chunk.iter().map(|entry| DesiredAddress::clone(entry)).collect();
         events.push(Event::DesiredChanged(DesiredChanged { reset, remove: vec![], upsert, more }));
     }
     events

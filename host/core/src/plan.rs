@@ -5,6 +5,7 @@
 //! marked ones.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use outrigger_sdk::{DesiredAddress, Duty};
 
@@ -16,6 +17,8 @@ use crate::membership::{Claim, ClaimChanges, View, ViewChange};
 mod case;
 mod cover;
 mod draft;
+mod fresh;
+mod heard;
 mod index;
 mod reach;
 #[cfg(test)]
@@ -24,14 +27,18 @@ mod simulation;
 pub(crate) mod test_facts;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use case::Case;
 use cover::Home;
 use draft::Draft;
+use fresh::Fresh;
 use index::Index;
 
 pub use cover::announcers;
+pub use heard::{AddressWord, AnnouncerWord, Details, Heard, NodeWord};
 pub use reach::Reach;
+pub use why::{AddressWhy, NodeRole, NodeWhy, why as why_address};
 
 /// What an announcer's instance on this node is told. Apply `remove` before `upsert`: an address in both was taken out
 /// and must be announced again.
@@ -42,7 +49,7 @@ pub struct InstanceChange {
     /// No longer desired.
     pub remove: Vec<IpAddr>,
     /// Desired, each entry whole.
-    pub upsert: Vec<DesiredAddress>,
+    pub upsert: Vec<Arc<DesiredAddress>>,
 }
 
 /// What one [`Planner::plan`] changed.
@@ -59,14 +66,14 @@ pub struct Planner {
     me: NodeName,
     /// `None` until the facts are synced.
     index: Option<Index>,
-    announcers: BTreeMap<String, Announcer>,
+    announcers: BTreeMap<String, Arc<Announcer>>,
     homes: BTreeMap<IpAddr, Home>,
-    desired: BTreeMap<String, BTreeMap<IpAddr, DesiredAddress>>,
+    desired: BTreeMap<String, BTreeMap<IpAddr, Arc<DesiredAddress>>>,
     claims: BTreeMap<IpAddr, Claim>,
     /// Highest term seen while somebody holds the address.
     terms: BTreeMap<IpAddr, u32>,
-    /// What plugins report as announced.
-    announced: BTreeMap<IpAddr, BTreeSet<String>>,
+    /// What plugins report as announced: address and announcer.
+    announced: BTreeSet<(IpAddr, String)>,
     duties: BTreeMap<IpAddr, Duty>,
     /// Whose duty may change.
     open: BTreeSet<IpAddr>,
@@ -76,6 +83,7 @@ pub struct Planner {
     all_stale: bool,
     /// Held by nobody for a moment: to be removed even if it came back.
     taken_out: BTreeSet<IpAddr>,
+    fresh: Fresh,
     settled: bool,
 }
 
@@ -90,15 +98,32 @@ impl Planner {
             desired: BTreeMap::new(),
             claims: BTreeMap::new(),
             terms: BTreeMap::new(),
-            announced: BTreeMap::new(),
+            announced: BTreeSet::new(),
             duties: BTreeMap::new(),
             open: BTreeSet::new(),
             all_open: false,
             stale: BTreeSet::new(),
             all_stale: false,
             taken_out: BTreeSet::new(),
+            fresh: Fresh::default(),
             settled: false,
         }
+    }
+
+    /// An address that is given out from now on is announced only so long after it was seen. What was there when the facts were
+    /// listed, and what another node answers for, waits for nothing.
+    pub fn with_delay(self, delay_us: u64) -> Self {
+        Self { fresh: Fresh::with_delay(delay_us), ..self }
+    }
+
+    /// It is now so late, in monotonic microseconds: [`Planner::plan`] decides again on addresses that waited for this.
+    pub fn time(&mut self, now_us: u64) {
+        self.open.extend(self.fresh.time(now_us));
+    }
+
+    /// When to say the time though nothing happened.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.fresh.next()
     }
 
     /// A fact changed; `cluster` already has it. Call once per change, after each, so that a removal followed by an
@@ -109,6 +134,10 @@ impl Planner {
             Some(touched) => {
                 let gone = touched.iter().filter(|address| !index.is_held(**address));
                 self.taken_out.extend(gone);
+                let is_new = |address: &&IpAddr| {
+                    index.is_held(**address) && !self.duties.contains_key(*address)
+                };
+                touched.iter().filter(is_new).for_each(|address| self.fresh.add(*address));
                 self.stale.extend(touched);
             }
             None => self.all_stale = true,
@@ -123,9 +152,9 @@ impl Planner {
 
     /// The plugin of this announcer reports the address as announced, or no longer so.
     pub fn reported(&mut self, announcer: &str, address: IpAddr, announced: bool) {
-        let by = self.announced.entry(address).or_default();
+        let report = (address, announcer.to_owned());
         let changed =
-            if announced { by.insert(announcer.to_owned()) } else { by.remove(announcer) };
+            if announced { self.announced.insert(report) } else { self.announced.remove(&report) };
         if changed {
             self.open.insert(address);
         }
@@ -155,8 +184,8 @@ impl Planner {
     }
 
     /// Everything that this announcer's instance is to announce, for a new instance.
-    pub fn desired(&self, announcer: &str) -> &BTreeMap<IpAddr, DesiredAddress> {
-        static NOTHING: BTreeMap<IpAddr, DesiredAddress> = BTreeMap::new();
+    pub fn desired(&self, announcer: &str) -> &BTreeMap<IpAddr, Arc<DesiredAddress>> {
+        static NOTHING: BTreeMap<IpAddr, Arc<DesiredAddress>> = BTreeMap::new();
         self.desired.get(announcer).unwrap_or(&NOTHING)
     }
 
@@ -242,9 +271,10 @@ impl Planner {
     /// Nobody holds the address any more.
     fn forget(&mut self, address: IpAddr) {
         self.duties.remove(&address);
+        self.fresh.forget(address);
         self.homes.remove(&address);
         self.terms.remove(&address);
-        self.announced.remove(&address);
+        self.forget_reports(address);
     }
 
     /// By announcer. A node that an announcer no longer selects still hands over what it has.
@@ -284,7 +314,8 @@ impl Planner {
             let members = view.members.keys().map(String::as_str);
             members.filter(|node| standing(node) == wanted).collect::<Vec<_>>()
         });
-        if duty.speaks() && mine.is_none() && !self.settled {
+        let waits = !self.settled || (claimants.is_empty() && self.fresh.waits(address));
+        if duty.speaks() && mine.is_none() && waits {
             return Duty::Standby(String::new());
         }
         duty
@@ -307,7 +338,7 @@ impl Planner {
             None => {
                 self.claims.remove(&address);
                 // A report from now on is about the next time.
-                self.announced.remove(&address);
+                self.forget_reports(address);
             }
         }
         if before != after {
@@ -317,7 +348,16 @@ impl Planner {
 
     /// One announcer suffices: others may never announce it, such as one whose peers are away.
     fn is_announced(&self, address: IpAddr) -> bool {
-        self.announced.get(&address).is_some_and(|by| !by.is_empty())
+        let mut reports = self.announced.range((address, String::new())..);
+        reports.next().is_some_and(|(of, _)| *of == address)
+    }
+
+    fn forget_reports(&mut self, address: IpAddr) {
+        while let Some(report) = self.announced.range((address, String::new())..).next().cloned()
+            && report.0 == address
+        {
+            self.announced.remove(&report);
+        }
     }
 
     /// Puts what is wanted of an address in force, and the difference into the draft.
@@ -332,13 +372,14 @@ impl Planner {
             if addresses.contains_key(&address) && (again || !wanted.contains_key(announcer)) {
                 addresses.remove(&address);
                 // What was reported is no longer so, whatever the plugin says later.
-                self.announced.entry(address).or_default().remove(announcer);
+                self.announced.remove(&(address, announcer.clone()));
                 draft.of(announcer).remove.push(address);
             }
         }
         for (announcer, entry) in wanted {
             let addresses = self.desired.entry(announcer.clone()).or_default();
-            if addresses.get(&address) != Some(&entry) {
+            if addresses.get(&address).is_none_or(|known| **known != entry) {
+                let entry = Arc::new(entry);
                 draft.of(&announcer).upsert.push(entry.clone());
                 addresses.insert(address, entry);
             }

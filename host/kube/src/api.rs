@@ -4,6 +4,7 @@ use std::path::Path;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+mod asking;
 mod events;
 mod gossip_key;
 mod lease;
@@ -14,15 +15,16 @@ mod services;
 mod uninstall;
 mod watches;
 
+pub use asking::{configuration, details, reports, service};
 pub use events::Events;
 pub use gossip_key::{create_gossip_key, read_gossip_key};
 pub use lease::{Lead, Lease};
-pub use objects::{ObjectStatus, Objects};
+pub use objects::{ObjectCondition, ObjectStatus, Objects};
 pub use plugins::{CopyError, PluginWriter, Told, read_copy, ready, watch_deliveries};
 pub use reports::Reports;
 pub use services::{Observed, Wanted, WriteError, Writer};
 pub use uninstall::{release_pools, release_services};
-pub use watches::{Kind, Watches};
+pub use watches::{Failure, Kind, Watches};
 
 /// Outrigger's own namespace.
 pub const NAMESPACE: &str = "outrigger-system";
@@ -50,16 +52,32 @@ pub enum ConnectError {
 /// # Errors
 /// When none of these is there, or what is there is damaged.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
+    Ok(connect_as(kubeconfig, None).await?.0)
+}
+
+/// The same as a person does: in a context of the kubeconfig, and with the namespace that the context is about.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_as(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<(Client, String), ConnectError> {
     let unknown = |error: &dyn std::fmt::Display| ConnectError::Unknown(error.to_string());
+    let options =
+        KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     let mut config = match kubeconfig {
         Some(path) => {
             let file = Kubeconfig::read_from(path).map_err(|error| unknown(&error))?;
-            let options = KubeConfigOptions::default();
             Config::from_custom_kubeconfig(file, &options).await.map_err(|error| unknown(&error))?
+        }
+        None if context.is_some() => {
+            Config::from_kubeconfig(&options).await.map_err(|error| unknown(&error))?
         }
         None => Config::infer().await.map_err(|error| unknown(&error))?,
     };
     // A watch that hears nothing for longer than this is opened anew; bookmarks come about once a minute.
     config.read_timeout = Some(std::time::Duration::from_secs(295));
-    Ok(Client::try_from(config)?)
+    let namespace = config.default_namespace.clone();
+    Ok((Client::try_from(config)?, namespace))
 }

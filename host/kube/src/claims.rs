@@ -1,16 +1,18 @@
 //! Which of several sources (files, or objects of the API) speaks for a key: the one that already does, at start the first
 //! by path. Must not know why a source says what it says.
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::ops::RangeBounds;
+use std::path::Path;
+use std::sync::Arc;
 
 use outrigger_core::facts::{Fact, FactKey};
 
 /// One source's word on one key.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    pub path: PathBuf,
+    pub path: Arc<Path>,
     /// The object it is in.
-    pub object: String,
+    pub object: Box<str>,
     pub fact: Fact,
 }
 
@@ -19,7 +21,7 @@ pub(crate) struct Claim {
 pub(crate) struct Claims {
     /// The first one of each list is in force; the others wait in order of path.
     by_key: BTreeMap<FactKey, Vec<Claim>>,
-    by_path: BTreeMap<PathBuf, BTreeSet<FactKey>>,
+    by_path: BTreeMap<Arc<Path>, Box<[FactKey]>>,
 }
 
 impl Claim {
@@ -45,20 +47,21 @@ impl Claims {
         path: &Path,
         facts: impl Iterator<Item = (&'a str, &'a Fact)>,
     ) -> BTreeSet<FactKey> {
-        let old = self.by_path.remove(path).unwrap_or_default();
+        let old = self.by_path.remove_entry(path);
+        let (path, old) = old.unwrap_or_else(|| (path.into(), Box::default()));
+        let old: BTreeSet<FactKey> = old.into_iter().collect();
         let mut new = BTreeSet::new();
         for (object, fact) in facts {
             new.insert(fact.key());
-            let claim =
-                Claim { path: path.to_owned(), object: object.to_string(), fact: fact.clone() };
+            let claim = Claim { path: path.clone(), object: object.into(), fact: fact.clone() };
             self.put(fact.key(), claim);
         }
         for key in old.difference(&new) {
-            self.withdraw(path, key);
+            self.withdraw(&path, key);
         }
         let touched = &old | &new;
         if !new.is_empty() {
-            self.by_path.insert(path.to_owned(), new);
+            self.by_path.insert(path, new.into_iter().collect());
         }
         touched
     }
@@ -68,10 +71,18 @@ impl Claims {
         self.by_key.values().filter_map(|claims| claims.first())
     }
 
+    /// The claims that count, of keys within this range.
+    pub fn in_force_within(
+        &self,
+        range: impl RangeBounds<FactKey>,
+    ) -> impl Iterator<Item = &Claim> {
+        self.by_key.range(range).filter_map(|(_, claims)| claims.first())
+    }
+
     /// The word of one source on one key.
     pub fn word(&self, path: &Path, key: &FactKey) -> Option<&Fact> {
         let claims = self.by_key.get(key)?;
-        claims.iter().find(|claim| claim.path == path).map(|claim| &claim.fact)
+        claims.iter().find(|claim| *claim.path == *path).map(|claim| &claim.fact)
     }
 
     /// Every word of one source.
@@ -102,12 +113,14 @@ impl Claims {
         }
         let waiting = claims.get(1..).unwrap_or_default();
         let at = waiting.partition_point(|other| other.path < claim.path) + claims.len().min(1);
+        // Nearly every key has one claim, and there is one for each object of the cluster.
+        claims.reserve_exact(1);
         claims.insert(at, claim);
     }
 
     fn withdraw(&mut self, path: &Path, key: &FactKey) {
         let Some(claims) = self.by_key.get_mut(key) else { return };
-        claims.retain(|claim| claim.path != path);
+        claims.retain(|claim| *claim.path != *path);
         if claims.is_empty() {
             self.by_key.remove(key);
         }

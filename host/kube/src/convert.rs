@@ -28,12 +28,13 @@ pub use classes::{LOAD_BALANCER_CLASS, ServiceClasses};
 pub use config_map::{PLUGIN_KEYS, PLUGIN_LABEL, Unusable, component, config_map};
 pub use delivery::{Delivery, delivery};
 pub use endpoints::endpoint_slice;
+pub(crate) use metallb::{KEY as METALLB_KEY, recognises as recognises_metallb};
 pub use namespace::namespace;
 pub use node::node;
 pub use plugin::{copy_name, kept, plugin, record};
-pub use pool::address_pool;
-pub(crate) use service::ingress;
+pub use pool::{address_pool, pool_spec};
 pub use service::{ALLOCATED, service, unclear_service};
+pub(crate) use service::{OWN_ANNOTATIONS, ingress};
 pub use status::ingress_of;
 
 /// The namespace of objects that name none.

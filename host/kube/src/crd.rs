@@ -1,7 +1,7 @@
 //! Outrigger's own objects (group `outrigger.dev`, `v1alpha1`, cluster-scoped) and their definitions for `manifests/crds`.
 //! Must not know facts: what the objects mean is `convert`'s business.
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 mod announcer;
@@ -29,11 +29,18 @@ pub const GROUP: &str = "outrigger.dev";
 /// The only version that is served so far.
 pub const API_VERSION: &str = "outrigger.dev/v1alpha1";
 
-/// An object that only the plugin understands.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// An object that only the plugin understands. Null is the empty one: a server-side apply that takes the last field out of it
+/// leaves that (kubernetes-sigs/structured-merge-diff).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(transparent)]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "nullable" = true))]
 pub struct PluginConfig(pub Map<String, Value>);
+
+impl<'de> Deserialize<'de> for PluginConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Option::deserialize(deserializer)?.unwrap_or_default()))
+    }
+}
 
 impl PluginConfig {
     /// Nothing is configured.

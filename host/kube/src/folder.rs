@@ -21,6 +21,7 @@ mod source;
 mod tree;
 mod watch;
 
+pub(crate) use manifest::objects;
 use overlay::Overlay;
 use source::Source;
 use watch::Watch;
@@ -156,7 +157,7 @@ impl Folder {
                 claim.title(),
                 self.name(&winner.path),
             );
-            let object = Some(claim.object.clone());
+            let object = Some(claim.object.to_string());
             problems.push(Problem { file: self.name(&claim.path), object, message });
         }
         problems.sort();

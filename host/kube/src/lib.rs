@@ -7,9 +7,10 @@ mod claims;
 pub mod convert;
 pub mod crd;
 pub mod folder;
+pub mod import;
 pub mod problem;
 pub mod state;
 
 pub use folder::{Folder, FolderError};
 pub use problem::Problem;
-pub use state::{Allocated, Lead, Memory, Occupied, ServiceStatus, State, StateError};
+pub use state::{Allocated, Lead, Memory, Occupied, ServiceStatus, State, StateError, utc};

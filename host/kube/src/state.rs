@@ -2,7 +2,7 @@
 //! Nodes that share it share the cluster. Must not know what is decided from it.
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use outrigger_core::facts::ServiceKey;
 use outrigger_sdk::Time;
+use serde::Serialize;
 
 use crate::convert::is_name;
 use crate::crd::NodeReport;
@@ -22,7 +23,7 @@ mod service;
 
 pub use memory::Memory;
 pub(crate) use service::timestamp;
-pub use service::{Allocated, ServiceStatus};
+pub use service::{Allocated, ServiceStatus, utc};
 
 const SERVICES: &str = "services";
 const REPORTS: &str = "reports";
@@ -242,10 +243,10 @@ impl State {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write_details(&self, node: &str, details: &serde_json::Value) -> Result<(), StateError> {
+    pub fn write_details(&self, node: &str, details: &impl Serialize) -> Result<(), StateError> {
         let path = self.node_path(DETAILS, node, "json")?;
-        atomic::write(&path, details.to_string().as_bytes(), atomic::Durable::No)
-            .map_err(io_error(&path))
+        let write = |file: &mut dyn Write| Ok(serde_json::to_writer(file, details)?);
+        atomic::write_as(&path, write, atomic::Durable::No).map_err(io_error(&path))
     }
 
     /// The details of each node, as far as they can be read.

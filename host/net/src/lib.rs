@@ -1,4 +1,4 @@
-//! The only room that touches the network, and the only one with `unsafe` (all of it in `sys`): clock, links, frames,
+//! The only room that touches the network, and the only one with `unsafe` (all of it in `sys` and `memory`): clock, links, frames,
 //! offloads, multicast groups, gossip datagrams. Linux only.
 //!
 //! Decides nothing: what is watched, answered, sent and ended is told by the caller, after the guard. Knows nothing of
@@ -9,6 +9,7 @@ mod clock;
 mod gossip;
 mod groups;
 mod links;
+mod memory;
 mod responder;
 mod sys;
 
@@ -19,6 +20,7 @@ pub use clock::now;
 pub use gossip::{GossipError, GossipSocket, MAX_DATAGRAM};
 pub use groups::{GroupError, Groups};
 pub use links::{Excludes, LinkError, Links, watch};
+pub use memory::give_back;
 pub use responder::{
     Counters, LinkFailure, OffloadError, Responder, ResponderHandle, SendError, Sink,
 };

@@ -1,115 +1,145 @@
-//! `outrigger status`: what the nodes of a folder have in force, from the state folder they share.
+//! `outrigger status`: pools, addresses, who answers for what and since when, nodes and plugins, of a cluster or a folder.
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use outrigger_core::allocation::{Counts, PoolStatus};
 use outrigger_core::facts::ServiceKey;
-use outrigger_kube::crd::NodeReportStatus;
-use outrigger_kube::{Problem, ServiceStatus, State};
+use outrigger_core::plan::AddressWord;
+use outrigger_core::why::Said;
 use serde_json::{Value, json};
 
 use super::table;
-use crate::args::Output;
+use crate::args::{self, Output};
 use crate::config::Config;
+use crate::picture::Picture;
 
-type Services = BTreeMap<ServiceKey, Result<ServiceStatus, Problem>>;
+/// One plugin, by name and digest.
+type Plugins<'a> = BTreeMap<(&'a str, &'a str), Plugin<'a>>;
 
-/// Reads the state folder and prints it.
-pub fn status(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
-    let dir = config.state();
-    let state = State::existing(&dir).with_context(|| {
-        format!("{} is no state folder: has `outrigger run` been started with it?", dir.display())
-    })?;
-    let services = state.services()?;
-    let reports: BTreeMap<String, NodeReportStatus> = state
-        .reports()
-        .into_iter()
-        .filter_map(|(node, report)| Some((node, report.status?)))
-        .collect();
-    let running: BTreeSet<String> =
-        reports.keys().filter(|node| state.is_running(node)).cloned().collect();
-    let details = state.details();
-    match output {
-        Output::Json => println!("{}", as_json(&services, &reports, &running, &details)),
-        Output::Table => print_tables(&services, &reports, &running, &details),
+#[derive(Default)]
+struct Plugin<'a> {
+    origins: BTreeSet<&'a str>,
+    nodes: BTreeSet<&'a str>,
+    /// What was refused, and why.
+    messages: BTreeSet<&'a str>,
+}
+
+/// Takes the picture and prints it.
+pub fn status(config: &Config, flags: &args::Status) -> anyhow::Result<ExitCode> {
+    let picture = Picture::take(config, flags.context.as_deref())?;
+    match flags.output {
+        Output::Json => println!("{}", as_json(&picture)),
+        Output::Table => print_tables(&picture),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Nodes that answer for an address now.
-fn answering(
-    address: &str,
-    running: &BTreeSet<String>,
-    details: &BTreeMap<String, Value>,
-) -> Vec<String> {
-    let speaks = |entry: &Value| {
-        entry["address"] == address && entry["duty"] != "standby" && entry["state"] == "announced"
-    };
-    let on = |details: &Value| {
-        details["addresses"].as_array().is_some_and(|entries| entries.iter().any(speaks))
-    };
-    details
-        .iter()
-        .filter(|(node, details)| running.contains(*node) && on(details))
-        .map(|(node, _)| node.clone())
-        .collect()
+/// The nodes that answer for an address now, each with what it says of it.
+fn answering(address: IpAddr, picture: &Picture) -> Vec<(&str, &AddressWord)> {
+    let nodes = picture.inputs.heard.nodes.iter();
+    nodes.filter_map(|(name, word)| Some((name.as_str(), word.answers(address).next()?))).collect()
 }
 
-fn as_json(
-    services: &Services,
-    reports: &BTreeMap<String, NodeReportStatus>,
-    running: &BTreeSet<String>,
-    details: &BTreeMap<String, Value>,
-) -> Value {
-    let service = |(key, status): (&ServiceKey, &Result<ServiceStatus, Problem>)| match status {
-        Ok(status) => {
-            let address = |address: &std::net::IpAddr| json!({ "address": address, "nodes": answering(&address.to_string(), running, details) });
-            json!({
-                "namespace": key.namespace, "name": key.name,
-                "addresses": status.addresses.iter().map(address).collect::<Vec<_>>(),
-                "allocated": status.allocated.as_ref().is_some_and(|allocated| allocated.status),
-                "reason": status.allocated.as_ref().map(|allocated| &allocated.reason),
-                "message": status.allocated.as_ref().map(|allocated| &allocated.message),
-            })
-        }
-        Err(problem) => {
-            json!({ "namespace": key.namespace, "name": key.name, "problem": problem.message })
-        }
+/// Whether any node could be asked who answers.
+fn is_known(picture: &Picture) -> bool {
+    picture.inputs.heard.nodes.values().any(|word| word.details.is_some())
+}
+
+fn services(picture: &Picture) -> BTreeMap<&ServiceKey, (Vec<IpAddr>, Option<&Said>)> {
+    let said = |key| picture.inputs.conditions.get(key);
+    let services = picture.inputs.cluster.services.values();
+    let mut all: BTreeMap<_, _> =
+        services.map(|one| (&one.key, (one.ingress.clone(), said(&one.key)))).collect();
+    // Of a node's state folder only what was said may be there.
+    for (key, said) in &picture.inputs.conditions {
+        all.entry(key).or_insert_with(|| (Vec::new(), Some(said)));
+    }
+    all
+}
+
+fn as_json(picture: &Picture) -> Value {
+    let address = |address: &IpAddr| {
+        let answering = answering(*address, picture);
+        let nodes: Vec<&str> = answering.iter().map(|(node, _)| *node).collect();
+        let since: Vec<&str> = answering.iter().map(|(_, word)| word.since.as_str()).collect();
+        json!({ "address": address, "nodes": nodes, "since": since })
     };
-    let node = |(name, report): (&String, &NodeReportStatus)| json!({ "name": name, "running": running.contains(name), "report": report, "details": details.get(name) });
+    let service = |(key, (addresses, said)): (&ServiceKey, (Vec<IpAddr>, Option<&Said>))| {
+        let condition = said.map(|said| &said.condition);
+        json!({
+            "namespace": key.namespace, "name": key.name,
+            "addresses": addresses.iter().map(address).collect::<Vec<_>>(),
+            "allocated": condition.is_some_and(|condition| condition.status),
+            "reason": condition.map(|condition| &condition.reason),
+            "message": condition.map(|condition| &condition.message),
+            "since": said.map(|said| &said.since),
+        })
+    };
+    let node = |(name, report): (&String, _)| {
+        json!({
+            "name": name, "running": picture.running.contains(name), "report": report,
+            "details": picture.details.get(name),
+        })
+    };
+    let count = |count: &Counts| {
+        let text = |number: u128| number.to_string();
+        json!({
+            "capacity": text(count.capacity), "allocated": text(count.allocated), "free": text(count.free),
+        })
+    };
+    let pool = |(name, status): (&String, &PoolStatus)| {
+        let conditions = status.conditions.iter().map(|one| {
+            json!({ "type": one.kind.name(), "status": one.status, "reason": one.reason, "message": one.message })
+        });
+        json!({
+            "name": name, "ipv4": count(&status.ipv4), "ipv6": count(&status.ipv6),
+            "conditions": conditions.collect::<Vec<_>>(),
+        })
+    };
+    let problems = picture.problems.iter();
+    let problems =
+        problems.map(|p| json!({ "file": p.file, "object": p.object, "message": p.message }));
     json!({
-        "services": services.iter().map(service).collect::<Vec<_>>(),
-        "nodes": reports.iter().map(node).collect::<Vec<_>>(),
+        "pools": picture.inputs.allocations().pool_statuses().iter().map(pool).collect::<Vec<_>>(),
+        "services": services(picture).into_iter().map(service).collect::<Vec<_>>(),
+        "nodes": picture.reports.iter().map(node).collect::<Vec<_>>(),
+        "problems": problems.collect::<Vec<_>>(),
     })
 }
 
-fn print_tables(
-    services: &Services,
-    reports: &BTreeMap<String, NodeReportStatus>,
-    running: &BTreeSet<String>,
-    details: &BTreeMap<String, Value>,
-) {
-    let mut rows = Vec::new();
-    for (key, status) in services {
-        match status {
-            Ok(status) => rows.extend(service_rows(key, status, running, details)),
-            Err(problem) => {
-                rows.push(vec![key.to_string(), "?".into(), "-".into(), problem.message.clone()])
-            }
-        }
+fn print_tables(picture: &Picture) {
+    let pools = picture.inputs.allocations().pool_statuses();
+    if !pools.is_empty() {
+        table::print(
+            &["POOL", "IPV4 USED", "IPV4 FREE", "IPV6 USED", "IPV6 FREE", "STATE"],
+            &pool_rows(&pools),
+        );
+        println!();
     }
-    table::print(&["SERVICE", "ADDRESS", "ANSWERED BY", "WHY"], &rows);
+    let rows: Vec<_> = services(picture)
+        .into_iter()
+        .flat_map(|(key, (addresses, said))| service_rows(key, &addresses, said, picture))
+        .collect();
+    table::print(&["SERVICE", "ADDRESS", "ANSWERED BY", "SINCE", "WHY"], &rows);
+    if !is_known(picture) && picture.running.iter().next().is_some() {
+        println!(
+            "\nno node could be asked who answers: that takes the right to get pods/proxy in outrigger-system"
+        );
+    }
     println!();
-    table::print(&["NODE", "STATE", "ADDRESSES", "MEMBERS"], &node_rows(reports, running));
+    table::print(&["NODE", "STATE", "ADDRESSES", "MEMBERS"], &node_rows(picture));
     println!();
     table::print(
         &["NODE", "ANNOUNCER", "PLUGIN", "DIGEST", "PHASE", "RESTARTS", "DENIED", "LAST FAULT"],
-        &announcer_rows(reports),
+        &announcer_rows(picture),
     );
-    for (node, report) in reports {
-        for plugin in report.plugins.iter().filter(|plugin| plugin.state != "active") {
-            println!("\n{node}: plugin {}: {}", plugin.name, plugin.message);
-        }
+    println!();
+    table::print(&["PLUGIN", "DIGEST", "NODES", "FROM", "REFUSED"], &plugin_rows(picture));
+    for problem in &picture.problems {
+        println!("\n{problem}");
+    }
+    for (node, report) in &picture.reports {
         for problem in &report.problems {
             let object = problem.object.as_deref().unwrap_or_default();
             println!("\n{node}: {} {object}: {}", problem.file, problem.message);
@@ -117,31 +147,52 @@ fn print_tables(
     }
 }
 
-fn service_rows(
-    key: &ServiceKey,
-    status: &ServiceStatus,
-    running: &BTreeSet<String>,
-    details: &BTreeMap<String, Value>,
-) -> Vec<Vec<String>> {
-    let why =
-        status.allocated.as_ref().map(|allocated| allocated.message.clone()).unwrap_or_default();
-    if status.addresses.is_empty() {
-        return vec![vec![key.to_string(), "-".into(), "-".into(), why]];
-    }
-    let row = |address: &std::net::IpAddr| {
-        let nodes = answering(&address.to_string(), running, details).join(",");
-        let nodes = if nodes.is_empty() { "nobody".to_owned() } else { nodes };
-        vec![key.to_string(), address.to_string(), nodes, why.clone()]
+fn pool_rows(pools: &BTreeMap<String, PoolStatus>) -> Vec<Vec<String>> {
+    let row = |(name, status): (&String, &PoolStatus)| {
+        let counts = |count: &Counts| match count.capacity {
+            0 if count.allocated == 0 => ["-".to_owned(), "-".to_owned()],
+            _ => [count.allocated.to_string(), count.free.to_string()],
+        };
+        let state = |one: &outrigger_core::allocation::PoolCondition| match (one.status, one.reason)
+        {
+            (true, "InForce") => "ready".to_owned(),
+            (true, "Exhausted") => "full".to_owned(),
+            _ => format!("{}: {}", one.reason, one.message),
+        };
+        let states: Vec<String> = status.conditions.iter().map(state).collect();
+        let ([used4, free4], [used6, free6]) = (counts(&status.ipv4), counts(&status.ipv6));
+        vec![name.clone(), used4, free4, used6, free6, states.join("; ")]
     };
-    status.addresses.iter().map(row).collect()
+    pools.iter().map(row).collect()
 }
 
-fn node_rows(
-    reports: &BTreeMap<String, NodeReportStatus>,
-    running: &BTreeSet<String>,
+fn service_rows(
+    key: &ServiceKey,
+    addresses: &[IpAddr],
+    said: Option<&Said>,
+    picture: &Picture,
 ) -> Vec<Vec<String>> {
-    let row = |(name, report): (&String, &NodeReportStatus)| {
-        let state = match (running.contains(name), report.ready) {
+    let why = said.map(|said| said.condition.message.clone()).unwrap_or_default();
+    if addresses.is_empty() {
+        return vec![vec![key.to_string(), "-".into(), "-".into(), "-".into(), why]];
+    }
+    let row = |address: &IpAddr| {
+        let answering = answering(*address, picture);
+        let join = |parts: Vec<&str>, none: &str| match parts.as_slice() {
+            [] => none.to_owned(),
+            parts => parts.join(","),
+        };
+        let nobody = if is_known(picture) { "nobody" } else { "?" };
+        let nodes = join(answering.iter().map(|(node, _)| *node).collect(), nobody);
+        let since = join(answering.iter().map(|(_, word)| word.since.as_str()).collect(), "-");
+        vec![key.to_string(), address.to_string(), nodes, since, why.clone()]
+    };
+    addresses.iter().map(row).collect()
+}
+
+fn node_rows(picture: &Picture) -> Vec<Vec<String>> {
+    let row = |(name, report): (&String, &outrigger_kube::crd::NodeReportStatus)| {
+        let state = match (picture.running.contains(name), report.ready) {
             (true, true) => "ready".to_owned(),
             (true, false) => format!("waiting for {}", report.missing.join(", ")),
             (false, _) => "not running".to_owned(),
@@ -150,18 +201,18 @@ fn node_rows(
             report.members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join(",");
         vec![name.clone(), state, report.desired.addresses.to_string(), members]
     };
-    reports.iter().map(row).collect()
+    picture.reports.iter().map(row).collect()
 }
 
-fn announcer_rows(reports: &BTreeMap<String, NodeReportStatus>) -> Vec<Vec<String>> {
+fn announcer_rows(picture: &Picture) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    for (node, report) in reports {
+    for (node, report) in &picture.reports {
         for announcer in &report.announcers {
             rows.push(vec![
                 node.clone(),
                 announcer.name.clone(),
                 announcer.plugin.clone(),
-                format!("{:.12}", announcer.digest),
+                short(&announcer.digest),
                 announcer.phase.clone(),
                 announcer.restarts.to_string(),
                 announcer.denied.values().sum::<u64>().to_string(),
@@ -170,4 +221,30 @@ fn announcer_rows(reports: &BTreeMap<String, NodeReportStatus>) -> Vec<Vec<Strin
         }
     }
     rows
+}
+
+fn plugin_rows(picture: &Picture) -> Vec<Vec<String>> {
+    let mut plugins = Plugins::new();
+    for (node, report) in &picture.reports {
+        for plugin in &report.plugins {
+            let entry = plugins.entry((&plugin.name, &plugin.digest)).or_default();
+            entry.nodes.insert(node);
+            entry.origins.insert(&plugin.origin);
+            if plugin.state != "active" {
+                entry.messages.insert(&plugin.message);
+            }
+        }
+    }
+    let all = |set: &BTreeSet<&str>| set.iter().copied().collect::<Vec<_>>().join(", ");
+    let row = |((name, digest), plugin): (&(&str, &str), &Plugin<'_>)| {
+        let Plugin { origins, nodes, messages } = plugin;
+        vec![(*name).to_owned(), short(digest), all(nodes), all(origins), all(messages)]
+    };
+    plugins.iter().map(row).collect()
+}
+
+/// Digests are told apart by less.
+fn short(digest: &str) -> String {
+    let digits = digest.strip_prefix("sha256:").unwrap_or(digest);
+    format!("{digits:.12}")
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kube::Client;
-use outrigger_core::allocation::{Allocations, Verdict};
+use outrigger_core::allocation::{Allocations, PoolStatus, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 use outrigger_kube::Allocated;
 use outrigger_kube::api::{
@@ -63,6 +63,8 @@ pub struct Standing {
     pub writes: u64,
     /// Status writes refused because somebody else wrote first.
     pub conflicts: u64,
+    /// How every pool stands; empty while another process leads.
+    pub pools: BTreeMap<String, PoolStatus>,
 }
 
 impl ClusterController {
@@ -80,7 +82,10 @@ impl ClusterController {
             let mut reign = Reign::new(&self, lead);
             let stopped = reign.run(&mut watches, &mut stop).await;
             let lead = reign.end().await;
-            self.standing.send_modify(|standing| standing.leads = false);
+            self.standing.send_modify(|standing| {
+                standing.leads = false;
+                standing.pools.clear();
+            });
             if stopped {
                 return lead.resign(self.client.clone()).await;
             }
@@ -145,13 +150,14 @@ struct Reign<'a> {
 impl<'a> Reign<'a> {
     fn new(role: &'a ClusterController, lead: Lead) -> Self {
         let (objects, wanted) = watch::channel(Vec::new());
-        tokio::spawn(statuses::write(role.client.clone(), lead.clone(), wanted));
+        let events = Events::new(role.client.clone(), CONTROLLER, &role.identity);
+        tokio::spawn(statuses::write(role.client.clone(), lead.clone(), events.clone(), wanted));
         let (nodes, ready) = watch::channel(rollouts::Nodes::new());
         let (client, plugins) = (role.client.clone(), role.plugins.clone());
         let rollouts = tokio::spawn(rollouts::run(client, lead.clone(), plugins, ready));
         Self {
             writer: Writer::new(role.client.clone(), lead.clone()),
-            events: Events::new(role.client.clone(), CONTROLLER, &role.identity),
+            events,
             role,
             lead,
             allocations: Allocations::default(),
@@ -337,9 +343,12 @@ impl<'a> Reign<'a> {
             self.allocations.problems();
         let pending = self.wanted.values().filter(|wanted| !wanted.allocated.status).count();
         let services = self.ours.len();
+        let pools = self.allocations.pool_statuses();
         self.role.standing.send_if_modified(|standing| {
             let before = standing.clone();
-            *standing = Standing { leads: true, services, pending, missing: Vec::new(), ..before };
+            let (leads, missing) = (true, Vec::new());
+            let (writes, conflicts) = (before.writes, before.conflicts);
+            *standing = Standing { missing, leads, services, pending, writes, conflicts, pools };
             *standing != before
         });
         self.role.say(watches);

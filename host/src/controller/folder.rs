@@ -89,8 +89,7 @@ impl FolderController {
             if folder.complete() {
                 self.state.remove_service(lead, &key)?;
             } else {
-                let absent =
-                    Change::Upsert(Fact::Service(Service::reserved(key, status.addresses)));
+                let absent = Change::Upsert(Service::reserved(key, status.addresses).into());
                 allocations.apply(&absent, now());
             }
         }

@@ -1,11 +1,13 @@
 //! What is said about pools and announcers in their status: counts, and conditions that say what is wrong and how to mend
 //! it.
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::Client;
 use outrigger_core::allocation::{Allocations, Counts, PoolCondition, PoolStatus};
 use outrigger_core::facts::{Change, Cluster, Fact, FactKey};
-use outrigger_kube::api::{Lead, ObjectStatus, Objects, Watches};
+use outrigger_kube::api::{Events, Failure, Lead, ObjectCondition, ObjectStatus, Objects, Watches};
+use outrigger_kube::convert::pool_spec;
 use outrigger_net::now;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -15,12 +17,13 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// After a write that failed.
 const RETRY: Duration = Duration::from_secs(5);
 
-type Condition = (&'static str, bool, String, String);
+/// Names in one message.
+const NAMES_SHOWN: usize = 5;
 
 /// Pools and announcers, as [`crate::plugins::Plugins::wrong`] looks at them.
 pub fn cluster(watches: &Watches) -> Cluster {
     let mut cluster = Cluster::default();
-    for fact in watches.facts().filter(|fact| matches!(fact, Fact::Pool(_) | Fact::Announcer(_))) {
+    for fact in watches.own_facts() {
         cluster.apply(Change::Upsert(fact.clone()));
     }
     cluster
@@ -47,12 +50,20 @@ pub fn objects(
             Fact::Pool(pool) => {
                 let status = allocations.pool_status(&pool.name)?;
                 let in_use = !allocations.pool_users(&pool.name).is_empty();
-                Some(pool_status(&pool.name, &status, worse, in_use))
+                let mut object = pool_status(&pool.name, &status, worse, in_use);
+                if let Some(last) = allocations.last_valid(&pool.name) {
+                    object.rest.insert("lastValid".to_owned(), json!(pool_spec(last)));
+                }
+                Some(object)
             }
             Fact::Announcer(announcer) => Some(ObjectStatus {
                 kind: "Announcer",
                 name: announcer.name.clone(),
-                conditions: vec![worse.unwrap_or_else(ready)],
+                conditions: vec![
+                    worse
+                        .or_else(|| failing(watches.failures_of(&announcer.name)))
+                        .unwrap_or_else(ready),
+                ],
                 rest: Map::new(),
                 in_use: None,
             }),
@@ -66,22 +77,25 @@ pub fn objects(
         rest: Map::new(),
         in_use: None,
     });
-    watches.facts().filter_map(status).chain(unread).collect()
+    watches.own_facts().filter_map(status).chain(unread).collect()
 }
 
 fn pool_status(
     name: &str,
     status: &PoolStatus,
-    worse: Option<Condition>,
+    worse: Option<ObjectCondition>,
     in_use: bool,
 ) -> ObjectStatus {
-    let own = |condition: &PoolCondition| -> Condition {
-        let (reason, message) = (condition.reason.to_owned(), condition.message.clone());
-        (condition.kind.name(), condition.status, reason, message)
+    let own = |condition: &PoolCondition| ObjectCondition {
+        kind: condition.kind.name(),
+        holds: condition.status,
+        reason: condition.reason.to_owned(),
+        message: condition.message.clone(),
+        warns: condition.warns(),
     };
-    let mut conditions: Vec<Condition> = status.conditions.iter().map(own).collect();
+    let mut conditions: Vec<ObjectCondition> = status.conditions.iter().map(own).collect();
     if let Some(worse) = worse {
-        conditions.retain(|condition| condition.0 != worse.0);
+        conditions.retain(|condition| condition.kind != worse.kind);
         conditions.push(worse);
     }
     let mut rest = Map::new();
@@ -111,17 +125,57 @@ fn pool_status(
     }
 }
 
-fn ready() -> Condition {
-    ("Ready", true, "InForce".to_owned(), "it is in force".to_owned())
+fn ready() -> ObjectCondition {
+    ObjectCondition {
+        kind: "Ready",
+        holds: true,
+        reason: "InForce".to_owned(),
+        message: "it is in force".to_owned(),
+        warns: false,
+    }
 }
 
-fn not_ready(reason: &str, message: &str) -> Condition {
-    ("Ready", false, reason.to_owned(), message.to_owned())
+fn not_ready(reason: &str, message: &str) -> ObjectCondition {
+    let (reason, message) = (reason.to_owned(), message.to_owned());
+    ObjectCondition { kind: "Ready", holds: false, reason, message, warns: true }
+}
+
+/// What nodes say of an announcer that does not run there as it is written; those that say the same, together.
+fn failing(failures: &BTreeMap<String, Failure>) -> Option<ObjectCondition> {
+    let first = failures.values().next()?;
+    let mut alike: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (node, failure) in failures {
+        alike.entry(&failure.message).or_default().push(node);
+    }
+    let messages: Vec<String> = alike
+        .into_iter()
+        .map(|(message, nodes)| {
+            let more = match nodes.len().saturating_sub(NAMES_SHOWN) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let nodes = nodes[..nodes.len().min(NAMES_SHOWN)].join(", ");
+            format!("on {nodes}{more}: {message}")
+        })
+        .collect();
+    let message = match first.reason {
+        "Refused" => format!(
+            "{}; what ran there before serves on: correct plugin or config",
+            messages.join("; ")
+        ),
+        _ => messages.join("; "),
+    };
+    Some(not_ready(first.reason, &message))
 }
 
 /// Writes what is wanted, until the sender is dropped.
-pub async fn write(client: Client, lead: Lead, mut wanted: watch::Receiver<Vec<ObjectStatus>>) {
-    let mut objects = Objects::new(client, lead);
+pub async fn write(
+    client: Client,
+    lead: Lead,
+    events: Events,
+    mut wanted: watch::Receiver<Vec<ObjectStatus>>,
+) {
+    let mut objects = Objects::new(client, lead, events);
     while wanted.changed().await.is_ok() {
         loop {
             let statuses = wanted.borrow_and_update().clone();
@@ -131,5 +185,28 @@ pub async fn write(client: Client, lead: Lead, mut wanted: watch::Receiver<Vec<O
             tokio::time::sleep(RETRY).await;
         }
         tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_say_the_same_of_an_announcer_are_told_together() {
+        let says = |message: &str| Failure { reason: "Refused", message: message.to_owned() };
+        let mut failures: BTreeMap<String, Failure> =
+            (1..=7).map(|node| (format!("n{node}"), says("config.x: unknown"))).collect();
+        failures.insert("other".to_owned(), says("no memory"));
+        let condition = failing(&failures).unwrap();
+        assert_eq!(
+            (condition.holds, condition.reason.as_str(), condition.message.as_str()),
+            (
+                false,
+                "Refused",
+                "on n1, n2, n3, n4, n5 and 2 more: config.x: unknown; on other: no memory; what ran there before serves on: correct plugin or config"
+            )
+        );
+        assert_eq!(failing(&BTreeMap::new()), None);
     }
 }

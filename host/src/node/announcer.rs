@@ -3,15 +3,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use outrigger_core::facts::{self, NodeName};
-use outrigger_core::plan::Planner;
+use outrigger_core::plan::{InstanceChange, Planner};
 use outrigger_net::{Links, Owner};
-use outrigger_sdk::{Context, DesiredChanged, LinksChanged, Stopping};
+use outrigger_sdk::{Context, LinksChanged, Stopping};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use super::Router;
 use super::links;
-use crate::desk::{Command, Desk, Standing, Swap};
+use crate::desk::{Command, Desk, Swap};
 use crate::instance::{Instance, Ports};
 use crate::plugins::{InForce, Kind, Plugins};
 
@@ -28,7 +28,7 @@ pub struct Announcers {
 }
 
 struct Running {
-    announcer: facts::Announcer,
+    announcer: Arc<facts::Announcer>,
     owner: Owner,
     instance: Instance,
 }
@@ -51,19 +51,14 @@ impl Announcers {
         self.running.keys()
     }
 
-    /// What each instance says of itself.
-    pub fn standings(&self) -> impl Iterator<Item = (String, Standing)> {
-        self.running.iter().map(|(name, running)| (name.clone(), running.instance.desk.standing()))
-    }
-
     /// Each instance's Announcer and desk.
     pub fn desks(&self) -> impl Iterator<Item = (&facts::Announcer, &Arc<Desk>)> {
-        self.running.values().map(|running| (&running.announcer, &running.instance.desk))
+        self.running.values().map(|running| (&*running.announcer, &running.instance.desk))
     }
 
-    pub(super) fn desire(&self, name: &str, news: DesiredChanged) {
-        if let Some(running) = self.running.get(name) {
-            running.instance.desk.desire(news);
+    pub(super) fn desire(&self, change: InstanceChange) {
+        if let Some(running) = self.running.get(&change.announcer) {
+            running.instance.desk.desire(change.remove, &change.upsert);
         }
     }
 
@@ -83,7 +78,10 @@ impl Announcers {
 
     /// Whether every instance that can answer has said that nothing is left.
     pub(super) fn drained(&self) -> bool {
-        self.standings().all(|(_, standing)| standing.drained || standing.phase != "Running")
+        self.running.values().all(|running| {
+            let inner = running.instance.desk.lock();
+            inner.standing.drained || inner.standing.phase != "Running"
+        })
     }
 
     pub(super) fn end(&mut self) {
@@ -110,7 +108,7 @@ impl Announcers {
 
     pub(super) fn sync(
         &mut self,
-        wanted: BTreeMap<String, facts::Announcer>,
+        wanted: BTreeMap<String, Arc<facts::Announcer>>,
         links: &Links,
         planner: &Planner,
     ) {
@@ -132,7 +130,7 @@ impl Announcers {
         }
     }
 
-    fn start(&mut self, announcer: facts::Announcer, links: &Links, planner: &Planner) {
+    fn start(&mut self, announcer: Arc<facts::Announcer>, links: &Links, planner: &Planner) {
         if self.plugins.awaited(&announcer.plugin.plugin) {
             return; // It begins with what is active, as soon as that is loaded.
         }
@@ -146,8 +144,8 @@ impl Announcers {
         let desk = Desk::new(owner, self.ports.responder.clone(), self.changed.clone());
         let granted = links::granted(links, &announcer.interfaces);
         desk.link(LinksChanged { reset: true, upsert: granted, ..Default::default() });
-        let desired = planner.desired(&name).values().cloned().collect();
-        desk.desire(DesiredChanged { reset: true, upsert: desired, ..Default::default() });
+        let desired: Vec<_> = planner.desired(&name).values().cloned().collect();
+        desk.desire_only(&desired);
         desk.command(swap(in_force, &announcer));
         let context = Context {
             instance: name.clone(),
@@ -167,7 +165,7 @@ impl Announcers {
         }
     }
 
-    fn configure(&mut self, announcer: facts::Announcer) {
+    fn configure(&mut self, announcer: Arc<facts::Announcer>) {
         let Ok(in_force) = self.plugins.need(Kind::Announcer, &announcer.plugin.plugin) else {
             return;
         };
@@ -182,7 +180,7 @@ impl Announcers {
     fn remove(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
             // The desk takes everything out before the plugin hears of it.
-            running.instance.desk.desire(DesiredChanged { reset: true, ..Default::default() });
+            running.instance.desk.desire_only(&[]);
             self.router.remove(running.owner);
             running.instance.end();
         }

@@ -1,8 +1,9 @@
 //! What a candidate may and may not do, reply by reply.
+use std::sync::Arc;
+
 use outrigger_core::guard::Guard;
 use outrigger_sdk::{
-    DesiredAddress, DesiredChanged, Duty, Effect, EndpointCount, Link, LinksChanged, MacAddr,
-    Offload, OffloadWork,
+    DesiredAddress, Duty, Effect, EndpointCount, Link, LinksChanged, MacAddr, Offload, OffloadWork,
 };
 
 use super::*;
@@ -38,8 +39,9 @@ fn desire(guard: &mut Guard, which: std::ops::RangeInclusive<u8>) {
         local_endpoints: EndpointCount::default(),
         ext: Vec::new(),
     };
-    let upsert = which.map(entry).collect();
-    guard.desire(&DesiredChanged { reset: true, upsert, ..Default::default() });
+    let before: Vec<_> = guard.desired().keys().copied().collect();
+    let upsert: Vec<_> = which.map(entry).map(Arc::new).collect();
+    guard.desire(&before, &upsert);
 }
 
 fn closes(which: std::ops::RangeInclusive<u32>) -> Vec<Granted> {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 
 use super::binaries::Binaries;
 use super::certificates::Certificates;
 use super::process::Process;
 use super::segment::{FIRST, Member};
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, feed};
 use crate::wait;
 
 /// How long one of them may take to be ready.
@@ -146,6 +147,22 @@ impl<'a> ControlPlane<'a> {
     pub fn restart_etcd(&self) -> Result<()> {
         self.etcd().start(&self.etcd_command())?;
         self.await_ready()
+    }
+
+    /// Makes etcd forget what was before now, as it does by itself every few minutes.
+    ///
+    /// # Errors
+    /// What etcd said.
+    pub fn compact_etcd(&self) -> Result<()> {
+        let ask = |path: &str, body: Value| -> Result<Value> {
+            let mut curl = self.namespace.command("curl");
+            curl.args(["--silent", "--show-error", "--fail", "--data"]).arg(body.to_string());
+            let answer = feed(curl.arg(format!("{ETCD}/v3/{path}")), b"")?;
+            serde_json::from_str(&answer).with_context(|| format!("etcd answers {answer:?}"))
+        };
+        let status = ask("maintenance/status", json!({}))?;
+        let revision = &status["header"]["revision"];
+        ask("kv/compaction", json!({ "revision": revision, "physical": true })).map(drop)
     }
 
     /// SIGKILL to everything here.

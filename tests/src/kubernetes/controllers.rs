@@ -1,5 +1,5 @@
-//! The product's controller role as processes beside an API server without nodes. They are stopped and killed by their
-//! process ids.
+//! The product as processes beside an API server without nodes: controllers, and one that is a node too. They are stopped and
+//! killed by their process ids.
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,13 +26,21 @@ impl Controller {
     /// # Errors
     /// When it cannot be started.
     pub fn start(lab: &Lab, name: &str) -> Result<Self> {
+        Self::start_as(lab, name, "cp", "controller")
+    }
+
+    /// Starts `outrigger run` in the network of a member, in this role.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_as(lab: &Lab, name: &str, member: &str, role: &str) -> Result<Self> {
         let folder = lab.folder().join(name);
         fs::create_dir_all(&folder)?;
         let log = folder.join("log");
         let file = File::options().create(true).append(true).open(&log)?;
         let mut command: Command =
-            product::unconfigured(lab.namespace("cp")?.command(product::binary()?));
-        command.args(["run", "--role", "controller", "--node", name]);
+            product::unconfigured(lab.namespace(member)?.command(product::binary()?));
+        command.args(["run", "--role", role, "--node", name]);
         command.arg("--kubeconfig").arg(lab.kubeconfig());
         command.arg("--state").arg(folder.join("state")).arg("--cache").arg(folder.join("cache"));
         let child = command

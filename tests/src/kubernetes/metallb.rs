@@ -71,6 +71,36 @@ impl Release {
             .with_context(|| format!("cannot keep {}", manifest.display()))
     }
 
+    /// Applies the definitions of its resources and its namespace only, so that its configuration can be there before it is: it
+    /// empties the status of every Service while it has no pool.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read, or is refused.
+    pub fn prepare(&self, lab: &Lab) -> Result<()> {
+        let manifest = fs::read_to_string(self.folder.join(MANIFEST))?;
+        let is_first = |document: &&str| {
+            document
+                .lines()
+                .any(|line| line == "kind: CustomResourceDefinition" || line == "kind: Namespace")
+        };
+        let first: Vec<&str> = manifest.split("\n---\n").filter(is_first).collect();
+        lab.apply(&first.join("\n---\n"))
+    }
+
+    /// Removes it, its programs first: a controller that sees its pools go empties the status of every Service.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn remove(&self, lab: &Lab) -> Result<()> {
+        let programs = ["deployment/controller", "daemonset/speaker", "--cascade=foreground"];
+        let delete = ["--namespace", NAMESPACE, "delete", "--timeout=60s"];
+        lab.kubectl(&[&delete[..], &programs].concat())?;
+        let manifest = self.folder.join(MANIFEST);
+        let manifest = manifest.to_string_lossy();
+        let delete = ["delete", "--ignore-not-found", "--timeout=60s", "--filename", &manifest];
+        lab.kubectl(&delete).map(drop)
+    }
+
     /// Loads the images under their own names, applies the manifest as it is, and waits until all of it runs.
     ///
     /// # Errors
@@ -110,10 +140,17 @@ pub fn pool(lab: &Lab, name: &str, addresses: &str) -> Result<()> {
     };
     let pool = object("IPAddressPool", json!({ "addresses": [addresses] }));
     let advertisement = object("L2Advertisement", json!({ "ipAddressPools": [name] }));
-    let objects = format!("{pool}\n---\n{advertisement}\n");
+    configure(lab, &format!("{pool}\n---\n{advertisement}\n"))
+}
+
+/// Applies configuration, once the webhook answers.
+///
+/// # Errors
+/// When the webhook does not answer, or refuses.
+pub fn configure(lab: &Lab, objects: &str) -> Result<()> {
     let mut said = None;
-    wait::until("MetalLB's webhook takes a pool", LIMIT, || {
-        said = lab.apply(&objects).err();
+    wait::until("MetalLB's webhook takes its configuration", LIMIT, || {
+        said = lab.apply(objects).err();
         if said.is_some() {
             std::thread::sleep(Duration::from_millis(500));
         }

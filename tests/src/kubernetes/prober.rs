@@ -202,6 +202,12 @@ impl Probe {
         text
     }
 
+    /// When each lost request was sent.
+    pub fn lost_at(&self) -> impl Iterator<Item = Instant> {
+        let is_lost = |request: &&Request| !matches!(request.outcome, Some(Ok(_)));
+        self.requests.iter().filter(is_lost).map(|request| request.at)
+    }
+
     /// When each lost request was sent, from the first request on, and why it was lost.
     fn losses(&self) -> impl Iterator<Item = (Duration, &str)> {
         let start = self.requests.first().map(|request| request.at);

@@ -20,6 +20,11 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// The name that its members' interfaces have.
+    pub fn interface(self) -> &'static str {
+        self.interface
+    }
+
     /// By the name that its members' interfaces have.
     ///
     /// # Errors

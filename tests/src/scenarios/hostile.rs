@@ -73,7 +73,7 @@ impl Harm {
 /// When it did harm, or the product does not say what it did.
 pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Story) -> Result<()> {
     let prober = cluster.probe()?;
-    let forged = Prober::start(&cluster.lab.client, FORGED, 20)?;
+    let forged = Prober::start(cluster.lab.client.namespace(), "eth0", FORGED, 20)?;
     let holder = cluster.settled(&prober, None)?;
     let before = cluster.layer2_on(holder)?;
     let digest = cluster.put_plugin("layer2", harm.plugin(guests))?;

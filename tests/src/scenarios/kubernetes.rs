@@ -17,7 +17,10 @@ pub mod alone;
 pub mod delivery;
 pub mod laboratory;
 pub mod leaders;
+pub mod leave;
+pub mod objects;
 pub mod pools;
+pub mod relist;
 pub mod rights;
 pub mod serve;
 pub mod steady;
@@ -146,22 +149,29 @@ impl<'a> Stage<'a> {
         Ok(addresses)
     }
 
-    /// Waits until kube-proxy knows an address on every node. What reaches a node before that is forwarded as it is, and
-    /// its connection tracking entry takes the same port of the same client with it for two minutes
-    /// (nf_conntrack_tcp_timeout_syn_sent): a prober would see that as a loss much later.
+    /// Waits until kube-proxy knows an address on every node. Announced it is only when kube-proxy has had the time to, but a busy
+    /// machine may take longer, and a prober would see that two minutes later (`host/core/src/plan/fresh.rs`).
     fn await_kube_proxy(&self, address: IpAddr) -> Result<()> {
+        wait::until(&format!("kube-proxy of every node knows {address}"), LIMIT, || {
+            Ok(self.kube_proxy_knows(address)?.then_some(()))
+        })
+    }
+
+    /// Whether kube-proxy of every node has rules for an address.
+    ///
+    /// # Errors
+    /// When nft cannot be run.
+    pub fn kube_proxy_knows(&self, address: IpAddr) -> Result<bool> {
         let family = if address.is_ipv4() { "ip" } else { "ip6" };
         for node in self.lab.nodes() {
-            let what = format!("kube-proxy of {} knows {address}", node.name());
-            wait::until(&what, LIMIT, || {
-                let mut nft = node.namespace().command("nft");
-                nft.args(["list", "map", family, "kube-proxy", "service-ips"]);
-                let known = String::from_utf8_lossy(&nft.output()?.stdout)
-                    .contains(&format!("{address} . "));
-                Ok(known.then_some(()))
-            })?;
+            let mut nft = node.namespace().command("nft");
+            nft.args(["list", "map", family, "kube-proxy", "service-ips"]);
+            let rules = nft.output()?.stdout;
+            if !String::from_utf8_lossy(&rules).contains(&format!("{address} . ")) {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The addresses that a Service has.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use outrigger_sdk::Family;
 
 use super::Allocations;
-use crate::facts::ServiceKey;
+use crate::facts::{Pool, ServiceKey};
 use crate::ledger::{Standing, Stock};
 
 /// Names in one message.
@@ -44,6 +44,19 @@ pub struct PoolCondition {
     pub reason: &'static str,
     /// Names who is concerned and the fix.
     pub message: String,
+}
+
+impl PoolCondition {
+    /// Whether somebody should look: worth an Event. That a pool is being deleted is what somebody wanted.
+    pub fn warns(&self) -> bool {
+        match self.kind {
+            PoolConditionType::Ready => {
+                !self.status && !matches!(self.reason, "Draining" | "Pending")
+            }
+            PoolConditionType::Draining => false,
+            PoolConditionType::Shrunk | PoolConditionType::Overlap => self.status,
+        }
+    }
 }
 
 /// The conditions that an AddressPool may have.
@@ -96,6 +109,11 @@ impl Allocations {
     /// only where [`Allocations::pool_status`] says something.
     pub fn pool_users(&self, name: &str) -> Vec<ServiceKey> {
         self.ledger.users(name).into_iter().cloned().collect()
+    }
+
+    /// The version of a pool that is in force, or was last: what a process that leads later begins with.
+    pub fn last_valid(&self, name: &str) -> Option<&Pool> {
+        self.pools.last_valid(name).map(|pool| &**pool)
     }
 
     fn ready(&self, name: &str, draining: bool, families: [&Counts; 2]) -> PoolCondition {

@@ -12,6 +12,8 @@ pub(super) struct Pools {
     accepted: BTreeMap<String, Arc<Pool>>,
     /// Being deleted. They are in nobody's way: a successor may take over what they gave.
     draining: BTreeMap<String, Arc<Pool>>,
+    /// What an earlier process had in force, by the pools' status. Counts until this one has a version in force itself.
+    remembered: BTreeMap<String, Arc<Pool>>,
     problems: BTreeMap<String, String>,
 }
 
@@ -33,17 +35,33 @@ impl Step {
 }
 
 impl Pools {
-    /// False when nothing differs.
-    pub(super) fn offer(&mut self, pool: &Pool) -> bool {
-        if self.offered.get(&pool.name).is_some_and(|known| **known == *pool) {
+    /// False when nothing differs that matters.
+    pub(super) fn offer(&mut self, pool: &Arc<Pool>) -> bool {
+        let mut pool = pool.clone();
+        if pool.last_valid.is_some() {
+            let mut offered = Pool::clone(&pool);
+            if let Some(last) = offered.last_valid.take() {
+                let last = Arc::new(Pool { draining: false, last_valid: None, ..*last });
+                self.remembered.insert(pool.name.clone(), last);
+            }
+            pool = Arc::new(offered);
+        }
+        if self.offered.get(&pool.name) == Some(&pool) {
             return false;
         }
-        self.offered.insert(pool.name.clone(), Arc::new(pool.clone()));
+        self.offered.insert(pool.name.clone(), pool);
         true
     }
 
     pub(super) fn withdraw(&mut self, name: &str) -> bool {
+        self.remembered.remove(name);
         self.offered.remove(name).is_some()
+    }
+
+    /// The version in force, or the one that was in force last.
+    pub(super) fn last_valid(&self, name: &str) -> Option<&Arc<Pool>> {
+        let in_force = self.accepted.get(name).or_else(|| self.draining.get(name));
+        in_force.or_else(|| self.remembered.get(name))
     }
 
     /// Every pool that there is, in force or not.
@@ -70,12 +88,14 @@ impl Pools {
         let mut steps: Vec<Step> = gone.into_iter().map(Step::Retire).collect();
         for (name, pool) in self.offered.iter().filter(|(_, pool)| pool.draining) {
             // Its last valid version, if there was one: that is what its addresses came from.
-            let last = self.accepted.remove(name).unwrap_or_else(|| pool.clone());
+            let last = self.accepted.remove(name).or_else(|| self.remembered.get(name).cloned());
+            let last = last.unwrap_or_else(|| pool.clone());
             if !self.draining.contains_key(name) {
                 self.draining.insert(name.clone(), last.clone());
                 steps.push(Step::Drain(last));
             }
         }
+        steps.extend(self.recall());
         loop {
             self.problems.clear();
             let before = steps.len();
@@ -94,6 +114,23 @@ impl Pools {
                 return steps;
             }
         }
+    }
+
+    /// What was in force when another process led goes before what was written since, in whatever order the pools are looked at.
+    fn recall(&mut self) -> Vec<Step> {
+        let known = self.remembered.iter().filter(|(name, _)| {
+            let offered = self.offered.get(*name).is_some_and(|pool| !pool.draining);
+            offered && !self.accepted.contains_key(*name)
+        });
+        let known: Vec<Arc<Pool>> = known.map(|(_, pool)| pool.clone()).collect();
+        let mut steps = Vec::new();
+        for pool in known {
+            if self.problem(&pool).is_none() {
+                self.accepted.insert(pool.name.clone(), pool.clone());
+                steps.push(Step::Put(pool));
+            }
+        }
+        steps
     }
 
     /// Pools in force in the order in which they are tried: first those made for certain Services, then the others; by

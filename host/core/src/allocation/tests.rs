@@ -29,10 +29,10 @@ impl Rig {
 
     fn put_all(&mut self, pools: Vec<Pool>, services: Vec<Service>) {
         for pool in pools {
-            self.apply(Change::Upsert(Fact::Pool(pool)));
+            self.apply(Change::Upsert(Fact::from(pool)));
         }
         for service in services {
-            self.apply(Change::Upsert(Fact::Service(service)));
+            self.apply(Change::Upsert(Fact::from(service)));
         }
     }
 
@@ -41,12 +41,12 @@ impl Rig {
     }
 
     fn put(&mut self, service: Service) {
-        self.apply(Change::Upsert(Fact::Service(service)));
+        self.apply(Change::Upsert(Fact::from(service)));
         self.settle();
     }
 
     fn put_pool(&mut self, pool: Pool) {
-        self.apply(Change::Upsert(Fact::Pool(pool)));
+        self.apply(Change::Upsert(Fact::from(pool)));
         self.settle();
     }
 
@@ -176,6 +176,7 @@ fn pool(name: &str, addresses: &[&str]) -> Pool {
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
         announcers: None,
         draining: false,
+        last_valid: None,
     }
 }
 
@@ -380,7 +381,7 @@ fn a_second_family_is_added_when_a_pool_offers_it() {
     rig.put(Service { ingress: vec![ip("10.0.0.1")], ours: true, ..dual("a", false) });
     rig.put(service("b"));
     assert_eq!(rig.said(), ["b 10.0.0.2 Allocated"], "nothing new about a");
-    rig.apply(Change::Upsert(Fact::Pool(pool("q", &["fd00::/64"]))));
+    rig.apply(Change::Upsert(Fact::from(pool("q", &["fd00::/64"]))));
     let question = rig.allocations.poll(rig.now).unwrap();
     assert_eq!(question.request.families, [Family::Ipv6]);
     assert_eq!(question.request.holds, [ip("10.0.0.1")]);
@@ -469,10 +470,10 @@ fn a_removed_or_changed_pool_takes_nothing_away() {
     let mut rig = Rig::synced(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![service("a")]);
     rig.said();
     for (change, expected) in [
-        (Change::Upsert(Fact::Pool(pool("p", &["10.0.0.8-10.0.0.9"]))), "a 10.0.0.1 Draining"),
-        (Change::Upsert(Fact::Pool(pool("p", &["10.0.0.0/24"]))), "a 10.0.0.1 Allocated"),
+        (Change::Upsert(Fact::from(pool("p", &["10.0.0.8-10.0.0.9"]))), "a 10.0.0.1 Draining"),
+        (Change::Upsert(Fact::from(pool("p", &["10.0.0.0/24"]))), "a 10.0.0.1 Allocated"),
         (Change::Remove(FactKey::Pool("p".into())), "a 10.0.0.1 Draining"),
-        (Change::Upsert(Fact::Pool(pool("renamed", &["10.0.0.0/24"]))), "a 10.0.0.1 Allocated"),
+        (Change::Upsert(Fact::from(pool("renamed", &["10.0.0.0/24"]))), "a 10.0.0.1 Allocated"),
     ] {
         rig.apply(change);
         rig.settle();
@@ -528,7 +529,7 @@ fn an_answer_that_comes_too_late_is_asked_anew() {
     rig.apply(Change::Synced);
     let (a, b) = (rig.allocations.poll(rig.now).unwrap(), rig.allocations.poll(rig.now).unwrap());
     assert!(rig.allocations.poll(rig.now).is_none());
-    rig.apply(Change::Upsert(Fact::Service(wanting("a", "10.0.0.7"))));
+    rig.apply(Change::Upsert(Fact::from(wanting("a", "10.0.0.7"))));
     let lowest_of = |question: &Question| Ok(lowest(question));
     let (for_a, for_b) = (lowest_of(&a), lowest_of(&b));
     rig.allocations.answer(a, for_a, rig.now);
@@ -570,7 +571,7 @@ fn a_status_that_somebody_else_wrote_is_said_again() {
 fn a_service_that_comes_back_is_told_what_it_held() {
     let mut rig = Rig::synced(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![service("a")]);
     rig.remove("a");
-    rig.apply(Change::Upsert(Fact::Service(service("a"))));
+    rig.apply(Change::Upsert(Fact::from(service("a"))));
     let question = rig.allocations.poll(rig.now).unwrap();
     assert_eq!(question.request.previous, [ip("10.0.0.1")]);
     assert_eq!(question.view.released_ago(ip("10.0.0.1")), 0);

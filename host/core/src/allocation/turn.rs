@@ -40,6 +40,23 @@ pub(super) struct Turn {
     pub(super) again: bool,
 }
 
+/// Why a pool is not even asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unsuited {
+    /// The Service asks for this one.
+    OtherPool(String),
+    /// Only for Services that ask for it.
+    NotAutomatic,
+    /// Not for Services of this namespace.
+    Namespace,
+    /// Not for Services with these labels.
+    Labels,
+    /// It has no addresses of this family.
+    Family(Family),
+    /// It has none of these, which the Service asks for.
+    Wishes(Vec<IpAddr>),
+}
+
 /// Why a pool gave nothing, or not everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
@@ -71,6 +88,7 @@ impl Allocations {
             return None;
         }
         self.end_rests(now);
+        self.end_pauses(now);
         self.queue.wake_due(now.monotonic_us);
         while let Some(key) = self.queue.pop() {
             let turn = self.turns.remove(&key).unwrap_or_else(|| self.new_turn(&key));
@@ -270,34 +288,63 @@ impl Allocations {
     /// Whether a Service may have an address of this family from this pool, as the owner of the pool and the Service
     /// say.
     fn suits(&self, pool: &Pool, service: &Service, family: Family) -> bool {
-        let wanted: Vec<&IpAddr> =
-            service.wanted.iter().filter(|at| Family::of(at) == family).collect();
-        let contains = |at: &&IpAddr| pool.addresses.iter().any(|range| range.contains(**at));
-        let is_named = match &service.pool {
-            Some(name) => *name == pool.name,
-            None => pool.auto_assign || !wanted.is_empty(),
-        };
-        is_named
-            && self.admits(pool, service)
-            && pool.addresses.iter().any(|range| range.family() == family)
-            && (wanted.is_empty() || wanted.iter().any(contains))
+        self.unsuited(pool, service, family).is_none()
+    }
+
+    /// Why it may not.
+    pub(super) fn unsuited(
+        &self,
+        pool: &Pool,
+        service: &Service,
+        family: Family,
+    ) -> Option<Unsuited> {
+        let mut wanted =
+            service.wanted.iter().filter(|at| Family::of(at) == family).copied().peekable();
+        let contains = |at: &IpAddr| pool.addresses.iter().any(|range| range.contains(*at));
+        match &service.pool {
+            Some(name) if *name != pool.name => return Some(Unsuited::OtherPool(name.clone())),
+            None if !pool.auto_assign && wanted.peek().is_none() => {
+                return Some(Unsuited::NotAutomatic);
+            }
+            _ => {}
+        }
+        if !self.admits_namespace(pool, &service.key.namespace) {
+            return Some(Unsuited::Namespace);
+        }
+        if !pool.service_selector.matches(&service.labels) {
+            return Some(Unsuited::Labels);
+        }
+        if !pool.addresses.iter().any(|range| range.family() == family) {
+            return Some(Unsuited::Family(family));
+        }
+        let wanted: Vec<IpAddr> = wanted.collect();
+        let has_one = wanted.is_empty() || wanted.iter().any(contains);
+        (!has_one).then_some(Unsuited::Wishes(wanted))
     }
 
     /// Whether the owner of a pool lets a Service use it.
     pub(super) fn admits(&self, pool: &Pool, service: &Service) -> bool {
-        let namespace = &service.key.namespace;
+        self.admits_namespace(pool, &service.key.namespace)
+            && pool.service_selector.matches(&service.labels)
+    }
+
+    fn admits_namespace(&self, pool: &Pool, namespace: &str) -> bool {
         let selected = || {
             let labels = self.reach.cluster().namespace_labels(namespace);
             let selector = pool.namespace_selector.as_ref();
             selector.zip(labels).is_some_and(|(selector, labels)| selector.matches(&labels))
         };
-        (is_for_all_namespaces(pool) || pool.namespaces.contains(namespace) || selected())
-            && pool.service_selector.matches(&service.labels)
+        is_for_all_namespaces(pool) || pool.namespaces.contains(namespace) || selected()
     }
 }
 
 /// Why a pool has nothing to give, whatever its policy would say.
-fn obstacle(view: &PoolView, pool: &Pool, service: &Service, family: Family) -> Option<Note> {
+pub(super) fn obstacle(
+    view: &PoolView,
+    pool: &Pool,
+    service: &Service,
+    family: Family,
+) -> Option<Note> {
     let name = &pool.name;
     let wanted = service.wanted.iter().filter(|at| Family::of(at) == family);
     let mut why_not = None;

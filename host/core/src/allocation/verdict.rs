@@ -65,8 +65,11 @@ impl Allocations {
         changed
     }
 
-    fn verdict(&self, known: &Known) -> Verdict {
+    pub(super) fn verdict(&self, known: &Known) -> Verdict {
         let service = &known.service;
+        if let Some(verdict) = self.contested(&service.key) {
+            return verdict;
+        }
         if !known.foreign.is_empty() {
             return self.left_alone(known);
         }

@@ -40,7 +40,7 @@ fn without_nodes_or_slices_the_machine_is_the_only_node() {
     check(&cluster, &[(local("web"), vec![])], [Ok(()), no, no]);
 
     let there = vec![endpoint("elsewhere", "rs")];
-    cluster.apply(Change::Upsert(Fact::Endpoints(slice("web", &there))));
+    cluster.apply(Change::Upsert(Fact::from(slice("web", &there))));
     check(&cluster, &[(local("web"), there)], [Ok(()), no, no]);
     check(&cluster, &[(local("web"), vec![])], [Err(Ineligible::NoEndpoint), no, no]);
 }
@@ -53,17 +53,26 @@ fn a_node_may_be_unfit_itself() {
         Node { excluded: true, ..node("b") },
         Node { network_available: false, ..node("c") },
     ] {
-        cluster.apply(Change::Upsert(Fact::Node(fit)));
+        cluster.apply(Change::Upsert(Fact::from(fit)));
     }
     let expected = [Ok(()), Err(Ineligible::Excluded), Err(Ineligible::NetworkUnavailable)];
     check(&cluster, &[(service("web", &[]), vec![])], expected);
 
-    cluster.apply(Change::Upsert(Fact::Node(Node { ready: false, ..node("b") })));
+    cluster.apply(Change::Upsert(Fact::from(Node { ready: false, ..node("b") })));
     let expected = [Ok(()), Err(Ineligible::NotReady), Err(Ineligible::NetworkUnavailable)];
     check(&cluster, &[(service("web", &[]), vec![])], expected);
     let last: Vec<bool> =
         expected.iter().map(|one| one.is_err_and(Ineligible::is_last_resort)).collect();
     assert_eq!(last, [false, true, false]);
+
+    // Cordoned says less than not ready, and both less than excluded.
+    cluster.apply(Change::Upsert(Fact::from(Node { cordoned: true, ..node("a") })));
+    cluster.apply(Change::Upsert(Fact::from(Node { cordoned: true, ready: false, ..node("b") })));
+    cluster.apply(Change::Upsert(Fact::from(Node { cordoned: true, excluded: true, ..node("c") })));
+    let expected =
+        [Err(Ineligible::Cordoned), Err(Ineligible::NotReady), Err(Ineligible::Excluded)];
+    check(&cluster, &[(service("web", &[]), vec![])], expected);
+    assert!(Ineligible::Cordoned.is_last_resort());
 
     let nowhere = Eligibility::new(&cluster, "a", vec![], &[]);
     assert_eq!(nowhere.check("a"), Err(Ineligible::NoAnnouncer));
@@ -80,9 +89,9 @@ fn a_node_may_be_unfit_itself() {
 fn endpoints_decide_by_traffic_policy() {
     let mut cluster = cluster();
     for name in ["a", "b", "c"] {
-        cluster.apply(Change::Upsert(Fact::Node(node(name))));
+        cluster.apply(Change::Upsert(Fact::from(node(name))));
     }
-    cluster.apply(Change::Upsert(Fact::Endpoints(slice("any", &[]))));
+    cluster.apply(Change::Upsert(Fact::from(slice("any", &[]))));
     let yes = [Ok(()); 3];
     let none = [Err(Ineligible::NoEndpoint); 3];
     let only_b = [Err(Ineligible::NoLocalEndpoint), Ok(()), Err(Ineligible::NoLocalEndpoint)];

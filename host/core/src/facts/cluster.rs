@@ -1,6 +1,7 @@
 //! All facts together, by key. The only way in is [`Cluster::apply`].
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{
     Announcer, Change, Endpoints, Fact, FactKey, Labels, Namespace, Node, NodeName, Plugin, Pool,
@@ -14,21 +15,21 @@ pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cluster {
     /// Services of type LoadBalancer.
-    pub services: BTreeMap<ServiceKey, Service>,
+    pub services: BTreeMap<ServiceKey, Arc<Service>>,
     /// EndpointSlices by their own name.
-    pub endpoints: BTreeMap<ServiceKey, Endpoints>,
+    pub endpoints: BTreeMap<ServiceKey, Arc<Endpoints>>,
     /// Nodes. Empty on a plain machine without Node objects: then it is the only node.
-    pub nodes: BTreeMap<NodeName, Node>,
+    pub nodes: BTreeMap<NodeName, Arc<Node>>,
     /// Namespaces. Empty on a plain machine without Namespace objects: then each has only its name.
-    pub namespaces: BTreeMap<String, Namespace>,
+    pub namespaces: BTreeMap<String, Arc<Namespace>>,
     /// Address pools.
-    pub pools: BTreeMap<String, Pool>,
+    pub pools: BTreeMap<String, Arc<Pool>>,
     /// Announcers.
-    pub announcers: BTreeMap<String, Announcer>,
+    pub announcers: BTreeMap<String, Arc<Announcer>>,
     /// Plugins from outside.
-    pub plugins: BTreeMap<String, Plugin>,
+    pub plugins: BTreeMap<String, Arc<Plugin>>,
     /// What is to run under which name.
-    pub published: BTreeMap<String, Published>,
+    pub published: BTreeMap<String, Arc<Published>>,
     /// Everything was listed once (invariant 1).
     pub synced: bool,
 }

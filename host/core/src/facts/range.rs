@@ -64,6 +64,18 @@ impl AddressRange {
         self.family() == other.family() && self.first <= other.last && other.first <= self.last
     }
 
+    /// What is left of it without the addresses of a hole: none, one or two ranges.
+    pub fn without(&self, hole: &Self) -> Vec<Self> {
+        if !self.overlaps(hole) {
+            return vec![*self];
+        }
+        let before = step(hole.first, false).filter(|_| self.first < hole.first);
+        let after = step(hole.last, true).filter(|_| hole.last < self.last);
+        let before = before.map(|last| Self { first: self.first, last });
+        let after = after.map(|first| Self { first, last: self.last });
+        before.into_iter().chain(after).collect()
+    }
+
     /// The fewest CIDRs that cover exactly this range.
     pub fn prefixes(&self) -> Vec<IpNet> {
         match (self.first, self.last) {
@@ -76,6 +88,22 @@ impl AddressRange {
             _ => Vec::new(), // not constructible: both ends are of one family
         }
     }
+}
+
+/// The address after this one, or before it.
+fn step(address: IpAddr, up: bool) -> Option<IpAddr> {
+    Some(match address {
+        IpAddr::V4(address) => {
+            let number = u32::from(address);
+            let next = if up { number.checked_add(1) } else { number.checked_sub(1) };
+            std::net::Ipv4Addr::from(next?).into()
+        }
+        IpAddr::V6(address) => {
+            let number = u128::from(address);
+            let next = if up { number.checked_add(1) } else { number.checked_sub(1) };
+            std::net::Ipv6Addr::from(next?).into()
+        }
+    })
 }
 
 impl FromStr for AddressRange {

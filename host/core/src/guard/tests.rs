@@ -1,9 +1,11 @@
 //! What the guard lets through and what it refuses, each with its reason.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use std::sync::Arc;
+
 use outrigger_sdk::{
-    AddressReport, AnnouncementState, Beacon, DesiredAddress, DesiredChanged, Duty, Effect, Frame,
-    FrameWatch, Link, LinksChanged, Offload, OffloadWork, Report, Topic,
+    AddressReport, AnnouncementState, Beacon, DesiredAddress, Duty, Effect, Frame, FrameWatch,
+    Link, LinksChanged, Offload, OffloadWork, Report, Topic,
 };
 use outrigger_wire::{
     Arp, ArpOperation, MacAddr, Message, NeighborAdvertisement, announcement, encode,
@@ -41,15 +43,12 @@ fn guard() -> Guard {
     };
     let mut guard = Guard::default();
     guard.link(&LinksChanged { reset: true, upsert: vec![link], ..Default::default() });
-    guard.desire(&DesiredChanged {
-        reset: true,
-        upsert: vec![
-            desired(OURS.into(), Duty::Announce),
-            desired(STANDBY.into(), Duty::Standby("n2".into())),
-            desired(OURS6.into(), Duty::TakeOver("n2".into())),
-        ],
-        ..Default::default()
-    });
+    let entries = [
+        desired(OURS.into(), Duty::Announce),
+        desired(STANDBY.into(), Duty::Standby("n2".into())),
+        desired(OURS6.into(), Duty::TakeOver("n2".into())),
+    ];
+    guard.desire(&[], &entries.map(Arc::new));
     guard
 }
 
@@ -181,7 +180,7 @@ fn everything_else_is_refused_with_its_reason() {
 #[test]
 fn what_is_no_longer_desired_is_no_longer_granted() {
     let mut guard = guard();
-    guard.desire(&DesiredChanged { remove: vec![OURS.into()], ..Default::default() });
+    guard.desire(&[OURS.into()], &[]);
     let refusal = guard.check(0, answer(1, 1, OURS)).unwrap_err();
     assert_eq!(refusal.to_string(), "offload about \"192.0.2.1\" was denied: address-not-desired");
 }

@@ -30,8 +30,8 @@ pub struct Member {
 pub struct View {
     /// Alive nodes, this one among them.
     pub members: BTreeMap<NodeName, Member>,
-    /// Their claims, by address. Never one without its member.
-    pub claims: BTreeMap<IpAddr, BTreeMap<NodeName, Claim>>,
+    /// Their claims, by address and node. Never one without its member.
+    pub claims: BTreeMap<(IpAddr, NodeName), Claim>,
 }
 
 /// What is no longer as it was in the [`View`].
@@ -46,18 +46,16 @@ pub struct ViewChange {
 impl View {
     /// The claims on an address.
     pub fn claims_on(&self, address: IpAddr) -> impl Iterator<Item = (&str, Claim)> {
-        let claims = self.claims.get(&address);
-        claims.into_iter().flatten().map(|(node, claim)| (node.as_str(), *claim))
+        let claims = self.claims.range((address, NodeName::new())..);
+        let claims = claims.take_while(move |((on, _), _)| *on == address);
+        claims.map(|((_, node), claim)| (node.as_str(), *claim))
     }
 
     pub(super) fn set(&mut self, address: IpAddr, node: &str, claim: Option<Claim>) {
-        let claims = self.claims.entry(address).or_default();
+        let key = (address, node.to_owned());
         match claim {
-            Some(claim) => claims.insert(node.to_owned(), claim),
-            None => claims.remove(node),
+            Some(claim) => self.claims.insert(key, claim),
+            None => self.claims.remove(&key),
         };
-        if claims.is_empty() {
-            self.claims.remove(&address);
-        }
     }
 }

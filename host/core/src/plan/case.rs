@@ -2,6 +2,7 @@
 //! claims or members.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use outrigger_sdk::{DesiredAddress, Duty, EndpointCount};
 
@@ -24,7 +25,7 @@ impl<'a> Case<'a> {
     pub fn new(
         cluster: &'a Cluster,
         me: &'a str,
-        announcers: &'a BTreeMap<String, Announcer>,
+        announcers: &'a BTreeMap<String, Arc<Announcer>>,
         index: &Index,
         home: Option<&'a Home>,
         address: IpAddr,
@@ -63,10 +64,12 @@ impl<'a> Case<'a> {
                 count.terminating += u32::from(endpoint.terminating);
             }
         }
+        let mut told = Vec::with_capacity(services().count());
+        told.extend(services().map(|(service, _)| service.to_sdk()));
         DesiredAddress {
             address: self.address,
             pool: self.pool.to_owned(),
-            services: services().map(|(service, _)| service.to_sdk()).collect(),
+            services: told,
             duty: duty.clone(),
             local_endpoints: count,
             ext: Vec::new(),

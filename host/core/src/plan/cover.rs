@@ -1,6 +1,7 @@
 //! Which announcers cover an address. Knows nothing of nodes or claims.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::facts::{Announcer, Cluster, PluginRef, Pool, Selector, Service};
 
@@ -9,16 +10,18 @@ const BUILT_IN: &str = "layer2";
 
 /// The announcers there are: those written down, and the built-in `layer2` on every node and interface when none is
 /// written down or when a pool names it and nobody wrote it down.
-pub fn announcers(cluster: &Cluster) -> BTreeMap<String, Announcer> {
+pub fn announcers(cluster: &Cluster) -> BTreeMap<String, Arc<Announcer>> {
     let mut announcers = cluster.announcers.clone();
-    let named = |pool: &Pool| pool.announcers.iter().flatten().any(|name| name == BUILT_IN);
+    let named = |pool: &Arc<Pool>| pool.announcers.iter().flatten().any(|name| name == BUILT_IN);
     if announcers.is_empty() || cluster.pools.values().any(named) {
-        announcers.entry(BUILT_IN.to_owned()).or_insert_with(|| Announcer {
-            name: BUILT_IN.to_owned(),
-            plugin: PluginRef { plugin: BUILT_IN.to_owned(), config: "{}".to_owned() },
-            node_selector: Selector::default(),
-            interfaces: Vec::new(),
-            service_selector: Selector::default(),
+        announcers.entry(BUILT_IN.to_owned()).or_insert_with(|| {
+            Arc::new(Announcer {
+                name: BUILT_IN.to_owned(),
+                plugin: PluginRef { plugin: BUILT_IN.to_owned(), config: "{}".to_owned() },
+                node_selector: Selector::default(),
+                interfaces: Vec::new(),
+                service_selector: Selector::default(),
+            })
         });
     }
     announcers
@@ -35,11 +38,16 @@ pub(super) struct Home {
 impl Home {
     pub fn find(cluster: &Cluster, address: IpAddr) -> Option<Self> {
         let within = |pool: &&Pool| pool.addresses.iter().any(|range| range.contains(address));
-        // A pool that is being deleted may have a successor already.
-        let pools = cluster.pools.values().filter(within);
-        pools
-            .min_by_key(|pool| pool.draining)
-            .map(|pool| Self { pool: pool.name.clone(), announcers: pool.announcers.clone() })
+        let version = |pool: &Arc<Pool>| {
+            let was = pool.last_valid.as_deref().filter(within);
+            let announcers = Some(&**pool).filter(within).or(was)?.announcers.clone();
+            // Two may claim the address: one that is being deleted has a successor, and of two that overlap as they are
+            // written the one whose last valid version has the address is in force.
+            let order = (pool.draining, was.is_none());
+            Some((order, Self { pool: pool.name.clone(), announcers }))
+        };
+        let found = cluster.pools.values().filter_map(version);
+        found.min_by_key(|(order, _)| *order).map(|(_, home)| home)
     }
 
     /// Of an address whose pool is not known any more: whoever announces anything announces it.
@@ -50,15 +58,15 @@ impl Home {
     /// The announcers for an address that lives here and belongs to these Services.
     pub fn cover<'a>(
         &self,
-        announcers: &'a BTreeMap<String, Announcer>,
+        announcers: &'a BTreeMap<String, Arc<Announcer>>,
         services: &[&Service],
     ) -> Vec<&'a Announcer> {
-        let named = |announcer: &&Announcer| {
+        let named = |announcer: &&'a Announcer| {
             self.announcers.as_ref().is_none_or(|names| names.contains(&announcer.name))
         };
-        let wanted = |announcer: &&Announcer| {
+        let wanted = |announcer: &&'a Announcer| {
             services.iter().any(|service| announcer.service_selector.matches(&service.labels))
         };
-        announcers.values().filter(named).filter(wanted).collect()
+        announcers.values().map(Arc::as_ref).filter(named).filter(wanted).collect()
     }
 }

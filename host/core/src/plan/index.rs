@@ -1,17 +1,20 @@
 //! Which Services hold an address, and which slices belong to a Service. Kept up with the facts, one key at a time.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::facts::{Cluster, Endpoint, FactKey, Service, ServiceKey};
+use crate::facts::{Cluster, Endpoint, Endpoints, FactKey, Service, ServiceKey};
 
+/// Sets of pairs and not maps of sets: a set for each address would hold one Service, and cost what eleven do.
 #[derive(Default)]
 pub(super) struct Index {
-    /// `ingress` as last seen.
-    ingress: BTreeMap<ServiceKey, Vec<IpAddr>>,
-    holders: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
-    /// The Service of each slice as last seen.
-    owner: BTreeMap<ServiceKey, ServiceKey>,
-    slices: BTreeMap<ServiceKey, BTreeSet<ServiceKey>>,
+    /// As last seen.
+    services: BTreeMap<ServiceKey, Arc<Service>>,
+    holders: BTreeSet<(IpAddr, ServiceKey)>,
+    /// As last seen.
+    slices: BTreeMap<ServiceKey, Arc<Endpoints>>,
+    /// Service and slice.
+    of_service: BTreeSet<(ServiceKey, ServiceKey)>,
 }
 
 impl Index {
@@ -28,36 +31,33 @@ impl Index {
 
     /// Addresses that this Service holds now or held before.
     pub fn service_changed(&mut self, cluster: &Cluster, key: &ServiceKey) -> BTreeSet<IpAddr> {
-        let after = cluster.services.get(key).map(|service| service.ingress.clone());
-        let before = match after.clone() {
-            Some(after) => self.ingress.insert(key.clone(), after),
-            None => self.ingress.remove(key),
-        };
-        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
-        for address in &before {
-            unlink(&mut self.holders, address, key);
+        let after = cluster.services.get(key);
+        let before = remember(&mut self.services, key, after);
+        let mut touched = BTreeSet::new();
+        for address in before.iter().flat_map(|service| &service.ingress) {
+            self.holders.remove(&(*address, key.clone()));
+            touched.insert(*address);
         }
-        for address in &after {
-            self.holders.entry(*address).or_default().insert(key.clone());
+        for address in after.iter().flat_map(|service| &service.ingress) {
+            self.holders.insert((*address, key.clone()));
+            touched.insert(*address);
         }
-        before.into_iter().chain(after).collect()
+        touched
     }
 
     /// Addresses of the Services that this slice belongs to or belonged to.
     pub fn slice_changed(&mut self, cluster: &Cluster, slice: &ServiceKey) -> BTreeSet<IpAddr> {
-        let after = cluster.endpoints.get(slice).map(|endpoints| endpoints.service.clone());
-        let before = match after.clone() {
-            Some(after) => self.owner.insert(slice.clone(), after),
-            None => self.owner.remove(slice),
-        };
+        let after = cluster.endpoints.get(slice);
+        let before = remember(&mut self.slices, slice, after);
         if let Some(before) = &before {
-            unlink(&mut self.slices, before, slice);
+            self.of_service.remove(&(before.service.clone(), slice.clone()));
         }
-        if let Some(after) = &after {
-            self.slices.entry(after.clone()).or_default().insert(slice.clone());
+        if let Some(after) = after {
+            self.of_service.insert((after.service.clone(), slice.clone()));
         }
-        let services = before.iter().chain(&after);
-        services.filter_map(|service| self.ingress.get(service)).flatten().copied().collect()
+        let services = before.iter().chain(after).map(|slice| &slice.service);
+        let services = services.filter_map(|service| self.services.get(service));
+        services.flat_map(|service| &service.ingress).copied().collect()
     }
 
     /// Addresses that a changed fact may concern; `None` = all.
@@ -65,10 +65,10 @@ impl Index {
         match change {
             FactKey::Service(key) => Some(self.service_changed(cluster, key)),
             FactKey::Endpoints(slice) => {
-                let before = self.owner.is_empty();
+                let before = self.slices.is_empty();
                 let touched = self.slice_changed(cluster, slice);
                 // Whether there are any slices at all is a condition for every address.
-                (before == self.owner.is_empty()).then_some(touched)
+                (before == self.slices.is_empty()).then_some(touched)
             }
             FactKey::Node(_) | FactKey::Pool(_) | FactKey::Announcer(_) => None,
             FactKey::Namespace(_) | FactKey::Plugin(_) | FactKey::Published(_) => {
@@ -77,12 +77,13 @@ impl Index {
         }
     }
 
+    /// Every address that is held, in order; one that several Services share comes several times.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.holders.keys().copied()
+        self.holders.iter().map(|(address, _)| *address)
     }
 
     pub fn is_held(&self, address: IpAddr) -> bool {
-        self.holders.contains_key(&address)
+        self.holders(address).next().is_some()
     }
 
     /// The Services that hold an address, each with its endpoints.
@@ -91,26 +92,32 @@ impl Index {
         cluster: &'a Cluster,
         address: IpAddr,
     ) -> Vec<(&'a Service, Vec<&'a Endpoint>)> {
-        let holders = self.holders.get(&address);
-        let services = holders.into_iter().flatten().filter_map(|key| cluster.services.get(key));
-        services.map(|service| (service, self.endpoints(cluster, &service.key))).collect()
+        let services = self.holders(address).filter_map(|key| cluster.services.get(key));
+        services.map(|service| (service.as_ref(), self.endpoints(cluster, &service.key))).collect()
     }
 
     fn endpoints<'a>(&self, cluster: &'a Cluster, service: &ServiceKey) -> Vec<&'a Endpoint> {
-        let slices = self.slices.get(service);
-        let slices = slices.into_iter().flatten().filter_map(|slice| cluster.endpoints.get(slice));
+        let from = (service.clone(), ServiceKey::default());
+        let slices = self.of_service.range(from..).take_while(|(of, _)| of == service);
+        let slices = slices.filter_map(|(_, slice)| cluster.endpoints.get(slice));
         slices.flat_map(|slice| &slice.endpoints).collect()
+    }
+
+    fn holders(&self, address: IpAddr) -> impl Iterator<Item = &ServiceKey> {
+        let from = (address, ServiceKey::default());
+        let holders = self.holders.range(from..).take_while(move |(held, _)| *held == address);
+        holders.map(|(_, key)| key)
     }
 }
 
-fn unlink<K: Ord + Clone>(
-    map: &mut BTreeMap<K, BTreeSet<ServiceKey>>,
-    from: &K,
-    member: &ServiceKey,
-) {
-    let Some(set) = map.get_mut(from) else { return };
-    set.remove(member);
-    if set.is_empty() {
-        map.remove(from);
+/// Puts what is so now in the place of what was, and gives that.
+fn remember<T>(
+    seen: &mut BTreeMap<ServiceKey, Arc<T>>,
+    key: &ServiceKey,
+    now: Option<&Arc<T>>,
+) -> Option<Arc<T>> {
+    match now {
+        Some(now) => seen.insert(key.clone(), now.clone()),
+        None => seen.remove(key),
     }
 }

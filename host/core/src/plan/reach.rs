@@ -2,6 +2,7 @@
 //! members, claims or endpoints, which come and go without anybody having to mend them.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::cover::{Home, announcers};
 use crate::eligibility::{Ineligible, fit};
@@ -14,7 +15,7 @@ const NAMES_SHOWN: usize = 3;
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
     cluster: Cluster,
-    announcers: BTreeMap<String, Announcer>,
+    announcers: BTreeMap<String, Arc<Announcer>>,
 }
 
 impl Reach {

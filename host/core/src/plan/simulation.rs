@@ -53,7 +53,7 @@ impl Simulation {
     fn new(seed: u64, nodes: usize, services: usize) -> Self {
         let mut cluster = test_facts::cluster();
         for index in 0..nodes {
-            cluster.apply(Change::Upsert(Fact::Node(test_facts::node(&name(index)))));
+            cluster.apply(Change::Upsert(Fact::from(test_facts::node(&name(index)))));
         }
         let mut addresses = Vec::new();
         for index in 0..services {
@@ -61,7 +61,7 @@ impl Simulation {
                 IpAddr::from([10, 0, u8::try_from(index / 256).unwrap(), (index % 256) as u8]);
             let mut service = test_facts::service(&format!("service-{index}"), &[]);
             service.ingress = vec![address];
-            cluster.apply(Change::Upsert(Fact::Service(service)));
+            cluster.apply(Change::Upsert(Fact::from(service)));
             assert_eq!(Family::of(&address), Family::Ipv4);
             addresses.push(address);
         }

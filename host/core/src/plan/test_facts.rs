@@ -7,7 +7,7 @@ use crate::facts::*;
 
 pub(crate) fn cluster() -> Cluster {
     let mut cluster = Cluster { synced: true, ..Cluster::default() };
-    cluster.apply(Change::Upsert(Fact::Pool(pool("default", &["10.0.0.0/16", "2001:db8::/120"]))));
+    cluster.apply(Change::Upsert(Fact::from(pool("default", &["10.0.0.0/16", "2001:db8::/120"]))));
     cluster
 }
 
@@ -26,6 +26,7 @@ pub(crate) fn pool(name: &str, addresses: &[&str]) -> Pool {
         allocator: PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
         announcers: None,
         draining: false,
+        last_valid: None,
     }
 }
 
@@ -37,6 +38,7 @@ pub(crate) fn node(name: &str) -> Node {
         network_available: true,
         ready: true,
         excluded: false,
+        cordoned: false,
     }
 }
 

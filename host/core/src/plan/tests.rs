@@ -47,10 +47,10 @@ impl Bench {
 
     fn other_claims(&mut self, node: &str, address: &str, claim: Option<Claim>) {
         let address = address.parse().unwrap();
-        let claims = self.view.claims.entry(address).or_default();
+        let key = (address, node.to_owned());
         match claim {
-            Some(claim) => claims.insert(node.to_owned(), claim),
-            None => claims.remove(node),
+            Some(claim) => self.view.claims.insert(key, claim),
+            None => self.view.claims.remove(&key),
         };
         let addresses = [address].into();
         self.planner.view_changed(&ViewChange { members: false, addresses });
@@ -62,8 +62,8 @@ impl Bench {
         for change in planned.changes {
             let InstanceChange { announcer, remove, upsert } = change;
             lines.extend(remove.iter().map(|address| format!("{announcer} -{address}")));
-            let entry = |entry: DesiredAddress| {
-                let services: Vec<_> = entry.services.into_iter().map(|one| one.name).collect();
+            let entry = |entry: Arc<DesiredAddress>| {
+                let services: Vec<_> = entry.services.iter().map(|one| one.name.as_str()).collect();
                 let (address, services) = (entry.address, services.join("+"));
                 format!("{announcer} +{address} {} {services} {:?}", entry.pool, entry.duty)
             };
@@ -101,7 +101,7 @@ const ANNOUNCED: &str = "layer2 +10.0.0.1 default web Announce\nclaim 10.0.0.1 1
 
 #[test]
 fn nothing_is_planned_before_the_facts_are_listed() {
-    let mut bench = Bench::new(vec![Fact::Service(web())]);
+    let mut bench = Bench::new(vec![Fact::from(web())]);
     bench.cluster.synced = false;
     assert_eq!(bench.plan(), "");
     bench.cluster.apply(Change::Synced);
@@ -111,29 +111,72 @@ fn nothing_is_planned_before_the_facts_are_listed() {
 
 #[test]
 fn nothing_new_is_announced_before_the_view_is_settled() {
-    let mut bench = Bench::new(vec![Fact::Service(web())]);
+    let mut bench = Bench::new(vec![Fact::from(web())]);
     let planned = bench.planner.plan(&bench.cluster, &bench.view, false);
     assert_eq!(planned.changes[0].upsert[0].duty, Duty::Standby(String::new()));
     assert_eq!(bench.plan(), ANNOUNCED);
 }
 
 #[test]
+fn a_new_address_is_announced_when_its_traffic_can_be_forwarded() {
+    let mut bench = Bench::new(vec![Fact::from(web()), Fact::from(node("me"))]);
+    bench.planner = Planner::new("me".to_owned()).with_delay(100);
+    bench.planner.time(1_000);
+    assert_eq!(bench.plan(), ANNOUNCED, "it was there before");
+
+    bench.upsert(Fact::from(service("dns", &["10.0.0.2", "10.0.0.3"])));
+    bench.planner.time(2_000);
+    assert_eq!(
+        bench.plan(),
+        "layer2 +10.0.0.2 default dns Standby(\"\")\nlayer2 +10.0.0.3 default dns Standby(\"\")"
+    );
+    assert_eq!(bench.planner.next_deadline(), Some(2_100));
+    // Another node answers for one of them already: nothing is to be waited for.
+    bench.member("other", false);
+    bench.upsert(Fact::from(node("other")));
+    bench.member("other", true);
+    bench.other_claims("other", "10.0.0.3", Some(Claim { term: 1, announced: true }));
+    assert_eq!(
+        bench.plan(),
+        "layer2 +10.0.0.3 default dns TakeOver(\"other\")\nclaim 10.0.0.3 2 false"
+    );
+    // A change of the Service does not begin anew, nor does one more Service.
+    bench.upsert(Fact::from(service("more", &["10.0.0.2"])));
+    bench.planner.time(2_099);
+    assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns+more Standby(\"\")");
+    bench.planner.time(2_100);
+    assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns+more Announce\nclaim 10.0.0.2 1 false");
+    assert_eq!(bench.planner.next_deadline(), None);
+
+    // Given back and given out again, it is new.
+    bench.apply(Change::Remove(FactKey::Service(key("web"))));
+    assert_eq!(bench.plan(), "layer2 -10.0.0.1\nclaim 10.0.0.1 no");
+    bench.upsert(Fact::from(web()));
+    bench.planner.time(3_000);
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"\")");
+    assert_eq!(bench.planner.next_deadline(), Some(3_100));
+    bench.apply(Change::Remove(FactKey::Service(key("web"))));
+    bench.plan();
+    assert_eq!(bench.planner.next_deadline(), None);
+}
+
+#[test]
 fn a_service_comes_changes_and_goes() {
     let mut bench = Bench::new(vec![]);
     assert_eq!(bench.plan(), "");
-    bench.upsert(Fact::Service(web()));
+    bench.upsert(Fact::from(web()));
     assert_eq!(bench.plan(), ANNOUNCED);
 
     // Outside every pool: nobody's.
     let foreign = service("web", &["10.0.0.1", "198.51.100.1"]);
-    bench.upsert(Fact::Service(Service { ours: false, ..foreign }));
+    bench.upsert(Fact::from(Service { ours: false, ..foreign }));
     assert_eq!(bench.plan(), "");
-    bench.upsert(Fact::Service(service("web", &["10.0.0.2"])));
+    bench.upsert(Fact::from(service("web", &["10.0.0.2"])));
     assert_eq!(
         bench.plan(),
         "layer2 -10.0.0.1\nlayer2 +10.0.0.2 default web Announce\nclaim 10.0.0.1 no\nclaim 10.0.0.2 1 false"
     );
-    bench.upsert(Fact::Service(service("dns", &["10.0.0.2"])));
+    bench.upsert(Fact::from(service("dns", &["10.0.0.2"])));
     assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns+web Announce");
     bench.apply(Change::Remove(FactKey::Service(key("web"))));
     assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns Announce");
@@ -144,18 +187,18 @@ fn a_service_comes_changes_and_goes() {
 
 #[test]
 fn a_removal_followed_by_an_addition_is_never_merged_away() {
-    let mut bench = Bench::new(vec![Fact::Service(web())]);
+    let mut bench = Bench::new(vec![Fact::from(web())]);
     bench.plan();
     bench.apply(Change::Remove(FactKey::Service(key("web"))));
-    bench.upsert(Fact::Service(web()));
+    bench.upsert(Fact::from(web()));
     assert_eq!(bench.plan(), "layer2 -10.0.0.1\nlayer2 +10.0.0.1 default web Announce");
 }
 
 #[test]
 fn a_pool_that_is_deleted_or_shrunk_keeps_serving() {
-    let mut bench = Bench::new(vec![Fact::Service(web())]);
+    let mut bench = Bench::new(vec![Fact::from(web())]);
     bench.plan();
-    bench.upsert(Fact::Pool(pool("default", &["10.1.0.0/24"])));
+    bench.upsert(Fact::from(pool("default", &["10.1.0.0/24"])));
     assert_eq!(bench.plan(), "");
     bench.apply(Change::Remove(FactKey::Pool("default".to_owned())));
     assert_eq!(bench.plan(), "");
@@ -163,21 +206,43 @@ fn a_pool_that_is_deleted_or_shrunk_keeps_serving() {
     // Once given back, the address is nobody's.
     bench.apply(Change::Remove(FactKey::Service(key("web"))));
     assert_eq!(bench.plan(), "layer2 -10.0.0.1\nclaim 10.0.0.1 no");
-    bench.upsert(Fact::Service(Service { ours: false, ..web() }));
+    bench.upsert(Fact::from(Service { ours: false, ..web() }));
     assert_eq!(bench.plan(), "");
 }
 
 #[test]
 fn what_a_pool_gave_is_served_by_a_daemon_that_never_saw_the_pool() {
-    let mut bench = Bench::new(vec![Fact::Service(web())]);
+    let mut bench = Bench::new(vec![Fact::from(web())]);
     bench.apply(Change::Remove(FactKey::Pool("default".to_owned())));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1  web Announce\nclaim 10.0.0.1 1 false");
 }
 
 #[test]
+fn of_two_pools_that_overlap_the_one_that_was_in_force_says_who_announces() {
+    let named = |name: &str| Some(vec![name.to_owned()]);
+    let was = |name: &str, addresses: &[&str], pool: Pool| {
+        let last =
+            Pool { announcers: named(name), ..super::test_facts::pool(&pool.name, addresses) };
+        Fact::from(Pool { announcers: named(name), last_valid: Some(Box::new(last)), ..pool })
+    };
+    let mut bench = Bench::new(vec![
+        Fact::from(web()),
+        Fact::from(announcer("one")),
+        Fact::from(announcer("two")),
+        was("one", &["10.9.0.0/24"], pool("default", &["10.0.0.0/16"])),
+        was("two", &["10.0.0.0/24"], pool("other", &["10.0.0.0/24"])),
+    ]);
+    assert_eq!(bench.plan(), "two +10.0.0.1 other web Announce\nclaim 10.0.0.1 1 false");
+    // What only the last valid version has is that pool's too.
+    bench.upsert(was("two", &["10.0.0.0/24"], pool("other", &["10.8.0.0/24"])));
+    bench.upsert(Fact::from(pool("default", &["10.9.0.0/24"])));
+    assert_eq!(bench.plan(), "");
+}
+
+#[test]
 fn a_node_that_is_not_ready_serves_only_while_no_other_can() {
-    let not_ready = |name: &str| Fact::Node(Node { ready: false, ..node(name) });
-    let facts = vec![Fact::Service(web()), Fact::Node(node("me")), not_ready("other")];
+    let not_ready = |name: &str| Fact::from(Node { ready: false, ..node(name) });
+    let facts = vec![Fact::from(web()), Fact::from(node("me")), not_ready("other")];
     let mut bench = Bench::new(facts);
     bench.member("other", false);
     assert_eq!(bench.plan(), ANNOUNCED);
@@ -185,7 +250,7 @@ fn a_node_that_is_not_ready_serves_only_while_no_other_can() {
     bench.upsert(not_ready("me"));
     assert_eq!(bench.plan(), "");
     // One is ready again: make before break.
-    bench.upsert(Fact::Node(node("other")));
+    bench.upsert(Fact::from(node("other")));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web HandOver(\"other\")");
     bench.other_claims("other", "10.0.0.1", Some(Claim { term: 2, announced: true }));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"other\")\nclaim 10.0.0.1 no");
@@ -208,13 +273,13 @@ fn an_address_of_policy_local_follows_the_endpoints_that_stay() {
     };
     let slice = |endpoints: Vec<Endpoint>| {
         let slice = ServiceKey { namespace: "default".to_owned(), name: "web-1".to_owned() };
-        Fact::Endpoints(Endpoints { slice, service: key("web"), endpoints })
+        Fact::from(Endpoints { slice, service: key("web"), endpoints })
     };
     let local = Service { traffic_policy: outrigger_sdk::TrafficPolicy::Local, ..web() };
     let facts = vec![
-        Fact::Service(local),
-        Fact::Node(node("me")),
-        Fact::Node(node("other")),
+        Fact::from(local),
+        Fact::from(node("me")),
+        Fact::from(node("other")),
         slice(vec![endpoint("me", true, false)]),
     ];
     let mut bench = Bench::new(facts);
@@ -233,9 +298,9 @@ fn an_address_of_policy_local_follows_the_endpoints_that_stay() {
 
 #[test]
 fn a_pool_chooses_announcers_and_they_choose_services_and_nodes() {
-    let mut bench = Bench::new(vec![Fact::Service(web()), Fact::Node(node("me"))]);
+    let mut bench = Bench::new(vec![Fact::from(web()), Fact::from(node("me"))]);
     assert_eq!(bench.plan(), ANNOUNCED);
-    bench.upsert(Fact::Announcer(announcer("other")));
+    bench.upsert(Fact::from(announcer("other")));
     bench.planner.reported("layer2", "10.0.0.1".parse().unwrap(), true);
     assert_eq!(bench.plan(), "layer2 -10.0.0.1\nother +10.0.0.1 default web Announce");
     bench.planner.reported("other", "10.0.0.1".parse().unwrap(), true);
@@ -243,7 +308,7 @@ fn a_pool_chooses_announcers_and_they_choose_services_and_nodes() {
 
     // A pool that names the built-in one gets it, though nobody wrote it down.
     let named = Some(vec!["layer2".to_owned()]);
-    bench.upsert(Fact::Pool(Pool { announcers: named, ..pool("default", &["10.0.0.0/16"]) }));
+    bench.upsert(Fact::from(Pool { announcers: named, ..pool("default", &["10.0.0.0/16"]) }));
     assert_eq!(
         bench.plan(),
         "layer2 +10.0.0.1 default web Announce\nother -10.0.0.1\nclaim 10.0.0.1 1 false"
@@ -251,15 +316,15 @@ fn a_pool_chooses_announcers_and_they_choose_services_and_nodes() {
     assert_eq!(announcers(&bench.cluster).len(), 2);
 
     let not_web = Announcer { service_selector: only("app", "dns"), ..announcer("layer2") };
-    bench.upsert(Fact::Announcer(not_web));
+    bench.upsert(Fact::from(not_web));
     assert_eq!(bench.plan(), "layer2 -10.0.0.1\nclaim 10.0.0.1 no");
     let why = bench.planner.why(&bench.cluster, &bench.view, "10.0.0.1".parse().unwrap());
     assert_eq!(why["me"], Err(Ineligible::NoAnnouncer));
 
-    bench.upsert(Fact::Announcer(announcer("layer2")));
+    bench.upsert(Fact::from(announcer("layer2")));
     assert!(bench.plan().starts_with("layer2 +10.0.0.1 default web Announce\nclaim"));
     let elsewhere = only("kubernetes.io/hostname", "you");
-    bench.upsert(Fact::Announcer(Announcer { node_selector: elsewhere, ..announcer("layer2") }));
+    bench.upsert(Fact::from(Announcer { node_selector: elsewhere, ..announcer("layer2") }));
     assert_eq!(bench.plan(), "layer2 -10.0.0.1\nclaim 10.0.0.1 no");
     let why = bench.planner.why(&bench.cluster, &bench.view, "10.0.0.1".parse().unwrap());
     assert_eq!(why["me"], Err(Ineligible::NotSelected));
@@ -267,7 +332,7 @@ fn a_pool_chooses_announcers_and_they_choose_services_and_nodes() {
 
 #[test]
 fn make_before_break_from_both_sides() {
-    let nodes = || vec![Fact::Service(web()), Fact::Node(node("me")), Fact::Node(node("you"))];
+    let nodes = || vec![Fact::from(web()), Fact::from(node("me")), Fact::from(node("you"))];
     let theirs = |term, announced| Some(Claim { term, announced });
 
     let mut bench = Bench::new(nodes());
@@ -298,7 +363,7 @@ fn make_before_break_from_both_sides() {
 
 #[test]
 fn a_rival_of_better_rank_is_yielded_to_and_its_term_remembered() {
-    let nodes = vec![Fact::Service(web()), Fact::Node(node("me")), Fact::Node(node("you"))];
+    let nodes = vec![Fact::from(web()), Fact::from(node("me")), Fact::from(node("you"))];
     let mut bench = Bench::new(nodes);
     bench.plan();
     bench.member("you", false);
@@ -316,9 +381,9 @@ fn local_endpoints_are_counted_and_their_loss_is_followed() {
         |ready| Endpoint { node: Some("me".into()), ready, serving: ready, terminating: !ready };
     let slice = |endpoints: Vec<Endpoint>| {
         let slice = ServiceKey { namespace: "default".into(), name: "web-1".into() };
-        Fact::Endpoints(Endpoints { slice, service: key("web"), endpoints })
+        Fact::from(Endpoints { slice, service: key("web"), endpoints })
     };
-    let mut bench = Bench::new(vec![Fact::Service(web()), Fact::Node(node("me"))]);
+    let mut bench = Bench::new(vec![Fact::from(web()), Fact::from(node("me"))]);
     assert_eq!(bench.plan(), ANNOUNCED);
     bench.upsert(slice(vec![endpoint(true), endpoint(true)]));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Announce");
@@ -338,11 +403,11 @@ fn local_endpoints_are_counted_and_their_loss_is_followed() {
 #[test]
 fn why_names_a_reason_for_every_node() {
     let mut bench = Bench::new(vec![
-        Fact::Service(web()),
-        Fact::Node(node("me")),
-        Fact::Node(node("down")),
-        Fact::Node(crate::facts::Node { excluded: true, ..node("excluded") }),
-        Fact::Node(node("leaving")),
+        Fact::from(web()),
+        Fact::from(node("me")),
+        Fact::from(node("down")),
+        Fact::from(crate::facts::Node { excluded: true, ..node("excluded") }),
+        Fact::from(node("leaving")),
     ]);
     bench.member("excluded", false);
     bench.member("leaving", true);

@@ -23,6 +23,7 @@ fn pool(addresses: &[&str], exclude: &[&str], avoid_buggy_ips: bool) -> Pool {
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
         announcers: None,
         draining: false,
+        last_valid: None,
     }
 }
 

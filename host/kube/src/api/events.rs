@@ -1,5 +1,5 @@
 //! Kubernetes Events: what went wrong with an object, for `kubectl describe`. Success writes none, and what was said is not
-//! said again for a while. Must not know objects.
+//! said again for a while. Must not know why it went wrong.
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +12,8 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use outrigger_core::facts::ServiceKey;
 use tokio::time::Instant;
+
+use crate::convert::DEFAULT_NAMESPACE;
 
 /// `note` holds at most 1 kB (events.k8s.io/v1).
 const LONGEST_NOTE: usize = 1000;
@@ -37,9 +39,6 @@ impl Events {
 
     /// Warns about a Service.
     pub async fn service(&self, key: &ServiceKey, uid: &str, reason: &str, message: &str) {
-        if !self.is_news(uid, message) {
-            return;
-        }
         let regarding = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Service".to_owned()),
@@ -48,12 +47,30 @@ impl Events {
             uid: Some(uid.to_owned()),
             ..ObjectReference::default()
         };
+        self.warn(regarding, "Allocate", reason, message).await;
+    }
+
+    /// Warns about any object, which must be named with its uid; `action` is what was being done.
+    pub async fn warn(
+        &self,
+        regarding: ObjectReference,
+        action: &str,
+        reason: &str,
+        message: &str,
+    ) {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        if !self.is_news(&text(&regarding.uid), message) {
+            return;
+        }
+        // Events about what is in no namespace are in this one (events.k8s.io/v1).
+        let namespace = regarding.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+        let (kind, name) = (text(&regarding.kind), text(&regarding.name));
         let now = Timestamp::now();
         let event = Event {
-            action: Some("Allocate".to_owned()),
+            action: Some(action.to_owned()),
             event_time: Some(MicroTime(now)),
             metadata: ObjectMeta {
-                name: Some(format!("{}.{:x}", key.name, now.as_nanosecond())),
+                name: Some(format!("{name}.{:x}", now.as_nanosecond())),
                 ..ObjectMeta::default()
             },
             note: Some(message.chars().take(LONGEST_NOTE).collect()),
@@ -64,9 +81,9 @@ impl Events {
             type_: Some("Warning".to_owned()),
             ..Event::default()
         };
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &key.namespace);
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         if let Err(error) = api.create(&PostParams::default(), &event).await {
-            tracing::debug!(service = %key, "an event could not be published: {error}");
+            tracing::debug!(kind, namespace, name, "an event could not be published: {error}");
         }
     }
 

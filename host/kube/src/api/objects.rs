@@ -1,6 +1,8 @@
-//! Conditions of our own cluster-scoped objects, and the finalizer of pools in use. Must not know what makes a condition true.
+//! Conditions of our own cluster-scoped objects, the Events that go with them, and the finalizer of pools in use. Must not know
+//! what makes a condition true.
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, ResourceExt as _};
@@ -8,12 +10,27 @@ use outrigger_sdk::Time;
 use serde_json::{Map, Value, json};
 
 use super::services::whole_seconds;
-use super::{CONTROLLER, Lead};
+use super::{CONTROLLER, Events, Lead};
 use crate::crd::{API_VERSION, GROUP};
 use crate::state::timestamp;
 
 /// Keeps an AddressPool until no Service holds an address of it.
 const IN_USE: &str = "outrigger.dev/in-use";
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectCondition {
+    /// Its type.
+    pub kind: &'static str,
+    /// Its status.
+    pub holds: bool,
+    /// CamelCase.
+    pub reason: String,
+    /// Names the object and the fix.
+    pub message: String,
+    /// Somebody should look: an Event says the same, once.
+    pub warns: bool,
+}
 
 /// What is to be said about one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +39,8 @@ pub struct ObjectStatus {
     pub kind: &'static str,
     /// Its name.
     pub name: String,
-    /// Type, whether it holds, reason, message.
-    pub conditions: Vec<(&'static str, bool, String, String)>,
+    /// What is well, and what is not.
+    pub conditions: Vec<ObjectCondition>,
     /// The rest of its status.
     pub rest: Map<String, Value>,
     /// Whether it must not go away yet; `None` for kinds that carry no finalizer.
@@ -34,13 +51,14 @@ pub struct ObjectStatus {
 pub struct Objects {
     client: Client,
     lead: Lead,
+    events: Events,
     written: BTreeMap<(&'static str, String), ObjectStatus>,
 }
 
 impl Objects {
     /// For a leader.
-    pub fn new(client: Client, lead: Lead) -> Self {
-        Self { client, lead, written: BTreeMap::new() }
+    pub fn new(client: Client, lead: Lead, events: Events) -> Self {
+        Self { client, lead, events, written: BTreeMap::new() }
     }
 
     /// Writes what differs. What could not be written is tried again in the next call; says whether all went well.
@@ -74,18 +92,11 @@ impl Objects {
             ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, "v1alpha1", wanted.kind));
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
         let Some(object) = api.get_opt(&wanted.name).await? else { return Ok(()) };
-        let head = |rest: (&str, Value), finalizers: Option<Value>| {
-            let mut body = json!({
-                "apiVersion": API_VERSION,
-                "kind": wanted.kind,
-                // The uid keeps an apply from making an object that is gone anew.
-                "metadata": { "name": wanted.name, "uid": object.uid() },
-            });
-            match finalizers {
-                Some(finalizers) => body["metadata"]["finalizers"] = finalizers,
-                None => body[rest.0] = rest.1,
-            }
-            Patch::Apply(body)
+        // The uid keeps an apply from making an object that is gone anew.
+        let apply = |mut metadata: Value| {
+            metadata["name"] = json!(wanted.name);
+            metadata["uid"] = json!(object.uid());
+            json!({ "apiVersion": API_VERSION, "kind": wanted.kind, "metadata": metadata })
         };
         let parameters = PatchParams::apply(CONTROLLER).force();
         if !self.lead.holds() {
@@ -93,34 +104,50 @@ impl Objects {
         }
         let status = status(&object, wanted, now);
         if object.data.get("status") != Some(&status) {
-            api.patch_status(&wanted.name, &parameters, &head(("status", status), None)).await?;
+            let mut body = apply(json!({}));
+            body["status"] = status;
+            api.patch_status(&wanted.name, &parameters, &Patch::Apply(body)).await?;
+            self.warn(wanted, &object).await;
         }
         let has = object.finalizers().iter().any(|finalizer| finalizer == IN_USE);
         let deleted = object.metadata.deletion_timestamp.is_some();
-        match wanted.in_use {
+        let finalizers = match wanted.in_use {
             // The API server takes no new finalizer for an object that is being deleted.
-            Some(true) if !has && !deleted => {
-                api.patch(
-                    &wanted.name,
-                    &parameters,
-                    &head(("", Value::Null), Some(json!([IN_USE]))),
-                )
-                .await?;
-            }
-            Some(false) if has => {
-                api.patch(&wanted.name, &parameters, &head(("", Value::Null), Some(json!([]))))
-                    .await?;
-            }
-            _ => {}
+            Some(true) if !has && !deleted => json!([IN_USE]),
+            Some(false) if has => json!([]),
+            _ => return Ok(()),
+        };
+        let body = apply(json!({ "finalizers": finalizers }));
+        api.patch(&wanted.name, &parameters, &Patch::Apply(body)).await.map(drop)
+    }
+
+    /// Events about what the status did not say before.
+    async fn warn(&self, wanted: &ObjectStatus, object: &DynamicObject) {
+        let before = object.data.pointer("/status/conditions").and_then(Value::as_array);
+        let is_known = |condition: &&ObjectCondition| {
+            before.into_iter().flatten().any(|known| {
+                known["type"] == condition.kind && known["message"] == *condition.message
+            })
+        };
+        let news = wanted.conditions.iter().filter(|condition| condition.warns);
+        for condition in news.filter(|condition| !is_known(condition)) {
+            let regarding = ObjectReference {
+                api_version: Some(API_VERSION.to_owned()),
+                kind: Some(wanted.kind.to_owned()),
+                name: Some(wanted.name.clone()),
+                uid: object.uid(),
+                ..ObjectReference::default()
+            };
+            self.events.warn(regarding, "Configure", &condition.reason, &condition.message).await;
         }
-        Ok(())
     }
 }
 
 fn status(object: &DynamicObject, wanted: &ObjectStatus, now: Time) -> Value {
     let before = object.data.pointer("/status/conditions").and_then(Value::as_array);
     let generation = object.metadata.generation;
-    let condition = |(kind, holds, reason, message): &(&'static str, bool, String, String)| {
+    let condition = |condition: &ObjectCondition| {
+        let ObjectCondition { kind, holds, reason, message, warns: _ } = condition;
         let holds = if *holds { "True" } else { "False" };
         let same = |known: &&Value| known["type"] == **kind && known["status"] == holds;
         let since = before.into_iter().flatten().find(same);

@@ -92,6 +92,18 @@ impl Observed {
         &self.uid
     }
 
+    /// What our condition says, and since when, in microseconds since 1970.
+    pub fn said(&self) -> Option<(Allocated, u64)> {
+        let condition = self.condition.as_ref()?;
+        let allocated = Allocated {
+            status: condition.status == "True",
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+        };
+        let since = condition.last_transition_time.0.as_microsecond();
+        Some((allocated, u64::try_from(since).unwrap_or(0)))
+    }
+
     /// Whether our condition says this already.
     pub fn says(&self, reason: &str, message: &str) -> bool {
         self.condition

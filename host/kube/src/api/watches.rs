@@ -12,8 +12,11 @@ use crate::claims::Claims;
 use crate::convert::{Converted, Invalid, ServiceClasses};
 use crate::problem::Problem;
 
+mod failures;
 mod kind;
 
+use failures::AllFailures;
+pub use failures::Failure;
 pub use kind::Kind;
 use kind::{Said, Seen};
 
@@ -30,6 +33,8 @@ pub struct Watches {
     observed: BTreeMap<ServiceKey, Observed>,
     /// Services whose [`Observed`] changed since they were last asked for.
     touched: BTreeSet<ServiceKey>,
+    /// By the NodeReports; empty unless asked for.
+    failures: AllFailures,
     synced: bool,
     /// Facts from before this process, until the API server has been heard.
     remembered: bool,
@@ -45,10 +50,10 @@ struct Standing {
 
 impl Watches {
     /// Opens every watch, on tasks of the current runtime. Services of `classes` are ours. With `observe`, what their status
-    /// holds is kept for a [`super::Writer`].
+    /// holds is kept for a [`super::Writer`], and what nodes report is heard.
     pub fn start(client: &Client, classes: &ServiceClasses, observe: bool) -> Self {
         let (says, said) = mpsc::unbounded_channel();
-        for kind in Kind::ALL {
+        for kind in Kind::ALL.into_iter().chain(observe.then_some(Kind::NodeReports)) {
             kind.watch(client, classes, observe, says.clone());
         }
         Self::hear(&Kind::ALL, said)
@@ -63,6 +68,7 @@ impl Watches {
             problems: BTreeMap::new(),
             observed: BTreeMap::new(),
             touched: BTreeSet::new(),
+            failures: AllFailures::default(),
             synced: false,
             remembered: false,
         }
@@ -123,9 +129,22 @@ impl Watches {
         self.claims.all_in_force().map(|claim| &claim.fact)
     }
 
+    /// The pools and announcers in force.
+    pub fn own_facts(&self) -> impl Iterator<Item = &Fact> {
+        let range = FactKey::Pool(String::new())..FactKey::Plugin(String::new());
+        self.claims.in_force_within(range).map(|claim| &claim.fact)
+    }
+
+    /// Where an announcer does not run as it is written: why, by node.
+    pub fn failures_of(&self, announcer: &str) -> &BTreeMap<String, Failure> {
+        self.failures.of(announcer)
+    }
+
     /// Kinds that have not been listed by this process.
     pub fn missing(&self) -> impl Iterator<Item = Kind> + '_ {
-        self.kinds.iter().filter(|(_, standing)| !standing.listed).map(|(kind, _)| *kind)
+        let waits =
+            |(kind, standing): &(&Kind, &Standing)| !standing.listed && **kind != Kind::NodeReports;
+        self.kinds.iter().filter(waits).map(|(kind, _)| *kind)
     }
 
     /// Whether everything has been listed by this process, not only remembered from an earlier one.
@@ -169,7 +188,7 @@ impl Watches {
     /// What is wrong with the object that a fact comes from.
     pub fn problem_of(&self, key: &FactKey) -> Option<String> {
         let claim = self.claims.in_force(key)?;
-        Some(self.problems.get(&claim.path)?.join("; "))
+        Some(self.problems.get(&*claim.path)?.join("; "))
     }
 
     /// Pools and announcers of which nothing is known because they were never valid: kind, name and message.
@@ -246,8 +265,10 @@ impl Watches {
 
     fn seen(&mut self, kind: Kind, seen: Seen, touched: &mut Before) {
         let path = kind.path(&seen.key);
-        if kind == Kind::Services {
-            self.see_service(&seen);
+        match kind {
+            Kind::Services => self.see_service(&seen),
+            Kind::NodeReports => return self.failures.replace(&seen.key.name, seen.failures),
+            _ => {}
         }
         let mut problems = Vec::new();
         let facts = self.settle(&path, seen.converted, seen.unclear, &mut problems);
@@ -283,7 +304,7 @@ impl Watches {
             Err(invalid) => {
                 problems.push(invalid.to_string());
                 match unclear {
-                    Some(unclear) => vec![Fact::Service(self.as_before(path, unclear))],
+                    Some(unclear) => vec![self.as_before(path, unclear).into()],
                     None => self.claims.words(path),
                 }
             }
@@ -295,7 +316,7 @@ impl Watches {
         match self.claims.word(path, &FactKey::Service(unclear.key.clone())) {
             Some(Fact::Service(known)) if known.uid == unclear.uid => {
                 let Service { ingress, ours, problem, .. } = unclear;
-                Service { ingress, ours, problem, ..known.clone() }
+                Service { ingress, ours, problem, ..(**known).clone() }
             }
             _ => unclear,
         }
@@ -317,6 +338,9 @@ impl Watches {
     }
 
     fn gone(&mut self, kind: Kind, object: &ServiceKey, touched: &mut Before) {
+        if kind == Kind::NodeReports {
+            return self.failures.replace(&object.name, BTreeMap::new());
+        }
         let path = kind.path(object);
         for fact in self.claims.words(&path) {
             touched.note(&self.claims, &fact.key());

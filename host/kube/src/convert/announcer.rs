@@ -20,5 +20,5 @@ pub fn announcer(object: &Announcer) -> Result<Converted, Invalid> {
         interfaces: spec.interfaces.clone(),
         service_selector: selector("spec.serviceSelector", spec.service_selector.as_ref())?,
     };
-    Ok(Fact::Announcer(fact).into())
+    Ok(Fact::from(fact).into())
 }

@@ -38,7 +38,7 @@ fn plugin(object: &v1::ConfigMap, name: &str) -> Result<Converted, Invalid> {
         Ok((_, bytes)) => {
             let origin = format!("ConfigMap {key}");
             let component = Component::Inline(bytes.into());
-            Ok(Fact::Plugin(Plugin { name, origin, component }).into())
+            Ok(Fact::from(Plugin { name, origin, component }).into())
         }
         Err(unusable) => Ok(Converted {
             facts: Vec::new(),

@@ -22,7 +22,7 @@ pub fn endpoint_slice(object: &v1::EndpointSlice) -> Result<Converted, Invalid> 
         slice,
         endpoints: object.endpoints.iter().map(endpoint).collect(),
     };
-    Ok(Fact::Endpoints(fact).into())
+    Ok(Fact::from(fact).into())
 }
 
 /// What is absent counts as the API says: ready, serving like ready, not terminating.

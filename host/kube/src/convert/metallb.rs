@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{Converted, Invalid, Note, checked, ranges};
 
 /// The key of the ConfigMap.
-pub(super) const KEY: &str = "config";
+pub(crate) const KEY: &str = "config";
 const POOLS: &str = "address-pools";
 const FIELD: &str = "data.config";
 /// What MetalLB 0.9 knew beside the pools, all of it for BGP.
@@ -30,7 +30,7 @@ struct MetallbPool {
 }
 
 /// Whether a text is meant as MetalLB's, even when it does not parse.
-pub(super) fn recognises(text: &str) -> bool {
+pub(crate) fn recognises(text: &str) -> bool {
     let is_pools = |line: &str| line.trim_start_matches(['{', '"', '\'', ' ']).starts_with(POOLS);
     text.lines().any(is_pools)
 }
@@ -105,7 +105,7 @@ fn fact(field: &str, value: Value) -> Result<Fact, Invalid> {
         let problem = "is empty: add a CIDR (192.0.2.0/28) or a range";
         return Err(Invalid::new(format!("{field}.addresses"), problem));
     }
-    Ok(Fact::Pool(Pool {
+    Ok(Fact::from(Pool {
         name: checked(&format!("{field}.name"), &pool.name, 253)?,
         labels: Labels::new(),
         addresses: ranges(&format!("{field}.addresses"), &pool.addresses)?,
@@ -119,5 +119,6 @@ fn fact(field: &str, value: Value) -> Result<Fact, Invalid> {
         allocator: PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
         announcers: Some(vec!["layer2".to_owned()]),
         draining: false,
+        last_valid: None,
     }))
 }

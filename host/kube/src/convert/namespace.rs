@@ -13,5 +13,5 @@ pub fn namespace(object: &v1::Namespace) -> Result<Converted, Invalid> {
     let name = checked("metadata.name", meta.name.as_deref().unwrap_or_default(), 63)?;
     let mut labels = labels(meta.labels.as_ref());
     labels.entry(NAMESPACE_NAME.to_owned()).or_insert_with(|| name.clone());
-    Ok(Fact::Namespace(Namespace { name, labels }).into())
+    Ok(Fact::from(Namespace { name, labels }).into())
 }

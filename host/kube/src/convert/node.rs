@@ -7,7 +7,10 @@ use super::{Converted, Invalid, labels, name};
 /// KEP-1143: the node takes no traffic from outside.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// Converts a Node. `spec.unschedulable` (a cordoned node) is about new Pods: what the node serves it goes on serving.
+/// KEP-2268: the node is shut down, or as good as.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
+/// Converts a Node.
 ///
 /// # Errors
 /// The field that is wrong and the fix.
@@ -29,6 +32,8 @@ pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
             .map(|condition| condition.status == "True")
     };
     let labels = labels(object.metadata.labels.as_ref());
+    let spec = object.spec.clone().unwrap_or_default();
+    let out_of_service = spec.taints.iter().flatten().any(|taint| taint.key == OUT_OF_SERVICE);
     let fact = Node {
         name: name(&object.metadata)?,
         excluded: labels.contains_key(EXCLUDE),
@@ -36,6 +41,7 @@ pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
         addresses,
         network_available: is("NetworkUnavailable") != Some(true),
         ready: is("Ready") != Some(false),
+        cordoned: spec.unschedulable == Some(true) || out_of_service,
     };
-    Ok(Fact::Node(fact).into())
+    Ok(Fact::from(fact).into())
 }

@@ -24,7 +24,7 @@ pub fn plugin(object: &Plugin) -> Result<Converted, Invalid> {
         status.candidate.as_ref().map_or(0, |candidate| candidate.compile_within_seconds);
     let (candidate, nodes) =
         record.candidate.map(|candidate| (candidate.build, candidate.nodes)).unzip();
-    Ok(Fact::Published(Published {
+    Ok(Fact::from(Published {
         name,
         attempt: record.attempt,
         active: record.active,

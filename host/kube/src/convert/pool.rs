@@ -1,22 +1,36 @@
-//! AddressPool to fact. Must not know other pools: whether two overlap is `core`'s question.
-use outrigger_core::facts::{Fact, PluginRef, Pool};
+//! AddressPool to fact, and a pool in force back to what its status says of it. Must not know other pools: whether two overlap
+//! is `core`'s question.
+use outrigger_core::facts::{AddressRange, Fact, PluginRef, Pool};
 
-use super::{Converted, Invalid, checked, labels, name, ranges, selector};
-use crate::crd::AddressPool;
+use super::{Converted, Invalid, Note, checked, labels, name, ranges, selector};
+use crate::crd::{AddressPool, AddressPoolSpec, AllocatorSpec, PluginConfig};
 
-/// Converts an AddressPool. One that is being deleted drains.
+/// Converts an AddressPool. One that is being deleted drains. One that is not valid is what it was when it was valid last, if
+/// its status says so.
 ///
 /// # Errors
 /// The field that is wrong and the fix.
 pub fn address_pool(object: &AddressPool) -> Result<Converted, Invalid> {
-    let spec = &object.spec;
+    let last = object.status.as_ref().and_then(|status| status.last_valid.as_ref());
+    let last_valid = last.and_then(|spec| pool(object, spec).ok()).map(Box::new);
+    match (pool(object, &object.spec), last_valid) {
+        (Ok(pool), last_valid) => Ok(Fact::from(Pool { last_valid, ..pool }).into()),
+        (Err(invalid), Some(last)) => Ok(Converted {
+            facts: vec![Fact::from(Pool { last_valid: Some(last.clone()), ..*last })],
+            notes: vec![Note { instead_of: None, message: invalid.to_string() }],
+        }),
+        (Err(invalid), None) => Err(invalid),
+    }
+}
+
+fn pool(object: &AddressPool, spec: &AddressPoolSpec) -> Result<Pool, Invalid> {
     if spec.addresses.is_empty() {
         return Err(Invalid::new(
             "spec.addresses",
             "is empty: add a CIDR (192.0.2.0/28) or a range",
         ));
     }
-    let fact = Pool {
+    Ok(Pool {
         name: name(&object.metadata)?,
         labels: labels(object.metadata.labels.as_ref()),
         addresses: ranges("spec.addresses", &spec.addresses)?,
@@ -36,6 +50,28 @@ pub fn address_pool(object: &AddressPool) -> Result<Converted, Invalid> {
         },
         announcers: spec.announcers.clone(),
         draining: object.metadata.deletion_timestamp.is_some(),
-    };
-    Ok(Fact::Pool(fact).into())
+        last_valid: None,
+    })
+}
+
+/// A pool as its object would say it: [`address_pool`] makes the same of it.
+pub fn pool_spec(pool: &Pool) -> AddressPoolSpec {
+    let lines = |ranges: &[AddressRange]| ranges.iter().map(AddressRange::to_string).collect();
+    let selects = !pool.service_selector.is_empty();
+    AddressPoolSpec {
+        addresses: lines(&pool.addresses),
+        exclude: lines(&pool.exclude),
+        auto_assign: pool.auto_assign,
+        avoid_buggy_ips: pool.avoid_buggy_ips,
+        priority: pool.priority,
+        namespaces: pool.namespaces.iter().cloned().collect(),
+        namespace_selector: pool.namespace_selector.as_ref().map(Into::into),
+        service_selector: selects.then(|| (&pool.service_selector).into()),
+        allocator: AllocatorSpec {
+            plugin: pool.allocator.plugin.clone(),
+            // It was an object when it was read.
+            config: PluginConfig(serde_json::from_str(&pool.allocator.config).unwrap_or_default()),
+        },
+        announcers: pool.announcers.clone(),
+    }
 }

@@ -1,4 +1,6 @@
 //! Service to fact. Must not know whether what it asks for exists.
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1;
 use outrigger_core::facts::{Fact, Labels, Service};
 use outrigger_sdk::{Family, Protocol, ServicePort, TrafficPolicy};
@@ -24,6 +26,9 @@ const HOSTNAME: [&str; 3] = [
 ];
 const TTL: [&str; 3] =
     ["outrigger.dev/ttl", "external-dns.alpha.kubernetes.io/ttl", "external-dns.kubernetes.io/ttl"];
+
+/// Annotations that each mean the same, ours first, then MetalLB's new name and its old one.
+pub(crate) const OWN_ANNOTATIONS: [[&str; 3]; 3] = [POOL, super::wanted::ADDRESSES, SHARING_KEY];
 
 /// Lets what another controller wrote into the status be taken over.
 const ADOPT: &str = "outrigger.dev/adopt";
@@ -76,7 +81,7 @@ pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Convert
         adopt,
         problem: None,
     };
-    Ok(Converted { facts: vec![Fact::Service(fact)], notes })
+    Ok(Converted { facts: vec![fact.into()], notes })
 }
 
 /// The fact of a Service that cannot be read as it is now, with the problem, which becomes its condition: what was known of
@@ -101,7 +106,7 @@ pub fn unclear_service(
         object.spec.iter_mut().for_each(|spec| spec.load_balancer_ip = None);
         object.metadata.annotations = None;
         match service(&object, classes).ok()?.facts.pop() {
-            Some(Fact::Service(service)) => Some(service),
+            Some(Fact::Service(service)) => Some(Arc::unwrap_or_clone(service)),
             _ => None,
         }
     };

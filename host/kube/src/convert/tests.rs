@@ -1,6 +1,6 @@
 //! One table per kind: a manifest, and what it comes to.
 use k8s_openapi::api::{core::v1, discovery};
-use outrigger_core::facts::{Component, Fact, Plugin, PluginRef, Pool, Service};
+use outrigger_core::facts::{Component, Fact, Node, Plugin, PluginRef, Pool, Service};
 use serde::de::DeserializeOwned;
 
 use super::*;
@@ -30,7 +30,7 @@ fn service(object: &v1::Service) -> Result<Converted, Invalid> {
 
 fn one_service(converted: Converted) -> Service {
     match converted.facts.as_slice() {
-        [Fact::Service(service)] => service.clone(),
+        [Fact::Service(service)] => (**service).clone(),
         other => panic!("not one Service: {other:?}"),
     }
 }
@@ -349,42 +349,65 @@ fn absent_endpoint_conditions_count_as_the_api_says() {
     assert_eq!(orphan, Ok(Converted::default()));
 }
 
+fn node_in_words(yaml: &str) -> String {
+    match read::<v1::Node>(yaml, node) {
+        Ok(converted) => match &converted.facts[0] {
+            Fact::Node(node) => {
+                let Node { addresses, network_available, excluded, ready, cordoned, .. } = &**node;
+                format!(
+                    "{addresses:?} available={network_available} excluded={excluded} ready={ready} cordoned={cordoned}"
+                )
+            }
+            other => panic!("{other:?}"),
+        },
+        Err(error) => error.to_string(),
+    }
+}
+
 #[test]
 fn nodes_carry_what_eligibility_asks_about() {
     for (yaml, expected) in [
-        ("{metadata: {name: n1}}", "[] available=true excluded=false ready=true"),
+        ("{metadata: {name: n1}}", "[] available=true excluded=false ready=true cordoned=false"),
         (
             "{metadata: {name: n1}, status: {addresses: [{type: Hostname, address: n1}, {type: InternalIP, address: 10.0.0.1}]}}",
-            "[10.0.0.1] available=true excluded=false ready=true",
+            "[10.0.0.1] available=true excluded=false ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1, labels: {node.kubernetes.io/exclude-from-external-load-balancers: ''}}}",
-            "[] available=true excluded=true ready=true",
+            "[] available=true excluded=true ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: NetworkUnavailable, status: 'True'}]}}",
-            "[] available=false excluded=false ready=true",
+            "[] available=false excluded=false ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: NetworkUnavailable, status: 'False'}]}}",
-            "[] available=true excluded=false ready=true",
+            "[] available=true excluded=false ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: Ready, status: 'True'}]}}",
-            "[] available=true excluded=false ready=true",
+            "[] available=true excluded=false ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: Ready, status: 'False'}]}}",
-            "[] available=true excluded=false ready=false",
+            "[] available=true excluded=false ready=false cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {conditions: [{type: Ready, status: Unknown}]}}",
-            "[] available=true excluded=false ready=false",
+            "[] available=true excluded=false ready=false cordoned=false",
         ),
-        // Cordoned: what it serves it goes on serving.
         (
             "{metadata: {name: n1}, spec: {unschedulable: true, taints: [{key: node.kubernetes.io/unschedulable, effect: NoSchedule}]}}",
-            "[] available=true excluded=false ready=true",
+            "[] available=true excluded=false ready=true cordoned=true",
+        ),
+        (
+            "{metadata: {name: n1}, spec: {taints: [{key: node.kubernetes.io/out-of-service, value: nodeshutdown, effect: NoExecute}]}}",
+            "[] available=true excluded=false ready=true cordoned=true",
+        ),
+        // Other taints are about Pods.
+        (
+            "{metadata: {name: n1}, spec: {taints: [{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]}}",
+            "[] available=true excluded=false ready=true cordoned=false",
         ),
         (
             "{metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: ten}]}}",
@@ -395,24 +418,12 @@ fn nodes_carry_what_eligibility_asks_about() {
             "metadata.name: \"../n1\" is not a name: use at most 253 lower-case letters, digits, '-' and '.', a letter or digit at both ends",
         ),
     ] {
-        let got = match read::<v1::Node>(yaml, node) {
-            Ok(converted) => match &converted.facts[0] {
-                Fact::Node(node) => {
-                    format!(
-                        "{:?} available={} excluded={} ready={}",
-                        node.addresses, node.network_available, node.excluded, node.ready
-                    )
-                }
-                other => panic!("{other:?}"),
-            },
-            Err(error) => error.to_string(),
-        };
-        assert_eq!(got, expected, "for {yaml}");
+        assert_eq!(node_in_words(yaml), expected, "for {yaml}");
     }
 }
 
 fn pools(converted: &Converted) -> Vec<&Pool> {
-    let mut pools = Vec::new();
+    let mut pools: Vec<&Pool> = Vec::new();
     for fact in &converted.facts {
         let Fact::Pool(pool) = fact else { panic!("{fact:?}") };
         pools.push(pool);
@@ -427,6 +438,10 @@ fn address_pools_are_read_or_refused_with_the_fix() {
         (
             "addresses: [10.0.0.1-10.0.0.3], autoAssign: false, allocator: {plugin: hashed, config: {b: 1, a: [x]}}, announcers: [l2]",
             "10.0.0.1-10.0.0.3 auto=false hashed {\"a\":[\"x\"],\"b\":1} Some([\"l2\"])",
+        ),
+        (
+            "addresses: [10.0.0.0/24], allocator: {config: null}",
+            "10.0.0.0/24 auto=true lowest-free {} None",
         ),
         ("addresses: []", "spec.addresses: is empty: add a CIDR (192.0.2.0/28) or a range"),
         (
@@ -493,6 +508,44 @@ fn an_address_pool_says_whom_it_is_for_and_whether_it_goes() {
         );
         assert_eq!(pool.draining, draining, "{yaml}");
     }
+}
+
+#[test]
+fn a_pool_in_force_is_written_down_so_that_it_is_read_again() {
+    for spec in [
+        "addresses: [10.0.0.0/24]",
+        "addresses: [10.0.0.1-10.0.0.9, 'fd00::/120'], exclude: [10.0.0.2-10.0.0.3], autoAssign: false, avoidBuggyIPs: true, \
+         priority: 3, namespaces: [b, a], announcers: [x], allocator: {plugin: hashed, config: {b: 1, a: [x]}}",
+        "addresses: [10.0.0.0/24], namespaceSelector: {}",
+        "addresses: [10.0.0.0/24], namespaceSelector: {matchLabels: {a: b}}, serviceSelector: {matchLabels: {a: b}, \
+         matchExpressions: [{key: c, operator: NotIn, values: [e, d]}, {key: f, operator: Exists}, {key: g, operator: DoesNotExist}]}",
+    ] {
+        let yaml = format!("{{apiVersion: a, kind: b, metadata: {{name: p}}, spec: {{{spec}}}}}");
+        let first = read::<AddressPool>(&yaml, address_pool).unwrap();
+        let again = AddressPool::new("p", pool_spec(pools(&first)[0]));
+        assert_eq!(address_pool(&again).as_ref(), Ok(&first), "{spec}");
+    }
+}
+
+#[test]
+fn a_pool_that_is_not_valid_is_what_it_was_when_it_was_valid_last() {
+    let yaml = |addresses: &str| {
+        format!(
+            "{{apiVersion: a, kind: b, metadata: {{name: p}}, spec: {{addresses: [{addresses}]}}, \
+             status: {{lastValid: {{addresses: [10.0.1.0/24], announcers: [lan]}}}}}}"
+        )
+    };
+    let valid = read::<AddressPool>(&yaml("10.0.0.0/24"), address_pool).unwrap();
+    let pool = pools(&valid)[0];
+    assert_eq!((pool.addresses[0].to_string().as_str(), &pool.announcers), ("10.0.0.0/24", &None));
+    let last = pool.last_valid.as_deref().unwrap();
+    assert_eq!(last.addresses[0].to_string(), "10.0.1.0/24");
+
+    let invalid = read::<AddressPool>(&yaml("nonsense"), address_pool).unwrap();
+    let pool = pools(&invalid)[0];
+    assert_eq!(Pool { last_valid: None, ..pool.clone() }, *last);
+    assert_eq!(pool.last_valid.as_deref(), Some(last));
+    assert!(invalid.notes[0].message.contains("nonsense"), "{:?}", invalid.notes);
 }
 
 #[test]
@@ -621,7 +674,9 @@ fn a_labelled_config_map_is_a_plugin() {
         );
         let converted = read::<v1::ConfigMap>(&yaml, config_map).unwrap();
         let got = match (converted.facts.as_slice(), converted.notes.as_slice()) {
-            ([Fact::Plugin(Plugin { name, origin, component: Component::Inline(octets) })], []) => {
+            ([Fact::Plugin(plugin)], []) => {
+                let Plugin { name, origin, component } = &**plugin;
+                let Component::Inline(octets) = component else { panic!("{component:?}") };
                 format!("plugin {name} from {origin}: {} octets", octets.len())
             }
             ([], [note]) => {

@@ -8,7 +8,7 @@ use outrigger_core::facts::Labels;
 use super::Invalid;
 use super::service::first;
 
-const ADDRESSES: [&str; 3] = [
+pub(super) const ADDRESSES: [&str; 3] = [
     "outrigger.dev/addresses",
     "metallb.io/loadBalancerIPs",
     "metallb.universe.tf/loadBalancerIPs",

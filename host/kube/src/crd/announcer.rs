@@ -59,9 +59,6 @@ pub struct AnnouncerStatus {
     pub observed_generation: Option<i64>,
     /// What is well, what is not, and how to mend it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 32),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
-    )]
+    #[schemars(schema_with = "rules::conditions")]
     pub conditions: Vec<Condition>,
 }

@@ -109,10 +109,7 @@ pub struct AddressPoolStatus {
     pub observed_generation: Option<i64>,
     /// What is well, what is not, and how to mend it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 32),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
-    )]
+    #[schemars(schema_with = "rules::conditions")]
     pub conditions: Vec<Condition>,
     /// The last spec that was valid: what is served while the present one is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -132,7 +132,7 @@ pub struct AnnouncerReport {
     pub plugin: String,
     /// Digest that runs.
     pub digest: String,
-    /// One word: "running", "back-off".
+    /// One word: "Running", "Held" while nothing brings it to run, "NotStarted".
     pub phase: String,
     /// New instances after a fault.
     pub restarts: u32,
@@ -141,6 +141,9 @@ pub struct AnnouncerReport {
     /// What the last fault was, "" when there was none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_fault: String,
+    /// Why the plugin or the configuration that it should have did not take over, "" when it did. What ran before serves on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub refused: String,
     /// Effects refused by the guard, by named reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub denied: BTreeMap<String, u64>,

@@ -6,6 +6,8 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::Condition;
+
 /// Two IPv6 addresses of 39 characters and what people put between them.
 const LONGEST_LINE: usize = 96;
 /// Lines of one pool. An object of etcd could hold more, but no person.
@@ -48,6 +50,17 @@ pub(super) fn interfaces(_: &mut SchemaGenerator) -> Schema {
         r"^[^/:\s]+$",
         "is not the name of an interface: write it as `ip link` shows it, without @ and what follows",
     )
+}
+
+/// `conditions`: one of each type.
+pub(super) fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": generator.subschema_for::<Condition>(),
+    })
 }
 
 /// Name of a plugin: of a `.wasm` file, and of a label's value.

@@ -75,6 +75,23 @@ impl TryFrom<&LabelSelector> for Selector {
     }
 }
 
+impl From<&Selector> for LabelSelector {
+    fn from(selector: &Selector) -> Self {
+        let requirement = |one: &Requirement| {
+            let (key, operator, values) = match one {
+                Requirement::In(key, values) => (key, LabelOperator::In, Some(values)),
+                Requirement::NotIn(key, values) => (key, LabelOperator::NotIn, Some(values)),
+                Requirement::Exists(key) => (key, LabelOperator::Exists, None),
+                Requirement::DoesNotExist(key) => (key, LabelOperator::DoesNotExist, None),
+            };
+            let values = values.into_iter().flatten().cloned().collect();
+            LabelRequirement { key: key.clone(), operator, values }
+        };
+        let match_expressions = selector.requirements.iter().map(requirement).collect();
+        Self { match_labels: BTreeMap::new(), match_expressions }
+    }
+}
+
 fn requirement(at: usize, one: &LabelRequirement) -> Result<Requirement, SelectorError> {
     let compares = matches!(one.operator, LabelOperator::In | LabelOperator::NotIn);
     match (compares, one.values.is_empty()) {

@@ -65,6 +65,22 @@ pub(super) fn documents(text: &str, format: Format, classes: &ServiceClasses) ->
     }
 }
 
+/// Every object of a text, YAML or JSON, unconverted.
+///
+/// # Errors
+/// What is wrong with the first that cannot be read.
+pub(crate) fn objects(text: &str) -> Result<Vec<Value>, String> {
+    let text = text.trim_start_matches('\u{feff}');
+    if text.trim_start().starts_with('{') {
+        return Ok(vec![Body::Json(text).read()?]);
+    }
+    let mut objects = Vec::new();
+    for body in split(text) {
+        objects.extend(body.read::<Option<Value>>()?);
+    }
+    Ok(objects)
+}
+
 /// Cuts at the lines that begin with `---` (YAML 1.2.2 section 9.1.2), before anything is parsed.
 fn split(text: &str) -> Vec<Body<'_>> {
     let mut bodies = Vec::new();

@@ -1,5 +1,6 @@
 //! The Service status that the state folder holds, laid over what manifests say. Must not know manifests.
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use outrigger_core::facts::{Fact, FactKey, ServiceKey};
 
@@ -33,17 +34,18 @@ impl Overlay {
 
     /// The fact with the status of the state folder in place of its own; `None` while that is unknown.
     pub fn apply(&self, fact: Fact) -> Option<Fact> {
-        let Fact::Service(mut service) = fact else { return Some(fact) };
-        match self.statuses.get(&service.key) {
+        let Fact::Service(mut shared) = fact else { return Some(fact) };
+        match self.statuses.get(&shared.key) {
             Some(Err(_)) => return None,
             Some(Ok(status)) => {
+                let service = Arc::make_mut(&mut shared);
                 service.ingress = status.addresses.clone();
                 // Nobody else writes there; what is left alone says so in its condition.
                 service.ours = status.allocated.as_ref().is_some_and(|allocated| allocated.status);
             }
             None => {}
         }
-        Some(Fact::Service(service))
+        Some(Fact::Service(shared))
     }
 
     /// Whether the last listing worked.

@@ -85,7 +85,7 @@ fn component(root: &Path, path: &Path, bytes: &[u8]) -> Document {
     let origin = file.display().to_string();
     let component = Component::File { path: file, digest: Sha256::digest(bytes).into() };
     let converted = match is_name(&name, 63) {
-        true => Ok(Fact::Plugin(Plugin { name, origin, component }).into()),
+        true => Ok(Fact::from(Plugin { name, origin, component }).into()),
         false => Err("the file name is no plugin name: rename it, with lower-case letters, digits and '-' only".to_owned()),
     };
     Document { object, converted }

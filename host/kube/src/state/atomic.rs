@@ -1,6 +1,6 @@
 //! Files that are there whole or not at all. Must not know what they hold.
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,17 @@ pub(super) enum Durable {
 
 /// Replaces a file. Readers see the old one or the new one.
 pub(super) fn write(path: &Path, bytes: &[u8], durable: Durable) -> io::Result<()> {
+    write_as(path, |file| file.write_all(bytes), durable)
+}
+
+/// The same for what is made while it is written: it need not be in memory as a whole.
+pub(super) fn write_as(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    durable: Durable,
+) -> io::Result<()> {
     let beside = beside(path);
-    fill(&beside, bytes, durable)?;
+    fill(&beside, write, durable)?;
     fs::rename(&beside, path)
 }
 
@@ -24,18 +33,24 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     let beside = beside(path);
-    fill(&beside, bytes, Durable::Yes)?;
+    fill(&beside, |file| file.write_all(bytes), Durable::Yes)?;
     let linked = fs::hard_link(&beside, path);
     fs::remove_file(&beside)?;
     linked
 }
 
-fn fill(path: &Path, bytes: &[u8], durable: Durable) -> io::Result<()> {
+fn fill(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    durable: Durable,
+) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = BufWriter::new(file);
+    write(&mut file)?;
+    file.flush()?;
     match durable {
-        Durable::Yes => file.sync_data(),
+        Durable::Yes => file.get_ref().sync_data(),
         Durable::No => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! The facts as a node knew them last, on disk: what it starts from while the API server is silent. Must not know how old is too
 //! old.
+use std::io::{self, Write};
+
 use outrigger_core::facts::Fact;
 use outrigger_sdk::Time;
 use serde::{Deserialize, Serialize};
@@ -43,9 +45,11 @@ impl State {
         let version = env!("CARGO_PKG_VERSION");
         let written =
             Written { format: FORMAT, version, utc_us: now.utc_us, facts: facts.collect() };
-        let octets = postcard::to_stdvec(&written)
-            .map_err(|error| StateError::Text { path: path.clone(), message: error.to_string() })?;
-        atomic::write(&path, &octets, atomic::Durable::No).map_err(io_error(&path))
+        let write = |file: &mut dyn Write| match postcard::to_io(&written, file) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(io::Error::other(error)),
+        };
+        atomic::write_as(&path, write, atomic::Durable::No).map_err(io_error(&path))
     }
 
     /// What an earlier process of the same version wrote down; `None` when there is nothing that can be read.

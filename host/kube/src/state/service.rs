@@ -12,11 +12,9 @@ use k8s_openapi::jiff;
 use outrigger_core::facts::ServiceKey;
 use outrigger_sdk::Time;
 
-use crate::convert;
+use crate::convert::{self, ALLOCATED};
 
-const ALLOCATED: &str = "Allocated";
-
-/// The condition `Allocated`.
+/// The condition [`ALLOCATED`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocated {
     /// It has every address that it asks for.
@@ -127,6 +125,14 @@ pub(super) fn render(
 pub(crate) fn timestamp(utc_us: u64) -> Timestamp {
     let micros = i64::try_from(utc_us).unwrap_or(i64::MAX);
     Timestamp(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX))
+}
+
+/// The same for a person, "" for 1970: nobody knows.
+pub fn utc(utc_us: u64) -> String {
+    match utc_us {
+        0 => String::new(),
+        us => timestamp(us).0.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    }
 }
 
 fn micros(timestamp: &Timestamp) -> u64 {

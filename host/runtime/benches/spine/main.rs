@@ -210,6 +210,7 @@ fn question() -> (Request, PoolView) {
         allocator: facts::PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
         announcers: None,
         draining: false,
+        last_valid: None,
     };
     let service = |name: String| {
         let key = facts::ServiceKey { namespace: "default".to_owned(), name };

@@ -44,8 +44,12 @@ pub fn many_services(lab: &Lab) -> Result<()> {
     })?;
     let all = await_addresses(lab, "many", then)?;
     ensure!(first.is_subset(&all), "Services changed their addresses");
-    // In one request: kubectl would take as long to delete them as everything before.
-    lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/many/services"]).map(drop)
+    // In one request: kubectl would take as long to delete them as everything before. The API server gives one up after a
+    // minute, and what it deleted by then is deleted.
+    wait::until("all of them are deleted", MANY, || {
+        let deleted = lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/many/services"]);
+        Ok(deleted.is_ok().then_some(()))
+    })
 }
 
 /// Every Service that cannot be served says why and how to mend it, in its condition and in an Event, and its neighbour is
@@ -135,7 +139,7 @@ pub(super) fn pool(name: &str, addresses: &[&str]) -> Value {
     })
 }
 
-fn service(namespace: &str, name: &str, annotations: &Value) -> Value {
+pub(super) fn service(namespace: &str, name: &str, annotations: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Service",

@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{LIMIT, Stage, serve};
+use super::{LIMIT, Stage, leave, serve};
 use crate::kubernetes::Lab;
 use crate::kubernetes::objects::items;
 use crate::wait;
@@ -58,7 +58,11 @@ pub fn every_node_excluded(lab: &Lab) -> Result<()> {
         let service = lab.get_json(&["service", "web", "--namespace", stage.name])?;
         Ok(messages(&service).any(|message| message.contains(serve::EXCLUDE)).then_some(()))
     })
-    .with_context(|| stage.describe("web"));
+    .with_context(|| stage.describe("web"))
+    .and_then(|()| {
+        let mend = format!("kubectl label node n1 {}-", serve::EXCLUDE);
+        leave::await_why(lab, "excluded/web", &["every node is passed over", &mend])
+    });
     serve::include_all(lab)?;
     said?;
     stage.keeps("web", &addresses)?;

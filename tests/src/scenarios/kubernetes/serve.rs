@@ -1,10 +1,17 @@
 //! A Service of type LoadBalancer is reached from outside, whichever node holds its addresses.
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::{LIMIT, Stage};
-use crate::kubernetes::Lab;
-use crate::{product, wait};
+use crate::kubernetes::{Lab, web};
+use crate::prober::Prober;
+use crate::{clock, http, product, wait};
+
+/// Questions per second.
+const RATE: u32 = 50;
 
 /// Kubernetes' own label for nodes that load balancers leave out.
 pub const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
@@ -67,6 +74,48 @@ pub fn from_every_node(lab: &Lab) -> Result<()> {
     for address in &addresses {
         let answer = stage.answer(*address, |_| true)?;
         ensure!(lab.node(&answer).is_ok(), "{address} answers {answer:?}");
+    }
+    Ok(())
+}
+
+/// Services that come all at once: nobody answers for one of their addresses before kube-proxy has had the time that it takes by
+/// its own account (its minSyncPeriod, one second), and whoever asks with the first answer is served.
+///
+/// # Errors
+/// When an address is announced too early, or a first connection is lost.
+pub fn when_it_can_be_served(lab: &Lab) -> Result<()> {
+    const EARLIEST: Duration = Duration::from_secs(1);
+    let stage = Stage::set(lab, "first-answer", 110)?;
+    let client = lab.namespace("client")?;
+    let addresses: Vec<Ipv4Addr> = (110..115).map(|last| Ipv4Addr::new(10, 88, 0, last)).collect();
+    let probers = addresses.iter().map(|address| Prober::start(&client, "eth1", *address, RATE));
+    let probers = probers.collect::<Result<Vec<_>>>()?;
+    let services = addresses.iter().map(|address| {
+        let mut service = web::service(
+            stage.name,
+            &format!("web-{}", address.octets()[3]),
+            &json!({
+                "type": "LoadBalancer", "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"],
+            }),
+        );
+        let asks = json!({ "outrigger.dev/addresses": address.to_string() });
+        service["metadata"]["annotations"] = asks;
+        service
+    });
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": services.collect::<Vec<_>>() });
+    let applied = clock::now();
+    lab.apply(&list.to_string())?;
+    for (prober, address) in probers.iter().zip(&addresses) {
+        let first = wait::until(&format!("somebody answers for {address}"), LIMIT, || {
+            Ok(prober.so_far().answers().first().copied())
+        })?;
+        // On a busy machine kube-proxy takes longer than it says; then nothing follows from a lost connection.
+        let known = stage.kube_proxy_knows((*address).into())?;
+        let target = SocketAddr::from((*address, web::PORT));
+        let served = client.inside(|| http::get(target, Duration::from_millis(900)));
+        ensure!(served.is_ok() || !known, "the first connection to {address} is lost: {served:?}");
+        let after = first.at.duration_since(applied);
+        ensure!(after > EARLIEST, "{address} is announced {after:?} after kubectl was called");
     }
     Ok(())
 }

@@ -1,33 +1,115 @@
 //! What is planned, and what happens to the control plane, costs the client nothing: one connection every 20 ms, over
 //! IPv4 and IPv6, and none of them lost; and no Service changes its address.
-use std::time::Duration;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::{CONTAINER, LIMIT, NODE, SYSTEM, Stage, await_rollout, leaders, name_of, pods_of};
+use crate::clock;
 use crate::kubernetes::Lab;
+use crate::kubernetes::objects::items;
 
 /// How long the API server is stopped: longer than a Lease, and than a node may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How long to look on once it goes on: the controller-manager looks at the nodes every five seconds.
+const AFTERWARDS: Duration = Duration::from_secs(12);
 const NEXT_IMAGE: &str = "ghcr.io/outrigger-dev/outrigger:next";
 
-/// The API server is stopped for a minute. Once it goes on, the controller-manager, which has not heard of the nodes, takes
-/// them and their pods for dead for a moment, and kube-proxy has nowhere to send connections to; so only the silence is
-/// judged, and that the client is served again.
+/// The API server is stopped for a minute, which costs nothing. Once it goes on, the controller-manager, which has not heard of
+/// the nodes, may take their pods for not ready for some seconds; then kube-proxy has nowhere to send connections to. What
+/// is lost in that time must be lost for that reason.
 ///
 /// # Errors
-/// When a connection was lost or an address changed.
+/// When a connection was lost for another reason, or an address changed.
 pub fn without_an_api_server(lab: &Lab) -> Result<()> {
-    let silence = || {
+    let stage = Stage::set(lab, "silent", 120)?;
+    let addresses = stage.service("web", &json!({}))?;
+    let silent = disturb(&stage, &addresses, || {
         lab.control_plane().pause_apiserver()?;
         std::thread::sleep(SILENCE);
         Ok(())
-    };
-    undisturbed(lab, "silent", 120, silence, || {
+    });
+    let probers = addresses.iter().map(|address| stage.probe(*address));
+    let probers = probers.collect::<Result<Vec<_>>>()?;
+    let (unserved, resumed) = Unserved::during(&stage, &addresses, || {
         lab.control_plane().resume_apiserver()?;
-        lab.await_nodes()
-    })
+        std::thread::sleep(AFTERWARDS);
+        lab.await_nodes()?;
+        probers.iter().try_for_each(|prober| prober.settled(LIMIT))
+    });
+    silent.and(resumed)?;
+    let mut all_explained = true;
+    for (prober, address) in probers.into_iter().zip(&addresses) {
+        let probe = prober.finish()?;
+        let unexplained = probe.lost_at().filter(|at| !unserved.explains(*address, *at)).count();
+        ensure!(
+            unexplained == 0,
+            "{address}: {unexplained} lost while kube-proxy had endpoints: {}",
+            probe.summary()
+        );
+        all_explained &= probe.lost() == 0 || unserved.emptied;
+    }
+    ensure!(all_explained, "kube-proxy had no endpoints though the API server had some");
+    stage.keeps("web", &addresses)
+}
+
+/// When kube-proxy of some node had rules that say "no endpoints", by address.
+#[derive(Default)]
+struct Unserved {
+    seen: Vec<(Instant, IpAddr)>,
+    /// The API server had no ready endpoint at some time, either.
+    emptied: bool,
+}
+
+impl Unserved {
+    /// A connection is under way for 0.9 s, and rules are looked at several times per second.
+    const NEAR: Duration = Duration::from_secs(2);
+
+    fn during<T: Send>(
+        stage: &Stage<'_>,
+        addresses: &[IpAddr],
+        happens: impl FnOnce() -> Result<T> + Send,
+    ) -> (Self, Result<T>) {
+        std::thread::scope(|scope| {
+            let happening = scope.spawn(happens);
+            let mut unserved = Self::default();
+            while !happening.is_finished() {
+                unserved.look(stage, addresses);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            let happened =
+                happening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (unserved, happened)
+        })
+    }
+
+    fn look(&mut self, stage: &Stage<'_>, addresses: &[IpAddr]) {
+        for node in stage.lab.nodes() {
+            for family in ["ip", "ip6"] {
+                let mut nft = node.namespace().command("nft");
+                nft.args(["list", "map", family, "kube-proxy", "no-endpoint-services"]);
+                let rules = nft.output().map(|output| output.stdout).unwrap_or_default();
+                let rules = String::from_utf8_lossy(&rules).into_owned();
+                let listed = |address: &&IpAddr| rules.contains(&format!("{address} . "));
+                let now = clock::now();
+                self.seen.extend(addresses.iter().filter(listed).map(|address| (now, *address)));
+            }
+        }
+        let slices = ["endpointslices", "--namespace", stage.name, "--request-timeout=2s"];
+        // It does not answer yet.
+        let Ok(slices) = stage.lab.get_json(&slices) else { return };
+        let endpoints = items(&slices).iter().flat_map(|slice| slice["endpoints"].as_array());
+        self.emptied |= !endpoints.flatten().any(|it| it["conditions"]["ready"] == true);
+    }
+
+    fn explains(&self, address: IpAddr, lost: Instant) -> bool {
+        self.seen.iter().any(|(at, unserved)| {
+            let apart = at.saturating_duration_since(lost) + lost.saturating_duration_since(*at);
+            *unserved == address && apart < Self::NEAR
+        })
+    }
 }
 
 /// etcd is killed and started again.
@@ -116,6 +198,35 @@ pub fn rolled_to_another_image(lab: &Lab) -> Result<()> {
     )
 }
 
+/// The node that holds an address is cordoned: another one takes over, and keeps it afterwards.
+///
+/// # Errors
+/// When a connection was lost, an address changed, or the node goes on.
+pub fn cordoned(lab: &Lab) -> Result<()> {
+    let stage = Stage::set(lab, "cordoned", 240)?;
+    // The pod that answers is on the node that holds the address.
+    let addresses = stage.service("web", &json!({ "externalTrafficPolicy": "Local" }))?;
+    let mut holders = Vec::new();
+    for address in &addresses {
+        holders.push(stage.answer(*address, |_| true)?);
+    }
+    let left = disturb(&stage, &addresses, || {
+        for (address, holder) in addresses.iter().zip(&holders) {
+            lab.kubectl(&["cordon", holder])?;
+            let moved = stage.answer(*address, |answer| answer != holder);
+            lab.kubectl(&["uncordon", holder])?;
+            moved.with_context(|| format!("{holder} is cordoned and goes on"))?;
+        }
+        Ok(())
+    });
+    // Whatever came of it: the next scenario needs them.
+    for node in lab.nodes() {
+        lab.kubectl(&["uncordon", &node.name()])?;
+    }
+    left?;
+    stage.keeps("web", &addresses)
+}
+
 /// While `happens` happens, the client loses nothing; after `afterwards` it is served, by the same addresses.
 fn undisturbed(
     lab: &Lab,
@@ -126,6 +237,22 @@ fn undisturbed(
 ) -> Result<()> {
     let stage = Stage::set(lab, name, first)?;
     let addresses = stage.service("web", &json!({}))?;
+    let happened = disturb(&stage, &addresses, happens);
+    // Whatever came of it: the next scenario needs a whole cluster.
+    let mended = afterwards();
+    happened.and(mended)?;
+    for address in &addresses {
+        stage.answer(*address, |_| true)?;
+    }
+    stage.keeps("web", &addresses)
+}
+
+/// Fails when a client of these addresses loses a connection while something happens.
+pub(super) fn disturb(
+    stage: &Stage<'_>,
+    addresses: &[IpAddr],
+    happens: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let probers =
         addresses.iter().map(|address| stage.probe(*address)).collect::<Result<Vec<_>>>()?;
     probers.iter().try_for_each(|prober| prober.settled(LIMIT))?;
@@ -134,17 +261,12 @@ fn undisturbed(
     // What comes late, comes while somebody still asks.
     std::thread::sleep(Duration::from_secs(3));
     let mut lost = String::new();
-    for ((prober, skip), address) in probers.into_iter().zip(skipped).zip(&addresses) {
+    for ((prober, skip), address) in probers.into_iter().zip(skipped).zip(addresses) {
         if let Err(error) = prober.finish()?.from(skip).nothing_lost() {
             lost += &format!("{address}: {error}\n");
         }
     }
-    // Whatever came of it: the next scenario needs a whole cluster.
-    let mended = afterwards();
-    happened.and(mended)?;
+    happened?;
     ensure!(lost.is_empty(), "{lost}");
-    for address in &addresses {
-        stage.answer(*address, |_| true)?;
-    }
-    stage.keeps("web", &addresses)
+    Ok(())
 }

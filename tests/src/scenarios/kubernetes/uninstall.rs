@@ -5,13 +5,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{CONTROLLER, LIMIT, SYSTEM, Stage, install, manifest};
+use super::{
+    CONTROLLER, LIMIT, NODE, SYSTEM, Stage, install, leaders, manifest, name_of, pods_of, steady,
+};
 use crate::kubernetes::Lab;
 use crate::kubernetes::objects::items;
-use crate::wait;
+use crate::{product, wait};
 
 /// Nothing may be Terminating after so long.
 const GONE: Duration = Duration::from_secs(60);
+/// As manifests/base has it.
+const IMAGE: &str = concat!("ghcr.io/outrigger-dev/outrigger:", env!("CARGO_PKG_VERSION"));
+const PREVIOUS_IMAGE: &str = "ghcr.io/outrigger-dev/outrigger:previous";
 
 /// `outrigger uninstall` and the manifests deleted, with a pool in use and without: nothing of ours is left, and with
 /// `--keep-addresses` the Services still say their addresses. Installed again afterwards.
@@ -30,7 +35,10 @@ pub fn leaves_nothing(lab: &Lab, image: &Path) -> Result<()> {
 }
 
 /// As the README says it.
-fn uninstall(lab: &Lab, arguments: &[&str]) -> Result<()> {
+///
+/// # Errors
+/// When something is left.
+pub fn uninstall(lab: &Lab, arguments: &[&str]) -> Result<()> {
     let controller = "deployment/outrigger-controller";
     let uninstall = ["--namespace", SYSTEM, "exec", controller, "--", "/outrigger", "uninstall"];
     lab.kubectl(&[&uninstall[..], arguments].concat())?;
@@ -60,25 +68,51 @@ fn left(lab: &Lab) -> Result<Vec<String>> {
     Ok(left)
 }
 
-/// From another image to this one: no connection is lost and the addresses stay. The other one is installed by its own
-/// manifest.
+/// From an earlier version to this one: no connection is lost, the addresses stay, and a pod of this version leads. The earlier
+/// one is what `OUTRIGGER_PREVIOUS` holds. Without that it is this tree's own under another tag, with a definition that
+/// knows less, so that definitions, both roles' pods and the Lease change hands all the same.
 ///
 /// # Errors
 /// When a connection was lost or an address changed.
-pub fn upgraded(lab: &Lab, old: (&Path, &Path), image: &Path) -> Result<()> {
-    let (old_image, old_manifest) = old;
+pub fn upgraded(lab: &Lab, image: &Path) -> Result<()> {
     uninstall(lab, &[])?;
-    lab.load(old_image)?;
-    lab.kubectl(&["apply", "--filename", &old_manifest.to_string_lossy()])?;
-    super::await_rollout(lab)?;
+    install_previous(lab, image)?;
     let stage = Stage::set(lab, "upgraded", 220)?;
     let addresses = stage.service("web", &json!({}))?;
-    let prober = stage.probe(*addresses.first().context("no address")?)?;
-    prober.settled(LIMIT)?;
-    let skip = prober.so_far().requests();
-    install(lab, image)?;
-    let probe = prober.finish()?.from(skip);
-    ensure!(probe.requests() > 0, "the upgrade took no time");
-    probe.nothing_lost()?;
-    stage.keeps("web", &addresses)
+    steady::disturb(&stage, &addresses, || install(lab, image))?;
+    for account in [NODE, leaders::ACCOUNT] {
+        for pod in pods_of(lab, account)? {
+            let image = pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+            ensure!(image != PREVIOUS_IMAGE, "{} runs the old image", name_of(&pod));
+        }
+    }
+    stage.keeps("web", &addresses)?;
+    wait::until("a pod of this version leads and says what it knows of the pool", LIMIT, || {
+        leaders::leader(lab)?;
+        let pool = lab.get_json(&["addresspool", stage.name])?;
+        Ok((!pool["status"]["lastValid"].is_null()).then_some(()))
+    })
+}
+
+/// By its own manifest, under a tag of its own: all versions before the first release have the same.
+fn install_previous(lab: &Lab, image: &Path) -> Result<()> {
+    let previous = product::previous();
+    let is_own = previous.is_none();
+    let (archive, install) = previous.unwrap_or_else(|| (image.to_owned(), manifest()));
+    lab.load(&archive)?;
+    lab.tag(IMAGE, PREVIOUS_IMAGE)?;
+    let text = std::fs::read_to_string(&install)
+        .with_context(|| format!("cannot read {}", install.display()))?;
+    ensure!(text.contains(IMAGE), "{} does not name {IMAGE}", install.display());
+    let file = lab.folder().join("previous.yaml");
+    std::fs::write(&file, text.replace(IMAGE, PREVIOUS_IMAGE))?;
+    lab.kubectl(&["apply", "--filename", &file.to_string_lossy()])?;
+    if is_own {
+        let field =
+            "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/lastValid";
+        let forget = json!([{ "op": "remove", "path": field }]).to_string();
+        let definition = ["patch", "crd", "addresspools.outrigger.dev"];
+        lab.kubectl(&[&definition[..], &["--type=json", "--patch", &forget]].concat())?;
+    }
+    super::await_rollout(lab)
 }

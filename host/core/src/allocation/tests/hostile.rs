@@ -98,14 +98,14 @@ fn take(rig: &mut Rig, open: &mut Vec<Question>, step: Step) -> Option<ServiceKe
     match step {
         Step::Put(service) => {
             let key = service.key.clone();
-            rig.apply(Change::Upsert(Fact::Service(*service)));
+            rig.apply(Change::Upsert(Fact::from(*service)));
             return Some(key);
         }
         Step::Remove(name) => {
             rig.apply(Change::Remove(FactKey::Service(key(&name))));
             return Some(key(&name));
         }
-        Step::PutPool(pool) => rig.apply(Change::Upsert(Fact::Pool(*pool))),
+        Step::PutPool(pool) => rig.apply(Change::Upsert(Fact::from(*pool))),
         Step::RemovePool(name) => rig.apply(Change::Remove(FactKey::Pool(name))),
         Step::Sync => rig.apply(Change::Synced),
         Step::Answer(addresses) => {
@@ -119,7 +119,7 @@ fn take(rig: &mut Rig, open: &mut Vec<Question>, step: Step) -> Option<ServiceKe
         Step::Node(address) => {
             let mut node = crate::plan::test_facts::node("n");
             node.addresses.push(address);
-            rig.apply(Change::Upsert(Fact::Node(node)));
+            rig.apply(Change::Upsert(Fact::from(node)));
         }
     }
     None
@@ -264,8 +264,8 @@ proptest! {
             let before = picture(&rig);
             let name = format!("s{who}");
             match action {
-                0 | 1 => rig.apply(Change::Upsert(Fact::Service(service(&name)))),
-                2 if n < 4 => rig.apply(Change::Upsert(Fact::Service(wanting(&name, &format!("10.0.0.{n}"))))),
+                0 | 1 => rig.apply(Change::Upsert(Fact::from(service(&name)))),
+                2 if n < 4 => rig.apply(Change::Upsert(Fact::from(wanting(&name, &format!("10.0.0.{n}"))))),
                 2 | 3 => rig.apply(Change::Remove(FactKey::Service(key(&name)))),
                 _ => rig.now.monotonic_us += u64::from(n) * 300_000,
             }

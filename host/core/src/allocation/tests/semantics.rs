@@ -1,5 +1,6 @@
 //! Walks `semantics.md`: one scenario per line, against an API server that is a map.
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use outrigger_sdk::Protocol;
 
@@ -17,8 +18,14 @@ struct World {
 
 impl World {
     fn restart(&mut self) {
+        for fact in self.others.values_mut() {
+            if let Fact::Pool(pool) = fact {
+                let known = self.rig.allocations.last_valid(&pool.name).cloned();
+                Arc::make_mut(pool).last_valid = known.map(Box::new);
+            }
+        }
         self.rig = Rig { now: self.rig.now, ..Rig::default() };
-        let services = self.services.values().cloned().map(Fact::Service);
+        let services = self.services.values().cloned().map(Fact::from);
         for fact in services.chain(self.others.values().cloned()).collect::<Vec<_>>() {
             self.rig.apply(Change::Upsert(fact));
         }
@@ -42,7 +49,7 @@ impl World {
                 }
                 service.ours = verdict.condition.status;
                 let written = service.clone();
-                self.rig.apply(Change::Upsert(Fact::Service(written)));
+                self.rig.apply(Change::Upsert(Fact::from(written)));
             }
         }
     }
@@ -61,25 +68,25 @@ impl World {
             ["gone", name] => drop(self.services.remove(&key(name))),
             ["drop", "node", name] => self.drop(FactKey::Node((*name).into()), name),
             ["drop", name] => self.drop(FactKey::Pool((*name).into()), name),
-            ["pool", name, rest @ ..] => self.put(name, Fact::Pool(pool_of(name, rest))),
-            ["node", name, rest @ ..] => self.put(name, Fact::Node(node_of(name, rest))),
+            ["pool", name, rest @ ..] => self.put(name, Fact::from(pool_of(name, rest))),
+            ["node", name, rest @ ..] => self.put(name, Fact::from(node_of(name, rest))),
             ["namespace", name, label] => {
                 let labels = [pair(label)].into();
                 let namespace = Namespace { name: (*name).into(), labels };
-                self.put(name, Fact::Namespace(namespace));
+                self.put(name, Fact::from(namespace));
             }
             ["other", name, addresses @ ..] => {
                 let service = self.services.get_mut(&key(name)).unwrap();
                 service.ingress = addresses.iter().map(|text| ip(text)).collect();
                 let service = service.clone();
-                self.rig.apply(Change::Upsert(Fact::Service(service)));
+                self.rig.apply(Change::Upsert(Fact::from(service)));
             }
             [name, "->", expected @ ..] => return self.check(name, expected, step),
             [name, "=>", expected @ ..] => return self.check_pool(name, &expected.join(" "), step),
             [name, rest @ ..] => {
                 let service = service_of(name, rest, self.services.get(&key(name)));
                 self.services.insert(service.key.clone(), service.clone());
-                self.rig.apply(Change::Upsert(Fact::Service(service)));
+                self.rig.apply(Change::Upsert(Fact::from(service)));
             }
             [] => panic!("an empty step"),
         }
@@ -154,6 +161,8 @@ fn node_of(name: &str, words: &[&str]) -> Node {
     for word in words {
         match word.split_once('=').unwrap_or((word, "")) {
             ("excluded", _) => node.excluded = true,
+            ("cordoned", _) => node.cordoned = true,
+            ("unready", _) => node.ready = false,
             ("ip", address) => node.addresses.push(ip(address)),
             _ => panic!("no node has {word}"),
         }

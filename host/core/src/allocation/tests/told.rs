@@ -58,7 +58,7 @@ fn nothing_is_said_of_a_pool_before_everything_was_listed() {
 fn a_pool_says_what_it_cannot_give_out() {
     let machine = Node { addresses: vec![ip("10.0.0.1")], ..node("worker-1") };
     let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![]);
-    rig.apply(Change::Upsert(Fact::Node(machine)));
+    rig.apply(Change::Upsert(Fact::from(machine)));
     let overlap = condition(&rig, "p", PoolConditionType::Overlap);
     assert_eq!(overlap.reason, "NodeAddress");
     check(&overlap.message, &["10.0.0.1, the address of node worker-1", "exclude it"]);
@@ -94,7 +94,7 @@ fn counts_are_as_wide_as_the_pool_and_saturate() {
 
 #[test]
 fn a_service_that_no_node_can_answer_for_says_so() {
-    let excluded = |name: &str| Fact::Node(Node { excluded: true, ..node(name) });
+    let excluded = |name: &str| Fact::from(Node { excluded: true, ..node(name) });
     let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![service("a")]);
     for name in ["n1", "n2", "n3", "n4"] {
         rig.apply(Change::Upsert(excluded(name)));
@@ -104,8 +104,11 @@ fn a_service_that_no_node_can_answer_for_says_so() {
     assert!(rig.allocations.said[&key("a")].condition.warns());
     check(rig.message("a"), &["no node may answer for 10.0.0.0", "n1, n2, n3 and 1 more", label]);
     // Not ready is no reason: such a node serves while no other can.
-    rig.apply(Change::Upsert(Fact::Node(Node { ready: false, ..node("n4") })));
+    rig.apply(Change::Upsert(Fact::from(Node { ready: false, ..node("n4") })));
     assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
+    // Nor is cordoned.
+    rig.apply(Change::Upsert(Fact::from(Node { cordoned: true, ..node("n4") })));
+    assert_eq!(rig.said(), [""; 0]);
     rig.put_pool(Pool { announcers: Some(vec!["lan".into()]), ..pool("p", &["10.0.0.0/30"]) });
     assert_eq!(rig.said(), ["a 10.0.0.0 NoEligibleNode"]);
     check(rig.message("a"), &["nobody answers for 10.0.0.0: no announcer covers the address"]);
@@ -159,4 +162,26 @@ fn what_another_controller_wrote_is_named_with_the_ways_out() {
     check(rig.message_now("b"), &["wrote 192.0.2.2", "in place of 10.0.0.0", "loadBalancerClass"]);
     rig.put(theirs("c", "10.0.0.0"));
     check(rig.message_now("c"), &["10.0.0.0 in its status", "Service ns/b holds it", adopt]);
+}
+
+#[test]
+fn a_status_that_is_emptied_again_and_again_is_left_alone_for_a_while() {
+    let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![service("a")]);
+    assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
+    let ip = ip("10.0.0.0");
+    let write = |rig: &mut Rig, ingress: Vec<IpAddr>| {
+        rig.put(Service { ours: !ingress.is_empty(), ingress, ..service("a") });
+        rig.said()
+    };
+    for _ in 0..2 {
+        assert_eq!(write(&mut rig, vec![ip]), Vec::<String>::new());
+        assert_eq!(write(&mut rig, vec![]), ["a 10.0.0.0 Allocated"], "it is written again");
+    }
+    assert_eq!(write(&mut rig, vec![ip]), Vec::<String>::new());
+    assert_eq!(write(&mut rig, vec![]), ["a StatusContested"]);
+    assert_eq!(write(&mut rig, vec![]), Vec::<String>::new(), "nothing is written any more");
+    assert_eq!(rig.held("a"), "10.0.0.0", "and nobody else gets it");
+    rig.now.monotonic_us = rig.allocations.next_deadline().expect("it is tried again");
+    rig.settle();
+    assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
 }

@@ -20,7 +20,7 @@ impl Simulation {
     }
 
     fn node_is(&mut self, node: Node) {
-        self.learn(Change::Upsert(Fact::Node(node)));
+        self.learn(Change::Upsert(Fact::from(node)));
     }
 
     fn speaks(&self, node: &str) -> bool {
@@ -30,8 +30,9 @@ impl Simulation {
 
 #[test]
 fn a_node_that_may_no_longer_hands_over_without_a_gap() {
-    let unfit: [fn(Node) -> Node; 3] = [
+    let unfit: [fn(Node) -> Node; 4] = [
         |node| Node { ready: false, ..node },
+        |node| Node { cordoned: true, ..node },
         |node| Node { excluded: true, ..node },
         |node| Node { network_available: false, ..node },
     ];
@@ -60,6 +61,25 @@ fn a_node_whose_object_is_deleted_hands_over_without_a_gap() {
     simulation.run(2 * SECOND);
     assert!(!simulation.speaks(&victim), "{victim} still speaks");
     assert_eq!(simulation.holders().len(), 16);
+}
+
+#[test]
+fn nodes_cordoned_one_after_another_hand_over_and_the_last_goes_on() {
+    let mut simulation = Simulation::started(7, 4, 16);
+    let names: Vec<String> = simulation.machines.keys().cloned().collect();
+    simulation.no_gap = true;
+    for cordoned in &names[..3] {
+        simulation.node_is(Node { cordoned: true, ..test_facts::node(cordoned) });
+        simulation.run(2 * SECOND);
+        assert!(!simulation.speaks(cordoned), "{cordoned} still speaks");
+    }
+    let before = simulation.holders();
+    assert!(before.values().all(|holder| *holder == names[3]));
+    // Nobody else is left: nothing moves.
+    simulation.node_is(Node { cordoned: true, ..test_facts::node(&names[3]) });
+    simulation.run(2 * SECOND);
+    assert_eq!(simulation.holders(), before);
+    simulation.assert_one_speaker();
 }
 
 #[test]

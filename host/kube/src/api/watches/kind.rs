@@ -13,8 +13,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::super::services::{self, Observed};
+use super::failures::{Failures, failures};
 use crate::convert::{self, Converted, Invalid, ServiceClasses};
-use crate::crd::{AddressPool, Announcer, Plugin};
+use crate::crd::{AddressPool, Announcer, NodeReport, Plugin};
 
 /// Between two attempts to open a watch.
 const BACK_OFF: [Duration; 6] = [
@@ -25,6 +26,10 @@ const BACK_OFF: [Duration; 6] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
 ];
+
+/// Objects in one answer of a listing. An object is many times larger in the API server's words than as a fact, above all its
+/// `managedFields`, and an answer is in memory as a whole.
+const PAGE: u32 = 50;
 
 /// A watch that was opened again and failed no more for this long works.
 const CALM: Duration = Duration::from_secs(5);
@@ -46,6 +51,8 @@ pub enum Kind {
     Announcers,
     /// Plugins: which build of each is to run.
     Plugins,
+    /// What nodes say of themselves. No decision depends on it, so that nothing waits for its listing.
+    NodeReports,
 }
 
 /// What a watch has to say.
@@ -71,6 +78,8 @@ pub(super) struct Seen {
     pub unclear: Option<facts::Service>,
     /// Of a Service whose status is looked after.
     pub observed: Option<Observed>,
+    /// Of a NodeReport.
+    pub failures: Failures,
 }
 
 impl Kind {
@@ -95,6 +104,7 @@ impl Kind {
             Self::AddressPools => "addresspools",
             Self::Announcers => "announcers",
             Self::Plugins => "plugins",
+            Self::NodeReports => "nodereports",
         }
     }
 
@@ -137,6 +147,7 @@ impl Kind {
             Self::AddressPools => "AddressPool",
             Self::Announcers => "Announcer",
             Self::Plugins => "Plugin",
+            Self::NodeReports => "NodeReport",
         };
         [kind, key.namespace.as_str(), key.name.as_str()].iter().collect()
     }
@@ -150,7 +161,7 @@ impl Kind {
         says: mpsc::UnboundedSender<Said>,
     ) {
         let client = client.clone();
-        let everything = watcher::Config::default();
+        let everything = watcher::Config::default().page_size(PAGE);
         match self {
             Self::Services => {
                 let classes = classes.clone();
@@ -181,22 +192,37 @@ impl Kind {
                 let api = Api::<Plugin>::all(client);
                 spawn(self, api, everything, says, |it| seen(it, convert::plugin));
             }
+            Self::NodeReports => {
+                let api = Api::<NodeReport>::all(client);
+                spawn(self, api, everything, says, see_report);
+            }
         }
     }
 }
 
 fn seen<K: Resource>(object: &K, convert: fn(&K) -> Result<Converted, Invalid>) -> Seen {
-    Seen { key: key(object), converted: convert(object), unclear: None, observed: None }
+    Seen::new(key(object), convert(object))
+}
+
+impl Seen {
+    /// With nothing but its facts.
+    pub fn new(key: ServiceKey, converted: Result<Converted, Invalid>) -> Self {
+        Self { key, converted, unclear: None, observed: None, failures: Failures::new() }
+    }
+}
+
+pub(super) fn see_report(report: &NodeReport) -> Seen {
+    let failures = report.status.as_ref().map(failures).unwrap_or_default();
+    Seen { failures, ..Seen::new(key(report), Ok(Converted::default())) }
 }
 
 pub(super) fn see_service(object: &Service, classes: &ServiceClasses, observe: bool) -> Seen {
     let converted = convert::service(object, classes);
     let invalid = converted.as_ref().err();
     Seen {
-        key: key(object),
         unclear: invalid.and_then(|it| convert::unclear_service(object, classes, None, it)),
-        converted,
         observed: observe.then(|| services::observe(object)).flatten(),
+        ..Seen::new(key(object), converted)
     }
 }
 

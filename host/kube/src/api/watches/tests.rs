@@ -2,7 +2,7 @@
 use k8s_openapi::api::core::v1::{Node, Service};
 use serde::de::DeserializeOwned;
 
-use super::kind::see_service;
+use super::kind::{see_report, see_service};
 use super::*;
 use crate::convert;
 
@@ -51,7 +51,7 @@ fn node(name: &str, address: &str) -> Seen {
         "{{metadata: {{name: {name}}}, status: {{addresses: [{{type: InternalIP, address: {address}}}]}}}}"
     ));
     let key = ServiceKey { namespace: String::new(), name: name.to_owned() };
-    Seen { key, converted: convert::node(&node), unclear: None, observed: None }
+    Seen::new(key, convert::node(&node))
 }
 
 fn service(name: &str, version: u64, kind: &str) -> Seen {
@@ -67,7 +67,7 @@ fn plugin(name: &str, digit: &str) -> Seen {
         "{{metadata: {{name: {name}}}, spec: {{}}, status: {{active: {{build: b, digest: '{digest}'}}}}}}"
     ));
     let key = ServiceKey { namespace: String::new(), name: name.to_owned() };
-    Seen { key, converted: convert::plugin(&object), unclear: None, observed: None }
+    Seen::new(key, convert::plugin(&object))
 }
 
 fn key(name: &str) -> ServiceKey {
@@ -155,4 +155,38 @@ fn a_status_that_somebody_changed_is_pointed_out_once() {
     );
     assert!(bench.watches.observed(&key("web")).is_none());
     assert_eq!(bench.watches.touched(), BTreeSet::from([key("web")]));
+}
+
+#[test]
+fn what_nodes_report_of_an_announcer_is_kept_by_node_until_they_say_otherwise() {
+    let report = |node: &str, announcers: &str| -> Seen {
+        see_report(&yaml(&format!(
+            "{{apiVersion: a, kind: b, metadata: {{name: {node}}}, spec: {{}}, status: {{node: {node}, version: v, ready: true, announcers: [{announcers}]}}}}"
+        )))
+    };
+    let lan = |rest: &str| {
+        format!(
+            "{{name: lan, plugin: layer2, digest: d, restarts: 1, quarantined: 0, lastFault: old, {rest}}}"
+        )
+    };
+    let mut bench = Bench::new(&[Kind::Nodes, Kind::NodeReports]);
+    let told = |bench: &Bench| -> Vec<String> {
+        let failures = bench.watches.failures_of("lan").iter();
+        failures.map(|(node, it)| format!("{node} {} {}", it.reason, it.message)).collect()
+    };
+    let all = vec![
+        report("n1", &lan("phase: Running")),
+        report("n2", &lan("phase: Running, refused: 'validate failed: x'")),
+        report("n3", &lan("phase: Held")),
+        report("n4", &lan("phase: NotStarted")),
+    ];
+    assert_eq!(bench.say(Said::Listed(Kind::NodeReports, all)), [""; 0], "decides nothing");
+    assert_eq!(told(&bench), ["n2 Refused validate failed: x", "n3 Failing old"]);
+    bench.say(Said::Seen(Kind::NodeReports, Box::new(report("n2", &lan("phase: Running")))));
+    assert_eq!(bench.say(Said::Listed(Kind::Nodes, vec![])), ["synced"]);
+    bench.say(Said::Gone(
+        Kind::NodeReports,
+        ServiceKey { namespace: String::new(), name: "n3".to_owned() },
+    ));
+    assert_eq!(told(&bench), [""; 0]);
 }

@@ -1,0 +1,90 @@
+//! Another controller that takes away what this one writes, again and again: after a few times the status is left to it for a
+//! while, so that the two do not write for ever. Knows nothing of why the other one does it.
+use std::collections::BTreeSet;
+
+use outrigger_sdk::Time;
+
+use super::{Allocations, Condition, Verdict, addresses};
+use crate::facts::{Service, ServiceKey};
+
+/// So many times within this time are no accident. MetalLB without any pool empties every status that it sees.
+const TIMES: usize = 3;
+const WITHIN_US: u64 = 60_000_000;
+/// Until it is tried again.
+const PAUSE_US: u64 = 300_000_000;
+
+/// When the status of a Service was undone, and until when it is left alone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Contest {
+    undone: Vec<u64>,
+    until: Option<u64>,
+}
+
+/// Services whose status is left alone, by when that ends.
+pub(super) type Pauses = BTreeSet<(u64, ServiceKey)>;
+
+impl Contest {
+    pub(super) fn until(&self) -> Option<u64> {
+        self.until
+    }
+}
+
+impl Allocations {
+    /// Somebody else wrote the status of a Service: all that it holds is gone from there.
+    pub(super) fn note_undone(&mut self, old: &Service, new: &Service, now: Time) {
+        let held = self.ledger.held(&new.key);
+        if old.ingress.is_empty() || !new.ingress.is_empty() || held.is_empty() {
+            return;
+        }
+        let Some(known) = self.services.get_mut(&new.key) else { return };
+        let contest = &mut known.contest;
+        contest.undone.retain(|at| now.monotonic_us.saturating_sub(*at) < WITHIN_US);
+        contest.undone.push(now.monotonic_us);
+        if contest.undone.len() >= TIMES {
+            let until = now.monotonic_us + PAUSE_US;
+            *contest = Contest { undone: Vec::new(), until: Some(until) };
+            self.pauses.insert((until, new.key.clone()));
+        }
+    }
+
+    /// A person edited the Service: it is tried again at once.
+    pub(super) fn end_contest(&mut self, key: &ServiceKey) {
+        let Some(known) = self.services.get_mut(key) else { return };
+        if let Some(until) = std::mem::take(&mut known.contest).until {
+            self.pauses.remove(&(until, key.clone()));
+            self.unsaid.insert(key.clone());
+        }
+    }
+
+    /// Those that were left alone long enough are tried again.
+    pub(super) fn end_pauses(&mut self, now: Time) {
+        while let Some((until, key)) = self.pauses.first().cloned()
+            && until <= now.monotonic_us
+        {
+            self.pauses.remove(&(until, key.clone()));
+            self.end_contest(&key);
+        }
+    }
+
+    /// When the next one is tried again.
+    pub(super) fn next_pause_end(&self) -> Option<u64> {
+        self.pauses.first().map(|(until, _)| *until)
+    }
+
+    /// What is said meanwhile; `None` when the status is not left alone.
+    pub(super) fn contested(&self, key: &ServiceKey) -> Option<Verdict> {
+        let known = self.services.get(key)?;
+        known.contest.until?;
+        let message = format!(
+            "Service {key}: another controller takes {} out of its status again and again, so that it is left alone for 5 minutes: stop that controller (MetalLB does this while it has no pool), or annotate the Service to have it tried at once",
+            addresses(self.ledger.held(key))
+        );
+        Some(Verdict {
+            service: key.clone(),
+            addresses: known.service.ingress.clone(),
+            writes_ingress: false,
+            pool: None,
+            condition: Condition { status: false, reason: "StatusContested".to_owned(), message },
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! Why a Service has the address it has, or none: every pool, in the order in which they are tried, with what it gave or why it
+//! was passed over and what to change. The same questions that a decision asks; changes nothing, and asks no policy.
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use outrigger_sdk::Time;
+
+use super::turn::{Unsuited, obstacle};
+use super::{Allocations, Verdict, addresses};
+use crate::facts::{Pool, Service, ServiceKey};
+use crate::ledger::PoolView;
+
+/// Names in one message.
+const NAMES_SHOWN: usize = 5;
+
+/// One pool, and what it has to do with a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolWord {
+    /// The pool.
+    pub pool: String,
+    /// What came of it.
+    pub outcome: PoolOutcome,
+    /// The same for a person.
+    pub message: String,
+    /// What to change so that it gives an address; "" when nothing need be.
+    pub fix: String,
+}
+
+/// What a pool has to do with a Service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolOutcome {
+    /// The Service has an address of it.
+    Gave,
+    /// It may give one, and none is lacking.
+    NotNeeded,
+    /// It may give one, and one is lacking: its policy refused, or has not been asked yet.
+    Undecided,
+    /// It may not be used by Services of this namespace.
+    NotForItsNamespace,
+    /// It may not be used by this Service, for another reason.
+    NotForIt,
+    /// It may be used, and has nothing to give.
+    NothingToGive,
+}
+
+impl Allocations {
+    /// What is said about a Service now; `None` when there is no such Service.
+    pub fn verdict_on(&self, key: &ServiceKey) -> Option<Verdict> {
+        self.services.get(key).map(|known| self.verdict(known))
+    }
+
+    /// Whether nothing is asked for a Service because its status or its manifest is another's business.
+    pub fn is_left_alone(&self, key: &ServiceKey) -> bool {
+        self.is_foreign(key) || self.services.get(key).is_some_and(|known| known.is_unclear())
+    }
+
+    /// Every pool that there is: those in force in their order, then the others.
+    pub fn pool_words(&self, key: &ServiceKey, now: Time) -> Vec<PoolWord> {
+        let Some(known) = self.services.get(key) else { return Vec::new() };
+        let service = &known.service;
+        let in_force = self.order.iter().map(|pool| self.pool_word(pool, service, now));
+        let is_in_order = |name: &str| self.order.iter().any(|pool| pool.name == name);
+        let others = self.pools.offered().values().filter(|pool| !is_in_order(&pool.name));
+        in_force.chain(others.map(|pool| self.word_out_of_order(pool, key))).collect()
+    }
+
+    fn pool_word(&self, pool: &Arc<Pool>, service: &Arc<Service>, now: Time) -> PoolWord {
+        let name = &pool.name;
+        if let Some(word) = self.gave(name, &service.key) {
+            return word;
+        }
+        let lacking = self.lacks(&service.key);
+        let families = if lacking.is_empty() { &service.families } else { &lacking };
+        let mut first: Option<PoolWord> = None;
+        for family in families {
+            let word = match self.unsuited(pool, service, *family) {
+                Some(reason) => not_for_it(pool, service, &reason),
+                None if lacking.is_empty() => {
+                    let message = "not needed: the Service has all that it asks for";
+                    word(name, PoolOutcome::NotNeeded, message, "")
+                }
+                None => {
+                    let view =
+                        PoolView::new(self.ledger.clone(), name.clone(), service.clone(), now);
+                    match obstacle(&view, pool, service, *family) {
+                        Some(note) => self.nothing_to_give(pool, &note.reason, &note.message),
+                        None => {
+                            let message = format!("could give an {family} address");
+                            word(name, PoolOutcome::Undecided, message, "")
+                        }
+                    }
+                }
+            };
+            if word.outcome == PoolOutcome::Undecided {
+                return word;
+            }
+            first.get_or_insert(word);
+        }
+        first.unwrap_or_else(|| word(name, PoolOutcome::NotNeeded, "nothing is asked for", ""))
+    }
+
+    /// What a Service holds of a pool.
+    fn gave(&self, name: &str, key: &ServiceKey) -> Option<PoolWord> {
+        let is_from =
+            |at: &&IpAddr| self.ledger.pool_of(**at).is_some_and(|stock| stock.pool().name == name);
+        let held: Vec<IpAddr> = self.ledger.held(key).iter().filter(is_from).copied().collect();
+        if held.is_empty() {
+            return None;
+        }
+        Some(word(name, PoolOutcome::Gave, format!("gave {}", addresses(&held)), ""))
+    }
+
+    /// A pool that gives nothing to anybody.
+    fn word_out_of_order(&self, pool: &Pool, key: &ServiceKey) -> PoolWord {
+        let name = &pool.name;
+        if let Some(word) = self.gave(name, key) {
+            return word;
+        }
+        if pool.draining {
+            let message = "passed over: it is being deleted, and gives nothing new";
+            return word(name, PoolOutcome::NotForIt, message, "");
+        }
+        let problem = self.pools.problems().get(name).cloned().unwrap_or_default();
+        let message = format!("passed over: it is not in force: {problem}");
+        word(name, PoolOutcome::NotForIt, message, problem)
+    }
+
+    fn nothing_to_give(&self, pool: &Pool, reason: &str, message: &str) -> PoolWord {
+        let name = &pool.name;
+        // A note says what is wrong, then what to do about it.
+        let (what, fix) = message.rsplit_once(": ").unwrap_or((message, ""));
+        if reason != "PoolExhausted" {
+            let fix = match fix.contains("another") {
+                true => fix.to_owned(),
+                false => format!("{fix}, or ask for another address"),
+            };
+            return word(name, PoolOutcome::NothingToGive, format!("passed over: {what}"), fix);
+        }
+        let users = self.ledger.users(name);
+        let shown: Vec<String> = users.iter().take(NAMES_SHOWN).map(ToString::to_string).collect();
+        let more = match users.len().saturating_sub(NAMES_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        if shown.is_empty() {
+            let message = format!("passed over: {what}");
+            return word(name, PoolOutcome::NothingToGive, message, fix);
+        }
+        let message = format!("passed over: {what}; they are with {}{more}", shown.join(", "));
+        let fix = format!(
+            "add addresses to the pool (kubectl edit addresspool {name}), or delete a Service that uses it"
+        );
+        word(name, PoolOutcome::NothingToGive, message, fix)
+    }
+}
+
+fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
+    let (name, namespace) = (&pool.name, &service.key.namespace);
+    let (message, fix) = match reason {
+        Unsuited::OtherPool(asked) => (
+            format!("not tried: the Service asks for pool {asked:?}"),
+            "remove the annotation outrigger.dev/pool (or address-pool of MetalLB) from the Service".to_owned(),
+        ),
+        Unsuited::NotAutomatic => (
+            "passed over: its autoAssign is false, so that only Services that ask for it get an address".to_owned(),
+            format!("annotate the Service with outrigger.dev/pool: {name}"),
+        ),
+        Unsuited::Namespace => (
+            format!("passed over: it is for {}, and the Service is in {namespace}", whose(pool)),
+            format!("add {namespace} to spec.namespaces of the pool (kubectl edit addresspool {name})"),
+        ),
+        Unsuited::Labels => (
+            format!(
+                "passed over: its serviceSelector ({}) does not match the labels of the Service",
+                pool.service_selector
+            ),
+            format!("label the Service so, or change spec.serviceSelector of the pool (kubectl edit addresspool {name})"),
+        ),
+        Unsuited::Family(family) => (
+            format!("passed over: it has no {family} addresses"),
+            format!("add {family} addresses to the pool (kubectl edit addresspool {name})"),
+        ),
+        Unsuited::Wishes(wanted) => (
+            format!("passed over: it does not contain {}, which the Service asks for", addresses(wanted)),
+            format!("add it to the pool (kubectl edit addresspool {name}), or ask for another address"),
+        ),
+    };
+    let outcome = match reason {
+        Unsuited::Namespace => PoolOutcome::NotForItsNamespace,
+        _ => PoolOutcome::NotForIt,
+    };
+    word(name, outcome, message, fix)
+}
+
+/// The namespaces that may use a pool, in words.
+fn whose(pool: &Pool) -> String {
+    let names: Vec<&str> = pool.namespaces.iter().map(String::as_str).collect();
+    let by_label = pool.namespace_selector.as_ref().map(|one| format!("namespaces with {one}"));
+    let named = (!names.is_empty()).then(|| format!("namespace {}", names.join(", ")));
+    named.into_iter().chain(by_label).collect::<Vec<_>>().join(" and ")
+}
+
+fn word(
+    pool: &str,
+    outcome: PoolOutcome,
+    message: impl Into<String>,
+    fix: impl Into<String>,
+) -> PoolWord {
+    PoolWord { pool: pool.to_owned(), outcome, message: message.into(), fix: fix.into() }
+}

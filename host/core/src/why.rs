@@ -1,0 +1,359 @@
+//! Why a Service has its address and who answers for it, or why not: the decision, its inputs, and why every other pool and
+//! node was passed over, in words that name what to change. From facts and from what was said last; decides nothing.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use outrigger_sdk::{Time, TrafficPolicy};
+
+use crate::allocation::{Allocations, Condition, PoolOutcome, PoolWord, Verdict};
+use crate::facts::{Change, Cluster, Fact, Pool, Service, ServiceKey};
+use crate::plan::{AddressWhy, Heard, NodeRole, why_address};
+
+#[cfg(test)]
+mod tests;
+
+/// Everything that is looked at.
+pub struct Inputs {
+    /// The facts.
+    pub cluster: Cluster,
+    /// What the nodes said last.
+    pub heard: Heard,
+    /// The condition that the controller wrote last on each Service.
+    pub conditions: BTreeMap<ServiceKey, Said>,
+    allocations: Allocations,
+    now: Time,
+}
+
+/// A condition, and since when it is so, "" when nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The condition.
+    pub condition: Condition,
+    /// For a person.
+    pub since: String,
+}
+
+/// The whole explanation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Why {
+    /// The Service.
+    pub service: ServiceKey,
+    /// All of it in a sentence or two.
+    pub headline: String,
+    /// What to change; empty when all is well.
+    pub fixes: Vec<String>,
+    /// What the Service asks for.
+    pub asked: String,
+    /// What the controller said last.
+    pub said: Option<Said>,
+    /// Every pool.
+    pub pools: Vec<PoolWord>,
+    /// Every address it has.
+    pub addresses: Vec<AddressWhy>,
+}
+
+impl Inputs {
+    /// From facts, with what was said.
+    pub fn new(
+        cluster: Cluster,
+        heard: Heard,
+        conditions: BTreeMap<ServiceKey, Said>,
+        now: Time,
+    ) -> Self {
+        let mut allocations = Allocations::default();
+        let facts = cluster.nodes.values().cloned().map(Fact::Node);
+        let facts = facts
+            .chain(cluster.namespaces.values().cloned().map(Fact::Namespace))
+            .chain(cluster.pools.values().cloned().map(Fact::Pool))
+            .chain(cluster.announcers.values().cloned().map(Fact::Announcer))
+            .chain(cluster.services.values().cloned().map(Fact::Service));
+        for fact in facts {
+            allocations.apply(&Change::Upsert(fact), now);
+        }
+        allocations.apply(&Change::Synced, now);
+        Self { cluster, heard, conditions, allocations, now }
+    }
+
+    /// How many addresses each pool has, and who holds them.
+    pub fn allocations(&self) -> &Allocations {
+        &self.allocations
+    }
+
+    /// Why a Service stands as it does; `None` when there is no such Service of ours.
+    pub fn service(&self, key: &ServiceKey) -> Option<Why> {
+        let service = self.cluster.services.get(key)?;
+        let pools = self.allocations.pool_words(key, self.now);
+        let addresses: Vec<AddressWhy> = service
+            .ingress
+            .iter()
+            .map(|address| why_address(&self.cluster, &self.heard, *address))
+            .collect();
+        let (mut headline, mut fixes) = self.allocation(service, &pools);
+        let is_ours = !self.allocations.is_left_alone(key);
+        for why in &addresses {
+            headline.push(' ');
+            headline.push_str(&why.headline);
+            // Whose status it is comes first.
+            fixes.extend(why.fixes.iter().filter(|_| is_ours).cloned());
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        fixes.retain(|fix| seen.insert(fix.clone()));
+        Some(Why {
+            service: key.clone(),
+            headline,
+            fixes,
+            asked: asked(service),
+            said: self.conditions.get(key).cloned(),
+            pools,
+            addresses,
+        })
+    }
+
+    /// The Services that hold an address, and when there is none, a sentence on why.
+    ///
+    /// # Errors
+    /// The sentence.
+    pub fn holders(&self, address: IpAddr) -> Result<Vec<ServiceKey>, String> {
+        let services = self.cluster.services.values();
+        let holders: Vec<ServiceKey> = services
+            .filter(|service| service.ingress.contains(&address))
+            .map(|service| service.key.clone())
+            .collect();
+        if !holders.is_empty() {
+            return Ok(holders);
+        }
+        let has = |pool: &&Arc<Pool>| pool.addresses.iter().any(|range| range.contains(address));
+        let excluded = |pool: &Pool| pool.exclude.iter().any(|range| range.contains(address));
+        let node = self.cluster.nodes.values().find(|node| node.addresses.contains(&address));
+        let wish = self.cluster.services.values().find(|one| one.wanted.contains(&address));
+        Err(match (self.cluster.pools.values().find(has), node, wish) {
+            (_, Some(node), _) => format!(
+                "No Service has {address}: it is the address of node {}, which is never given out.",
+                node.name
+            ),
+            (None, ..) => format!(
+                "No Service has {address}, and no AddressPool contains it: to have it given out, add it to one (kubectl edit addresspool NAME)."
+            ),
+            (Some(pool), ..) if excluded(pool) => format!(
+                "No Service has {address}: pool {:?} excludes it. To have it given out, take it out of spec.exclude (kubectl edit addresspool {}).",
+                pool.name, pool.name
+            ),
+            (Some(pool), _, Some(service)) => format!(
+                "No Service has {address}, which is in pool {:?}; Service {} asks for it: ask why {}.",
+                pool.name, service.key, service.key
+            ),
+            (Some(pool), ..) => format!(
+                "No Service has {address}: it is free, and in pool {:?}. Nobody answers for an address before a Service has it.",
+                pool.name
+            ),
+        })
+    }
+
+    /// What is to be said of the address itself, and what to change.
+    fn allocation(&self, service: &Service, pools: &[PoolWord]) -> (String, Vec<String>) {
+        let key = &service.key;
+        let said = self.conditions.get(key);
+        match self.allocations.verdict_on(key) {
+            Some(verdict) if !verdict.writes_ingress => left_alone(key, &verdict),
+            Some(verdict) if !verdict.addresses.is_empty() => held(key, &verdict, pools, said),
+            Some(verdict) if self.allocations.is_left_alone(key) => {
+                let message = verdict.condition.message;
+                (format!("{}.", message.trim_end_matches('.')), vec![after_colon(&message)])
+            }
+            _ => {
+                let headline =
+                    format!("Service {key} has no address: {}.", overall(service, pools, said));
+                (headline, pending(pools, said))
+            }
+        }
+    }
+}
+
+/// Another controller wrote the status.
+fn left_alone(key: &ServiceKey, verdict: &Verdict) -> (String, Vec<String>) {
+    let message = &verdict.condition.message;
+    let what = message.split_once(": to ").map_or(message.as_str(), |(what, _)| what);
+    let what = what.split_once(": stop ").map_or(what, |(what, _)| what);
+    let written = list(&verdict.addresses);
+    let fixes = vec![
+        format!("to keep {written}: add it to an AddressPool (kubectl edit addresspool NAME)"),
+        format!(
+            "to have it replaced: kubectl -n {} annotate service {} outrigger.dev/adopt=true, and stop the other controller",
+            key.namespace, key.name
+        ),
+    ];
+    (format!("{what}."), fixes)
+}
+
+/// It has addresses, if not all that it asks for.
+fn held(
+    key: &ServiceKey,
+    verdict: &Verdict,
+    pools: &[PoolWord],
+    said: Option<&Said>,
+) -> (String, Vec<String>) {
+    let gave = pools.iter().filter(|one| one.outcome == PoolOutcome::Gave);
+    let gave: Vec<String> = gave.map(|one| format!("{:?}", one.pool)).collect();
+    let from = match gave.as_slice() {
+        [] => String::new(),
+        names => format!(" from pool {}", names.join(" and ")),
+    };
+    let has = format!("Service {key} has {}{from}.", list(&verdict.addresses));
+    let message = &verdict.condition.message;
+    match verdict.condition.reason.as_str() {
+        // Whether anybody answers is said of each address.
+        "Allocated" | "NoEligibleNode" => (has, Vec::new()),
+        "PartlyAllocated" => {
+            let lacks = message.split_once("; no ").map_or("", |(_, rest)| rest);
+            let family = lacks.split(' ').next().unwrap_or_default();
+            (format!("{has} It lacks an {family} address."), pending(pools, said))
+        }
+        "Draining" => (format!("Service {key} has {message}."), Vec::new()),
+        _ => (format!("Service {key} has {message}."), vec![after_colon(message)]),
+    }
+}
+
+/// The reason that the pools have in common, or the one that matters most.
+fn overall(service: &Service, pools: &[PoolWord], said: Option<&Said>) -> String {
+    let of = |outcome| pools.iter().filter(move |one| one.outcome == outcome);
+    if let Some(pool) = of(PoolOutcome::Undecided).next() {
+        return match said {
+            Some(said) => {
+                format!("pool {:?} could give one, but: {}", pool.pool, own_words(service, said))
+            }
+            None => {
+                format!("pool {:?} could give one, and no controller has decided yet", pool.pool)
+            }
+        };
+    }
+    let empty: Vec<&PoolWord> = of(PoolOutcome::NothingToGive).collect();
+    match (pools, empty.as_slice()) {
+        ([], _) => "there is no AddressPool".to_owned(),
+        (_, [one]) => strip(&one.message).to_owned(),
+        (_, [first, rest @ ..]) => match rest.iter().all(|one| one.message.contains("no free")) {
+            true => format!("all {} pools that it may use are full", empty.len()),
+            false => strip(&first.message).to_owned(),
+        },
+        ([only], []) => format!("there is one pool, {:?}, {}", only.pool, only.message),
+        _ if pools.iter().all(|one| one.outcome == PoolOutcome::NotForItsNamespace) => {
+            format!("no pool is for Services of namespace {}", service.key.namespace)
+        }
+        _ => "there is no pool that it may use".to_owned(),
+    }
+}
+
+/// What helps a Service that lacks an address.
+fn pending(pools: &[PoolWord], said: Option<&Said>) -> Vec<String> {
+    let undecided = pools.iter().find(|one| one.outcome == PoolOutcome::Undecided);
+    match (pools, undecided, said) {
+        ([], ..) => vec!["create an AddressPool (kubectl explain addresspool.spec)".to_owned()],
+        (_, Some(pool), Some(_)) => vec![format!(
+            "do what the policy of pool {:?} says, or use another policy (kubectl edit addresspool {})",
+            pool.pool, pool.pool
+        )],
+        (_, Some(_), None) => vec!["see whether a controller runs: kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned()],
+        _ => fixes(pools),
+    }
+}
+
+/// The controller's words without what everybody knows.
+fn own_words(service: &Service, said: &Said) -> String {
+    let message = &said.condition.message;
+    let prefix = format!("Service {} has no address: ", service.key);
+    message.strip_prefix(&prefix).unwrap_or(message).to_owned()
+}
+
+/// What would help, the pools that come nearest first.
+fn fixes(pools: &[PoolWord]) -> Vec<String> {
+    let of = |outcome| {
+        let words = pools.iter().filter(move |one| one.outcome == outcome && !one.fix.is_empty());
+        words.map(|one| format!("pool {}: {}", one.pool, one.fix))
+    };
+    let near: Vec<String> = of(PoolOutcome::NothingToGive).collect();
+    match near.is_empty() {
+        true => of(PoolOutcome::NotForIt).chain(of(PoolOutcome::NotForItsNamespace)).collect(),
+        false => near,
+    }
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+fn strip(message: &str) -> &str {
+    message.strip_prefix("passed over: ").unwrap_or(message)
+}
+
+/// The fix of a message that ends with one.
+fn after_colon(message: &str) -> String {
+    message.rsplit_once(": ").map_or(message, |(_, fix)| fix).to_owned()
+}
+
+/// What a Service asks for, in words.
+fn asked(service: &Service) -> String {
+    let families: Vec<String> = service.families.iter().map(ToString::to_string).collect();
+    let joined =
+        families.join(if service.all_families { " and an " } else { " and, if there is one, an " });
+    let mut text = format!("an {joined} address");
+    if !service.wanted.is_empty() {
+        let wanted: Vec<String> = service.wanted.iter().map(IpAddr::to_string).collect();
+        text.push_str(&format!(", namely {}", wanted.join(" and ")));
+    }
+    if let Some(pool) = &service.pool {
+        text.push_str(&format!(", from pool {pool:?}"));
+    }
+    if !service.sharing_key.is_empty() {
+        text.push_str(&format!(", shared under the key {:?}", service.sharing_key));
+    }
+    if service.traffic_policy == TrafficPolicy::Local {
+        text.push_str("; externalTrafficPolicy is Local");
+    }
+    text
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", self.headline)?;
+        if !self.fixes.is_empty() {
+            let one = if self.fixes.len() == 1 { "" } else { ", one of these may do" };
+            writeln!(f, "\nWhat to change{one}:")?;
+            self.fixes.iter().try_for_each(|fix| writeln!(f, "  - {fix}"))?;
+        }
+        writeln!(f, "\nIt asks for {}.", self.asked)?;
+        if let Some(Said { condition, since }) = &self.said {
+            let since = if since.is_empty() { String::new() } else { format!(", since {since}") };
+            writeln!(
+                f,
+                "The controller says{since}: {} ({})",
+                condition.message, condition.reason
+            )?;
+        }
+        if !self.pools.is_empty() {
+            writeln!(f, "\nPools, in the order in which they are tried:")?;
+            let rows = self.pools.iter().map(|one| (one.pool.as_str(), one.message.as_str()));
+            table(f, &rows.collect::<Vec<_>>())?;
+        }
+        for address in &self.addresses {
+            writeln!(f, "\nNodes, for {}:", address.address)?;
+            let rows =
+                address.nodes.iter().map(|(name, why)| (name.as_str(), why.message.as_str()));
+            table(f, &rows.collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+}
+
+impl Why {
+    /// Whether it has what it asks for and somebody answers for all of it.
+    pub fn is_well(&self) -> bool {
+        let answers =
+            |why: &AddressWhy| why.nodes.values().any(|one| one.role == NodeRole::Answers);
+        self.fixes.is_empty() && !self.addresses.is_empty() && self.addresses.iter().all(answers)
+    }
+}
+
+fn table(f: &mut std::fmt::Formatter<'_>, rows: &[(&str, &str)]) -> std::fmt::Result {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    rows.iter().try_for_each(|(name, text)| writeln!(f, "  {name:width$}  {text}"))
+}

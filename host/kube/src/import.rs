@@ -1,0 +1,223 @@
+//! MetalLB's configuration, in ours: its custom resources and the ConfigMap of 0.9, and the way back. Pure: objects in, objects
+//! out, and one line for everything that has no counterpart. Must not know where the objects come from or who applies them.
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+mod bgp;
+mod config_map;
+mod layer2;
+mod originals;
+mod pools;
+mod read;
+mod selectors;
+mod services;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod undo;
+
+pub use originals::ORIGINALS;
+pub use read::{read, read_values, yaml};
+pub use undo::undo;
+
+/// Where MetalLB is unless somebody put it elsewhere.
+pub const METALLB_NAMESPACE: &str = "metallb-system";
+
+/// One object to be converted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Original {
+    /// The file it is in; "" when it comes from the API server.
+    pub file: String,
+    /// As Kubernetes has it.
+    pub object: Value,
+}
+
+/// What a conversion came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Imported {
+    /// What to apply, in this order.
+    pub objects: Vec<Value>,
+    /// What has no counterpart: one line each with file or object, field, and what was done instead.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Something that has no counterpart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeftOut {
+    /// The file, the object, or both.
+    pub origin: String,
+    /// The field, as a path; "" where all of the object is meant.
+    pub field: String,
+    /// What is wrong with it, and what was done instead.
+    pub message: String,
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { origin, field, message } = self;
+        let parts = [origin, field, message].into_iter().filter(|part| !part.is_empty());
+        f.write_str(&parts.map(String::as_str).collect::<Vec<_>>().join(": "))
+    }
+}
+
+/// One object of MetalLB, and where a person finds it.
+#[derive(Debug, Clone)]
+struct Item {
+    kind: String,
+    namespace: String,
+    name: String,
+    origin: String,
+    labels: BTreeMap<String, String>,
+    spec: Value,
+    object: Value,
+}
+
+/// Everything that was given, by what it is, and what is said about it.
+#[derive(Debug, Default)]
+struct Work {
+    items: Vec<Item>,
+    services: Vec<(String, Value)>,
+    namespaces: Vec<Value>,
+    left_out: Vec<LeftOut>,
+}
+
+/// Converts. MetalLB reads its objects from one namespace only: `namespace`, or when nobody says which, the one that has any.
+pub fn metallb(originals: &[Original], namespace: Option<&str>) -> Imported {
+    let mut work = Work::sort(originals, namespace);
+    settings::convert(&mut work);
+    let mut pools = pools::convert(&mut work);
+    let mut objects = layer2::convert(&mut work, &mut pools);
+    objects.extend(bgp::convert(&mut work, &mut pools));
+    let ours: Vec<Value> = pools.iter().map(pools::Pool::object).chain(objects).collect();
+    services::look_at(&mut work, &pools);
+    let saved = originals::save(&mut work);
+    Imported { objects: ours.into_iter().chain(saved).collect(), left_out: work.left_out }
+}
+
+impl Work {
+    /// What is whose. Configuration in a namespace that MetalLB does not read has no effect there, and none here.
+    fn sort(originals: &[Original], namespace: Option<&str>) -> Self {
+        let mut work = Self::default();
+        for Original { file, object } in originals {
+            let item = Item::new(file, object);
+            match item.kind.as_str() {
+                "Service" => work.services.push((item.origin, object.clone())),
+                "Namespace" => work.namespaces.push(object.clone()),
+                "ConfigMap" => work.items.extend(config_map::is_metallbs(&item).then_some(item)),
+                "Deployment" | "DaemonSet" => work.items.push(item),
+                _ if is_metallbs(object) => work.items.push(item),
+                _ => {}
+            }
+        }
+        let home = namespace.map_or_else(|| work.home(), str::to_owned);
+        let (own, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut work.items).into_iter().partition(|item| {
+                item.namespace.is_empty() || item.namespace == home || item.is_frrs()
+            });
+        work.items = own;
+        for item in others.iter().filter(|item| !item.is_workload()) {
+            let message = format!(
+                "MetalLB reads only its own namespace, {home}: left out; if {} is its namespace, say --namespace {}",
+                item.namespace, item.namespace
+            );
+            work.leave(&item.origin, "metadata.namespace", message);
+        }
+        work
+    }
+
+    /// The only namespace with configuration, or the usual one.
+    fn home(&self) -> String {
+        let with_configuration =
+            self.items.iter().filter(|item| !item.is_workload() && !item.is_frrs());
+        let mut names: Vec<&str> = with_configuration.map(|item| item.namespace.as_str()).collect();
+        names.retain(|name| !name.is_empty());
+        names.sort_unstable();
+        names.dedup();
+        match names.as_slice() {
+            [only] => (*only).to_owned(),
+            _ => METALLB_NAMESPACE.to_owned(),
+        }
+    }
+
+    fn leave(&mut self, origin: &str, field: &str, message: impl Into<String>) {
+        let line =
+            LeftOut { origin: origin.to_owned(), field: field.to_owned(), message: message.into() };
+        // Said once, though two objects may come of one.
+        if !self.left_out.contains(&line) {
+            self.left_out.push(line);
+        }
+    }
+
+    /// The objects of a kind.
+    fn of(&self, kind: &str) -> Vec<Item> {
+        self.items.iter().filter(|item| item.kind == kind).cloned().collect()
+    }
+
+    /// Fields that MetalLB does not have: the API server would have dropped them.
+    fn unknown(&mut self, origin: &str, path: &str, rest: &Map<String, Value>) {
+        for field in rest.keys() {
+            let field = format!("{path}.{field}");
+            self.leave(origin, &field, "MetalLB has no such field: ignored");
+        }
+    }
+
+    /// The `spec` of an object in the words of its kind; one that cannot be read is left out whole.
+    fn spec<T: serde::de::DeserializeOwned>(&mut self, item: &Item) -> Option<T> {
+        match serde_json::from_value(item.spec.clone()) {
+            Ok(spec) => Some(spec),
+            Err(error) => {
+                let message = format!(
+                    "{error}: all of {} is left out: correct it and import again",
+                    item.kind
+                );
+                self.leave(&item.origin, "spec", message);
+                None
+            }
+        }
+    }
+}
+
+impl Item {
+    fn new(file: &str, object: &Value) -> Self {
+        let text = |path: &str| {
+            object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let (kind, namespace) = (text("/kind"), text("/metadata/namespace"));
+        let name = text("/metadata/name");
+        let title = match namespace.as_str() {
+            "" => format!("{kind} {name}"),
+            namespace => format!("{kind} {namespace}/{name}"),
+        };
+        let origin = if file.is_empty() { title } else { format!("{file}: {title}") };
+        let labels = object.pointer("/metadata/labels").cloned().unwrap_or_default();
+        let spec = object.get("spec").filter(|spec| !spec.is_null()).cloned();
+        Self {
+            kind,
+            namespace,
+            name,
+            origin,
+            labels: serde_json::from_value(labels).unwrap_or_default(),
+            spec: spec.unwrap_or_else(|| json!({})),
+            object: object.clone(),
+        }
+    }
+
+    fn is_frrs(&self) -> bool {
+        self.kind == "FRRConfiguration"
+    }
+
+    fn is_workload(&self) -> bool {
+        matches!(self.kind.as_str(), "Deployment" | "DaemonSet")
+    }
+}
+
+fn group(object: &Value) -> &str {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// Of its group, or of the one that its FRR mode reads.
+fn is_metallbs(object: &Value) -> bool {
+    matches!(group(object), "metallb.io" | "frrk8s.metallb.io")
+}

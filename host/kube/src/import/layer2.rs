@@ -1,0 +1,120 @@
+//! L2Advertisements to Announcers of the plugin layer2. One that restricts nothing needs no object: the built-in announcer
+//! does the same. Must not know BGP.
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::pools::{Pool, Protocol};
+use super::selectors::alternatives;
+use super::{Item, Work};
+use crate::crd::{AnnouncerSpec, LabelSelector, PluginConfig};
+
+/// The announcer that needs no object, and its plugin.
+pub(super) const BUILT_IN: &str = "layer2";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(default, rename = "ipAddressPools")]
+    pools: Vec<String>,
+    #[serde(default, rename = "ipAddressPoolSelectors")]
+    pool_selectors: Vec<LabelSelector>,
+    #[serde(default)]
+    node_selectors: Vec<LabelSelector>,
+    #[serde(default)]
+    interfaces: Vec<String>,
+    #[serde(default)]
+    service_selectors: Vec<LabelSelector>,
+    #[serde(default)]
+    preferred_node_selectors: Vec<Value>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// Names the announcers in the pools, and gives those that need an object.
+pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
+    let layer2 = |pool: &&mut Pool| pool.protocol == Some(Protocol::Layer2);
+    pools.iter_mut().filter(layer2).for_each(|pool| pool.announced_by(BUILT_IN));
+    let mut advertisements: Vec<(Item, Spec)> = Vec::new();
+    for item in work.of("L2Advertisement") {
+        if let Some(spec) = work.spec::<Spec>(&item) {
+            work.unknown(&item.origin, "spec", &spec.rest);
+            check(work, &item, &spec, pools);
+            advertisements.push((item, spec));
+        }
+    }
+    let (plain, others): (Vec<_>, Vec<_>) =
+        advertisements.into_iter().partition(|(_, spec)| spec.restricts_nothing());
+    for pool in pools.iter_mut().filter(|pool| pool.protocol.is_none()) {
+        if plain.iter().any(|(_, spec)| pool.is_meant(&spec.pools, &spec.pool_selectors)) {
+            pool.announced_by(BUILT_IN);
+        }
+    }
+    let mut objects = Vec::new();
+    for (item, spec) in others {
+        let meant = |pool: &&mut Pool| {
+            // What is announced everywhere already needs nobody else.
+            let everywhere = pool.spec.announcers.iter().flatten().any(|name| name == BUILT_IN);
+            !everywhere
+                && pool.protocol.is_none()
+                && pool.is_meant(&spec.pools, &spec.pool_selectors)
+        };
+        let mut meant: Vec<&mut Pool> = pools.iter_mut().filter(meant).collect();
+        if meant.is_empty() {
+            continue;
+        }
+        for (name, announcer) in announcers(&item, &spec) {
+            meant.iter_mut().for_each(|pool| pool.announced_by(&name));
+            objects.push(json!({
+                "apiVersion": crate::crd::API_VERSION, "kind": "Announcer",
+                "metadata": { "name": name }, "spec": announcer,
+            }));
+        }
+    }
+    objects
+}
+
+fn check(work: &mut Work, item: &Item, spec: &Spec, pools: &[Pool]) {
+    for name in spec.pools.iter().filter(|name| !pools.iter().any(|pool| pool.name == **name)) {
+        let message = format!("there is no pool {name:?}, or it was left out: ignored");
+        work.leave(&item.origin, "spec.ipAddressPools", message);
+    }
+    if !spec.preferred_node_selectors.is_empty() {
+        let message = "no node can be preferred: every node that may answer is as good as another; to keep an address on some nodes, use nodeSelectors";
+        work.leave(&item.origin, "spec.preferredNodeSelectors", message);
+    }
+}
+
+impl Spec {
+    fn restricts_nothing(&self) -> bool {
+        alternatives(&self.node_selectors).is_empty()
+            && alternatives(&self.service_selectors).is_empty()
+            && self.interfaces.is_empty()
+    }
+}
+
+/// One for each node selector and service selector that cannot be said in one.
+fn announcers(item: &Item, spec: &Spec) -> Vec<(String, AnnouncerSpec)> {
+    let each = |list: &[LabelSelector]| -> Vec<Option<LabelSelector>> {
+        match alternatives(list) {
+            all if all.is_empty() => vec![None],
+            some => some.into_iter().map(Some).collect(),
+        }
+    };
+    let services = each(&spec.service_selectors);
+    let pairs = each(&spec.node_selectors)
+        .into_iter()
+        .flat_map(|node| services.iter().map(move |service| (node.clone(), service.clone())));
+    let own = if item.name == BUILT_IN { "layer2-metallb" } else { &item.name };
+    let one = |(at, (node_selector, service_selector)): (usize, _)| {
+        let name = if at == 0 { own.to_owned() } else { format!("{own}-{}", at + 1) };
+        let spec = AnnouncerSpec {
+            plugin: BUILT_IN.to_owned(),
+            config: PluginConfig::default(),
+            node_selector,
+            interfaces: spec.interfaces.clone(),
+            service_selector,
+        };
+        (name, spec)
+    };
+    pairs.enumerate().map(one).collect()
+}

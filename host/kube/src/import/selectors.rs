@@ -1,0 +1,55 @@
+//! MetalLB has lists of label selectors of which one must match; we have one selector. Must not know whose.
+use std::collections::BTreeSet;
+
+use crate::crd::{LabelOperator, LabelRequirement, LabelSelector};
+
+/// As few selectors as mean the same, each one to be met alone; none: everything matches.
+pub(super) fn alternatives(list: &[LabelSelector]) -> Vec<LabelSelector> {
+    let is_all =
+        |one: &LabelSelector| one.match_labels.is_empty() && one.match_expressions.is_empty();
+    if list.iter().any(is_all) {
+        return Vec::new();
+    }
+    let mut distinct: Vec<LabelSelector> = Vec::new();
+    for one in list {
+        if !distinct.contains(one) {
+            distinct.push(one.clone());
+        }
+    }
+    if distinct.len() < 2 {
+        return distinct;
+    }
+    merged(&distinct).map_or(distinct, |one| vec![one])
+}
+
+/// Selectors that each ask one label for values, and all the same label.
+fn merged(list: &[LabelSelector]) -> Option<LabelSelector> {
+    let mut values = BTreeSet::new();
+    let mut key: Option<&String> = None;
+    for one in list {
+        let (label, own) = single(one)?;
+        if key.is_some_and(|key| key != label) {
+            return None;
+        }
+        key = Some(label);
+        values.extend(own);
+    }
+    let requirement = LabelRequirement {
+        key: key?.clone(),
+        operator: LabelOperator::In,
+        values: values.into_iter().collect(),
+    };
+    Some(LabelSelector { match_expressions: vec![requirement], ..LabelSelector::default() })
+}
+
+/// The one label that a selector asks for, and the values that will do.
+fn single(one: &LabelSelector) -> Option<(&String, Vec<String>)> {
+    let mut labels = one.match_labels.iter();
+    match (labels.next(), labels.next(), one.match_expressions.as_slice()) {
+        (Some((label, value)), None, []) => Some((label, vec![value.clone()])),
+        (None, None, [one]) if one.operator == LabelOperator::In => {
+            Some((&one.key, one.values.clone()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,394 @@
+//! Texts in, objects and lines out.
+use super::*;
+
+fn import(text: &str) -> Imported {
+    metallb(&read("m.yaml", text).expect("reads"), None)
+}
+
+fn object<'a>(imported: &'a Imported, kind: &str, name: &str) -> &'a Value {
+    let is = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == name;
+    imported
+        .objects
+        .iter()
+        .find(is)
+        .unwrap_or_else(|| panic!("no {kind} {name} in {:#?}", imported.objects))
+}
+
+fn lines(imported: &Imported) -> Vec<String> {
+    imported.left_out.iter().map(ToString::to_string).collect()
+}
+
+const POOL: &str = "
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: { name: lan, namespace: metallb-system, labels: { zone: a } }
+spec: { addresses: [10.0.0.0/28, fd00::1-fd00::9] }
+";
+
+#[test]
+fn a_pool_and_its_plain_advertisement_are_one_address_pool() {
+    let imported = import(&format!(
+        "{POOL}---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata: {{ name: all, namespace: metallb-system }}
+"
+    ));
+    assert_eq!(lines(&imported), Vec::<String>::new());
+    let spec = &object(&imported, "AddressPool", "lan")["spec"];
+    assert_eq!(spec["addresses"], json!(["10.0.0.0/28", "fd00::1-fd00::9"]));
+    assert_eq!(spec["announcers"], json!(["layer2"]));
+    assert_eq!(imported.objects.len(), 2, "the pool and the originals: {:#?}", imported.objects);
+}
+
+#[test]
+fn a_pool_that_nobody_advertises_is_announced_by_nobody() {
+    let imported = import(POOL);
+    assert_eq!(object(&imported, "AddressPool", "lan")["spec"]["announcers"], json!([]));
+}
+
+#[test]
+fn what_an_advertisement_restricts_becomes_an_announcer() {
+    let imported = import(&format!(
+        "{POOL}---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata: {{ name: racks, namespace: metallb-system }}
+spec:
+  ipAddressPoolSelectors: [{{ matchLabels: {{ zone: a }} }}]
+  nodeSelectors: [{{ matchLabels: {{ rack: r1 }} }}, {{ matchLabels: {{ rack: r2 }} }}]
+  interfaces: [eth1]
+  preferredNodeSelectors: [{{ weight: 5, preference: {{}} }}]
+"
+    ));
+    let spec = &object(&imported, "Announcer", "racks")["spec"];
+    assert_eq!(spec["nodeSelector"]["matchExpressions"][0]["values"], json!(["r1", "r2"]));
+    assert_eq!(spec["interfaces"], json!(["eth1"]));
+    assert_eq!(object(&imported, "AddressPool", "lan")["spec"]["announcers"], json!(["racks"]));
+    assert_eq!(
+        lines(&imported),
+        [
+            "m.yaml: L2Advertisement metallb-system/racks: spec.preferredNodeSelectors: no node can be preferred: every node that may answer is as good as another; to keep an address on some nodes, use nodeSelectors",
+        ]
+    );
+}
+
+#[test]
+fn who_may_use_a_pool_is_kept() {
+    let imported = import(
+        "
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: { name: a, namespace: metallb-system }
+spec:
+  addresses: [10.0.0.0/28]
+  autoAssign: false
+  avoidBuggyIPs: true
+  serviceAllocation:
+    priority: 20
+    namespaces: [shop]
+    namespaceSelectors: [{ matchLabels: { team: x } }]
+    serviceSelectors: [{ matchLabels: { tier: web } }]
+---
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: { name: b, namespace: metallb-system }
+spec: { addresses: [10.0.1.0/28], serviceAllocation: { priority: 3 } }
+",
+    );
+    assert_eq!(lines(&imported), Vec::<String>::new());
+    assert_eq!(
+        object(&imported, "AddressPool", "a")["spec"],
+        json!({
+            "addresses": ["10.0.0.0/28"], "autoAssign": false, "avoidBuggyIPs": true, "priority": 20,
+            "namespaces": ["shop"], "namespaceSelector": { "matchLabels": { "team": "x" } },
+            "serviceSelector": { "matchLabels": { "tier": "web" } },
+            "announcers": [],
+        })
+    );
+    let all = &object(&imported, "AddressPool", "b")["spec"]["namespaceSelector"];
+    assert_eq!(*all, json!({}), "before pools without serviceAllocation");
+}
+
+#[test]
+fn selectors_that_cannot_be_one_are_named_with_what_was_done() {
+    let imported = import(
+        "
+apiVersion: v1
+kind: Namespace
+metadata: { name: shop, labels: { team: x } }
+---
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: { name: a, namespace: metallb-system }
+spec:
+  addresses: [10.0.0.0/28]
+  serviceAllocation:
+    namespaceSelectors: [{ matchLabels: { team: x } }, { matchLabels: { stage: test } }]
+    serviceSelectors: [{ matchLabels: { tier: web } }, { matchLabels: { public: yes-please } }]
+",
+    );
+    let spec = &object(&imported, "AddressPool", "a")["spec"];
+    assert_eq!(spec["namespaces"], json!(["shop"]));
+    assert_eq!(lines(&imported).len(), 2, "{:#?}", lines(&imported));
+    assert!(
+        lines(&imported)[0].contains("serviceAllocation.namespaceSelectors")
+            && lines(&imported)[0].contains("(shop)")
+    );
+    assert!(lines(&imported)[1].contains("serviceAllocation.serviceSelectors"));
+}
+
+const OLD: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: { namespace: metallb-system, name: config }
+data:
+  config: |
+    peers:
+    - peer-address: 10.0.0.254
+      peer-asn: 64501
+      my-asn: 64500
+      password: hush
+      node-selectors:
+      - match-labels: { rack: r1 }
+    bgp-communities:
+      no-export: 65535:65281
+    address-pools:
+    - name: default
+      protocol: layer2
+      addresses: [192.168.1.240/28]
+    - name: routed
+      protocol: bgp
+      addresses: [198.51.100.0/24]
+      bgp-advertisements:
+      - aggregation-length: 24
+        localpref: 100
+        communities: [no-export]
+";
+
+#[test]
+fn the_old_config_map_is_read_with_its_bgp() {
+    let imported = import(OLD);
+    assert_eq!(
+        object(&imported, "AddressPool", "default")["spec"]["announcers"],
+        json!(["layer2"])
+    );
+    assert_eq!(object(&imported, "AddressPool", "routed")["spec"]["announcers"], json!(["bgp"]));
+    let bgp = &object(&imported, "Announcer", "bgp")["spec"];
+    assert_eq!(bgp["plugin"], "bgp");
+    assert_eq!(
+        bgp["config"],
+        json!({
+            "asn": 64500,
+            "peers": [{
+                "name": "peer1", "address": "10.0.0.254", "asn": 64501, "families": ["ipv4"],
+                "md5": { "name": "bgp-peer1", "key": "password" },
+                "nodeSelector": [{ "matchLabels": { "rack": "r1" } }],
+            }],
+            "advertisements": [{
+                "pools": ["routed"], "aggregationLength": 24, "localPref": 100, "communities": ["no-export"],
+            }],
+            "communityAliases": { "no-export": "65535:65281" },
+        })
+    );
+    assert_eq!(lines(&imported).len(), 1);
+    assert!(
+        lines(&imported)[0]
+            .contains("data.config.peers[0]: spec.password: a password is not copied")
+    );
+    let all = json!(imported.objects).to_string();
+    assert!(!all.contains("hush"), "a password is printed");
+}
+
+#[test]
+fn a_typo_in_the_old_config_map_stops_only_its_pool() {
+    let imported =
+        import(&OLD.replace("name: default\n", "name: default\n      auto-asign: false\n"));
+    let lines = lines(&imported);
+    assert!(
+        lines[0]
+            .starts_with("m.yaml: ConfigMap metallb-system/config: data.config.address-pools[0]: "),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[0].contains("auto-asign") && lines[0].contains("pool default is left out"),
+        "{lines:#?}"
+    );
+    object(&imported, "AddressPool", "routed");
+    let misspelt = import(&OLD.replace("address-pools:", "adress-pools:"));
+    assert!(
+        misspelt.left_out.iter().any(|line| line.field == "data.config.adress-pools"),
+        "{misspelt:#?}"
+    );
+}
+
+#[test]
+fn what_metallb_is_told_elsewhere_is_named() {
+    let imported = import("
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: controller, namespace: metallb-system }
+spec: { template: { spec: { containers: [{ name: controller, args: [--port=7472, --lb-class=acme.io/lb] }] } } }
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: bgpextras, namespace: metallb-system }
+data: { extras: 'router bgp 64500' }
+---
+apiVersion: frrk8s.metallb.io/v1beta1
+kind: FRRConfiguration
+metadata: { name: mine, namespace: frr-k8s-system }
+spec: { raw: { rawConfig: 'debug bgp updates' } }
+");
+    let lines = lines(&imported);
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert!(lines[0].contains("args") && lines[0].contains("acme.io/lb"));
+    assert!(
+        lines[1].contains(
+            "ConfigMap metallb-system/bgpextras: data.extras: is raw configuration of FRR"
+        )
+    );
+    assert!(lines[2].contains("FRRConfiguration frr-k8s-system/mine: spec.raw"));
+}
+
+#[test]
+fn a_service_that_would_be_served_otherwise_is_named() {
+    let imported = import(&format!(
+        "{POOL}---
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+  namespace: shop
+  annotations: {{ outrigger.dev/pool: lan, metallb.io/address-pool: dmz }}
+spec: {{ type: LoadBalancer, ports: [{{ port: 80 }}] }}
+status: {{ loadBalancer: {{ ingress: [{{ ip: 10.9.9.9 }}] }} }}
+"
+    ));
+    let lines = lines(&imported);
+    assert_eq!(
+        lines,
+        [
+            "m.yaml: Service shop/web: metadata.annotations[metallb.io/address-pool]: is \"dmz\", and outrigger.dev/pool is \"lan\": outrigger.dev/pool counts; remove one of the two",
+            "m.yaml: Service shop/web: status.loadBalancer.ingress: 10.9.9.9 is in no pool that is imported: the Service keeps it, and nobody announces it before a pool has it",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_does_not_parse_gives_nothing() {
+    let error = read("m.yaml", "kind: IPAddressPool\nspec: [").expect_err("is not YAML");
+    assert!(error.starts_with("m.yaml: line "), "{error}");
+}
+
+#[test]
+fn undo_gives_the_originals_back() {
+    for text in [POOL, OLD] {
+        let originals = read("", text).expect("reads");
+        let ours = read_values("", metallb(&originals, None).objects);
+        let undone = undo(&ours, None);
+        let said = lines(&undone);
+        assert_eq!(said.len(), usize::from(text == OLD), "{said:#?}");
+        assert!(said.iter().all(|line| line.starts_with("BGPPeer peer1: spec.password: ")));
+        assert_eq!(undone.objects.len(), originals.len());
+        let again = metallb(&read_values("", undone.objects), None);
+        assert_eq!(again.objects[..1], metallb(&originals, None).objects[..1]);
+    }
+}
+
+#[test]
+fn undo_after_a_change_says_what_is_there_now() {
+    let ours = "
+apiVersion: outrigger.dev/v1alpha1
+kind: AddressPool
+metadata: { name: lan }
+spec: { addresses: [10.0.0.0/29], exclude: [10.0.0.3/32], namespaces: [shop], announcers: [eth1] }
+---
+apiVersion: outrigger.dev/v1alpha1
+kind: Announcer
+metadata: { name: eth1 }
+spec: { plugin: layer2, interfaces: [eth1] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: web, namespace: shop, annotations: { outrigger.dev/sharing-key: k } }
+spec: { type: LoadBalancer }
+";
+    let undone = undo(&read("", ours).expect("reads"), None);
+    let pool = object(&undone, "IPAddressPool", "lan");
+    assert_eq!(pool["spec"]["addresses"], json!(["10.0.0.0-10.0.0.2", "10.0.0.4/30"]));
+    assert_eq!(pool["spec"]["serviceAllocation"], json!({ "namespaces": ["shop"] }));
+    assert_eq!(
+        object(&undone, "L2Advertisement", "eth1")["spec"],
+        json!({ "ipAddressPools": ["lan"], "interfaces": ["eth1"] })
+    );
+    assert_eq!(
+        lines(&undone),
+        [
+            "Service shop/web: metadata.annotations[outrigger.dev/sharing-key]: MetalLB does not read it: kubectl -n shop annotate service web --overwrite metallb.io/allow-shared-ip=k",
+        ]
+    );
+}
+
+#[test]
+fn a_speaker_of_custom_resources_becomes_one_announcer() {
+    let imported = import(&format!("{POOL}---
+apiVersion: metallb.io/v1beta1
+kind: BFDProfile
+metadata: {{ name: fast, namespace: metallb-system }}
+spec: {{ receiveInterval: 50, transmitInterval: 50, echoMode: true }}
+---
+apiVersion: metallb.io/v1beta1
+kind: Community
+metadata: {{ name: c, namespace: metallb-system }}
+spec: {{ communities: [{{ name: blue, value: 'large:64500:1:2' }}] }}
+---
+apiVersion: metallb.io/v1beta2
+kind: BGPPeer
+metadata: {{ name: tor, namespace: metallb-system }}
+spec:
+  myASN: 64500
+  peerASN: 64501
+  peerAddress: fd00::fe
+  holdTime: 9s
+  bfdProfile: fast
+  ebgpMultiHop: true
+  enableGracefulRestart: true
+  passwordSecret: {{ name: tor-md5 }}
+  routerID: 10.0.0.1
+---
+apiVersion: metallb.io/v1beta2
+kind: BGPPeer
+metadata: {{ name: other, namespace: metallb-system }}
+spec: {{ myASN: 64600, dynamicASN: external, interface: eth0, routerID: 10.0.0.2 }}
+---
+apiVersion: metallb.io/v1beta1
+kind: BGPAdvertisement
+metadata: {{ name: all, namespace: metallb-system }}
+spec: {{ communities: [blue], peers: [tor], serviceSelectors: [{{ matchLabels: {{ tier: web }} }}] }}
+"));
+    let spec = &object(&imported, "Announcer", "bgp")["spec"];
+    assert_eq!(spec["secretRefs"], json!([{ "name": "tor-md5" }]));
+    assert_eq!(
+        spec["config"],
+        json!({
+            "asn": 64500, "routerId": "10.0.0.1",
+            "peers": [
+                {
+                    "name": "tor", "address": "fd00::fe", "asn": 64501, "holdTime": "9s", "multihop": 255,
+                    "md5": { "name": "tor-md5", "key": "password" }, "gracefulRestart": {}, "families": ["ipv6"],
+                    "bfd": { "receiveInterval": 50, "transmitInterval": 50 },
+                },
+                { "name": "other", "interface": "eth0", "asn": "external", "localAsn": 64600 },
+            ],
+            "advertisements": [{
+                "pools": ["lan"], "communities": ["blue"], "peers": ["tor"],
+                "serviceSelector": [{ "matchLabels": { "tier": "web" } }],
+            }],
+            "communityAliases": { "blue": "large:64500:1:2" },
+        })
+    );
+    let fields: Vec<&str> = imported.left_out.iter().map(|line| line.field.as_str()).collect();
+    assert_eq!(fields, ["spec.echoMode", "spec.passwordSecret", "spec.routerID"]);
+    assert_eq!(object(&imported, "AddressPool", "lan")["spec"]["announcers"], json!(["bgp"]));
+}

@@ -1,0 +1,187 @@
+//! What is so now, taken once for a person's question: from a folder and its state, or from a cluster. Must not know what is
+//! asked.
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use outrigger_core::allocation::Condition;
+use outrigger_core::facts::{Change, Cluster, NodeName};
+use outrigger_core::why::{Inputs, Said};
+use outrigger_kube::api::{self, Watches};
+use outrigger_kube::crd::NodeReportStatus;
+use outrigger_kube::{Allocated, Folder, Problem, State, utc};
+use outrigger_net::now;
+use serde_json::Value;
+
+use crate::config::Config;
+
+mod heard;
+
+/// Until everything has been listed. A large cluster takes seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Everything.
+pub struct Picture {
+    /// Facts, and what was said.
+    pub inputs: Inputs,
+    /// What each node says of itself.
+    pub reports: BTreeMap<NodeName, NodeReportStatus>,
+    /// Nodes that run, as far as is known.
+    pub running: BTreeSet<NodeName>,
+    /// The details of the nodes that could be asked.
+    pub details: BTreeMap<NodeName, Value>,
+    /// What cannot be read.
+    pub problems: Vec<Problem>,
+    /// Of a cluster, not of a folder.
+    pub is_cluster: bool,
+    /// The namespace that a name without one is of.
+    pub namespace: String,
+}
+
+/// What a picture is taken of.
+pub enum Subject {
+    /// A folder of manifests, or only its state.
+    Folder,
+    /// A cluster.
+    Cluster,
+}
+
+impl Subject {
+    /// A folder where one is named, or where a node has left its state; otherwise a cluster.
+    pub fn of(config: &Config) -> Self {
+        let has_state = || {
+            let state = config.state.as_deref().and_then(State::existing);
+            state.is_some_and(|state| !state.reports().is_empty())
+        };
+        match config.manifests.is_some() || (config.kubeconfig.is_none() && has_state()) {
+            true => Self::Folder,
+            false => Self::Cluster,
+        }
+    }
+}
+
+impl Picture {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// When the folder or the cluster cannot be read.
+    pub fn take(config: &Config, context: Option<&str>) -> anyhow::Result<Self> {
+        match Subject::of(config) {
+            Subject::Folder => Self::of_folder(config),
+            Subject::Cluster => Self::of_cluster(config, context).with_context(
+                || "to look at a folder instead, name it with --manifests DIR or --state DIR",
+            ),
+        }
+    }
+
+    fn of_folder(config: &Config) -> anyhow::Result<Self> {
+        let dir = config.state();
+        let state = State::existing(&dir);
+        let mut problems = Vec::new();
+        let mut cluster = Cluster::default();
+        if config.manifests.is_some() {
+            let folder = Folder::open(config.manifests()?, state.as_ref())?;
+            let mut folder = folder.with_classes(config.classes());
+            folder.read().into_iter().for_each(|change| _ = cluster.apply(change));
+            problems = folder.problems();
+        } else {
+            // A node in a cluster: what it remembers.
+            let memory = state.as_ref().and_then(State::remembered);
+            let facts = memory.into_iter().flat_map(|memory| memory.facts);
+            facts.for_each(|fact| _ = cluster.apply(Change::Upsert(fact)));
+            cluster.apply(Change::Synced);
+        }
+        let state = state.with_context(|| {
+            format!(
+                "{} is no state folder: has `outrigger run` been started with it?",
+                dir.display()
+            )
+        })?;
+        let mut conditions = BTreeMap::new();
+        for (key, status) in state.services()? {
+            match status {
+                Ok(status) => {
+                    let said = status.allocated.map(|allocated| said(allocated, status.since_us));
+                    conditions.extend(said.map(|said| (key, said)));
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let reports: BTreeMap<NodeName, NodeReportStatus> = state
+            .reports()
+            .into_iter()
+            .filter_map(|(node, report)| Some((node, report.status?)))
+            .collect();
+        let running: BTreeSet<NodeName> =
+            reports.keys().filter(|node| state.is_running(node)).cloned().collect();
+        let details = state.details();
+        let heard = heard::hear(&reports, &running, &details);
+        Ok(Self {
+            inputs: Inputs::new(cluster, heard, conditions, now()),
+            reports,
+            running,
+            details,
+            problems,
+            is_cluster: false,
+            namespace: "default".to_owned(),
+        })
+    }
+
+    fn of_cluster(config: &Config, context: Option<&str>) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let (client, namespace) =
+                api::connect_as(config.kubeconfig.as_deref(), context).await?;
+            let mut watches = Watches::start(&client, &config.classes(), true);
+            let cluster = listed(&mut watches).await?;
+            let (reports, details) = tokio::join!(api::reports(&client), api::details(&client));
+            let reports: BTreeMap<NodeName, NodeReportStatus> = reports
+                .context("the NodeReports cannot be read")?
+                .into_iter()
+                .filter_map(|report| Some((report.metadata.name?, report.status?)))
+                .collect();
+            let conditions = cluster.services.keys().filter_map(|key| {
+                let (allocated, since_us) = watches.observed(key)?.said()?;
+                Some((key.clone(), said(allocated, since_us)))
+            });
+            let conditions = conditions.collect();
+            let running = heard::running(&reports, &details);
+            let heard = heard::hear(&reports, &running, &details);
+            Ok(Self {
+                inputs: Inputs::new(cluster, heard, conditions, now()),
+                reports,
+                running,
+                details,
+                problems: watches.problems(),
+                is_cluster: true,
+                namespace,
+            })
+        })
+    }
+}
+
+/// Every fact, once.
+async fn listed(watches: &mut Watches) -> anyhow::Result<Cluster> {
+    let mut cluster = Cluster::default();
+    let all = async {
+        while !watches.complete() {
+            watches.changed().await;
+            watches.read().into_iter().for_each(|change| _ = cluster.apply(change));
+        }
+    };
+    if tokio::time::timeout(PATIENCE, all).await.is_err() {
+        let missing: Vec<_> = watches.missing().map(api::Kind::plural).collect();
+        let problems: Vec<_> = watches.problems().iter().map(ToString::to_string).collect();
+        anyhow::bail!(
+            "{} cannot be listed ({}): is Outrigger installed there, and may you list them?",
+            missing.join(", "),
+            problems.join("; ")
+        );
+    }
+    Ok(cluster)
+}
+
+fn said(allocated: Allocated, since_us: u64) -> Said {
+    let Allocated { status, reason, message } = allocated;
+    Said { condition: Condition { status, reason, message }, since: utc(since_us) }
+}

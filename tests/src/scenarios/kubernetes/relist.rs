@@ -1,0 +1,164 @@
+//! What a watch missed cannot be told any more (HTTP 410): everything is listed anew, and only what differs has effects.
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::LIMIT;
+use super::alone::{pool, prepare, service};
+use crate::kubernetes::Lab;
+use crate::kubernetes::controllers::Controller;
+use crate::kubernetes::objects::ingress;
+use crate::kubernetes::segment::{FIRST, Member};
+use crate::namespace::feed;
+use crate::prober::{Probe, Prober};
+use crate::wait;
+
+const NAME: &str = "relist";
+/// Questions per second.
+const RATE: u32 = 50;
+/// So many answers in a row are a settled state.
+const SETTLED: usize = 25;
+/// In a table of its own, so that nothing else is touched.
+const TABLE: &str = "inet outrigger-test";
+
+/// A node that leads too is cut off from the API server. Meanwhile one Service goes and one comes, the API server begins
+/// anew, and etcd forgets. When the node can hear again, its watches are too old: it lists, and the address of the
+/// Service that nothing happened to has been answered for all the time, and its object not been written.
+///
+/// # Errors
+/// When one of that is not so.
+pub fn after_compaction(lab: &Lab) -> Result<()> {
+    prepare(lab, NAME)?;
+    lab.apply(&node().to_string())?;
+    let result = play(lab);
+    let removed = lab.kubectl(&["delete", "node", NAME, "--ignore-not-found"]);
+    result.and(removed.map(drop))
+}
+
+fn play(lab: &Lab) -> Result<()> {
+    let daemon = Controller::start_as(lab, NAME, "client", "both")?;
+    lab.apply(&pool(NAME, &["10.77.0.200/29"]).to_string())?;
+    let (kept, gone, new) = (
+        Ipv4Addr::new(10, 77, 0, 200),
+        Ipv4Addr::new(10, 77, 0, 201),
+        Ipv4Addr::new(10, 77, 0, 202),
+    );
+    create(lab, "kept", kept)?;
+    create(lab, "gone", gone)?;
+    let ask = |address| Prober::start(&lab.namespace("cp")?, "eth0", address, RATE);
+    let (kept_prober, gone_prober) = (ask(kept)?, ask(gone)?);
+    settled(&kept_prober).and_then(|()| settled(&gone_prober)).with_context(|| said(&daemon))?;
+    let version = version(lab, "kept")?;
+    let skip = kept_prober.so_far().requests();
+
+    let cut = Cut::between(lab, Member::Client)?;
+    lab.kubectl(&["delete", "service", "gone", "--namespace", NAME])?;
+    create(lab, "new", new)?;
+    lab.control_plane().kill_apiserver()?;
+    lab.control_plane().restart_apiserver()?;
+    lab.control_plane().compact_etcd()?;
+    ensure!(!said(&daemon).contains(TOO_OLD), "it was too late before it was cut off");
+    drop(cut);
+
+    wait::until("the watches are too old", LIMIT, || {
+        Ok(said(&daemon).contains(TOO_OLD).then_some(()))
+    })
+    .with_context(|| said(&daemon))?;
+    settled(&ask(new)?).with_context(|| said(&daemon))?;
+    wait::until("nobody answers for the address of the Service that is gone", LIMIT, || {
+        let probe = gone_prober.so_far();
+        let last = probe.requests().saturating_sub(2 * SETTLED);
+        Ok((unanswered(&probe, last) >= SETTLED).then_some(()))
+    })?;
+    let service = lab.get_json(&["service", "new", "--namespace", NAME])?;
+    ensure!(ingress(&service) == [std::net::IpAddr::V4(new)], "the new one has {service}");
+    ensure!(self::version(lab, "kept")? == version, "the one that nothing happened to was written");
+    let probe = kept_prober.finish()?;
+    let lost = unanswered(&probe, skip);
+    ensure!(lost == 0, "{lost} questions for {kept} have no answer");
+    lab.kubectl(&["delete", "--raw", &format!("/api/v1/namespaces/{NAME}/services")]).map(drop)
+}
+
+/// The API server's words for HTTP 410.
+const TOO_OLD: &str = "too old resource version";
+
+fn said(daemon: &Controller) -> String {
+    std::fs::read_to_string(daemon.log()).unwrap_or_default()
+}
+
+fn node() -> Value {
+    let address = Member::Client.addresses(FIRST).0;
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "name": NAME },
+        "status": { "addresses": [{ "type": "InternalIP", "address": address }] },
+    })
+}
+
+/// A Service with an endpoint on the node, of which there is no more than what is written.
+fn create(lab: &Lab, name: &str, address: Ipv4Addr) -> Result<()> {
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "namespace": NAME,
+            "name": name,
+            "labels": { "kubernetes.io/service-name": name },
+        },
+        "addressType": "IPv4",
+        "endpoints": [{
+            "addresses": ["10.244.1.9"],
+            "nodeName": NAME,
+            "conditions": { "ready": true },
+        }],
+        "ports": [{ "port": 80 }],
+    });
+    let asks = json!({ "outrigger.dev/addresses": address.to_string() });
+    lab.apply(&format!("{slice}\n---\n{}", service(NAME, name, &asks)))
+}
+
+fn version(lab: &Lab, name: &str) -> Result<Value> {
+    let service = lab.get_json(&["service", name, "--namespace", NAME])?;
+    Ok(service["metadata"]["resourceVersion"].clone())
+}
+
+fn settled(prober: &Prober) -> Result<()> {
+    wait::until("every question is answered by one", LIMIT, || {
+        Ok(prober.so_far().settled_on(SETTLED).map(drop))
+    })
+}
+
+/// Since the request of this number.
+fn unanswered(probe: &Probe, first: usize) -> usize {
+    probe.from(first).unanswered()
+}
+
+/// What a member says to the API server is refused, and what stands between them is broken.
+struct Cut<'a>(&'a Lab);
+
+impl<'a> Cut<'a> {
+    fn between(lab: &'a Lab, member: Member) -> Result<Self> {
+        let address = member.addresses(FIRST).0;
+        let cut = Self(lab);
+        cut.nft(&format!(
+            "table {TABLE} {{ chain in {{ type filter hook input priority filter; \
+             ip saddr {address} tcp dport 6443 reject with tcp reset; }}; }}"
+        ))?;
+        Ok(cut)
+    }
+
+    fn nft(&self, rules: &str) -> Result<()> {
+        let mut nft = self.0.namespace("cp")?.command("nft");
+        feed(nft.args(["--file", "-"]), rules.as_bytes()).map(drop)
+    }
+}
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.nft(&format!("delete table {TABLE}")) {
+            eprintln!("the API server is still cut off: {error:#}");
+        }
+    }
+}
