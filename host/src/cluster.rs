@@ -1,5 +1,6 @@
 //! What the node role does only in a cluster: it waits for the gossip key, starts from what it remembers while the API server is
 //! silent, and sends its report.
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
@@ -13,8 +14,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::config::{Config, Role};
+use crate::controller::MEMBER;
+use crate::delivery::Deliveries;
 use crate::http::{Health, Question};
 use crate::metrics::Page;
+use crate::plugins::Plugins;
 use crate::source::Source;
 
 /// Between two attempts to get what the node cannot do without.
@@ -35,6 +40,24 @@ const MEMORY_DELAY: Duration = Duration::from_secs(2);
 /// Everything the node role needs to know.
 pub fn watch(client: &Client, classes: &ServiceClasses) -> Source {
     Source::Cluster(Box::new(Watches::start(client, classes, false)))
+}
+
+/// The node tries what is published for it, and policies where it allocates too. `loaded` is told by name.
+pub fn follow(
+    config: &Config,
+    node: &str,
+    plugins: &Arc<Plugins>,
+    client: &Client,
+    loaded: &mpsc::UnboundedSender<String>,
+) -> Deliveries {
+    let mut names = vec![node.to_owned()];
+    if config.role == Role::Both {
+        names.push(MEMBER.to_owned());
+    }
+    let loaded = loaded.clone();
+    // Nobody listens only when the daemon has ended.
+    let changed = move |name: &str| drop(loaded.send(name.to_owned()));
+    Deliveries::new(plugins.clone(), client.clone(), names, changed)
 }
 
 /// The key that gossip is sealed with: the Secret's, or the one this node had before while the API server is silent.

@@ -1,23 +1,20 @@
 //! The loop: one closed set of things that can wake the daemon, one place that waits.
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use kube::Client;
 use outrigger_core::facts::{self, Change, FactKey};
 use outrigger_core::membership::ViewChange;
 use outrigger_core::plan::Planner;
 use outrigger_kube::crd::NodeReport;
 use outrigger_kube::{Folder, Occupied, Problem, State};
-use outrigger_net::{Excludes, Groups, LinkFailure, Links, Responder, now};
-use outrigger_runtime::{Compiler, Engine};
+use outrigger_net::{Excludes, Groups, Links, Responder, now};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::cluster::{self, Memory, Sent};
-use crate::config::{Config, Role};
-use crate::controller::{MEMBER, Problems, Standing};
+use crate::config::Config;
+use crate::controller::{Problems, Standing};
 use crate::deadline::at;
 use crate::delivery::Deliveries;
 use crate::http::{Health, Question};
@@ -129,7 +126,7 @@ impl Daemon {
             Announcers::new(name.clone(), ports, router, shared.plugins.clone(), reports.clone());
         let loaded = mpsc::unbounded_channel();
         let deliveries =
-            client.clone().map(|client| follow(config, &name, &shared, client, loaded.0.clone()));
+            client.map(|client| cluster::follow(config, &name, &shared.plugins, client, &loaded.0));
         let mut planner = Planner::new(name.clone());
         if client.is_some() {
             planner = planner.with_delay(config.new_address_delay_ms.saturating_mul(1_000));
@@ -301,7 +298,7 @@ impl Daemon {
         let links = self.links.borrow_and_update().clone();
         let failures = self.responder.handle().set_links(&links);
         self.groups.set_links(&links);
-        self.node.link_problems = failures.into_iter().map(link_problem).collect();
+        self.node.link_problems = failures.into_iter().map(report::link_problem).collect();
         self.node.links(links);
     }
 
@@ -313,7 +310,7 @@ impl Daemon {
             match Mesh::join(name, cluster, &self.config.gossip, self.gossip_key, planner.claims())
             {
                 Ok(joined) => *mesh = joined,
-                Err(error) => *mesh_problem = Some(cannot_join(name, &error)),
+                Err(error) => *mesh_problem = Some(report::cannot_join(name, &error)),
             }
         }
         if !self.node.mesh.is_alone() {
@@ -396,47 +393,5 @@ impl Daemon {
             sent.end().await;
         }
         tracing::info!("stopped");
-    }
-}
-
-/// The engine, the compiler and the embedded plugins.
-pub fn open_plugins(config: &Config) -> anyhow::Result<Plugins> {
-    let program = std::env::current_exe().context("the path of this program is not known")?;
-    let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache));
-    Ok(Plugins::new(Engine::new()?, compiler)?)
-}
-
-/// The node tries what is published for it, and policies where it allocates too.
-fn follow(
-    config: &Config,
-    node: &str,
-    shared: &Shared,
-    client: &Client,
-    loaded: mpsc::UnboundedSender<String>,
-) -> Deliveries {
-    let mut names = vec![node.to_owned()];
-    if config.role == Role::Both {
-        names.push(MEMBER.to_owned());
-    }
-    // Nobody listens only when the daemon has ended.
-    let changed = move |name: &str| drop(loaded.send(name.to_owned()));
-    Deliveries::new(shared.plugins.clone(), client.clone(), names, changed)
-}
-
-fn link_problem(failure: LinkFailure) -> Problem {
-    tracing::error!("{failure}");
-    Problem {
-        file: String::new(),
-        object: Some(format!("link {}", failure.name)),
-        message: failure.to_string(),
-    }
-}
-
-fn cannot_join(node: &str, error: &anyhow::Error) -> Problem {
-    tracing::error!("this node cannot join the others and announces nothing: {error:#}");
-    Problem {
-        file: String::new(),
-        object: Some(format!("Node {node}")),
-        message: format!("this node cannot join the others and announces nothing: {error:#}"),
     }
 }

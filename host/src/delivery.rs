@@ -235,3 +235,49 @@ fn origin(name: &str, build: &Build) -> String {
         Build::Delivered(digest) => format!("ConfigMap {NAMESPACE}/{}", copy_name(name, digest)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use outrigger_runtime::{Compiler, Engine};
+
+    use super::*;
+    use crate::embedded;
+
+    #[tokio::test]
+    async fn a_silent_api_server_keeps_nobody_from_what_was_loaded_before() {
+        let cache = tempfile::tempdir().unwrap();
+        let compiler = Compiler::new("/nonexistent".into(), vec![], cache.path().join("cache"));
+        let plugins = Arc::new(Plugins::new(Engine::new().unwrap(), compiler).unwrap());
+        let layer2 = embedded::PLUGINS.iter().find(|it| it.name == "layer2").unwrap();
+        let digest = plugins.load_embedded("layer2").unwrap().inspection().digest.clone();
+        // As an earlier process did, which got it from the API server.
+        plugins.load_delivered("layer2", &digest, layer2.bytes, None).unwrap();
+        let nobody = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let client = Client::try_from(nobody).unwrap();
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let changed = move |name: &str| drop(tell.send(name.to_owned()));
+        let mut deliveries =
+            Deliveries::new(plugins.clone(), client, vec!["n1".to_owned()], changed);
+        let mut published = Published {
+            name: "layer2".to_owned(),
+            attempt: 1,
+            active: Some(Build::Delivered(digest.clone())),
+            candidate: None,
+            nodes: Default::default(),
+            compile_within_seconds: 0,
+        };
+        deliveries.follow(&Change::Upsert(Fact::Published(Arc::new(published.clone()))));
+        assert!(plugins.awaited("layer2"));
+        assert_eq!(told.recv().await.as_deref(), Some("layer2"));
+        assert!(plugins.is_active("layer2", &Build::Delivered(digest.clone())));
+        let origin = plugins.get("layer2").unwrap().origin;
+        assert_eq!(origin, format!("ConfigMap outrigger-system/plugin-layer2-{digest:.12}"));
+
+        published.active = Some(Build::Delivered("ab".repeat(32)));
+        deliveries.follow(&Change::Upsert(Fact::Published(Arc::new(published))));
+        assert_eq!(told.recv().await.as_deref(), Some("layer2"));
+        assert_eq!(plugins.get("layer2").unwrap().origin, origin, "what serves serves on");
+        let said = plugins.list().into_iter().find(|it| it.name == "layer2").unwrap().failed;
+        assert!(said.is_some_and(|(from, _)| from.contains("plugin-layer2-abababababab")));
+    }
+}

@@ -1,5 +1,6 @@
 //! One announcer instance on a thread of its own: events in, effects out through the guard, swap in between.
 //! Must not know why an address is desired; it carries out what the desk says.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -177,8 +178,6 @@ impl Worker {
                 inner.standing.refused.clear();
                 self.trial = on_trial.then(|| Trial::new(&digest, &inner.guard));
                 drop(inner);
-                let in_force = self.ports.responder.offloads(self.owner);
-                self.answers.retain(|id, _| in_force.contains(id));
                 self.carry_out(delivered);
             }
             Err(error) => {
@@ -256,6 +255,10 @@ impl Worker {
                 }
             }
             if let Some(trial) = &mut self.trial {
+                // What ended without the plugin's doing is not its withdrawal.
+                let in_force: BTreeSet<_> =
+                    self.ports.responder.offloads(self.owner).into_iter().collect();
+                self.answers.retain(|id, _| in_force.contains(id));
                 granted = trial.review(granted, &self.answers, &inner.guard);
             }
             self.act_all(&mut inner, granted);

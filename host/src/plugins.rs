@@ -2,13 +2,16 @@
 //! A delivery that fails leaves what was in force and says why. Must not know who uses a plugin.
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
+use anyhow::Context as _;
 use outrigger_core::facts::{self, Cluster, Component, FactKey};
 use outrigger_core::plan::announcers;
 use outrigger_runtime::{Compiler, Engine, LoadError, Plugin, World};
 use sha2::{Digest as _, Sha256};
 
+use crate::config::Config;
 use crate::embedded;
 
 mod tried;
@@ -70,6 +73,13 @@ pub struct Listed {
     pub failed: Option<(String, String)>,
     /// In a cluster: the candidate that is tried here, or was tried last.
     pub tried: Option<Tried>,
+}
+
+/// The engine, the compiler and the embedded plugins.
+pub fn open(config: &Config) -> anyhow::Result<Plugins> {
+    let program = std::env::current_exe().context("the path of this program is not known")?;
+    let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache));
+    Ok(Plugins::new(Engine::new()?, compiler)?)
 }
 
 impl Plugins {

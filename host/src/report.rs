@@ -10,7 +10,7 @@ use outrigger_kube::crd::{
     NodeReportSpec, NodeReportStatus, PluginReport, TrialReport,
 };
 use outrigger_kube::utc;
-use outrigger_net::{Counters, Links, ResponderHandle};
+use outrigger_net::{Counters, LinkFailure, Links, ResponderHandle};
 use outrigger_sdk::{AnnouncementState, DesiredAddress, Duty, Link, Service};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -293,5 +293,25 @@ fn state(state: &AnnouncementState) -> &str {
         AnnouncementState::Conflict => "conflict",
         AnnouncementState::Failed => "failed",
         AnnouncementState::Other(name) => name,
+    }
+}
+
+/// A link on which nothing can be heard or said.
+pub fn link_problem(failure: LinkFailure) -> Problem {
+    tracing::error!("{failure}");
+    Problem {
+        file: String::new(),
+        object: Some(format!("link {}", failure.name)),
+        message: failure.to_string(),
+    }
+}
+
+/// Why this node announces nothing although it is well otherwise.
+pub fn cannot_join(node: &str, error: &anyhow::Error) -> Problem {
+    tracing::error!("this node cannot join the others and announces nothing: {error:#}");
+    Problem {
+        file: String::new(),
+        object: Some(format!("Node {node}")),
+        message: format!("this node cannot join the others and announces nothing: {error:#}"),
     }
 }

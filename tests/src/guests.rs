@@ -32,6 +32,8 @@ pub struct Guests {
     pub late_trap: PathBuf,
     /// Withdraws everything.
     pub withdraw: PathBuf,
+    /// A policy that traps in every decision.
+    pub trap_in_allocate: PathBuf,
 }
 
 impl Guests {
@@ -66,11 +68,12 @@ impl Guests {
             trap_in_start: hostile("trap-in-start")?,
             late_trap: hostile("late-trap")?,
             withdraw: hostile("withdraw")?,
+            trap_in_allocate: hostile("trap-in-allocate")?,
         })
     }
 
     /// All of them, in the order they are built.
-    pub fn all(&self) -> [&PathBuf; 11] {
+    pub fn all(&self) -> [&PathBuf; 12] {
         [
             &self.layer2,
             &self.layer2_other,
@@ -83,6 +86,7 @@ impl Guests {
             &self.trap_in_start,
             &self.late_trap,
             &self.withdraw,
+            &self.trap_in_allocate,
         ]
     }
 }

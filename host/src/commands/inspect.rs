@@ -10,7 +10,8 @@ use crate::args::Output;
 pub fn inspect(file: &Path, output: Output) -> anyhow::Result<ExitCode> {
     let bytes =
         std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let found = outrigger_runtime::inspect(&bytes)
+    let found = outrigger_runtime::unpack(&bytes)
+        .and_then(|component| outrigger_runtime::inspect(&component))
         .with_context(|| format!("{} is not a plugin", file.display()))?;
     match output {
         Output::Json => {

@@ -16,10 +16,10 @@ use serde_json::json;
 use super::table;
 use crate::args::Output;
 use crate::config::Config;
-use crate::plugins::Plugins;
+use crate::controller;
+use crate::plugins::{self, Plugins};
 use crate::report::object_problem;
 use crate::source::Source;
-use crate::{controller, daemon};
 
 /// Exit code when something in the folder is wrong, so that a pipeline can tell.
 const PROBLEMS: u8 = 2;
@@ -33,7 +33,7 @@ pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
     let folder = Folder::open(config.manifests()?, state.as_ref())?;
     let mut folder = Source::Folder(Box::new(folder.with_classes(config.classes())));
     let changes = folder.read();
-    let plugins = daemon::open_plugins(config)?;
+    let plugins = plugins::open(config)?;
     for change in &changes {
         if let Change::Upsert(Fact::Plugin(delivery)) = change {
             plugins.deliver(delivery);

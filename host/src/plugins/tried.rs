@@ -226,3 +226,93 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use outrigger_runtime::{Compiler, Engine};
+
+    use super::*;
+
+    /// All embedded; a compiler that would not find its child, since nothing is to be compiled.
+    fn plugins() -> (tempfile::TempDir, Plugins) {
+        let cache = tempfile::tempdir().unwrap();
+        let compiler = Compiler::new("/nonexistent".into(), vec![], cache.path().join("cache"));
+        (cache, Plugins::new(Engine::new().unwrap(), compiler).unwrap())
+    }
+
+    fn verdict() -> Verdict {
+        Verdict { reason: "Trapped", message: "boom".to_owned() }
+    }
+
+    /// Where what serves came from, and whether it is on trial.
+    fn serves(plugins: &Plugins) -> (String, bool) {
+        let in_force = plugins.get("layer2").unwrap();
+        (in_force.origin, in_force.on_trial)
+    }
+
+    #[test]
+    fn a_candidate_serves_until_it_fails_and_then_what_is_active_does() {
+        let (_cache, plugins) = plugins();
+        let plugin = plugins.load_embedded("layer2").unwrap();
+        let digest = plugin.inspection().digest.clone();
+        plugins.activate("layer2", plugin.clone(), "active".to_owned());
+        assert!(plugins.begin_trial("layer2", 1));
+        assert_eq!(serves(&plugins), ("active".to_owned(), false), "while it is compiled");
+        plugins.try_out("layer2", 1, plugin, "candidate".to_owned());
+        assert_eq!(serves(&plugins), ("candidate".to_owned(), true));
+        assert!(!plugins.fail_trial("layer2", "another digest", verdict()));
+        assert!(plugins.fail_trial("layer2", &digest, verdict()));
+        assert_eq!(serves(&plugins), ("active".to_owned(), false));
+        assert!(!plugins.fail_trial("layer2", &digest, verdict()), "once");
+        assert!(!plugins.begin_trial("layer2", 1), "the same one is not tried again");
+        assert!(plugins.begin_trial("layer2", 2));
+    }
+
+    #[test]
+    fn a_candidate_that_is_taken_back_or_proved_is_one_no_longer() {
+        let (_cache, plugins) = plugins();
+        let plugin = plugins.load_embedded("layer2").unwrap();
+        plugins.activate("layer2", plugin.clone(), "active".to_owned());
+        plugins.begin_trial("layer2", 1);
+        plugins.try_out("layer2", 1, plugin.clone(), "candidate".to_owned());
+        assert!(plugins.end_trial("layer2"));
+        assert_eq!(serves(&plugins), ("active".to_owned(), false));
+        plugins.begin_trial("layer2", 2);
+        plugins.try_out("layer2", 2, plugin.clone(), "candidate".to_owned());
+        plugins.activate("layer2", plugin, "candidate".to_owned());
+        assert_eq!(serves(&plugins), ("candidate".to_owned(), false));
+        assert_eq!(plugins.tried("layer2"), None);
+        assert!(!plugins.end_trial("layer2"));
+    }
+
+    #[test]
+    fn what_cannot_be_had_leaves_the_embedded_one_serving() {
+        let (_cache, plugins) = plugins();
+        plugins.await_active("layer2");
+        assert!(plugins.awaited("layer2"), "nothing else begins to serve");
+        plugins.unavailable("layer2", "ConfigMap x".to_owned(), "it is gone".to_owned());
+        assert!(!plugins.awaited("layer2"));
+        assert_eq!(serves(&plugins), ("embedded".to_owned(), false));
+        let plugin = plugins.load_embedded("layer2").unwrap();
+        let digest = plugin.inspection().digest.clone();
+        plugins.begin_trial("layer2", 1);
+        plugins.try_out("layer2", 1, plugin, "candidate".to_owned());
+        plugins.fail_trial("layer2", &digest, verdict());
+        assert_eq!(serves(&plugins), ("embedded".to_owned(), false), "as before the trial");
+    }
+
+    #[test]
+    fn what_is_delivered_must_be_what_it_is_called_and_of_the_world_that_serves() {
+        let (_cache, plugins) = plugins();
+        let policy = embedded::PLUGINS.iter().find(|it| it.name == "lowest-free").unwrap();
+        let digest = plugins.load_embedded("lowest-free").unwrap().inspection().digest.clone();
+        let load = |name: &str, digest: &str| {
+            plugins.load_delivered(name, digest, policy.bytes, None).map_err(|it| it.reason)
+        };
+        assert_eq!(load("lowest-free", "another").unwrap_err(), "NotAPlugin");
+        assert_eq!(load("layer2", &digest).unwrap_err(), "WrongWorld");
+        assert!(load("lowest-free", &digest).is_ok());
+        assert_eq!(plugins.kept(&digest).as_deref(), Some(policy.bytes));
+        assert_eq!(plugins.kept("another"), None);
+    }
+}

@@ -36,6 +36,11 @@ pub struct Delivery {
 pub fn delivery(object: &ConfigMap) -> Option<Delivery> {
     let name = object.metadata.labels.as_ref()?.get(PLUGIN_LABEL)?;
     if !is_name(name, 63) {
+        let config_map = object.metadata.name.as_deref().unwrap_or_default();
+        tracing::warn!(
+            config_map,
+            "its label {PLUGIN_LABEL}={name} names no plugin and is ignored: use lower-case letters, digits, '-' and '.'"
+        );
         return None;
     }
     let annotation = |key: &str| Some(object.metadata.annotations.as_ref()?.get(key)?.as_str());

@@ -89,4 +89,21 @@ fn devour() {
     }
 }
 
+#[cfg(not(feature = "trap-in-allocate"))]
 outrigger_sdk::announcer!(Hostile);
+
+#[cfg(feature = "trap-in-allocate")]
+mod policy {
+    use outrigger_sdk::{Outcome, Policy, Pool, Request};
+
+    /// Decides nothing.
+    struct Hostile;
+
+    impl Policy for Hostile {
+        fn allocate(_request: &Request, _pool: &impl Pool) -> Outcome {
+            panic!("hostile: traps in allocate");
+        }
+    }
+
+    outrigger_sdk::policy!(Hostile);
+}

@@ -142,7 +142,7 @@ pub fn copied_and_swept(lab: &Lab) -> Result<()> {
 pub fn policies(lab: &Lab) -> Result<()> {
     prepare(lab, "bad")?;
     let guests = Guests::build()?;
-    let _controller = Controller::start(lab, "policies")?;
+    let controller = Controller::start(lab, "policies")?;
     lab.apply(&pool("lan", &["10.94.0.0/28"]).to_string())?;
     let address = |name: &str| -> Result<String> {
         apply(lab, name, &json!({}))?;
@@ -156,6 +156,13 @@ pub fn policies(lab: &Lab) -> Result<()> {
     deliver(lab, "policy", "lowest-free", &guests.highest_free, Packing::Plain, &quick)?;
     await_status(lab, "lowest-free", "is the highest", |it| it["active"]["digest"] == highest)?;
     ensure!(address("highest")? == "10.94.0.15", "the policy that is active did not decide");
+    let patient = json!({ "outrigger.dev/settle-seconds": "60" });
+    deliver(lab, "policy", "lowest-free", &guests.trap_in_allocate, Packing::Plain, &patient)?;
+    await_reason(lab, "lowest-free", "RollingOut")?;
+    await_tried(&controller, &guests.trap_in_allocate)?;
+    ensure!(address("served")? == "10.94.0.14", "what was active did not decide");
+    let said = await_reason(lab, "lowest-free", "Trapped")?;
+    ensure!(said["active"]["digest"] == highest && said["phase"] == "RolledBack", "{said}");
     take_back(lab, "policy")?;
     await_status(lab, "lowest-free", "is the embedded one", |status| {
         status["active"]["build"] == "embedded" && status["phase"] == "Active"
@@ -168,7 +175,7 @@ pub fn policies(lab: &Lab) -> Result<()> {
     own["spec"]["allocator"] = json!({ "plugin": "my-policy" });
     lab.apply(&own.to_string())?;
     await_pool_ready(lab)?;
-    ensure!(address("mine")? == "10.94.0.14", "the new policy did not decide");
+    ensure!(address("mine")? == "10.94.0.13", "the new policy did not decide");
     take_back(lab, "new")?;
     wait::until("nothing is left of what is no longer delivered", LIMIT, || {
         Ok((status(lab, "my-policy")?.is_null()).then_some(()))
@@ -184,5 +191,15 @@ fn await_pool_ready(lab: &Lab) -> Result<()> {
         let conditions = pool["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let ready = |it: &Value| it["type"] == "Ready" && it["status"] == "True";
         Ok(conditions.iter().any(ready).then_some(()))
+    })
+}
+
+/// Until then what was active decides anyway.
+fn await_tried(controller: &Controller, component: &Path) -> Result<()> {
+    let build = format!("{:.12}", digest(component)?);
+    wait::until("the controller tries the candidate", LIMIT, || {
+        let log = std::fs::read_to_string(controller.log())?;
+        let tries = |line: &str| line.contains("trying a candidate") && line.contains(&build);
+        Ok(log.lines().any(tries).then_some(()))
     })
 }
