@@ -129,7 +129,7 @@ impl Daemon {
             Announcers::new(name.clone(), ports, router, shared.plugins.clone(), reports.clone());
         let loaded = mpsc::unbounded_channel();
         let deliveries =
-            client.clone().map(|client| follow(config, &name, &shared, client, loaded.0.clone()));
+            client.map(|client| follow(config, &name, &shared, client, loaded.0.clone()));
         let mut planner = Planner::new(name.clone());
         if client.is_some() {
             planner = planner.with_delay(config.new_address_delay_ms * 1_000);
