@@ -107,9 +107,7 @@ fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
         }),
         scenario("upgrading_loses_nothing", |lab| uninstall::upgraded(lab, &product::image()?)),
         // The last one: Outrigger is not there afterwards.
-        scenario("ten_services_move_from_metallb_and_back", |lab| {
-            leave::there_and_back(lab, &product::image()?)
-        }),
+        scenario("ten_services_move_from_metallb_and_back", leave::there_and_back),
     ]
 }
 

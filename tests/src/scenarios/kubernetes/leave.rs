@@ -1,7 +1,6 @@
 //! People leave MetalLB with one command and keep every address, and may go back; and whoever asks why is told.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -189,7 +188,7 @@ fn address_old_network(lab: &Lab, action: &str) -> Result<()> {
 ///
 /// # Errors
 /// When an address changes, somebody does not answer, or the two fight.
-pub fn there_and_back(lab: &Lab, image: &Path) -> Result<()> {
+pub fn there_and_back(lab: &Lab) -> Result<()> {
     let release = Release::obtain()?;
     uninstall::uninstall(lab, &[])?;
     release.install(lab)?;
@@ -202,7 +201,7 @@ pub fn there_and_back(lab: &Lab, image: &Path) -> Result<()> {
     let ours = imported(lab, &[])?;
     release.remove(lab)?;
     keep(lab, &had).context("without anybody")?;
-    install(lab, image)?;
+    install(lab, &product::image()?)?;
     lab.apply(&ours)?;
     await_conditions(lab, |service| condition(service)["reason"] == "Allocated")?;
     keep(lab, &had).context("with Outrigger")?;
