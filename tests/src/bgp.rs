@@ -3,14 +3,20 @@
 
 pub mod bird;
 pub mod exabgp;
+pub mod fabric;
 pub mod fib;
 pub mod frr;
 pub mod gobgp;
+pub mod matrix;
 pub mod net;
+pub mod outrigger;
 pub mod programs;
+pub mod raw;
 pub mod router;
 pub mod speaker;
+pub mod traffic;
 
 pub use net::Net;
+pub use outrigger::Outrigger;
 pub use router::{Kind, Path, Router, Session};
 pub use speaker::{Bfd, Family, Hops, Neighbor, Speaker, Who};

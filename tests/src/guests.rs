@@ -75,3 +75,33 @@ impl Guests {
         [layer2, layer2_other, lowest_free, highest_free, trap, looping, memory, forgery]
     }
 }
+
+/// Builds of the speaker.
+#[derive(Debug, Clone)]
+pub struct BgpGuests {
+    /// As it ships, built in another way: same behaviour, other bytes.
+    pub other: PathBuf,
+    /// Traps for ten seconds.
+    pub faulty: PathBuf,
+    /// Writes what it must not write.
+    pub rogue: PathBuf,
+}
+
+impl BgpGuests {
+    /// Builds what is not built yet.
+    ///
+    /// # Errors
+    /// When the toolchain is missing or a guest does not compile; the message says which.
+    pub fn build() -> Result<Self> {
+        let (root, target) = (product::root(), product::target()?);
+        let shipped = Guest::new(root.join("plugins/bgp"), "outrigger-bgp");
+        let guest = |feature| {
+            build(&Guest::new(root.join("tests/guests/bgp"), "bgp-guest").feature(feature), &target)
+        };
+        Ok(Self {
+            other: build(&shipped.opt_level(2), &target)?,
+            faulty: guest("faulty")?,
+            rogue: guest("rogue")?,
+        })
+    }
+}
