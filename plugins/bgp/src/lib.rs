@@ -15,6 +15,7 @@ use crate::node::Node;
 use crate::settings::Settings;
 use crate::state::State;
 
+pub mod bfd;
 pub mod config;
 mod connection;
 mod counts;

@@ -6,9 +6,14 @@ use ipnet::IpNet;
 use super::attribute::code;
 use super::octets::Octets;
 use super::{
-    Action, Aggregator, AsPath, Attributes, Community, ErrorCode, ExtendedCommunity, Family, Fault,
-    LargeCommunity, Negotiated, NextHop, Notification, Origin, RawAttribute, nlri,
+    Action, Aggregator, AsPath, Attributes, ErrorCode, Family, Fault, Negotiated, NextHop,
+    Notification, nlri,
 };
+use values::{aggregator, mp_next_hop, next_hop, origin, read_lists};
+use wire::{Wire, cut_off, duplicate, flags, is_internal_only, mildest, take};
+
+mod values;
+mod wire;
 
 /// What the attributes of one UPDATE say, before it is known which routes it has.
 #[derive(Debug, Default)]
@@ -37,55 +42,6 @@ pub(crate) struct Reach {
     pub(crate) prefixes: Vec<IpNet>,
 }
 
-/// One attribute on the wire.
-#[derive(Clone, Copy)]
-struct Wire<'a> {
-    flags: u8,
-    code: u8,
-    value: &'a [u8],
-    /// All of it: the data of a NOTIFICATION about it (RFC 4271 section 6.3).
-    whole: &'a [u8],
-}
-
-impl Wire<'_> {
-    fn name(&self) -> String {
-        match code::name(self.code) {
-            "attribute" => format!("attribute {}", self.code),
-            name => name.to_owned(),
-        }
-    }
-
-    fn fault(
-        &self,
-        action: Action,
-        error: ErrorCode,
-        words: impl AsRef<str>,
-        clause: &'static str,
-    ) -> Fault {
-        let notification = Notification::with(error, self.whole);
-        let words = format!("{}: {}", self.name(), words.as_ref());
-        Fault { action, notification, words, clause }
-    }
-
-    /// The same approach for every attribute whose length is all that can be wrong with it.
-    fn length(&self, action: Action, clause: &'static str) -> Fault {
-        let words = format!("a length of {} octets", self.value.len());
-        self.fault(action, ErrorCode::ATTRIBUTE_LENGTH, words, clause)
-    }
-
-    fn fixed<const COUNT: usize>(&self, clause: &'static str) -> Result<[u8; COUNT], Fault> {
-        self.value.try_into().map_err(|_| self.length(Action::TreatAsWithdraw, clause))
-    }
-
-    /// A list that is not empty.
-    fn list<const COUNT: usize>(&self, clause: &'static str) -> Result<&[[u8; COUNT]], Fault> {
-        match self.value.as_chunks() {
-            (list, []) if !list.is_empty() => Ok(list),
-            _ => Err(self.length(Action::TreatAsWithdraw, clause)),
-        }
-    }
-}
-
 impl Path {
     pub(crate) fn decode(field: &[u8], negotiated: &Negotiated) -> Result<Self, Fault> {
         let mut path = Self::default();
@@ -105,9 +61,15 @@ impl Path {
         Ok(path)
     }
 
-    /// How many attributes of different types were there.
-    pub(crate) fn seen_count(&self) -> usize {
-        self.seen.len()
+    /// Whether MP_UNREACH_NLRI is all there was.
+    pub(crate) fn only_withdraws(&self) -> bool {
+        self.seen == [code::MP_UNREACH]
+    }
+
+    /// Whether there are routes in MP_REACH_NLRI, be they such that could not be read.
+    pub(crate) fn has_reach(&self) -> bool {
+        let empty = self.reach.as_ref().is_some_and(|reach| reach.prefixes.is_empty());
+        self.seen.contains(&code::MP_REACH) && !empty
     }
 
     /// RFC 7606 section 3 d: an announcement lacks something.
@@ -131,11 +93,14 @@ impl Path {
         }
     }
 
-    /// RFC 7606 section 5.2: with no route to withdraw, nothing but a reset is safe, for the routes may have been lost to
-    /// the very error.
+    /// RFC 7606 section 5.2: with attributes but without a route, everything stronger than discarding is a reset, for the
+    /// routes may have been lost to the very error.
     pub(crate) fn check_without_routes(&mut self) -> Result<(), Fault> {
-        let strong = self.faults.iter().position(|it| it.action == Action::TreatAsWithdraw);
-        let Some(strong) = strong else { return Ok(()) };
+        let strong = |fault: &Fault| fault.action > Action::AttributeDiscard;
+        let Some(strong) = self.faults.iter().position(strong) else { return Ok(()) };
+        if self.only_withdraws() {
+            return Ok(());
+        }
         let fault = self.faults.swap_remove(strong);
         Err(Fault { action: Action::SessionReset, clause: "RFC 7606 section 5.2", ..fault })
     }
@@ -147,11 +112,12 @@ impl Path {
             return attributes;
         }
         let trans = u32::from(super::AS_TRANS);
-        match (attributes.aggregator, self.as4_aggregator) {
+        if let (Some(aggregator), Some(wide)) = (attributes.aggregator, self.as4_aggregator) {
             // The last one to aggregate was an OLD speaker: what is in the AS4 attributes is older.
-            (Some(aggregator), _) if aggregator.asn != trans => return attributes,
-            (Some(_), Some(wide)) => attributes.aggregator = Some(wide),
-            _ => {}
+            if aggregator.asn != trans {
+                return attributes;
+            }
+            attributes.aggregator = Some(wide);
         }
         if let Some(as4_path) = self.as4_path {
             attributes.as_path = attributes.as_path.merged_with(as4_path);
@@ -317,173 +283,4 @@ impl Path {
         self.not_negotiated.push(family);
         Ok(None)
     }
-}
-
-/// `None` when it runs past the end.
-fn take<'a>(octets: &mut Octets<'a>) -> Option<Wire<'a>> {
-    let before = octets.0;
-    let (flags, code) = octets.u8().zip(octets.u8())?;
-    let extended = flags & code::EXTENDED_LENGTH != 0;
-    let length = if extended { octets.u16()?.into() } else { usize::from(octets.u8()?) };
-    let value = octets.take(length)?;
-    let whole = &before[..before.len() - octets.len()];
-    Some(Wire { flags, code, value, whole })
-}
-
-/// RFC 7606 section 4: treat as withdrawn, as the routes' place is known from the total length. Routes within the attribute
-/// that is cut off are lost, and then section 3 j leaves nothing but a reset.
-fn cut_off(rest: &[u8]) -> Result<Fault, Fault> {
-    let code = rest.get(1).copied().unwrap_or(0);
-    let wire = Wire { flags: 0, code, value: &[], whole: rest };
-    let error = ErrorCode::MALFORMED_ATTRIBUTE_LIST;
-    let words = "it runs past the end of the attributes";
-    if matches!(code, code::MP_REACH | code::MP_UNREACH) {
-        return Err(wire.fault(Action::SessionReset, error, words, "RFC 7606 section 3 j"));
-    }
-    Ok(wire.fault(Action::TreatAsWithdraw, error, words, "RFC 7606 section 4"))
-}
-
-/// RFC 7606 section 3 g.
-fn duplicate(wire: &Wire<'_>) -> Fault {
-    let routes = matches!(wire.code, code::MP_REACH | code::MP_UNREACH);
-    let action = if routes { Action::SessionReset } else { Action::AttributeDiscard };
-    let error = ErrorCode::MALFORMED_ATTRIBUTE_LIST;
-    let mut fault = wire.fault(action, error, "there twice", "RFC 7606 section 3 g");
-    fault.notification.data.clear();
-    fault
-}
-
-/// The Optional and Transitive flags a known attribute must have.
-fn flags(code: u8) -> Option<u8> {
-    Some(match code {
-        code::ORIGIN
-        | code::AS_PATH
-        | code::NEXT_HOP
-        | code::LOCAL_PREF
-        | code::ATOMIC_AGGREGATE => code::TRANSITIVE,
-        code::MULTI_EXIT_DISC
-        | code::ORIGINATOR_ID
-        | code::CLUSTER_LIST
-        | code::MP_REACH
-        | code::MP_UNREACH => code::OPTIONAL,
-        code::AGGREGATOR
-        | code::COMMUNITIES
-        | code::EXTENDED_COMMUNITIES
-        | code::AS4_PATH
-        | code::AS4_AGGREGATOR
-        | code::IPV6_EXTENDED_COMMUNITIES
-        | code::LARGE_COMMUNITIES
-        | code::ONLY_TO_CUSTOMER => code::OPTIONAL | code::TRANSITIVE,
-        _ => return None,
-    })
-}
-
-fn is_internal_only(code: u8) -> bool {
-    matches!(code, code::LOCAL_PREF | code::ORIGINATOR_ID | code::CLUSTER_LIST)
-}
-
-/// RFC 7606 section 3 e and f, RFC 6793 section 6: what wrong flags lead to.
-fn mildest(code: u8) -> Action {
-    match code {
-        code::ATOMIC_AGGREGATE | code::AGGREGATOR | code::AS4_PATH | code::AS4_AGGREGATOR => {
-            Action::AttributeDiscard
-        }
-        _ => Action::TreatAsWithdraw,
-    }
-}
-
-fn origin(wire: &Wire<'_>) -> Result<Origin, Fault> {
-    let clause = "RFC 7606 section 7.1";
-    match wire.fixed(clause)? {
-        [0] => Ok(Origin::Igp),
-        [1] => Ok(Origin::Egp),
-        [2] => Ok(Origin::Incomplete),
-        [value] => {
-            let words = format!("value {value}");
-            Err(wire.fault(Action::TreatAsWithdraw, ErrorCode::INVALID_ORIGIN, words, clause))
-        }
-    }
-}
-
-fn next_hop(wire: &Wire<'_>) -> Result<Ipv4Addr, Fault> {
-    let address = Ipv4Addr::from(wire.fixed::<4>("RFC 7606 section 7.3")?);
-    // RFC 4271 section 6.3 wants an address that a host can have; RFC 7606 section 3 e says what follows.
-    if address.is_unspecified() || address.octets()[0] >= 224 {
-        let words = format!("{address} is no host's address");
-        let error = ErrorCode::INVALID_NEXT_HOP;
-        return Err(wire.fault(Action::TreatAsWithdraw, error, words, "RFC 7606 section 3 e"));
-    }
-    Ok(address)
-}
-
-fn mp_next_hop(value: &[u8], family: Family, negotiated: &Negotiated) -> Option<NextHop> {
-    let mut octets = Octets(value);
-    let plain = family == Family::IPV4_UNICAST;
-    match value.len() {
-        4 if plain => octets.ipv4().map(NextHop::V4),
-        16 | 32 if !plain || negotiated.ipv6_next_hop => {
-            Some(NextHop::V6 { address: octets.ipv6()?, link_local: octets.ipv6() })
-        }
-        _ => None,
-    }
-}
-
-fn aggregator(
-    wire: &Wire<'_>,
-    four_octet: bool,
-    clause: &'static str,
-) -> Result<Aggregator, Fault> {
-    let mut octets = Octets(wire.value);
-    let asn = if four_octet { octets.u32() } else { octets.u16().map(u32::from) };
-    let read = asn.zip(octets.ipv4()).filter(|_| octets.is_empty());
-    let Some((asn, router_id)) = read else {
-        return Err(wire.length(Action::AttributeDiscard, clause));
-    };
-    if asn == 0 {
-        let error = ErrorCode::OPTIONAL_ATTRIBUTE;
-        return Err(wire.fault(Action::AttributeDiscard, error, "AS 0", "RFC 7607 section 2"));
-    }
-    Ok(Aggregator { asn, router_id })
-}
-
-/// The optional attributes that are lists or numbers, and those that are only carried.
-fn read_lists(attributes: &mut Attributes, wire: &Wire<'_>) -> Result<(), Fault> {
-    match wire.code {
-        code::COMMUNITIES => {
-            let list = wire.list("RFC 7606 section 7.8")?;
-            attributes.communities =
-                list.iter().map(|it| Community(u32::from_be_bytes(*it))).collect();
-            return Ok(());
-        }
-        code::EXTENDED_COMMUNITIES => {
-            let list = wire.list("RFC 7606 section 7.14")?;
-            attributes.extended_communities = list.iter().copied().map(ExtendedCommunity).collect();
-            return Ok(());
-        }
-        code::LARGE_COMMUNITIES => {
-            attributes.large_communities =
-                wire.list::<12>("RFC 8092 section 6")?.iter().map(large).collect();
-            return Ok(());
-        }
-        code::ONLY_TO_CUSTOMER => {
-            let value = wire.fixed("RFC 9234 section 5")?;
-            attributes.only_to_customer = Some(u32::from_be_bytes(value));
-            return Ok(());
-        }
-        code::ORIGINATOR_ID => drop(wire.fixed::<4>("RFC 7606 section 7.9")?),
-        code::CLUSTER_LIST => drop(wire.list::<4>("RFC 7606 section 7.10")?),
-        code::IPV6_EXTENDED_COMMUNITIES => drop(wire.list::<20>("RFC 7606 section 7.15")?),
-        _ => {}
-    }
-    let flags = wire.flags & !code::EXTENDED_LENGTH;
-    let raw = RawAttribute { flags, code: wire.code, value: wire.value.to_vec() };
-    let place = attributes.other.partition_point(|other| other.code < raw.code);
-    attributes.other.insert(place, raw);
-    Ok(())
-}
-
-fn large(octets: &[u8; 12]) -> LargeCommunity {
-    let mut octets = Octets(octets);
-    let mut part = || octets.u32().expect("three times four octets");
-    LargeCommunity([part(), part(), part()])
 }

@@ -78,18 +78,18 @@ impl Update {
             }
         }
         if let Some((family, prefixes)) = path.unreach.take() {
-            if prefixes.is_empty() && path.seen_count() == 1 && plain.is_empty() {
+            let alone = path.only_withdraws() && plain.is_empty() && self.withdrawn.is_empty();
+            if prefixes.is_empty() && alone {
                 self.end_of_rib = Some(family);
             }
             self.withdrawn.extend(prefixes);
         }
-        let reach = path.reach.take();
-        let routes = !plain.is_empty() || reach.as_ref().is_some_and(|it| !it.prefixes.is_empty());
-        if routes {
-            path.check_mandatory(!plain.is_empty(), negotiated.is_internal());
-        } else {
+        if plain.is_empty() && !path.has_reach() {
             path.check_without_routes()?;
+        } else {
+            path.check_mandatory(!plain.is_empty(), negotiated.is_internal());
         }
+        let reach = path.reach.take();
         self.faults = std::mem::take(&mut path.faults);
         let withdraw = self.faults.iter().any(|fault| fault.action == Action::TreatAsWithdraw);
         if withdraw {
