@@ -11,7 +11,10 @@ pub enum Speech {
     /// BGP-4 over TCP (RFC 4271): one [`crate::Event::Data`] and one [`crate::Effect::Write`] is exactly one message,
     /// header included. A header that cannot be framed arrives alone (19 octets), and nothing after it is read.
     Bgp,
-    /// BFD control packets over UDP (RFC 5881, RFC 5883).
+    /// BFD control packets over UDP (RFC 5881, RFC 5883). Every packet of a peer that passes the socket's least hop limit
+    /// and is one by RFC 5880 section 6.8.6 feeds an [`crate::OffloadWork::Expect`]; delivered are those alone that say
+    /// something: the first of a remote address on this socket, each that differs from the one before, each with the
+    /// Poll bit, and the first after [`crate::Event::Expired`]. What is dropped for its hop limit or its form is counted.
     Bfd,
     /// Unread octets: the grant must name this peer and port.
     Raw,
