@@ -13,7 +13,7 @@ use outrigger_net::{Owner, ResponderHandle};
 use outrigger_runtime::Factory;
 use outrigger_sdk::{
     AddressReport, AnnouncementState, Condition, Denied, DesiredChanged, Event, LinksChanged,
-    Resumed, Stopping,
+    PeerReport, Resumed, Stopping,
 };
 use tokio::sync::Notify;
 
@@ -69,6 +69,8 @@ pub struct Swap {
 pub struct Standing {
     /// By address.
     pub addresses: BTreeMap<IpAddr, AddressReport>,
+    /// By protocol and peer.
+    pub peers: BTreeMap<(String, String), PeerReport>,
     /// By condition type.
     pub conditions: BTreeMap<String, Condition>,
     /// By metric name.
@@ -214,7 +216,7 @@ impl Desk {
 
     /// What the host carries for this instance now.
     pub fn resumed(&self) -> Event {
-        Event::Resumed(Resumed { offloads: self.responder.offloads(self.owner) })
+        Event::Resumed(Resumed { open: Vec::new(), offloads: self.responder.offloads(self.owner) })
     }
 }
 

@@ -221,6 +221,10 @@ impl Worker {
             }
             Granted::Close(id) => drop(responder.close(self.owner, id)),
             Granted::Report(Report::Address(report)) => inner.report(report),
+            Granted::Report(Report::Peer(peer)) => {
+                let key = (peer.protocol.clone(), peer.peer.clone());
+                inner.standing.peers.insert(key, peer);
+            }
             Granted::Report(Report::Condition(condition)) => {
                 inner.standing.conditions.insert(condition.kind.clone(), condition);
             }

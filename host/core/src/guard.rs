@@ -172,7 +172,12 @@ impl Guard {
             }
             Effect::LeaveGroup { link, group } => Ok(vec![Granted::Leave(link, group)]),
             Effect::Offload(offload) => self.offload(now_us, offload),
-            Effect::Close(id) => Ok(vec![Granted::Close(id)]),
+            Effect::Close(id) | Effect::Abort(id) => Ok(vec![Granted::Close(id)]),
+            Effect::Connect(_)
+            | Effect::Listen(_)
+            | Effect::Write(_)
+            | Effect::OpenSocket(_)
+            | Effect::SendDatagram(_) => Err(Reason::Unsupported),
             Effect::Report(report) => self.report(report),
             Effect::Drained => Ok(vec![Granted::Drained]),
             Effect::Unsupported { .. } => Err(Reason::Unsupported),
@@ -208,6 +213,9 @@ impl Guard {
                 }
                 Granted::Beacon { id, address, beacon }
             }
+            OffloadWork::DatagramBeacon(_)
+            | OffloadWork::Keepalive { .. }
+            | OffloadWork::Expect { .. } => return Err(Reason::Unsupported),
         };
         self.spend(now_us)?;
         Ok(vec![granted])
@@ -223,7 +231,7 @@ impl Guard {
                     _ => Err(Reason::AddressNotDesired),
                 }
             }
-            Report::Address(_) | Report::Condition(_) | Report::Metric { .. } => {
+            Report::Address(_) | Report::Peer(_) | Report::Condition(_) | Report::Metric { .. } => {
                 Ok(vec![Granted::Report(report)])
             }
             Report::Other(_) => Err(Reason::Unsupported),
@@ -286,11 +294,27 @@ fn describe(effect: &Effect) -> (&'static str, String) {
         Effect::Offload(Offload { work: OffloadWork::Beacon(beacon), .. }) => {
             ("offload", about(&beacon.frame))
         }
-        Effect::Close(id) => ("close", id.to_string()),
+        Effect::Offload(Offload { work, .. }) => ("offload", endpoint(work)),
+        Effect::Connect(connect) => ("connect", connect.remote.to_string()),
+        Effect::Listen(listen) => ("listen", listen.remote.to_string()),
+        Effect::Write(bytes) => ("write", bytes.id.to_string()),
+        Effect::OpenSocket(open) => ("open-socket", open.id.to_string()),
+        Effect::SendDatagram(sent) => ("send-datagram", sent.remote.to_string()),
+        Effect::Close(id) | Effect::Abort(id) => ("close", id.to_string()),
         Effect::Report(Report::Address(report)) => ("report", report.address.to_string()),
         Effect::Report(_) => ("report", String::new()),
         Effect::Drained => ("drained", String::new()),
         Effect::Unsupported { subject, .. } => ("unsupported", subject.clone()),
+    }
+}
+
+fn endpoint(work: &OffloadWork) -> String {
+    match work {
+        OffloadWork::DatagramBeacon(beacon) => beacon.datagram.remote.to_string(),
+        OffloadWork::Keepalive { endpoint, .. } | OffloadWork::Expect { endpoint, .. } => {
+            endpoint.to_string()
+        }
+        OffloadWork::AnswerNeighbor { .. } | OffloadWork::Beacon(_) => String::new(),
     }
 }
 

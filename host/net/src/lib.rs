@@ -1,5 +1,5 @@
 //! The only room that touches the network, and the only one with `unsafe` (all of it in `sys`): clock, links, frames,
-//! offloads, multicast groups, gossip datagrams. Linux only.
+//! streams, datagrams, offloads, multicast groups, gossip. Linux only.
 //!
 //! Decides nothing: what is watched, answered, sent and ended is told by the caller, after the guard. Knows nothing of
 //! Services, pools or plugins; an [`Owner`] is a number.
@@ -10,6 +10,7 @@ mod gossip;
 mod groups;
 mod links;
 mod responder;
+mod streams;
 mod sys;
 
 #[cfg(test)]
@@ -22,6 +23,8 @@ pub use links::{Excludes, LinkError, Links, watch};
 pub use responder::{
     Counters, LinkFailure, OffloadError, Responder, ResponderHandle, SendError, Sink,
 };
+
+pub use streams::{EndpointError, Keys, SecretKey, StreamSink, Streams, StreamsHandle};
 
 /// Who asked for a watch, an offload or a group: the number of an announcer instance.
 pub type Owner = u32;

@@ -5,9 +5,10 @@
 //! `{"asn": 64513, "peers": [{"name": "tor", "address": "192.0.2.1", "asn": 64512}]}`.
 use std::net::{IpAddr, Ipv4Addr};
 
+use outrigger_sdk::wire::bgp::{Community, ExtendedCommunity, LargeCommunity};
 use outrigger_sdk::{FieldError, IpNet, SecretRef};
+use serde::{Deserialize, Serialize};
 
-pub use community::{Community, ExtendedCommunity, LargeCommunity};
 pub use selector::Selector;
 pub use template::{Given, Missing, Template};
 
@@ -60,13 +61,16 @@ pub struct Peer {
     pub source: Option<Given<IpAddr>>,
     /// `vrf`: the VRF device to use.
     pub vrf: Option<String>,
-    /// `holdTime`: seconds, or text like "90s": 0 (no keepalives) or 3 to 65535. 90. With `keepaliveTime` alone: three of
+    /// `holdTime`: seconds, or text like "90s": 0 (no keepalives) or 3 to 3600. 90. With `keepaliveTime` alone: three of
     /// these.
     pub hold_s: u16,
     /// `keepaliveTime`: 0 to a third of the negotiated hold time, which it also is by default.
     pub keepalive_s: u16,
     /// `connectRetryTime`: the longest pause between two attempts; the first pauses are shorter. 10 s.
     pub connect_retry_ms: u32,
+    /// `sendHoldTime`: the session ends when the peer reads nothing for so long (RFC 9687). The longer of 8 minutes and twice
+    /// the hold time.
+    pub send_hold_s: u32,
     /// `md5` `{name: tor, key: password}`: an entry of the Announcer's `secretRefs` and a key in its Secret (`password`).
     pub md5: Option<SecretRef>,
     /// `ttlSecurity` or `multihop`.
@@ -108,7 +112,7 @@ pub struct Host {
 }
 
 /// Which AS a peer must be in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerAsn {
     /// This one.
     Number(u32),
@@ -119,7 +123,7 @@ pub enum PeerAsn {
 }
 
 /// How many routers may be between us and the peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reach {
     /// eBGP: none. iBGP: any number.
     Default,
@@ -130,7 +134,7 @@ pub enum Reach {
 }
 
 /// `bfd`. Intervals are numbers of milliseconds, or text like "300ms" and "3300us".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bfd {
     /// `transmitInterval`: 300 ms.
     pub transmit_us: u32,
@@ -145,7 +149,7 @@ pub struct Bfd {
 }
 
 /// `gracefulRestart`: `{}` for the defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GracefulRestart {
     /// `restartTime`: how long the peer keeps our routes while we restart, seconds up to 4095. 120.
     pub restart_s: u16,
@@ -154,7 +158,7 @@ pub struct GracefulRestart {
 }
 
 /// Address families.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Families {
     /// IPv4 unicast.
     pub ipv4: bool,
@@ -183,7 +187,7 @@ pub struct Advertisement {
     pub communities: Vec<Community>,
     /// `largeCommunities`: "64512:1:2". Also taken in `communities` and as an alias, there with `large:` before it if you like.
     pub large_communities: Vec<LargeCommunity>,
-    /// `extendedCommunities`: "rt:64512:100", "soo:192.0.2.1:1", or sixteen hexadecimal digits.
+    /// `extendedCommunities`: "rt:64512:100", "soo:64512:1", or "0x" and sixteen hexadecimal digits.
     pub extended_communities: Vec<ExtendedCommunity>,
     /// `localPref`: sent to internal peers. 100.
     pub local_pref: Option<u32>,

@@ -1,6 +1,8 @@
 //! `advertisements[]`.
+use outrigger_sdk::wire::bgp::Community;
+
 use super::Advertisement;
-use super::community::{Aliases, Either, NO_EXPORT, parse_extended, parse_large};
+use super::community::{Aliases, Either, parse};
 use super::read::Fields;
 use super::selector::Selector;
 
@@ -28,7 +30,7 @@ impl Default for Advertisement {
 
 pub(super) fn read(fields: &mut Fields<'_>, aliases: &Aliases) -> Advertisement {
     let mut communities = Vec::new();
-    let mut large_communities = fields.texts("largeCommunities", parse_large).unwrap_or_default();
+    let mut large_communities = fields.texts("largeCommunities", parse).unwrap_or_default();
     for one in fields.texts("communities", |text| aliases.parse(text)).unwrap_or_default() {
         match one {
             Either::Standard(community) => communities.push(community),
@@ -36,8 +38,8 @@ pub(super) fn read(fields: &mut Fields<'_>, aliases: &Aliases) -> Advertisement 
         }
     }
     let no_export = fields.optional("noExport").unwrap_or(false);
-    if no_export && !communities.contains(&NO_EXPORT) {
-        communities.push(NO_EXPORT);
+    if no_export && !communities.contains(&Community::NO_EXPORT) {
+        communities.push(Community::NO_EXPORT);
     }
     Advertisement {
         // An empty list restricts nothing, as in MetalLB's BGPAdvertisement.
@@ -49,9 +51,7 @@ pub(super) fn read(fields: &mut Fields<'_>, aliases: &Aliases) -> Advertisement 
         length_v6: fields.number("aggregationLengthV6", 1, 128).unwrap_or(128) as u8,
         communities,
         large_communities,
-        extended_communities: fields
-            .texts("extendedCommunities", parse_extended)
-            .unwrap_or_default(),
+        extended_communities: fields.texts("extendedCommunities", parse).unwrap_or_default(),
         local_pref: fields.number("localPref", 0, u32::MAX),
         med: fields.number("med", 0, u32::MAX),
         prepend: fields.number("prepend", 0, 16).map(|times| times as u8),

@@ -12,6 +12,10 @@ use super::{Bfd, Families, GracefulRestart, Host, Peer, PeerAsn, Reach, Remote};
 
 /// RFC 4271 section 10 suggests 90.
 const HOLD_S: u16 = 90;
+/// Longer than anybody waits, and what fits into the microseconds of an offload.
+const LONGEST_HOLD_S: u64 = 3_600;
+/// RFC 9687 section 4.
+const SEND_HOLD_S: u32 = 480;
 /// RFC 9003 section 2.
 const LONGEST_MESSAGE: usize = 255;
 
@@ -47,6 +51,8 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Peer> {
         keepalive_s,
         connect_retry_ms: Span::seconds(fields, "connectRetryTime", 1, 65535)
             .map_or(10_000, Span::milliseconds),
+        send_hold_s: Span::seconds(fields, "sendHoldTime", 1, 65535)
+            .map_or(SEND_HOLD_S.max(2 * u32::from(hold_s)), |span| span.milliseconds() / 1_000),
         md5: fields.nested("md5", |md5| {
             let key = md5.optional("key").unwrap_or_else(|| "password".to_owned());
             Some(SecretRef { name: md5.required("name")?, key })
@@ -126,7 +132,7 @@ fn remote(fields: &mut Fields<'_>) -> Option<Remote> {
 
 fn timers(fields: &mut Fields<'_>) -> (u16, u16) {
     let mut seconds = |field| {
-        let span = Span::seconds(fields, field, 0, 65535)?;
+        let span = Span::seconds(fields, field, 0, LONGEST_HOLD_S)?;
         span.whole_seconds().map_err(|message| fields.wrong(field, message)).ok()
     };
     let (hold, keepalive) = (seconds("holdTime"), seconds("keepaliveTime"));

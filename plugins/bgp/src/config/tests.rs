@@ -42,6 +42,7 @@ fn what_is_not_written_takes_the_value_in_the_documentation() {
         hold_s: 90,
         keepalive_s: 30,
         connect_retry_ms: 10_000,
+        send_hold_s: 480,
         md5: None,
         reach: Reach::Default,
         bfd: None,
@@ -96,8 +97,9 @@ fn everything_can_be_written() {
     assert_eq!((b.dials, b.listens, c.dials, c.listens), (false, true, false, true));
     assert_eq!((d.dials, d.listens, d.reach), (false, true, Reach::Multihop(5)));
     let advertisement = &config.advertisements[0];
-    assert_eq!(advertisement.communities, [0xfc00_0001, 0xfc00_0003, 0xffff_ff02, 0xffff_ff01]);
-    let large = [LargeCommunity(1, 2, 3), LargeCommunity(64512, 1, 2)];
+    let communities = ["64512:1", "64512:3", "no-advertise", "no-export"];
+    assert_eq!(advertisement.communities, communities.map(|text| text.parse().unwrap()));
+    let large = [LargeCommunity([1, 2, 3]), LargeCommunity([64512, 1, 2])];
     assert_eq!(advertisement.large_communities, large);
     assert_eq!(config.graceful_shutdown_ms, Some(10_000));
 }
@@ -114,19 +116,19 @@ fn all_that_is_wrong_is_told_at_once_with_its_place() {
             "/asn: is required",
             "/routerId: 0.0.0.0 is not a router ID: it must not be zero",
             "/listenPort: 0 is not between 1 and 65535",
-            "/communityAliases/blue: \"64512\" is not a community like 64512:100, 64512:1:2 or no-export",
+            "/communityAliases/blue: \"64512\" is not a community: 64512:100, each half up to 65535, or a name as no-export",
             "/peers/0: needs exactly one of address, prefix and interface",
             "/peers/0/asn: AS 0 is no AS (RFC 7607); there are also external and internal",
             "/peers/0/adress: there is no such field; there are name, address, prefix, interface, asn, \
              passive, listen, holdTime, keepaliveTime, shutdownMessage, localAsn, port, sourceAddress, \
-             vrf, connectRetryTime, md5, multihop, ttlSecurity, bfd, gracefulRestart, families, \
+             vrf, connectRetryTime, sendHoldTime, md5, multihop, ttlSecurity, bfd, gracefulRestart, families, \
              maximumPrefixes, nodeSelector, shutdown",
             "/peers/1/address: \"192.0.2.256\" is not an address",
             "/peers/1/asn: 23456 is AS_TRANS, which nobody has (RFC 6793); there are also external and internal",
             "/peers/1/holdTime: must be 0 or at least 3 s (RFC 4271)",
             "/peers/1/md5/name: is required",
-            "/advertisements/0/communities/0: \"green\" is not a community like 64512:100, 64512:1:2 or \
-             no-export, nor in communityAliases",
+            "/advertisements/0/communities/0: \"green\" is not a community: 64512:100, each half up to 65535, or a \
+             name as no-export, or an alias",
             "/advertisements/0/prepend: 17 is not between 0 and 16",
             "/advertisements/0/peers/0: there is no peer \"z\" in peers",
             "/asm: there is no such field; there are asn, routerId, listenPort, communityAliases, \
