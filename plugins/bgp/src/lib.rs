@@ -88,4 +88,5 @@ impl Announcer for Speaker {
 #[cfg(test)]
 mod tests;
 
+#[cfg(not(feature = "library"))]
 outrigger_sdk::announcer!(Speaker);
