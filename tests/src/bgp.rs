@@ -9,10 +9,12 @@ pub mod frr;
 pub mod gobgp;
 pub mod matrix;
 pub mod net;
+pub mod oracle;
 pub mod outrigger;
 pub mod programs;
 pub mod raw;
 pub mod router;
+pub mod sink;
 pub mod speaker;
 pub mod traffic;
 

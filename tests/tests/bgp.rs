@@ -10,11 +10,14 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::bgp::matrix::{self, Feature};
 use outrigger_tests::bgp::{Kind, Neighbor, Net, Router, Speaker, fib, programs};
 use outrigger_tests::guests::BgpGuests;
-use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, plugin};
+use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, oracle, plugin};
 use outrigger_tests::{product, sandbox};
 
 /// So many at a time: each is a few processes that sleep.
 const SIDE_BY_SIDE: usize = 4;
+
+/// Inputs of the oracle beside those of its table.
+const GENERATED: usize = 1000;
 
 static GUESTS: OnceLock<Result<BgpGuests>> = OnceLock::new();
 
@@ -34,7 +37,13 @@ fn main() {
 
 fn trials() -> Vec<Trial> {
     let mut trials = vec![
-        trial("the_page_of_the_matrix_is_as_generated", page),
+        trial("the_page_of_the_matrix_is_as_generated", || {
+            written("docs/bgp-interop.md", &matrix::table(), "page")
+        }),
+        trial("the_oracle_is_answered_as_the_rfcs_demand", || oracle::product(GENERATED)),
+        trial("the_oracle_page_is_as_frr_and_bird_answer", || {
+            written("docs/bgp-oracle.md", &oracle::page()?, "oracle")
+        }),
         trial("routers_of_different_makes_are_read_alike", routers_alone),
         trial("a_trapping_plugin_costs_no_session_and_no_route", || {
             plugin::trapping(&guests()?.faulty)
@@ -79,18 +88,17 @@ fn guests() -> Result<&'static BgpGuests> {
     guests.as_ref().map_err(|error| anyhow!("cannot build the guests: {error:#}"))
 }
 
-/// docs/bgp-interop.md, written when asked to.
-fn page() -> Result<()> {
-    let path = product::root().join("docs/bgp-interop.md");
-    let wanted = matrix::table();
+/// A page of documentation that is generated, and written when asked to.
+fn written(page: &str, wanted: &str, filter: &str) -> Result<()> {
+    let path = product::root().join(page);
     if std::env::var_os("OUTRIGGER_CODEGEN").is_some() {
-        std::fs::write(&path, &wanted)?;
+        std::fs::write(&path, wanted)?;
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     ensure!(
         written == wanted,
-        "{} is not as generated; write it with: OUTRIGGER_CODEGEN=1 cargo test --release --workspace --test bgp page",
-        path.display()
+        "{page} is not as generated; write it with: OUTRIGGER_CODEGEN=1 cargo test --release --workspace --test bgp {filter}\n\
+         {wanted}"
     );
     Ok(())
 }

@@ -40,7 +40,15 @@ const SOAK: [Step; 4] = [
     }),
     ("namespaces", || {
         (0..SOAK_ROUNDS).try_for_each(|_| {
-            tests(&mut run::cargo(["test", "--release", "--workspace", "--test", "netns"]))
+            tests(&mut run::cargo([
+                "test",
+                "--release",
+                "--workspace",
+                "--test",
+                "netns",
+                "--test",
+                "bgp",
+            ]))
         })
     }),
     ("clusters", || {

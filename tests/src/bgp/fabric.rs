@@ -21,8 +21,9 @@ const NODES_ASN: u32 = 64513;
 /// All of it. Daemons end before the network goes.
 #[derive(Debug)]
 pub struct Fabric {
-    /// The standalone daemons, `s1` first.
+    /// The standalone daemons, `s1` first; none when another speaker is there in their stead.
     pub nodes: Vec<Outrigger>,
+    rivals: Vec<Router>,
     /// The router.
     pub router: Router,
     _servers: Vec<Echo>,
@@ -44,6 +45,14 @@ impl Fabric {
     /// # Errors
     /// When it does not come to that.
     pub fn new(sessions: Sessions) -> Result<Self> {
+        Self::of(None, sessions)
+    }
+
+    /// The same with another speaker on the nodes, to measure beside.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn of(rival: Option<Kind>, sessions: Sessions) -> Result<Self> {
         let net = segment()?;
         let bfd = sessions.bfd_ms.map(|interval_ms| Bfd { interval_ms, multiplier: 3 });
         let common = |mut neighbor: Neighbor| {
@@ -54,12 +63,17 @@ impl Fabric {
         let speaker = (0..NODES.len())
             .fold(Speaker::new(ROUTER_ASN, ROUTER), |speaker, host| speaker.with(to_node(host)));
         let router = Router::start(Kind::Frr, &speaker, &net.at("r"), net.folder())?;
-        let mut nodes = Vec::new();
+        let (mut nodes, mut rivals) = (Vec::new(), Vec::new());
         let mut servers = Vec::new();
         for (host, name) in NODES.into_iter().enumerate() {
             servers.push(Echo::start(&net.at(name), name)?);
-            let speaker = Speaker::new(NODES_ASN, node_address(host))
+            let mut speaker = Speaker::new(NODES_ASN, node_address(host))
                 .with(common(Neighbor::at(ROUTER, ROUTER_ASN)));
+            if let Some(kind) = rival {
+                speaker.networks = vec![VIP.to_owned()];
+                rivals.push(Router::start(kind, &speaker, &net.at(name), net.folder())?);
+                continue;
+            }
             nodes.push(Outrigger::new(&net, name)?);
             let node = nodes.last_mut().context("it was pushed")?;
             node.speak(
@@ -69,7 +83,7 @@ impl Fabric {
             node.put_service("web", "")?;
             node.start()?;
         }
-        let fabric = Self { nodes, router, _servers: servers, net };
+        let fabric = Self { nodes, rivals, router, _servers: servers, net };
         fabric.await_next_hops(NODES.len()).with_context(|| fabric.explain())?;
         Ok(fabric)
     }
@@ -133,7 +147,8 @@ impl Fabric {
     /// What everybody says, for a failure.
     pub fn explain(&self) -> String {
         let nodes: String = self.nodes.iter().map(Outrigger::explain).collect();
-        format!("{}{nodes}", self.router.explain())
+        let rivals: String = self.rivals.iter().map(Router::explain).collect();
+        format!("{}{nodes}{rivals}", self.router.explain())
     }
 }
 

@@ -212,7 +212,10 @@ pub(super) fn paths(folder: &FilePath, prefix: &str) -> Result<Vec<Path>> {
     // What it originates itself has no peer of this kind.
     let learned = paths.filter(|path| path["peer"]["type"] != Value::Null);
     Ok(learned
-        .filter(|path| path["peer"]["peerId"] != "::" && path["sourced"] != true)
+        .filter(|path| {
+            !matches!(path["peer"]["peerId"].as_str(), Some("::" | "0.0.0.0"))
+                && path["sourced"] != true
+        })
         .map(path)
         .collect())
 }

@@ -74,6 +74,38 @@ impl Peer {
         Ok(Self { stream, read: Vec::new() })
     }
 
+    /// On a connection that somebody else accepted.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn on(stream: TcpStream) -> Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, read: Vec::new() })
+    }
+
+    /// The next message if there is one in this time: `None` when not, `Some(None)` when the other end closed.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn receive_if(&mut self, limit: Duration) -> Result<Option<Option<Message>>> {
+        if let Some(message) = self.take() {
+            return Ok(Some(Some(message)));
+        }
+        self.stream.set_read_timeout(Some(limit))?;
+        let mut part = [0; 1 << 16];
+        match self.stream.read(&mut part) {
+            Ok(0) => Ok(Some(None)),
+            Ok(size) => {
+                self.read.extend_from_slice(&part[..size]);
+                Ok(self.take().map(Some))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ok(None)
+            }
+            Err(error) => Err(error).context("cannot read"),
+        }
+    }
+
     /// Sends octets as they are.
     ///
     /// # Errors

@@ -259,6 +259,11 @@ impl Router {
         self.programs.iter().map(|it| Ok((it.name.clone(), it.rss_kib()?))).collect()
     }
 
+    /// The process ids of its programs.
+    pub fn pids(&self) -> Vec<u32> {
+        self.programs.iter().map(|program| program.child.id()).collect()
+    }
+
     /// The end of what it logged, for a failure.
     pub fn explain(&self) -> String {
         let logs = self.programs.iter().map(|program| program.last_words());

@@ -3,4 +3,5 @@
 pub mod anycast;
 pub mod ecmp;
 pub mod input;
+pub mod oracle;
 pub mod plugin;

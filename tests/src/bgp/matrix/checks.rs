@@ -148,7 +148,7 @@ fn shutdown_message(case: &Case, ours: &mut Outrigger, theirs: &Router) -> Resul
     }
     theirs.await_established(&case.us)?;
     // We close, with a reason: the router says it.
-    ours.remove("announcer.yaml")?;
+    ours.stop()?;
     wait::until("the router says why we left", LIMIT, || {
         let said = format!("{}{}", theirs.session(&case.us)?.raw, theirs.explain());
         Ok(said.contains(SHUTDOWN_MESSAGE).then_some(()))

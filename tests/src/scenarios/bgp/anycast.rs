@@ -74,7 +74,7 @@ pub fn one_cluster_fails() -> Result<Duration> {
         let gap = traffic.finish(skip).longest_gap();
         ensure!(gap < BLACKOUT, "no answer for {gap:?}");
         fib::await_next_hops(router.namespace(), &prefix, 1)?;
-        Ok(gap)
+        anyhow::Ok(gap)
     })();
     result.with_context(|| explain(&clusters))
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::bgp::fabric::{Fabric, Sessions};
 use crate::bgp::fib::Monitor;
 use crate::bgp::outrigger::VIP;
-use crate::bgp::router::LIMIT;
+use crate::bgp::router::{Kind, LIMIT};
 use crate::cluster::digest;
 use crate::wait;
 
@@ -22,7 +22,17 @@ const BLACKOUT: Duration = Duration::from_millis(3 * 250);
 /// # Errors
 /// When that was too long.
 pub fn vanished() -> Result<Duration> {
-    let fabric = Fabric::new(Sessions { bfd_ms: Some(50), restart: None })?;
+    let gap = vanished_of(None)?;
+    ensure!(gap < BLACKOUT, "no answer for {gap:?}");
+    Ok(gap)
+}
+
+/// The same with another speaker on the nodes, and no judgement.
+///
+/// # Errors
+/// When it cannot be measured.
+pub fn vanished_of(rival: Option<Kind>) -> Result<Duration> {
+    let fabric = Fabric::of(rival, Sessions { bfd_ms: Some(50), restart: None })?;
     let result = (|| {
         fabric.await_bfd()?;
         let traffic = fabric.traffic(1)?;
@@ -33,11 +43,9 @@ pub fn vanished() -> Result<Duration> {
             Ok(traffic.answered_by(0).filter(|name| *name != holder))
         })?;
         traffic.await_flowing()?;
-        let flowed = traffic.finish(skip);
-        let gap = flowed.longest_gap();
-        ensure!(gap < BLACKOUT, "no answer for {gap:?}; {} lost", flowed.lost());
+        let gap = traffic.finish(skip).longest_gap();
         fabric.await_next_hops(2)?;
-        Ok(gap)
+        anyhow::Ok(gap)
     })();
     result.with_context(|| fabric.explain())
 }

@@ -124,6 +124,8 @@ fn slice(ready: bool) -> String {
 pub fn swapped(other: &Path) -> Result<()> {
     let (_net, ours, router) = pair(9, None)?;
     let result = (|| {
+        // What follows the first routes, End-of-RIB and all, is there.
+        std::thread::sleep(Duration::from_secs(1));
         let before = router.session(US)?;
         let monitor = Monitor::start(router.namespace())?;
         let octets = std::fs::read(other)?;
@@ -176,7 +178,7 @@ pub fn rogue(rogue: &Path) -> Result<()> {
         ensure!(hops == [US], "the kernel's next hops are {hops:?}");
         let updates = router.session(US)?.updates.unwrap_or_default();
         ensure!(updates < 200, "{updates} UPDATEs came: the flood was not bounded");
-        Ok(())
+        anyhow::Ok(())
     })();
     result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
 }
