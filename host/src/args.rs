@@ -28,6 +28,8 @@ pub enum Command {
     Plan(Plan),
     /// Show what the nodes of a folder have in force.
     Status(Status),
+    /// Say how BGP sessions are and what peers were told.
+    Bgp(Bgp),
     /// Take out what Outrigger left in Services and pools of a cluster, before its manifests are deleted.
     Uninstall(Uninstall),
     /// Look at plugins.
@@ -97,6 +99,36 @@ pub struct Status {
     #[arg(short, long, value_enum, default_value_t)]
     #[serde(skip)]
     pub output: Output,
+}
+
+/// Flags of `bgp`.
+#[derive(Debug, Args, Serialize)]
+pub struct Bgp {
+    #[command(flatten)]
+    #[serde(flatten)]
+    folders: Folders,
+    /// What about it.
+    #[command(subcommand)]
+    #[serde(skip)]
+    pub question: BgpQuestion,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t, global = true)]
+    #[serde(skip)]
+    pub output: Output,
+}
+
+/// Subcommands of `bgp`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BgpQuestion {
+    /// Every session and how it is.
+    Peers,
+    /// What each peer was told to reach here.
+    Routes,
+    /// One session in full.
+    Session {
+        /// The peer's name in the configuration, or its address.
+        peer: String,
+    },
 }
 
 /// Flags of `uninstall`.

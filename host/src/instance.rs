@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use outrigger_core::guard::Granted;
-use outrigger_net::{Groups, Owner, ResponderHandle, now};
+use outrigger_core::guard::{Granted, Reason, Refusal};
+use outrigger_net::{EndpointError, Groups, Keys, Owner, ResponderHandle, StreamsHandle, now};
 use outrigger_runtime::{Delivered, Factory, Incident, Phase, Supervised};
 use outrigger_sdk::report::MetricValue;
-use outrigger_sdk::{Context, Denied, Effect, Event, Report};
+use outrigger_sdk::{
+    CloseReason, Closed, Context, Denied, Effect, Endpoint, Event, Report, SocketOption,
+};
 
 use crate::desk::{Command, Desk, Inner, Swap, Turn};
+use crate::keyring::Keyring;
 
 /// A wake that is asked for sooner than this comes this late: a plugin that asks for zero each time does not spin.
 const SHORTEST_WAKE_US: u64 = 1_000;
@@ -27,8 +30,12 @@ pub struct Instance {
 pub struct Ports {
     /// Frames and offloads.
     pub responder: ResponderHandle,
+    /// Streams, sockets and their offloads.
+    pub streams: StreamsHandle,
     /// Multicast groups.
     pub groups: Arc<Groups>,
+    /// Keys that plugins name.
+    pub keyring: Arc<Keyring>,
     /// How long offloads go on without a plugin.
     pub hold_last_for: Duration,
 }
@@ -81,6 +88,7 @@ impl Worker {
     fn run(mut self) {
         loop {
             let Turn { mut events, command } = self.desk.wait(self.patience());
+            self.ports.streams.resume(self.owner);
             events.extend(self.due());
             self.deliver(events);
             match command {
@@ -90,6 +98,7 @@ impl Worker {
             }
         }
         self.ports.responder.end_owner(self.owner);
+        self.ports.streams.end_owner(self.owner);
         self.ports.groups.end_owner(self.owner);
     }
 
@@ -127,11 +136,12 @@ impl Worker {
         self.carry_out(delivered);
     }
 
-    fn swap(&mut self, Swap { factory, config }: Swap) {
+    fn swap(&mut self, Swap { factory, config, ext }: Swap) {
         let (waiting, lists) = self.desk.full();
         self.deliver(waiting);
         let digest = factory.digest().to_owned();
         self.context.config = config;
+        self.context.ext = ext;
         let swapped = match &mut self.machine {
             Some(machine) => {
                 let catch_up = [self.desk.resumed()].into_iter().chain(lists).collect();
@@ -174,28 +184,54 @@ impl Worker {
         for incident in &delivered.incidents {
             self.say(incident);
         }
-        if !delivered.effects.is_empty() {
-            let desk = self.desk.clone();
-            let mut inner = desk.lock();
-            for effect in delivered.effects {
-                self.carry_out_one(&mut inner, now, effect);
-            }
+        let desk = self.desk.clone();
+        for effect in delivered.effects {
+            // Looked up without the lock, which the streams' thread waits for.
+            let keys = self.keys(&effect);
+            self.carry_out_one(&mut desk.lock(), now, effect, &keys);
         }
         self.publish();
     }
 
-    fn carry_out_one(&self, inner: &mut Inner, now: u64, effect: Effect) {
+    fn carry_out_one(&self, inner: &mut Inner, now: u64, effect: Effect, keys: &Keys) {
+        let opens = opens(&effect);
         match inner.guard.check(now, effect) {
-            Ok(granted) => granted.into_iter().for_each(|granted| self.act(inner, granted)),
-            Err(refusal) => {
-                tracing::debug!(announcer = self.context.instance, "{refusal}");
-                inner.deny(refusal.to_event());
-            }
+            Ok(granted) => granted.into_iter().for_each(|granted| self.act(inner, granted, keys)),
+            Err(refusal) => self.refused(inner, opens, &refusal),
         }
     }
 
+    fn refused(&self, inner: &mut Inner, opens: Option<Endpoint>, refusal: &Refusal) {
+        tracing::debug!(announcer = self.context.instance, "{refusal}");
+        match opens {
+            Some(id) if !matches!(refusal.reason, Reason::NumberInUse | Reason::NumberReserved) => {
+                let reason = CloseReason::Denied(refusal.reason.name().to_owned());
+                inner.not_opened(Closed { id, reason });
+            }
+            _ => inner.deny(refusal.to_event()),
+        }
+    }
+
+    /// What a socket is to be signed with.
+    fn keys(&self, effect: &Effect) -> Keys {
+        let options = match effect {
+            Effect::Connect(connect) => &connect.options,
+            Effect::Listen(listen) => &listen.options,
+            _ => return Keys::default(),
+        };
+        let secret = options.iter().rev().find_map(|option| match option {
+            SocketOption::TcpMd5(secret) => Some(secret),
+            _ => None,
+        });
+        let named = secret.and_then(|secret| {
+            let name = self.desk.lock().secrets.get(&secret.name).cloned()?;
+            self.ports.keyring.key(&name, &secret.key)
+        });
+        Keys { md5: named }
+    }
+
     /// One line per case: the guard has already said yes.
-    fn act(&self, inner: &mut Inner, granted: Granted) {
+    fn act(&self, inner: &mut Inner, granted: Granted, keys: &Keys) {
         let Ports { responder, groups, .. } = &self.ports;
         match granted {
             Granted::Watch(link, topic) => {
@@ -219,7 +255,19 @@ impl Worker {
                     responder.beacon(self.owner, id, address, beacon),
                 );
             }
-            Granted::Close(id) => drop(responder.close(self.owner, id)),
+            Granted::Close(id) => {
+                let _ = responder.close(self.owner, id) || self.ports.streams.close(self.owner, id);
+            }
+            Granted::Abort(id) => {
+                let _ = responder.close(self.owner, id) || self.ports.streams.abort(self.owner, id);
+            }
+            Granted::Connect(_)
+            | Granted::Listen(_)
+            | Granted::OpenSocket(_)
+            | Granted::Write(_)
+            | Granted::Datagram(_)
+            | Granted::Work { .. } => self.act_on_endpoint(inner, granted, keys),
+            Granted::Refused(refusal) => inner.deny(refusal.to_event()),
             Granted::Report(Report::Address(report)) => inner.report(report),
             Granted::Report(Report::Peer(peer)) => {
                 let key = (peer.protocol.clone(), peer.peer.clone());
@@ -241,6 +289,38 @@ impl Worker {
         }
     }
 
+    fn act_on_endpoint(&self, inner: &mut Inner, granted: Granted, keys: &Keys) {
+        let (streams, owner) = (&self.ports.streams, self.owner);
+        let mut deny = |effect: &str, subject: String, done: Result<(), EndpointError>| {
+            failed(inner, effect, subject, done);
+        };
+        match granted {
+            Granted::Connect(connect) => {
+                let subject = connect.remote.to_string();
+                deny("connect", subject, streams.connect(owner, connect, keys));
+            }
+            Granted::Listen(listen) => {
+                let subject = listen.remote.to_string();
+                deny("listen", subject, streams.listen(owner, listen, keys));
+            }
+            Granted::OpenSocket(open) => {
+                deny("open-socket", open.id.to_string(), streams.open_socket(owner, open));
+            }
+            Granted::Write(bytes) => {
+                let done = streams.write(owner, bytes.id, &bytes.data);
+                deny("write", bytes.id.to_string(), done);
+            }
+            Granted::Datagram(sent) => {
+                let done = streams.send_datagram(owner, &sent);
+                deny("send-datagram", sent.remote.to_string(), done);
+            }
+            Granted::Work { id, work } => {
+                deny("offload", id.to_string(), streams.offload(owner, id, work));
+            }
+            _ => {}
+        }
+    }
+
     /// Invariant 6: offloads go on without a plugin for `holdLastFor` at most.
     fn drop_what_nobody_speaks_for(&mut self) {
         let now = now().monotonic_us;
@@ -253,6 +333,7 @@ impl Worker {
             for id in self.ports.responder.end_owner(self.owner) {
                 self.desk.tell(Event::Ended(id));
             }
+            self.ports.streams.end_owner(self.owner);
         }
     }
 
@@ -262,6 +343,7 @@ impl Worker {
             let state = machine.state();
             let standing = &mut inner.standing;
             standing.digest = state.digest;
+            self.desk.set_running(state.phase == Phase::Running);
             standing.phase = match state.phase {
                 Phase::Running => "Running",
                 Phase::Held => "Held",
@@ -302,6 +384,16 @@ fn failed<E: std::fmt::Display>(
             subject: subject.to_string(),
             reason: error.to_string(),
         });
+    }
+}
+
+/// The number of what an effect opens.
+fn opens(effect: &Effect) -> Option<Endpoint> {
+    match effect {
+        Effect::Connect(connect) => Some(connect.id),
+        Effect::Listen(listen) => Some(listen.id),
+        Effect::OpenSocket(open) => Some(open.id),
+        _ => None,
     }
 }
 

@@ -251,7 +251,10 @@ impl Guard {
                 Granted::Answer { id, link, address }
             }
             OffloadWork::Beacon(beacon) => {
-                let address = self.speaks_for(&beacon.frame)?;
+                let address = match self.shows_itself(&beacon.frame) {
+                    true => Ipv6Addr::UNSPECIFIED.into(),
+                    false => self.speaks_for(&beacon.frame)?,
+                };
                 if beacon.interval_us < MIN_BEACON_INTERVAL_US {
                     return Err(Reason::BeaconTooFast);
                 }
@@ -278,6 +281,16 @@ impl Guard {
             }
             Report::Other(_) => Err(Reason::Unsupported),
         }
+    }
+
+    /// A frame that speaks for no address, and that peers on the link may hear if any of them is granted (unnumbered BGP).
+    fn shows_itself(&self, frame: &Frame) -> bool {
+        let on_link = IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
+        self.grant.has_peer(on_link)
+            && self
+                .links
+                .get(&frame.link)
+                .is_some_and(|link| frames::only_shows_itself(&frame.data, link))
     }
 
     /// The address this frame speaks for, if all of it is granted.

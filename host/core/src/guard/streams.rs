@@ -343,3 +343,6 @@ fn cost(message: &[u8]) -> u64 {
         _ => 1,
     }
 }
+
+#[cfg(test)]
+mod tests;
