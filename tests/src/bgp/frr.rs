@@ -195,10 +195,8 @@ pub(super) fn session(folder: &FilePath, neighbor: &str) -> Result<Session> {
     let established = raw["bgpState"] == "Established";
     Ok(Session {
         established,
-        generation: format!(
-            "{} since {}",
-            raw["connectionsEstablished"], raw["bgpTimerUpEstablishedEpoch"]
-        ),
+        // Not when it was: FRR reckons that anew from a rounded age each time.
+        generation: raw["connectionsEstablished"].to_string(),
         updates: raw["messageStats"]["updatesRecv"].as_u64(),
         raw,
     })
