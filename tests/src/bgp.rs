@@ -7,6 +7,7 @@ pub mod fib;
 pub mod frr;
 pub mod gobgp;
 pub mod net;
+pub mod oracle;
 pub mod programs;
 pub mod router;
 pub mod speaker;
