@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use outrigger_tests::clock;
 
-use crate::{demo, image, run, setup};
+use crate::{demo, fuzz, image, run, setup};
 
 /// How often a soak repeats the namespace tests and the demonstration.
 const SOAK_ROUNDS: u32 = 10;
@@ -31,7 +31,7 @@ const STEPS: [Step; 8] = [
     ("deny", deny),
 ];
 
-const SOAK: [Step; 4] = [
+const SOAK: [Step; 5] = [
     ("properties", || {
         tests(
             run::cargo(["test", "--release", "--workspace", "--lib"])
@@ -57,6 +57,7 @@ const SOAK: [Step; 4] = [
                 .env("OUTRIGGER_TEST_SERVICES", SOAK_SERVICES),
         )
     }),
+    ("fuzz", fuzz::an_hour_each),
     ("demonstrations", || (0..SOAK_ROUNDS).try_for_each(|_| demo::in_a_process_of_its_own())),
 ];
 

@@ -47,6 +47,11 @@ pub fn network() -> Result<()> {
     install(&packages)
 }
 
+/// A compiler for libFuzzer, which is C++. `cargo xtask fuzz` alone needs it.
+pub fn compiler_for_fuzzer() -> Result<()> {
+    if sandbox::installed("c++") { Ok(()) } else { install(&["g++".to_owned()]) }
+}
+
 /// BGP speakers to test with: FRR, BIRD and ExaBGP of the distribution, GoBGP of its own modules.
 pub fn routers() -> Result<()> {
     let missing = programs::missing_packages();

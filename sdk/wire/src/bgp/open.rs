@@ -153,20 +153,16 @@ fn take_parameter<'a>(octets: &mut Octets<'a>, extended: bool) -> Option<(u8, &'
     Some((kind, octets.take(length)?))
 }
 
-/// AS 0 is nobody's (RFC 7607); the capability's number and the field's must be the same or AS_TRANS (RFC 6793 section 9).
+/// AS 0 is nobody's (RFC 7607); the number in the capability stands in lieu of the field's (RFC 6793 section 4.1).
 fn asn(my_as: u16, capabilities: &[Capability]) -> Result<u32, Fault> {
-    let bad = |words: String, clause| Err(Fault::reset(ErrorCode::BAD_PEER_AS, [], words, clause));
     let four_octet = capabilities.iter().find_map(|capability| match capability {
         Capability::FourOctetAs(asn) => Some(*asn),
         _ => None,
     });
     let asn = four_octet.unwrap_or_else(|| my_as.into());
     if asn == 0 || my_as == 0 {
-        return bad("the peer's AS number is 0".to_owned(), "RFC 7607 section 2");
-    }
-    if my_as != AS_TRANS && u32::from(my_as) != asn {
-        let words = format!("the peer says AS {my_as}, and AS {asn} in its 4-octet AS capability");
-        return bad(words, "RFC 6793 section 9");
+        let error = ErrorCode::BAD_PEER_AS;
+        return Err(Fault::reset(error, [], "the peer's AS number is 0", "RFC 7607 section 2"));
     }
     Ok(asn)
 }

@@ -30,7 +30,7 @@ pub struct Prober<W> {
     them: Ipv4Addr,
     /// A session of the last case that goes on.
     up: bool,
-    /// The speaker marks the end of a refresh (RFC 7313): then it can be asked whether it is still there.
+    /// Both ends mark the end of a refresh (RFC 7313): then the speaker can be asked whether it is still there.
     marks: bool,
 }
 
@@ -67,8 +67,7 @@ impl<W: Wire> Prober<W> {
         self.up = false;
         self.wire.connect()?;
         let open = self.expect(OPEN)?;
-        // The capability's code and length among the optional parameters: no false friend is likely.
-        self.marks = open.get(29..).is_some_and(|it| it.windows(2).any(|pair| pair == [0x46, 0]));
+        self.marks = marks(&open);
         if case.at == Stage::OpenSent {
             return Ok(());
         }
@@ -92,6 +91,9 @@ impl<W: Wire> Prober<W> {
             self.open(case.hold);
         }
         for octets in case.octets(self.us, self.them)? {
+            if case.at == Stage::OpenSent {
+                self.marks &= marks(&octets);
+            }
             // A speaker that has closed already has left its answer.
             let _ = self.wire.send(&octets);
         }
@@ -192,6 +194,12 @@ impl<W: Wire> Prober<W> {
         let octets = message(text, self.us, self.them).expect("the prober's own messages are text");
         let _ = self.wire.send(&octets);
     }
+}
+
+/// Whether an OPEN offers enhanced route refresh: the capability's code and length are among the optional parameters, where no
+/// other octets look like them.
+fn marks(open: &[u8]) -> bool {
+    open.get(29..).is_some_and(|parameters| parameters.windows(2).any(|pair| pair == [0x46, 0]))
 }
 
 fn notification(message: &[u8]) -> Answer {

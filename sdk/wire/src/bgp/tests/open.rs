@@ -102,7 +102,6 @@ fn an_open_that_is_wrong_is_refused_with_its_own_subcode() {
         ("multiprotocol of 3 octets", open("02 05 0103 000100"), (2, 0, vec![])),
         ("4-octet AS of 2 octets", open("02 04 4102 fc01"), (2, 0, vec![])),
         ("4-octet AS 0", open("02 06 4104 00000000"), (2, 2, vec![])),
-        ("4-octet AS that is another", open("02 06 4104 0000fc02"), (2, 2, vec![])),
         ("route refresh with a value", open("02 03 0201 00"), (2, 0, vec![])),
         ("graceful restart of 3 octets", open("02 05 4003 400078"), (2, 0, vec![])),
         ("extended length past the end", open("ff 0009 02 0000"), (2, 0, vec![])),
@@ -193,6 +192,11 @@ fn a_four_octet_as_stands_behind_as_trans() {
     let open = decoded(&message(1, &hex("04 5ba0 005a 0a4d0001 08 02 06 4104 00010000")));
     assert_eq!(open.asn, 65536);
     assert_eq!(open.encode(), message(1, &hex("04 5ba0 005a 0a4d0001 08 02 06 4104 00010000")));
+}
+
+#[test]
+fn the_capability_stands_in_lieu_of_the_field_of_two_octets() {
+    assert_eq!(decoded(&open("02 06 4104 0000fc02")).asn, 64514);
 }
 
 #[test]
