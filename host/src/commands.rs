@@ -1,4 +1,5 @@
 //! One file per subcommand: each reads its flags, calls the rooms, prints.
+mod bgp;
 mod compile;
 mod inspect;
 mod plan;
@@ -8,6 +9,7 @@ mod table;
 mod uninstall;
 mod version;
 
+pub use bgp::bgp;
 pub use compile::compile;
 pub use inspect::inspect;
 pub use plan::plan;

@@ -1,16 +1,14 @@
 //! The loop: one closed set of things that can wake the daemon, one place that waits.
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use kube::Client;
 use outrigger_core::facts::{self, Change, FactKey};
 use outrigger_core::membership::ViewChange;
 use outrigger_kube::crd::NodeReport;
 use outrigger_kube::{Folder, Occupied, Problem, State};
-use outrigger_net::{Excludes, Groups, LinkFailure, Links, Responder, now};
-use outrigger_runtime::{Compiler, Engine};
+use outrigger_net::{Excludes, Groups, Links, Responder, Streams, now};
+use outrigger_sdk::StopReason;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -20,11 +18,16 @@ use crate::controller::{Problems, Standing};
 use crate::deadline::at;
 use crate::http::{Health, Question};
 use crate::instance::Ports;
+use crate::keyring::Keyring;
 use crate::metrics::Page;
 use crate::node::{Announcers, Mesh, Node, Router, ToDo};
 use crate::plugins::Plugins;
 use crate::report;
 use crate::source::Source;
+
+mod problems;
+
+use problems::{cannot_join, link_problem};
 
 /// Between two NodeReports at least.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
@@ -39,6 +42,8 @@ pub struct Daemon {
     links: watch::Receiver<Arc<Links>>,
     /// Keeps the responder's thread.
     responder: Responder,
+    /// Keeps the streams' thread.
+    streams: Streams,
     groups: Arc<Groups>,
     gossip_key: [u8; 32],
     /// Keeps the node's name for this process.
@@ -81,6 +86,8 @@ enum Wake {
     Stop(&'static str),
     StopDeadline,
     MemoryDue,
+    /// What a plugin has not withdrawn.
+    Overdue,
     /// How are you?
     Asked(Question),
 }
@@ -112,15 +119,23 @@ impl Daemon {
         let links = outrigger_net::watch(Excludes::default()).await?;
         let router = Arc::new(Router::default());
         let responder = Responder::start(router.clone())?;
+        let streams = Streams::start(router.clone())?;
+        let keyring = match client {
+            Some(client) => Keyring::of_cluster(client),
+            None => Keyring::Folder(config.manifests()?.into()),
+        };
         let reports = Arc::new(Notify::new());
         let groups = Arc::new(Groups::default());
         let ports = Ports {
             responder: responder.handle(),
+            streams: streams.handle(),
             groups: groups.clone(),
+            keyring: Arc::new(keyring),
             hold_last_for: config.hold_last_for(),
         };
-        let announcers =
-            Announcers::new(name.clone(), ports, router, shared.plugins.clone(), reports.clone());
+        let plugins = shared.plugins.clone();
+        let mut announcers = Announcers::new(name.clone(), ports, router, plugins, reports.clone());
+        announcers.set_restarted(state.take_restart(&name, now()));
         let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, name);
         Ok(Self {
             config: config.clone(),
@@ -130,6 +145,7 @@ impl Daemon {
             node,
             links,
             responder,
+            streams,
             groups,
             gossip_key,
             _occupied: occupied,
@@ -175,6 +191,8 @@ impl Daemon {
                     self.memory.write(&self.source, &self.state);
                     continue;
                 }
+                // Done whenever the node settles.
+                Wake::Overdue => {}
                 Wake::Stop(why) => self.stop(why),
                 Wake::StopDeadline => {
                     tracing::warn!("stopping without having handed everything over")
@@ -190,6 +208,7 @@ impl Daemon {
     async fn wait(&mut self) -> Wake {
         loop {
             let (report_due, stop_deadline) = (self.report_due, self.node.stop_deadline());
+            let overdue = self.node.overdue;
             tokio::select! {
                 biased;
                 () = self.node.mesh.turn() => {
@@ -199,6 +218,7 @@ impl Daemon {
                 }
                 _ = self.terminate.recv() => return Wake::Stop("SIGTERM"),
                 _ = self.interrupt.recv() => return Wake::Stop("SIGINT"),
+                () = at(overdue) => return Wake::Overdue,
                 _ = self.links.changed() => return Wake::Links,
                 () = self.reports.notified() => return Wake::Reports,
                 Some(name) = self.loaded.1.recv() => return Wake::Loaded(name),
@@ -308,6 +328,12 @@ impl Daemon {
         let mut page = Page::default();
         page.node(&status);
         page.frames(&self.responder.handle().counters());
+        let standings: Vec<_> = self.node.announcers.standings().collect();
+        page.peers(
+            standings.iter().flat_map(|(name, standing)| {
+                standing.peers.values().map(|peer| (name.clone(), peer))
+            }),
+        );
         if let Some(standing) = &self.shared.controller {
             page.controller(&standing.borrow());
         }
@@ -354,37 +380,19 @@ impl Daemon {
     }
 
     async fn end(mut self) {
+        if self.node.stop_reason() == StopReason::Restart
+            && let Err(error) = self.state.expect_restart(&self.node.name, now())
+        {
+            tracing::warn!("BGP peers will not be told that this was a restart: {error}");
+        }
         self.node.end();
         self.node.mesh.goodbye();
         self.write_report();
+        // What was said last leaves before the process does.
+        drop(self.streams);
         if let Some(sent) = self.sent {
             sent.end().await;
         }
         tracing::info!("stopped");
-    }
-}
-
-/// The engine, the compiler and the embedded plugins.
-pub fn open_plugins(config: &Config) -> anyhow::Result<Plugins> {
-    let program = std::env::current_exe().context("the path of this program is not known")?;
-    let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache));
-    Ok(Plugins::new(Engine::new()?, compiler)?)
-}
-
-fn link_problem(failure: LinkFailure) -> Problem {
-    tracing::error!("{failure}");
-    Problem {
-        file: String::new(),
-        object: Some(format!("link {}", failure.name)),
-        message: failure.to_string(),
-    }
-}
-
-fn cannot_join(node: &str, error: &anyhow::Error) -> Problem {
-    tracing::error!("this node cannot join the others and announces nothing: {error:#}");
-    Problem {
-        file: String::new(),
-        object: Some(format!("Node {node}")),
-        message: format!("this node cannot join the others and announces nothing: {error:#}"),
     }
 }

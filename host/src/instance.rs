@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use outrigger_core::guard::Granted;
-use outrigger_net::{Groups, Owner, ResponderHandle, now};
+use outrigger_core::guard::{Granted, Reason, Refusal};
+use outrigger_net::{Groups, Keys, Owner, ResponderHandle, StreamsHandle, now};
 use outrigger_runtime::{Delivered, Factory, Incident, Phase, Supervised};
 use outrigger_sdk::report::MetricValue;
-use outrigger_sdk::{Context, Denied, Effect, Event, Report};
+use outrigger_sdk::{CloseReason, Closed, Context, Denied, Effect, Endpoint, Event, Report};
 
 use crate::desk::{Command, Desk, Inner, Swap, Turn};
+use crate::keyring::Keyring;
+
+mod endpoints;
+
+use endpoints::opens;
 
 /// A wake that is asked for sooner than this comes this late: a plugin that asks for zero each time does not spin.
 const SHORTEST_WAKE_US: u64 = 1_000;
@@ -27,8 +32,12 @@ pub struct Instance {
 pub struct Ports {
     /// Frames and offloads.
     pub responder: ResponderHandle,
+    /// Streams, sockets and their offloads.
+    pub streams: StreamsHandle,
     /// Multicast groups.
     pub groups: Arc<Groups>,
+    /// Keys that plugins name.
+    pub keyring: Arc<Keyring>,
     /// How long offloads go on without a plugin.
     pub hold_last_for: Duration,
 }
@@ -81,6 +90,7 @@ impl Worker {
     fn run(mut self) {
         loop {
             let Turn { mut events, command } = self.desk.wait(self.patience());
+            self.ports.streams.resume(self.owner);
             events.extend(self.due());
             self.deliver(events);
             match command {
@@ -90,6 +100,7 @@ impl Worker {
             }
         }
         self.ports.responder.end_owner(self.owner);
+        self.ports.streams.end_owner(self.owner);
         self.ports.groups.end_owner(self.owner);
     }
 
@@ -127,11 +138,12 @@ impl Worker {
         self.carry_out(delivered);
     }
 
-    fn swap(&mut self, Swap { factory, config }: Swap) {
+    fn swap(&mut self, Swap { factory, config, ext }: Swap) {
         let (waiting, lists) = self.desk.full();
         self.deliver(waiting);
         let digest = factory.digest().to_owned();
         self.context.config = config;
+        self.context.ext = ext;
         let swapped = match &mut self.machine {
             Some(machine) => {
                 let catch_up = [self.desk.resumed()].into_iter().chain(lists).collect();
@@ -174,28 +186,36 @@ impl Worker {
         for incident in &delivered.incidents {
             self.say(incident);
         }
-        if !delivered.effects.is_empty() {
-            let desk = self.desk.clone();
-            let mut inner = desk.lock();
-            for effect in delivered.effects {
-                self.carry_out_one(&mut inner, now, effect);
-            }
+        let desk = self.desk.clone();
+        for effect in delivered.effects {
+            // Looked up without the lock, which the streams' thread waits for.
+            let keys = self.keys(&effect);
+            self.carry_out_one(&mut desk.lock(), now, effect, &keys);
         }
         self.publish();
     }
 
-    fn carry_out_one(&self, inner: &mut Inner, now: u64, effect: Effect) {
+    fn carry_out_one(&self, inner: &mut Inner, now: u64, effect: Effect, keys: &Keys) {
+        let opens = opens(&effect);
         match inner.guard.check(now, effect) {
-            Ok(granted) => granted.into_iter().for_each(|granted| self.act(inner, granted)),
-            Err(refusal) => {
-                tracing::debug!(announcer = self.context.instance, "{refusal}");
-                inner.deny(refusal.to_event());
+            Ok(granted) => granted.into_iter().for_each(|granted| self.act(inner, granted, keys)),
+            Err(refusal) => self.refused(inner, opens, &refusal),
+        }
+    }
+
+    fn refused(&self, inner: &mut Inner, opens: Option<Endpoint>, refusal: &Refusal) {
+        tracing::debug!(announcer = self.context.instance, "{refusal}");
+        match opens {
+            Some(id) if !matches!(refusal.reason, Reason::NumberInUse | Reason::NumberReserved) => {
+                let reason = CloseReason::Denied(refusal.reason.name().to_owned());
+                inner.not_opened(Closed { id, reason });
             }
+            _ => inner.deny(refusal.to_event()),
         }
     }
 
     /// One line per case: the guard has already said yes.
-    fn act(&self, inner: &mut Inner, granted: Granted) {
+    fn act(&self, inner: &mut Inner, granted: Granted, keys: &Keys) {
         let Ports { responder, groups, .. } = &self.ports;
         match granted {
             Granted::Watch(link, topic) => {
@@ -219,7 +239,19 @@ impl Worker {
                     responder.beacon(self.owner, id, address, beacon),
                 );
             }
-            Granted::Close(id) => drop(responder.close(self.owner, id)),
+            Granted::Close(id) => {
+                let _ = responder.close(self.owner, id) || self.ports.streams.close(self.owner, id);
+            }
+            Granted::Abort(id) => {
+                let _ = responder.close(self.owner, id) || self.ports.streams.abort(self.owner, id);
+            }
+            Granted::Connect(_)
+            | Granted::Listen(_)
+            | Granted::OpenSocket(_)
+            | Granted::Write(_)
+            | Granted::Datagram(_)
+            | Granted::Work { .. } => self.act_on_endpoint(inner, granted, keys),
+            Granted::Refused(refusal) => inner.deny(refusal.to_event()),
             Granted::Report(Report::Address(report)) => inner.report(report),
             Granted::Report(Report::Peer(peer)) => {
                 let key = (peer.protocol.clone(), peer.peer.clone());
@@ -253,6 +285,7 @@ impl Worker {
             for id in self.ports.responder.end_owner(self.owner) {
                 self.desk.tell(Event::Ended(id));
             }
+            self.ports.streams.end_owner(self.owner);
         }
     }
 
@@ -262,6 +295,7 @@ impl Worker {
             let state = machine.state();
             let standing = &mut inner.standing;
             standing.digest = state.digest;
+            self.desk.set_running(state.phase == Phase::Running);
             standing.phase = match state.phase {
                 Phase::Running => "Running",
                 Phase::Held => "Held",

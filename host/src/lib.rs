@@ -20,6 +20,7 @@ mod desk;
 mod embedded;
 mod http;
 mod instance;
+mod keyring;
 mod metrics;
 mod node;
 mod plugins;
@@ -50,6 +51,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Plan(flags) => commands::plan(&config::Config::load(file, &flags)?, flags.output),
         Command::Status(flags) => {
             commands::status(&config::Config::load(file, &flags)?, flags.output)
+        }
+        Command::Bgp(flags) => {
+            let peer = flags.peer.as_deref().unwrap_or_default();
+            let config = config::Config::load(file, &flags)?;
+            commands::bgp(&config, flags.question, peer, flags.output)
         }
         Command::Uninstall(flags) => {
             commands::uninstall(&config::Config::load(file, &flags)?, flags.keep_addresses)

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::desk::Desk;
+
+mod peers;
 use crate::node::Node;
 use crate::plugins::{Listed, Plugins};
 use crate::source::Source;
@@ -82,7 +84,17 @@ pub fn details(node: &Node, responder: &ResponderHandle) -> Value {
             }));
         }
     }
-    json!({ "node": node.name, "addresses": addresses, "frames": frames(&responder.counters()) })
+    let announcers: Vec<_> = node
+        .announcers
+        .desks()
+        .map(|(announcer, desk)| peers::details(&announcer.name, desk))
+        .collect();
+    json!({
+        "node": node.name,
+        "addresses": addresses,
+        "announcers": announcers,
+        "frames": frames(&responder.counters()),
+    })
 }
 
 fn frames(counters: &Counters) -> Value {
@@ -142,6 +154,7 @@ fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -
         restarts: u32::try_from(standing.restarts).unwrap_or(u32::MAX),
         quarantined: u32::try_from(standing.quarantined).unwrap_or(u32::MAX),
         last_fault: standing.last_fault.clone(),
+        peers: peers::peers(&inner),
         denied: inner
             .guard
             .denied()

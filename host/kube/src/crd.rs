@@ -12,13 +12,13 @@ mod report;
 mod rules;
 mod selector;
 
-pub use announcer::{Announcer, AnnouncerSpec, AnnouncerStatus};
+pub use announcer::{Allow, Announcer, AnnouncerSpec, AnnouncerStatus, Election, SecretEntry};
 pub use condition::{Condition, ConditionStatus, DRAINING, READY};
 pub use definition::{crds, write_crds};
 pub use pool::{AddressPool, AddressPoolSpec, AddressPoolStatus, AllocatorSpec, Count, WideCount};
 pub use report::{
-    AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport,
-    NodeReportSpec, NodeReportStatus, PluginReport, ProblemReport,
+    AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MAX_PEERS, MemberReport,
+    NodeReport, NodeReportSpec, NodeReportStatus, PeerReport, PluginReport, ProblemReport,
 };
 pub use selector::{LabelOperator, LabelRequirement, LabelSelector, SelectorError};
 

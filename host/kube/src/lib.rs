@@ -8,6 +8,7 @@ pub mod convert;
 pub mod crd;
 pub mod folder;
 pub mod problem;
+pub mod secrets;
 pub mod state;
 
 pub use folder::{Folder, FolderError};

@@ -18,6 +18,7 @@ use crate::problem::Problem;
 
 mod atomic;
 mod memory;
+mod restart;
 mod service;
 
 pub use memory::Memory;

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod clock;
+mod gateways;
 mod gossip;
 mod groups;
 mod links;
@@ -17,6 +18,7 @@ mod sys;
 mod namespace;
 
 pub use clock::now;
+pub use gateways::default_gateways;
 pub use gossip::{GossipError, GossipSocket, MAX_DATAGRAM};
 pub use groups::{GroupError, Groups};
 pub use links::{Excludes, LinkError, Links, watch};

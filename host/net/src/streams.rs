@@ -144,6 +144,19 @@ impl StreamsHandle {
         self.shared.act(|state, poller| state.write(owner, id, data, poller))
     }
 
+    /// Writes to a stream what its plugin has not: costs no credit.
+    ///
+    /// # Errors
+    /// [`EndpointError::Unknown`].
+    pub fn write_on_behalf(
+        &self,
+        owner: Owner,
+        id: Endpoint,
+        data: &[u8],
+    ) -> Result<(), EndpointError> {
+        self.shared.act(|state, poller| state.write_on_behalf(owner, id, data, poller))
+    }
+
     /// Messages of this stream may be as long as RFC 8654 allows from now on.
     pub fn extend(&self, owner: Owner, id: Endpoint) {
         if let Some(stream) = self.shared.lock().streams.get_mut(&(owner, id)) {

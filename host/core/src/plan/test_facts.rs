@@ -34,6 +34,8 @@ pub(crate) fn node(name: &str) -> Node {
         name: name.to_owned(),
         labels: [("kubernetes.io/hostname".to_owned(), name.to_owned())].into(),
         addresses: Vec::new(),
+        annotations: Labels::new(),
+        cordoned: false,
         network_available: true,
         ready: true,
         excluded: false,

@@ -7,7 +7,8 @@ use super::{Converted, Invalid, labels, name};
 /// KEP-1143: the node takes no traffic from outside.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// Converts a Node. `spec.unschedulable` (a cordoned node) is about new Pods: what the node serves it goes on serving.
+/// Converts a Node. `spec.unschedulable` (a cordoned node) is about new Pods: what the node serves it goes on serving, with
+/// a lower preference where the protocol has one.
 ///
 /// # Errors
 /// The field that is wrong and the fix.
@@ -29,13 +30,18 @@ pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
             .map(|condition| condition.status == "True")
     };
     let labels = labels(object.metadata.labels.as_ref());
+    let annotations = object.metadata.annotations.iter().flatten();
+    let ours = annotations.filter(|(key, _)| key.starts_with("outrigger.dev/"));
+    let annotations = ours.map(|(key, value)| (key.clone(), value.clone())).collect();
     let fact = Node {
         name: name(&object.metadata)?,
         excluded: labels.contains_key(EXCLUDE),
         labels,
+        annotations,
         addresses,
         network_available: is("NetworkUnavailable") != Some(true),
         ready: is("Ready") != Some(false),
+        cordoned: object.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true),
     };
     Ok(Fact::Node(fact).into())
 }

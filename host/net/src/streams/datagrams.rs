@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 
+use outrigger_sdk::wire::bfd::ControlPacket;
 use outrigger_sdk::{
     CloseReason, Datagram, Event, IpNet, OpenSocket, Opened, SendDatagram, Speech,
 };
@@ -75,17 +76,20 @@ impl Datagrams {
         }
     }
 
-    /// Notes a sign of life; whether it is to be delivered.
+    /// Notes a sign of life; whether it is to be delivered. What is no BFD packet is none (RFC 5880 section 6.8.6), and one
+    /// with the Poll bit wants an answer each time.
     fn hear(&mut self, packet: &Packet, now: u64) -> bool {
-        self.heard_us = now;
         let remote = packet.remote.ip();
         if self.speech != Speech::Bfd {
+            self.heard_us = now;
             return true;
         }
+        let Ok(said) = ControlPacket::decode(&packet.data) else { return false };
+        self.heard_us = now;
         if let Some(heard) = self.heard.get_mut(&remote) {
             heard.at_us = now;
             let same = heard.said.0 == packet.hop_limit && heard.said.1 == packet.data;
-            if same && now.saturating_sub(heard.told_us) < SAY_AGAIN_US {
+            if same && !said.poll && now.saturating_sub(heard.told_us) < SAY_AGAIN_US {
                 return false;
             }
             heard.told_us = now;

@@ -87,7 +87,10 @@ impl State {
             Work::Keepalive { data, interval_us } => {
                 let interval_us = *interval_us;
                 let Some(stream) = self.streams.get_mut(&target) else { return };
-                if stream.wrote_us + interval_us <= now
+                // While octets wait the peer does not read: one more would not help.
+                if stream.has_unsent() {
+                    stream.wrote_us = now;
+                } else if stream.wrote_us + interval_us <= now
                     && let Err(reason) = stream.write_on_behalf(data, now)
                 {
                     self.lose(target, reason);

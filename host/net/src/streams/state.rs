@@ -151,6 +151,22 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn write_on_behalf(
+        &mut self,
+        owner: Owner,
+        number: Endpoint,
+        data: &[u8],
+        poller: &Poller,
+    ) -> Result<(), EndpointError> {
+        let id = (owner, number);
+        let stream = self.streams.get_mut(&id).ok_or(EndpointError::Unknown)?;
+        match stream.write_on_behalf(data, boottime_us()) {
+            Ok(()) => self.wrote(id, poller),
+            Err(reason) => self.lose(id, reason),
+        }
+        Ok(())
+    }
+
     /// After something was written: credit, and whether the rest waits for the peer.
     pub(super) fn wrote(&mut self, id: Id, poller: &Poller) {
         let Some(stream) = self.streams.get_mut(&id) else { return };

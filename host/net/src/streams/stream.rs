@@ -110,13 +110,9 @@ impl Stream {
         self.flush()
     }
 
-    /// A message that the plugin has not written: it costs no credit. Not taken while much waits: then the peer does not
-    /// read, and one more would not help.
+    /// A message that the plugin has not written: it costs no credit.
     pub(super) fn write_on_behalf(&mut self, data: &[u8], now: u64) -> Result<(), CloseReason> {
         self.wrote_us = now;
-        if self.outgoing.len() > WINDOW as usize {
-            return Ok(());
-        }
         self.outgoing.extend(data);
         self.on_behalf += data.len();
         self.flush()
