@@ -122,3 +122,6 @@ impl RouteRefresh {
         header::finish(message)
     }
 }
+
+#[cfg(test)]
+mod tests;
