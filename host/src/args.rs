@@ -108,27 +108,28 @@ pub struct Bgp {
     #[serde(flatten)]
     folders: Folders,
     /// What about it.
-    #[command(subcommand)]
+    #[arg(value_enum)]
     #[serde(skip)]
     pub question: BgpQuestion,
+    /// For `session`: the peer's name in the configuration, or its address.
+    #[arg(required_if_eq("question", "session"))]
+    #[serde(skip)]
+    pub peer: Option<String>,
     /// How to print it.
-    #[arg(short, long, value_enum, default_value_t, global = true)]
+    #[arg(short, long, value_enum, default_value_t)]
     #[serde(skip)]
     pub output: Output,
 }
 
-/// Subcommands of `bgp`.
-#[derive(Debug, Clone, Subcommand)]
+/// Questions that `bgp` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BgpQuestion {
     /// Every session and how it is.
     Peers,
     /// What each peer was told to reach here.
     Routes,
     /// One session in full.
-    Session {
-        /// The peer's name in the configuration, or its address.
-        peer: String,
-    },
+    Session,
 }
 
 /// Flags of `uninstall`.

@@ -1,16 +1,13 @@
 //! The loop: one closed set of things that can wake the daemon, one place that waits.
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use kube::Client;
 use outrigger_core::facts::{self, Change, FactKey};
 use outrigger_core::membership::ViewChange;
 use outrigger_kube::crd::NodeReport;
 use outrigger_kube::{Folder, Occupied, Problem, State};
-use outrigger_net::{Excludes, Groups, LinkFailure, Links, Responder, Streams, now};
-use outrigger_runtime::{Compiler, Engine};
+use outrigger_net::{Excludes, Groups, Links, Responder, Streams, now};
 use outrigger_sdk::StopReason;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
@@ -27,6 +24,10 @@ use crate::node::{Announcers, Mesh, Node, Router, ToDo};
 use crate::plugins::Plugins;
 use crate::report;
 use crate::source::Source;
+
+mod problems;
+
+use problems::{cannot_join, link_problem};
 
 /// Between two NodeReports at least.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
@@ -393,30 +394,5 @@ impl Daemon {
             sent.end().await;
         }
         tracing::info!("stopped");
-    }
-}
-
-/// The engine, the compiler and the embedded plugins.
-pub fn open_plugins(config: &Config) -> anyhow::Result<Plugins> {
-    let program = std::env::current_exe().context("the path of this program is not known")?;
-    let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache));
-    Ok(Plugins::new(Engine::new()?, compiler)?)
-}
-
-fn link_problem(failure: LinkFailure) -> Problem {
-    tracing::error!("{failure}");
-    Problem {
-        file: String::new(),
-        object: Some(format!("link {}", failure.name)),
-        message: failure.to_string(),
-    }
-}
-
-fn cannot_join(node: &str, error: &anyhow::Error) -> Problem {
-    tracing::error!("this node cannot join the others and announces nothing: {error:#}");
-    Problem {
-        file: String::new(),
-        object: Some(format!("Node {node}")),
-        message: format!("this node cannot join the others and announces nothing: {error:#}"),
     }
 }

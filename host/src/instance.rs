@@ -5,15 +5,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use outrigger_core::guard::{Granted, Reason, Refusal};
-use outrigger_net::{EndpointError, Groups, Keys, Owner, ResponderHandle, StreamsHandle, now};
+use outrigger_net::{Groups, Keys, Owner, ResponderHandle, StreamsHandle, now};
 use outrigger_runtime::{Delivered, Factory, Incident, Phase, Supervised};
 use outrigger_sdk::report::MetricValue;
-use outrigger_sdk::{
-    CloseReason, Closed, Context, Denied, Effect, Endpoint, Event, Report, SocketOption,
-};
+use outrigger_sdk::{CloseReason, Closed, Context, Denied, Effect, Endpoint, Event, Report};
 
 use crate::desk::{Command, Desk, Inner, Swap, Turn};
 use crate::keyring::Keyring;
+
+mod endpoints;
+
+use endpoints::opens;
 
 /// A wake that is asked for sooner than this comes this late: a plugin that asks for zero each time does not spin.
 const SHORTEST_WAKE_US: u64 = 1_000;
@@ -212,24 +214,6 @@ impl Worker {
         }
     }
 
-    /// What a socket is to be signed with.
-    fn keys(&self, effect: &Effect) -> Keys {
-        let options = match effect {
-            Effect::Connect(connect) => &connect.options,
-            Effect::Listen(listen) => &listen.options,
-            _ => return Keys::default(),
-        };
-        let secret = options.iter().rev().find_map(|option| match option {
-            SocketOption::TcpMd5(secret) => Some(secret),
-            _ => None,
-        });
-        let named = secret.and_then(|secret| {
-            let name = self.desk.lock().secrets.get(&secret.name).cloned()?;
-            self.ports.keyring.key(&name, &secret.key)
-        });
-        Keys { md5: named }
-    }
-
     /// One line per case: the guard has already said yes.
     fn act(&self, inner: &mut Inner, granted: Granted, keys: &Keys) {
         let Ports { responder, groups, .. } = &self.ports;
@@ -286,38 +270,6 @@ impl Worker {
             // The guard grants none of these.
             Granted::Report(Report::Other(_)) => {}
             Granted::Drained => inner.standing.drained = true,
-        }
-    }
-
-    fn act_on_endpoint(&self, inner: &mut Inner, granted: Granted, keys: &Keys) {
-        let (streams, owner) = (&self.ports.streams, self.owner);
-        let mut deny = |effect: &str, subject: String, done: Result<(), EndpointError>| {
-            failed(inner, effect, subject, done);
-        };
-        match granted {
-            Granted::Connect(connect) => {
-                let subject = connect.remote.to_string();
-                deny("connect", subject, streams.connect(owner, connect, keys));
-            }
-            Granted::Listen(listen) => {
-                let subject = listen.remote.to_string();
-                deny("listen", subject, streams.listen(owner, listen, keys));
-            }
-            Granted::OpenSocket(open) => {
-                deny("open-socket", open.id.to_string(), streams.open_socket(owner, open));
-            }
-            Granted::Write(bytes) => {
-                let done = streams.write(owner, bytes.id, &bytes.data);
-                deny("write", bytes.id.to_string(), done);
-            }
-            Granted::Datagram(sent) => {
-                let done = streams.send_datagram(owner, &sent);
-                deny("send-datagram", sent.remote.to_string(), done);
-            }
-            Granted::Work { id, work } => {
-                deny("offload", id.to_string(), streams.offload(owner, id, work));
-            }
-            _ => {}
         }
     }
 
@@ -384,16 +336,6 @@ fn failed<E: std::fmt::Display>(
             subject: subject.to_string(),
             reason: error.to_string(),
         });
-    }
-}
-
-/// The number of what an effect opens.
-fn opens(effect: &Effect) -> Option<Endpoint> {
-    match effect {
-        Effect::Connect(connect) => Some(connect.id),
-        Effect::Listen(listen) => Some(listen.id),
-        Effect::OpenSocket(open) => Some(open.id),
-        _ => None,
     }
 }
 

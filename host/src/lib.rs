@@ -53,7 +53,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             commands::status(&config::Config::load(file, &flags)?, flags.output)
         }
         Command::Bgp(flags) => {
-            commands::bgp(&config::Config::load(file, &flags)?, &flags.question, flags.output)
+            let peer = flags.peer.as_deref().unwrap_or_default();
+            let config = config::Config::load(file, &flags)?;
+            commands::bgp(&config, flags.question, peer, flags.output)
         }
         Command::Uninstall(flags) => {
             commands::uninstall(&config::Config::load(file, &flags)?, flags.keep_addresses)

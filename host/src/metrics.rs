@@ -109,7 +109,9 @@ impl Page {
             let is_up = matches!(report.health, PeerHealth::Up | PeerHealth::Degraded);
             up.entry(&report.protocol).or_default().push((labels.clone(), is_up.into()));
             for (name, value) in &report.counters {
-                let name = format!("{}_{}", report.protocol, name.replace('-', "_"));
+                // A plugin's word: only what a metric may be called.
+                let name = format!("{}_{name}", report.protocol)
+                    .replace(|c: char| !c.is_ascii_alphanumeric(), "_");
                 counters.entry(name).or_default().push((labels.clone(), *value));
             }
         }

@@ -2,14 +2,17 @@
 //! A delivery that fails leaves what was in force and says why. Must not know who uses a plugin.
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
+use anyhow::Context as _;
 use outrigger_core::facts::{self, Change, Cluster, Component, Fact, FactKey};
 use outrigger_core::plan::announcers;
 use outrigger_runtime::{Compiler, Engine, LoadError, Plugin, World};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
+use crate::config::Config;
 use crate::embedded;
 
 /// The origin of the plugins that come with the program.
@@ -55,6 +58,13 @@ pub struct Listed {
     pub in_force: Option<InForce>,
     /// The last delivery that failed: where it came from and why.
     pub failed: Option<(String, String)>,
+}
+
+/// The engine, the compiler and the embedded plugins.
+pub fn open(config: &Config) -> anyhow::Result<Plugins> {
+    let program = std::env::current_exe().context("the path of this program is not known")?;
+    let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache));
+    Ok(Plugins::new(Engine::new()?, compiler)?)
 }
 
 impl Plugins {

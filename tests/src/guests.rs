@@ -10,6 +10,8 @@ use crate::product;
 /// Built components.
 #[derive(Debug, Clone)]
 pub struct Guests {
+    /// bgp as it ships.
+    pub bgp: PathBuf,
     /// layer2 as it ships.
     pub layer2: PathBuf,
     /// layer2 built in another way: same behaviour, other bytes.
@@ -43,6 +45,7 @@ impl Guests {
             )
         };
         Ok(Self {
+            bgp: build(&Guest::new(root.join("plugins/bgp"), "outrigger-bgp"), &target)?,
             layer2: build(&layer2, &target)?,
             layer2_other: build(&layer2.clone().opt_level(2), &target)?,
             lowest_free: build(
@@ -61,8 +64,9 @@ impl Guests {
     }
 
     /// All of them, in the order they are built.
-    pub fn all(&self) -> [&PathBuf; 8] {
+    pub fn all(&self) -> [&PathBuf; 9] {
         let Self {
+            bgp,
             layer2,
             layer2_other,
             lowest_free,
@@ -72,7 +76,7 @@ impl Guests {
             memory,
             forgery,
         } = self;
-        [layer2, layer2_other, lowest_free, highest_free, trap, looping, memory, forgery]
+        [bgp, layer2, layer2_other, lowest_free, highest_free, trap, looping, memory, forgery]
     }
 }
 

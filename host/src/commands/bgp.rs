@@ -11,7 +11,12 @@ use crate::args::{BgpQuestion, Output};
 use crate::config::Config;
 
 /// Reads the state folder and prints what was asked for.
-pub fn bgp(config: &Config, question: &BgpQuestion, output: Output) -> anyhow::Result<ExitCode> {
+pub fn bgp(
+    config: &Config,
+    question: BgpQuestion,
+    peer: &str,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     let dir = config.state();
     let state = State::existing(&dir).with_context(|| {
         format!("{} is no state folder: has `outrigger run` been started with it?", dir.display())
@@ -20,10 +25,10 @@ pub fn bgp(config: &Config, question: &BgpQuestion, output: Output) -> anyhow::R
     match question {
         BgpQuestion::Peers => print(output, &sessions, peers),
         BgpQuestion::Routes => print(output, &sessions, routes),
-        BgpQuestion::Session { peer } => {
+        BgpQuestion::Session => {
             let of_peer: Vec<Value> = sessions
                 .into_iter()
-                .filter(|session| session["peer"] == **peer || session["address"] == **peer)
+                .filter(|session| session["peer"] == *peer || session["address"] == *peer)
                 .collect();
             if of_peer.is_empty() {
                 eprintln!("no node has a peer {peer:?}: `outrigger bgp peers` lists them");

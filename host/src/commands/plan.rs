@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::plugins::Plugins;
 use crate::report::object_problem;
 use crate::source::Source;
-use crate::{controller, daemon};
+use crate::{controller, plugins};
 
 /// Exit code when something in the folder is wrong, so that a pipeline can tell.
 const PROBLEMS: u8 = 2;
@@ -32,7 +32,7 @@ pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
     let folder = Folder::open(config.manifests()?, state.as_ref())?;
     let mut folder = Source::Folder(Box::new(folder.with_classes(config.classes())));
     let changes = folder.read();
-    let plugins = daemon::open_plugins(config)?;
+    let plugins = plugins::open(config)?;
     for change in &changes {
         if let Change::Upsert(Fact::Plugin(delivery)) = change {
             plugins.deliver(delivery);

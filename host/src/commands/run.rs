@@ -13,9 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Log, LogFormat, Role};
 use crate::controller::{ClusterController, FolderController, Problems, Standing};
-use crate::daemon::{Daemon, Shared, open_plugins};
+use crate::daemon::{Daemon, Shared};
 use crate::http::{self, Health};
 use crate::metrics::Page;
+use crate::plugins;
 
 /// A controller that is told to stop has this long for writes on their way and for its Lease.
 const CONTROLLER_STOP: Duration = Duration::from_secs(5);
@@ -32,7 +33,7 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let mut shared = Shared {
-        plugins: Arc::new(open_plugins(config)?),
+        plugins: Arc::new(plugins::open(config)?),
         plugins_changed: Arc::new(Notify::new()),
         pool_problems: Problems::default(),
         controller: None,

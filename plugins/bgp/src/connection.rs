@@ -24,9 +24,8 @@ pub(crate) struct Connection {
     pub(crate) credit: u32,
     /// Since when nothing could be written although there was something to write.
     pub(crate) stuck_since_us: Option<u64>,
-    /// Numbers of the two offloads.
-    hold: Endpoint,
-    keepalive: Endpoint,
+    /// Numbers of the two offloads: hold timer, KEEPALIVE.
+    timers: [Endpoint; 2],
     /// Both OPENs as they were on the wire; the peer's is empty until it has come. What was agreed follows from them.
     sent: Vec<u8>,
     received: Vec<u8>,
@@ -61,7 +60,7 @@ impl Connection {
     ) -> Self {
         let Opened { id, local, remote, credit } = opened;
         let sent = open::ours(terms, remote.is_ipv6(), restarted).encode();
-        let (hold, keepalive) = (turn.numbers.take(), turn.numbers.take());
+        let timers = [turn.numbers.take(), turn.numbers.take()];
         let mut connection = Self {
             id,
             ours,
@@ -70,8 +69,7 @@ impl Connection {
             remote,
             credit,
             stuck_since_us: None,
-            hold,
-            keepalive,
+            timers,
             sent: sent.clone(),
             received: Vec::new(),
             agreed: None,
@@ -106,13 +104,13 @@ impl Connection {
         let hold_s = u32::from(self.hold_s());
         // RFC 4271 section 4.4: neither is used with a hold time of 0.
         if hold_s == 0 {
-            return turn.close(self.hold);
+            return turn.close(self.timers[0]);
         }
         self.expect(hold_s, turn);
         let interval_ms = self.keepalive_ms(terms);
         let (endpoint, data) = (self.id, bgp::keepalive());
         let work = OffloadWork::Keepalive { endpoint, data, interval_ms };
-        turn.offload(self.keepalive, work);
+        turn.offload(self.timers[1], work);
     }
 
     fn expect(&self, seconds: u32, turn: &mut Turn<'_>) {
@@ -125,7 +123,7 @@ impl Connection {
             within_us: seconds.saturating_mul(1_000_000),
             then_close: true,
         };
-        turn.offload(self.hold, work);
+        turn.offload(self.timers[0], work);
     }
 
     /// The configured interval, or a third of what was agreed if that is shorter (RFC 4271 section 10).
@@ -194,9 +192,9 @@ impl Connection {
 
     /// Ends what the host does for it.
     pub(crate) fn end_offloads(&self, turn: &mut Turn<'_>) {
-        turn.close(self.hold);
+        turn.close(self.timers[0]);
         if self.state >= State::OpenConfirm {
-            turn.close(self.keepalive);
+            turn.close(self.timers[1]);
         }
     }
 
@@ -205,12 +203,21 @@ impl Connection {
     }
 
     pub(crate) fn is_hold(&self, offload: Endpoint) -> bool {
-        self.hold == offload
+        self.timers[0] == offload
+    }
+
+    /// The offloads that have to be in force.
+    pub(crate) fn offloads_wanted(&self) -> &[Endpoint] {
+        match (self.agreed(), self.hold_s()) {
+            (None, _) => &self.timers[..1],
+            (Some(_), 0) => &[],
+            (Some(_), _) => &self.timers,
+        }
     }
 
     /// All numbers it uses.
     pub(crate) fn numbers(&self) -> [Endpoint; 3] {
-        [self.id, self.hold, self.keepalive]
+        [self.id, self.timers[0], self.timers[1]]
     }
 }
 

@@ -81,8 +81,11 @@ impl Neighbour {
         }
     }
 
-    /// The hold timer has run out.
+    /// The hold timer has run out, or BFD's detection time.
     pub(crate) fn expired(&mut self, offload: Endpoint, turn: &mut Turn<'_>) {
+        if self.watches(offload) {
+            return self.unheard(turn);
+        }
         let of_hold = |connection: &Connection| connection.is_hold(offload);
         let Some(index) = self.connections.iter().position(of_hold) else { return };
         let connection = &self.connections[index];
@@ -250,6 +253,7 @@ impl Neighbour {
         self.was_up = true;
         self.since_us = turn.now_us;
         self.last_error.clear();
+        self.watch(turn);
     }
 
     /// Nothing is imported (RFC 8212): routes are looked at for what is wrong with them, and counted if that was asked for.

@@ -22,6 +22,7 @@ mod counts;
 mod fsm;
 mod links;
 mod listeners;
+mod liveness;
 mod neighbour;
 mod node;
 mod open;
@@ -32,12 +33,14 @@ mod random;
 mod refusal;
 mod routes;
 mod settings;
+mod shown;
 mod snapshot;
 mod standing;
 mod state;
 mod stop;
 mod summary;
 mod turn;
+mod words;
 
 #[cfg(any(test, feature = "scripts"))]
 pub mod scripts;

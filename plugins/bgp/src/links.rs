@@ -73,11 +73,6 @@ impl Links {
         found.map(|(index, link)| (*index, link))
     }
 
-    /// The name of the link with this index.
-    pub(crate) fn name(&self, index: LinkIndex) -> Option<&str> {
-        self.current.get(&index).map(|link| link.name.as_str())
-    }
-
     /// Whether an address is on a subnet of one of the links.
     pub(crate) fn is_near(&self, address: IpAddr) -> bool {
         self.current.values().any(|link| link.reaches(address))

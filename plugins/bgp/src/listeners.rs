@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{Place, Settings, Terms};
 use crate::turn::Turn;
+use crate::words::not_listening;
 
 /// Between two attempts to listen.
 const PATIENCE_US: u64 = 10_000_000;
@@ -16,8 +17,10 @@ const PATIENCE_US: u64 = 10_000_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Listeners {
     open: BTreeMap<Endpoint, Listener>,
-    /// By the peer's name, when to try again and why it failed.
-    failed: BTreeMap<String, (u64, String)>,
+    /// By the peer's name, when to try again.
+    failed: BTreeMap<String, u64>,
+    /// What is open is what should be, but for those that failed.
+    settled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,11 @@ struct Listener {
 impl Listeners {
     /// Makes what is open what it should be.
     pub(crate) fn settle(&mut self, settings: &Settings, turn: &mut Turn<'_>) {
+        let due = self.failed.values().any(|due_us| *due_us <= turn.now_us);
+        if std::mem::replace(&mut self.settled, true) && !due {
+            return;
+        }
+        self.failed.retain(|_, due_us| *due_us > turn.now_us);
         let wanted = |entry: &str| match settings.peers.get(entry) {
             Some(Ok(terms)) if terms.listens && !terms.manner.shutdown => Some(terms),
             _ => None,
@@ -44,8 +52,7 @@ impl Listeners {
         for entry in settings.peers.keys() {
             let Some(terms) = wanted(entry) else { continue };
             let open = self.open.values().any(|listener| listener.entry == *entry);
-            let waits = self.failed.get(entry).is_some_and(|(due_us, _)| turn.now_us < *due_us);
-            if open || waits {
+            if open || self.failed.contains_key(entry) {
                 continue;
             }
             let id = turn.numbers.take();
@@ -59,6 +66,7 @@ impl Listeners {
 
     /// Closes all.
     pub(crate) fn close(&mut self, turn: &mut Turn<'_>) {
+        self.failed.clear();
         for id in std::mem::take(&mut self.open).into_keys() {
             turn.close(id);
         }
@@ -77,19 +85,9 @@ impl Listeners {
         turn: &Turn<'_>,
     ) -> Option<(String, String)> {
         let listener = self.open.remove(&id)?;
-        let port = listener.terms.listen_port;
-        let why = match reason {
-            CloseReason::Denied(words) => {
-                format!("may not listen: {words}; name the peer in the Announcer's allow.peers")
-            }
-            CloseReason::Unsupported(words) => format!("this node cannot listen so: {words}"),
-            CloseReason::Other(words) | CloseReason::Unreachable(words) => {
-                format!("cannot listen on port {port}: {words}")
-            }
-            other => format!("cannot listen on port {port}: {other:?}"),
-        };
+        let why = not_listening(reason, listener.terms.listen_port);
         turn.say(Level::Warn, &format!("neighbor {}: {why}", listener.entry));
-        self.failed.insert(listener.entry.clone(), (turn.now_us + PATIENCE_US, why.clone()));
+        self.failed.insert(listener.entry.clone(), turn.now_us + PATIENCE_US);
         Some((listener.entry, why))
     }
 
@@ -97,12 +95,12 @@ impl Listeners {
     pub(crate) fn resumed(&mut self, open: &[Endpoint]) {
         self.open.retain(|id, _| open.contains(id));
         self.failed.clear();
+        self.settled = false;
     }
 
     /// When there is something to do next.
-    pub(crate) fn due_us(&self, now_us: u64) -> Option<u64> {
-        let due = self.failed.values().map(|(due_us, _)| *due_us);
-        due.filter(|due_us| *due_us > now_us).min()
+    pub(crate) fn due_us(&self) -> Option<u64> {
+        self.failed.values().min().copied()
     }
 }
 

@@ -10,13 +10,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::{Connection, State};
 use crate::counts::Counts;
+use crate::liveness::Liveness;
 use crate::out::AdjRibOut;
 use crate::settings::{Place, Terms};
 use crate::summary::Summary;
 use crate::turn::Turn;
+use crate::words::not_connected;
 
 /// The first pause after a failure; each further one is twice as long, up to `connectRetryTime`.
 const FIRST_PAUSE_US: u64 = 250_000;
+/// Between a message that the host did not write and the next attempt to say it.
+const REPEAT_US: u64 = 5_000_000;
+/// As many cut-out routes the host names, the rest it counts.
+const NAMED_AT_MOST: usize = 50;
 /// A session that held for so long was a good one: pauses begin short again.
 const GOOD_US: u64 = 10_000_000;
 /// After the peer exceeded its maximum of prefixes, which it would at once do again.
@@ -37,6 +43,7 @@ pub(crate) struct Neighbour {
     pub(crate) out: AdjRibOut,
     /// What the peer announced, as far as it is counted.
     pub(crate) received: BTreeSet<IpNet>,
+    pub(crate) liveness: Option<Liveness>,
     pub(crate) counts: Counts,
     pub(crate) last_error: String,
     /// When it came into its state.
@@ -45,6 +52,10 @@ pub(crate) struct Neighbour {
     pub(crate) was_up: bool,
     /// No session may be had any more.
     pub(crate) halted: bool,
+    /// When to say everything again, since the host did not let all of it through.
+    repeat_us: Option<u64>,
+    /// Routes the host has cut out since.
+    cut: usize,
     /// What was last reported, and when.
     pub(crate) summary: Summary,
 }
@@ -61,7 +72,7 @@ pub(crate) enum Dial {
 }
 
 /// RFC 4271 section 8.2.2, of all connections the furthest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Standing {
     Idle,
     Connect,
@@ -91,11 +102,14 @@ impl Neighbour {
             connections: Vec::new(),
             out: AdjRibOut::default(),
             received: BTreeSet::new(),
+            liveness: None,
             counts: Counts::default(),
             last_error: String::new(),
             since_us: now_us,
             was_up: false,
             halted: terms.manner.shutdown,
+            repeat_us: None,
+            cut: 0,
             summary: Summary::default(),
             terms,
         }
@@ -118,17 +132,8 @@ impl Neighbour {
 
     pub(crate) fn owns(&self, number: Endpoint) -> bool {
         self.dial == Dial::Calling(number)
+            || self.watches(number)
             || self.connections.iter().any(|connection| connection.numbers().contains(&number))
-    }
-
-    /// All numbers in use.
-    pub(crate) fn numbers(&self) -> BTreeSet<Endpoint> {
-        let of_connections = self.connections.iter().flat_map(Connection::numbers);
-        let dialled = match self.dial {
-            Dial::Calling(id) => Some(id),
-            _ => None,
-        };
-        of_connections.chain(dialled).collect()
     }
 
     /// The peer as people call it: its name, and where it is if the name does not say so.
@@ -152,7 +157,12 @@ impl Neighbour {
             }
             _ => {}
         }
+        if self.repeat_us.is_some_and(|due_us| due_us <= turn.now_us) {
+            (self.repeat_us, self.cut) = (None, 0);
+            self.out.all_changed();
+        }
         self.check_send_hold(turn);
+        self.tick_liveness(turn);
     }
 
     /// When there is something to do next.
@@ -163,7 +173,8 @@ impl Neighbour {
         };
         let stuck = self.session().and_then(|session| session.stuck_since_us);
         let send_hold = stuck.map(|since_us| since_us + self.send_hold_us());
-        [dial, send_hold, self.summary.due_us].into_iter().flatten().min()
+        let others = [self.repeat_us, self.summary.due_us, self.liveness_due_us()];
+        others.into_iter().chain([dial, send_hold]).flatten().min()
     }
 
     fn send_hold_us(&self) -> u64 {
@@ -254,6 +265,7 @@ impl Neighbour {
             turn.say(Level::Warn, &format!("neighbor {called} Down: {why}"));
             self.counts.down += 1;
             self.out = AdjRibOut::default();
+            (self.repeat_us, self.cut) = (None, 0);
             self.received.clear();
             if turn.now_us.saturating_sub(self.since_us) >= GOOD_US {
                 self.failures = 0;
@@ -274,6 +286,7 @@ impl Neighbour {
     pub(crate) fn halt(&mut self, notification: &Notification, why: &str, turn: &mut Turn<'_>) {
         self.halted = true;
         self.hang_up(turn);
+        self.unwatch(turn.effects);
         while !self.connections.is_empty() {
             let (_, after_notification) = self.connections[0].is_graceful();
             let mut notification = notification.clone();
@@ -288,6 +301,7 @@ impl Neighbour {
     pub(crate) fn pause(&mut self, notification: &Notification, why: &str, turn: &mut Turn<'_>) {
         self.halted = true;
         self.hang_up(turn);
+        self.unwatch(turn.effects);
         while let Some(connection) = self.connections.first() {
             let keeps = connection.is_graceful().0 && connection.state == State::Established;
             let how = if keeps { Ending::Quiet } else { Ending::Notify(notification.clone()) };
@@ -300,6 +314,22 @@ impl Neighbour {
         self.halted = false;
         if self.terms.dials && self.connections.is_empty() && self.dial == Dial::Off {
             self.dial = Dial::At(turn.now_us);
+        }
+    }
+
+    /// The host did not write a message. What the peer knows is doubtful until all was said again.
+    pub(crate) fn doubt(&mut self, reason: &str, now_us: u64) {
+        self.out.doubt_all();
+        self.last_error = format!("the host did not write a message: {reason}");
+        self.repeat_us = Some(now_us + REPEAT_US);
+    }
+
+    /// Of many routes that are cut out of one message the host names some.
+    pub(crate) fn doubt_after_many(&mut self, now_us: u64) {
+        self.cut += 1;
+        if self.cut >= NAMED_AT_MOST {
+            self.out.doubt_all();
+            self.repeat_us = Some(now_us + REPEAT_US);
         }
     }
 
@@ -318,28 +348,6 @@ impl Neighbour {
         let id = self.connections[index].id;
         self.end(index, Ending::Notify(notification), &why, turn);
         turn.effects.push(Effect::Abort(id));
-    }
-}
-
-/// Why a call failed, and what may be the matter.
-fn not_connected(reason: &CloseReason, terms: &Terms) -> String {
-    match reason {
-        CloseReason::Refused => {
-            format!("connection refused: nobody listens on port {} there", terms.port)
-        }
-        CloseReason::TimedOut if terms.md5.is_some() => {
-            "no answer to our SYN: peer is not there, or its TCP MD5 password is another".to_owned()
-        }
-        CloseReason::TimedOut => "no answer to our SYN".to_owned(),
-        CloseReason::Reset | CloseReason::Remote => "peer closed the connection at once".to_owned(),
-        CloseReason::Unreachable(words) => format!("no route to peer: {words}"),
-        CloseReason::Denied(words) => {
-            format!("not allowed: {words}; name the peer in the Announcer's allow.peers")
-        }
-        CloseReason::Unsupported(words) => format!("this node cannot do it: {words}"),
-        CloseReason::Local => "the connection was given up".to_owned(),
-        CloseReason::Overrun => "more was written than the connection takes".to_owned(),
-        CloseReason::Other(words) => format!("no connection: {words}"),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Adj-RIB-Out of one session (RFC 4271 section 3.2): what the peer was told, and what is still to be said. The queue is the
 //! difference between the two and never a list of messages, so that what changes twice before there is credit is said once.
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use outrigger_sdk::IpNet;
 use outrigger_sdk::wire::bgp::{
@@ -13,6 +12,10 @@ use crate::links::Hops;
 use crate::path::{PathId, Paths, UNKNOWN};
 use crate::policy::Policy;
 use crate::routes::Routes;
+
+mod sweep;
+
+use sweep::{Marks, Sweep, union};
 
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,26 +37,6 @@ struct Table {
     changed: BTreeSet<IpNet>,
     /// All routes from this one on are to be looked at again.
     sweep: Option<Sweep>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Sweep {
-    /// `None`: the last one was looked at, the mark is still to be said.
-    from: Option<IpNet>,
-    /// Say what was said before, too.
-    again: bool,
-    /// What is said before the first and after the last.
-    marks: Marks,
-    begun: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Marks {
-    None,
-    /// RFC 4724 section 2.
-    EndOfRib,
-    /// RFC 7313 section 3.2.
-    Refresh,
 }
 
 /// What one turn may still do.
@@ -135,6 +118,14 @@ impl AdjRibOut {
         self.table_mut(Family::of(&prefix)).changed.insert(prefix);
     }
 
+    /// A message was not written, and nobody knows which: whatever was told may not have been.
+    pub(crate) fn doubt_all(&mut self) {
+        let Self { v4, v6, paths, .. } = self;
+        for path in v4.sent.values_mut().chain(v6.sent.values_mut()) {
+            paths.release(std::mem::replace(path, UNKNOWN));
+        }
+    }
+
     fn doubt(&mut self, prefix: &IpNet) {
         if let Some(path) = self.table_mut(Family::of(prefix)).sent.get_mut(prefix) {
             let before = std::mem::replace(path, UNKNOWN);
@@ -143,7 +134,8 @@ impl AdjRibOut {
     }
 
     pub(crate) fn is_told(&self, prefix: &IpNet) -> bool {
-        self.table(Family::of(prefix)).sent.contains_key(prefix)
+        let told = self.table(Family::of(prefix)).sent.get(prefix);
+        told.is_some_and(|path| *path != UNKNOWN)
     }
 
     /// Routes the peer was told.
@@ -166,13 +158,6 @@ impl AdjRibOut {
         quiet(&self.v4) && quiet(&self.v6)
     }
 
-    /// What was told, for tests and people.
-    #[cfg(test)]
-    pub(crate) fn told(&self) -> impl Iterator<Item = (&IpNet, Option<&crate::path::Path>)> {
-        let sent = self.v4.sent.iter().chain(&self.v6.sent);
-        sent.map(|(prefix, path)| (prefix, self.paths.get(*path)))
-    }
-
     fn table(&self, family: Family) -> &Table {
         if family == Family::IPV4_UNICAST { &self.v4 } else { &self.v6 }
     }
@@ -192,6 +177,9 @@ impl AdjRibOut {
         let mut said = Said::default();
         for family in [Family::IPV4_UNICAST, Family::IPV6_UNICAST] {
             if !negotiated.carries(family) {
+                // There is nothing to say in a family that nobody listens to.
+                let table = self.table_mut(family);
+                (table.changed, table.sweep) = (BTreeSet::new(), None);
                 continue;
             }
             // Each turn of this loop looks at some routes; the last has said the mark, or lacks something.
@@ -355,20 +343,9 @@ impl AdjRibOut {
         if let Some(before) = before {
             self.paths.release(before);
         }
-        if before.is_some() != path.is_some() {
+        if before.is_some_and(|before| before != UNKNOWN) != path.is_some() {
             said.routes.push(*prefix);
         }
-    }
-}
-
-impl Sweep {
-    fn new(family: Family, again: bool, marks: Marks) -> Self {
-        let first = match family {
-            Family::IPV4_UNICAST => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-            _ => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let first = IpNet::new(first, 0).expect("every family has a /0");
-        Self { from: Some(first), again, marks, begun: false }
     }
 }
 
@@ -380,26 +357,4 @@ impl Said {
         self.messages.push(message);
         true
     }
-}
-
-/// The first so many of the routes that were told or are there, from `from` on, and where to go on.
-fn union(
-    sent: &BTreeMap<IpNet, PathId>,
-    routes: &Routes,
-    from: IpNet,
-    most: usize,
-) -> (Option<IpNet>, Vec<IpNet>) {
-    let mut told = sent.range(from..).map(|(prefix, _)| *prefix).peekable();
-    let mut there = routes.from(from).map(|(prefix, _)| *prefix).peekable();
-    let mut both = std::iter::from_fn(move || match (told.peek(), there.peek()) {
-        (Some(one), Some(other)) if one == other => {
-            told.next();
-            there.next()
-        }
-        (Some(one), Some(other)) if one < other => told.next(),
-        (Some(_), None) => told.next(),
-        _ => there.next(),
-    });
-    let prefixes: Vec<IpNet> = both.by_ref().take(most).collect();
-    (both.next(), prefixes)
 }

@@ -18,11 +18,24 @@ struct Refusal {
     due_us: u64,
 }
 
-/// Which route of which stream, if that is what was denied: the subject is "STREAM PREFIX".
-pub(crate) fn route(denied: &Denied) -> Option<(Endpoint, IpNet)> {
-    let (stream, prefix) = denied.subject.split_once(' ')?;
-    (denied.effect == "write").then_some(())?;
-    Some((stream.parse().ok()?, prefix.parse().ok()?))
+/// What of a stream was not written.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// One route: the subject is "STREAM PREFIX".
+    Route(IpNet),
+    /// A message, and nobody says which: the subject is "STREAM".
+    Message,
+}
+
+/// Which stream, and what of it.
+pub(crate) fn cut(denied: &Denied) -> Option<(Endpoint, Cut)> {
+    if denied.effect != "write" {
+        return None;
+    }
+    match denied.subject.split_once(' ') {
+        Some((stream, prefix)) => Some((stream.parse().ok()?, Cut::Route(prefix.parse().ok()?))),
+        None => Some((denied.subject.parse().ok()?, Cut::Message)),
+    }
 }
 
 impl Refusals {

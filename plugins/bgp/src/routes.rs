@@ -72,6 +72,8 @@ pub(crate) struct Changed {
     pub(crate) addresses: BTreeSet<IpAddr>,
     /// A full list is complete.
     pub(crate) listed: bool,
+    /// Links changed, and maybe the addresses that routes point to.
+    pub(crate) links: bool,
 }
 
 impl Route {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use outrigger_sdk::log::Level;
 use outrigger_sdk::wire::bgp::{ErrorCode, Notification};
-use outrigger_sdk::{Accepted, Context, Denied, Effect, Event, Opened, Pair};
+use outrigger_sdk::{Accepted, Context, Denied, Effect, Endpoint, Event, Opened, Pair};
 use serde::{Deserialize, Serialize};
 
 use crate::fsm::refuse;
@@ -11,9 +11,10 @@ use crate::links::Links;
 use crate::listeners::Listeners;
 use crate::neighbour::Neighbour;
 use crate::random::Random;
-use crate::refusal::{self, Refusals};
+use crate::refusal::{self, Cut, Refusals};
 use crate::routes::{Changed, Routes};
 use crate::settings::{Place, Settings, Terms};
+use crate::shown::Shown;
 use crate::standing::Standings;
 use crate::stop::{Stage, Stop};
 use crate::turn::{Numbers, Turn};
@@ -34,6 +35,7 @@ pub(crate) struct State {
     routes: Routes,
     pub(crate) neighbours: BTreeMap<String, Neighbour>,
     listeners: Listeners,
+    shown: Shown,
     refused: Refusals,
     standings: Standings,
     numbers: Numbers,
@@ -82,10 +84,9 @@ impl State {
         self.settle(settings, now_us, changed, before, effects)
     }
 
-    /// Names of the neighbours with a session, to see whether they are others.
-    fn sessions(&self) -> Vec<String> {
-        let up = self.neighbours.values().filter(|neighbour| neighbour.session().is_some());
-        up.map(|neighbour| neighbour.name.clone()).collect()
+    /// The streams of Established sessions, to see whether they are others.
+    fn sessions(&self) -> Vec<Endpoint> {
+        self.neighbours.values().filter_map(|one| Some(one.session()?.id)).collect()
     }
 
     fn apply(
@@ -98,7 +99,10 @@ impl State {
     ) {
         match event {
             Event::Resumed(resumed) => self.resumed(resumed, settings, now_us, effects),
-            Event::LinksChanged(links) => self.links.apply(links),
+            Event::LinksChanged(links) => {
+                self.links.apply(links);
+                changed.links = true;
+            }
             Event::DesiredChanged(desired) => {
                 self.routes.apply(desired, &settings.advertisements, changed);
             }
@@ -129,10 +133,10 @@ impl State {
                 if known.is_none() {
                     return self.listener_closed(&closed, settings, now_us, effects);
                 }
-                self.with(known, settings, now_us, effects, |neighbour, turn| {
-                    if let Some(neighbour) = neighbour {
-                        neighbour.closed(closed.id, &closed.reason, turn);
-                    }
+                self.with(known, settings, now_us, effects, |neighbour, turn| match neighbour {
+                    Some(one) if one.watches(closed.id) => one.socketless(&closed, turn),
+                    Some(one) => one.closed(closed.id, &closed.reason, turn),
+                    None => {}
                 });
             }
             Event::Expired(id) => {
@@ -148,12 +152,26 @@ impl State {
                 self.stopping = Some(Stop::new(stopping, settings.graceful_shutdown_ms, now_us));
                 self.neighbours.values_mut().for_each(|one| one.out.all_changed());
             }
-            // Offloads end with their streams; what else there is does not concern BGP.
-            Event::Ended(_)
-            | Event::Datagram(_)
-            | Event::Frame(_)
-            | Event::Wake(_)
-            | Event::Other(_) => {}
+            Event::Datagram(datagram) => {
+                let known = self.owner(datagram.socket);
+                self.with(known, settings, now_us, effects, |neighbour, turn| {
+                    if let Some(neighbour) = neighbour {
+                        neighbour.datagram(&datagram, turn);
+                    }
+                });
+            }
+            Event::Ended(id) => {
+                self.shown.ended(id);
+                let known = self.owner(id);
+                self.with(known, settings, now_us, effects, |neighbour, turn| {
+                    // Those of a stream end with it, and BFD's are asked for again.
+                    if let Some(neighbour) = neighbour.filter(|one| one.watches(id)) {
+                        neighbour.unaided(id, turn);
+                    }
+                });
+            }
+            // What else there is does not concern BGP.
+            Event::Frame(_) | Event::Wake(_) | Event::Other(_) => {}
         }
     }
 
@@ -220,11 +238,21 @@ impl State {
 
     /// The host cut a route out, or withdrew it. What else it refuses comes as the end of a stream.
     fn denied(&mut self, denied: &Denied, now_us: u64) {
-        let Some((stream, prefix)) = refusal::route(denied) else { return };
+        let Some((stream, cut)) = refusal::cut(denied) else { return };
         let Some(name) = self.owner(stream) else { return };
-        self.neighbour(&name).out.not_told(&prefix);
-        self.refused.refused(name, prefix, denied.reason.clone(), now_us);
-        self.standings.changed(self.routes.tasks_under(&prefix));
+        let neighbour = self.neighbour(&name);
+        match cut {
+            Cut::Route(prefix) => {
+                neighbour.out.not_told(&prefix);
+                neighbour.doubt_after_many(now_us);
+                self.refused.refused(name, prefix, denied.reason.clone(), now_us);
+                self.standings.changed(self.routes.tasks_under(&prefix));
+            }
+            Cut::Message => {
+                neighbour.doubt(&denied.reason, now_us);
+                self.standings.all_changed();
+            }
+        }
     }
 
     fn owner(&self, number: u32) -> Option<String> {

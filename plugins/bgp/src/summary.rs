@@ -24,7 +24,7 @@ pub(crate) struct Summary {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Told {
-    state: String,
+    standing: Standing,
     last_error: String,
     since_us: u64,
     announced: usize,
@@ -35,34 +35,33 @@ struct Told {
 impl Neighbour {
     /// The report, if it is due.
     pub(crate) fn summarize(&mut self, now_us: u64, routes: &Routes, effects: &mut Vec<Effect>) {
-        let told = Told {
-            state: self.standing().to_string(),
-            last_error: self.last_error.clone(),
-            since_us: self.since_us,
-            announced: self.out.told_count(),
-            pending: !self.out.is_quiet(),
-            counts: self.counts,
-        };
+        let standing = self.standing();
+        let (announced, pending) =
+            (self.out.told_count(), self.session().is_some() && !self.out.is_quiet());
         let wait_us = match &self.summary.told {
-            Some(before) if *before == told => {
+            None => 0,
+            Some(told) if told.standing != standing || told.since_us != self.since_us => 0,
+            Some(told) if told.last_error != self.last_error => 0,
+            Some(told) if (told.announced, told.pending) != (announced, pending) => ROUTES_US,
+            Some(told) if told.counts != self.counts => MESSAGES_US,
+            Some(_) => {
                 self.summary.due_us = None;
                 return;
             }
-            Some(before)
-                if (&before.state, &before.last_error, before.since_us)
-                    != (&told.state, &told.last_error, told.since_us) =>
-            {
-                0
-            }
-            Some(before) if before.announced != told.announced => ROUTES_US,
-            Some(_) => MESSAGES_US,
-            None => 0,
         };
         let due_us = self.summary.at_us.saturating_add(wait_us);
         if wait_us > 0 && now_us < due_us {
             self.summary.due_us = Some(due_us);
             return;
         }
+        let told = Told {
+            standing,
+            last_error: self.last_error.clone(),
+            since_us: self.since_us,
+            announced,
+            pending,
+            counts: self.counts,
+        };
         self.summary = Summary { told: Some(told), at_us: now_us, due_us: None };
         effects.push(Effect::Report(Report::Peer(self.report(routes))));
     }
@@ -152,6 +151,9 @@ impl Neighbour {
             let also = if notification { ", also after a NOTIFICATION" } else { "" };
             let ours_s = ours.graceful_restart().map_or(0, |restart| restart.restart_time);
             add("graceful-restart", format!("{ours_s} s{also}"));
+        }
+        if let Some(liveness) = &self.liveness {
+            add("bfd", liveness.session.state().to_string());
         }
         if let Some(complaint) = self.complaint(agreed) {
             add("complaint", complaint);

@@ -10,6 +10,9 @@ use outrigger_sdk::wire::bgp::{
 
 use super::Reason;
 
+/// Type code of UPDATE (RFC 4271 section 4.1).
+pub(super) const UPDATE: u8 = 2;
+
 /// What a session may be told now.
 pub(super) trait Leave {
     /// Whether this prefix may be announced.
@@ -77,6 +80,9 @@ impl Session {
             (Some(theirs), Some(ours)) => Some(Negotiated::new(theirs, ours)),
             _ => None,
         };
+        if as_peer.is_none() && message.get(HEADER - 1) == Some(&UPDATE) {
+            return Err(Reason::SessionNotOpen);
+        }
         let negotiated = as_peer.clone().unwrap_or_default();
         let read = bgp::decode(&message, &negotiated).map_err(|_| Reason::NotWellFormed)?;
         match read {

@@ -11,7 +11,7 @@ use outrigger_sdk::{
 };
 
 use super::grant::Grant;
-use super::session::{Judged, Leave, Session};
+use super::session::{Judged, Leave, Session, UPDATE};
 use super::{Granted, Guard, HOST_ENDPOINTS, Reason, Refusal};
 
 /// BFD single hop (RFC 5881 section 4) and multihop (RFC 5883 section 5).
@@ -334,8 +334,6 @@ impl Guard {
 
 /// Routes in a message, about: an UPDATE of many routes is many announcements.
 fn cost(message: &[u8]) -> u64 {
-    /// Type code of UPDATE (RFC 4271 section 4.1).
-    const UPDATE: u8 = 2;
     /// Octets of an IPv4 host route.
     const ROUTE: u64 = 5;
     match message.get(bgp::HEADER - 1) {

@@ -252,7 +252,7 @@ namespaced! {
         bench.inbox.heard.store(false, Ordering::SeqCst);
         let work = OffloadWork::Keepalive { endpoint: 1, data: keepalive(), interval_ms: 50 };
         bench.handle.offload(OWNER, 2, work).unwrap();
-        let (remote, within_us) = (Ipv4Addr::UNSPECIFIED.into(), 300_000);
+        let (remote, within_us) = (Ipv4Addr::UNSPECIFIED.into(), 2_000_000);
         let expect = OffloadWork::Expect { endpoint: 1, remote, within_us, then_close: true };
         bench.handle.offload(OWNER, 3, expect).unwrap();
         assert_eq!(bench.handle.offloads(OWNER), [2, 3]);
@@ -264,7 +264,7 @@ namespaced! {
         assert_eq!(data(bench.next()), keepalive());
         let heard = Instant::now();
         assert_eq!(bench.next(), Event::Expired(3));
-        assert!(heard.elapsed() >= Duration::from_millis(200), "{:?}", heard.elapsed());
+        assert!(heard.elapsed() >= Duration::from_millis(1_500), "{:?}", heard.elapsed());
         assert_eq!(bench.next(), Event::Ended(2));
         assert_eq!(reason(bench.next()), CloseReason::TimedOut);
     }
@@ -315,7 +315,7 @@ namespaced! {
             far.set_ttl(hops).unwrap();
             far.send_to(word, "127.0.0.1:3784").unwrap();
         };
-        let within_us = 300_000;
+        let within_us = 1_000_000;
         let expect = OffloadWork::Expect { endpoint: 1, remote: HERE, within_us, then_close: false };
         bench.handle.offload(OWNER, 3, expect).unwrap();
         let packet = ControlPacket { my_discriminator: 7, detect_mult: 3, ..ControlPacket::default() };
@@ -327,7 +327,7 @@ namespaced! {
         assert_eq!((datagram.data.as_slice(), datagram.hop_limit, datagram.local), (&up[..], 255, HERE));
         assert_eq!((datagram.remote, datagram.link), (far.local_addr().unwrap(), 1));
         for _ in 0..6 {
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(250));
             say(255, &up);
         }
         assert_eq!(bench.news.try_recv().ok(), None, "said again, and in time");

@@ -201,12 +201,18 @@ pub(super) fn config(fields: &mut Fields<'_>) -> Option<Config> {
     let advertisements = fields
         .objects("advertisements", false, read_one)
         .unwrap_or_else(|| vec![Advertisement::default()]);
+    if advertisements.len() > MOST_ADVERTISEMENTS {
+        fields.wrong("advertisements", format!("has more than {MOST_ADVERTISEMENTS} entries"));
+    }
     check_peer_names(&advertisements, &peers, fields);
     Some(Config { asn: asn?, router_id, listen_port, peers, advertisements, graceful_shutdown_ms })
 }
 
 /// Long enough for a router to choose other ways before ours goes: RFC 8326 leaves it to the operator.
 const GRACEFUL_SHUTDOWN_MS: u32 = 3_000;
+
+/// Each is looked at for every address.
+const MOST_ADVERTISEMENTS: usize = 1_000;
 
 fn graceful_shutdown(fields: &mut Fields<'_>) -> Option<u32> {
     let enabled = fields.optional("enabled").unwrap_or(true);

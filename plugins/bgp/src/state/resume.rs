@@ -1,5 +1,5 @@
 //! Another instance takes over, or the configuration is another: what is open is kept as far as it still fits.
-use outrigger_sdk::{CloseReason, Endpoint, PeerHealth, PeerReport, Report, Resumed};
+use outrigger_sdk::{CloseReason, PeerHealth, PeerReport, Report, Resumed};
 
 use super::*;
 
@@ -20,16 +20,20 @@ impl State {
         let ids: Vec<Endpoint> = open.keys().copied().collect();
         self.numbers.skip(ids.iter().chain(&resumed.offloads).copied());
         self.listeners.resumed(&ids);
+        self.shown.resumed(&resumed.offloads);
         self.turn(settings, now_us, effects, |neighbours, turn| {
             for neighbour in neighbours.values_mut() {
-                neighbour.reunite(&open, &resumed.offloads, turn);
+                neighbour.reunite(&open, &resumed, turn);
             }
         });
         // What an instance before us opened after our snapshot was taken.
         let known = |id: &Endpoint| {
-            self.listeners.entry(*id).is_some() || self.neighbours.values().any(|one| one.owns(*id))
+            self.listeners.entry(*id).is_some()
+                || self.shown.owns(*id)
+                || self.neighbours.values().any(|one| one.owns(*id))
         };
-        let in_force = resumed.open.iter().map(|one| one.opened.id).chain(resumed.offloads);
+        let in_force =
+            resumed.open.iter().map(|one| one.opened.id).chain(resumed.offloads.iter().copied());
         let strange: Vec<Endpoint> = in_force.filter(|id| !known(id)).collect();
         effects.extend(strange.into_iter().map(Effect::Close));
         self.reconcile(settings, now_us, effects);
@@ -93,9 +97,13 @@ impl Neighbour {
     fn reunite(
         &mut self,
         open: &BTreeMap<Endpoint, &Opened>,
-        offloads: &[Endpoint],
+        resumed: &Resumed,
         turn: &mut Turn<'_>,
     ) {
+        let offloads = &resumed.offloads;
+        if let Some(liveness) = &mut self.liveness {
+            liveness.session.resumed(resumed, turn.effects);
+        }
         let lost = |id: Endpoint| !open.contains_key(&id);
         let connections: Vec<Endpoint> = self.connections.iter().map(|one| one.id).collect();
         for id in connections.into_iter().filter(|id| lost(*id)) {
@@ -104,7 +112,7 @@ impl Neighbour {
         }
         for connection in &mut self.connections {
             connection.credit = open.get(&connection.id).map_or(0, |opened| opened.credit);
-            if !connection.numbers()[1..].iter().all(|offload| offloads.contains(offload)) {
+            if !connection.offloads_wanted().iter().all(|offload| offloads.contains(offload)) {
                 connection.offloads(&self.terms, turn);
             }
         }
@@ -130,6 +138,7 @@ impl Neighbour {
             let notification = Notification::new(ErrorCode::CONFIGURATION_CHANGE);
             self.halt(&notification, "its configuration changed", turn);
         }
+        self.watch(turn);
         self.resume(turn);
     }
 }

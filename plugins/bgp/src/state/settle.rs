@@ -16,20 +16,22 @@ impl State {
         settings: &Settings,
         now_us: u64,
         mut changed: Changed,
-        before: Vec<String>,
+        before: Vec<Endpoint>,
         effects: &mut Vec<Effect>,
     ) -> Option<(u64, &'static str)> {
         let done = self.stopping.is_some_and(|stop| stop.stage == Stage::Done);
         // A link-local peer's link has a number only once the links are listed.
         if self.links.is_listed() && !done {
             let mut listeners = std::mem::take(&mut self.listeners);
+            let mut shown = std::mem::take(&mut self.shown);
             self.turn(settings, now_us, effects, |neighbours, turn| {
                 listeners.settle(settings, turn);
+                shown.settle(settings, turn);
                 neighbours.values_mut().for_each(|neighbour| neighbour.tick(turn));
             });
-            self.listeners = listeners;
+            (self.listeners, self.shown) = (listeners, shown);
         }
-        self.forget_strangers(now_us);
+        self.forget_strangers(now_us, effects);
         self.note(settings, now_us, &mut changed);
         let mut work = WORK;
         // Unknown is not empty: nothing is said before the first full list is there.
@@ -52,10 +54,13 @@ impl State {
         self.due(now_us, work)
     }
 
-    fn forget_strangers(&mut self, now_us: u64) {
+    fn forget_strangers(&mut self, now_us: u64, effects: &mut Vec<Effect>) {
         self.neighbours.retain(|name, neighbour| {
-            let passing = *name != neighbour.entry && neighbour.connections.is_empty();
-            !passing || neighbour.since_us + FORGET_US > now_us
+            let keep = !is_passing(name, neighbour) || neighbour.since_us + FORGET_US > now_us;
+            if !keep {
+                neighbour.unwatch(effects);
+            }
+            keep
         });
     }
 
@@ -67,6 +72,10 @@ impl State {
             }
         }
         self.standings.changed(std::mem::take(&mut changed.addresses));
+        // With hundreds of peers, most calls are one KEEPALIVE.
+        if changed.prefixes.is_empty() && !changed.listed && !changed.links {
+            return;
+        }
         for neighbour in self.neighbours.values_mut() {
             let Some(session) = neighbour.session() else { continue };
             let Some(agreed) = session.agreed() else { continue };
@@ -94,16 +103,21 @@ impl State {
     ) {
         let nothing = Routes::default();
         let stage = self.stopping.map(|stop| stop.stage);
-        let routes = if stage.is_some_and(|stage| stage > Stage::LastChoice) {
-            &nothing
-        } else {
-            &self.routes
+        let routes = match stage {
+            None | Some(Stage::LastChoice) => &self.routes,
+            Some(Stage::Withdraw | Stage::Close) => &nothing,
+            // The peers are to keep what they know.
+            Some(Stage::Pause | Stage::Done) => return,
         };
         let last_choice = stage == Some(Stage::LastChoice);
         for neighbour in self.neighbours.values_mut() {
             let Neighbour { connections, out, counts, entry, terms, .. } = neighbour;
             let session = connections.iter_mut().find(|one| one.is_established());
             let Some(session) = session else { continue };
+            if out.is_quiet() {
+                session.stuck_since_us = None;
+                continue;
+            }
             let Some(negotiated) = session.agreed().map(|agreed| agreed.negotiated.clone()) else {
                 continue;
             };
@@ -153,8 +167,10 @@ impl State {
             let error = ErrorCode::ADMINISTRATIVE_SHUTDOWN;
             let pause = stage == Some(Stage::Pause);
             let mut listeners = std::mem::take(&mut self.listeners);
+            let mut shown = std::mem::take(&mut self.shown);
             self.turn(settings, now_us, effects, |neighbours, turn| {
                 listeners.close(turn);
+                shown.close(turn);
                 for neighbour in neighbours.values_mut() {
                     let message = &neighbour.terms.manner.shutdown_message;
                     let notification = Notification::with_communication(error, message);
@@ -178,10 +194,22 @@ impl State {
         // Nobody is dialled before the links are listed.
         let awake = self.links.is_listed();
         let neighbours = self.neighbours.values().filter(|_| awake).filter_map(Neighbour::due_us);
+        let passing = self.neighbours.iter().filter(|(name, one)| is_passing(name, one));
+        let forget = passing.map(|(_, one)| one.since_us + FORGET_US).min();
         let stop = self.stopping.map(|stop| stop.due_us).filter(|due_us| *due_us != u64::MAX);
-        let listeners = self.listeners.due_us(now_us);
-        let others = [(stop, "stop"), (listeners, "listen"), (self.refused.due_us(), "try again")];
+        let listeners = self.listeners.due_us().filter(|_| awake);
+        let others = [
+            (stop, "stop"),
+            (listeners, "listen"),
+            (self.refused.due_us(), "try again"),
+            (forget, "forget"),
+        ];
         let others = others.into_iter().filter_map(|(due_us, reason)| Some((due_us?, reason)));
         neighbours.map(|due_us| (due_us, "neighbor")).chain(others).min()
     }
+}
+
+/// A dynamic neighbour that is not there now.
+fn is_passing(name: &str, neighbour: &Neighbour) -> bool {
+    name != neighbour.entry && neighbour.connections.is_empty()
 }

@@ -9,13 +9,16 @@ use outrigger_sdk::{
 };
 
 mod forgery;
+mod routes;
 
 use forgery::Forger;
+use routes::Speaker;
 
 /// The plugin.
 #[derive(Default)]
 pub struct Hostile {
     forger: Forger,
+    speaker: Speaker,
     /// Calls that brought something.
     calls: u32,
 }
@@ -25,11 +28,11 @@ impl Announcer for Hostile {
         Ok(())
     }
 
-    fn start(_context: Context, _origin: Origin) -> Result<Self, StartError> {
+    fn start(context: Context, _origin: Origin) -> Result<Self, StartError> {
         if cfg!(feature = "trap-in-start") {
             panic!("hostile: traps in start");
         }
-        Ok(Self::default())
+        Ok(Self { speaker: Speaker::new(&context.config), ..Self::default() })
     }
 
     fn handle(&mut self, _now: Time, events: Vec<Event>) -> Reply {
@@ -50,6 +53,8 @@ impl Announcer for Hostile {
             (0..100_000).map(Effect::Close).collect()
         } else if cfg!(feature = "forgery") {
             self.forger.handle(events)
+        } else if cfg!(feature = "routes") {
+            self.speaker.handle(events)
         } else {
             Vec::new()
         };

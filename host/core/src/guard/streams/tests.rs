@@ -222,7 +222,7 @@ fn what_is_no_bgp_or_comes_too_early_is_not_written() {
     assert_eq!(refused(&mut guard, write(bgp::keepalive())), Some(Reason::NoSuchEndpoint));
     guard.check(0, connect("10.0.0.9")).unwrap();
     let early = update(&attributes(), SELF, &["192.0.2.1/32"]);
-    assert_eq!(refused(&mut guard, write(early)), Some(Reason::NotWellFormed));
+    assert_eq!(refused(&mut guard, write(early)), Some(Reason::SessionNotOpen));
 }
 
 #[test]
