@@ -29,8 +29,9 @@ pub(super) fn start(
 fn configuration(speaker: &Speaker) -> String {
     let mut text = format!(
         "log stderr all;\nrouter id {};\ntimeformat protocol iso long ms;\nprotocol device {{}}\n\
-         protocol kernel {{ merge paths on; ipv4 {{ import none; export where source = RTS_BGP; }}; }}\n\
-         protocol kernel {{ merge paths on; ipv6 {{ import none; export where source = RTS_BGP; }}; }}\n",
+         protocol direct {{ ipv4; ipv6; }}\n\
+         protocol kernel {{ learn; merge paths on; ipv4 {{ import all; export where source = RTS_BGP; }}; }}\n\
+         protocol kernel {{ learn; merge paths on; ipv6 {{ import all; export where source = RTS_BGP; }}; }}\n",
         speaker.router_id
     );
     for (family, word) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {

@@ -23,8 +23,6 @@ pub(super) const OUR_ASN: u32 = 64512;
 pub(super) const THEIR_ASN: u32 = 64513;
 /// One that two octets do not hold.
 pub(super) const LONG_ASN: u32 = 4_200_000_001;
-/// What stands for it towards those who know two octets only (RFC 6793).
-const AS_TRANS: u32 = 23456;
 
 /// Something that two BGP speakers may do together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,7 +127,7 @@ impl Feature {
             Self::DynamicNeighbor => "we are told a prefix, and the router dials",
             Self::Passive => "we never dial, and the router does",
             Self::As4 => {
-                "our AS is 4200000001; the router takes us for AS 23456 and reads AS4_PATH (RFC 6793)"
+                "our AS is 4200000001; the router offers no four-octet AS numbers and has ours from AS4_PATH (RFC 6793)"
             }
             Self::RouteRefresh => "the router asks, and all routes come again (RFC 2918, RFC 7313)",
             Self::LargeCommunities => {
@@ -274,7 +272,8 @@ fn case(feature: Feature) -> Case {
         Feature::Ebgp => to_us.passive = true,
         Feature::Passive => to_them.passive = true,
         Feature::DynamicNeighbor => to_them.who = Who::Range("10.77.0.0/24".to_owned()),
-        Feature::As4 => (to_us.asn, to_us.as4) = (AS_TRANS, false),
+        // Both read our AS in our capability, and offer none of their own: they are told the long one.
+        Feature::As4 => to_us.as4 = false,
         Feature::Multihop => {
             to_them.local = Some(Ipv4Addr::new(10, 99, 0, 1).into());
             to_us.local = Some(Ipv4Addr::new(10, 99, 0, 2).into());
