@@ -204,7 +204,9 @@ impl Routes {
     fn remove(&mut self, address: IpAddr, advertised: &[Advertisement], changed: &mut Changed) {
         let Some(task) = self.tasks.remove(&address) else { return };
         for prefix in self.take_out(address, &task, advertised) {
-            changed.prefixes.insert(prefix, true);
+            // An aggregate whose other addresses are still announced was not taken out.
+            let gone = !self.routes.contains_key(&prefix);
+            *changed.prefixes.entry(prefix).or_insert(false) |= gone;
         }
         changed.addresses.insert(address);
     }
