@@ -32,7 +32,8 @@ impl Net {
         let batch = net.names.iter().map(|name| format!("netns add {}-{name}\n", net.prefix));
         ip(None, &batch.collect::<String>())?;
         for name in &net.names {
-            // Without duplicate address detection: nobody waits for addresses that are one by construction.
+            // Without duplicate address detection: nobody waits for addresses that are one by construction. Nor does a
+            // router's advertisement add any, which would then be the source of what a neighbour expects from another.
             net.at(name).command("sysctl").args(QUIET).output().context("cannot run sysctl")?;
             net.at(name).ip("link set lo up\n")?;
         }
@@ -97,7 +98,7 @@ const QUIET: [&str; 4] = [
     "-q",
     "-w",
     "net.ipv6.conf.default.accept_dad=0",
-    "net.ipv6.conf.default.router_solicitations=0",
+    "net.ipv6.conf.default.accept_ra=0",
 ];
 
 impl Drop for Net {
