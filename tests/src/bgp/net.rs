@@ -94,12 +94,8 @@ impl Net {
     }
 }
 
-const QUIET: [&str; 4] = [
-    "-q",
-    "-w",
-    "net.ipv6.conf.default.accept_dad=0",
-    "net.ipv6.conf.default.accept_ra=0",
-];
+const QUIET: [&str; 4] =
+    ["-q", "-w", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.default.accept_ra=0"];
 
 impl Drop for Net {
     fn drop(&mut self) {
