@@ -66,7 +66,7 @@ impl Fabric {
         let (mut nodes, mut rivals) = (Vec::new(), Vec::new());
         let mut servers = Vec::new();
         for (host, name) in NODES.into_iter().enumerate() {
-            servers.push(Echo::start(&net.at(name), name)?);
+            servers.push(Echo::start(&net.at(name), SERVICE, name)?);
             let mut speaker = Speaker::new(NODES_ASN, node_address(host))
                 .with(common(Neighbor::at(ROUTER, ROUTER_ASN)));
             if let Some(kind) = rival {

@@ -28,14 +28,13 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Starts one in a namespace.
+    /// Starts one at an address that a namespace has: what answers an address must answer from it.
     ///
     /// # Errors
-    /// When the port is taken.
-    pub fn start(namespace: &Namespace, name: &str) -> Result<Self> {
-        let socket = namespace.inside(|| {
-            UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).context("cannot open the echo's port")
-        })?;
+    /// When the address is not there, or the port is taken.
+    pub fn start(namespace: &Namespace, at: Ipv4Addr, name: &str) -> Result<Self> {
+        let socket = namespace
+            .inside(|| UdpSocket::bind((at, PORT)).context("cannot open the echo's port"))?;
         socket.set_read_timeout(Some(LOOK))?;
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, name) = (Arc::clone(&stop), name.to_owned());

@@ -37,7 +37,7 @@ pub fn one_cluster_fails() -> Result<Duration> {
     let mut clusters =
         CLUSTERS.map(|name| Outrigger::new(&net, name)).into_iter().collect::<Result<Vec<_>>>()?;
     let _servers = CLUSTERS
-        .map(|name| Echo::start(&net.at(name), name))
+        .map(|name| Echo::start(&net.at(name), ANYCAST, name))
         .into_iter()
         .collect::<Result<Vec<_>>>()?;
     for (cluster, name) in clusters.iter_mut().zip(CLUSTERS) {
