@@ -7,7 +7,8 @@ use anyhow::Context;
 use outrigger_sdk_build::Guest;
 
 /// Folder, package, and the variable that names its component.
-const PLUGINS: [(&str, &str, &str); 2] = [
+const PLUGINS: [(&str, &str, &str); 3] = [
+    ("plugins/bgp", "outrigger-bgp", "OUTRIGGER_BGP"),
     ("plugins/layer2", "outrigger-layer2", "OUTRIGGER_LAYER2"),
     ("plugins/allocators/lowest-free", "outrigger-lowest-free", "OUTRIGGER_LOWEST_FREE"),
 ];

@@ -54,6 +54,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Import,
     },
+    /// Say how BGP sessions are and what peers were told.
+    Bgp(Bgp),
     /// Take out what Outrigger left in Services and pools of a cluster, before its manifests are deleted.
     Uninstall(Uninstall),
     /// Look at plugins.
@@ -130,6 +132,37 @@ pub struct Status {
     #[arg(short, long, value_enum, default_value_t)]
     #[serde(skip)]
     pub output: Output,
+}
+
+/// Flags of `bgp`.
+#[derive(Debug, Args, Serialize)]
+pub struct Bgp {
+    #[command(flatten)]
+    #[serde(flatten)]
+    folders: Folders,
+    /// What about it.
+    #[arg(value_enum)]
+    #[serde(skip)]
+    pub question: BgpQuestion,
+    /// For `session`: the peer's name in the configuration, or its address.
+    #[arg(required_if_eq("question", "session"))]
+    #[serde(skip)]
+    pub peer: Option<String>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t)]
+    #[serde(skip)]
+    pub output: Output,
+}
+
+/// Questions that `bgp` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BgpQuestion {
+    /// Every session and how it is.
+    Peers,
+    /// What each peer was told to reach here.
+    Routes,
+    /// One session in full.
+    Session,
 }
 
 /// Flags of `why`.

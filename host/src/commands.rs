@@ -1,4 +1,5 @@
 //! One file per subcommand: each reads its flags, calls the rooms, prints.
+mod bgp;
 mod compile;
 mod import;
 mod inspect;
@@ -10,6 +11,7 @@ mod uninstall;
 mod version;
 mod why;
 
+pub use bgp::bgp;
 pub use compile::compile;
 pub use import::import_metallb;
 pub use inspect::inspect;

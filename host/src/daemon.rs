@@ -8,7 +8,8 @@ use outrigger_core::membership::ViewChange;
 use outrigger_core::plan::Planner;
 use outrigger_kube::crd::NodeReport;
 use outrigger_kube::{Folder, Occupied, Problem, State};
-use outrigger_net::{Excludes, Groups, Links, Responder, now};
+use outrigger_net::{Excludes, Groups, Links, Responder, Streams, now};
+use outrigger_sdk::StopReason;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -19,11 +20,14 @@ use crate::deadline::at;
 use crate::delivery::Deliveries;
 use crate::http::{Health, Question};
 use crate::instance::Ports;
+use crate::keyring::Keyring;
 use crate::metrics::Page;
 use crate::node::{Announcers, Mesh, Node, Router, ToDo};
 use crate::plugins::Plugins;
 use crate::report;
 use crate::source::Source;
+
+mod saying;
 
 /// Between two NodeReports at least.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
@@ -38,6 +42,8 @@ pub struct Daemon {
     links: watch::Receiver<Arc<Links>>,
     /// Keeps the responder's thread.
     responder: Responder,
+    /// Keeps the streams' thread.
+    streams: Streams,
     groups: Arc<Groups>,
     gossip_key: [u8; 32],
     /// Keeps the node's name for this process.
@@ -84,6 +90,8 @@ enum Wake {
     MemoryDue,
     /// An address has waited long enough.
     PlanDue,
+    /// What a plugin has not withdrawn.
+    Overdue,
     /// How are you?
     Asked(Question),
 }
@@ -115,15 +123,23 @@ impl Daemon {
         let links = outrigger_net::watch(Excludes::default()).await?;
         let router = Arc::new(Router::default());
         let responder = Responder::start(router.clone())?;
+        let streams = Streams::start(router.clone())?;
+        let keyring = match client {
+            Some(client) => Keyring::of_cluster(client),
+            None => Keyring::Folder(config.manifests()?.into()),
+        };
         let reports = Arc::new(Notify::new());
         let groups = Arc::new(Groups::default());
         let ports = Ports {
             responder: responder.handle(),
+            streams: streams.handle(),
             groups: groups.clone(),
+            keyring: Arc::new(keyring),
             hold_last_for: config.hold_last_for(),
         };
-        let announcers =
-            Announcers::new(name.clone(), ports, router, shared.plugins.clone(), reports.clone());
+        let plugins = shared.plugins.clone();
+        let mut announcers = Announcers::new(name.clone(), ports, router, plugins, reports.clone());
+        announcers.set_restarted(state.take_restart(&name, now()));
         let loaded = mpsc::unbounded_channel();
         let deliveries =
             client.map(|client| cluster::follow(config, &name, &shared.plugins, client, &loaded.0));
@@ -140,6 +156,7 @@ impl Daemon {
             node,
             links,
             responder,
+            streams,
             groups,
             gossip_key,
             _occupied: occupied,
@@ -188,7 +205,8 @@ impl Daemon {
                     outrigger_net::give_back();
                     continue;
                 }
-                Wake::PlanDue => {}
+                // Done whenever the node settles.
+                Wake::PlanDue | Wake::Overdue => {}
                 Wake::Stop(why) => self.stop(why),
                 Wake::StopDeadline => {
                     tracing::warn!("stopping without having handed everything over")
@@ -205,6 +223,7 @@ impl Daemon {
         loop {
             let (report_due, stop_deadline) = (self.report_due, self.node.stop_deadline());
             let plan_due = self.node.planner.next_deadline();
+            let overdue = self.node.overdue;
             tokio::select! {
                 biased;
                 () = self.node.mesh.turn() => {
@@ -214,6 +233,7 @@ impl Daemon {
                 }
                 _ = self.terminate.recv() => return Wake::Stop("SIGTERM"),
                 _ = self.interrupt.recv() => return Wake::Stop("SIGINT"),
+                () = at(overdue) => return Wake::Overdue,
                 _ = self.links.changed() => return Wake::Links,
                 () = self.reports.notified() => return Wake::Reports,
                 Some(name) = self.loaded.1.recv() => return Wake::Loaded(name),
@@ -327,68 +347,17 @@ impl Daemon {
         self.node.stop(now, self.config.stop_within_seconds * 1_000_000);
     }
 
-    fn report(&self) -> NodeReport {
-        let missing = self.source.missing(self.node.cluster.synced);
-        report::node_report(&self.node, &self.shared.plugins, self.problems(), missing)
-    }
-
-    fn health(&self) -> Health {
-        let status = self.report().status.unwrap_or_default();
-        let mut page = Page::default();
-        page.node(&status);
-        page.frames(&self.responder.handle().counters());
-        if let Some(standing) = &self.shared.controller {
-            page.controller(&standing.borrow());
-        }
-        Health { missing: status.missing, metrics: page.text(), details: None }
-    }
-
-    fn details(&self) -> report::Details<'_> {
-        report::details(&self.node, &self.links.borrow(), &self.responder.handle())
-    }
-
-    fn write_report(&mut self) {
-        self.report_due = None;
-        self.reported_us = now().monotonic_us;
-        let report = self.report();
-        if let Some(sent) = &self.sent {
-            sent.report(report.clone());
-        }
-        if let Err(error) = self.state.write_report(&self.node.name, &report) {
-            tracing::error!("the NodeReport could not be written: {error}");
-        }
-        if let Err(error) = self.state.write_details(&self.node.name, &self.details()) {
-            tracing::error!("the node's details could not be written: {error}");
-        }
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        let pools = self
-            .shared
-            .pool_problems
-            .lock()
-            .expect("nothing panics while it holds the problems")
-            .clone();
-        let pools = pools.into_iter().map(|(name, message)| (FactKey::Pool(name), message));
-        let announcers = self.node.announcers.problems();
-        let announcers =
-            announcers.map(|(name, message)| (FactKey::Announcer(name.clone()), message.clone()));
-        let objects = self
-            .shared
-            .plugins
-            .wrong(&self.node.cluster)
-            .into_iter()
-            .chain(pools)
-            .chain(announcers);
-        let objects =
-            objects.map(|(key, message)| report::object_problem(&self.source, &key, message));
-        self.source.problems().into_iter().chain(self.node.problems()).chain(objects).collect()
-    }
-
     async fn end(mut self) {
+        if self.node.stop_reason() == StopReason::Restart
+            && let Err(error) = self.state.expect_restart(&self.node.name, now())
+        {
+            tracing::warn!("BGP peers will not be told that this was a restart: {error}");
+        }
         self.node.end();
         self.node.mesh.goodbye();
         self.write_report();
+        // What was said last leaves before the process does.
+        drop(self.streams);
         if let Some(sent) = self.sent {
             sent.end().await;
         }

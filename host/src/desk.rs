@@ -4,16 +4,17 @@
 //! in one step that no effect can slip into. Nothing slow happens under it.
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use outrigger_core::guard::Guard;
+use outrigger_core::guard::{Grant, Guard, Reason, Withdrawal};
 use outrigger_core::outbox::{Outbox, full_lists};
-use outrigger_net::{Owner, ResponderHandle, now};
+use outrigger_net::{Owner, ResponderHandle, StreamsHandle, now};
 use outrigger_runtime::Factory;
 use outrigger_sdk::{
-    AddressReport, AnnouncementState, Condition, Denied, DesiredAddress, DesiredChanged, Event,
-    LinksChanged, Resumed, Stopping,
+    AddressReport, AnnouncementState, Closed, Condition, Denied, DesiredAddress, DesiredChanged,
+    Event, LinksChanged, Pair, PeerReport, Resumed, Stopping,
 };
 use tokio::sync::Notify;
 
@@ -21,6 +22,10 @@ use crate::trial::Verdict;
 
 /// Refusals wait this long before they are told, so that a plugin that insists does not spin.
 const DENIED_DELAY: Duration = Duration::from_millis(100);
+/// Octets of streams and datagrams that may wait; then no more are read.
+const OCTETS_WAITING: usize = 1 << 20;
+/// What an event weighs besides its octets.
+const EVENT_OCTETS: usize = 64;
 /// Refusals that wait at most; more are counted only.
 const DENIED_WAITING: usize = 100;
 
@@ -28,7 +33,12 @@ const DENIED_WAITING: usize = 100;
 pub struct Desk {
     owner: Owner,
     responder: ResponderHandle,
+    streams: StreamsHandle,
     inner: Mutex<Inner>,
+    /// Octets of streams and datagrams in the outbox. Beside the lock: the streams' thread asks with its own lock held.
+    waiting: AtomicUsize,
+    /// An instance runs.
+    running: AtomicBool,
     work: Condvar,
     /// Told whenever what the instance says of itself has changed.
     changed: Arc<Notify>,
@@ -41,6 +51,8 @@ pub struct Inner {
     pub guard: Guard,
     /// What the instance said last.
     pub standing: Standing,
+    /// Names of Secrets, by the names that the plugin knows them by.
+    pub secrets: BTreeMap<String, String>,
     outbox: Outbox,
     denied: Vec<Denied>,
     /// Addresses whose report changed since [`Desk::take_reported`], and whether each is announced.
@@ -64,6 +76,8 @@ pub struct Swap {
     pub factory: Arc<dyn Factory>,
     /// `spec.config`, JSON text.
     pub config: String,
+    /// What the plugin is told about its node.
+    pub ext: Vec<Pair>,
     /// It is a candidate: what it does is looked at first.
     pub on_trial: bool,
 }
@@ -75,6 +89,8 @@ pub struct Standing {
     pub addresses: BTreeMap<IpAddr, AddressReport>,
     /// Since when each of them is in its state, in microseconds since 1970.
     pub since: BTreeMap<IpAddr, u64>,
+    /// By protocol and peer.
+    pub peers: BTreeMap<(String, String), PeerReport>,
     /// By condition type.
     pub conditions: BTreeMap<String, Condition>,
     /// By metric name.
@@ -107,12 +123,100 @@ pub struct Turn {
 
 impl Desk {
     /// An empty desk.
-    pub fn new(owner: Owner, responder: ResponderHandle, changed: Arc<Notify>) -> Arc<Self> {
+    pub fn new(
+        owner: Owner,
+        responder: ResponderHandle,
+        streams: StreamsHandle,
+        changed: Arc<Notify>,
+    ) -> Arc<Self> {
         let inner = Mutex::new(Inner {
             standing: Standing { phase: "NotStarted", ..Default::default() },
             ..Default::default()
         });
-        Arc::new(Self { owner, responder, inner, work: Condvar::new(), changed })
+        Arc::new(Self {
+            owner,
+            responder,
+            streams,
+            inner,
+            waiting: AtomicUsize::new(0),
+            running: AtomicBool::new(false),
+            work: Condvar::new(),
+            changed,
+        })
+    }
+
+    /// What the owner allows from now on. Streams to peers that are not allowed any more are closed.
+    pub fn allow(&self, grant: Grant, secrets: BTreeMap<String, String>) {
+        let mut inner = self.lock();
+        inner.secrets = secrets;
+        for stream in inner.guard.allow(grant) {
+            self.streams.abort(self.owner, stream);
+        }
+    }
+
+    /// Adds what happened to an endpoint, which the guard goes along with.
+    pub fn hear(&self, event: Event) {
+        let octets = match &event {
+            Event::Data(bytes) => bytes.data.len(),
+            Event::Datagram(datagram) => datagram.data.len(),
+            _ => 0,
+        };
+        self.waiting.fetch_add(octets + EVENT_OCTETS, Ordering::SeqCst);
+        let mut inner = self.lock();
+        if inner.guard.hear(&event)
+            && let Event::Data(bytes) = &event
+        {
+            self.streams.extend(self.owner, bytes.id);
+        }
+        inner.outbox.push(event);
+        self.work.notify_one();
+    }
+
+    /// Whether more octets may come.
+    pub fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) < OCTETS_WAITING
+    }
+
+    /// Whether an instance runs.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::SeqCst)
+    }
+
+    /// Notes whether an instance runs.
+    pub fn set_running(&self, running: bool) {
+        self.running.store(running, Ordering::SeqCst);
+    }
+
+    /// Withdraws what peers were told and that is no longer desired, when the plugin has not in time. When to come back.
+    pub fn withdraw_overdue(&self, now_us: u64) -> Option<u64> {
+        let mut inner = self.lock();
+        let (withdrawals, next) = inner.guard.overdue(now_us);
+        self.withdraw(&mut inner, withdrawals);
+        next
+    }
+
+    /// The same for everything, at once: the instance ends.
+    pub fn withdraw_all(&self, now_us: u64) {
+        let mut inner = self.lock();
+        let withdrawals = inner.guard.withdraw_now(now_us);
+        self.withdraw(&mut inner, withdrawals);
+    }
+
+    fn withdraw(&self, inner: &mut Inner, withdrawals: Vec<Withdrawal>) {
+        for Withdrawal { stream, messages, prefixes } in withdrawals {
+            for message in messages {
+                // A stream that is gone has withdrawn everything.
+                let _ = self.streams.write_on_behalf(self.owner, stream, &message);
+            }
+            for prefix in prefixes {
+                inner.outbox.push(Event::Denied(Denied {
+                    effect: "write".to_owned(),
+                    subject: format!("{stream} {prefix}"),
+                    reason: Reason::NotDesiredWithdrawn.name().to_owned(),
+                }));
+            }
+            self.work.notify_one();
+        }
     }
 
     /// Takes in what the instance is to announce. What it is no longer to announce is out before this returns, with or
@@ -213,6 +317,7 @@ impl Desk {
                 .0;
         }
         let mut events = inner.outbox.take();
+        self.waiting.store(0, Ordering::SeqCst);
         events.extend(inner.denied.drain(..).map(Event::Denied));
         Turn { events, command: inner.commands.pop_front() }
     }
@@ -221,6 +326,7 @@ impl Desk {
     pub fn full(&self) -> (Vec<Event>, Vec<Event>) {
         let mut inner = self.lock();
         let waiting = inner.outbox.take();
+        self.waiting.store(0, Ordering::SeqCst);
         let mut lists = full_lists(inner.guard.links(), inner.guard.desired());
         lists.extend(inner.stopping.map(Event::Stopping));
         (waiting, lists)
@@ -228,7 +334,11 @@ impl Desk {
 
     /// What the host carries for this instance now.
     pub fn resumed(&self) -> Event {
-        Event::Resumed(Resumed { offloads: self.responder.offloads(self.owner) })
+        Event::Resumed(Resumed {
+            open: self.streams.open(self.owner),
+            offloads: [self.responder.offloads(self.owner), self.streams.offloads(self.owner)]
+                .concat(),
+        })
     }
 }
 
@@ -249,6 +359,11 @@ impl Inner {
             self.reported.insert(report.address, report.state == AnnouncementState::Announced);
             self.standing.addresses.insert(report.address, report);
         }
+    }
+
+    /// An endpoint was not opened: whoever asked knows it by its number.
+    pub fn not_opened(&mut self, closed: Closed) {
+        self.outbox.push(Event::Closed(closed));
     }
 
     /// Notes a refusal, to be told a little later.

@@ -13,6 +13,11 @@ pub struct Embedded {
 /// All of them, by name.
 pub const PLUGINS: &[Embedded] = &[
     Embedded {
+        name: "bgp",
+        bytes: include_bytes!(env!("OUTRIGGER_BGP")),
+        compiled: include_bytes!(env!("OUTRIGGER_BGP_COMPILED")),
+    },
+    Embedded {
         name: "layer2",
         bytes: include_bytes!(env!("OUTRIGGER_LAYER2")),
         compiled: include_bytes!(env!("OUTRIGGER_LAYER2_COMPILED")),

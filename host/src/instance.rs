@@ -1,21 +1,20 @@
 //! One announcer instance on a thread of its own: events in, effects out through the guard, swap in between.
 //! Must not know why an address is desired; it carries out what the desk says.
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use outrigger_core::guard::Granted;
-use outrigger_net::{Groups, Owner, ResponderHandle, now};
-use outrigger_runtime::{Delivered, Factory, Incident, Phase, Supervised};
-use outrigger_sdk::report::MetricValue;
-use outrigger_sdk::{Context, Denied, Event, Report};
+use outrigger_net::{Groups, Owner, ResponderHandle, StreamsHandle, now};
+use outrigger_runtime::{Incident, Phase, Supervised};
+use outrigger_sdk::{Context, Event};
 
-use crate::desk::{Command, Desk, Inner, Swap, Turn};
-use crate::trial::{self, Answers, Trial, Verdict};
+use crate::desk::{Command, Desk, Turn};
+use crate::keyring::Keyring;
+use crate::trial::{Answers, Trial};
 
-/// A wake that is asked for sooner than this comes this late: a plugin that asks for zero each time does not spin.
-const SHORTEST_WAKE_US: u64 = 1_000;
+mod effects;
+mod endpoints;
+mod takeover;
 
 /// A running instance.
 pub struct Instance {
@@ -29,8 +28,12 @@ pub struct Instance {
 pub struct Ports {
     /// Frames and offloads.
     pub responder: ResponderHandle,
+    /// Streams, sockets and their offloads.
+    pub streams: StreamsHandle,
     /// Multicast groups.
     pub groups: Arc<Groups>,
+    /// Keys that plugins name.
+    pub keyring: Arc<Keyring>,
     /// How long offloads go on without a plugin.
     pub hold_last_for: Duration,
 }
@@ -90,6 +93,7 @@ impl Worker {
     fn run(mut self) {
         loop {
             let Turn { mut events, command } = self.desk.wait(self.patience());
+            self.ports.streams.resume(self.owner);
             events.extend(self.due());
             self.deliver(events);
             match command {
@@ -99,6 +103,7 @@ impl Worker {
             }
         }
         self.ports.responder.end_owner(self.owner);
+        self.ports.streams.end_owner(self.owner);
         self.ports.groups.end_owner(self.owner);
     }
 
@@ -143,182 +148,6 @@ impl Worker {
         self.carry_out(delivered);
     }
 
-    fn swap(&mut self, Swap { factory, config, on_trial }: Swap) {
-        let digest = factory.digest().to_owned();
-        let same = self.machine.as_ref().is_some_and(|it| it.digest() == digest)
-            && self.context.config == config;
-        if same && !on_trial && !self.has_failed() {
-            if self.trial.is_some() {
-                return self.proven();
-            }
-            if self.machine.as_ref().is_some_and(|it| it.state().phase == Phase::Running) {
-                // A candidate that never came to run is put aside: what runs goes on.
-                return;
-            }
-        }
-        let (waiting, lists) = self.desk.full();
-        self.deliver(waiting);
-        let before = std::mem::replace(&mut self.context.config, config);
-        let context = self.context.clone();
-        let swapped = match &mut self.machine {
-            Some(machine) => {
-                let catch_up = [self.desk.resumed()].into_iter().chain(lists).collect();
-                match self.trial {
-                    Some(_) if !on_trial => machine.go_back(now(), factory, context, catch_up),
-                    _ => machine.swap(now(), factory, context, catch_up),
-                }
-            }
-            None => self.first(factory, lists),
-        };
-        match swapped {
-            Ok(delivered) => {
-                tracing::debug!(announcer = self.context.instance, digest, "plugin in force");
-                let mut inner = self.desk.lock();
-                inner.standing.last_fault.clear();
-                inner.standing.refused.clear();
-                self.trial = on_trial.then(|| Trial::new(&digest, &inner.guard));
-                drop(inner);
-                self.carry_out(delivered);
-            }
-            Err(error) => {
-                if on_trial {
-                    // It never came to run: what runs goes on, as it was configured.
-                    self.context.config = before;
-                    self.failed(&digest, trial::of_swap(&error));
-                }
-                let message = error.to_string();
-                tracing::warn!(
-                    announcer = self.context.instance,
-                    digest,
-                    "plugin not taken over: {message}"
-                );
-                let mut inner = self.desk.lock();
-                inner.standing.last_fault = format!("{digest:.12}: {message}");
-                inner.standing.refused = message.to_string();
-                drop(inner);
-                self.publish();
-            }
-        }
-    }
-
-    /// The candidate has proved itself everywhere: what it wanted to take back is taken back now.
-    fn proven(&mut self) {
-        let released = self.trial.take().map(Trial::release).unwrap_or_default();
-        let desk = self.desk.clone();
-        self.act_all(&mut desk.lock(), released);
-        self.publish();
-    }
-
-    /// Says that a candidate failed. Whoever listens has another build take over.
-    fn failed(&self, digest: &str, verdict: Verdict) {
-        let Verdict { reason, message } = &verdict;
-        tracing::warn!(
-            announcer = self.context.instance,
-            digest,
-            reason,
-            "the candidate failed: {message}"
-        );
-        self.desk.lock().standing.failed_trial = Some((digest.to_owned(), verdict));
-    }
-
-    fn first(
-        &mut self,
-        factory: Arc<dyn Factory>,
-        lists: Vec<Event>,
-    ) -> Result<Delivered, outrigger_runtime::SwapError> {
-        let mut machine = Supervised::start(factory, self.context.clone())?;
-        let delivered = machine.deliver(now(), lists);
-        self.machine = Some(machine);
-        Ok(delivered)
-    }
-
-    fn carry_out(&mut self, delivered: Delivered) {
-        let now = now().monotonic_us;
-        self.wake = delivered.wake.map(|(at, reason)| (at.max(now + SHORTEST_WAKE_US), reason));
-        for incident in &delivered.incidents {
-            self.say(incident);
-        }
-        let desk = self.desk.clone();
-        if let Some(trial) = &mut self.trial {
-            trial.incidents(&delivered.incidents);
-        }
-        if !delivered.effects.is_empty() && !self.has_failed() {
-            let mut inner = desk.lock();
-            let mut granted = Vec::new();
-            for effect in delivered.effects {
-                match inner.guard.check(now, effect) {
-                    Ok(some) => granted.extend(some),
-                    Err(refusal) => {
-                        tracing::debug!(announcer = self.context.instance, "{refusal}");
-                        inner.deny(refusal.to_event());
-                    }
-                }
-            }
-            if let Some(trial) = &mut self.trial {
-                // What ended without the plugin's doing is not its withdrawal.
-                let in_force: BTreeSet<_> =
-                    self.ports.responder.offloads(self.owner).into_iter().collect();
-                self.answers.retain(|id, _| in_force.contains(id));
-                granted = trial.review(granted, &self.answers, &inner.guard);
-            }
-            self.act_all(&mut inner, granted);
-        }
-        if let Some((digest, verdict)) = self.trial.as_ref().and_then(Trial::failed) {
-            self.failed(digest, verdict.clone());
-        }
-        self.publish();
-    }
-
-    fn act_all(&mut self, inner: &mut Inner, granted: Vec<Granted>) {
-        for granted in granted {
-            trial::account(&mut self.answers, &granted);
-            self.act(inner, granted);
-        }
-    }
-
-    /// One line per case: the guard has already said yes.
-    fn act(&self, inner: &mut Inner, granted: Granted) {
-        let Ports { responder, groups, .. } = &self.ports;
-        match granted {
-            Granted::Watch(link, topic) => {
-                let watched = responder.watch(self.owner, link, topic);
-                failed(inner, "watch-frames", topic.address(), watched);
-            }
-            Granted::Unwatch(link, topic) => responder.unwatch(self.owner, link, topic),
-            Granted::Send(frame) => failed(inner, "send-frame", frame.link, responder.send(&frame)),
-            Granted::Join(link, group) => {
-                failed(inner, "join-group", group, groups.join(self.owner, link, group))
-            }
-            Granted::Leave(link, group) => groups.leave(self.owner, link, group),
-            Granted::Answer { id, link, address } => {
-                failed(inner, "offload", address, responder.answer(self.owner, id, link, address));
-            }
-            Granted::Beacon { id, address, beacon } => {
-                failed(
-                    inner,
-                    "offload",
-                    address,
-                    responder.beacon(self.owner, id, address, beacon),
-                );
-            }
-            Granted::Close(id) => drop(responder.close(self.owner, id)),
-            Granted::Report(Report::Address(report)) => inner.report(report),
-            Granted::Report(Report::Condition(condition)) => {
-                inner.standing.conditions.insert(condition.kind.clone(), condition);
-            }
-            Granted::Report(Report::Metric { name, value }) => {
-                let metric = inner.standing.metrics.entry(name).or_default();
-                match value {
-                    MetricValue::Add(more) => *metric += more,
-                    MetricValue::Set(now) => *metric = now,
-                }
-            }
-            // The guard grants none of these.
-            Granted::Report(Report::Other(_)) => {}
-            Granted::Drained => inner.standing.drained = true,
-        }
-    }
-
     /// Invariant 6: offloads go on without a plugin for `holdLastFor` at most.
     fn drop_what_nobody_speaks_for(&mut self) {
         let now = now().monotonic_us;
@@ -332,6 +161,7 @@ impl Worker {
             for id in self.ports.responder.end_owner(self.owner) {
                 self.desk.tell(Event::Ended(id));
             }
+            self.ports.streams.end_owner(self.owner);
         }
     }
 
@@ -341,6 +171,7 @@ impl Worker {
             let state = machine.state();
             let standing = &mut inner.standing;
             standing.digest = state.digest;
+            self.desk.set_running(state.phase == Phase::Running);
             standing.phase = match state.phase {
                 Phase::Running => "Running",
                 Phase::Held => "Held",
@@ -365,22 +196,6 @@ impl Worker {
             }
             _ => tracing::warn!(announcer = self.context.instance, "{incident}"),
         }
-    }
-}
-
-/// What was granted and could not be done comes back like what was not granted.
-fn failed<E: std::fmt::Display>(
-    inner: &mut Inner,
-    effect: &str,
-    subject: impl ToString,
-    done: Result<(), E>,
-) {
-    if let Err(error) = done {
-        inner.deny(Denied {
-            effect: effect.to_owned(),
-            subject: subject.to_string(),
-            reason: error.to_string(),
-        });
     }
 }
 

@@ -21,6 +21,7 @@ mod desk;
 mod embedded;
 mod http;
 mod instance;
+mod keyring;
 mod metrics;
 mod node;
 mod picture;
@@ -55,6 +56,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Why(flags) => commands::why(&config::Config::load(file, &flags)?, &flags),
         Command::Import { command: args::Import::Metallb(flags) } => {
             commands::import_metallb(&config::Config::load(file, &flags)?, &flags)
+        }
+        Command::Bgp(flags) => {
+            let peer = flags.peer.as_deref().unwrap_or_default();
+            let config = config::Config::load(file, &flags)?;
+            commands::bgp(&config, flags.question, peer, flags.output)
         }
         Command::Uninstall(flags) => {
             commands::uninstall(&config::Config::load(file, &flags)?, flags.keep_addresses)

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use outrigger_kube::crd::NodeReportStatus;
+use outrigger_sdk::{PeerHealth, PeerReport};
 
 use crate::controller::Standing;
 
@@ -113,6 +114,34 @@ impl Page {
             })
         });
         self.counters("effects_denied", "Effects of plugins refused by the guard", denied);
+    }
+
+    /// Sessions with peers: `outrigger_bgp_session_up`, as dashboards of MetalLB know it, and what the plugin counts by
+    /// the names it gives: `outrigger_bgp_prefixes_sent`.
+    pub fn peers(&mut self, peers: Vec<(String, PeerReport)>) {
+        let mut up: BTreeMap<String, Vec<(Labels, i64)>> = BTreeMap::new();
+        let mut counters: BTreeMap<String, Vec<(Labels, f64)>> = BTreeMap::new();
+        for (announcer, report) in peers {
+            let labels = vec![("announcer", announcer), ("peer", report.peer.clone())];
+            let is_up = matches!(report.health, PeerHealth::Up | PeerHealth::Degraded);
+            up.entry(report.protocol.clone()).or_default().push((labels.clone(), is_up.into()));
+            for (name, value) in &report.counters {
+                // A plugin's word: only what a metric may be called.
+                let name = format!("{}_{name}", report.protocol)
+                    .replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+                counters.entry(name).or_default().push((labels.clone(), *value));
+            }
+        }
+        for (protocol, values) in up {
+            self.gauges(&format!("{protocol}_session_up"), "Whether the session is up", values);
+        }
+        for (name, values) in counters {
+            let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+            for (labels, value) in values {
+                family.get_or_create(&labels).set(value);
+            }
+            self.0.register(name, "As the announcer's plugin counts it", family);
+        }
     }
 
     /// Frames on the wire.

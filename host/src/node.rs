@@ -13,6 +13,7 @@ use outrigger_sdk::{DesiredAddress, Duty, StopReason, Stopping};
 use crate::desk::Desk;
 use crate::trial::Verdict;
 
+mod about;
 mod announcer;
 mod links;
 mod mesh;
@@ -42,6 +43,10 @@ pub struct Node {
     pub link_problems: Vec<Problem>,
     /// Monotonic microseconds after which a stopping node waits no longer.
     stopping: Option<u64>,
+    /// Monotonic microseconds at which the host withdraws what a plugin has not.
+    pub overdue: Option<u64>,
+    /// Labels, links or routes may have changed.
+    about_changed: bool,
 }
 
 /// What [`Node::apply`] leaves for the daemon to do.
@@ -68,6 +73,8 @@ impl Node {
             links: Arc::default(),
             link_problems: Vec::new(),
             stopping: None,
+            overdue: None,
+            about_changed: true,
         }
     }
 
@@ -85,7 +92,10 @@ impl Node {
                 Change::Remove(FactKey::Plugin(name)) => todo.withdrawn.push(name.clone()),
                 Change::Upsert(Fact::Node(_))
                 | Change::Remove(FactKey::Node(_))
-                | Change::Synced => todo.peers = true,
+                | Change::Synced => {
+                    todo.peers = true;
+                    self.about_changed = true;
+                }
                 _ => {}
             }
             if self.cluster.apply(change)
@@ -116,7 +126,11 @@ impl Node {
         for change in changes {
             self.announcers.desire(change);
         }
+        if std::mem::take(&mut self.about_changed) {
+            self.announcers.set_about(about::about(&self.cluster, &self.name));
+        }
         self.announcers.sync(wanted, &self.links, &self.planner);
+        self.overdue = self.announcers.withdraw_overdue(now_us);
         if !claims.is_empty() {
             self.mesh.claim(now_us, &claims);
         }
@@ -138,6 +152,7 @@ impl Node {
     pub fn links(&mut self, links: Arc<Links>) {
         self.announcers.links(&self.links, &links);
         self.links = links;
+        self.about_changed = true;
     }
 
     /// Another plugin may be in force under this name.
@@ -170,7 +185,17 @@ impl Node {
         self.gossip();
         self.settle(now_us);
         let within_ms = u32::try_from(within_us / 1_000).unwrap_or(u32::MAX);
-        self.announcers.stop(Stopping { reason: StopReason::Leave, within_ms });
+        self.announcers.stop(Stopping { reason: self.stop_reason(), within_ms });
+    }
+
+    /// A node that others were told to leave alone is not expected back; any other stop is taken for a restart.
+    pub fn stop_reason(&self) -> StopReason {
+        let nodes = &self.cluster.nodes;
+        let leaves = match nodes.get(&self.name) {
+            Some(node) => node.cordoned || node.excluded,
+            None => !nodes.is_empty(),
+        };
+        if leaves { StopReason::Leave } else { StopReason::Restart }
     }
 
     /// When a stopping node gives up waiting.
@@ -182,7 +207,8 @@ impl Node {
     pub fn stopped(&self, now_us: u64) -> bool {
         let Some(deadline) = self.stopping else { return false };
         let handing_over = |(_, address): (&IpAddr, &Arc<DesiredAddress>)| {
-            matches!(address.duty, Duty::HandOver(_))
+            // To nobody by name: the others announce already.
+            matches!(&address.duty, Duty::HandOver(to) if !to.is_empty())
         };
         let left =
             self.announcers.names().any(|name| self.planner.desired(name).iter().any(handing_over));

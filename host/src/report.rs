@@ -21,6 +21,8 @@ use crate::node::Node;
 use crate::plugins::{Listed, Plugins, Progress, Tried};
 use crate::source::Source;
 
+mod peers;
+
 /// The NodeReport of this node.
 pub fn node_report(
     node: &Node,
@@ -69,6 +71,7 @@ pub fn object_problem(source: &Source, key: &FactKey, message: String) -> Proble
 pub struct Details<'a> {
     node: &'a str,
     addresses: Addresses<'a>,
+    announcers: Vec<Value>,
     links: Value,
     frames: Value,
 }
@@ -79,9 +82,12 @@ pub fn details<'a>(node: &'a Node, links: &Links, responder: &ResponderHandle) -
         let networks: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
         (link.name.clone(), json!(networks))
     };
+    let desks = node.announcers.desks();
+    let peers = desks.map(|(announcer, desk)| peers::details(&announcer.name, desk));
     Details {
         node: &node.name,
         addresses: Addresses(node),
+        announcers: peers.collect(),
         links: links.values().map(link).collect(),
         frames: frames(&responder.counters()),
     }
@@ -221,6 +227,7 @@ fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -
         quarantined: count(standing.quarantined),
         last_fault: standing.last_fault.clone(),
         refused: standing.refused.clone(),
+        peers: peers::peers(&inner),
         denied: inner
             .guard
             .denied()

@@ -1,7 +1,9 @@
 //! What an announcer may ask for. WIT: `effects`, and of `network` what layer 2 needs.
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::{Endpoint, Frame, LinkIndex, Report};
+use crate::{
+    Connect, Endpoint, Frame, LinkIndex, Listen, OpenSocket, Report, SendDatagram, StreamBytes,
+};
 
 /// Something the host is to do. Carried out in order; one that the guard refuses is left out and comes back as
 /// [`crate::Event::Denied`], the others take place.
@@ -29,15 +31,27 @@ pub enum Effect {
     },
     /// Work the host carries on alone until ended.
     Offload(Offload),
-    /// End the offload of this number.
+    /// Open a stream.
+    Connect(Connect),
+    /// Accept streams.
+    Listen(Listen),
+    /// Write to a stream: no more octets than credit allows.
+    Write(StreamBytes),
+    /// Open a UDP socket.
+    OpenSocket(OpenSocket),
+    /// Send a datagram.
+    SendDatagram(SendDatagram),
+    /// End the stream, listener, socket or offload of this number; what is queued on a stream is sent, then FIN.
     Close(Endpoint),
+    /// The same at once: RST on a stream.
+    Abort(Endpoint),
     /// What the plugin says about itself.
     Report(Report),
     /// Answer to [`crate::Event::Stopping`]: nothing more to hand over.
     Drained,
     /// A case of the WIT world that this host does not carry out: its name and subject. Always denied.
     Unsupported {
-        /// The WIT case: "connect".
+        /// The WIT case: "http-request".
         effect: String,
         /// What it was about.
         subject: String,
@@ -101,6 +115,29 @@ pub enum OffloadWork {
     },
     /// Send this frame again and again.
     Beacon(Beacon),
+    /// Send this datagram again and again: BFD control packets (RFC 5880).
+    DatagramBeacon(DatagramBeacon),
+    /// Write this message whenever nothing was written on the stream for so long: BGP KEEPALIVE.
+    Keepalive {
+        /// The stream.
+        endpoint: Endpoint,
+        /// One whole message.
+        data: Vec<u8>,
+        /// Milliseconds.
+        interval_ms: u32,
+    },
+    /// Deliver [`crate::Event::Expired`] when nothing was received for so long: the hold timer (RFC 4271), the BFD
+    /// detection time (RFC 5880 section 6.8.4). It runs once and is then free again; what arrives starts it anew.
+    Expect {
+        /// The stream or the socket.
+        endpoint: Endpoint,
+        /// Only what comes from here counts on a socket; unspecified = everybody.
+        remote: IpAddr,
+        /// Microseconds.
+        within_us: u32,
+        /// Close the stream as well when no instance runs to hear it.
+        then_close: bool,
+    },
 }
 
 /// A frame that is sent again and again. The first goes out at once.
@@ -111,6 +148,19 @@ pub struct Beacon {
     /// Microseconds between two of them.
     pub interval_us: u32,
     /// Up to so much of the interval is taken off at random.
+    pub jitter_percent: u8,
+    /// How many, 0 = until ended.
+    pub count: u32,
+}
+
+/// A datagram that is sent again and again. The first goes out at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatagramBeacon {
+    /// What to send.
+    pub datagram: SendDatagram,
+    /// Microseconds between two of them.
+    pub interval_us: u32,
+    /// Up to so much of the interval is taken off at random (RFC 5880 section 6.8.7).
     pub jitter_percent: u8,
     /// How many, 0 = until ended.
     pub count: u32,

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use outrigger_wire::MacAddr;
 
-use crate::{Endpoint, Pair, Service};
+use crate::{
+    Accepted, Closed, Datagram, Endpoint, Opened, Pair, ResumedEndpoint, Service, StreamBytes,
+};
 
 /// The host's clocks in microseconds, read once per call. WIT: `types.time`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -26,6 +28,20 @@ pub enum Event {
     DesiredChanged(DesiredChanged),
     /// A watched frame.
     Frame(Frame),
+    /// A stream that was asked for is up.
+    Opened(Opened),
+    /// A listener has accepted a stream.
+    Accepted(Accepted),
+    /// Octets came.
+    Data(StreamBytes),
+    /// So many octets more may be written to this stream.
+    Credit(Endpoint, u32),
+    /// A stream, listener or socket is gone, or could not be opened.
+    Closed(Closed),
+    /// A datagram came.
+    Datagram(Datagram),
+    /// An [`crate::OffloadWork::Expect`] ran out: nothing came in time.
+    Expired(Endpoint),
     /// The time asked for in the last reply has passed. Its reason.
     Wake(String),
     /// The host ended this offload by itself.
@@ -41,6 +57,8 @@ pub enum Event {
 /// What the host still carries for this instance.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resumed {
+    /// Streams, listeners and sockets that are still open.
+    pub open: Vec<ResumedEndpoint>,
     /// Numbers of the offloads in force.
     pub offloads: Vec<Endpoint>,
 }

@@ -7,6 +7,7 @@ use crate::log::Level;
 use crate::{Announcer, Policy, Reply, StartError};
 
 mod effects;
+mod endpoints;
 mod events;
 mod policy;
 mod service;

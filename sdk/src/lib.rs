@@ -10,6 +10,7 @@
 
 pub mod announcer;
 pub mod effect;
+pub mod endpoint;
 pub mod event;
 pub mod log;
 pub mod policy;
@@ -21,7 +22,13 @@ pub mod guest;
 mod shell;
 
 pub use announcer::{Announcer, Context, FieldError, Origin, SavedState, StartError};
-pub use effect::{Beacon, Effect, FrameWatch, Offload, OffloadWork, Reply, Topic, Wake};
+pub use effect::{
+    Beacon, DatagramBeacon, Effect, FrameWatch, Offload, OffloadWork, Reply, Topic, Wake,
+};
+pub use endpoint::{
+    Accepted, CloseReason, Closed, Connect, Datagram, Listen, OpenSocket, Opened, ResumedEndpoint,
+    SecretRef, SendDatagram, SocketOption, Speech, StreamBytes,
+};
 pub use event::{
     Denied, DesiredAddress, DesiredChanged, Duty, EndpointCount, Event, Frame, Link, LinkIndex,
     LinksChanged, Resumed, StopReason, Stopping, Time,
@@ -31,11 +38,12 @@ pub use outrigger_wire as wire;
 pub use policy::{
     AddressState, Family, HeldAddress, Holder, Outcome, Policy, Pool, PoolCount, Refusal, Request,
 };
-pub use report::{AddressReport, AnnouncementState, Condition, Report};
+pub use report::{AddressReport, AnnouncementState, Condition, PeerHealth, PeerReport, Report};
 pub use service::{Protocol, Service, ServicePort, TrafficPolicy};
 pub use wire::MacAddr;
 
-/// Names an offload; the plugin chooses it, below `0x8000_0000`. WIT: `network.endpoint`.
+/// Names a stream, a listener, a socket or an offload: one number space per instance. The plugin chooses numbers below
+/// `0x8000_0000`, the host those of accepted streams, with the top bit set. WIT: `network.endpoint`.
 pub type Endpoint = u32;
 /// A label, an annotation, a header, an extension: name and value.
 pub type Pair = (String, String);

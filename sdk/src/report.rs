@@ -8,6 +8,8 @@ pub enum Report {
     Address(AddressReport),
     /// About the plugin, as in Kubernetes.
     Condition(Condition),
+    /// About a peer.
+    Peer(PeerReport),
     /// A number, exported as `outrigger_plugin_<name>`.
     Metric {
         /// Metric name.
@@ -60,6 +62,41 @@ pub enum AnnouncementState {
     Failed,
     /// One that this version does not know.
     Other(String),
+}
+
+/// WIT: `status.peer-report`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PeerReport {
+    /// The name in the configuration, unique per instance and protocol.
+    pub peer: String,
+    /// "bgp", "bfd", "dns", "http", ...
+    pub protocol: String,
+    /// How it is, in one word for every protocol.
+    pub health: PeerHealth,
+    /// The protocol's own word: "OpenConfirm", "AdminDown".
+    pub state: String,
+    /// In words that a network engineer would use, "" when there was none.
+    pub last_error: String,
+    /// Exported as metrics: "messages-in", "prefixes-sent".
+    pub counters: Vec<(String, f64)>,
+    /// What a person may want to see besides: "capabilities", "hold-time", "since-us" (monotonic).
+    pub ext: Vec<(String, String)>,
+}
+
+/// WIT: `status.peer-health`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PeerHealth {
+    /// On its way up for the first time.
+    #[default]
+    Starting,
+    /// As it should be.
+    Up,
+    /// It works, and something is wrong.
+    Degraded,
+    /// It does not work.
+    Down,
+    /// Switched off on purpose.
+    Disabled,
 }
 
 /// WIT: `status.condition`. `kind` is the condition's type.

@@ -1,7 +1,8 @@
 //! The product's daemon as a process: started in a node's network, stopped or killed by its process id, weighed.
 use std::fs::File;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::Node;
+use crate::namespace::Namespace;
 use crate::{clock, product, wait};
 
 /// How long a stop may take before it counts as failed.
@@ -42,23 +44,41 @@ impl Daemon {
     /// # Errors
     /// When it cannot be started.
     pub fn start(node: &Node, folders: Folders<'_>) -> Result<Self> {
+        let command = node.command(&product::binary()?);
+        Self::run(command, &node.name, node.address.into(), folders)
+    }
+
+    /// Starts `outrigger run` in a namespace, as the node of this name.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_in(
+        namespace: &Namespace,
+        name: &str,
+        gossip: IpAddr,
+        folders: Folders<'_>,
+    ) -> Result<Self> {
+        Self::run(namespace.mortal_command(product::binary()?), name, gossip, folders)
+    }
+
+    fn run(command: Command, name: &str, gossip: IpAddr, folders: Folders<'_>) -> Result<Self> {
         let log = File::options().create(true).append(true).open(folders.log)?;
-        let mut command = product::unconfigured(node.command(&product::binary()?));
+        let mut command = product::unconfigured(command);
         command
             .arg("run")
             .arg("--manifests")
             .arg(folders.manifests)
             .arg("--state")
             .arg(folders.state);
-        command.arg("--cache").arg(folders.cache).args(["--node", &node.name]);
-        command.args(["--gossip-address", &node.address.to_string()]);
+        command.arg("--cache").arg(folders.cache).args(["--node", name]);
+        command.args(["--gossip-address", &gossip.to_string()]);
         let started = clock::now();
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .with_context(|| format!("cannot start the daemon of {}", node.name))?;
+            .with_context(|| format!("cannot start the daemon of {name}"))?;
         Ok(Self { child, log: folders.log.to_path_buf(), started })
     }
 
@@ -110,6 +130,11 @@ impl Daemon {
             }
             Ok((clock::since(since) > Duration::from_millis(500)).then_some(last))
         })
+    }
+
+    /// Its process id.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its log so far.

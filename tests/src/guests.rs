@@ -10,6 +10,8 @@ use crate::product;
 /// Built components.
 #[derive(Debug, Clone)]
 pub struct Guests {
+    /// bgp as it ships.
+    pub bgp: PathBuf,
     /// layer2 as it ships.
     pub layer2: PathBuf,
     /// layer2 built in another way: same behaviour, other bytes.
@@ -51,6 +53,7 @@ impl Guests {
             )
         };
         Ok(Self {
+            bgp: build(&Guest::new(root.join("plugins/bgp"), "outrigger-bgp"), &target)?,
             layer2: build(&layer2, &target)?,
             layer2_other: build(&layer2.clone().opt_level(2), &target)?,
             lowest_free: build(
@@ -73,8 +76,9 @@ impl Guests {
     }
 
     /// All of them, in the order they are built.
-    pub fn all(&self) -> [&PathBuf; 12] {
+    pub fn all(&self) -> [&PathBuf; 13] {
         [
+            &self.bgp,
             &self.layer2,
             &self.layer2_other,
             &self.lowest_free,
@@ -131,5 +135,35 @@ fn leb(mut number: usize) -> Vec<u8> {
         if number == 0 {
             return octets;
         }
+    }
+}
+
+/// Builds of the speaker.
+#[derive(Debug, Clone)]
+pub struct BgpGuests {
+    /// As it ships, built in another way: same behaviour, other bytes.
+    pub other: PathBuf,
+    /// Traps for ten seconds.
+    pub faulty: PathBuf,
+    /// Writes what it must not write.
+    pub rogue: PathBuf,
+}
+
+impl BgpGuests {
+    /// Builds what is not built yet.
+    ///
+    /// # Errors
+    /// When the toolchain is missing or a guest does not compile; the message says which.
+    pub fn build() -> Result<Self> {
+        let (root, target) = (product::root(), product::target()?);
+        let shipped = Guest::new(root.join("plugins/bgp"), "outrigger-bgp");
+        let guest = |feature| {
+            build(&Guest::new(root.join("tests/guests/bgp"), "bgp-guest").feature(feature), &target)
+        };
+        Ok(Self {
+            other: build(&shipped.opt_level(2), &target)?,
+            faulty: guest("faulty")?,
+            rogue: guest("rogue")?,
+        })
     }
 }

@@ -151,13 +151,7 @@ impl Node {
 
     /// A command that will run `program` inside this node's network, and die with the thread that starts it.
     pub fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new("setpriv");
-        let inside = self.namespace.command(program);
-        command
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(inside.get_program())
-            .args(inside.get_args());
-        command
+        self.namespace.mortal_command(program)
     }
 
     /// Runs lines of `ip -batch` in this node's network.

@@ -3,6 +3,7 @@
 //! folders and what a client on the same segment can see.
 #![forbid(unsafe_code)]
 
+pub mod bgp;
 pub mod clock;
 pub mod cluster;
 pub mod daemon;

@@ -54,6 +54,17 @@ impl Namespace {
         command
     }
 
+    /// The same, and it dies with the thread that starts it.
+    pub fn mortal_command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new("setpriv");
+        let inside = self.command(program);
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(inside.get_program())
+            .args(inside.get_args());
+        command
+    }
+
     /// Runs lines of `ip -batch` in this network.
     ///
     /// # Errors

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use outrigger_bgp::Speaker;
+use outrigger_bgp::scripts as bgp;
 use outrigger_layer2::Layer2;
 use outrigger_layer2::scripts::scripts;
 use outrigger_runtime::native::Native;
@@ -41,9 +43,13 @@ fn context() -> Context {
 }
 
 /// Everything a build says to a script: effects, wake and snapshot after every call.
-fn transcript(mut machine: Box<dyn Machine>, calls: &[(Time, Vec<Event>)]) -> Vec<String> {
-    let mut said = vec![format!("{:?}", machine.validate("{}").expect("no fault"))];
-    said.push(format!("{:?}", machine.start(&context(), &Origin::Fresh).expect("no fault")));
+fn transcript(
+    mut machine: Box<dyn Machine>,
+    context: &Context,
+    calls: &[(Time, Vec<Event>)],
+) -> Vec<String> {
+    let mut said = vec![format!("{:?}", machine.validate(&context.config).expect("no fault"))];
+    said.push(format!("{:?}", machine.start(context, &Origin::Fresh).expect("no fault")));
     for (now, events) in calls {
         said.push(format!("{:?}", machine.handle(*now, events).expect("no fault")));
         said.push(format!("{:?}", machine.snapshot().expect("no fault")));
@@ -60,11 +66,27 @@ fn native_and_wasm_builds_of_layer2_agree_byte_for_byte() {
             let machines =
                 (native.instantiate().expect("native"), wasm.instantiate().expect("wasm"));
             assert_eq!(
-                transcript(machines.0, &calls),
-                transcript(machines.1, &calls),
+                transcript(machines.0, &context(), &calls),
+                transcript(machines.1, &context(), &calls),
                 "script {name:?}"
             );
         }
+    }
+}
+
+#[test]
+fn native_and_wasm_builds_of_bgp_agree_byte_for_byte() {
+    let native = Native::<Speaker>::new("native");
+    let wasm = load(&GUESTS.bgp);
+    let node = vec![("node-ip".to_owned(), "192.0.2.10".to_owned())];
+    let context = Context { config: bgp::CONFIG.to_owned(), ext: node, ..context() };
+    for (name, calls) in bgp::scripts() {
+        let machines = (native.instantiate().expect("native"), wasm.instantiate().expect("wasm"));
+        assert_eq!(
+            transcript(machines.0, &context, &calls),
+            transcript(machines.1, &context, &calls),
+            "script {name:?}"
+        );
     }
 }
 

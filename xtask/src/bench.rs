@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{run, setup};
 
+mod bgp;
 mod kube;
 
 /// Cold starts; the figure is the median.
@@ -25,6 +26,8 @@ pub enum What {
         #[arg(long)]
         json: bool,
     },
+    /// A BGP speaker's sessions, routes, memory and BFD, beside BIRD, GoBGP, FRR and ExaBGP.
+    Bgp(bgp::What),
     /// Services by the hundred on a real cluster, beside real MetalLB.
     Kube(kube::What),
 }
@@ -33,6 +36,7 @@ pub enum What {
 pub fn bench(what: &What) -> Result<()> {
     match what {
         What::Spine { json } => spine(*json),
+        What::Bgp(what) => bgp::bgp(what),
         What::Kube(what) => kube::kube(what),
     }
 }

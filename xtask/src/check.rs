@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use outrigger_tests::clock;
 
-use crate::{demo, image, previous, run, setup};
+use crate::{demo, fuzz, image, previous, run, setup};
 
 /// How often a soak repeats the namespace tests and the demonstration.
 const SOAK_ROUNDS: u32 = 10;
@@ -31,7 +31,7 @@ const STEPS: [Step; 8] = [
     ("deny", deny),
 ];
 
-const SOAK: [Step; 4] = [
+const SOAK: [Step; 5] = [
     ("properties", || {
         tests(
             run::cargo(["test", "--release", "--workspace", "--lib"])
@@ -40,7 +40,15 @@ const SOAK: [Step; 4] = [
     }),
     ("namespaces", || {
         (0..SOAK_ROUNDS).try_for_each(|_| {
-            tests(&mut run::cargo(["test", "--release", "--workspace", "--test", "netns"]))
+            tests(&mut run::cargo([
+                "test",
+                "--release",
+                "--workspace",
+                "--test",
+                "netns",
+                "--test",
+                "bgp",
+            ]))
         })
     }),
     ("clusters", || {
@@ -50,6 +58,7 @@ const SOAK: [Step; 4] = [
                 .env("OUTRIGGER_PREVIOUS", previous::build()?),
         )
     }),
+    ("fuzz", fuzz::an_hour_each),
     ("demonstrations", || (0..SOAK_ROUNDS).try_for_each(|_| demo::in_a_process_of_its_own())),
 ];
 

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod image;
 mod lab;
 mod previous;
@@ -41,6 +42,8 @@ enum Command {
         #[arg(long)]
         soak: bool,
     },
+    /// Feed octets that nobody vouches for to the codecs, to BFD and to whole BGP sessions, and look for ever new ways through them.
+    Fuzz(fuzz::What),
     /// Measure.
     Bench {
         #[command(subcommand)]
@@ -84,6 +87,7 @@ fn obey(command: Command) -> Result<()> {
         }
         Command::Demo { json } => demo::demo(json),
         Command::Test { soak } => check::test(soak),
+        Command::Fuzz(what) => fuzz::fuzz(&what),
         Command::Bench { what } => bench::bench(&what),
         Command::Lab { name, what } => lab::lab(&name, &what),
         // The tests that compare the files with what they come from write them first when asked to; CRDs first, since

@@ -1,9 +1,11 @@
 //! `cargo xtask setup`: what the machine needs, installed where that can be done, named where it cannot. Each part
 //! costs nothing when it is there already.
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use outrigger_tests::bgp::programs;
 use outrigger_tests::guests::Guests;
 use outrigger_tests::kubernetes::binaries::{self, Binaries};
 use outrigger_tests::kubernetes::metallb;
@@ -12,12 +14,15 @@ use outrigger_tests::{product, sandbox};
 use crate::run;
 
 const TARGET: &str = "wasm32-unknown-unknown";
+/// Whether daemons start when their package is installed is asked here (invoke-rc.d(8)).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// Versions of LLVM in the order they are tried; "" is the distribution's default.
 const LLVM: [&str; 8] = ["-22", "-21", "-20", "-19", "-18", "-17", "-16", ""];
 
 /// Everything.
 pub fn all() -> Result<()> {
     network()?;
+    routers()?;
     rust_for_wasm()?;
     c_for_wasm()?;
     kubernetes(binaries::ALL)?;
@@ -41,6 +46,46 @@ pub fn network() -> Result<()> {
     }
     let packages: Vec<_> = missing.iter().map(|(_, package)| (*package).to_owned()).collect();
     install(&packages)
+}
+
+/// A compiler for libFuzzer, which is C++. `cargo xtask fuzz` alone needs it.
+pub fn compiler_for_fuzzer() -> Result<()> {
+    if sandbox::installed("c++") { Ok(()) } else { install(&["g++".to_owned()]) }
+}
+
+/// BGP speakers to test with: FRR, BIRD and ExaBGP of the distribution, GoBGP of its own modules.
+pub fn routers() -> Result<()> {
+    let missing = programs::missing_packages();
+    if !missing.is_empty() {
+        let packages: Vec<_> = missing.iter().map(|package| (*package).to_owned()).collect();
+        without_starting(|| install(&packages))?;
+        // Nor are they to start when the machine does: this machine is no router.
+        if Path::new("/run/systemd/system").is_dir() {
+            for unit in ["frr", "bird", "exabgp"] {
+                run::succeeds(as_root("systemctl").context("no root")?.args(["disable", unit]));
+            }
+        }
+    }
+    programs::obtain_gobgp()
+}
+
+/// Installs packages of daemons without starting these: while invoke-rc.d finds a policy that says so (its exit code
+/// 101, "action forbidden"). One that the machine has is left as it is.
+fn without_starting(install: impl FnOnce() -> Result<()>) -> Result<()> {
+    if Path::new(POLICY).exists() {
+        return install();
+    }
+    let own = std::env::temp_dir().join(format!("outrigger-policy-{}", std::process::id()));
+    fs::write(&own, "#!/bin/sh\nexit 101\n")?;
+    let put = as_root("install").is_some_and(|mut command| {
+        run::succeeds(command.args(["-m", "755"]).arg(&own).arg(POLICY))
+    });
+    let installed = install();
+    if put {
+        run::show(as_root("rm").context("no root any more")?.arg(POLICY))?;
+    }
+    fs::remove_file(own)?;
+    installed
 }
 
 /// Programs of the Kubernetes laboratory, these of the cluster's own included, and what images are checked with.
@@ -194,15 +239,20 @@ fn know_packages() {
 
 /// apt-get, if this user may use it without being asked for anything.
 fn apt(line: &str) -> Option<Command> {
-    let mut command = if run::succeeds(Command::new("sh").args(["-c", "test $(id -u) = 0"])) {
-        Command::new("apt-get")
-    } else if run::succeeds(Command::new("sudo").args(["--non-interactive", "true"])) {
-        let mut sudo = Command::new("sudo");
-        sudo.arg("apt-get");
-        sudo
-    } else {
-        return None;
-    };
+    let mut command = as_root("apt-get")?;
     command.args(line.split(' '));
     Some(command)
+}
+
+/// A program as root, if this user may run it so without being asked for anything.
+fn as_root(program: &str) -> Option<Command> {
+    if run::succeeds(Command::new("sh").args(["-c", "test $(id -u) = 0"])) {
+        return Some(Command::new(program));
+    }
+    if run::succeeds(Command::new("sudo").args(["--non-interactive", "true"])) {
+        let mut sudo = Command::new("sudo");
+        sudo.arg(program);
+        return Some(sudo);
+    }
+    None
 }

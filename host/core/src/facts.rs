@@ -8,6 +8,8 @@ use std::sync::Arc;
 use outrigger_sdk::{Family, ServicePort, TrafficPolicy};
 use serde::{Deserialize, Serialize};
 
+use crate::guard::Grant;
+
 mod cluster;
 mod range;
 mod selector;
@@ -234,6 +236,9 @@ pub struct Node {
     pub name: NodeName,
     /// Its labels.
     pub labels: Labels,
+    /// Annotations `outrigger.dev/...`: what plugins may see.
+    #[serde(default)]
+    pub annotations: Labels,
     /// `status.addresses` of type InternalIP, in order.
     pub addresses: Vec<IpAddr>,
     /// Condition `NetworkUnavailable` is not True.
@@ -289,7 +294,7 @@ pub struct Pool {
 }
 
 /// A plugin and what it is configured with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRef {
     /// Name of the plugin.
     pub plugin: String,
@@ -298,7 +303,7 @@ pub struct PluginRef {
 }
 
 /// A configured announcer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcer {
     /// Its name.
     pub name: String,
@@ -310,6 +315,25 @@ pub struct Announcer {
     pub interfaces: Vec<String>,
     /// Services it announces; empty = all.
     pub service_selector: Selector,
+    /// Whether one node announces an address, or all that may.
+    #[serde(default)]
+    pub election: Election,
+    /// Whom it may speak with and what it may say, besides the addresses it is told to announce.
+    #[serde(default)]
+    pub grant: Grant,
+    /// Names of Secrets, by the names that the plugin knows them by.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// How many nodes announce an address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Election {
+    /// One, which the nodes elect: who answers for an address on a segment.
+    #[default]
+    One,
+    /// Every node that may: routers share the traffic out between them (ECMP).
+    All,
 }
 
 /// A plugin delivered as a file or a ConfigMap.

@@ -8,19 +8,26 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use outrigger_sdk::{
-    Beacon, DesiredAddress, Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex, LinksChanged,
-    Offload, OffloadWork, Report, Topic,
+    Beacon, Connect, DesiredAddress, Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex,
+    LinksChanged, Listen, Offload, OffloadWork, OpenSocket, Report, SendDatagram, StreamBytes,
+    Topic,
 };
 use outrigger_wire::{Message, solicited_node_group};
 
 mod churn;
 mod frames;
+mod grant;
 mod reason;
+mod session;
+mod streams;
 #[cfg(test)]
 mod tests;
 
 use churn::Churn;
+pub use grant::Grant;
 pub use reason::{Reason, Refusal};
+use streams::Endpoints;
+pub use streams::Withdrawal;
 
 /// Numbers from here on are the host's own.
 const HOST_ENDPOINTS: Endpoint = 0x8000_0000;
@@ -58,8 +65,29 @@ pub enum Granted {
         /// What and how often.
         beacon: Beacon,
     },
-    /// End the offload of this number.
+    /// Open a stream.
+    Connect(Connect),
+    /// Accept streams.
+    Listen(Listen),
+    /// Open a UDP socket.
+    OpenSocket(OpenSocket),
+    /// Write to a stream: whole messages that were read.
+    Write(StreamBytes),
+    /// Send a datagram.
+    Datagram(SendDatagram),
+    /// Work on a stream or a socket.
+    Work {
+        /// The plugin's number.
+        id: Endpoint,
+        /// What.
+        work: OffloadWork,
+    },
+    /// Part of an effect was refused; the rest is granted.
+    Refused(Refusal),
+    /// End whatever has this number.
     Close(Endpoint),
+    /// The same at once.
+    Abort(Endpoint),
     /// Keep this report.
     Report(Report),
     /// The plugin has nothing more to hand over.
@@ -73,6 +101,8 @@ pub struct Guard {
     desired: BTreeMap<IpAddr, Arc<DesiredAddress>>,
     /// Solicited-node groups of the desired IPv6 addresses, and how many addresses share each.
     groups: BTreeMap<Ipv6Addr, usize>,
+    grant: Grant,
+    endpoints: Endpoints,
     churn: Churn,
     denied: BTreeMap<Reason, u64>,
 }
@@ -80,7 +110,8 @@ pub struct Guard {
 impl Default for Guard {
     fn default() -> Self {
         let (links, desired, groups, denied) = Default::default();
-        Self { links, desired, groups, churn: Churn::new(), denied }
+        let (grant, endpoints) = Default::default();
+        Self { links, desired, groups, grant, endpoints, churn: Churn::new(), denied }
     }
 }
 
@@ -89,16 +120,21 @@ impl Guard {
     pub fn reset_desired(&mut self) {
         self.desired.clear();
         self.groups.clear();
+        self.endpoints.doubt_all();
     }
 
     /// Takes in what the instance is about to be told. What is no longer desired is no longer granted from here on.
     pub fn desire(&mut self, remove: &[IpAddr], upsert: &[Arc<DesiredAddress>]) {
         for address in remove {
             if self.desired.remove(address).is_some() {
+                self.endpoints.doubt(*address);
                 self.forget_group(*address);
             }
         }
         for entry in upsert {
+            if !entry.duty.speaks() {
+                self.endpoints.doubt(entry.address);
+            }
             let is_new = self.desired.insert(entry.address, entry.clone()).is_none();
             if let (IpAddr::V6(address), true) = (entry.address, is_new) {
                 *self.groups.entry(solicited_node_group(address)).or_default() += 1;
@@ -176,6 +212,19 @@ impl Guard {
             Effect::LeaveGroup { link, group } => Ok(vec![Granted::Leave(link, group)]),
             Effect::Offload(offload) => self.offload(now_us, offload),
             Effect::Close(id) => Ok(vec![Granted::Close(id)]),
+            Effect::Abort(id) => Ok(vec![Granted::Abort(id)]),
+            Effect::Connect(connect) => {
+                self.spend(now_us)?;
+                self.connect(connect)
+            }
+            Effect::Listen(listen) => self.listen(listen),
+            Effect::OpenSocket(open) => self.open_socket(open),
+            Effect::Write(bytes) => self.write(now_us, bytes),
+            Effect::SendDatagram(sent) => {
+                self.send_datagram(&sent)?;
+                self.spend(now_us)?;
+                Ok(vec![Granted::Datagram(sent)])
+            }
             Effect::Report(report) => self.report(report),
             Effect::Drained => Ok(vec![Granted::Drained]),
             Effect::Unsupported { .. } => Err(Reason::Unsupported),
@@ -205,12 +254,16 @@ impl Guard {
                 Granted::Answer { id, link, address }
             }
             OffloadWork::Beacon(beacon) => {
-                let address = self.speaks_for(&beacon.frame)?;
+                let address = match self.shows_itself(&beacon.frame) {
+                    true => Ipv6Addr::UNSPECIFIED.into(),
+                    false => self.speaks_for(&beacon.frame)?,
+                };
                 if beacon.interval_us < MIN_BEACON_INTERVAL_US {
                     return Err(Reason::BeaconTooFast);
                 }
                 Granted::Beacon { id, address, beacon }
             }
+            work => self.work(id, work)?,
         };
         self.spend(now_us)?;
         Ok(vec![granted])
@@ -226,11 +279,21 @@ impl Guard {
                     _ => Err(Reason::AddressNotDesired),
                 }
             }
-            Report::Address(_) | Report::Condition(_) | Report::Metric { .. } => {
+            Report::Address(_) | Report::Peer(_) | Report::Condition(_) | Report::Metric { .. } => {
                 Ok(vec![Granted::Report(report)])
             }
             Report::Other(_) => Err(Reason::Unsupported),
         }
+    }
+
+    /// A frame that speaks for no address, and that peers on the link may hear if any of them is granted (unnumbered BGP).
+    fn shows_itself(&self, frame: &Frame) -> bool {
+        let on_link = IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
+        self.grant.has_peer(on_link)
+            && self
+                .links
+                .get(&frame.link)
+                .is_some_and(|link| frames::only_shows_itself(&frame.data, link))
     }
 
     /// The address this frame speaks for, if all of it is granted.
@@ -289,11 +352,27 @@ fn describe(effect: &Effect) -> (&'static str, String) {
         Effect::Offload(Offload { work: OffloadWork::Beacon(beacon), .. }) => {
             ("offload", about(&beacon.frame))
         }
-        Effect::Close(id) => ("close", id.to_string()),
+        Effect::Offload(Offload { work, .. }) => ("offload", endpoint(work)),
+        Effect::Connect(connect) => ("connect", connect.remote.to_string()),
+        Effect::Listen(listen) => ("listen", listen.remote.to_string()),
+        Effect::Write(bytes) => ("write", bytes.id.to_string()),
+        Effect::OpenSocket(open) => ("open-socket", open.id.to_string()),
+        Effect::SendDatagram(sent) => ("send-datagram", sent.remote.to_string()),
+        Effect::Close(id) | Effect::Abort(id) => ("close", id.to_string()),
         Effect::Report(Report::Address(report)) => ("report", report.address.to_string()),
         Effect::Report(_) => ("report", String::new()),
         Effect::Drained => ("drained", String::new()),
         Effect::Unsupported { subject, .. } => ("unsupported", subject.clone()),
+    }
+}
+
+fn endpoint(work: &OffloadWork) -> String {
+    match work {
+        OffloadWork::DatagramBeacon(beacon) => beacon.datagram.remote.to_string(),
+        OffloadWork::Keepalive { endpoint, .. } | OffloadWork::Expect { endpoint, .. } => {
+            endpoint.to_string()
+        }
+        OffloadWork::AnswerNeighbor { .. } | OffloadWork::Beacon(_) => String::new(),
     }
 }
 

@@ -11,12 +11,13 @@ use outrigger_sdk::{DesiredAddress, Duty};
 
 use crate::election::{Claimant, Standing, elect};
 use crate::eligibility::Ineligible;
-use crate::facts::{Announcer, Cluster, FactKey, NodeName};
+use crate::facts::{Announcer, Cluster, Election, FactKey, NodeName};
 use crate::membership::{Claim, ClaimChanges, View, ViewChange};
 
 mod case;
 mod cover;
 mod draft;
+mod everywhere;
 mod fresh;
 mod heard;
 mod index;
@@ -212,7 +213,7 @@ impl Planner {
         let announcers = announcers(cluster);
         let home = Home::find(cluster, address).or_else(|| self.homes.get(&address).cloned());
         let case = Case::new(cluster, &self.me, &announcers, index, home.as_ref(), address);
-        let eligibility = case.eligibility();
+        let eligibility = case.any_eligibility();
         let nodes: BTreeSet<_> = cluster.nodes.keys().chain(view.members.keys()).collect();
         let verdict = |node: &str| {
             let member = view.members.get(node).ok_or(Ineligible::NotAlive)?;
@@ -255,8 +256,9 @@ impl Planner {
         let case = Case::new(cluster, &self.me, &self.announcers, index, home, address);
         let duty = self.duty(view, &case, address);
         let same = self.duties.get(&address) == Some(&duty);
-        let wanted =
-            (self.stale.contains(&address) || !same).then(|| self.wanted(&case, address, &duty));
+        let everywhere = case.cover.iter().any(|announcer| announcer.election == Election::All);
+        let wanted = (self.stale.contains(&address) || !same || everywhere)
+            .then(|| self.wanted(view, &case, address, &duty));
         if let Some(wanted) = wanted {
             self.record(address, wanted, draft);
         }
@@ -280,19 +282,28 @@ impl Planner {
     /// By announcer. A node that an announcer no longer selects still hands over what it has.
     fn wanted(
         &self,
+        view: &View,
         case: &Case<'_>,
         address: IpAddr,
         duty: &Duty,
     ) -> BTreeMap<String, DesiredAddress> {
         let has = |name: &str| self.desired(name).contains_key(&address);
-        let covering = case.cover.iter();
-        let running =
-            covering.filter(|one| case.selects_me(one) || (duty.speaks() && has(&one.name)));
-        running.map(|announcer| (announcer.name.clone(), case.entry(announcer, duty))).collect()
+        let entry = |announcer: &&Announcer| {
+            let duty = match announcer.election {
+                Election::One if case.selects_me(announcer) => duty.clone(),
+                Election::One if duty.speaks() && has(&announcer.name) => duty.clone(),
+                Election::All if case.selects_me(announcer) => {
+                    self.everybodys_duty(view, case, announcer)
+                }
+                _ => return None,
+            };
+            Some((announcer.name.clone(), case.entry(announcer, &duty)))
+        };
+        case.cover.iter().filter_map(entry).collect()
     }
 
     fn duty(&self, view: &View, case: &Case<'_>, address: IpAddr) -> Duty {
-        if case.cover.is_empty() {
+        if case.elected().next().is_none() {
             return Duty::Standby(String::new());
         }
         let eligibility = case.eligibility();

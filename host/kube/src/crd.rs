@@ -13,14 +13,15 @@ mod report;
 mod rules;
 mod selector;
 
-pub use announcer::{Announcer, AnnouncerSpec, AnnouncerStatus};
+pub use announcer::{Allow, Announcer, AnnouncerSpec, AnnouncerStatus, Election, SecretEntry};
 pub use condition::{Condition, ConditionStatus, DRAINING, READY};
 pub use definition::{crds, write_crds};
 pub use plugin::{BuildStatus, CandidateStatus, FailedStatus, Plugin, PluginSpec, PluginStatus};
 pub use pool::{AddressPool, AddressPoolSpec, AddressPoolStatus, AllocatorSpec, Count, WideCount};
 pub use report::{
-    AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport,
-    NodeReportSpec, NodeReportStatus, PluginReport, ProblemReport, TrialReport,
+    AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MAX_PEERS, MemberReport,
+    NodeReport, NodeReportSpec, NodeReportStatus, PeerReport, PluginReport, ProblemReport,
+    TrialReport,
 };
 pub use selector::{LabelOperator, LabelRequirement, LabelSelector, SelectorError};
 

@@ -9,6 +9,7 @@ pub mod crd;
 pub mod folder;
 pub mod import;
 pub mod problem;
+pub mod secrets;
 pub mod state;
 
 pub use folder::{Folder, FolderError};

@@ -19,6 +19,7 @@ use crate::problem::Problem;
 
 mod atomic;
 mod memory;
+mod restart;
 mod service;
 
 pub use memory::Memory;

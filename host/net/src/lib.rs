@@ -1,22 +1,25 @@
 //! The only room that touches the network, and the only one with `unsafe` (all of it in `sys` and `memory`): clock, links, frames,
-//! offloads, multicast groups, gossip datagrams. Linux only.
+//! streams, datagrams, offloads, multicast groups, gossip. Linux only.
 //!
 //! Decides nothing: what is watched, answered, sent and ended is told by the caller, after the guard. Knows nothing of
 //! Services, pools or plugins; an [`Owner`] is a number.
 #![deny(unsafe_code)]
 
 mod clock;
+mod gateways;
 mod gossip;
 mod groups;
 mod links;
 mod memory;
 mod responder;
+mod streams;
 mod sys;
 
 #[cfg(test)]
 mod namespace;
 
 pub use clock::now;
+pub use gateways::default_gateways;
 pub use gossip::{GossipError, GossipSocket, MAX_DATAGRAM};
 pub use groups::{GroupError, Groups};
 pub use links::{Excludes, LinkError, Links, watch};
@@ -24,6 +27,8 @@ pub use memory::give_back;
 pub use responder::{
     Counters, LinkFailure, OffloadError, Responder, ResponderHandle, SendError, Sink,
 };
+
+pub use streams::{EndpointError, Keys, SecretKey, StreamSink, Streams, StreamsHandle};
 
 /// Who asked for a watch, an offload or a group: the number of an announcer instance.
 pub type Owner = u32;

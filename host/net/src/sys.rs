@@ -1,4 +1,5 @@
-//! System calls that no crate in the tree wraps: packet sockets, batches of frames, epoll with a timer, CLOCK_BOOTTIME.
+//! System calls that no crate in the tree wraps: packet sockets, batches of frames, epoll with a timer, CLOCK_BOOTTIME;
+//! options of other sockets are in `sockets`.
 //! Every `unsafe` of the project is here. Knows nothing of ARP, offloads or owners.
 #![allow(unsafe_code)]
 
@@ -8,6 +9,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use outrigger_sdk::LinkIndex;
+
+pub(crate) mod sockets;
+
 use socket2::{Domain, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 
 /// Microseconds since boot, suspend included.
@@ -218,6 +222,34 @@ impl Poller {
         let (epoll, source) = (self.epoll.as_raw_fd(), source.as_raw_fd());
         // SAFETY: `event` outlives the call; the kernel copies it.
         check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, source, &mut event) }).map(drop)
+    }
+
+    /// Reports `key` whenever `source` can be read or written, as said; neither = never, not even errors. `known` is
+    /// whether it is reported now.
+    pub(crate) fn change(
+        &self,
+        source: BorrowedFd<'_>,
+        key: u64,
+        known: bool,
+        (read, write): (bool, bool),
+    ) -> io::Result<()> {
+        let mut events = 0;
+        if read {
+            events |= libc::EPOLLIN;
+        }
+        if write {
+            events |= libc::EPOLLOUT;
+        }
+        let operation = match (known, read || write) {
+            (false, false) => return Ok(()),
+            (false, true) => libc::EPOLL_CTL_ADD,
+            (true, true) => libc::EPOLL_CTL_MOD,
+            (true, false) => libc::EPOLL_CTL_DEL,
+        };
+        let mut event = libc::epoll_event { events: events as u32, u64: key };
+        let (epoll, source) = (self.epoll.as_raw_fd(), source.as_raw_fd());
+        // SAFETY: `event` outlives the call; the kernel copies it.
+        check(unsafe { libc::epoll_ctl(epoll, operation, source, &mut event) }).map(drop)
     }
 
     /// Ends the wait at this time on [`boottime_us`]; one that has passed ends it at once.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use outrigger_core::facts::{self, NodeName};
 use outrigger_core::plan::{InstanceChange, Planner};
 use outrigger_net::{Links, Owner};
-use outrigger_sdk::{Context, LinksChanged, Stopping};
+use outrigger_sdk::{Context, LinksChanged, Pair, Stopping};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
@@ -25,6 +25,10 @@ pub struct Announcers {
     next_owner: Owner,
     running: BTreeMap<String, Running>,
     problems: BTreeMap<String, String>,
+    /// What every plugin is told about this node.
+    about: Vec<Pair>,
+    /// This daemon runs again after a restart.
+    restarted: bool,
 }
 
 struct Running {
@@ -42,8 +46,42 @@ impl Announcers {
         plugins: Arc<Plugins>,
         changed: Arc<Notify>,
     ) -> Self {
-        let (running, problems) = (BTreeMap::new(), BTreeMap::new());
-        Self { node, ports, router, plugins, changed, next_owner: 1, running, problems }
+        Self {
+            node,
+            ports,
+            router,
+            plugins,
+            changed,
+            next_owner: 1,
+            running: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            about: Vec::new(),
+            restarted: false,
+        }
+    }
+
+    /// Instances that start from now on are told that their peers may still know them.
+    pub fn set_restarted(&mut self, restarted: bool) {
+        self.restarted = restarted;
+    }
+
+    /// What plugins are told about this node. A change is a change of their configuration.
+    pub(super) fn set_about(&mut self, about: Vec<Pair>) {
+        if self.about == about {
+            return;
+        }
+        self.about = about;
+        for running in self.running.values() {
+            if let Some(in_force) = self.plugins.get(&running.announcer.plugin.plugin) {
+                running.instance.desk.command(swap(in_force, &running.announcer, &self.about));
+            }
+        }
+    }
+
+    /// Withdraws what no plugin has withdrawn in time; when to come back.
+    pub(super) fn withdraw_overdue(&self, now_us: u64) -> Option<u64> {
+        let desks = self.running.values().map(|running| &running.instance.desk);
+        desks.filter_map(|desk| desk.withdraw_overdue(now_us)).min()
     }
 
     /// Names of the instances that run.
@@ -101,7 +139,7 @@ impl Announcers {
             if running.announcer.plugin.plugin == plugin
                 && let Some(in_force) = self.plugins.get(plugin)
             {
-                running.instance.desk.command(swap(in_force, &running.announcer));
+                running.instance.desk.command(swap(in_force, &running.announcer, &self.about));
             }
         }
     }
@@ -141,18 +179,24 @@ impl Announcers {
         let name = announcer.name.clone();
         let owner = self.next_owner;
         self.next_owner += 1;
-        let desk = Desk::new(owner, self.ports.responder.clone(), self.changed.clone());
+        let (responder, streams) = (self.ports.responder.clone(), self.ports.streams.clone());
+        let desk = Desk::new(owner, responder, streams, self.changed.clone());
+        desk.allow(announcer.grant.clone(), announcer.secrets.clone());
         let granted = links::granted(links, &announcer.interfaces);
         desk.link(LinksChanged { reset: true, upsert: granted, ..Default::default() });
         let desired: Vec<_> = planner.desired(&name).values().cloned().collect();
         desk.desire_only(&desired);
-        desk.command(swap(in_force, &announcer));
+        let mut about = self.about.clone();
+        if self.restarted {
+            about.push(("restarting".to_owned(), "true".to_owned()));
+        }
+        desk.command(swap(in_force, &announcer, &about));
         let context = Context {
             instance: name.clone(),
             node: self.node.clone(),
             config: announcer.plugin.config.clone(),
             seed: seed(&self.node, &name),
-            ext: vec![],
+            ext: about,
         };
         match Instance::start(context, owner, desk.clone(), self.ports.clone()) {
             Ok(instance) => {
@@ -170,8 +214,9 @@ impl Announcers {
             return;
         };
         if let Some(running) = self.running.get_mut(&announcer.name) {
+            running.instance.desk.allow(announcer.grant.clone(), announcer.secrets.clone());
             if running.announcer.plugin != announcer.plugin {
-                running.instance.desk.command(swap(in_force, &announcer));
+                running.instance.desk.command(swap(in_force, &announcer, &self.about));
             }
             running.announcer = announcer;
         }
@@ -181,16 +226,18 @@ impl Announcers {
         if let Some(running) = self.running.remove(name) {
             // The desk takes everything out before the plugin hears of it.
             running.instance.desk.desire_only(&[]);
+            running.instance.desk.withdraw_all(outrigger_net::now().monotonic_us);
             self.router.remove(running.owner);
             running.instance.end();
         }
     }
 }
 
-fn swap(in_force: InForce, announcer: &facts::Announcer) -> Command {
+fn swap(in_force: InForce, announcer: &facts::Announcer, about: &[Pair]) -> Command {
     Command::Swap(Swap {
         factory: in_force.plugin,
         config: announcer.plugin.config.clone(),
+        ext: about.to_vec(),
         on_trial: in_force.on_trial,
     })
 }

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use outrigger_net::{Owner, Sink};
+use outrigger_net::{Owner, Sink, StreamSink};
 use outrigger_sdk::{Endpoint, Event, Frame};
 
 use crate::desk::Desk;
@@ -24,11 +24,14 @@ impl Router {
         self.desks.remove(&owner);
     }
 
+    fn desk(&self, owner: Owner) -> Option<Arc<Desk>> {
+        // Cloned out, so that no shard is locked while the desk is.
+        self.desks.get(&owner).map(|desk| Arc::clone(&desk))
+    }
+
     /// Says whether anybody is there to be told.
     fn tell(&self, owner: Owner, event: Event) -> bool {
-        // Cloned out, so that no shard is locked while the desk is.
-        let desk = self.desks.get(&owner).map(|desk| Arc::clone(&desk));
-        desk.map(|desk| desk.tell(event)).is_some()
+        self.desk(owner).map(|desk| desk.tell(event)).is_some()
     }
 }
 
@@ -39,5 +42,21 @@ impl Sink for Router {
 
     fn ended(&self, owner: Owner, id: Endpoint) {
         self.tell(owner, Event::Ended(id));
+    }
+}
+
+impl StreamSink for Router {
+    fn event(&self, owner: Owner, event: Event) {
+        if let Some(desk) = self.desk(owner) {
+            desk.hear(event);
+        }
+    }
+
+    fn has_room(&self, owner: Owner) -> bool {
+        self.desk(owner).is_some_and(|desk| desk.has_room())
+    }
+
+    fn is_heard(&self, owner: Owner) -> bool {
+        self.desk(owner).is_some_and(|desk| desk.is_running())
     }
 }

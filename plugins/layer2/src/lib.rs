@@ -130,6 +130,14 @@ impl Layer2 {
             }
             // Watched frames that the host did not answer are other nodes' claims: nothing to do about them yet.
             Event::Frame(_) | Event::Wake(_) | Event::Other(_) => {}
+            // It opens no streams and no sockets.
+            Event::Opened(_)
+            | Event::Accepted(_)
+            | Event::Data(_)
+            | Event::Credit(..)
+            | Event::Closed(_)
+            | Event::Datagram(_)
+            | Event::Expired(_) => {}
         }
     }
 

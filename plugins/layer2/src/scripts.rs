@@ -130,7 +130,8 @@ fn denied() -> Vec<Vec<Event>> {
 }
 
 fn resumed(offloads: &[u32]) -> Vec<Vec<Event>> {
-    let mut again = vec![Event::Resumed(Resumed { offloads: offloads.to_vec() })];
+    let mut again =
+        vec![Event::Resumed(Resumed { offloads: offloads.to_vec(), ..Default::default() })];
     again.extend(start(&[(V4, Duty::Announce), (V6, Duty::Announce)]));
     vec![
         start(&[(V4, Duty::Announce), (V6, Duty::Announce)]),

@@ -354,7 +354,7 @@ fn a_deleted_announcer_withdraws_everything() {
 #[test]
 fn a_successor_sends_only_the_difference() {
     let resumed = |offloads: &[u32]| {
-        let resumed = Event::Resumed(Resumed { offloads: offloads.to_vec() });
+        let resumed = Event::Resumed(Resumed { offloads: offloads.to_vec(), ..Default::default() });
         [vec![resumed], start(&[("192.0.2.1", Duty::Announce)])].concat()
     };
     let first = start(&[("192.0.2.1", Duty::Announce)]);
@@ -367,7 +367,9 @@ fn a_successor_sends_only_the_difference() {
 
 #[test]
 fn an_address_that_was_removed_during_the_swap_is_withdrawn() {
-    let resumed = [vec![Event::Resumed(Resumed { offloads: vec![1] })], start(&[])].concat();
+    let resumed =
+        [vec![Event::Resumed(Resumed { offloads: vec![1], ..Default::default() })], start(&[])]
+            .concat();
     check(
         &[start(&[("192.0.2.1", Duty::Announce)]), resumed],
         &[

@@ -1,11 +1,12 @@
 //! World `announcer`, what goes out: the reply, its effects and its reports.
 use super::announcer::outrigger::plugin::{effects as wit, network, status};
+use super::endpoints;
 use super::service::wit_address;
 use super::wit as words;
 use crate::report::MetricValue;
 use crate::{
-    AnnouncementState, Beacon, Condition, Effect, Frame, FrameWatch, Offload, OffloadWork, Reply,
-    Report, Topic, Wake,
+    AnnouncementState, Beacon, Condition, DatagramBeacon, Effect, Frame, FrameWatch, Offload,
+    OffloadWork, PeerHealth, PeerReport, Reply, Report, Topic, Wake,
 };
 
 pub fn reply(reply: Reply) -> wit::Reply {
@@ -34,7 +35,13 @@ fn effect(effect: Effect) -> wit::Effect {
         Effect::Offload(Offload { id, work }) => {
             wit::Effect::Offload(network::Offload { id, work: offload_work(work) })
         }
+        Effect::Connect(connect) => wit::Effect::Connect(endpoints::connect(connect)),
+        Effect::Listen(listen) => wit::Effect::Listen(endpoints::listen(listen)),
+        Effect::Write(bytes) => wit::Effect::Write(endpoints::write(bytes)),
+        Effect::OpenSocket(open) => wit::Effect::OpenSocket(endpoints::open_socket(open)),
+        Effect::SendDatagram(sent) => wit::Effect::SendDatagram(endpoints::send_datagram(sent)),
         Effect::Close(id) => wit::Effect::Close(network::Close { id, abort: false }),
+        Effect::Abort(id) => wit::Effect::Close(network::Close { id, abort: true }),
         Effect::Report(said) => report(said),
         Effect::Drained => wit::Effect::Drained,
         Effect::Unsupported { effect, subject } => other(effect, subject),
@@ -74,6 +81,28 @@ fn offload_work(work: OffloadWork) -> network::OffloadWork {
                 count,
             })
         }
+        OffloadWork::DatagramBeacon(DatagramBeacon {
+            datagram,
+            interval_us,
+            jitter_percent,
+            count,
+        }) => network::OffloadWork::Beacon(network::Beacon {
+            payload: network::BeaconPayload::Datagram(endpoints::send_datagram(datagram)),
+            interval_us,
+            jitter_percent,
+            count,
+        }),
+        OffloadWork::Keepalive { endpoint, data, interval_ms } => {
+            network::OffloadWork::Keepalive(network::Keepalive { endpoint, data, interval_ms })
+        }
+        OffloadWork::Expect { endpoint, remote, within_us, then_close } => {
+            network::OffloadWork::Expect(network::Expect {
+                endpoint,
+                remote: wit_address(remote),
+                within_us,
+                then_close,
+            })
+        }
     }
 }
 
@@ -94,6 +123,7 @@ fn report(report: Report) -> wit::Effect {
             };
             status::Report::Condition(status::Condition { kind, status, reason, message })
         }
+        Report::Peer(said) => status::Report::Peer(peer(said)),
         Report::Metric { name, value } => status::Report::Metric(status::Metric {
             name,
             labels: Vec::new(),
@@ -104,6 +134,24 @@ fn report(report: Report) -> wit::Effect {
         }),
         Report::Other(name) => status::Report::Other(words::Extension { name, value: Vec::new() }),
     })
+}
+
+fn peer(said: PeerReport) -> status::PeerReport {
+    status::PeerReport {
+        peer: said.peer,
+        protocol: said.protocol,
+        health: match said.health {
+            PeerHealth::Starting => status::PeerHealth::Starting,
+            PeerHealth::Up => status::PeerHealth::Up,
+            PeerHealth::Degraded => status::PeerHealth::Degraded,
+            PeerHealth::Down => status::PeerHealth::Down,
+            PeerHealth::Disabled => status::PeerHealth::Disabled,
+        },
+        state: said.state,
+        last_error: said.last_error,
+        counters: said.counters,
+        ext: said.ext,
+    }
 }
 
 fn announcement_state(state: AnnouncementState) -> status::AnnouncementState {

@@ -1,5 +1,6 @@
 //! World `announcer`, what comes in: context, origin and events.
 use super::announcer::outrigger::plugin::{events as wit, network};
+use super::endpoints;
 use super::machine;
 use super::service::{address, addresses, mac, prefix, service};
 use super::wit as words;
@@ -34,10 +35,13 @@ pub fn field_errors(errors: Vec<FieldError>) -> Vec<words::FieldError> {
         .collect()
 }
 
-/// Events about streams, datagrams and requests, which this SDK does not speak, keep their name only.
+/// Events about requests, which this SDK does not speak, keep their name only.
 pub fn event(event: wit::Event) -> Event {
     match event {
-        wit::Event::Resumed(resumed) => Event::Resumed(Resumed { offloads: resumed.offloads }),
+        wit::Event::Resumed(resumed) => Event::Resumed(Resumed {
+            open: resumed.open.into_iter().map(endpoints::resumed).collect(),
+            offloads: resumed.offloads,
+        }),
         wit::Event::LinksChanged(links) => Event::LinksChanged(LinksChanged {
             reset: links.reset,
             remove: links.remove,
@@ -62,15 +66,15 @@ pub fn event(event: wit::Event) -> Event {
             reason: stop_reason(stopping.reason),
             within_ms: stopping.within_ms,
         }),
-        wit::Event::Opened(_) => unknown("opened"),
-        wit::Event::Accepted(_) => unknown("accepted"),
-        wit::Event::Data(_) => unknown("data"),
-        wit::Event::Credit(_) => unknown("credit"),
-        wit::Event::Closed(_) => unknown("closed"),
-        wit::Event::Datagram(_) => unknown("datagram"),
+        wit::Event::Opened(opened) => Event::Opened(endpoints::opened(opened)),
+        wit::Event::Accepted(accepted) => Event::Accepted(endpoints::accepted(accepted)),
+        wit::Event::Data(bytes) => Event::Data(endpoints::data(bytes)),
+        wit::Event::Credit(credit) => Event::Credit(credit.id, credit.octets),
+        wit::Event::Closed(closed) => Event::Closed(endpoints::closed(closed)),
+        wit::Event::Datagram(datagram) => Event::Datagram(endpoints::datagram(datagram)),
+        wit::Event::Expired(id) => Event::Expired(id),
         wit::Event::HttpResponse(_) => unknown("http-response"),
         wit::Event::DnsResponse(_) => unknown("dns-response"),
-        wit::Event::Expired(_) => unknown("expired"),
         wit::Event::Other(extension) => Event::Other(extension.name),
     }
 }

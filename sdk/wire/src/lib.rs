@@ -1,5 +1,5 @@
-//! ARP and Neighbor Discovery on Ethernet: what the guard reads before a frame leaves, what the responder answers
-//! with, and what a plugin announces. One decoder for all three, so that none of them reads a frame differently.
+//! ARP and Neighbor Discovery on Ethernet, [`bgp`] and [`bfd`]: what the guard reads before anything leaves, what the
+//! responder answers with, and what a plugin says. One decoder for all three, so that none of them reads an octet differently.
 //!
 //! Knows nothing of addresses that are ours, of sockets or of time. 802.1Q tags are the kernel's and never seen here.
 //!
@@ -16,6 +16,9 @@
 #![forbid(unsafe_code)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub mod bfd;
+pub mod bgp;
 
 mod answer;
 mod arp;

@@ -115,7 +115,7 @@ fn cache() -> Result<PathBuf> {
 }
 
 /// `~/.cache/outrigger/<project>/<version>`, whether it is there or not.
-pub(super) fn cache_of(project: &str, version: &str) -> Result<PathBuf> {
+pub(crate) fn cache_of(project: &str, version: &str) -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     let base = base.context("neither XDG_CACHE_HOME nor HOME is set")?;

@@ -21,6 +21,11 @@ impl Churn {
 
     /// Takes one token, if there is one. `announcements` = addresses × links.
     pub(super) fn spend(&mut self, now_us: u64, announcements: usize) -> bool {
+        self.spend_many(now_us, 1, announcements)
+    }
+
+    /// Takes so many, if there is one at least.
+    pub(super) fn spend_many(&mut self, now_us: u64, count: u64, announcements: usize) -> bool {
         let back = now_us.saturating_sub(self.refilled_us).saturating_mul(PER_SECOND) / 1_000_000;
         if back > 0 {
             self.spent = self.spent.saturating_sub(back);
@@ -29,7 +34,7 @@ impl Churn {
         if self.spent >= BURST + ROUNDS * announcements as u64 {
             return false;
         }
-        self.spent += 1;
+        self.spent += count;
         true
     }
 }

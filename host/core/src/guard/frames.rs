@@ -30,6 +30,48 @@ pub(super) fn claimed_address(frame: &Decoded, link: &Link) -> Result<IpAddr, Re
     }
 }
 
+/// A Router Advertisement by which a BGP peer on the link finds this node (RFC 4861 section 4.2): from one of the link's own
+/// link-local addresses, to all nodes, offering no route, no prefix and no configuration.
+pub(super) fn only_shows_itself(data: &[u8], link: &Link) -> bool {
+    const ALL_NODES: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
+    const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+    const IPV6_HEADER: usize = 40;
+    const ICMPV6: u8 = 58;
+    const ROUTER_ADVERTISEMENT: u8 = 134;
+    /// Type, code, checksum, hop limit, flags, lifetime, two times, and the source link-layer address option.
+    const MESSAGE: usize = 16 + 8;
+    let Some((ethernet, ip)) = data.split_first_chunk::<14>() else { return false };
+    if ethernet[..6] != ALL_NODES
+        || ethernet[6..12] != link.mac.octets()
+        || ethernet[12..] != ETHERTYPE_IPV6
+    {
+        return false;
+    }
+    if ip.len() != IPV6_HEADER + MESSAGE {
+        return false;
+    }
+    let (header, message) = ip.split_at(IPV6_HEADER);
+    let address = |at: usize| {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&header[at..at + 16]);
+        std::net::Ipv6Addr::from(octets)
+    };
+    let (source, destination) = (address(8), address(24));
+    let own = link.addresses.iter().any(|net| net.addr() == IpAddr::from(source));
+    let all_nodes = std::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let from_here = source.is_unicast_link_local() && own && destination == all_nodes;
+    let plain = header[0] >> 4 == 6
+        && header[4..6] == (MESSAGE as u16).to_be_bytes()
+        && header[6] == ICMPV6
+        && header[7] == 255;
+    let offers_nothing = message[..2] == [ROUTER_ADVERTISEMENT, 0] && message[5..8] == [0, 0, 0];
+    from_here
+        && plain
+        && offers_nothing
+        && message[16..18] == [1, 1]
+        && message[18..] == link.mac.octets()
+}
+
 /// An announcement (SPA = TPA), a reply (SPA is the address), or a probe (SPA 0, RFC 5227 section 2.1).
 fn arp_address(arp: &Arp, link: &Link) -> Result<IpAddr, Reason> {
     use outrigger_wire::ArpOperation::{Reply, Request};

@@ -25,6 +25,32 @@ pub enum Reason {
     ChurnLimit,
     /// This host does not carry out this effect.
     Unsupported,
+    /// The peer is not in the Announcer's `spec.allow.peers`.
+    PeerNotGranted,
+    /// BFD uses ports of its own (RFC 5881, RFC 5883).
+    PortNotGranted,
+    /// Not a protocol that the guard can read.
+    ProtocolNotGranted,
+    /// The Announcer has no such entry in `spec.secretRefs`, or not for this peer.
+    SecretNotGranted,
+    /// No such stream or socket.
+    NoSuchEndpoint,
+    /// The number names something that is open.
+    NumberInUse,
+    /// Not a whole message of its protocol, or one with a fault in it.
+    NotWellFormed,
+    /// An UPDATE before both OPENs.
+    SessionNotOpen,
+    /// Neither an address that this instance was told to announce nor a granted aggregate of one.
+    PrefixNotDesired,
+    /// The next hop is not an address of this node.
+    NextHopNotSelf,
+    /// A path attribute that does not belong on a route of this node, or another AS in it.
+    AttributeNotAllowed,
+    /// The community is not in `spec.allow.communities`.
+    CommunityNotAllowed,
+    /// No refusal of an effect: the host has withdrawn it, because the plugin had not in time.
+    NotDesiredWithdrawn,
 }
 
 impl Reason {
@@ -42,6 +68,19 @@ impl Reason {
             Self::NumberReserved => "number-reserved",
             Self::ChurnLimit => "churn-limit",
             Self::Unsupported => "unsupported",
+            Self::PeerNotGranted => "peer-not-granted",
+            Self::PortNotGranted => "port-not-granted",
+            Self::ProtocolNotGranted => "protocol-not-granted",
+            Self::SecretNotGranted => "secret-not-granted",
+            Self::NoSuchEndpoint => "no-such-endpoint",
+            Self::NumberInUse => "number-in-use",
+            Self::NotWellFormed => "not-well-formed",
+            Self::SessionNotOpen => "session-not-open",
+            Self::PrefixNotDesired => "prefix-not-desired",
+            Self::NextHopNotSelf => "next-hop-not-self",
+            Self::AttributeNotAllowed => "attribute-not-allowed",
+            Self::CommunityNotAllowed => "community-not-allowed",
+            Self::NotDesiredWithdrawn => "not-desired-withdrawn",
         }
     }
 }

@@ -9,13 +9,13 @@ use outrigger_sdk::{DesiredAddress, Duty, EndpointCount};
 use super::cover::Home;
 use super::index::Index;
 use crate::eligibility::Eligibility;
-use crate::facts::{Announcer, Cluster, Endpoint, Labels, Service};
+use crate::facts::{Announcer, Cluster, Election, Endpoint, Labels, Selector, Service};
 
 /// What the facts say of one address.
 pub(super) struct Case<'a> {
     cluster: &'a Cluster,
     me: &'a str,
-    address: IpAddr,
+    pub address: IpAddr,
     pool: &'a str,
     services: Vec<(&'a Service, Vec<&'a Endpoint>)>,
     pub cover: Vec<&'a Announcer>,
@@ -37,9 +37,33 @@ impl<'a> Case<'a> {
         Self { cluster, me, address, pool, services, cover }
     }
 
+    /// Of the announcers for which one node is elected.
+    pub fn elected(&self) -> impl Iterator<Item = &'a Announcer> {
+        self.cover.iter().copied().filter(|announcer| announcer.election == Election::One)
+    }
+
+    /// Who may be elected.
     pub fn eligibility(&self) -> Eligibility<'a> {
-        let selectors = self.cover.iter().map(|announcer| &announcer.node_selector).collect();
+        self.eligible_for(self.elected().map(|announcer| &announcer.node_selector).collect())
+    }
+
+    /// Who may announce it at all.
+    pub fn any_eligibility(&self) -> Eligibility<'a> {
+        self.eligible_for(self.cover.iter().map(|announcer| &announcer.node_selector).collect())
+    }
+
+    /// Who may announce it for one announcer.
+    pub fn eligibility_of<'b>(&'b self, announcer: &'b Announcer) -> Eligibility<'b> {
+        Eligibility::new(self.cluster, self.me, vec![&announcer.node_selector], &self.services)
+    }
+
+    fn eligible_for(&self, selectors: Vec<&'a Selector>) -> Eligibility<'a> {
         Eligibility::new(self.cluster, self.me, selectors, &self.services)
+    }
+
+    /// Whether this node is about to be drained.
+    pub fn is_cordoned(&self) -> bool {
+        self.cluster.nodes.get(self.me).is_some_and(|node| node.cordoned)
     }
 
     /// Whether the announcer runs on this node.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::facts::{Announcer, Cluster, PluginRef, Pool, Selector, Service};
+use crate::facts::{Announcer, Cluster, PluginRef, Pool, Service};
 
 /// Name of the announcer that needs no object, and of its plugin.
 const BUILT_IN: &str = "layer2";
@@ -18,9 +18,7 @@ pub fn announcers(cluster: &Cluster) -> BTreeMap<String, Arc<Announcer>> {
             Arc::new(Announcer {
                 name: BUILT_IN.to_owned(),
                 plugin: PluginRef { plugin: BUILT_IN.to_owned(), config: "{}".to_owned() },
-                node_selector: Selector::default(),
-                interfaces: Vec::new(),
-                service_selector: Selector::default(),
+                ..Announcer::default()
             })
         });
     }

@@ -35,6 +35,7 @@ pub(crate) fn node(name: &str) -> Node {
         name: name.to_owned(),
         labels: [("kubernetes.io/hostname".to_owned(), name.to_owned())].into(),
         addresses: Vec::new(),
+        annotations: Labels::new(),
         network_available: true,
         ready: true,
         excluded: false,

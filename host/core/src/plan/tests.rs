@@ -87,9 +87,7 @@ fn announcer(name: &str) -> Announcer {
     Announcer {
         name: name.to_owned(),
         plugin: PluginRef { plugin: name.to_owned(), config: "{}".to_owned() },
-        node_selector: Selector::default(),
-        interfaces: Vec::new(),
-        service_selector: Selector::default(),
+        ..Announcer::default()
     }
 }
 

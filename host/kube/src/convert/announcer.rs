@@ -1,8 +1,16 @@
 //! Announcer to fact. Must not know whether the plugin exists or takes the configuration.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use outrigger_core::facts::{self, Fact, PluginRef};
+use outrigger_core::guard::Grant;
 
 use super::{Converted, Invalid, checked, name, selector};
-use crate::crd::Announcer;
+use crate::crd::{Announcer, AnnouncerSpec, Election};
+
+/// The plugin whose peers share traffic out by themselves.
+const EVERYWHERE: &str = "bgp";
 
 /// Converts an Announcer.
 ///
@@ -10,15 +18,66 @@ use crate::crd::Announcer;
 /// The field that is wrong and the fix.
 pub fn announcer(object: &Announcer) -> Result<Converted, Invalid> {
     let spec = &object.spec;
+    let plugin = checked("spec.plugin", &spec.plugin, 63)?;
+    let election = match spec.election {
+        Some(Election::One) => facts::Election::One,
+        Some(Election::All) => facts::Election::All,
+        None if plugin == EVERYWHERE => facts::Election::All,
+        None => facts::Election::One,
+    };
+    let (grant, secrets) = grant(spec)?;
     let fact = facts::Announcer {
         name: name(&object.metadata)?,
-        plugin: PluginRef {
-            plugin: checked("spec.plugin", &spec.plugin, 63)?,
-            config: spec.config.to_json(),
-        },
+        plugin: PluginRef { plugin, config: spec.config.to_json() },
         node_selector: selector("spec.nodeSelector", spec.node_selector.as_ref())?,
         interfaces: spec.interfaces.clone(),
         service_selector: selector("spec.serviceSelector", spec.service_selector.as_ref())?,
+        election,
+        grant,
+        secrets,
     };
     Ok(Fact::from(fact).into())
+}
+
+fn grant(spec: &AnnouncerSpec) -> Result<(Grant, BTreeMap<String, String>), Invalid> {
+    let mut grant = Grant {
+        peers: prefixes("spec.allow.peers", &spec.allow.peers)?,
+        aggregates: prefixes("spec.allow.aggregates", &spec.allow.aggregates)?,
+        communities: spec.allow.communities.clone(),
+        devices: spec.interfaces.clone(),
+        secrets: BTreeMap::new(),
+    };
+    if let Some(at) = grant.aggregates.iter().position(|prefix| prefix.prefix_len() == 0) {
+        let problem = "a default route is never announced: name the prefixes of your pools";
+        return Err(Invalid::new(format!("spec.allow.aggregates[{at}]"), problem));
+    }
+    let mut names = BTreeMap::new();
+    for (at, entry) in spec.secret_refs.iter().enumerate() {
+        let field = format!("spec.secretRefs[{at}]");
+        let name = checked(&format!("{field}.name"), &entry.name, 63)?;
+        let secret = entry.secret_name.as_deref().unwrap_or(&entry.name);
+        let secret = checked(&format!("{field}.secretName"), secret, 253)?;
+        let peers = prefixes(&format!("{field}.peers"), &entry.peers)?;
+        if names.insert(name.clone(), secret).is_some() {
+            let problem = format!("{name:?} is there twice: give each entry a name of its own");
+            return Err(Invalid::new(format!("{field}.name"), problem));
+        }
+        grant.secrets.insert(name, peers);
+    }
+    Ok((grant, names))
+}
+
+/// Bare addresses count as prefixes of one.
+fn prefixes(field: &str, lines: &[String]) -> Result<Vec<IpNet>, Invalid> {
+    let line = |(at, line): (usize, &String)| {
+        let bare = line.parse::<IpAddr>().map(IpNet::from).ok();
+        let prefix = bare.or_else(|| line.parse::<IpNet>().ok().map(|prefix| prefix.trunc()));
+        let problem = || {
+            format!(
+                "{line:?} is neither an address (192.0.2.1) nor a CIDR (192.0.2.0/24): correct it"
+            )
+        };
+        prefix.ok_or_else(|| Invalid::new(format!("{field}[{at}]"), problem()))
+    };
+    lines.iter().enumerate().map(line).collect()
 }

@@ -34,10 +34,14 @@ pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
     let labels = labels(object.metadata.labels.as_ref());
     let spec = object.spec.clone().unwrap_or_default();
     let out_of_service = spec.taints.iter().flatten().any(|taint| taint.key == OUT_OF_SERVICE);
+    let annotations = object.metadata.annotations.iter().flatten();
+    let ours = annotations.filter(|(key, _)| key.starts_with("outrigger.dev/"));
+    let annotations = ours.map(|(key, value)| (key.clone(), value.clone())).collect();
     let fact = Node {
         name: name(&object.metadata)?,
         excluded: labels.contains_key(EXCLUDE),
         labels,
+        annotations,
         addresses,
         network_available: is("NetworkUnavailable") != Some(true),
         ready: is("Ready") != Some(false),

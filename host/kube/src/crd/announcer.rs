@@ -48,6 +48,67 @@ pub struct AnnouncerSpec {
     /// Services it announces; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_selector: Option<LabelSelector>,
+    /// Whether one node announces an address or every node that may; absent: "all" for the plugin bgp, else "one".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub election: Option<Election>,
+    /// What it may do besides announcing the addresses of its Services; absent: nothing.
+    #[serde(default, skip_serializing_if = "Allow::is_empty")]
+    pub allow: Allow,
+    /// Secrets in Outrigger's namespace that may be used on its behalf. The plugin knows their names and nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub secret_refs: Vec<SecretEntry>,
+}
+
+/// How many nodes announce an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Election {
+    /// One, which the nodes elect.
+    One,
+    /// Every node that may: routers share the traffic out between them.
+    All,
+}
+
+/// The grant of an Announcer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Allow {
+    /// Whom BGP and BFD may speak with: addresses or CIDRs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "rules::prefixes")]
+    pub peers: Vec<String>,
+    /// CIDRs that may be announced as a whole, or in parts wider than one address, while one of their addresses is in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "rules::prefixes")]
+    pub aggregates: Vec<String>,
+    /// Communities that may be sent, as `64512:100`, `64512:*`, `64512:1:*` or `no-export`; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), inner(length(max = 64)))]
+    pub communities: Option<Vec<String>>,
+}
+
+impl Allow {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A Secret that the plugin may name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretEntry {
+    /// What the plugin's configuration calls it.
+    #[schemars(schema_with = "rules::plugin")]
+    pub name: String,
+    /// Name of the Secret in Outrigger's namespace; absent: the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: Option<String>,
+    /// Peers it may be used with: addresses or CIDRs; empty: all that are allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "rules::prefixes")]
+    pub peers: Vec<String>,
 }
 
 /// What became of an Announcer. Written by the controller.

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// How many exceptions a report holds at most; the rest is on the node's own endpoint and in `outrigger status`.
 pub const MAX_EXCEPTIONS: usize = 50;
 
+/// How many peers an announcer's report holds at most; the rest is in `outrigger bgp peers`.
+pub const MAX_PEERS: usize = 256;
+
 /// Nothing is asked of a node by its report: everything is in the status.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -144,9 +147,30 @@ pub struct AnnouncerReport {
     /// Why the plugin or the configuration that it should have did not take over, "" when it did. What ran before serves on.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub refused: String,
+    /// Its peers, at most [`MAX_PEERS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub peers: Vec<PeerReport>,
     /// Effects refused by the guard, by named reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub denied: BTreeMap<String, u64>,
+}
+
+/// One peer of an announcer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerReport {
+    /// Its name in the announcer's configuration.
+    pub peer: String,
+    /// "bgp", "bfd".
+    pub protocol: String,
+    /// The protocol's own word: "Established".
+    pub state: String,
+    /// One word: "starting", "up", "degraded", "down", "disabled".
+    pub health: String,
+    /// What went wrong last, "" when nothing did.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_error: String,
 }
 
 /// The desired state that a node has in force.

@@ -76,6 +76,24 @@ pub(super) fn plugin(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Addresses and CIDRs.
+pub(super) fn prefixes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": MOST_LINES,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "maxLength": LONGEST_LINE,
+            "x-kubernetes-validations": [{
+                "rule": "isCIDR(self) || isIP(self)",
+                "messageExpression": "'\"' + self + '\" is neither an address (192.0.2.1) nor a CIDR (192.0.2.0/24)'",
+                "message": "neither an address (192.0.2.1) nor a CIDR (192.0.2.0/24)",
+            }],
+        },
+    })
+}
+
 /// Rules on one requirement of a label selector.
 pub(super) fn requirement() -> Value {
     json!([

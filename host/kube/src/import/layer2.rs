@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::pools::{Pool, Protocol};
 use super::selectors::alternatives;
 use super::{Item, Work};
-use crate::crd::{AnnouncerSpec, LabelSelector, PluginConfig};
+use crate::crd::{Allow, AnnouncerSpec, LabelSelector, PluginConfig};
 
 /// The announcer that needs no object, and its plugin.
 pub(super) const BUILT_IN: &str = "layer2";
@@ -113,6 +113,9 @@ fn announcers(item: &Item, spec: &Spec) -> Vec<(String, AnnouncerSpec)> {
             node_selector,
             interfaces: spec.interfaces.clone(),
             service_selector,
+            election: None,
+            allow: Allow::default(),
+            secret_refs: Vec::new(),
         };
         (name, spec)
     };

@@ -2,6 +2,7 @@
 
 mod announcer_words;
 mod effects;
+mod endpoints;
 mod events;
 mod imports;
 mod policy;

@@ -59,7 +59,7 @@ pub(super) fn chunks(events: Vec<Event>) -> Vec<Vec<Event>> {
 /// About how many octets an event takes: exact enough for bounds.
 fn weight(event: &Event) -> usize {
     let content = match event {
-        Event::Resumed(resumed) => resumed.offloads.len() * 4,
+        Event::Resumed(resumed) => resumed.offloads.len() * 4 + resumed.open.len() * 80,
         Event::LinksChanged(changed) => {
             changed.remove.len() * 4
                 + changed.upsert.iter().map(|link| 64 + link.addresses.len() * 32).sum::<usize>()
@@ -73,9 +73,13 @@ fn weight(event: &Event) -> usize {
                     .sum::<usize>()
         }
         Event::Frame(frame) => frame.data.len(),
+        Event::Data(bytes) => bytes.data.len(),
+        Event::Datagram(datagram) => datagram.data.len(),
+        Event::Closed(_) => 32,
         Event::Wake(text) | Event::Other(text) => text.len(),
         Event::Denied(denied) => denied.effect.len() + denied.subject.len() + denied.reason.len(),
-        Event::Ended(_) | Event::Stopping(_) => 8,
+        Event::Opened(_) | Event::Accepted(_) => 80,
+        Event::Credit(..) | Event::Expired(_) | Event::Ended(_) | Event::Stopping(_) => 8,
     };
     size_of::<Event>() + content
 }

@@ -162,7 +162,9 @@ impl fmt::Display for SwapStep {
 /// An event in a few words, without what Services or the wire put into it.
 pub(super) fn summary(event: &Event) -> String {
     match event {
-        Event::Resumed(resumed) => format!("resumed, {} offloads", resumed.offloads.len()),
+        Event::Resumed(resumed) => {
+            format!("resumed, {} open, {} offloads", resumed.open.len(), resumed.offloads.len())
+        }
         Event::LinksChanged(changed) => {
             format!(
                 "links-changed, {} removed, {} changed",
@@ -183,6 +185,17 @@ pub(super) fn summary(event: &Event) -> String {
         Event::Frame(frame) => {
             format!("frame of {} octets on link {}", frame.data.len(), frame.link)
         }
+        Event::Opened(opened) => format!("opened, {} to {}", opened.id, opened.remote),
+        Event::Accepted(accepted) => {
+            format!("accepted, {} from {}", accepted.opened.id, accepted.opened.remote)
+        }
+        Event::Data(bytes) => format!("data of {} octets on {}", bytes.data.len(), bytes.id),
+        Event::Credit(id, octets) => format!("credit, {octets} on {id}"),
+        Event::Closed(closed) => format!("closed, {}", closed.id),
+        Event::Datagram(datagram) => {
+            format!("datagram of {} octets from {}", datagram.data.len(), datagram.remote)
+        }
+        Event::Expired(id) => format!("expired, {id}"),
         Event::Wake(reason) => format!("wake, {reason}"),
         Event::Ended(endpoint) => format!("ended, {endpoint}"),
         Event::Denied(denied) => format!("denied, {} {}", denied.effect, denied.subject),

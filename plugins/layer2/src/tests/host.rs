@@ -203,7 +203,10 @@ impl Host {
     }
 
     fn resumed(&self) -> Event {
-        Event::Resumed(Resumed { offloads: self.offloads.keys().copied().collect() })
+        Event::Resumed(Resumed {
+            offloads: self.offloads.keys().copied().collect(),
+            ..Default::default()
+        })
     }
 
     fn lists(&self) -> Vec<Event> {
@@ -270,6 +273,7 @@ fn place(work: &OffloadWork) -> (LinkIndex, IpAddr) {
         OffloadWork::Beacon(beacon) => {
             (beacon.frame.link, wire::decode(&beacon.frame.data).unwrap().message.address())
         }
+        _ => panic!("layer 2 speaks in frames only: {work:?}"),
     }
 }
 

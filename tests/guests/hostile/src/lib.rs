@@ -9,13 +9,16 @@ use outrigger_sdk::{
 };
 
 mod forgery;
+mod routes;
 
 use forgery::Forger;
+use routes::Speaker;
 
 /// The plugin.
 #[derive(Default)]
 pub struct Hostile {
     forger: Forger,
+    speaker: Speaker,
     /// Calls that brought something.
     calls: u32,
     /// Events of any kind.
@@ -27,11 +30,11 @@ impl Announcer for Hostile {
         Ok(())
     }
 
-    fn start(_context: Context, _origin: Origin) -> Result<Self, StartError> {
+    fn start(context: Context, _origin: Origin) -> Result<Self, StartError> {
         if cfg!(feature = "trap-in-start") {
             panic!("hostile: traps in start");
         }
-        Ok(Self::default())
+        Ok(Self { speaker: Speaker::new(&context.config), ..Self::default() })
     }
 
     fn handle(&mut self, _now: Time, events: Vec<Event>) -> Reply {
@@ -62,6 +65,8 @@ impl Announcer for Hostile {
             in_force.flatten().map(Effect::Close).collect()
         } else if cfg!(feature = "forgery") {
             self.forger.handle(events)
+        } else if cfg!(feature = "routes") {
+            self.speaker.handle(events)
         } else {
             Vec::new()
         };

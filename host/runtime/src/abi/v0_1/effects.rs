@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use outrigger_sdk as sdk;
 
-use super::allocator::outrigger::plugin::types::{IpAddress, SocketAddress};
+use super::allocator::outrigger::plugin::types::IpAddress;
 use super::announcer::outrigger::plugin::{effects as wit, network, status};
+use super::endpoints;
 use super::words::each;
 
 impl From<wit::Reply> for sdk::Reply {
@@ -37,24 +38,14 @@ impl From<wit::Effect> for sdk::Effect {
                 IpAddr::V4(address) => unsupported("leave-group", address),
             },
             wit::Effect::Offload(work) => offload(work),
-            wit::Effect::Close(close) => Self::Close(close.id),
+            wit::Effect::Connect(connect) => endpoints::connect(connect),
+            wit::Effect::Listen(listen) => endpoints::listen(listen),
+            wit::Effect::Write(bytes) => endpoints::write(bytes),
+            wit::Effect::OpenSocket(open) => endpoints::open_socket(open),
+            wit::Effect::SendDatagram(sent) => Self::SendDatagram(endpoints::datagram(sent)),
+            wit::Effect::Close(close) => endpoints::close(close),
             wit::Effect::Report(said) => Self::Report(report(said)),
             wit::Effect::Drained => Self::Drained,
-            wit::Effect::Connect(connect) => unsupported("connect", socket(&connect.remote)),
-            wit::Effect::Listen(listen) => unsupported(
-                "listen",
-                format!(
-                    "{}/{} port {}",
-                    ip(&listen.remote.address),
-                    listen.remote.length,
-                    listen.port
-                ),
-            ),
-            wit::Effect::Write(bytes) => unsupported("write", bytes.id),
-            wit::Effect::OpenSocket(open) => {
-                unsupported("open-socket", format!("port {}", open.port))
-            }
-            wit::Effect::SendDatagram(sent) => unsupported("send-datagram", socket(&sent.remote)),
             wit::Effect::HttpRequest(request) => unsupported("http-request", request.url),
             wit::Effect::DnsRequest(request) => unsupported("dns-request", request.server),
             wit::Effect::Other(extension) => unsupported("other", extension.name),
@@ -62,16 +53,12 @@ impl From<wit::Effect> for sdk::Effect {
     }
 }
 
-fn unsupported(effect: &str, subject: impl ToString) -> sdk::Effect {
+pub(super) fn unsupported(effect: &str, subject: impl ToString) -> sdk::Effect {
     sdk::Effect::Unsupported { effect: effect.into(), subject: subject.to_string() }
 }
 
 fn ip(address: &IpAddress) -> IpAddr {
     (*address).into()
-}
-
-fn socket(address: &SocketAddress) -> String {
-    std::net::SocketAddr::new(ip(&address.address), address.port).to_string()
 }
 
 fn frame(frame: network::Frame) -> sdk::Frame {
@@ -121,18 +108,28 @@ fn offload(offload: network::Offload) -> sdk::Effect {
                 count: beacon.count,
             }),
             network::BeaconPayload::Datagram(sent) => {
-                return unsupported("offload", format!("beacon to {}", socket(&sent.remote)));
+                sdk::OffloadWork::DatagramBeacon(sdk::DatagramBeacon {
+                    datagram: endpoints::datagram(sent),
+                    interval_us: beacon.interval_us,
+                    jitter_percent: beacon.jitter_percent,
+                    count: beacon.count,
+                })
             }
             network::BeaconPayload::Other(extension) => {
                 return unsupported("offload", format!("beacon {}", extension.name));
             }
         },
-        network::OffloadWork::Keepalive(keepalive) => {
-            return unsupported("offload", format!("keepalive on {}", keepalive.endpoint));
-        }
-        network::OffloadWork::Expect(expect) => {
-            return unsupported("offload", format!("expect on {}", expect.endpoint));
-        }
+        network::OffloadWork::Keepalive(keepalive) => sdk::OffloadWork::Keepalive {
+            endpoint: keepalive.endpoint,
+            data: keepalive.data,
+            interval_ms: keepalive.interval_ms,
+        },
+        network::OffloadWork::Expect(expect) => sdk::OffloadWork::Expect {
+            endpoint: expect.endpoint,
+            remote: expect.remote.into(),
+            within_us: expect.within_us,
+            then_close: expect.then_close,
+        },
         network::OffloadWork::Other(extension) => return unsupported("offload", extension.name),
     };
     sdk::Effect::Offload(sdk::Offload { id: offload.id, work })
@@ -164,9 +161,27 @@ fn report(report: status::Report) -> sdk::Report {
                 status::MetricValue::Set(value) => sdk::report::MetricValue::Set(value),
             },
         },
-        status::Report::Peer(_) => sdk::Report::Other("peer".into()),
+        status::Report::Peer(report) => sdk::Report::Peer(peer(report)),
         status::Report::Event(_) => sdk::Report::Other("event".into()),
         status::Report::Other(extension) => sdk::Report::Other(extension.name),
+    }
+}
+
+fn peer(report: status::PeerReport) -> sdk::PeerReport {
+    sdk::PeerReport {
+        peer: report.peer,
+        protocol: report.protocol,
+        health: match report.health {
+            status::PeerHealth::Starting => sdk::PeerHealth::Starting,
+            status::PeerHealth::Up => sdk::PeerHealth::Up,
+            status::PeerHealth::Degraded => sdk::PeerHealth::Degraded,
+            status::PeerHealth::Down => sdk::PeerHealth::Down,
+            status::PeerHealth::Disabled => sdk::PeerHealth::Disabled,
+        },
+        state: report.state,
+        last_error: report.last_error,
+        counters: report.counters,
+        ext: report.ext,
     }
 }
 

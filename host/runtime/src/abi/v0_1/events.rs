@@ -8,9 +8,10 @@ use super::words::each;
 impl From<&sdk::Event> for wit::Event {
     fn from(event: &sdk::Event) -> Self {
         match event {
-            sdk::Event::Resumed(resumed) => {
-                Self::Resumed(wit::Resumed { open: Vec::new(), offloads: resumed.offloads.clone() })
-            }
+            sdk::Event::Resumed(resumed) => Self::Resumed(wit::Resumed {
+                open: each(&resumed.open),
+                offloads: resumed.offloads.clone(),
+            }),
             sdk::Event::LinksChanged(changed) => Self::LinksChanged(wit::LinksChanged {
                 reset: changed.reset,
                 remove: changed.remove.clone(),
@@ -26,6 +27,15 @@ impl From<&sdk::Event> for wit::Event {
             sdk::Event::Frame(frame) => {
                 Self::Frame(network::Frame { link: frame.link, data: frame.data.clone() })
             }
+            sdk::Event::Opened(opened) => Self::Opened(opened.into()),
+            sdk::Event::Accepted(accepted) => Self::Accepted(accepted.into()),
+            sdk::Event::Data(bytes) => Self::Data(bytes.into()),
+            sdk::Event::Credit(id, octets) => {
+                Self::Credit(network::Credit { id: *id, octets: *octets })
+            }
+            sdk::Event::Closed(closed) => Self::Closed(closed.into()),
+            sdk::Event::Datagram(datagram) => Self::Datagram(datagram.into()),
+            sdk::Event::Expired(id) => Self::Expired(*id),
             sdk::Event::Wake(reason) => Self::Wake(reason.clone()),
             sdk::Event::Ended(endpoint) => Self::Ended(*endpoint),
             sdk::Event::Denied(denied) => Self::Denied(wit::Denied {

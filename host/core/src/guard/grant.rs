@@ -1,0 +1,89 @@
+//! What the owner of an Announcer allows it besides what it is told to announce. Deny by default.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use outrigger_sdk::wire::bgp::{Attributes, Community};
+use serde::{Deserialize, Serialize};
+
+/// `spec.allow` and the names of `spec.secretRefs`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Whom BGP and BFD may speak with.
+    pub peers: Vec<IpNet>,
+    /// Prefixes wider than one address that may be announced, or that hold such prefixes: while one of their addresses
+    /// is to be announced.
+    pub aggregates: Vec<IpNet>,
+    /// Communities that may be sent, `*` for any part; `None` = all.
+    pub communities: Option<Vec<String>>,
+    /// Links and VRFs that a socket may be bound to; empty = all.
+    pub devices: Vec<String>,
+    /// Secrets by name, and the peers each is for; none = all that are allowed.
+    pub secrets: BTreeMap<String, Vec<IpNet>>,
+}
+
+impl Grant {
+    /// Whether this peer may be spoken with.
+    pub(super) fn has_peer(&self, peer: IpAddr) -> bool {
+        self.peers.iter().any(|prefix| prefix.contains(&peer))
+    }
+
+    /// Whether all of these peers may be spoken with.
+    pub(super) fn has_peers(&self, peers: &IpNet) -> bool {
+        self.peers.iter().any(|prefix| prefix.contains(peers))
+    }
+
+    pub(super) fn has_device(&self, name: &str) -> bool {
+        self.devices.is_empty() || self.devices.iter().any(|device| device == name)
+    }
+
+    pub(super) fn has_secret(&self, name: &str, peers: &IpNet) -> bool {
+        let Some(of) = self.secrets.get(name) else { return false };
+        of.is_empty() || of.iter().any(|prefix| prefix.contains(peers))
+    }
+
+    /// GRACEFUL_SHUTDOWN only ever takes traffic away from this node (RFC 8326): it needs no leave.
+    pub(super) fn has_communities(&self, attributes: &Attributes) -> bool {
+        let Some(patterns) = &self.communities else { return true };
+        let allowed = |text: String| patterns.iter().any(|pattern| matches(pattern, &text));
+        let standard = attributes.communities.iter();
+        standard
+            .filter(|community| **community != Community::GRACEFUL_SHUTDOWN)
+            .all(|community| allowed(community.to_string()))
+            && attributes.extended_communities.iter().all(|it| allowed(it.to_string()))
+            && attributes.large_communities.iter().all(|it| allowed(it.to_string()))
+    }
+}
+
+/// Part by part: `64512:*` is any standard community of 64512 and no large one.
+fn matches(pattern: &str, text: &str) -> bool {
+    let (mut pattern, mut text) = (pattern.split(':'), text.split(':'));
+    loop {
+        match (pattern.next(), text.next()) {
+            (None, None) => return true,
+            (Some(one), Some(other)) if one == "*" || one == other => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_one_part() {
+        for (pattern, text, expected) in [
+            ("64512:100", "64512:100", true),
+            ("64512:*", "64512:7", true),
+            ("64512:*", "64513:7", false),
+            ("64512:*", "64512:1:2", false),
+            ("64512:*:*", "64512:1:2", true),
+            ("no-export", "no-export", true),
+            ("*", "no-export", true),
+            ("*", "1:2", false),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! One BGP session as the guard sees it: what both ends opened with, and what the peer was told (the Adj-RIB-Out as sent).
+//! Reads every message that leaves. Knows neither the plugin nor the socket.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use outrigger_sdk::wire::bgp::{
+    self, Announced, Attributes, Capability, HEADER, Message, Negotiated, NextHop, Open, Update,
+};
+
+use super::Reason;
+
+/// Type code of UPDATE (RFC 4271 section 4.1).
+pub(super) const UPDATE: u8 = 2;
+
+/// What a session may be told now.
+pub(super) trait Leave {
+    /// Whether this prefix may be announced.
+    fn prefix(&self, prefix: &IpNet) -> Result<(), Reason>;
+    /// Whether this is an address of this node.
+    fn is_own(&self, address: IpAddr) -> bool;
+    /// Whether everything that is said of the route is allowed.
+    fn attributes(&self, attributes: &Attributes) -> Result<(), Reason>;
+}
+
+/// What may be written, and what was taken out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// Whole messages.
+    pub(super) messages: Vec<Vec<u8>>,
+    pub(super) refused: Vec<(IpNet, Reason)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) remote: SocketAddr,
+    pub(super) local: Option<IpAddr>,
+    ours: Option<Open>,
+    theirs: Option<Open>,
+    /// Single addresses that the peer was told to reach here.
+    hosts: BTreeSet<IpNet>,
+    /// The same of wider prefixes.
+    wide: BTreeSet<IpNet>,
+    /// No longer allowed, and when the host withdraws it.
+    overdue: BTreeMap<IpNet, u64>,
+}
+
+impl Session {
+    pub(super) fn new(remote: SocketAddr, local: Option<IpAddr>) -> Self {
+        let (ours, theirs) = (None, None);
+        let (hosts, wide, overdue) = Default::default();
+        Self { remote, local, ours, theirs, hosts, wide, overdue }
+    }
+
+    /// What the peer was told to reach here.
+    pub(super) fn told(&self) -> impl Iterator<Item = &IpNet> {
+        self.hosts.iter().chain(&self.wide)
+    }
+
+    /// A message came. The first OPEN says what the peer understands.
+    pub(super) fn hear(&mut self, message: &[u8]) {
+        if self.theirs.is_none()
+            && let Ok(Message::Open(open)) = bgp::decode(message, &Negotiated::default())
+        {
+            self.theirs = Some(open);
+        }
+    }
+
+    /// Whether messages of the peer may be longer than 4096 octets (RFC 8654).
+    pub(super) fn is_extended(&self) -> bool {
+        let offers = |open: &Option<Open>| {
+            open.as_ref().is_some_and(|open| open.offers(&Capability::ExtendedMessage))
+        };
+        offers(&self.ours) && offers(&self.theirs)
+    }
+
+    /// Judges one write.
+    pub(super) fn judge(&mut self, message: Vec<u8>, leave: &impl Leave) -> Result<Judged, Reason> {
+        let as_peer = match (&self.theirs, &self.ours) {
+            (Some(theirs), Some(ours)) => Some(Negotiated::new(theirs, ours)),
+            _ => None,
+        };
+        if as_peer.is_none() && message.get(HEADER - 1) == Some(&UPDATE) {
+            return Err(Reason::SessionNotOpen);
+        }
+        let negotiated = as_peer.clone().unwrap_or_default();
+        let read = bgp::decode(&message, &negotiated).map_err(|_| Reason::NotWellFormed)?;
+        match read {
+            Message::Open(_) if self.ours.is_some() => Err(Reason::NotWellFormed),
+            Message::Open(open) => {
+                self.ours = Some(open);
+                Ok(whole(message))
+            }
+            Message::Update(update) => {
+                let negotiated = as_peer.ok_or(Reason::SessionNotOpen)?;
+                self.update(message, *update, &negotiated, leave)
+            }
+            Message::Keepalive | Message::Notification(_) | Message::RouteRefresh(_) => {
+                Ok(whole(message))
+            }
+        }
+    }
+
+    fn update(
+        &mut self,
+        message: Vec<u8>,
+        update: Update,
+        negotiated: &Negotiated,
+        leave: &impl Leave,
+    ) -> Result<Judged, Reason> {
+        // What we send is to be without fault: what the peer would make of a faulty one is the peer's choice.
+        if !update.faults.is_empty() || !update.not_negotiated.is_empty() {
+            return Err(Reason::NotWellFormed);
+        }
+        let Update { withdrawn, announced, attributes, .. } = update;
+        let mut judged = Judged::default();
+        let mut allowed = Vec::new();
+        for Announced { next_hop, prefixes } in announced {
+            let of_route = self.route(next_hop, &attributes, negotiated, leave);
+            let mut kept = Vec::with_capacity(prefixes.len());
+            for prefix in prefixes {
+                match of_route.and_then(|()| leave.prefix(&prefix)) {
+                    Ok(()) => kept.push(prefix),
+                    Err(reason) => judged.refused.push((prefix, reason)),
+                }
+            }
+            if !kept.is_empty() {
+                allowed.push(Announced { next_hop, prefixes: kept });
+            }
+        }
+        judged.messages = match judged.refused.is_empty() {
+            true => vec![message],
+            false => self.rewritten(&withdrawn, &allowed, &attributes)?,
+        };
+        // RFC 4271 section 4.3: a prefix in both fields counts as announced.
+        withdrawn.iter().for_each(|prefix| self.untell(prefix));
+        allowed.iter().flat_map(|it| &it.prefixes).for_each(|prefix| self.tell(*prefix));
+        Ok(judged)
+    }
+
+    /// What holds for all routes of a message.
+    fn route(
+        &self,
+        next_hop: NextHop,
+        attributes: &Attributes,
+        negotiated: &Negotiated,
+        leave: &impl Leave,
+    ) -> Result<(), Reason> {
+        let own = |address: IpAddr| self.local == Some(address) || leave.is_own(address);
+        let is_self = match next_hop {
+            NextHop::V4(address) => own(address.into()),
+            NextHop::V6 { address, link_local } => {
+                own(address.into()) && link_local.is_none_or(|address| own(address.into()))
+            }
+        };
+        if !is_self {
+            return Err(Reason::NextHopNotSelf);
+        }
+        // `remote_as` is ours: the message was read with the peer's eyes.
+        let asn = negotiated.remote_as;
+        let foreign = attributes.as_path.asns().any(|other| other != asn)
+            || attributes.aggregator.is_some_and(|aggregator| aggregator.asn != asn)
+            || attributes.only_to_customer.is_some_and(|other| other != asn);
+        if foreign || !attributes.other.is_empty() {
+            return Err(Reason::AttributeNotAllowed);
+        }
+        leave.attributes(attributes)
+    }
+
+    /// The same without what was refused.
+    fn rewritten(
+        &self,
+        withdrawn: &[IpNet],
+        allowed: &[Announced],
+        attributes: &Attributes,
+    ) -> Result<Vec<Vec<u8>>, Reason> {
+        let Some(sending) = self.sending() else { return Err(Reason::SessionNotOpen) };
+        let mut messages = withdrawal(withdrawn, &sending);
+        for Announced { next_hop, prefixes } in allowed {
+            let packed = bgp::announcements(attributes, *next_hop, prefixes, &sending);
+            let packed = packed.map_err(|_| Reason::NotWellFormed)?;
+            messages.extend(packed.map(|packed| packed.message));
+        }
+        Ok(messages)
+    }
+
+    /// What was agreed on, as we see it.
+    fn sending(&self) -> Option<Negotiated> {
+        Some(Negotiated::new(self.ours.as_ref()?, self.theirs.as_ref()?))
+    }
+
+    fn tell(&mut self, prefix: IpNet) {
+        self.overdue.remove(&prefix);
+        match prefix.prefix_len() == prefix.max_prefix_len() {
+            true => self.hosts.insert(prefix),
+            false => self.wide.insert(prefix),
+        };
+    }
+
+    fn untell(&mut self, prefix: &IpNet) {
+        self.overdue.remove(prefix);
+        let _ = self.hosts.remove(prefix) || self.wide.remove(prefix);
+    }
+
+    /// An address may no longer be announced, or not for the time being: what the peer was told of it is looked at again.
+    pub(super) fn doubt(&mut self, address: IpAddr, leave: &impl Leave, due: u64) {
+        let host = IpNet::from(address);
+        let wide = self.wide.iter().filter(|prefix| prefix.contains(&address)).copied();
+        let told = self.hosts.get(&host).copied().into_iter().chain(wide);
+        for prefix in told.collect::<Vec<_>>() {
+            if leave.prefix(&prefix).is_err() {
+                self.overdue.entry(prefix).or_insert(due);
+            }
+        }
+    }
+
+    /// The grant has changed: everything is looked at again.
+    pub(super) fn doubt_all(&mut self, leave: &impl Leave, due: u64) {
+        for prefix in self.told().copied().collect::<Vec<_>>() {
+            if leave.prefix(&prefix).is_err() {
+                self.overdue.entry(prefix).or_insert(due);
+            }
+        }
+    }
+
+    /// When the first is overdue.
+    pub(super) fn due(&self) -> Option<u64> {
+        self.overdue.values().copied().min()
+    }
+
+    /// Withdraws what is overdue and still not allowed: the messages, and the prefixes.
+    pub(super) fn withdraw(&mut self, now: u64, leave: &impl Leave) -> (Vec<Vec<u8>>, Vec<IpNet>) {
+        let due = self.overdue.iter().filter(|(_, at)| **at <= now).map(|(prefix, _)| *prefix);
+        let mut gone = Vec::new();
+        for prefix in due.collect::<Vec<_>>() {
+            self.overdue.remove(&prefix);
+            // It may be desired again by now.
+            if leave.prefix(&prefix).is_err() {
+                self.untell(&prefix);
+                gone.push(prefix);
+            }
+        }
+        let messages = self.sending().map(|sending| withdrawal(&gone, &sending));
+        (messages.unwrap_or_default(), gone)
+    }
+}
+
+fn whole(message: Vec<u8>) -> Judged {
+    debug_assert!(message.len() >= HEADER, "a message was read");
+    Judged { messages: vec![message], refused: Vec::new() }
+}
+
+/// Prefixes of both families, each in messages of its own.
+fn withdrawal(prefixes: &[IpNet], negotiated: &Negotiated) -> Vec<Vec<u8>> {
+    let mut prefixes = prefixes.to_vec();
+    prefixes.sort_unstable();
+    bgp::withdrawals(&prefixes, negotiated).map(|packed| packed.message).collect()
+}

@@ -1,0 +1,347 @@
+//! Streams, listeners and sockets: whom an instance may speak with, and what about. Keeps the record of what is open, which
+//! the host makes go along by [`Guard::hear`].
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use outrigger_sdk::wire::{bfd, bgp};
+use outrigger_sdk::{
+    Connect, DatagramBeacon, DesiredAddress, Endpoint, Event, Link, LinkIndex, Listen, OffloadWork,
+    OpenSocket, SendDatagram, SocketOption, Speech, StreamBytes,
+};
+
+use super::grant::Grant;
+use super::session::{Judged, Leave, Session, UPDATE};
+use super::{Granted, Guard, HOST_ENDPOINTS, Reason, Refusal};
+
+/// BFD single hop (RFC 5881 section 4) and multihop (RFC 5883 section 5).
+const BFD_PORTS: [u16; 2] = [3784, 4784];
+/// Source ports of BFD (RFC 5881 section 4).
+const BFD_SOURCE_PORTS: std::ops::RangeInclusive<u16> = 49152..=65535;
+/// BFD's fastest common interval (RFC 7419).
+const MIN_BFD_INTERVAL_US: u32 = 3_300;
+/// A third of the shortest hold time there is (RFC 4271 section 4.2), and a margin.
+const MIN_KEEPALIVE_MS: u32 = 200;
+/// How long a plugin has to withdraw what is no longer desired.
+const PATIENCE_US: u64 = 200_000;
+/// Refusals told of one write; the rest is counted.
+const REFUSALS_TOLD: usize = 50;
+
+/// What is open.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    open: BTreeMap<Endpoint, Open>,
+    /// Addresses whose announcement is to be looked at again.
+    doubted: Vec<IpAddr>,
+    all_doubted: bool,
+}
+
+#[derive(Debug)]
+enum Open {
+    Stream(Session),
+    Listener,
+    Socket,
+}
+
+/// What the host withdraws in a plugin's stead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// On this stream.
+    pub stream: Endpoint,
+    /// Whole messages.
+    pub messages: Vec<Vec<u8>>,
+    /// What they are about.
+    pub prefixes: Vec<IpNet>,
+}
+
+/// What an instance may announce, as it stands.
+struct Standing<'a> {
+    grant: &'a Grant,
+    desired: &'a BTreeMap<IpAddr, Arc<DesiredAddress>>,
+    links: &'a BTreeMap<LinkIndex, Link>,
+}
+
+impl Leave for Standing<'_> {
+    fn prefix(&self, prefix: &IpNet) -> Result<(), Reason> {
+        if prefix.prefix_len() == prefix.max_prefix_len() {
+            let entry = self.desired.get(&prefix.addr()).ok_or(Reason::PrefixNotDesired)?;
+            return if entry.duty.speaks() { Ok(()) } else { Err(Reason::NotThisNodesDuty) };
+        }
+        if prefix.prefix_len() == 0
+            || !self.grant.aggregates.iter().any(|aggregate| aggregate.contains(prefix))
+        {
+            return Err(Reason::PrefixNotDesired);
+        }
+        let inside = self.desired.range(prefix.network()..=prefix.broadcast());
+        let mut spoken = inside.filter(|(_, entry)| entry.duty.speaks());
+        spoken.next().map(drop).ok_or(Reason::PrefixNotDesired)
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        let mut addresses = self.links.values().flat_map(|link| &link.addresses);
+        addresses.any(|own| own.addr() == address)
+    }
+
+    fn attributes(&self, attributes: &bgp::Attributes) -> Result<(), Reason> {
+        match self.grant.has_communities(attributes) {
+            true => Ok(()),
+            false => Err(Reason::CommunityNotAllowed),
+        }
+    }
+}
+
+impl Endpoints {
+    pub(super) fn doubt(&mut self, address: IpAddr) {
+        if self.sessions().next().is_some() {
+            self.doubted.push(address);
+        }
+    }
+
+    pub(super) fn doubt_all(&mut self) {
+        self.all_doubted = true;
+    }
+
+    pub(super) fn sessions(&self) -> impl Iterator<Item = (Endpoint, &Session)> {
+        self.open.iter().filter_map(|(id, open)| match open {
+            Open::Stream(session) => Some((*id, session)),
+            _ => None,
+        })
+    }
+}
+
+impl Guard {
+    /// What the owner allows from now on. The streams to close: their peers are not allowed any more.
+    pub fn allow(&mut self, grant: Grant) -> Vec<Endpoint> {
+        if self.grant == grant {
+            return Vec::new();
+        }
+        self.grant = grant;
+        self.endpoints.doubt_all();
+        let grant = &self.grant;
+        let foreign = |(id, session): (Endpoint, &Session)| {
+            (!grant.has_peer(session.remote.ip())).then_some(id)
+        };
+        self.endpoints.sessions().filter_map(foreign).collect()
+    }
+
+    /// Takes in what an instance is about to be told of its endpoints. True when messages of that stream may be longer
+    /// than 4096 octets from now on (RFC 8654).
+    pub fn hear(&mut self, event: &Event) -> bool {
+        let open = &mut self.endpoints.open;
+        match event {
+            Event::Opened(opened) => {
+                if let Some(Open::Stream(session)) = open.get_mut(&opened.id) {
+                    session.local = Some(opened.local.ip());
+                }
+            }
+            Event::Accepted(accepted) => {
+                let opened = &accepted.opened;
+                let session = Session::new(opened.remote, Some(opened.local.ip()));
+                open.insert(opened.id, Open::Stream(session));
+            }
+            Event::Data(bytes) => {
+                if let Some(Open::Stream(session)) = open.get_mut(&bytes.id) {
+                    session.hear(&bytes.data);
+                    return session.is_extended();
+                }
+            }
+            Event::Closed(closed) => drop(open.remove(&closed.id)),
+            _ => {}
+        }
+        false
+    }
+
+    /// What each peer was told to reach here, by stream.
+    pub fn told(&self) -> impl Iterator<Item = (Endpoint, IpAddr, Vec<IpNet>)> {
+        let sessions = self.endpoints.sessions();
+        sessions.map(|(id, session)| (id, session.remote.ip(), session.told().copied().collect()))
+    }
+
+    /// Withdraws what was told, is no longer allowed, and that the plugin has not withdrawn in time, whether it runs or
+    /// not. When to come back, if there is more to come. Call it after each change of what is desired.
+    pub fn overdue(&mut self, now_us: u64) -> (Vec<Withdrawal>, Option<u64>) {
+        self.withdraw(now_us, now_us + PATIENCE_US)
+    }
+
+    /// The same without waiting: the instance ends.
+    pub fn withdraw_now(&mut self, now_us: u64) -> Vec<Withdrawal> {
+        self.endpoints.doubt_all();
+        self.withdraw(now_us, now_us).0
+    }
+
+    fn withdraw(&mut self, now_us: u64, due: u64) -> (Vec<Withdrawal>, Option<u64>) {
+        let Self { grant, desired, links, endpoints, .. } = self;
+        let leave = Standing { grant, desired, links };
+        let doubted = std::mem::take(&mut endpoints.doubted);
+        let all = std::mem::take(&mut endpoints.all_doubted);
+        let (mut withdrawals, mut next) = (Vec::new(), None);
+        for (stream, open) in &mut endpoints.open {
+            let Open::Stream(session) = open else { continue };
+            doubted.iter().for_each(|address| session.doubt(*address, &leave, due));
+            if all {
+                session.doubt_all(&leave, due);
+            }
+            let (messages, prefixes) = session.withdraw(now_us, &leave);
+            if !prefixes.is_empty() {
+                withdrawals.push(Withdrawal { stream: *stream, messages, prefixes });
+            }
+            next = session.due().into_iter().chain(next).min();
+        }
+        (withdrawals, next)
+    }
+
+    pub(super) fn connect(&mut self, connect: Connect) -> Result<Vec<Granted>, Reason> {
+        self.number(connect.id)?;
+        self.speech(&connect.protocol, &Speech::Bgp)?;
+        let remote = connect.remote.ip();
+        self.options(&connect.options, &IpNet::from(remote))?;
+        if !self.grant.has_peer(remote) {
+            return Err(Reason::PeerNotGranted);
+        }
+        let session = Session::new(connect.remote, None);
+        self.endpoints.open.insert(connect.id, Open::Stream(session));
+        Ok(vec![Granted::Connect(connect)])
+    }
+
+    pub(super) fn listen(&mut self, listen: Listen) -> Result<Vec<Granted>, Reason> {
+        self.number(listen.id)?;
+        self.speech(&listen.protocol, &Speech::Bgp)?;
+        self.options(&listen.options, &listen.remote)?;
+        if !self.grant.has_peers(&listen.remote) {
+            return Err(Reason::PeerNotGranted);
+        }
+        self.endpoints.open.insert(listen.id, Open::Listener);
+        Ok(vec![Granted::Listen(listen)])
+    }
+
+    pub(super) fn open_socket(&mut self, open: OpenSocket) -> Result<Vec<Granted>, Reason> {
+        self.number(open.id)?;
+        self.speech(&open.protocol, &Speech::Bfd)?;
+        if !BFD_PORTS.contains(&open.port)
+            && !BFD_SOURCE_PORTS.contains(&open.port)
+            && open.port != 0
+        {
+            return Err(Reason::PortNotGranted);
+        }
+        for remote in &open.remotes {
+            self.options(&open.options, remote)?;
+            if !self.grant.has_peers(remote) {
+                return Err(Reason::PeerNotGranted);
+            }
+        }
+        self.endpoints.open.insert(open.id, Open::Socket);
+        Ok(vec![Granted::OpenSocket(open)])
+    }
+
+    pub(super) fn write(
+        &mut self,
+        now_us: u64,
+        StreamBytes { id, data }: StreamBytes,
+    ) -> Result<Vec<Granted>, Reason> {
+        let Self { grant, desired, links, endpoints, .. } = self;
+        let sessions = endpoints.sessions().count();
+        let Some(Open::Stream(session)) = endpoints.open.get_mut(&id) else {
+            return Err(Reason::NoSuchEndpoint);
+        };
+        let count = desired.len() * sessions.max(1);
+        if !self.churn.spend_many(now_us, cost(&data), count) {
+            return Err(Reason::ChurnLimit);
+        }
+        let leave = Standing { grant, desired, links };
+        let Judged { messages, refused } = session.judge(data, &leave)?;
+        let write = |data| Granted::Write(StreamBytes { id, data });
+        let mut granted: Vec<_> = messages.into_iter().map(write).collect();
+        for (index, (prefix, reason)) in refused.into_iter().enumerate() {
+            *self.denied.entry(reason).or_default() += 1;
+            if index < REFUSALS_TOLD {
+                let subject = format!("{id} {prefix}");
+                granted.push(Granted::Refused(Refusal { effect: "write", subject, reason }));
+            }
+        }
+        Ok(granted)
+    }
+
+    pub(super) fn send_datagram(&self, sent: &SendDatagram) -> Result<(), Reason> {
+        if !matches!(self.endpoints.open.get(&sent.socket), Some(Open::Socket)) {
+            return Err(Reason::NoSuchEndpoint);
+        }
+        if !self.grant.has_peer(sent.remote.ip()) {
+            return Err(Reason::PeerNotGranted);
+        }
+        if !BFD_PORTS.contains(&sent.remote.port()) {
+            return Err(Reason::PortNotGranted);
+        }
+        bfd::ControlPacket::decode(&sent.data).map(drop).map_err(|_| Reason::NotWellFormed)
+    }
+
+    /// Work on an endpoint.
+    pub(super) fn work(&self, id: Endpoint, work: OffloadWork) -> Result<Granted, Reason> {
+        match &work {
+            OffloadWork::DatagramBeacon(DatagramBeacon { datagram, interval_us, .. }) => {
+                self.send_datagram(datagram)?;
+                if *interval_us < MIN_BFD_INTERVAL_US {
+                    return Err(Reason::BeaconTooFast);
+                }
+            }
+            OffloadWork::Keepalive { endpoint, data, interval_ms } => {
+                self.known(*endpoint)?;
+                if *data != bgp::keepalive() {
+                    return Err(Reason::NotWellFormed);
+                }
+                if *interval_ms < MIN_KEEPALIVE_MS {
+                    return Err(Reason::BeaconTooFast);
+                }
+            }
+            OffloadWork::Expect { endpoint, .. } => self.known(*endpoint)?,
+            OffloadWork::AnswerNeighbor { .. } | OffloadWork::Beacon(_) => {
+                return Err(Reason::Unsupported);
+            }
+        }
+        Ok(Granted::Work { id, work })
+    }
+
+    fn known(&self, endpoint: Endpoint) -> Result<(), Reason> {
+        self.endpoints.open.get(&endpoint).map(drop).ok_or(Reason::NoSuchEndpoint)
+    }
+
+    fn number(&self, id: Endpoint) -> Result<(), Reason> {
+        match (id >= HOST_ENDPOINTS, self.endpoints.open.contains_key(&id)) {
+            (true, _) => Err(Reason::NumberReserved),
+            (_, true) => Err(Reason::NumberInUse),
+            _ => Ok(()),
+        }
+    }
+
+    fn speech(&self, speech: &Speech, wanted: &Speech) -> Result<(), Reason> {
+        if speech == wanted { Ok(()) } else { Err(Reason::ProtocolNotGranted) }
+    }
+
+    fn options(&self, options: &[SocketOption], peers: &IpNet) -> Result<(), Reason> {
+        for option in options {
+            match option {
+                SocketOption::Device(name) if !self.grant.has_device(name) => {
+                    return Err(Reason::LinkNotGranted);
+                }
+                SocketOption::TcpMd5(secret) if !self.grant.has_secret(&secret.name, peers) => {
+                    return Err(Reason::SecretNotGranted);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Routes in a message, about: an UPDATE of many routes is many announcements.
+fn cost(message: &[u8]) -> u64 {
+    /// Octets of an IPv4 host route.
+    const ROUTE: u64 = 5;
+    match message.get(bgp::HEADER - 1) {
+        Some(&UPDATE) => (message.len() as u64).saturating_sub(bgp::HEADER as u64) / ROUTE,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests;

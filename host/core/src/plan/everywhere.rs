@@ -1,0 +1,34 @@
+//! What a node does for an announcer for which every node that may announces (`election: all`): nobody is elected, nobody waits
+//! for another, and there are no claims.
+use outrigger_sdk::Duty;
+
+use super::{Case, Planner};
+use crate::eligibility::Ineligible;
+use crate::facts::Announcer;
+use crate::membership::View;
+
+impl Planner {
+    /// A cordoned node goes on at the lowest preference (RFC 8326) and hands over to nobody by name, since the others announce
+    /// already. Any other that could only if nobody else can stands by while somebody can.
+    pub(super) fn everybodys_duty(
+        &self,
+        view: &View,
+        case: &Case<'_>,
+        announcer: &Announcer,
+    ) -> Duty {
+        let eligibility = case.eligibility_of(announcer);
+        let better = || {
+            let others = view.members.iter().filter(|(node, _)| **node != self.me);
+            let mut staying = others.filter(|(_, member)| !member.leaving);
+            staying.any(|(node, _)| eligibility.check(node).is_ok())
+        };
+        match eligibility.check(&self.me) {
+            Err(reason) if !reason.is_last_resort() => Duty::Standby(String::new()),
+            _ if self.fresh.waits(case.address) => Duty::Standby(String::new()),
+            Err(Ineligible::Cordoned) => Duty::HandOver(String::new()),
+            Err(_) if better() => Duty::Standby(String::new()),
+            _ if case.is_cordoned() => Duty::HandOver(String::new()),
+            _ => Duty::Announce,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Socket options, sorted out once, and put in force. Keys are handed in: nothing here knows where they come from.
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use outrigger_sdk::{CloseReason, IpNet, SocketOption};
+use socket2::Socket;
+
+use crate::sys::sockets;
+
+/// A key that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretKey(pub Vec<u8>);
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(…)")
+    }
+}
+
+/// The keys of one endpoint. What was asked for by reference was looked up before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// TCP MD5 (RFC 2385), at most 80 octets.
+    pub md5: Option<SecretKey>,
+}
+
+/// The last of each kind.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Options {
+    pub(super) source: Option<SocketAddr>,
+    pub(super) device: Option<String>,
+    pub(super) hop_limit: Option<u8>,
+    pub(super) min_hop_limit: Option<u8>,
+    pub(super) dscp: Option<u8>,
+    pub(super) connect_timeout_ms: Option<u32>,
+    pub(super) user_timeout_ms: Option<u32>,
+    pub(super) md5: Option<SecretKey>,
+}
+
+impl Options {
+    pub(super) fn new(options: Vec<SocketOption>, keys: &Keys) -> Result<Self, CloseReason> {
+        let mut sorted = Self { md5: keys.md5.clone(), ..Self::default() };
+        for option in options {
+            match option {
+                SocketOption::Source(source) => sorted.source = Some(source),
+                SocketOption::Device(name) => sorted.device = Some(name),
+                SocketOption::HopLimit(hops) => sorted.hop_limit = Some(hops),
+                SocketOption::MinHopLimit(hops) => sorted.min_hop_limit = Some(hops),
+                SocketOption::Dscp(point) => sorted.dscp = Some(point & 0x3f),
+                SocketOption::ConnectTimeout(ms) => sorted.connect_timeout_ms = Some(ms),
+                SocketOption::UserTimeout(ms) => sorted.user_timeout_ms = Some(ms),
+                SocketOption::TcpMd5(_) if sorted.md5.is_some() => {}
+                SocketOption::TcpMd5(secret) => {
+                    let words = format!("secret {:?} has no key {:?}", secret.name, secret.key);
+                    return Err(CloseReason::Denied(words));
+                }
+                SocketOption::Other((name, _)) => {
+                    return Err(CloseReason::Unsupported(format!("socket option {name:?}")));
+                }
+            }
+        }
+        if sorted.md5.as_ref().is_some_and(|key| key.0.len() > sockets::LONGEST_KEY) {
+            let words = format!("a TCP MD5 key has {} octets at most", sockets::LONGEST_KEY);
+            return Err(CloseReason::Unsupported(words));
+        }
+        Ok(sorted)
+    }
+
+    /// What holds for every packet of a socket.
+    pub(super) fn apply(&self, socket: &Socket, v4: bool) -> Result<(), CloseReason> {
+        if let Some(hops) = self.hop_limit {
+            cannot("hop-limit", sockets::set_hop_limit(socket, v4, hops))?;
+        }
+        if let Some(hops) = self.min_hop_limit {
+            cannot("min-hop-limit", sockets::set_min_hop_limit(socket, v4, hops))?;
+        }
+        if let Some(point) = self.dscp {
+            cannot("dscp", sockets::set_dscp(socket, v4, point))?;
+        }
+        if let Some(ms) = self.user_timeout_ms {
+            cannot("user-timeout-ms", sockets::set_user_timeout(socket, ms))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn bind_device(&self, socket: &Socket) -> Result<(), CloseReason> {
+        let Some(name) = &self.device else { return Ok(()) };
+        cannot(&format!("device {name:?}"), socket.bind_device(Some(name.as_bytes())))
+    }
+
+    pub(super) fn sign(&self, socket: &Socket, peers: IpNet) -> Result<(), CloseReason> {
+        let Some(key) = &self.md5 else { return Ok(()) };
+        cannot("tcp-md5", sockets::set_md5(socket, peers, &key.0))
+    }
+
+    /// Whether this end's address suits.
+    pub(super) fn suits(&self, local: IpAddr) -> bool {
+        self.source.is_none_or(|source| source.ip().is_unspecified() || source.ip() == local)
+    }
+
+    /// The device, if it is one that routes of its own (VRF): only then must a listening socket be bound to it.
+    pub(super) fn vrf(&self) -> Option<&str> {
+        let name = self.device.as_deref()?;
+        let about = std::fs::read_to_string(format!("/sys/class/net/{name}/uevent"));
+        about.is_ok_and(|about| about.lines().any(|line| line == "DEVTYPE=vrf")).then_some(name)
+    }
+}
+
+/// That an option did not take is said by its name: "unsupported" if the kernel does not know it.
+fn cannot(option: &str, done: io::Result<()>) -> Result<(), CloseReason> {
+    done.map_err(|error| match error.raw_os_error() {
+        Some(libc::ENODEV | libc::ENXIO) => {
+            CloseReason::Unreachable(format!("{option}: there is no such link"))
+        }
+        Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::ENOSYS) => {
+            CloseReason::Unsupported(format!("{option}: this kernel does not know it"))
+        }
+        _ => CloseReason::Unsupported(format!("{option}: {error}")),
+    })
+}
+
+/// What an error of the kernel means for an endpoint.
+pub(super) fn reason(error: &io::Error) -> CloseReason {
+    match error.raw_os_error() {
+        Some(libc::ECONNREFUSED) => CloseReason::Refused,
+        Some(libc::ETIMEDOUT) => CloseReason::TimedOut,
+        Some(libc::ECONNRESET | libc::EPIPE) => CloseReason::Reset,
+        Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENETDOWN | libc::EHOSTDOWN) => {
+            CloseReason::Unreachable(error.to_string())
+        }
+        Some(libc::EADDRNOTAVAIL) => {
+            CloseReason::Unreachable("no link of this node has the source address".to_owned())
+        }
+        Some(libc::EADDRINUSE) => {
+            CloseReason::Other("the port is taken: another program listens on it".to_owned())
+        }
+        _ => CloseReason::Other(error.to_string()),
+    }
+}

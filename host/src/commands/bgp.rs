@@ -1,0 +1,126 @@
+//! `outrigger bgp`: sessions, routes and one session in full, as every node of the state folder reports them.
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use outrigger_kube::State;
+use serde_json::{Value, json};
+
+use super::table;
+use crate::args::{BgpQuestion, Output};
+use crate::config::Config;
+
+/// Reads the state folder and prints what was asked for.
+pub fn bgp(
+    config: &Config,
+    question: BgpQuestion,
+    peer: &str,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let dir = config.state();
+    let state = State::existing(&dir).with_context(|| {
+        format!("{} is no state folder: has `outrigger run` been started with it?", dir.display())
+    })?;
+    let sessions = sessions(&state.details());
+    match question {
+        BgpQuestion::Peers => print(output, &sessions, peers),
+        BgpQuestion::Routes => print(output, &sessions, routes),
+        BgpQuestion::Session => {
+            let of_peer: Vec<Value> = sessions
+                .into_iter()
+                .filter(|session| session["peer"] == *peer || session["address"] == *peer)
+                .collect();
+            if of_peer.is_empty() {
+                eprintln!("no node has a peer {peer:?}: `outrigger bgp peers` lists them");
+                return Ok(ExitCode::FAILURE);
+            }
+            print(output, &of_peer, session);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every session and BFD session of every node, flat.
+fn sessions(details: &BTreeMap<String, Value>) -> Vec<Value> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut sessions = Vec::new();
+    for (node, details) in details {
+        for announcer in list(&details["announcers"]) {
+            for mut peer in list(&announcer["peers"]) {
+                if !matches!(peer["protocol"].as_str(), Some("bgp" | "bfd")) {
+                    continue;
+                }
+                peer["node"] = json!(node);
+                peer["announcer"] = announcer["name"].clone();
+                sessions.push(peer);
+            }
+        }
+    }
+    sessions
+}
+
+fn print(output: Output, sessions: &[Value], in_words: impl FnOnce(&[Value])) {
+    match output {
+        Output::Json => println!("{}", json!(sessions)),
+        Output::Table => in_words(sessions),
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn peers(sessions: &[Value]) {
+    let row = |session: &Value| {
+        let counter = |name: &str| text(&session["counters"][name]);
+        vec![
+            text(&session["node"]),
+            text(&session["peer"]),
+            text(&session["protocol"]),
+            text(&session["state"]),
+            counter("prefixes-sent"),
+            counter("messages-in"),
+            counter("messages-out"),
+            text(&session["lastError"]),
+        ]
+    };
+    let rows: Vec<_> = sessions.iter().map(row).collect();
+    let heads = ["NODE", "PEER", "PROTOCOL", "STATE", "PREFIXES", "IN", "OUT", "LAST ERROR"];
+    table::print(&heads, &rows);
+}
+
+fn routes(sessions: &[Value]) {
+    let mut rows = Vec::new();
+    for session in sessions {
+        for route in session["routes"].as_array().into_iter().flatten() {
+            rows.push(vec![text(&session["node"]), text(&session["peer"]), text(route)]);
+        }
+    }
+    table::print(&["NODE", "PEER", "ROUTE"], &rows);
+}
+
+fn session(sessions: &[Value]) {
+    for session in sessions {
+        println!(
+            "{} on {}: {} {} ({})",
+            text(&session["peer"]),
+            text(&session["node"]),
+            text(&session["protocol"]),
+            text(&session["state"]),
+            text(&session["health"]),
+        );
+        if session["lastError"].as_str().is_some_and(|error| !error.is_empty()) {
+            println!("  last error: {}", text(&session["lastError"]));
+        }
+        for part in ["about", "counters"] {
+            for (name, value) in session[part].as_object().into_iter().flatten() {
+                println!("  {}: {}", name.replace('-', " "), text(value));
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What the daemon says of itself, to whoever asks and wherever it is kept.
+use outrigger_core::facts::FactKey;
+use outrigger_kube::Problem;
+use outrigger_kube::crd::NodeReport;
+use outrigger_net::now;
+
+use super::Daemon;
+use crate::http::Health;
+use crate::metrics::Page;
+use crate::report;
+
+impl Daemon {
+    fn report(&self) -> NodeReport {
+        let missing = self.source.missing(self.node.cluster.synced);
+        report::node_report(&self.node, &self.shared.plugins, self.problems(), missing)
+    }
+
+    pub(super) fn health(&self) -> Health {
+        let status = self.report().status.unwrap_or_default();
+        let mut page = Page::default();
+        page.node(&status);
+        page.frames(&self.responder.handle().counters());
+        let peers = self.node.announcers.desks().flat_map(|(announcer, desk)| {
+            let peers = desk.lock().standing.peers.values().cloned().collect::<Vec<_>>();
+            peers.into_iter().map(|peer| (announcer.name.clone(), peer))
+        });
+        page.peers(peers.collect::<Vec<_>>());
+        if let Some(standing) = &self.shared.controller {
+            page.controller(&standing.borrow());
+        }
+        Health { missing: status.missing, metrics: page.text(), details: None }
+    }
+
+    pub(super) fn details(&self) -> report::Details<'_> {
+        report::details(&self.node, &self.links.borrow(), &self.responder.handle())
+    }
+
+    pub(super) fn write_report(&mut self) {
+        self.report_due = None;
+        self.reported_us = now().monotonic_us;
+        let report = self.report();
+        if let Some(sent) = &self.sent {
+            sent.report(report.clone());
+        }
+        if let Err(error) = self.state.write_report(&self.node.name, &report) {
+            tracing::error!("the NodeReport could not be written: {error}");
+        }
+        if let Err(error) = self.state.write_details(&self.node.name, &self.details()) {
+            tracing::error!("the node's details could not be written: {error}");
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let pools = self
+            .shared
+            .pool_problems
+            .lock()
+            .expect("nothing panics while it holds the problems")
+            .clone();
+        let pools = pools.into_iter().map(|(name, message)| (FactKey::Pool(name), message));
+        let announcers = self.node.announcers.problems();
+        let announcers =
+            announcers.map(|(name, message)| (FactKey::Announcer(name.clone()), message.clone()));
+        let objects = self
+            .shared
+            .plugins
+            .wrong(&self.node.cluster)
+            .into_iter()
+            .chain(pools)
+            .chain(announcers);
+        let objects =
+            objects.map(|(key, message)| report::object_problem(&self.source, &key, message));
+        self.source.problems().into_iter().chain(self.node.problems()).chain(objects).collect()
+    }
+}

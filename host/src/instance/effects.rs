@@ -1,0 +1,177 @@
+//! What a plugin asks for: judged by the guard, looked at first when it is on trial, carried out.
+use std::collections::{BTreeMap, BTreeSet};
+
+use outrigger_core::guard::{Granted, Reason, Refusal};
+use outrigger_net::{Keys, now};
+use outrigger_runtime::Delivered;
+use outrigger_sdk::report::MetricValue;
+use outrigger_sdk::{CloseReason, Closed, Denied, Effect, Endpoint, Report};
+
+use super::Worker;
+use super::endpoints::opens;
+use crate::desk::Inner;
+use crate::trial::{self, Trial};
+
+/// A wake that is asked for sooner than this comes this late: a plugin that asks for zero each time does not spin.
+const SHORTEST_WAKE_US: u64 = 1_000;
+
+/// What the endpoints that a reply opens are signed with.
+pub(super) type KeysOf = BTreeMap<Endpoint, Keys>;
+
+impl Worker {
+    pub(super) fn carry_out(&mut self, delivered: Delivered) {
+        let now = now().monotonic_us;
+        self.wake = delivered.wake.map(|(at, reason)| (at.max(now + SHORTEST_WAKE_US), reason));
+        for incident in &delivered.incidents {
+            self.say(incident);
+        }
+        if let Some(trial) = &mut self.trial {
+            trial.incidents(&delivered.incidents);
+        }
+        match self.trial {
+            None => self.carry_out_each(now, delivered.effects),
+            Some(_) if self.has_failed() || delivered.effects.is_empty() => {}
+            Some(_) => self.carry_out_whole(now, delivered.effects),
+        }
+        if let Some((digest, verdict)) = self.trial.as_ref().and_then(Trial::failed) {
+            self.failed(digest, verdict.clone());
+        }
+        self.publish();
+    }
+
+    /// One at a time: the streams' thread waits for the desk no longer than one of them takes.
+    fn carry_out_each(&mut self, now: u64, effects: Vec<Effect>) {
+        let desk = self.desk.clone();
+        for effect in effects {
+            let keys = self.keys_of(std::slice::from_ref(&effect));
+            let mut inner = desk.lock();
+            let granted = self.judge(&mut inner, now, effect);
+            self.act_all(&mut inner, granted, &keys);
+        }
+    }
+
+    /// The reply of a candidate: all of it is known before any of it happens.
+    fn carry_out_whole(&mut self, now: u64, effects: Vec<Effect>) {
+        let keys = self.keys_of(&effects);
+        let desk = self.desk.clone();
+        let mut inner = desk.lock();
+        let mut granted = Vec::new();
+        for effect in effects {
+            granted.extend(self.judge(&mut inner, now, effect));
+        }
+        if let Some(trial) = &mut self.trial {
+            // What ended without the plugin's doing is not its withdrawal.
+            let in_force: BTreeSet<_> =
+                self.ports.responder.offloads(self.owner).into_iter().collect();
+            self.answers.retain(|id, _| in_force.contains(id));
+            granted = trial.review(granted, &self.answers, &inner.guard);
+        }
+        self.act_all(&mut inner, granted, &keys);
+    }
+
+    /// Looked up without the desk's lock, which the streams' thread waits for.
+    fn keys_of(&self, effects: &[Effect]) -> KeysOf {
+        effects.iter().filter_map(|effect| Some((opens(effect)?, self.keys(effect)))).collect()
+    }
+
+    fn judge(&self, inner: &mut Inner, now: u64, effect: Effect) -> Vec<Granted> {
+        let opens = opens(&effect);
+        inner.guard.check(now, effect).unwrap_or_else(|refusal| {
+            self.refused(inner, opens, &refusal);
+            Vec::new()
+        })
+    }
+
+    fn refused(&self, inner: &mut Inner, opens: Option<Endpoint>, refusal: &Refusal) {
+        tracing::debug!(announcer = self.context.instance, "{refusal}");
+        match opens {
+            Some(id) if !matches!(refusal.reason, Reason::NumberInUse | Reason::NumberReserved) => {
+                let reason = CloseReason::Denied(refusal.reason.name().to_owned());
+                inner.not_opened(Closed { id, reason });
+            }
+            _ => inner.deny(refusal.to_event()),
+        }
+    }
+
+    pub(super) fn act_all(&mut self, inner: &mut Inner, granted: Vec<Granted>, keys: &KeysOf) {
+        for granted in granted {
+            trial::account(&mut self.answers, &granted);
+            self.act(inner, granted, keys);
+        }
+    }
+
+    /// One line per case: the guard has already said yes.
+    fn act(&self, inner: &mut Inner, granted: Granted, keys: &KeysOf) {
+        let Ports { responder, groups, .. } = &self.ports;
+        match granted {
+            Granted::Watch(link, topic) => {
+                let watched = responder.watch(self.owner, link, topic);
+                failed(inner, "watch-frames", topic.address(), watched);
+            }
+            Granted::Unwatch(link, topic) => responder.unwatch(self.owner, link, topic),
+            Granted::Send(frame) => failed(inner, "send-frame", frame.link, responder.send(&frame)),
+            Granted::Join(link, group) => {
+                failed(inner, "join-group", group, groups.join(self.owner, link, group))
+            }
+            Granted::Leave(link, group) => groups.leave(self.owner, link, group),
+            Granted::Answer { id, link, address } => {
+                failed(inner, "offload", address, responder.answer(self.owner, id, link, address));
+            }
+            Granted::Beacon { id, address, beacon } => {
+                failed(
+                    inner,
+                    "offload",
+                    address,
+                    responder.beacon(self.owner, id, address, beacon),
+                );
+            }
+            Granted::Close(id) => {
+                let _ = responder.close(self.owner, id) || self.ports.streams.close(self.owner, id);
+            }
+            Granted::Abort(id) => {
+                let _ = responder.close(self.owner, id) || self.ports.streams.abort(self.owner, id);
+            }
+            Granted::Connect(_)
+            | Granted::Listen(_)
+            | Granted::OpenSocket(_)
+            | Granted::Write(_)
+            | Granted::Datagram(_)
+            | Granted::Work { .. } => self.act_on_endpoint(inner, granted, keys),
+            Granted::Refused(refusal) => inner.deny(refusal.to_event()),
+            Granted::Report(Report::Address(report)) => inner.report(report),
+            Granted::Report(Report::Peer(peer)) => {
+                let key = (peer.protocol.clone(), peer.peer.clone());
+                inner.standing.peers.insert(key, peer);
+            }
+            Granted::Report(Report::Condition(condition)) => {
+                inner.standing.conditions.insert(condition.kind.clone(), condition);
+            }
+            Granted::Report(Report::Metric { name, value }) => {
+                let metric = inner.standing.metrics.entry(name).or_default();
+                match value {
+                    MetricValue::Add(more) => *metric += more,
+                    MetricValue::Set(now) => *metric = now,
+                }
+            }
+            // The guard grants none of these.
+            Granted::Report(Report::Other(_)) => {}
+            Granted::Drained => inner.standing.drained = true,
+        }
+    }
+}
+
+/// What was granted and could not be done comes back like what was not granted.
+pub(super) fn failed<E: std::fmt::Display>(
+    inner: &mut Inner,
+    effect: &str,
+    subject: impl ToString,
+    done: Result<(), E>,
+) {
+    if let Err(error) = done {
+        inner.deny(Denied {
+            effect: effect.to_owned(),
+            subject: subject.to_string(),
+            reason: error.to_string(),
+        });
+    }
+}

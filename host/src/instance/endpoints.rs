@@ -1,0 +1,71 @@
+//! What an instance asks of streams and sockets, carried out. The guard has already said yes.
+use outrigger_core::guard::Granted;
+use outrigger_net::{EndpointError, Keys};
+use outrigger_sdk::{Effect, Endpoint, SocketOption};
+
+use super::Worker;
+use super::effects::{KeysOf, failed};
+use crate::desk::Inner;
+
+impl Worker {
+    /// What a socket is to be signed with.
+    pub(super) fn keys(&self, effect: &Effect) -> Keys {
+        let options = match effect {
+            Effect::Connect(connect) => &connect.options,
+            Effect::Listen(listen) => &listen.options,
+            _ => return Keys::default(),
+        };
+        let secret = options.iter().rev().find_map(|option| match option {
+            SocketOption::TcpMd5(secret) => Some(secret),
+            _ => None,
+        });
+        let named = secret.and_then(|secret| {
+            let name = self.desk.lock().secrets.get(&secret.name).cloned()?;
+            self.ports.keyring.key(&name, &secret.key)
+        });
+        Keys { md5: named }
+    }
+
+    pub(super) fn act_on_endpoint(&self, inner: &mut Inner, granted: Granted, keys: &KeysOf) {
+        let (streams, owner) = (&self.ports.streams, self.owner);
+        let mut deny = |effect: &str, subject: String, done: Result<(), EndpointError>| {
+            failed(inner, effect, subject, done);
+        };
+        let keys = |id| keys.get(&id).cloned().unwrap_or_default();
+        match granted {
+            Granted::Connect(connect) => {
+                let (subject, keys) = (connect.remote.to_string(), keys(connect.id));
+                deny("connect", subject, streams.connect(owner, connect, &keys));
+            }
+            Granted::Listen(listen) => {
+                let (subject, keys) = (listen.remote.to_string(), keys(listen.id));
+                deny("listen", subject, streams.listen(owner, listen, &keys));
+            }
+            Granted::OpenSocket(open) => {
+                deny("open-socket", open.id.to_string(), streams.open_socket(owner, open));
+            }
+            Granted::Write(bytes) => {
+                let done = streams.write(owner, bytes.id, &bytes.data);
+                deny("write", bytes.id.to_string(), done);
+            }
+            Granted::Datagram(sent) => {
+                let done = streams.send_datagram(owner, &sent);
+                deny("send-datagram", sent.remote.to_string(), done);
+            }
+            Granted::Work { id, work } => {
+                deny("offload", id.to_string(), streams.offload(owner, id, work));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The number of what an effect opens.
+pub(super) fn opens(effect: &Effect) -> Option<Endpoint> {
+    match effect {
+        Effect::Connect(connect) => Some(connect.id),
+        Effect::Listen(listen) => Some(listen.id),
+        Effect::OpenSocket(open) => Some(open.id),
+        _ => None,
+    }
+}

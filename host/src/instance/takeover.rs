@@ -1,0 +1,102 @@
+//! Another plugin, build or configuration takes over, and what becomes of one that is on trial.
+use std::sync::Arc;
+
+use outrigger_net::now;
+use outrigger_runtime::{Delivered, Factory, Phase, Supervised};
+use outrigger_sdk::{Context, Event};
+
+use super::Worker;
+use super::effects::KeysOf;
+use crate::desk::Swap;
+use crate::trial::{self, Trial, Verdict};
+
+impl Worker {
+    pub(super) fn swap(&mut self, Swap { factory, config, ext, on_trial }: Swap) {
+        let digest = factory.digest().to_owned();
+        let same = self.machine.as_ref().is_some_and(|it| it.digest() == digest)
+            && (&self.context.config, &self.context.ext) == (&config, &ext);
+        if same && !on_trial && !self.has_failed() {
+            if self.trial.is_some() {
+                return self.proven();
+            }
+            if self.machine.as_ref().is_some_and(|it| it.state().phase == Phase::Running) {
+                // A candidate that never came to run is put aside: what runs goes on.
+                return;
+            }
+        }
+        let (waiting, lists) = self.desk.full();
+        self.deliver(waiting);
+        let context = Context { config, ext, ..self.context.clone() };
+        let before = std::mem::replace(&mut self.context, context.clone());
+        let swapped = match &mut self.machine {
+            Some(machine) => {
+                let catch_up = [self.desk.resumed()].into_iter().chain(lists).collect();
+                match self.trial {
+                    Some(_) if !on_trial => machine.go_back(now(), factory, context, catch_up),
+                    _ => machine.swap(now(), factory, context, catch_up),
+                }
+            }
+            None => self.first(factory, lists),
+        };
+        match swapped {
+            Ok(delivered) => {
+                tracing::debug!(announcer = self.context.instance, digest, "plugin in force");
+                let mut inner = self.desk.lock();
+                inner.standing.last_fault.clear();
+                inner.standing.refused.clear();
+                self.trial = on_trial.then(|| Trial::new(&digest, &inner.guard));
+                drop(inner);
+                self.carry_out(delivered);
+            }
+            Err(error) => {
+                if on_trial {
+                    // It never came to run: what runs goes on, as it was configured.
+                    self.context = before;
+                    self.failed(&digest, trial::of_swap(&error));
+                }
+                let message = error.to_string();
+                tracing::warn!(
+                    announcer = self.context.instance,
+                    digest,
+                    "plugin not taken over: {message}"
+                );
+                let mut inner = self.desk.lock();
+                inner.standing.last_fault = format!("{digest:.12}: {message}");
+                inner.standing.refused = message.to_string();
+                drop(inner);
+                self.publish();
+            }
+        }
+    }
+
+    /// The candidate has proved itself everywhere: what it wanted to take back is taken back now.
+    fn proven(&mut self) {
+        let released = self.trial.take().map(Trial::release).unwrap_or_default();
+        let desk = self.desk.clone();
+        self.act_all(&mut desk.lock(), released, &KeysOf::new());
+        self.publish();
+    }
+
+    /// Says that a candidate failed. Whoever listens has another build take over.
+    pub(super) fn failed(&self, digest: &str, verdict: Verdict) {
+        let Verdict { reason, message } = &verdict;
+        tracing::warn!(
+            announcer = self.context.instance,
+            digest,
+            reason,
+            "the candidate failed: {message}"
+        );
+        self.desk.lock().standing.failed_trial = Some((digest.to_owned(), verdict));
+    }
+
+    fn first(
+        &mut self,
+        factory: Arc<dyn Factory>,
+        lists: Vec<Event>,
+    ) -> Result<Delivered, outrigger_runtime::SwapError> {
+        let mut machine = Supervised::start(factory, self.context.clone())?;
+        let delivered = machine.deliver(now(), lists);
+        self.machine = Some(machine);
+        Ok(delivered)
+    }
+}

@@ -1,0 +1,215 @@
+//! What a session has the host do: two sockets, one beacon, one detection time. Sends the difference only. Knows no state machine.
+use std::net::SocketAddr;
+
+use outrigger_sdk::wire::bfd::{ControlPacket, LENGTH};
+use outrigger_sdk::{
+    DatagramBeacon, Effect, Endpoint, IpNet, Offload, OffloadWork, OpenSocket, Resumed,
+    SendDatagram, SocketOption, Speech,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{FIRST_SOURCE_PORT, MULTIHOP_PORT, Numbers, Reach, SINGLE_HOP_PORT, Settings};
+
+/// Network control traffic (RFC 4594 section 3.2).
+const CS6: u8 = 48;
+
+/// What of it is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Offloads {
+    numbers: Numbers,
+    /// Both sockets are asked for, and neither was refused.
+    open: bool,
+    /// The beacon's packet and interval.
+    sending: Option<([u8; LENGTH], u32)>,
+    /// The detection time.
+    detecting: Option<u32>,
+}
+
+impl Offloads {
+    pub(super) fn new(numbers: Numbers) -> Self {
+        Self { numbers, open: false, sending: None, detecting: None }
+    }
+
+    pub(super) fn numbers(&self) -> Numbers {
+        self.numbers
+    }
+
+    /// Opens both sockets: one that sends, from a port of its own, and one that receives (RFC 5881 section 4).
+    pub(super) fn open(&mut self, settings: &Settings, effects: &mut Vec<Effect>) {
+        if self.open {
+            return;
+        }
+        self.open = true;
+        effects.push(transmitter(self.numbers.transmit, settings));
+        effects.push(receiver(self.numbers.receive, settings));
+    }
+
+    /// Gives everything back.
+    pub(super) fn close(&mut self, effects: &mut Vec<Effect>) {
+        self.stop_sending(effects);
+        self.stop_detecting(effects);
+        if std::mem::take(&mut self.open) {
+            effects.push(Effect::Close(self.numbers.transmit));
+            effects.push(Effect::Close(self.numbers.receive));
+        }
+    }
+
+    /// The host has closed one of the sockets: there is no use in the other.
+    pub(super) fn closed(&mut self, number: Endpoint, effects: &mut Vec<Effect>) {
+        self.stop_sending(effects);
+        self.stop_detecting(effects);
+        if std::mem::take(&mut self.open) {
+            let Numbers { transmit, receive, .. } = self.numbers;
+            effects.push(Effect::Close(if number == transmit { receive } else { transmit }));
+        }
+    }
+
+    /// The detection time is used up.
+    pub(super) fn expired(&mut self) {
+        self.detecting = None;
+    }
+
+    /// The host has ended an offload.
+    pub(super) fn ended(&mut self, number: Endpoint) {
+        if number == self.numbers.beacon {
+            self.sending = None;
+        }
+        if number == self.numbers.expect {
+            self.detecting = None;
+        }
+    }
+
+    /// Forgets what the host does not list, and opens what it has closed.
+    pub(super) fn resumed(
+        &mut self,
+        resumed: &Resumed,
+        settings: &Settings,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_open = |number| resumed.open.iter().any(|it| it.opened.id == number);
+        for number in [self.numbers.beacon, self.numbers.expect] {
+            if !resumed.offloads.contains(&number) {
+                self.ended(number);
+            }
+        }
+        let sockets = [self.numbers.transmit, self.numbers.receive];
+        if self.open && !sockets.into_iter().all(is_open) {
+            effects.extend(sockets.into_iter().filter(|it| is_open(*it)).map(Effect::Close));
+            self.stop_sending(effects);
+            self.stop_detecting(effects);
+            self.open = false;
+            self.open(settings, effects);
+        }
+    }
+
+    /// Makes the beacon say this at this interval, or end.
+    pub(super) fn send(
+        &mut self,
+        settings: &Settings,
+        packet: &ControlPacket,
+        interval_us: Option<u32>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(interval_us) = interval_us.filter(|_| self.open) else {
+            return self.stop_sending(effects);
+        };
+        let sending = Some((packet.encode(), interval_us));
+        if self.sending == sending {
+            return;
+        }
+        self.sending = sending;
+        // RFC 5880 section 6.8.7: 75 to 100 % of the interval, and at most 90 % if one lost packet is a failure. The host's jitter
+        // counts from what it is given: 16 % of nine tenths leave a little more than three quarters.
+        let alone = packet.detect_mult == 1;
+        let interval_us = if alone { interval_us / 10 * 9 } else { interval_us };
+        effects.push(Effect::Offload(Offload {
+            id: self.numbers.beacon,
+            work: OffloadWork::DatagramBeacon(DatagramBeacon {
+                datagram: self.datagram(settings, packet),
+                interval_us: interval_us.max(1),
+                jitter_percent: if alone { 16 } else { 25 },
+                count: 0,
+            }),
+        }));
+    }
+
+    /// One packet beside the beacon.
+    pub(super) fn once(&self, settings: &Settings, packet: &ControlPacket) -> Effect {
+        Effect::SendDatagram(self.datagram(settings, packet))
+    }
+
+    /// Makes the host wait so long for a packet, or not at all.
+    pub(super) fn detect(
+        &mut self,
+        settings: &Settings,
+        within_us: Option<u32>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(within_us) = within_us.filter(|_| self.open) else {
+            return self.stop_detecting(effects);
+        };
+        if self.detecting == Some(within_us) {
+            return;
+        }
+        self.detecting = Some(within_us);
+        effects.push(Effect::Offload(Offload {
+            id: self.numbers.expect,
+            work: OffloadWork::Expect {
+                endpoint: self.numbers.receive,
+                remote: settings.peer.ip(),
+                within_us: within_us.max(1),
+                then_close: false,
+            },
+        }));
+    }
+
+    fn stop_sending(&mut self, effects: &mut Vec<Effect>) {
+        if self.sending.take().is_some() {
+            effects.push(Effect::Close(self.numbers.beacon));
+        }
+    }
+
+    fn stop_detecting(&mut self, effects: &mut Vec<Effect>) {
+        if self.detecting.take().is_some() {
+            effects.push(Effect::Close(self.numbers.expect));
+        }
+    }
+
+    fn datagram(&self, settings: &Settings, packet: &ControlPacket) -> SendDatagram {
+        let mut remote = settings.peer;
+        remote.set_port(port(settings.reach));
+        SendDatagram { socket: self.numbers.transmit, remote, data: packet.encode().to_vec() }
+    }
+}
+
+fn port(reach: Reach) -> u16 {
+    match reach {
+        Reach::SingleHop => SINGLE_HOP_PORT,
+        Reach::Multihop { .. } => MULTIHOP_PORT,
+    }
+}
+
+fn transmitter(id: Endpoint, settings: &Settings) -> Effect {
+    // Unlike that of other sessions as long as their numbers are less than 16384 apart, and the same as long as this one lasts.
+    let offset = u16::try_from(id % u32::from(u16::MAX - FIRST_SOURCE_PORT)).unwrap_or(0);
+    let source_port = FIRST_SOURCE_PORT + offset;
+    let mut options = vec![SocketOption::HopLimit(u8::MAX), SocketOption::Dscp(CS6)];
+    if let Some(source) = settings.source {
+        options.push(SocketOption::Source(SocketAddr::new(source, source_port)));
+    }
+    open(id, source_port, settings, options)
+}
+
+fn receiver(id: Endpoint, settings: &Settings) -> Effect {
+    let least = match settings.reach {
+        Reach::SingleHop => u8::MAX,
+        Reach::Multihop { minimum_ttl } => minimum_ttl,
+    };
+    open(id, port(settings.reach), settings, vec![SocketOption::MinHopLimit(least)])
+}
+
+fn open(id: Endpoint, port: u16, settings: &Settings, mut options: Vec<SocketOption>) -> Effect {
+    options.extend(settings.device.clone().map(SocketOption::Device));
+    let peer: IpNet = settings.peer.ip().into();
+    Effect::OpenSocket(OpenSocket { id, port, remotes: vec![peer], protocol: Speech::Bfd, options })
+}

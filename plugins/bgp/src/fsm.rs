@@ -1,0 +1,318 @@
+//! The state machine of RFC 4271 section 8, a method per input. Idle, Connect and Active are the neighbour's; OpenSent,
+//! OpenConfirm and Established are a connection's, and there may be two until they collide (section 6.8).
+use outrigger_sdk::log::Level;
+use outrigger_sdk::wire::bgp::{
+    Action, ErrorCode, Fault, Message, Notification, Open, RefreshKind, RouteRefresh, Update,
+};
+use outrigger_sdk::{CloseReason, Endpoint, Opened};
+
+use crate::connection::{Connection, State};
+use crate::neighbour::{Dial, Ending, Neighbour};
+use crate::open;
+use crate::turn::Turn;
+
+impl Neighbour {
+    /// A connection is up: one we dialled, or one the peer did.
+    pub(crate) fn connected(&mut self, opened: Opened, ours: bool, turn: &mut Turn<'_>) {
+        if ours {
+            self.dial = Dial::Off;
+        }
+        if self.halted || turn.now_us < self.penalty_until_us {
+            return refuse(opened, ErrorCode::CONNECTION_REJECTED, turn);
+        }
+        if ours && self.session().is_some() {
+            return turn.close(opened.id);
+        }
+        // A second connection from the same side: the first is one the peer has forgotten, as far as we know its mind.
+        let earlier = self.connections.iter().position(|known| known.ours == ours);
+        match earlier.map(|index| (index, self.connections[index].state)) {
+            Some((index, State::OpenSent)) => {
+                self.end(index, Ending::Quiet, "peer opened another connection", turn);
+            }
+            // RFC 4271 section 6.8.
+            Some((index, _)) if self.connections.len() > 1 || !self.keeps_routes(index) => {
+                return refuse(opened, ErrorCode::COLLISION, turn);
+            }
+            _ => {}
+        }
+        let restarted = turn.settings.restarting && !self.was_up;
+        let connection = Connection::begin(opened, ours, &self.terms, restarted, turn);
+        self.counts.opens_sent += 1;
+        if self.connections.is_empty() {
+            self.since_us = turn.now_us;
+        }
+        self.connections.push(connection);
+    }
+
+    /// RFC 4724 section 4.2: with graceful restart a new connection is how one learns that the old one is dead.
+    fn keeps_routes(&self, index: usize) -> bool {
+        self.connections[index].is_graceful().0
+    }
+
+    /// A connection is gone, or could not be made.
+    pub(crate) fn closed(&mut self, id: Endpoint, reason: &CloseReason, turn: &mut Turn<'_>) {
+        if self.dial == Dial::Calling(id) {
+            return self.call_failed(reason, turn);
+        }
+        let Some(index) = self.index(id) else { return };
+        let state = self.connections[index].state;
+        let why = match (reason, state) {
+            (CloseReason::Remote | CloseReason::Reset, State::OpenSent) => {
+                "peer closed the connection without answering our OPEN: does it know us as a neighbor?"
+                    .to_owned()
+            }
+            (CloseReason::Remote, _) => "peer closed the connection without a NOTIFICATION".to_owned(),
+            (CloseReason::Reset, _) => "peer reset the connection".to_owned(),
+            (CloseReason::TimedOut, _) => "peer acknowledges nothing any more".to_owned(),
+            (CloseReason::Denied(words), _) => format!("the host closed the connection: {words}"),
+            (CloseReason::Unreachable(words), _) => format!("peer cannot be reached: {words}"),
+            (CloseReason::Other(words), _) => format!("the connection broke: {words}"),
+            (reason, _) => format!("the connection broke: {reason:?}"),
+        };
+        self.end(index, Ending::Gone, &why, turn);
+    }
+
+    /// Octets may be written.
+    pub(crate) fn credit(&mut self, id: Endpoint, octets: u32) {
+        if let Some(index) = self.index(id) {
+            let connection = &mut self.connections[index];
+            connection.credit = connection.credit.saturating_add(octets);
+            connection.stuck_since_us = None;
+        }
+    }
+
+    /// The hold timer has run out, or BFD's detection time.
+    pub(crate) fn expired(&mut self, offload: Endpoint, turn: &mut Turn<'_>) {
+        if self.watches(offload) {
+            return self.unheard(turn);
+        }
+        let of_hold = |connection: &Connection| connection.is_hold(offload);
+        let Some(index) = self.connections.iter().position(of_hold) else { return };
+        let connection = &self.connections[index];
+        let why = match connection.state {
+            State::OpenSent => "peer did not answer our OPEN: hold timer expired".to_owned(),
+            _ => format!("nothing heard for {} s: hold timer expired", connection.hold_s()),
+        };
+        let notification = Notification::new(ErrorCode::HOLD_TIMER_EXPIRED);
+        self.end(index, Ending::Notify(notification), &why, turn);
+    }
+
+    /// BFD says that the path is down (RFC 5882 section 4.3).
+    pub(crate) fn path_down(&mut self, diagnostic: &str, turn: &mut Turn<'_>) {
+        let established = |known: &Connection| known.state == State::Established;
+        let Some(index) = self.connections.iter().position(established) else { return };
+        let notification = Notification::new(ErrorCode::BFD_DOWN);
+        self.end(index, Ending::Notify(notification), &format!("BFD Down: {diagnostic}"), turn);
+    }
+
+    /// A message came.
+    pub(crate) fn received(&mut self, id: Endpoint, data: Vec<u8>, turn: &mut Turn<'_>) {
+        let Some(index) = self.index(id) else { return };
+        let connection = &self.connections[index];
+        let (state, message) = (connection.state, connection.decode(&data));
+        let message = match message {
+            Ok(message) => message,
+            Err(fault) => return self.fault(index, &data, &fault, turn),
+        };
+        self.counts.message(&message);
+        match (state, message) {
+            (_, Message::Notification(notification)) => self.notified(index, &notification, turn),
+            (State::OpenSent, Message::Open(open)) => self.open(index, data, &open, turn),
+            (State::OpenConfirm, Message::Keepalive) => self.establish(index, turn),
+            (State::Established, Message::Keepalive) => {}
+            (State::Established, Message::Update(update)) => self.update(index, *update, turn),
+            (State::Established, Message::RouteRefresh(refresh)) => self.refresh(index, refresh),
+            (state, message) => self.unexpected(index, state, &message, turn),
+        }
+    }
+
+    /// RFC 4271 section 6: the NOTIFICATION says what was wrong, and the session ends.
+    fn fault(&mut self, index: usize, data: &[u8], fault: &Fault, turn: &mut Turn<'_>) {
+        // A message that has no place in this state is that first, however malformed its body is.
+        let state = self.connections[index].state;
+        let out_of_place = match (state, data.get(18)) {
+            (State::OpenSent | State::OpenConfirm, Some(2)) => Some("UPDATE"),
+            (State::OpenSent | State::OpenConfirm, Some(5)) => Some("ROUTE-REFRESH"),
+            (State::OpenConfirm | State::Established, Some(1)) => Some("OPEN"),
+            _ => None,
+        };
+        if let Some(name) = out_of_place.filter(|_| fault.notification.error.code != 1) {
+            return self.out_of_place(index, state, name, turn);
+        }
+        let why = format!("{}; sent {}", fault.words, fault.notification.error);
+        self.end(index, Ending::Notify(fault.notification.clone()), &why, turn);
+    }
+
+    fn notified(&mut self, index: usize, notification: &Notification, turn: &mut Turn<'_>) {
+        let why = format!("peer closed: {notification}");
+        self.end(index, Ending::Quiet, &why, turn);
+    }
+
+    /// RFC 6608.
+    fn unexpected(&mut self, index: usize, state: State, message: &Message, turn: &mut Turn<'_>) {
+        let name = match message {
+            Message::Open(_) => "OPEN",
+            Message::Update(_) => "UPDATE",
+            Message::Notification(_) => "NOTIFICATION",
+            Message::Keepalive => "KEEPALIVE",
+            Message::RouteRefresh(_) => "ROUTE-REFRESH",
+        };
+        self.out_of_place(index, state, name, turn);
+    }
+
+    fn out_of_place(&mut self, index: usize, state: State, name: &str, turn: &mut Turn<'_>) {
+        let error = match state {
+            State::OpenSent => ErrorCode::UNEXPECTED_IN_OPEN_SENT,
+            State::OpenConfirm => ErrorCode::UNEXPECTED_IN_OPEN_CONFIRM,
+            State::Established => ErrorCode::UNEXPECTED_IN_ESTABLISHED,
+        };
+        let why = format!("peer sent {name} in {state}; sent {error}");
+        self.end(index, Ending::Notify(Notification::new(error)), &why, turn);
+    }
+
+    /// The peer's OPEN, the first message of a connection.
+    fn open(&mut self, index: usize, data: Vec<u8>, theirs: &Open, turn: &mut Turn<'_>) {
+        let ours = self.connections[index].said().expect("an OPEN of ours is well-formed");
+        if let Err(fault) = open::judge(&self.terms, &ours, theirs) {
+            return self.fault(index, &data, &fault, turn);
+        }
+        let Some(index) = self.collide(index, (&ours, theirs), turn) else { return };
+        self.connections[index].confirm(data, &self.terms, turn);
+        self.since_us = turn.now_us;
+    }
+
+    /// RFC 4271 section 6.8: of two connections the one stays that was made by the higher router ID, or the higher AS if both
+    /// are the same (RFC 6286 section 2.3). Answers where the newly confirmed one is now, if it stays.
+    fn collide(
+        &mut self,
+        index: usize,
+        (ours, theirs): (&Open, &Open),
+        turn: &mut Turn<'_>,
+    ) -> Option<usize> {
+        let other = (0..self.connections.len())
+            .find(|at| *at != index && self.connections[*at].state > State::OpenSent);
+        let Some(other) = other else { return Some(index) };
+        if self.connections[other].state == State::Established {
+            if self.keeps_routes(other) {
+                let why = "peer restarted and opened another connection";
+                self.end(other, Ending::Quiet, why, turn);
+                return Some(if other < index { index - 1 } else { index });
+            }
+            self.collided(index, "the session is Established", turn);
+            return None;
+        }
+        let keep_ours = (ours.router_id, ours.asn) > (theirs.router_id, theirs.asn);
+        let why = format!(
+            "of two connections the one stays that {} made, which has the higher router ID",
+            if keep_ours { "we" } else { "peer" }
+        );
+        if self.connections[index].ours == keep_ours {
+            self.collided(other, &why, turn);
+            return Some(if other < index { index - 1 } else { index });
+        }
+        self.collided(index, &why, turn);
+        None
+    }
+
+    /// It is no error: what stood as the last one stays.
+    fn collided(&mut self, index: usize, why: &str, turn: &mut Turn<'_>) {
+        let called = self.called();
+        let connection = self.connections.remove(index);
+        turn.say(Level::Debug, &format!("neighbor {called}: closed a connection: {why}"));
+        self.counts.notifications_sent += 1;
+        connection.notify(&Notification::new(ErrorCode::COLLISION), turn);
+    }
+
+    fn establish(&mut self, index: usize, turn: &mut Turn<'_>) {
+        self.hang_up(turn);
+        let id = self.connections[index].id;
+        while let Some(other) = self.connections.iter().position(|known| known.id != id) {
+            self.collided(other, "another one is Established", turn);
+        }
+        let called = self.called();
+        let connection = &mut self.connections[0];
+        connection.state = State::Established;
+        let Some(agreed) = connection.agreed() else { return };
+        let (theirs, negotiated) = (agreed.theirs.clone(), agreed.negotiated.clone());
+        let hops = turn.links.hops(
+            connection.local,
+            connection.remote,
+            negotiated.ipv6_next_hop,
+            &turn.settings.node_addresses,
+        );
+        let words = format!(
+            "neighbor {called} Up: AS {}, router ID {}, hold time {} s",
+            theirs.asn,
+            theirs.router_id,
+            connection.hold_s()
+        );
+        turn.say(Level::Info, &words);
+        self.out.begin(&negotiated, hops);
+        self.received.clear();
+        self.counts.up += 1;
+        self.was_up = true;
+        self.since_us = turn.now_us;
+        self.last_error.clear();
+        self.watch(turn);
+    }
+
+    /// Nothing is imported (RFC 8212): routes are looked at for what is wrong with them, and counted if that was asked for.
+    fn update(&mut self, index: usize, update: Update, turn: &mut Turn<'_>) {
+        for fault in &update.faults {
+            self.counts.faults += 1;
+            let disabled = matches!(fault.action, Action::DisableFamily(_));
+            let level = if disabled { Level::Warn } else { Level::Debug };
+            turn.say(
+                level,
+                &format!("neighbor {} sent an UPDATE with a fault: {fault}", self.called()),
+            );
+        }
+        let Some(most) = self.terms.manner.maximum_prefixes else { return };
+        for prefix in &update.withdrawn {
+            self.received.remove(prefix);
+        }
+        self.received.extend(update.announced.into_iter().flat_map(|one| one.prefixes));
+        if self.received.len() <= most as usize {
+            return;
+        }
+        let family = update_family(&self.received);
+        let why = format!(
+            "peer announced {} prefixes, maximumPrefixes is {most}; sent {}",
+            self.received.len(),
+            ErrorCode::MAXIMUM_PREFIXES
+        );
+        // RFC 4486 section 4: family and limit.
+        let data = [&family[..], &most.to_be_bytes()].concat();
+        let notification = Notification::with(ErrorCode::MAXIMUM_PREFIXES, data);
+        self.end(index, Ending::Notify(notification), &why, turn);
+    }
+
+    /// RFC 2918 section 4, RFC 7313 section 4.
+    fn refresh(&mut self, index: usize, refresh: RouteRefresh) {
+        let Some(agreed) = self.connections[index].agreed() else { return };
+        let negotiated = agreed.negotiated.clone();
+        // Of a family that was not negotiated it is ignored; and of the marks, those of the peer's own routes are no concern.
+        if refresh.kind == RefreshKind::Request && negotiated.carries(refresh.family) {
+            self.out.refresh(refresh.family, negotiated.enhanced_route_refresh);
+        }
+    }
+
+    fn index(&self, id: Endpoint) -> Option<usize> {
+        self.connections.iter().position(|connection| connection.id == id)
+    }
+}
+
+/// AFI and SAFI of most of them.
+fn update_family(received: &std::collections::BTreeSet<outrigger_sdk::IpNet>) -> [u8; 3] {
+    let v4 = received.iter().filter(|prefix| prefix.addr().is_ipv4()).count();
+    if v4 * 2 >= received.len() { [0, 1, 1] } else { [0, 2, 1] }
+}
+
+/// A connection that is not wanted now, and why.
+pub(crate) fn refuse(opened: Opened, error: ErrorCode, turn: &mut Turn<'_>) {
+    let message = Notification::new(error).encode();
+    if message.len() <= opened.credit as usize {
+        turn.write(opened.id, message);
+    }
+    turn.close(opened.id);
+}

@@ -1,0 +1,95 @@
+//! BGP: tells routers which addresses this node takes, with equal cost beside other nodes (RFC 4271, and what has come
+//! since). It originates and imports nothing.
+//!
+//! The host holds the sockets and sends the keepalives, so that sessions outlive a swap, a trap or a busy moment; this keeps
+//! what each peer was told equal to what is asked for, and sends the difference.
+#![forbid(unsafe_code)]
+
+use outrigger_sdk::{
+    Announcer, Context, Effect, Event, FieldError, Origin, Reply, SavedState, StartError, Time,
+    Wake,
+};
+
+use crate::config::Config;
+use crate::node::Node;
+use crate::settings::Settings;
+use crate::state::State;
+
+pub mod bfd;
+pub mod config;
+mod connection;
+mod counts;
+mod fsm;
+mod links;
+mod listeners;
+mod liveness;
+mod neighbour;
+mod node;
+mod open;
+mod out;
+mod path;
+mod policy;
+mod random;
+mod refusal;
+mod routes;
+mod settings;
+mod shown;
+mod snapshot;
+mod standing;
+mod state;
+mod stop;
+mod summary;
+mod turn;
+mod words;
+
+#[cfg(any(test, feature = "scripts"))]
+pub mod scripts;
+
+/// One instance: its state, all of which is its snapshot, and what its configuration comes to on this node.
+#[derive(Debug, Clone)]
+pub struct Speaker {
+    settings: Settings,
+    state: State,
+}
+
+impl Announcer for Speaker {
+    fn validate(config: &str) -> Result<(), Vec<FieldError>> {
+        Config::parse(config).map(drop)
+    }
+
+    fn start(context: Context, origin: Origin) -> Result<Self, StartError> {
+        let config = Config::parse(&context.config).map_err(StartError::InvalidConfig)?;
+        let node = Node::new(&context);
+        let settings = Settings::new(&config, &node).map_err(StartError::InvalidConfig)?;
+        let state = match origin {
+            Origin::Fresh => State::new(&context),
+            Origin::Restored(saved) => {
+                let mut state = snapshot::decode(&saved)?;
+                state.under(&context);
+                state
+            }
+        };
+        Ok(Self { settings, state })
+    }
+
+    fn handle(&mut self, now: Time, events: Vec<Event>) -> Reply {
+        let mut effects: Vec<Effect> = Vec::new();
+        let wake = self.state.handle(&self.settings, now.monotonic_us, events, &mut effects);
+        let wake = wake.map_or(Wake::Never, |(due_us, reason)| {
+            let ms = due_us.saturating_sub(now.monotonic_us).div_ceil(1_000);
+            let ms = u32::try_from(ms).unwrap_or(u32::MAX);
+            Wake::After { ms, reason: reason.to_owned() }
+        });
+        Reply { effects, wake }
+    }
+
+    fn snapshot(&self) -> SavedState {
+        snapshot::encode(&self.state)
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(not(feature = "library"))]
+outrigger_sdk::announcer!(Speaker);

@@ -1,0 +1,363 @@
+//! One neighbour: when to dial it, its connections (two while they collide), and what it was told. What each input does to
+//! the connections is in `fsm`.
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use outrigger_sdk::log::Level;
+use outrigger_sdk::wire::bgp::{ErrorCode, Notification};
+use outrigger_sdk::{CloseReason, Connect, Effect, Endpoint, IpNet, SocketOption, Speech};
+use serde::{Deserialize, Serialize};
+
+use crate::connection::{Connection, State};
+use crate::counts::Counts;
+use crate::liveness::Liveness;
+use crate::out::AdjRibOut;
+use crate::settings::{Place, Terms};
+use crate::summary::Summary;
+use crate::turn::Turn;
+use crate::words::not_connected;
+
+/// The first pause after a failure; each further one is twice as long, up to `connectRetryTime`.
+const FIRST_PAUSE_US: u64 = 250_000;
+/// Between a message that the host did not write and the next attempt to say it.
+const REPEAT_US: u64 = 5_000_000;
+/// As many cut-out routes the host names, the rest it counts.
+const NAMED_AT_MOST: usize = 50;
+/// A session that held for so long was a good one: pauses begin short again.
+const GOOD_US: u64 = 10_000_000;
+/// After the peer exceeded its maximum of prefixes, which it would at once do again.
+const PENALTY_US: u64 = 300_000_000;
+
+/// A neighbour, whatever its state. All of it goes into a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Neighbour {
+    /// As it is reported.
+    pub(crate) name: String,
+    /// Its entry in the configuration.
+    pub(crate) entry: String,
+    pub(crate) terms: Terms,
+    pub(crate) dial: Dial,
+    failures: u32,
+    pub(crate) penalty_until_us: u64,
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) out: AdjRibOut,
+    /// What the peer announced, as far as it is counted.
+    pub(crate) received: BTreeSet<IpNet>,
+    pub(crate) liveness: Option<Liveness>,
+    pub(crate) counts: Counts,
+    pub(crate) last_error: String,
+    /// When it came into its state.
+    pub(crate) since_us: u64,
+    /// It has been Established since the daemon (re)started.
+    pub(crate) was_up: bool,
+    /// No session may be had any more.
+    pub(crate) halted: bool,
+    /// When to say everything again, since the host did not let all of it through.
+    repeat_us: Option<u64>,
+    /// Routes the host has cut out since.
+    cut: usize,
+    /// What was last reported, and when.
+    pub(crate) summary: Summary,
+}
+
+/// Our side of making a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Dial {
+    /// Not now: there is one, or the peer is waited for.
+    Off,
+    /// At this time.
+    At(u64),
+    /// The host is at it.
+    Calling(Endpoint),
+}
+
+/// RFC 4271 section 8.2.2, of all connections the furthest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Standing {
+    Idle,
+    Connect,
+    Active,
+    On(State),
+}
+
+/// How a connection ends.
+pub(crate) enum Ending {
+    /// With this NOTIFICATION.
+    Notify(Notification),
+    /// With FIN alone.
+    Quiet,
+    /// It is gone.
+    Gone,
+}
+
+impl Neighbour {
+    pub(crate) fn new(name: String, entry: String, terms: Terms, now_us: u64) -> Self {
+        let dial = if terms.dials && !terms.manner.shutdown { Dial::At(now_us) } else { Dial::Off };
+        Self {
+            name,
+            entry,
+            dial,
+            failures: 0,
+            penalty_until_us: 0,
+            connections: Vec::new(),
+            out: AdjRibOut::default(),
+            received: BTreeSet::new(),
+            liveness: None,
+            counts: Counts::default(),
+            last_error: String::new(),
+            since_us: now_us,
+            was_up: false,
+            halted: terms.manner.shutdown,
+            repeat_us: None,
+            cut: 0,
+            summary: Summary::default(),
+            terms,
+        }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        let furthest = self.connections.iter().map(|connection| connection.state).max();
+        match (furthest, self.dial) {
+            (Some(state), _) => Standing::On(state),
+            (None, _) if self.halted => Standing::Idle,
+            (None, Dial::Calling(_)) => Standing::Connect,
+            (None, _) => Standing::Active,
+        }
+    }
+
+    /// The connection that is Established.
+    pub(crate) fn session(&self) -> Option<&Connection> {
+        self.connections.iter().find(|connection| connection.state == State::Established)
+    }
+
+    pub(crate) fn owns(&self, number: Endpoint) -> bool {
+        self.dial == Dial::Calling(number)
+            || self.watches(number)
+            || self.connections.iter().any(|connection| connection.numbers().contains(&number))
+    }
+
+    /// The peer as people call it: its name, and where it is if the name does not say so.
+    pub(crate) fn called(&self) -> String {
+        let remote = self.connections.first().map(|connection| connection.remote.ip());
+        let configured = match &self.terms.place {
+            Place::Address(address, _) => Some(*address),
+            _ => None,
+        };
+        match remote.or(configured) {
+            Some(address) => format!("{} ({address})", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// What is due by now.
+    pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
+        match self.dial {
+            Dial::At(due_us) if due_us <= turn.now_us && self.connections.is_empty() => {
+                self.call(turn);
+            }
+            _ => {}
+        }
+        if self.repeat_us.is_some_and(|due_us| due_us <= turn.now_us) {
+            (self.repeat_us, self.cut) = (None, 0);
+            self.out.all_changed();
+        }
+        self.check_send_hold(turn);
+        self.tick_liveness(turn);
+    }
+
+    /// When there is something to do next.
+    pub(crate) fn due_us(&self) -> Option<u64> {
+        let dial = match self.dial {
+            Dial::At(due_us) if self.connections.is_empty() => Some(due_us),
+            _ => None,
+        };
+        let stuck = self.session().and_then(|session| session.stuck_since_us);
+        let send_hold = stuck.map(|since_us| since_us + self.send_hold_us());
+        let others = [self.repeat_us, self.summary.due_us, self.liveness_due_us()];
+        others.into_iter().chain([dial, send_hold]).flatten().min()
+    }
+
+    fn send_hold_us(&self) -> u64 {
+        u64::from(self.terms.manner.send_hold_s) * 1_000_000
+    }
+
+    fn call(&mut self, turn: &mut Turn<'_>) {
+        let Place::Address(address, zone) = &self.terms.place else {
+            self.dial = Dial::Off;
+            return;
+        };
+        let scope = match turn.links.by_name(zone) {
+            Some((index, _)) => index,
+            None if zone.is_empty() => 0,
+            None => {
+                let why = format!("there is no link {zone} among those this node may use");
+                return self.failed(why, turn);
+            }
+        };
+        let remote = match *address {
+            IpAddr::V4(address) => SocketAddr::from((address, self.terms.port)),
+            IpAddr::V6(address) => {
+                std::net::SocketAddrV6::new(address, self.terms.port, 0, scope).into()
+            }
+        };
+        let id = turn.numbers.take();
+        let mut options = self.terms.options();
+        options.push(SocketOption::ConnectTimeout(self.terms.manner.connect_retry_ms));
+        self.dial = Dial::Calling(id);
+        let connect = Connect { id, remote, protocol: Speech::Bgp, options };
+        turn.effects.push(Effect::Connect(connect));
+    }
+
+    /// The call failed.
+    pub(crate) fn call_failed(&mut self, reason: &CloseReason, turn: &mut Turn<'_>) {
+        self.dial = Dial::Off;
+        self.failed(not_connected(reason, &self.terms), turn);
+    }
+
+    fn failed(&mut self, why: String, turn: &mut Turn<'_>) {
+        if self.last_error != why {
+            turn.say(Level::Warn, &format!("neighbor {}: {why}", self.called()));
+        }
+        self.last_error = why;
+        self.dial_later(turn);
+    }
+
+    /// Dials after a pause that grows with every failure, unless there is no use in it (RFC 4271 section 8.1.1,
+    /// DampPeerOscillations).
+    pub(crate) fn dial_later(&mut self, turn: &mut Turn<'_>) {
+        let most_us = u64::from(self.terms.manner.connect_retry_ms) * 1_000;
+        let pause_us = (FIRST_PAUSE_US << self.failures.min(20)).min(most_us);
+        self.failures = self.failures.saturating_add(1);
+        if self.terms.dials && !self.halted && !matches!(self.dial, Dial::Calling(_)) {
+            let due_us = turn.now_us + turn.random.jittered(pause_us);
+            self.dial = Dial::At(due_us.max(self.penalty_until_us));
+        }
+    }
+
+    /// Gives the call up: a connection has been made.
+    pub(crate) fn hang_up(&mut self, turn: &mut Turn<'_>) {
+        if let Dial::Calling(id) = self.dial {
+            turn.close(id);
+        }
+        self.dial = Dial::Off;
+    }
+
+    /// Ends a connection. `why` is in a network engineer's words, "" = no error.
+    pub(crate) fn end(&mut self, index: usize, how: Ending, why: &str, turn: &mut Turn<'_>) {
+        let called = self.called();
+        let connection = self.connections.remove(index);
+        let state = connection.state;
+        let mut penalty = false;
+        match how {
+            Ending::Notify(notification) => {
+                self.counts.notifications_sent += 1;
+                penalty = notification.error == ErrorCode::MAXIMUM_PREFIXES;
+                connection.notify(&notification, turn);
+            }
+            Ending::Quiet => connection.close(turn),
+            // The host ends with it what it did for it.
+            Ending::Gone => {}
+        }
+        if !why.is_empty() {
+            self.last_error = why.to_owned();
+        }
+        if state == State::Established {
+            turn.say(Level::Warn, &format!("neighbor {called} Down: {why}"));
+            self.counts.down += 1;
+            self.out = AdjRibOut::default();
+            (self.repeat_us, self.cut) = (None, 0);
+            self.received.clear();
+            if turn.now_us.saturating_sub(self.since_us) >= GOOD_US {
+                self.failures = 0;
+            }
+        } else {
+            turn.say(Level::Warn, &format!("neighbor {called} went from {state} to Idle: {why}"));
+        }
+        if self.connections.is_empty() {
+            self.since_us = turn.now_us;
+            if penalty {
+                self.penalty_until_us = turn.now_us + PENALTY_US;
+            }
+            self.dial_later(turn);
+        }
+    }
+
+    /// Ends all sessions on purpose, and has no other. A peer that would keep our routes is told not to (RFC 8538).
+    pub(crate) fn halt(&mut self, notification: &Notification, why: &str, turn: &mut Turn<'_>) {
+        self.halted = true;
+        self.hang_up(turn);
+        self.unwatch(turn.effects);
+        while !self.connections.is_empty() {
+            let (_, after_notification) = self.connections[0].is_graceful();
+            let mut notification = notification.clone();
+            if after_notification {
+                notification = notification.into_hard_reset();
+            }
+            self.end(0, Ending::Notify(notification), why, turn);
+        }
+    }
+
+    /// Ends all sessions so that the peer keeps our routes until we are back, where it agreed to (RFC 4724 section 4.2).
+    pub(crate) fn pause(&mut self, notification: &Notification, why: &str, turn: &mut Turn<'_>) {
+        self.halted = true;
+        self.hang_up(turn);
+        self.unwatch(turn.effects);
+        while let Some(connection) = self.connections.first() {
+            let keeps = connection.is_graceful().0 && connection.state == State::Established;
+            let how = if keeps { Ending::Quiet } else { Ending::Notify(notification.clone()) };
+            self.end(0, how, why, turn);
+        }
+    }
+
+    /// May have sessions again.
+    pub(crate) fn resume(&mut self, turn: &Turn<'_>) {
+        self.halted = false;
+        if self.terms.dials && self.connections.is_empty() && self.dial == Dial::Off {
+            self.dial = Dial::At(turn.now_us);
+        }
+    }
+
+    /// The host did not write a message. What the peer knows is doubtful until all was said again.
+    pub(crate) fn doubt(&mut self, reason: &str, now_us: u64) {
+        self.out.doubt_all();
+        self.last_error = format!("the host did not write a message: {reason}");
+        self.repeat_us = Some(now_us + REPEAT_US);
+    }
+
+    /// Of many routes that are cut out of one message the host names some.
+    pub(crate) fn doubt_after_many(&mut self, now_us: u64) {
+        self.cut += 1;
+        if self.cut >= NAMED_AT_MOST {
+            self.out.doubt_all();
+            self.repeat_us = Some(now_us + REPEAT_US);
+        }
+    }
+
+    /// RFC 9687: a peer that reads nothing must not be believed to have heard anything.
+    fn check_send_hold(&mut self, turn: &mut Turn<'_>) {
+        let send_hold_us = self.send_hold_us();
+        let stuck = |connection: &Connection| {
+            let since_us = connection.stuck_since_us;
+            since_us.is_some_and(|since_us| since_us + send_hold_us <= turn.now_us)
+        };
+        let Some(index) = self.connections.iter().position(stuck) else { return };
+        let seconds = self.terms.manner.send_hold_s;
+        let why = format!("peer reads nothing: send hold timer ({seconds} s) expired");
+        let notification = Notification::new(ErrorCode::SEND_HOLD_TIMER_EXPIRED);
+        // What is queued is not read either: no use in waiting for it to go out.
+        let id = self.connections[index].id;
+        self.end(index, Ending::Notify(notification), &why, turn);
+        turn.effects.push(Effect::Abort(id));
+    }
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Idle => f.write_str("Idle"),
+            Self::Connect => f.write_str("Connect"),
+            Self::Active => f.write_str("Active"),
+            Self::On(state) => state.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Which routes there are to tell: what the host wants announced, put under prefixes by the advertisements. Knows no peer.
+//!
+//! A route is there while one of its addresses is announced here, so an aggregate goes with its last member.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use outrigger_sdk::{DesiredAddress, DesiredChanged, Duty, IpNet};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Advertisement;
+use crate::standing::StandingId;
+
+/// All that is desired, and the routes that follow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Routes {
+    tasks: BTreeMap<IpAddr, Task>,
+    routes: BTreeMap<IpNet, Route>,
+    /// Which advertisements an address can be under: each set once.
+    classes: Vec<Vec<u16>>,
+    /// Counts full lists, so that what the last one did not name is found.
+    list: u32,
+    receiving: bool,
+    listed: bool,
+}
+
+/// One desired address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Task {
+    class: Option<Class>,
+    pub(crate) duty: Stance,
+    weight: u32,
+    list: u32,
+    /// What was last reported about it.
+    pub(crate) told: Option<StandingId>,
+}
+
+/// An index into `classes`.
+pub(crate) type Class = u32;
+
+/// What this node is to do about an address, as far as it matters to routers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stance {
+    Announce,
+    /// Announce it as the last choice: this node is about to go (RFC 8326).
+    Leave,
+    /// Another node does, "" = none can.
+    Standby(String),
+}
+
+/// A prefix to tell, and what its addresses have in common. Nearly always there is one address, and one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Route {
+    pub(crate) first: Part,
+    pub(crate) more: Vec<Part>,
+}
+
+/// The addresses of one class under a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) class: Class,
+    members: u32,
+    leaving: u32,
+    /// Ready endpoints on this node.
+    weight: u32,
+}
+
+/// What a call changed, so far. What was taken out is `true`, and has to be told again if it comes back (the host may have
+/// withdrawn it in the meantime).
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    pub(crate) prefixes: BTreeMap<IpNet, bool>,
+    pub(crate) addresses: BTreeSet<IpAddr>,
+    /// A full list is complete.
+    pub(crate) listed: bool,
+    /// Links changed, and maybe the addresses that routes point to.
+    pub(crate) links: bool,
+}
+
+impl Route {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    /// Whether all of its addresses are about to go.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.parts().all(|part| part.leaving == part.members)
+    }
+
+    pub(crate) fn weight(&self) -> u32 {
+        self.parts().fold(0, |sum, part| sum.saturating_add(part.weight))
+    }
+}
+
+impl Routes {
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listed
+    }
+
+    /// From now on nothing is known until the next full list.
+    pub(crate) fn forget(&mut self) {
+        (self.receiving, self.listed) = (false, false);
+    }
+
+    /// The advertisements are others: nothing is under them until it is named again.
+    pub(crate) fn forget_classes(&mut self) {
+        self.classes.clear();
+        self.routes.clear();
+        for task in self.tasks.values_mut() {
+            task.class = None;
+        }
+    }
+
+    pub(crate) fn get(&self, prefix: &IpNet) -> Option<&Route> {
+        self.routes.get(prefix)
+    }
+
+    /// The routes of a family from `first` on.
+    pub(crate) fn from(&self, first: IpNet) -> impl Iterator<Item = (&IpNet, &Route)> {
+        let last = last_of(&first);
+        self.routes.range(first..=last)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    pub(crate) fn advertisements(&self, class: Class) -> &[u16] {
+        self.classes.get(class as usize).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn task(&self, address: IpAddr) -> Option<&Task> {
+        self.tasks.get(&address)
+    }
+
+    pub(crate) fn task_mut(&mut self, address: IpAddr) -> Option<&mut Task> {
+        self.tasks.get_mut(&address)
+    }
+
+    /// What was reported has no name any more.
+    pub(crate) fn forget_told(&mut self) {
+        self.tasks.values_mut().for_each(|task| task.told = None);
+    }
+
+    /// The desired addresses from `first` on.
+    pub(crate) fn tasks_from(&self, first: IpAddr) -> impl Iterator<Item = IpAddr> {
+        self.tasks.range(first..).map(|(address, _)| *address)
+    }
+
+    /// The desired addresses under a prefix.
+    pub(crate) fn tasks_under(&self, prefix: &IpNet) -> impl Iterator<Item = IpAddr> {
+        self.tasks.range(prefix.network()..=prefix.broadcast()).map(|(address, _)| *address)
+    }
+
+    /// The routes that an address is under.
+    pub(crate) fn prefixes(&self, address: IpAddr, advertised: &[Advertisement]) -> Vec<IpNet> {
+        let class = self.tasks.get(&address).and_then(|task| task.class);
+        class.map_or_else(Vec::new, |class| self.prefixes_of(address, class, advertised))
+    }
+
+    fn prefixes_of(
+        &self,
+        address: IpAddr,
+        class: Class,
+        advertised: &[Advertisement],
+    ) -> Vec<IpNet> {
+        let mut prefixes = Vec::with_capacity(1);
+        for index in self.advertisements(class) {
+            let prefix = advertised[usize::from(*index)].prefix(address);
+            if !prefixes.contains(&prefix) {
+                prefixes.push(prefix);
+            }
+        }
+        prefixes
+    }
+
+    pub(crate) fn apply(
+        &mut self,
+        change: DesiredChanged,
+        advertised: &[Advertisement],
+        changed: &mut Changed,
+    ) {
+        if change.reset {
+            self.list = self.list.wrapping_add(1);
+            self.receiving = true;
+        }
+        for address in change.remove {
+            self.remove(address, advertised, changed);
+        }
+        for desired in change.upsert {
+            self.upsert(desired, advertised, changed);
+        }
+        if change.more || !self.receiving {
+            return;
+        }
+        self.receiving = false;
+        let unnamed = self.tasks.iter().filter(|(_, task)| task.list != self.list);
+        let unnamed: Vec<IpAddr> = unnamed.map(|(address, _)| *address).collect();
+        for address in unnamed {
+            self.remove(address, advertised, changed);
+        }
+        (self.listed, changed.listed) = (true, true);
+    }
+
+    fn remove(&mut self, address: IpAddr, advertised: &[Advertisement], changed: &mut Changed) {
+        let Some(task) = self.tasks.remove(&address) else { return };
+        for prefix in self.take_out(address, &task, advertised) {
+            // An aggregate whose other addresses are still announced was not taken out.
+            let gone = !self.routes.contains_key(&prefix);
+            *changed.prefixes.entry(prefix).or_insert(false) |= gone;
+        }
+        changed.addresses.insert(address);
+    }
+
+    fn upsert(
+        &mut self,
+        desired: DesiredAddress,
+        advertised: &[Advertisement],
+        changed: &mut Changed,
+    ) {
+        let address = desired.address;
+        let class = self.class(&desired, advertised);
+        let duty = match desired.duty {
+            Duty::Announce | Duty::TakeOver(_) => Stance::Announce,
+            Duty::HandOver(_) => Stance::Leave,
+            Duty::Standby(node) => Stance::Standby(node),
+        };
+        let weight = desired.local_endpoints.ready;
+        let task = Task { class: Some(class), duty, weight, list: self.list, told: None };
+        if let Some(before) = self.tasks.get_mut(&address) {
+            let before = std::mem::replace(before, Task { told: before.told, ..task.clone() });
+            let same = (before.class, &before.duty, before.weight);
+            if same == (task.class, &task.duty, task.weight) {
+                return;
+            }
+            for prefix in self.take_out(address, &before, advertised) {
+                changed.prefixes.entry(prefix).or_insert(false);
+            }
+        } else {
+            self.tasks.insert(address, task.clone());
+        }
+        changed.addresses.insert(address);
+        if matches!(task.duty, Stance::Standby(_)) {
+            return;
+        }
+        let part = Part { class, members: 1, leaving: leaving(&task), weight };
+        for prefix in self.prefixes_of(address, class, advertised) {
+            self.put_in(prefix, part);
+            changed.prefixes.entry(prefix).or_insert(false);
+        }
+    }
+
+    fn put_in(&mut self, prefix: IpNet, part: Part) {
+        let Some(route) = self.routes.get_mut(&prefix) else {
+            self.routes.insert(prefix, Route { first: part, more: Vec::new() });
+            return;
+        };
+        let mut parts = std::iter::once(&mut route.first).chain(&mut route.more);
+        if let Some(known) = parts.find(|known| known.class == part.class) {
+            known.members += 1;
+            known.leaving += part.leaving;
+            known.weight = known.weight.saturating_add(part.weight);
+            return;
+        }
+        route.more.push(part);
+        // The same parts are the same route, whichever came first.
+        if route.more.last().is_some_and(|last| last.class < route.first.class) {
+            let last = route.more.len() - 1;
+            std::mem::swap(&mut route.first, &mut route.more[last]);
+        }
+        route.more.sort_by_key(|part| part.class);
+    }
+
+    /// Takes what an address was out of its routes, and answers with them.
+    fn take_out(
+        &mut self,
+        address: IpAddr,
+        task: &Task,
+        advertised: &[Advertisement],
+    ) -> Vec<IpNet> {
+        let (Some(class), Stance::Announce | Stance::Leave) = (task.class, &task.duty) else {
+            return Vec::new();
+        };
+        let prefixes = self.prefixes_of(address, class, advertised);
+        for prefix in &prefixes {
+            let Some(route) = self.routes.get_mut(prefix) else { continue };
+            let mut parts = std::iter::once(&mut route.first).chain(&mut route.more);
+            let Some(part) = parts.find(|part| part.class == class) else { continue };
+            part.members -= 1;
+            part.leaving -= leaving(task);
+            part.weight = part.weight.saturating_sub(task.weight);
+            if part.members > 0 {
+                continue;
+            }
+            route.more.retain(|part| part.members > 0);
+            if route.first.members == 0 && route.more.is_empty() {
+                self.routes.remove(prefix);
+            } else if route.first.members == 0 {
+                route.first = route.more.remove(0);
+            }
+        }
+        prefixes
+    }
+
+    /// The class of an address, new or not.
+    fn class(&mut self, desired: &DesiredAddress, advertised: &[Advertisement]) -> Class {
+        let matching = advertised.iter().zip(0..).filter(|(one, _)| one.matches(desired));
+        let matching: Vec<u16> = matching.map(|(_, index)| index).collect();
+        let known = self.classes.iter().position(|class| *class == matching);
+        let index = known.unwrap_or_else(|| {
+            self.classes.push(matching);
+            self.classes.len() - 1
+        });
+        Class::try_from(index).expect("there are no more classes than addresses")
+    }
+}
+
+fn leaving(task: &Task) -> u32 {
+    u32::from(task.duty == Stance::Leave)
+}
+
+/// The last prefix of the same family in their order.
+fn last_of(prefix: &IpNet) -> IpNet {
+    let last = match prefix {
+        IpNet::V4(_) => IpNet::new(IpAddr::from([255; 4]), 32),
+        IpNet::V6(_) => IpNet::new(IpAddr::from([255; 16]), 128),
+    };
+    last.expect("these lengths are allowed")
+}
+
+impl Advertisement {
+    fn matches(&self, desired: &DesiredAddress) -> bool {
+        let of_pool = self.pools.as_ref().is_none_or(|pools| pools.contains(&desired.pool));
+        of_pool
+            && (self.services.is_everything()
+                || desired.services.iter().any(|service| {
+                    self.services.matches(|key| {
+                        let label = service.labels.iter().find(|(found, _)| found == key);
+                        label.map(|(_, value)| value.as_str())
+                    })
+                }))
+    }
+
+    /// The length of its routes to addresses of this family.
+    pub(crate) fn length(&self, address: IpAddr) -> u8 {
+        if address.is_ipv4() { self.length_v4 } else { self.length_v6 }
+    }
+
+    fn prefix(&self, address: IpAddr) -> IpNet {
+        let prefix = IpNet::new(address, self.length(address));
+        prefix.expect("lengths were checked with the configuration").trunc()
+    }
+
+    /// Whether this peer is told.
+    pub(crate) fn covers(&self, peer: &str) -> bool {
+        self.peers.as_ref().is_none_or(|peers| peers.iter().any(|name| name == peer))
+    }
+}

@@ -1,0 +1,210 @@
+//! The configuration as it holds on this node: selectors applied, templates filled in.
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use outrigger_sdk::{FieldError, IpNet, SecretRef, SocketOption};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{
+    Advertisement, Bfd, Config, Families, GracefulRestart, Host, Peer, PeerAsn, Reach, Remote,
+};
+use crate::node::Node;
+
+/// Class selector CS6, for network control (RFC 4594 section 3.2).
+const CS6: u8 = 48;
+
+/// What this speaker is to do here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) node_addresses: Vec<IpAddr>,
+    pub(crate) restarting: bool,
+    pub(crate) graceful_shutdown_ms: Option<u32>,
+    /// By name, those for this node; or why one cannot be had here.
+    pub(crate) peers: BTreeMap<String, Result<Terms, String>>,
+    /// Those for this node, in their order.
+    pub(crate) advertisements: Vec<Advertisement>,
+}
+
+/// On what terms one session is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Terms {
+    pub(crate) place: Place,
+    pub(crate) local_asn: u32,
+    pub(crate) router_id: Ipv4Addr,
+    pub(crate) peer_asn: PeerAsn,
+    pub(crate) port: u16,
+    pub(crate) listen_port: u16,
+    pub(crate) dials: bool,
+    pub(crate) listens: bool,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) vrf: Option<String>,
+    pub(crate) hold_s: u16,
+    pub(crate) keepalive_s: u16,
+    /// Name and key.
+    pub(crate) md5: Option<(String, String)>,
+    pub(crate) reach: Reach,
+    pub(crate) graceful_restart: Option<GracefulRestart>,
+    pub(crate) families: Families,
+    pub(crate) manner: Manner,
+}
+
+/// What can change without a new session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manner {
+    pub(crate) bfd: Option<Bfd>,
+    pub(crate) connect_retry_ms: u32,
+    pub(crate) maximum_prefixes: Option<u32>,
+    pub(crate) shutdown: bool,
+    pub(crate) shutdown_message: String,
+    pub(crate) send_hold_s: u32,
+}
+
+/// Where the peer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Place {
+    /// There, on this link if it is link-local.
+    Address(IpAddr, String),
+    /// Somewhere in here.
+    Prefix(IpNet),
+    /// At the other end of this link.
+    Interface(String),
+}
+
+impl Settings {
+    /// # Errors
+    /// What the node lacks without which there is no speaker at all.
+    pub(crate) fn new(config: &Config, node: &Node) -> Result<Self, Vec<FieldError>> {
+        let wrong = |path: &str, missing: crate::config::Missing| {
+            vec![FieldError { path: path.to_owned(), message: missing.to_string() }]
+        };
+        let look = |key: &str| node.get(key);
+        let asn = config.asn.on(look).map_err(|missing| wrong("/asn", missing))?;
+        let router_id = match &config.router_id {
+            Some(given) => given.on(look).map_err(|missing| wrong("/routerId", missing))?,
+            None => default_router_id(node),
+        };
+        let label = |key: &str| node.label(key);
+        let here = config.peers.iter().filter(|peer| peer.nodes.matches(label));
+        let terms = |peer: &Peer| Terms::new(peer, node, (asn, router_id, config.listen_port));
+        Ok(Self {
+            node_addresses: node.addresses(),
+            restarting: node.is_restarting(),
+            graceful_shutdown_ms: config.graceful_shutdown_ms,
+            peers: here.map(|peer| (peer.name.clone(), terms(peer))).collect(),
+            advertisements: config
+                .advertisements
+                .iter()
+                .filter(|advertisement| advertisement.nodes.matches(label))
+                .cloned()
+                .collect(),
+        })
+    }
+}
+
+/// The node's IPv4 address, or on a node without one a number that depends on its name alone. Unique in the AS as far as
+/// names are (RFC 6286 asks for no more), and never zero.
+fn default_router_id(node: &Node) -> Ipv4Addr {
+    let of_node = node.addresses().into_iter().find_map(|address| match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    of_node.unwrap_or_else(|| {
+        let fold = |hash: u32, octet: u8| (hash ^ u32::from(octet)).wrapping_mul(0x0100_0193);
+        Ipv4Addr::from(node.name.bytes().fold(0x811c_9dc5, fold).max(1))
+    })
+}
+
+impl Terms {
+    fn new(
+        peer: &Peer,
+        node: &Node,
+        (asn, router_id, listen_port): (u32, Ipv4Addr, u16),
+    ) -> Result<Self, String> {
+        let look = |key: &str| node.get(key);
+        let place = match &peer.remote {
+            Remote::Address(given) => {
+                let Host { address, zone } =
+                    given.on(look).map_err(|missing| missing.to_string())?;
+                Place::Address(address, zone)
+            }
+            Remote::Prefix(prefix) => Place::Prefix(*prefix),
+            Remote::Interface(given) => {
+                Place::Interface(given.on(look).map_err(|missing| missing.to_string())?)
+            }
+        };
+        let source = peer.source.as_ref().map(|given| given.on(look)).transpose();
+        Ok(Self {
+            place,
+            local_asn: peer.local_asn.unwrap_or(asn),
+            router_id,
+            peer_asn: peer.asn.on(look).map_err(|missing| missing.to_string())?,
+            port: peer.port,
+            listen_port,
+            dials: peer.dials,
+            listens: peer.listens,
+            source: source.map_err(|missing| missing.to_string())?,
+            vrf: peer.vrf.clone(),
+            hold_s: peer.hold_s,
+            keepalive_s: peer.keepalive_s,
+            md5: peer.md5.clone().map(|SecretRef { name, key }| (name, key)),
+            reach: peer.reach,
+            graceful_restart: peer.graceful_restart,
+            families: peer.families,
+            manner: Manner {
+                bfd: peer.bfd,
+                connect_retry_ms: peer.connect_retry_ms,
+                maximum_prefixes: peer.maximum_prefixes,
+                shutdown: peer.shutdown,
+                shutdown_message: peer.shutdown_message.clone(),
+                send_hold_s: peer.send_hold_s,
+            },
+        })
+    }
+
+    /// Whether a session made on these terms may go on under those.
+    pub(crate) fn hold_under(&self, new: &Self) -> bool {
+        let manner = new.manner.clone();
+        Self { manner, ..self.clone() } == *new
+    }
+
+    /// Whether the peer is to be in another AS. One that may be in any other is.
+    pub(crate) fn is_external(&self) -> bool {
+        match self.peer_asn {
+            PeerAsn::Number(asn) => asn != self.local_asn,
+            PeerAsn::External => true,
+            PeerAsn::Internal => false,
+        }
+    }
+
+    /// How its sockets are to be, whoever connects.
+    pub(crate) fn options(&self) -> Vec<SocketOption> {
+        let mut options = vec![SocketOption::Dscp(CS6)];
+        match self.reach {
+            // As routers do: an external peer is one hop away unless the configuration says otherwise.
+            Reach::Default if self.is_external() => options.push(SocketOption::HopLimit(1)),
+            Reach::Default => {}
+            Reach::Multihop(ttl) => options.push(SocketOption::HopLimit(ttl)),
+            // RFC 5082 section 3.
+            Reach::Secured(hops) => options.extend([
+                SocketOption::HopLimit(255),
+                SocketOption::MinHopLimit(0u8.wrapping_sub(hops)),
+            ]),
+        }
+        if let Some((name, key)) = self.md5.clone() {
+            options.push(SocketOption::TcpMd5(SecretRef { name, key }));
+        }
+        if let Some(source) = self.source {
+            options.push(SocketOption::Source((source, 0).into()));
+        }
+        let link = match &self.place {
+            Place::Interface(link) => Some(link),
+            _ => None,
+        };
+        if let Some(device) = self.vrf.as_ref().or(link) {
+            options.push(SocketOption::Device(device.clone()));
+        }
+        // When nothing is acknowledged for so long the kernel ends it (RFC 5482), as RFC 9687 wants it too.
+        options.push(SocketOption::UserTimeout(self.manner.send_hold_s.saturating_mul(1_000)));
+        options
+    }
+}

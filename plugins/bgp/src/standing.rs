@@ -1,0 +1,234 @@
+//! How each address stands, and the reports that say so. One is written when it differs from the last, some thousand in a
+//! call at most.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use outrigger_sdk::wire::bgp::Family;
+use outrigger_sdk::{AddressReport, AnnouncementState, Effect, Report};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Advertisement;
+use crate::neighbour::Neighbour;
+use crate::routes::{Routes, Stance};
+
+/// Names a [`Verdict`] within one [`Standings`].
+pub(crate) type StandingId = u32;
+
+/// More verdicts than these are not kept: names of peers that come and go make ever new ones.
+const MOST_VERDICTS: usize = 4_096;
+
+/// Verdicts that were reported, each once, and the addresses to be looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standings {
+    verdicts: Vec<Verdict>,
+    changed: BTreeSet<IpAddr>,
+    /// All from this one on.
+    sweep: Option<IpAddr>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Verdict {
+    /// To these peers.
+    Announced(Vec<String>),
+    /// Another node does, "" = none.
+    Standby(String),
+    /// No advertisement is about it.
+    NotSelected,
+    /// No peer is to be told.
+    NoPeer,
+    /// None of those is Established.
+    NoSession,
+    /// Those that are do not take it, and why the first of them does not.
+    NotTaken { peer: String, reason: Reason },
+    /// It is about to be said.
+    Pending,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Reason {
+    Family,
+    NextHop,
+    TooLong(String),
+    Refused(String),
+}
+
+/// What verdicts are made from.
+pub(crate) struct Scene<'a> {
+    pub(crate) neighbours: &'a BTreeMap<String, Neighbour>,
+    pub(crate) advertisements: &'a [Advertisement],
+    /// Why the host cut a prefix out, by the neighbour's name and the prefix.
+    pub(crate) refused: &'a crate::refusal::Refusals,
+}
+
+impl Standings {
+    pub(crate) fn changed(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.changed.extend(addresses);
+    }
+
+    /// Sessions came or went.
+    pub(crate) fn all_changed(&mut self) {
+        self.sweep = Some(Ipv4Addr::UNSPECIFIED.into());
+    }
+
+    /// Whether there is nothing to look at.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.changed.is_empty() && self.sweep.is_none()
+    }
+
+    /// Looks at as many addresses as `work` allows.
+    pub(crate) fn settle(
+        &mut self,
+        routes: &mut Routes,
+        scene: &Scene<'_>,
+        work: &mut usize,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.verdicts.len() > MOST_VERDICTS {
+            self.verdicts.clear();
+            routes.forget_told();
+        }
+        // Each address is looked up in every neighbour.
+        let cost = (1 + scene.neighbours.len()).min(*work);
+        while cost > 0 && *work >= cost {
+            let Some(address) = self.next(routes) else { return };
+            *work -= cost;
+            let Some(task) = routes.task(address) else {
+                effects.push(withdrawn(address));
+                continue;
+            };
+            let verdict = match &task.duty {
+                Stance::Standby(node) => Verdict::Standby(node.clone()),
+                Stance::Announce | Stance::Leave => scene.verdict(address, routes),
+            };
+            let known = self.verdicts.iter().position(|known| *known == verdict);
+            let id = known.unwrap_or_else(|| {
+                self.verdicts.push(verdict.clone());
+                self.verdicts.len() - 1
+            });
+            let id = u32::try_from(id).expect("there are no more verdicts than calls");
+            let task = routes.task_mut(address).expect("it was just there");
+            if task.told != Some(id) {
+                task.told = Some(id);
+                effects.push(verdict.report(address));
+            }
+        }
+    }
+
+    fn next(&mut self, routes: &Routes) -> Option<IpAddr> {
+        if let Some(address) = self.changed.pop_first() {
+            return Some(address);
+        }
+        let mut rest = routes.tasks_from(self.sweep?);
+        let next = rest.next();
+        self.sweep = rest.next();
+        next
+    }
+}
+
+impl Scene<'_> {
+    fn verdict(&self, address: IpAddr, routes: &Routes) -> Verdict {
+        let prefixes = routes.prefixes(address, self.advertisements);
+        if prefixes.is_empty() {
+            return Verdict::NotSelected;
+        }
+        let told = self.neighbours.values().filter(|one| {
+            one.session().is_some() && prefixes.iter().any(|prefix| one.out.is_told(prefix))
+        });
+        let via: Vec<String> = told.map(|neighbour| neighbour.name.clone()).collect();
+        if !via.is_empty() {
+            return Verdict::Announced(via);
+        }
+        let chosen = |neighbour: &&Neighbour| {
+            self.advertisements.iter().any(|one| one.covers(&neighbour.entry))
+        };
+        let mut chosen = self.neighbours.values().filter(chosen).peekable();
+        if chosen.peek().is_none() {
+            return Verdict::NoPeer;
+        }
+        let mut established =
+            chosen.filter_map(|one| Some((one, one.session()?.agreed()?))).peekable();
+        if established.peek().is_none() {
+            return Verdict::NoSession;
+        }
+        let family = if address.is_ipv4() { Family::IPV4_UNICAST } else { Family::IPV6_UNICAST };
+        let taken = established.find_map(|(neighbour, agreed)| {
+            let hops = neighbour.out.hops;
+            let hop = if address.is_ipv4() { hops.v4 } else { hops.v6 };
+            let prefix = prefixes.first()?;
+            let refused = self.refused.reason(&neighbour.name, prefix);
+            let reason = if !agreed.negotiated.carries(family) {
+                Reason::Family
+            } else if hop.is_none() {
+                Reason::NextHop
+            } else if let Some(words) = neighbour.out.too_long.get(prefix) {
+                Reason::TooLong(words.clone())
+            } else {
+                Reason::Refused(refused?.to_owned())
+            };
+            Some(Verdict::NotTaken { peer: neighbour.name.clone(), reason })
+        });
+        taken.unwrap_or(Verdict::Pending)
+    }
+}
+
+impl Verdict {
+    fn report(&self, address: IpAddr) -> Effect {
+        use AnnouncementState::{Announced, Failed, Pending, Standby};
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        let (state, reason, message) = match self {
+            Self::Announced(_) => (Announced, "", String::new()),
+            Self::Standby(node) if node.is_empty() => {
+                let message = "no node can announce it: its node's conditions say why";
+                (Standby, "NoEligibleNode", message.to_owned())
+            }
+            Self::Standby(node) => (Standby, "OtherNode", format!("{node} announces it")),
+            Self::NotSelected => (
+                Failed,
+                "NoMatchingAdvertisement",
+                "no entry of advertisements selects its pool, its Services and this node"
+                    .to_owned(),
+            ),
+            Self::NoPeer => (
+                Failed,
+                "NoPeer",
+                "the peers that its advertisements name are not for this node".to_owned(),
+            ),
+            Self::NoSession => {
+                let message = "no BGP session of this node is Established: see its peers";
+                (Pending, "NoSession", message.to_owned())
+            }
+            Self::Pending => (Pending, "Sending", "its UPDATE is on its way".to_owned()),
+            Self::NotTaken { peer, reason } => match reason {
+                Reason::Family => (
+                    Failed,
+                    "FamilyNotNegotiated",
+                    format!("{peer} takes no {family} routes: activate the family there"),
+                ),
+                Reason::NextHop => (
+                    Failed,
+                    "NoNextHop",
+                    format!(
+                        "this node has no {family} address that {peer} could send to: give its link one"
+                    ),
+                ),
+                Reason::TooLong(words) => (Failed, "AttributesTooLong", words.clone()),
+                Reason::Refused(words) => {
+                    (Failed, "Refused", format!("the host refused it for {peer}: {words}"))
+                }
+            },
+        };
+        let via = if let Self::Announced(peers) = self { peers.clone() } else { Vec::new() };
+        let reason = reason.to_owned();
+        Effect::Report(Report::Address(AddressReport { address, state, via, reason, message }))
+    }
+}
+
+fn withdrawn(address: IpAddr) -> Effect {
+    Effect::Report(Report::Address(AddressReport {
+        address,
+        state: AnnouncementState::Withdrawn,
+        via: Vec::new(),
+        reason: String::new(),
+        message: String::new(),
+    }))
+}

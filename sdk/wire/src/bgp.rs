@@ -1,0 +1,127 @@
+//! BGP-4 messages: decoded once here for the plugin that speaks, the guard that reads what it says, and the tests.
+//!
+//! What two speakers agreed on is handed in ([`Negotiated`]); nothing is remembered between messages, so nothing here knows
+//! states, timers or routes of before. What is wrong with a message comes back as [`Fault`]s: what the RFC has the receiver do,
+//! what to send, and the clause. No input panics, and nothing is allocated for octets that did not come.
+//!
+//! ```
+//! use outrigger_wire::bgp::{self, Attributes, AsPath, Message, Negotiated, NextHop};
+//!
+//! let negotiated = Negotiated { four_octet_as: true, families: vec![bgp::Family::IPV4_UNICAST], ..Negotiated::default() };
+//! let attributes = Attributes { as_path: AsPath::sequence([64512]), ..Attributes::default() };
+//! let next_hop = NextHop::V4("192.0.2.1".parse()?);
+//! let prefixes = ["198.51.100.7/32".parse()?];
+//! let packed: Vec<_> = bgp::announcements(&attributes, next_hop, &prefixes, &negotiated)?.collect();
+//! let peer = Negotiated { local_as: 64513, remote_as: 64512, ..negotiated };
+//! let Message::Update(update) = bgp::decode(&packed[0].message, &peer)? else { unreachable!() };
+//! assert_eq!(update.announced[0].prefixes, prefixes);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+mod as_path;
+mod attribute;
+mod capability;
+mod community;
+mod family;
+mod fault;
+mod header;
+mod negotiated;
+mod nlri;
+mod notification;
+mod octets;
+mod open;
+mod pack;
+mod path;
+mod refresh;
+mod update;
+
+pub use as_path::{AsPath, Segment, SegmentKind};
+pub use attribute::{Aggregator, Attributes, NextHop, Origin, RawAttribute};
+pub use capability::{Capability, GracefulRestart};
+pub use community::{Community, CommunityError, ExtendedCommunity, LargeCommunity};
+pub use family::Family;
+pub use fault::{Action, Fault};
+pub use header::{HEADER, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, MessageType, frame};
+pub use negotiated::Negotiated;
+pub use notification::{ErrorCode, Notification};
+pub use open::{AS_TRANS, Open, missing_capabilities};
+pub use pack::{AttributesTooLong, Packed, announcements, end_of_rib, withdrawals};
+pub use refresh::{RefreshKind, RouteRefresh};
+pub use update::{Announced, Update};
+
+/// A received message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// Who the peer is.
+    Open(Open),
+    /// Routes. Its `faults` say what the RFC had us leave out.
+    Update(Box<Update>),
+    /// The peer ends the session.
+    Notification(Notification),
+    /// The peer is there.
+    Keepalive,
+    /// The peer wants its routes again, or marks such a refresh.
+    RouteRefresh(RouteRefresh),
+}
+
+/// Reads exactly one message, header included. Before both OPENs are there, `negotiated` is the default.
+///
+/// # Errors
+/// What ends the session: always with [`Action::SessionReset`].
+pub fn decode(message: &[u8], negotiated: &Negotiated) -> Result<Message, Fault> {
+    let framed = header::frame(message, negotiated.receive_limit)?;
+    let Some((kind, _)) = framed.filter(|(_, length)| *length == message.len()) else {
+        // The stream was cut between messages, or wrongly: whoever framed it has not used `frame`.
+        let length = framed.map_or(message.len(), |(_, length)| length);
+        let length = u16::try_from(length).unwrap_or(u16::MAX);
+        return Err(header::bad_length(length, format!("{} are there", message.len())));
+    };
+    let body = &message[HEADER..];
+    match kind {
+        MessageType::Open => Open::decode_body(body).map(Message::Open),
+        MessageType::Update => {
+            Update::decode_body(body, negotiated).map(|update| Message::Update(Box::new(update)))
+        }
+        MessageType::Notification => Notification::decode_body(body)
+            .map(Message::Notification)
+            .ok_or_else(|| header::bad_length(HEADER as u16, "a NOTIFICATION has 21 at least")),
+        MessageType::Keepalive => Ok(Message::Keepalive),
+        MessageType::RouteRefresh => {
+            RouteRefresh::decode_body(body, message).map(Message::RouteRefresh)
+        }
+    }
+}
+
+/// A KEEPALIVE, whole.
+pub fn keepalive() -> Vec<u8> {
+    header::finish(header::start(MessageType::Keepalive))
+}
+
+impl Open {
+    /// The whole message. Capabilities that do not fit are left out.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut message = header::start(MessageType::Open);
+        self.encode_body(&mut message);
+        header::finish(message)
+    }
+}
+
+impl Notification {
+    /// The whole message, its data cut where 4096 octets end.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut message = header::start(MessageType::Notification);
+        self.encode_body(&mut message, MAX_MESSAGE.into());
+        header::finish(message)
+    }
+}
+
+impl RouteRefresh {
+    /// The whole message.
+    pub fn encode(self) -> Vec<u8> {
+        let mut message = header::start(MessageType::RouteRefresh);
+        self.encode_body(&mut message);
+        header::finish(message)
+    }
+}
+
+#[cfg(test)]
+mod tests;

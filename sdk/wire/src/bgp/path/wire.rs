@@ -1,0 +1,132 @@
+//! One attribute on the wire: where it ends, which flags it must have, and faults that name it.
+use super::super::attribute::code;
+use super::super::octets::Octets;
+use super::super::{Action, ErrorCode, Fault, Notification};
+
+/// One attribute on the wire.
+#[derive(Clone, Copy)]
+pub(super) struct Wire<'a> {
+    pub(super) flags: u8,
+    pub(super) code: u8,
+    pub(super) value: &'a [u8],
+    /// All of it: the data of a NOTIFICATION about it (RFC 4271 section 6.3).
+    whole: &'a [u8],
+}
+
+impl Wire<'_> {
+    fn name(&self) -> String {
+        match code::name(self.code) {
+            "attribute" => format!("attribute {}", self.code),
+            name => name.to_owned(),
+        }
+    }
+
+    pub(super) fn fault(
+        &self,
+        action: Action,
+        error: ErrorCode,
+        words: impl AsRef<str>,
+        clause: &'static str,
+    ) -> Fault {
+        let notification = Notification::with(error, self.whole);
+        let words = format!("{}: {}", self.name(), words.as_ref());
+        Fault { action, notification, words, clause }
+    }
+
+    /// The same approach for every attribute whose length is all that can be wrong with it.
+    pub(super) fn length(&self, action: Action, clause: &'static str) -> Fault {
+        let words = format!("a length of {} octets", self.value.len());
+        self.fault(action, ErrorCode::ATTRIBUTE_LENGTH, words, clause)
+    }
+
+    pub(super) fn fixed<const COUNT: usize>(
+        &self,
+        clause: &'static str,
+    ) -> Result<[u8; COUNT], Fault> {
+        self.value.try_into().map_err(|_| self.length(Action::TreatAsWithdraw, clause))
+    }
+
+    /// A list that is not empty.
+    pub(super) fn list<const COUNT: usize>(
+        &self,
+        clause: &'static str,
+    ) -> Result<&[[u8; COUNT]], Fault> {
+        match self.value.as_chunks() {
+            (list, []) if !list.is_empty() => Ok(list),
+            _ => Err(self.length(Action::TreatAsWithdraw, clause)),
+        }
+    }
+}
+
+/// `None` when it runs past the end.
+pub(super) fn take<'a>(octets: &mut Octets<'a>) -> Option<Wire<'a>> {
+    let before = octets.0;
+    let (flags, code) = octets.u8().zip(octets.u8())?;
+    let extended = flags & code::EXTENDED_LENGTH != 0;
+    let length = if extended { octets.u16()?.into() } else { usize::from(octets.u8()?) };
+    let value = octets.take(length)?;
+    let whole = &before[..before.len() - octets.len()];
+    Some(Wire { flags, code, value, whole })
+}
+
+/// RFC 7606 section 4: treat as withdrawn, as the routes' place is known from the total length. Routes within the attribute
+/// that is cut off are lost, and then section 3 j leaves nothing but a reset.
+pub(super) fn cut_off(rest: &[u8]) -> Result<Fault, Fault> {
+    let code = rest.get(1).copied().unwrap_or(0);
+    let wire = Wire { flags: 0, code, value: &[], whole: rest };
+    let error = ErrorCode::MALFORMED_ATTRIBUTE_LIST;
+    let words = "it runs past the end of the attributes";
+    if matches!(code, code::MP_REACH | code::MP_UNREACH) {
+        return Err(wire.fault(Action::SessionReset, error, words, "RFC 7606 section 3 j"));
+    }
+    Ok(wire.fault(Action::TreatAsWithdraw, error, words, "RFC 7606 section 4"))
+}
+
+/// RFC 7606 section 3 g.
+pub(super) fn duplicate(wire: &Wire<'_>) -> Fault {
+    let routes = matches!(wire.code, code::MP_REACH | code::MP_UNREACH);
+    let action = if routes { Action::SessionReset } else { Action::AttributeDiscard };
+    let error = ErrorCode::MALFORMED_ATTRIBUTE_LIST;
+    let mut fault = wire.fault(action, error, "there twice", "RFC 7606 section 3 g");
+    fault.notification.data.clear();
+    fault
+}
+
+/// The Optional and Transitive flags a known attribute must have.
+pub(super) fn flags(code: u8) -> Option<u8> {
+    Some(match code {
+        code::ORIGIN
+        | code::AS_PATH
+        | code::NEXT_HOP
+        | code::LOCAL_PREF
+        | code::ATOMIC_AGGREGATE => code::TRANSITIVE,
+        code::MULTI_EXIT_DISC
+        | code::ORIGINATOR_ID
+        | code::CLUSTER_LIST
+        | code::MP_REACH
+        | code::MP_UNREACH => code::OPTIONAL,
+        code::AGGREGATOR
+        | code::COMMUNITIES
+        | code::EXTENDED_COMMUNITIES
+        | code::AS4_PATH
+        | code::AS4_AGGREGATOR
+        | code::IPV6_EXTENDED_COMMUNITIES
+        | code::LARGE_COMMUNITIES
+        | code::ONLY_TO_CUSTOMER => code::OPTIONAL | code::TRANSITIVE,
+        _ => return None,
+    })
+}
+
+pub(super) fn is_internal_only(code: u8) -> bool {
+    matches!(code, code::LOCAL_PREF | code::ORIGINATOR_ID | code::CLUSTER_LIST)
+}
+
+/// RFC 7606 section 3 e and f, RFC 6793 section 6: what wrong flags lead to.
+pub(super) fn mildest(code: u8) -> Action {
+    match code {
+        code::ATOMIC_AGGREGATE | code::AGGREGATOR | code::AS4_PATH | code::AS4_AGGREGATOR => {
+            Action::AttributeDiscard
+        }
+        _ => Action::TreatAsWithdraw,
+    }
+}

@@ -1,0 +1,209 @@
+//! Brings a session to where a case wants it, sends the case, and waits for what follows. Knows no transport.
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::octets::message;
+use super::{Answer, Case, Heard, Stage, Wire};
+
+const OPEN: u8 = 1;
+const NOTIFICATION: u8 = 3;
+const KEEPALIVE: u8 = 4;
+const ROUTE_REFRESH: u8 = 5;
+
+/// As long as a speaker may think about a message.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// As long as one that cannot be asked is watched for staying up.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// Both families, route refresh, enhanced route refresh, 4-octet AS 64513.
+const CAPABILITIES: &str = "02 16 0104 0001 00 01 0104 0002 00 01 0200 4600 4104 0000fc01";
+const WITHDRAW: &str = "marker length 02 0004 18 c63364 0000";
+const REFRESH: &str = "marker length 05 0001 00 01";
+
+/// Who asks.
+#[derive(Debug)]
+pub struct Prober<W> {
+    wire: W,
+    us: Ipv4Addr,
+    them: Ipv4Addr,
+    /// A session of the last case that goes on.
+    up: bool,
+    /// Both ends mark the end of a refresh (RFC 7313): then the speaker can be asked whether it is still there.
+    marks: bool,
+}
+
+impl<W: Wire> Prober<W> {
+    /// One that has not connected yet.
+    pub fn new(wire: W, us: Ipv4Addr, them: Ipv4Addr) -> Self {
+        Self { wire, us, them, up: false, marks: false }
+    }
+
+    /// The wire it speaks through.
+    pub fn wire(&mut self) -> &mut W {
+        &mut self.wire
+    }
+
+    /// What the speaker does with this input.
+    ///
+    /// # Errors
+    /// When the session could not be brought to where the case begins, or it does nothing at all.
+    pub fn ask(&mut self, case: &Case) -> Result<Answer> {
+        self.prepare(case).with_context(|| format!("before {:?}", case.name))?;
+        let answer = self.observe(case).with_context(|| format!("after {:?}", case.name))?;
+        self.up = matches!(answer, Answer::Up(_)) && case.at == Stage::Established;
+        if self.up {
+            // The next case finds no route of this one.
+            self.send(WITHDRAW);
+        }
+        Ok(answer)
+    }
+
+    fn prepare(&mut self, case: &Case) -> Result<()> {
+        if case.at == Stage::Established && self.up && case.hold == 90 {
+            return Ok(());
+        }
+        self.up = false;
+        self.wire.connect()?;
+        let open = self.expect(OPEN)?;
+        self.marks = marks(&open);
+        if case.at == Stage::OpenSent {
+            return Ok(());
+        }
+        self.open(case.hold);
+        self.expect(KEEPALIVE)?;
+        if case.at == Stage::OpenConfirm {
+            return Ok(());
+        }
+        self.send("marker length 04");
+        let here = self.alive()?;
+        anyhow::ensure!(here == Answer::Established, "does not come up: {here}");
+        if case.at == Stage::Second {
+            self.wire.connect_second()?;
+        }
+        Ok(())
+    }
+
+    fn observe(&mut self, case: &Case) -> Result<Answer> {
+        if case.at == Stage::Second {
+            // A collision is noticed when the OPEN is there (RFC 4271 section 6.8).
+            self.open(case.hold);
+        }
+        for octets in case.octets(self.us, self.them)? {
+            if case.at == Stage::OpenSent {
+                self.marks &= marks(&octets);
+            }
+            // A speaker that has closed already has left its answer.
+            let _ = self.wire.send(&octets);
+        }
+        match case.at {
+            Stage::Second => self.end(PATIENCE)?.context("the second connection stays open"),
+            Stage::Established if case.send.is_empty() => {
+                let patience = Duration::from_secs(u64::from(case.hold) * 3);
+                self.end(patience)?.context("it waits for ever")
+            }
+            Stage::Established => Ok(match self.alive()? {
+                Answer::Established => Answer::Up(self.wire.route()?),
+                ended => ended,
+            }),
+            Stage::OpenConfirm => {
+                self.send("marker length 04");
+                Ok(match self.alive()? {
+                    Answer::Established => Answer::Up(None),
+                    ended => ended,
+                })
+            }
+            Stage::OpenSent => {
+                if let Some(ended) = self.confirmed()? {
+                    return Ok(ended);
+                }
+                self.send("marker length 04");
+                self.alive()
+            }
+        }
+    }
+
+    /// Waits for a KEEPALIVE; what ended the session otherwise.
+    fn confirmed(&mut self) -> Result<Option<Answer>> {
+        loop {
+            match self.wire.receive(PATIENCE)? {
+                Heard::Message(message) if message[18] == KEEPALIVE => return Ok(None),
+                Heard::Message(message) if message[18] == NOTIFICATION => {
+                    return Ok(Some(notification(&message)));
+                }
+                Heard::Message(_) => {}
+                Heard::Closed => return Ok(Some(Answer::Closed)),
+                Heard::Silence => bail!("neither a KEEPALIVE nor a NOTIFICATION came"),
+            }
+        }
+    }
+
+    /// Asks for a refresh, whose end says that everything before it was read; or what ended the session.
+    fn alive(&mut self) -> Result<Answer> {
+        self.send(REFRESH);
+        loop {
+            let patience = if self.marks { PATIENCE } else { SETTLE };
+            match self.wire.receive(patience)? {
+                Heard::Message(message) if message[18] == NOTIFICATION => {
+                    return Ok(notification(&message));
+                }
+                Heard::Message(message)
+                    if message[18] == ROUTE_REFRESH && message.get(21) == Some(&2) =>
+                {
+                    return Ok(Answer::Established);
+                }
+                Heard::Message(_) => {}
+                Heard::Closed => return Ok(Answer::Closed),
+                Heard::Silence if self.marks => bail!("it says nothing any more"),
+                Heard::Silence => return Ok(Answer::Established),
+            }
+        }
+    }
+
+    /// How the connection ends, if it does in this time.
+    fn end(&mut self, patience: Duration) -> Result<Option<Answer>> {
+        loop {
+            match self.wire.receive(patience)? {
+                Heard::Message(message) if message[18] == NOTIFICATION => {
+                    return Ok(Some(notification(&message)));
+                }
+                Heard::Message(_) => {}
+                Heard::Closed => return Ok(Some(Answer::Closed)),
+                Heard::Silence => return Ok(None),
+            }
+        }
+    }
+
+    fn open(&mut self, hold: u16) {
+        self.send(&format!("marker length 01 04 fc01 {hold:04x} {{us}} 18 {CAPABILITIES}"));
+    }
+
+    fn expect(&mut self, kind: u8) -> Result<Vec<u8>> {
+        match self.wire.receive(PATIENCE)? {
+            Heard::Message(message) if message[18] == kind => Ok(message),
+            Heard::Message(message) if message[18] == NOTIFICATION => {
+                bail!("message type {kind} was expected, it said {}", notification(&message))
+            }
+            other => bail!("message type {kind} was expected, not {other:?}"),
+        }
+    }
+
+    /// What has no answer of its own may find the connection closed: the answer is what was said before.
+    fn send(&mut self, text: &str) {
+        let octets = message(text, self.us, self.them).expect("the prober's own messages are text");
+        let _ = self.wire.send(&octets);
+    }
+}
+
+/// Whether an OPEN offers enhanced route refresh: the capability's code and length are among the optional parameters, where no
+/// other octets look like them.
+fn marks(open: &[u8]) -> bool {
+    open.get(29..).is_some_and(|parameters| parameters.windows(2).any(|pair| pair == [0x46, 0]))
+}
+
+fn notification(message: &[u8]) -> Answer {
+    let part = |at| message.get(at).copied().unwrap_or(0);
+    let data = message.get(21..).unwrap_or_default().to_vec();
+    Answer::Notification { code: part(19), subcode: part(20), data: Some(data) }
+}

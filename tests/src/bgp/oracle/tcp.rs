@@ -1,0 +1,124 @@
+//! The wire to a real speaker: TCP port 179 from where this thread is, so enter the namespace first.
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Heard, Wire};
+use crate::clock;
+
+/// A speaker may rest after a session ended badly; all that are tested are told to rest shortly.
+const REST: Duration = Duration::from_secs(30);
+
+/// Asks a speaker whether it has the route.
+type Route<'a> = Box<dyn FnMut() -> Result<Option<bool>> + 'a>;
+
+/// A connection, and how to ask for the route.
+pub struct Tcp<'a> {
+    remote: SocketAddr,
+    stream: Option<TcpStream>,
+    /// The one beside which a second was made; it stays open.
+    first: Option<TcpStream>,
+    buffer: Vec<u8>,
+    route: Route<'a>,
+}
+
+impl std::fmt::Debug for Tcp<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tcp").field("remote", &self.remote).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Tcp<'a> {
+    /// To this speaker. `route` tells whether it has [`super::ROUTE`], `None` where nobody can look.
+    pub fn new(remote: SocketAddr, route: impl FnMut() -> Result<Option<bool>> + 'a) -> Self {
+        Self { remote, stream: None, first: None, buffer: Vec::new(), route: Box::new(route) }
+    }
+
+    fn dial(&mut self) -> Result<()> {
+        self.buffer.clear();
+        let stream = TcpStream::connect_timeout(&self.remote, Duration::from_secs(2))?;
+        stream.set_nodelay(true)?;
+        self.stream = Some(stream);
+        Ok(())
+    }
+}
+
+impl Wire for Tcp<'_> {
+    /// A speaker that refuses, or closes before it has said anything, is still busy with the session before.
+    fn connect(&mut self) -> Result<()> {
+        self.first = None;
+        if let Some(stream) = self.stream.take() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        let start = clock::now();
+        loop {
+            let dialled = self.dial().and_then(|()| {
+                let heard = self.receive(Duration::from_secs(2))?;
+                ensure!(matches!(&heard, Heard::Message(message) if message[18] == 1), "{heard:?}");
+                let Heard::Message(open) = heard else { unreachable!("just ensured") };
+                // The prober reads it first.
+                drop(self.buffer.splice(..0, open));
+                Ok(())
+            });
+            match dialled {
+                Ok(()) => return Ok(()),
+                Err(error) if clock::since(start) > REST => {
+                    return Err(error).with_context(|| format!("{} does not listen", self.remote));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    fn connect_second(&mut self) -> Result<()> {
+        self.first = self.stream.take();
+        self.dial()
+    }
+
+    fn send(&mut self, octets: &[u8]) -> Result<()> {
+        let stream = self.stream.as_mut().context("not connected")?;
+        stream.write_all(octets).context("cannot send")
+    }
+
+    fn receive(&mut self, patience: Duration) -> Result<Heard> {
+        loop {
+            if let Some(message) = whole(&mut self.buffer)? {
+                return Ok(Heard::Message(message));
+            }
+            let stream = self.stream.as_mut().context("not connected")?;
+            stream.set_read_timeout(Some(patience))?;
+            let mut octets = [0; 8192];
+            match stream.read(&mut octets) {
+                Ok(0) => return Ok(Heard::Closed),
+                Ok(count) => self.buffer.extend(&octets[..count]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return Ok(Heard::Closed);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    return Ok(Heard::Silence);
+                }
+                Err(error) => return Err(error).context("cannot receive"),
+            }
+        }
+    }
+
+    fn route(&mut self) -> Result<Option<bool>> {
+        (self.route)()
+    }
+}
+
+/// Takes one message out of what came.
+fn whole(buffer: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
+    let Some(header) = buffer.get(..19) else { return Ok(None) };
+    let length = usize::from(u16::from_be_bytes([header[16], header[17]]));
+    ensure!(length >= 19, "the speaker sends a message of {length} octets");
+    if buffer.len() < length {
+        return Ok(None);
+    }
+    Ok(Some(buffer.drain(..length).collect()))
+}

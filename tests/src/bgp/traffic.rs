@@ -1,0 +1,231 @@
+//! Traffic through a router: a thousand datagrams a second in several flows, answered by servers that say who they are.
+//! What has no answer is lost, and a row of lost ones is a gap.
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::namespace::Namespace;
+use crate::{clock, wait};
+
+/// Where the servers listen.
+const PORT: u16 = 7777;
+/// Time between two datagrams.
+const INTERVAL: Duration = Duration::from_millis(1);
+/// A datagram that has no answer after this is lost.
+const PATIENCE: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A server that answers every datagram with its name. Ends when dropped.
+#[derive(Debug)]
+pub struct Echo {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Echo {
+    /// Starts one at an address that a namespace has: what answers an address must answer from it.
+    ///
+    /// # Errors
+    /// When the address is not there, or the port is taken.
+    pub fn start(namespace: &Namespace, at: Ipv4Addr, name: &str) -> Result<Self> {
+        let socket = namespace
+            .inside(|| UdpSocket::bind((at, PORT)).context("cannot open the echo's port"))?;
+        socket.set_read_timeout(Some(LOOK))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, name) = (Arc::clone(&stop), name.to_owned());
+        let thread = std::thread::spawn(move || {
+            let mut datagram = [0; 16];
+            while !stopped.load(Ordering::Relaxed) {
+                let Ok((size, from)) = socket.recv_from(&mut datagram) else { continue };
+                let answer = [&datagram[..size], name.as_bytes()].concat();
+                // What cannot be sent is lost, as the other end will find.
+                let _ = socket.send_to(&answer, from);
+            }
+        });
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Running traffic.
+#[derive(Debug)]
+pub struct Traffic {
+    seen: Arc<Mutex<Vec<Datagram>>>,
+    stop: Arc<AtomicBool>,
+    drained: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    receivers: Vec<JoinHandle<()>>,
+}
+
+/// One datagram: when it was sent, in which flow, and who answered it.
+#[derive(Debug, Clone)]
+pub struct Datagram {
+    /// When it was sent.
+    pub at: Instant,
+    /// The number of its flow.
+    pub flow: usize,
+    /// Who answered.
+    pub by: Option<String>,
+}
+
+impl Traffic {
+    /// Begins to send to an address, in so many flows by turns.
+    ///
+    /// # Errors
+    /// When no socket can be opened.
+    pub fn start(client: &Namespace, to: Ipv4Addr, flows: usize) -> Result<Self> {
+        let sockets = client.inside(|| {
+            (0..flows)
+                .map(|_| {
+                    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+                    socket.connect(SocketAddr::from((to, PORT)))?;
+                    socket.set_read_timeout(Some(LOOK))?;
+                    Ok(Arc::new(socket))
+                })
+                .collect::<Result<Vec<_>>>()
+        })?;
+        let seen: Arc<Mutex<Vec<Datagram>>> = Arc::default();
+        let (stop, drained): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
+        let receivers = sockets.iter().map(|socket| {
+            let (socket, seen, drained) =
+                (Arc::clone(socket), Arc::clone(&seen), Arc::clone(&drained));
+            std::thread::spawn(move || receive(&socket, &seen, &drained))
+        });
+        let receivers = receivers.collect();
+        let (sent, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
+        let sender = std::thread::spawn(move || send(&sockets, &sent, &stopped));
+        Ok(Self { seen, stop, drained, threads: vec![sender], receivers })
+    }
+
+    /// Who answered the last datagram of a flow that has an answer.
+    pub fn answered_by(&self, flow: usize) -> Option<String> {
+        let seen = lock(&self.seen);
+        seen.iter().rev().find(|it| it.flow == flow && it.by.is_some()).and_then(|it| it.by.clone())
+    }
+
+    /// Waits until every datagram of the last half second, but for the very last, has its answer.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn await_flowing(&self) -> Result<()> {
+        wait::until("traffic flows", super::router::LIMIT, || {
+            let seen = lock(&self.seen);
+            let Some(end) = seen.len().checked_sub(50) else { return Ok(None) };
+            let Some(begin) = end.checked_sub(500) else { return Ok(None) };
+            Ok(seen[begin..end].iter().all(|it| it.by.is_some()).then_some(()))
+        })
+    }
+
+    /// Forgets what was until now.
+    pub fn begin_anew(&self) -> usize {
+        lock(&self.seen).len()
+    }
+
+    /// Stops, waits for the last answers, and gives what was sent after so many datagrams.
+    pub fn finish(mut self, skip: usize) -> Flowed {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        std::thread::sleep(PATIENCE);
+        self.end();
+        let seen = lock(&self.seen);
+        Flowed { datagrams: seen[skip.min(seen.len())..].to_vec() }
+    }
+
+    fn end(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.drained.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..).chain(self.receivers.drain(..)) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What was sent and answered.
+#[derive(Debug)]
+pub struct Flowed {
+    /// In the order they were sent.
+    pub datagrams: Vec<Datagram>,
+}
+
+impl Flowed {
+    /// Datagrams without an answer.
+    pub fn lost(&self) -> usize {
+        self.datagrams.iter().filter(|it| it.by.is_none()).count()
+    }
+
+    /// The longest time in which a flow had no answer: from its last answered datagram to the next one.
+    pub fn longest_gap(&self) -> Duration {
+        let mut last: BTreeMap<usize, Instant> = BTreeMap::new();
+        let mut longest = Duration::ZERO;
+        for datagram in self.datagrams.iter().filter(|it| it.by.is_some()) {
+            if let Some(before) = last.insert(datagram.flow, datagram.at) {
+                longest = longest.max(datagram.at.duration_since(before));
+            }
+        }
+        longest
+    }
+
+    /// How many datagrams each server answered.
+    pub fn by_server(&self) -> BTreeMap<String, usize> {
+        let mut count = BTreeMap::new();
+        for name in self.datagrams.iter().filter_map(|it| it.by.clone()) {
+            *count.entry(name).or_default() += 1;
+        }
+        count
+    }
+}
+
+fn send(sockets: &[Arc<UdpSocket>], seen: &Mutex<Vec<Datagram>>, stop: &AtomicBool) {
+    let start = clock::now();
+    let mut number = 0_u32;
+    while !stop.load(Ordering::Relaxed) {
+        let due = start + INTERVAL * number;
+        if let Some(early) = due.checked_duration_since(clock::now()) {
+            std::thread::sleep(early);
+        }
+        let flow = number as usize % sockets.len();
+        // Noted before it is sent: the answer may be faster than this thread.
+        lock(seen).push(Datagram { at: clock::now(), flow, by: None });
+        // No route is a loss like any other.
+        let _ = sockets[flow].send(&number.to_be_bytes());
+        number += 1;
+    }
+}
+
+fn receive(socket: &UdpSocket, seen: &Mutex<Vec<Datagram>>, drained: &AtomicBool) {
+    let mut answer = [0; 64];
+    while !drained.load(Ordering::Relaxed) {
+        // An error is the timeout, or an ICMP message about a datagram that is lost anyway.
+        let Ok(size) = socket.recv(&mut answer) else { continue };
+        let Some((number, name)) = answer[..size].split_first_chunk() else { continue };
+        let number = u32::from_be_bytes(*number) as usize;
+        if let Some(datagram) = lock(seen).get_mut(number) {
+            datagram.by = Some(String::from_utf8_lossy(name).into_owned());
+        }
+    }
+}
+
+fn lock(seen: &Mutex<Vec<Datagram>>) -> MutexGuard<'_, Vec<Datagram>> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}

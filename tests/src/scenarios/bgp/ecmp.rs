@@ -1,0 +1,116 @@
+//! A router spreads load over three nodes: what its clients lose when a node vanishes, stops, restarts, or changes its
+//! plugin.
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::bgp::fabric::{Fabric, Sessions};
+use crate::bgp::fib::Monitor;
+use crate::bgp::outrigger::VIP;
+use crate::bgp::router::{Kind, LIMIT};
+use crate::cluster::digest;
+use crate::wait;
+
+/// Flows that run when every node's are to be looked at.
+const FLOWS: usize = 12;
+/// Three times what is aimed at when a node vanishes: 3 × 50 ms of BFD, and what FRR and the kernel need.
+const BLACKOUT: Duration = Duration::from_millis(3 * 250);
+
+/// The node that answers vanishes, with BFD of 3 × 50 ms. Gives how long its flow had no answer.
+///
+/// # Errors
+/// When that was too long.
+pub fn vanished() -> Result<Duration> {
+    let gap = vanished_of(None)?;
+    ensure!(gap < BLACKOUT, "no answer for {gap:?}");
+    Ok(gap)
+}
+
+/// The same with another speaker on the nodes, and no judgement.
+///
+/// # Errors
+/// When it cannot be measured.
+pub fn vanished_of(rival: Option<Kind>) -> Result<Duration> {
+    let fabric = Fabric::of(rival, Sessions { bfd_ms: Some(50), restart: None })?;
+    let result = (|| {
+        fabric.await_bfd()?;
+        let traffic = fabric.traffic(1)?;
+        let holder = traffic.answered_by(0).context("nobody answers")?;
+        let skip = traffic.begin_anew();
+        fabric.cut(fabric.index_of(&holder)?)?;
+        wait::until("another node answers", LIMIT, || {
+            Ok(traffic.answered_by(0).filter(|name| *name != holder))
+        })?;
+        traffic.await_flowing()?;
+        let gap = traffic.finish(skip).longest_gap();
+        fabric.await_next_hops(2)?;
+        anyhow::Ok(gap)
+    })();
+    result.with_context(|| fabric.explain())
+}
+
+/// A node is stopped while traffic runs: the router stops to use it, and nothing is lost. Then the plugin of another is
+/// replaced: nothing is lost and its session stays.
+///
+/// # Errors
+/// When something was lost.
+pub fn drained_and_swapped(other: &Path) -> Result<()> {
+    let mut fabric = Fabric::new(Sessions::default())?;
+    let traffic = fabric.traffic(FLOWS)?;
+    let skip = traffic.begin_anew();
+    let result = (|| {
+        let octets = std::fs::read(other)?;
+        let before = fabric.router.session(&fabric.neighbor(1))?;
+        fabric.nodes[1].put_octets("bgp.wasm", &octets)?;
+        wait::until("the other build is in force", LIMIT, || {
+            let shown =
+                fabric.nodes[1].announcer()?["digest"].as_str().unwrap_or_default().to_owned();
+            Ok(shown.ends_with(&digest(&octets)).then_some(()))
+        })?;
+        let after = fabric.router.session(&fabric.neighbor(1))?;
+        ensure!(after.generation == before.generation, "the swap broke the session");
+        fabric.nodes[0].stop()?;
+        fabric.await_next_hops(2)?;
+        traffic.await_flowing()
+    })();
+    let result = result.and_then(|()| {
+        let flowed = traffic.finish(skip);
+        let by = flowed.by_server();
+        ensure!(by.len() == 3, "not every node had traffic: {by:?}");
+        ensure!(flowed.lost() == 0, "{} of {} lost; {by:?}", flowed.lost(), flowed.datagrams.len());
+        Ok(())
+    });
+    result.with_context(|| fabric.explain())
+}
+
+/// A daemon with graceful restart is stopped and comes back while traffic runs: nothing is lost, and the router's kernel
+/// changes nothing.
+///
+/// # Errors
+/// When something was lost or changed.
+pub fn restarted() -> Result<()> {
+    let mut fabric = Fabric::new(Sessions { bfd_ms: None, restart: Some(20) })?;
+    let traffic = fabric.traffic(FLOWS)?;
+    let skip = traffic.begin_anew();
+    let monitor = Monitor::start(fabric.router.namespace())?;
+    let result = (|| {
+        let neighbor = fabric.neighbor(0);
+        let before = fabric.router.session(&neighbor)?;
+        fabric.nodes[0].stop()?;
+        fabric.router.await_down(&neighbor)?;
+        fabric.nodes[0].start()?;
+        let after = fabric.router.await_established(&neighbor)?;
+        ensure!(after.generation != before.generation, "the session never went down");
+        std::thread::sleep(Duration::from_secs(2));
+        traffic.await_flowing()
+    })();
+    let result = result.and_then(|()| {
+        let flowed = traffic.finish(skip);
+        ensure!(flowed.lost() == 0, "{} of {} lost", flowed.lost(), flowed.datagrams.len());
+        let changes = monitor.about(VIP);
+        ensure!(changes.is_empty(), "the kernel's routes changed: {changes:?}");
+        Ok(())
+    });
+    result.with_context(|| fabric.explain())
+}

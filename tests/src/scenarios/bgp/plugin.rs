@@ -1,0 +1,184 @@
+//! The plugin changes, breaks or means harm while a session is up: FRR at the other end sees nothing of it.
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use crate::bgp::fib::Monitor;
+use crate::bgp::outrigger::{Outrigger, VIP};
+use crate::bgp::router::{Kind, LIMIT, Router, Session};
+use crate::bgp::{Family, Neighbor, Net, Speaker, fib};
+use crate::cluster::digest;
+use crate::{clock, wait};
+
+/// How the router knows us.
+const US: &str = "10.77.0.1";
+/// When the faulty guest works again, and some more.
+const FAULT_ENDS: Duration = Duration::from_secs(20);
+/// Within so much a route whose last local endpoint has left is to be gone from the router's kernel; three times as much
+/// is the test's bound.
+const GONE: Duration = Duration::from_secs(3);
+
+/// A daemon and FRR with a session of so many seconds of hold time, and a route in FRR's kernel.
+fn pair(hold: u16, build: Option<&Path>) -> Result<(Net, Outrigger, Router)> {
+    let net = Net::pair()?;
+    let (mut to_them, mut to_us) = (
+        Neighbor::at(Ipv4Addr::new(10, 77, 0, 2), 64513),
+        Neighbor::at(Ipv4Addr::new(10, 77, 0, 1), 64512),
+    );
+    (to_them.hold, to_us.hold) = (hold, hold);
+    let router = Speaker::new(64513, Ipv4Addr::new(10, 77, 0, 2)).with(to_us);
+    let router = Router::start(Kind::Frr, &router, &net.at("p"), net.folder())?;
+    let speaker = Speaker::new(64512, Ipv4Addr::new(10, 77, 0, 1)).with(to_them);
+    let mut ours = Outrigger::new(&net, "o")?;
+    ours.speak(&speaker, json!({}))?;
+    ours.put_service("web", "")?;
+    if let Some(path) = build {
+        ours.put_octets("bgp.wasm", &std::fs::read(path)?)?;
+    }
+    ours.start()?;
+    let up =
+        router.await_established(US).and_then(|_| fib::await_next_hops(router.namespace(), VIP, 1));
+    up.with_context(|| ours.explain())?;
+    Ok((net, ours, router))
+}
+
+fn unbroken(router: &Router, before: &Session) -> Result<()> {
+    let now = router.session(US)?;
+    ensure!(
+        now.established && now.generation == before.generation,
+        "the session was {} and is {}",
+        before.generation,
+        now.generation
+    );
+    Ok(())
+}
+
+/// A plugin that traps at everything for ten seconds, three hold times: the session stays, nothing is withdrawn, and a
+/// route whose last local endpoint leaves meanwhile goes all the same.
+///
+/// # Errors
+/// When the router sees anything of the fault.
+pub fn trapping(faulty: &Path) -> Result<()> {
+    let (_net, ours, router) = pair(3, Some(faulty))?;
+    // One Service of its own stays, and this one loses its endpoints while nobody can speak for it.
+    ours.put(
+        "service-local.yaml",
+        &crate::cluster::service("local", "  externalTrafficPolicy: Local\n"),
+    )?;
+    ours.put("slice.yaml", &slice(true))?;
+    let local = "192.0.2.2/32";
+    let result = (|| {
+        fib::await_next_hops(router.namespace(), local, 1)?;
+        let before = router.session(US)?;
+        let monitor = Monitor::start(router.namespace())?;
+        wait::until("the plugin traps", LIMIT, || {
+            Ok((ours.announcer()?["restarts"].as_u64() > Some(0)).then_some(()))
+        })?;
+        let left = clock::now();
+        ours.put("slice.yaml", &slice(false))?;
+        let took = monitor.await_change(local, left, LIMIT)?;
+        ensure!(took < GONE, "the route was there for {took:?} more");
+        // Three hold times later.
+        std::thread::sleep(Duration::from_secs(9).saturating_sub(clock::since(left)));
+        unbroken(&router, &before)?;
+        ensure!(monitor.about(VIP).is_empty(), "the other route changed: {:?}", monitor.about(VIP));
+        // And it works again: what was asked for meanwhile is said.
+        ours.put_service("later", "")?;
+        wait::until("a new route once the fault is over", FAULT_ENDS, || {
+            Ok((!router.paths("192.0.2.3/32")?.is_empty()).then_some(()))
+        })?;
+        unbroken(&router, &before)
+    })();
+    result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
+}
+
+/// An EndpointSlice of the Service `local` with an endpoint on this node that is ready, or with none.
+fn slice(ready: bool) -> String {
+    let endpoint = json!({
+        "addresses": ["10.244.0.9"],
+        "nodeName": "o",
+        "conditions": { "ready": ready, "serving": ready, "terminating": false },
+    });
+    json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "local-1",
+            "namespace": "default",
+            "labels": { "kubernetes.io/service-name": "local" },
+        },
+        "addressType": "IPv4",
+        "ports": [{ "port": 80 }],
+        "endpoints": if ready { json!([endpoint]) } else { json!([]) },
+    })
+    .to_string()
+}
+
+/// Another build takes over: the same session, no message about routes, no change of the kernel's routes.
+///
+/// # Errors
+/// When the router sees anything of it.
+pub fn swapped(other: &Path) -> Result<()> {
+    let (_net, ours, router) = pair(9, None)?;
+    let result = (|| {
+        // What follows the first routes, End-of-RIB and all, is there.
+        std::thread::sleep(Duration::from_secs(1));
+        let before = router.session(US)?;
+        let monitor = Monitor::start(router.namespace())?;
+        let octets = std::fs::read(other)?;
+        let wanted = digest(&octets);
+        ours.put_octets("bgp.wasm", &octets)?;
+        wait::until("the other build is in force", LIMIT, || {
+            let shown = ours.announcer()?["digest"].as_str().unwrap_or_default().to_owned();
+            Ok(shown.ends_with(&wanted).then_some(()))
+        })?;
+        // What it would say it says at once; a second is for the machine.
+        std::thread::sleep(Duration::from_secs(1));
+        unbroken(&router, &before)?;
+        let after = router.session(US)?;
+        ensure!(
+            after.updates == before.updates,
+            "UPDATEs came: {:?}, and {:?} before",
+            after.updates,
+            before.updates
+        );
+        let changes = monitor.about(VIP);
+        ensure!(changes.is_empty(), "the kernel's route changed: {changes:?}");
+        // It is the new one that speaks now.
+        ours.put_service("later", "")?;
+        router.await_path("192.0.2.2/32")?;
+        unbroken(&router, &before)
+    })();
+    result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
+}
+
+/// A plugin that writes a default route, other people's prefixes, a loop and a flood: the router sees none of it.
+///
+/// # Errors
+/// When the router has a route that it must not have.
+pub fn rogue(rogue: &Path) -> Result<()> {
+    let (_net, ours, router) = pair(9, Some(rogue))?;
+    let result = (|| {
+        wait::until("the guard refuses", LIMIT, || {
+            let announcer = ours.announcer()?;
+            let denied = announcer["denied"].as_object().map_or(0, serde_json::Map::len);
+            Ok((denied > 0).then_some(()))
+        })?;
+        std::thread::sleep(Duration::from_secs(1));
+        for prefix in ["0.0.0.0/0", "8.8.8.0/24", "0.0.0.0/1"] {
+            let paths = router.paths(prefix)?;
+            ensure!(paths.is_empty(), "the router has {prefix}: {paths:?}");
+        }
+        let count = router.count(Family::V4)?;
+        ensure!(count == 1, "the router has {count} prefixes");
+        let hops = fib::next_hops(router.namespace(), VIP)?;
+        ensure!(hops == [US], "the kernel's next hops are {hops:?}");
+        let updates = router.session(US)?.updates.unwrap_or_default();
+        ensure!(updates < 200, "{updates} UPDATEs came: the flood was not bounded");
+        anyhow::Ok(())
+    })();
+    result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
+}

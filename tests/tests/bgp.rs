@@ -1,0 +1,129 @@
+//! BGP and BFD with real routers: FRR, BIRD, GoBGP and ExaBGP, each cell and each promise in a network of its own, many
+//! side by side, since they wait more than they work. Without libtest, since the process must enter its namespaces before
+//! it has a second thread.
+#![forbid(unsafe_code)]
+use std::net::Ipv4Addr;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use libtest_mimic::{Arguments, Failed, Trial};
+use outrigger_tests::bgp::matrix::{self, Feature};
+use outrigger_tests::bgp::{Kind, Neighbor, Net, Router, Speaker, fib, programs};
+use outrigger_tests::guests::BgpGuests;
+use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, oracle, plugin};
+use outrigger_tests::{product, sandbox};
+
+/// So many at a time: each is a few processes that sleep.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Inputs of the oracle beside those of its table.
+const GENERATED: usize = 1000;
+
+static GUESTS: OnceLock<Result<BgpGuests>> = OnceLock::new();
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    if !arguments.list {
+        // Building needs the machine's network, so it comes before. What fails is told by the tests that need guests.
+        GUESTS.get_or_init(BgpGuests::build);
+        if let Err(error) = sandbox::enter().and_then(|()| programs::let_frr_run()) {
+            eprintln!("the BGP tests cannot run: {error:#}");
+            std::process::exit(1);
+        }
+    }
+    arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
+    libtest_mimic::run(&arguments, trials()).exit();
+}
+
+fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("the_page_of_the_matrix_is_as_generated", || {
+            written("docs/bgp-interop.md", &matrix::table(), "page")
+        }),
+        trial("the_oracle_is_answered_as_the_rfcs_demand", || oracle::product(GENERATED)),
+        trial("the_oracle_page_is_as_frr_and_bird_answer", || {
+            written("docs/bgp-oracle.md", &oracle::page()?, "oracle")
+        }),
+        trial("routers_of_different_makes_are_read_alike", routers_alone),
+        trial("a_trapping_plugin_costs_no_session_and_no_route", || {
+            plugin::trapping(&guests()?.faulty)
+        }),
+        trial("a_new_plugin_goes_on_with_the_session_and_says_nothing_again", || {
+            plugin::swapped(&guests()?.other)
+        }),
+        trial("a_rogue_plugin_is_not_heard_by_the_router", || plugin::rogue(&guests()?.rogue)),
+        trial("a_vanished_node_costs_less_than_a_blink", || ecmp::vanished().map(drop)),
+        trial("a_stopped_node_and_a_new_plugin_lose_nothing", || {
+            ecmp::drained_and_swapped(&guests()?.other)
+        }),
+        trial("a_restarted_daemon_changes_nothing_in_the_router", ecmp::restarted),
+        trial("one_cluster_fails_and_the_other_has_the_traffic", || {
+            anycast::one_cluster_fails().map(drop)
+        }),
+        trial("bad_input_wrong_as", input::wrong_as),
+        trial("bad_input_wrong_password", input::wrong_password),
+        trial("bad_input_duplicate_router_id", input::duplicate_router_id),
+        trial("bad_input_hold_time_of_one", input::hold_time_of_one),
+        trial("bad_input_unknown_capability", input::unknown_capability),
+        trial("bad_input_peer_that_stops_reading", input::stops_reading),
+        trial("bad_input_peer_that_floods", input::floods),
+    ];
+    for feature in Feature::ALL {
+        for kind in matrix::KINDS {
+            if feature.not_applicable(kind).is_none() {
+                let name = format!("{} does {}", kind.name(), feature.slug()).replace(' ', "_");
+                trials.push(trial(&name, move || matrix::run(feature, kind)));
+            }
+        }
+    }
+    trials
+}
+
+fn trial(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, move || run().map_err(|error| Failed::from(format!("{error:#}"))))
+}
+
+fn guests() -> Result<&'static BgpGuests> {
+    let guests = GUESTS.get().context("the guests were not built")?;
+    guests.as_ref().map_err(|error| anyhow!("cannot build the guests: {error:#}"))
+}
+
+/// A page of documentation that is generated, and written when asked to.
+fn written(page: &str, wanted: &str, filter: &str) -> Result<()> {
+    let path = product::root().join(page);
+    if std::env::var_os("OUTRIGGER_CODEGEN").is_some() {
+        std::fs::write(&path, wanted)?;
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    ensure!(
+        written == wanted,
+        "{page} is not as generated; write it with: OUTRIGGER_CODEGEN=1 cargo test --release --workspace --test bgp {filter}\n\
+         {wanted}"
+    );
+    Ok(())
+}
+
+/// Without the product: what BIRD tells FRR and GoBGP is read from them as BIRD was told it, and what FRR tells BIRD.
+fn routers_alone() -> Result<()> {
+    for (from, to) in [(Kind::Bird, Kind::Frr), (Kind::Bird, Kind::Gobgp), (Kind::Frr, Kind::Bird)]
+    {
+        let net = Net::pair()?;
+        let (left, right) = (Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2));
+        let mut speaker = Speaker::new(64512, left).with(Neighbor::at(right, 64513));
+        speaker.networks = vec!["192.0.2.7/32".to_owned()];
+        let receiver = Speaker::new(64513, right).with(Neighbor::at(left, 64512));
+        let receiver = Router::start(to, &receiver, &net.at("p"), net.folder())?;
+        let sender = Router::start(from, &speaker, &net.at("o"), net.folder())?;
+        let session = receiver.await_established("10.77.0.1")?;
+        let path = receiver.await_path("192.0.2.7/32")?;
+        ensure!(path.as_path == [64512], "{path:?}");
+        ensure!(path.next_hops == ["10.77.0.1"], "{path:?}");
+        ensure!(receiver.session("10.77.0.1")?.generation == session.generation, "it flaps");
+        if to != Kind::Gobgp {
+            fib::await_next_hops(&net.at("p"), "192.0.2.7/32", 1)?;
+        }
+        sender.stop()?;
+        receiver.await_no_path("192.0.2.7/32")?;
+    }
+    Ok(())
+}

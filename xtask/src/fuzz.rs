@@ -1,0 +1,89 @@
+//! `cargo xtask fuzz`: libFuzzer on the targets in `fuzz/`. The compiler's coverage counters are asked for by name, which stable
+//! Rust can; an address sanitizer could not, and nothing in these crates is unsafe. What is found stays in the target folder
+//! for a person to look at: a crash under `artifacts`, new ways under `corpus`.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use outrigger_tests::product;
+
+use crate::{run, setup};
+
+/// What libFuzzer wants of the code it leads: counters of edges, a table of them, and what is compared with what.
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
+
+/// Each with its longest input: a session's is a script, of which every octet may cost a turn of the plugin.
+const TARGETS: [(&str, u32); 4] =
+    [("open", 4096), ("update", 4096), ("bfd", 1024), ("session", 512)];
+
+/// An input that takes longer than this hangs, in seconds; one that needs more memory, in MiB, is an attack.
+const LONGEST: u32 = 5;
+const LARGEST: u32 = 512;
+
+#[derive(Debug, Args)]
+pub struct What {
+    /// How long for each target.
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+    /// Of open, update, bfd, session; all of them if none is named.
+    targets: Vec<String>,
+}
+
+pub fn fuzz(what: &What) -> Result<()> {
+    let names = TARGETS.map(|(name, _)| name);
+    for target in &what.targets {
+        ensure!(names.contains(&target.as_str()), "{target} is none of {}", names.join(", "));
+    }
+    setup::compiler_for_fuzzer()?;
+    let program = build()?;
+    let named = |name: &str| what.targets.is_empty() || what.targets.iter().any(|it| it == name);
+    let mut targets = TARGETS.into_iter().filter(|(name, _)| named(name));
+    targets.try_for_each(|(target, longest)| explore(&program, target, longest, what.seconds))
+}
+
+/// What a soak does.
+pub fn an_hour_each() -> Result<()> {
+    fuzz(&What { seconds: 3600, targets: Vec::new() })
+}
+
+fn folder() -> Result<PathBuf> {
+    Ok(product::target()?.join("fuzz"))
+}
+
+fn build() -> Result<PathBuf> {
+    let target = folder()?;
+    // For a named target, so that build scripts and macros are built without counters.
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    run::show(
+        run::cargo(["build", "--release", "--target", triple.as_str()])
+            .current_dir(product::root().join("fuzz"))
+            .env("CARGO_TARGET_DIR", &target)
+            .env("RUSTFLAGS", COVERAGE),
+    )?;
+    Ok(target.join(triple).join("release/outrigger-fuzz"))
+}
+
+fn explore(program: &Path, target: &str, longest: u32, seconds: u32) -> Result<()> {
+    let found = folder()?.join("corpus").join(target);
+    let artifacts = folder()?.join("artifacts");
+    for folder in [&found, &artifacts] {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    run::show(
+        Command::new(program)
+            .env("OUTRIGGER_FUZZ_TARGET", target)
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-timeout={LONGEST}"))
+            .arg(format!("-rss_limit_mb={LARGEST}"))
+            .arg(format!("-artifact_prefix={}/{target}-", artifacts.display()))
+            .arg(format!("-max_len={longest}"))
+            .args(["-print_final_stats=1", "-verbosity=0"])
+            .arg(&found)
+            .arg(product::root().join("fuzz/corpus").join(target)),
+    )
+    .with_context(|| format!("the input is in {}", artifacts.display()))
+}
