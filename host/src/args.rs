@@ -140,6 +140,13 @@ pub struct Bgp {
     #[command(flatten)]
     #[serde(flatten)]
     folders: Folders,
+    #[command(flatten)]
+    #[serde(flatten)]
+    api: Api,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
+    pub context: Option<String>,
     /// What about it.
     #[arg(value_enum)]
     #[serde(skip)]

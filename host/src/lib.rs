@@ -57,11 +57,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import { command: args::Import::Metallb(flags) } => {
             commands::import_metallb(&config::Config::load(file, &flags)?, &flags)
         }
-        Command::Bgp(flags) => {
-            let peer = flags.peer.as_deref().unwrap_or_default();
-            let config = config::Config::load(file, &flags)?;
-            commands::bgp(&config, flags.question, peer, flags.output)
-        }
+        Command::Bgp(flags) => commands::bgp(&config::Config::load(file, &flags)?, &flags),
         Command::Uninstall(flags) => {
             commands::uninstall(&config::Config::load(file, &flags)?, flags.keep_addresses)
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use outrigger_core::guard::{Granted, Guard, Reason};
+use outrigger_core::guard::{Endpoints, Granted, Guard, Reason};
 use outrigger_core::rollout::too_many;
 use outrigger_runtime::{CompileError, Fault, Incident, LoadError, SwapError, SwapStep};
 use outrigger_sdk::{AnnouncementState, Endpoint, LinkIndex, Report};
@@ -35,6 +35,8 @@ pub struct Trial {
     withheld: Vec<Granted>,
     /// The addresses.
     going: BTreeSet<Spot>,
+    /// What peers were told before it.
+    told: Endpoints,
     failed: Option<Verdict>,
 }
 
@@ -42,7 +44,8 @@ impl Trial {
     /// Begins.
     pub fn new(digest: &str, guard: &Guard) -> Self {
         let (digest, denied) = (digest.to_owned(), guard.denied().clone());
-        Self { digest, denied, withheld: Vec::new(), going: BTreeSet::new(), failed: None }
+        let (withheld, going, told) = (Vec::new(), BTreeSet::new(), guard.endpoints().clone());
+        Self { digest, denied, withheld, going, told, failed: None }
     }
 
     /// The digest of what failed, and why, if it did.
@@ -73,8 +76,9 @@ impl Trial {
             return Vec::new();
         }
         let (going, announced) = self.gone_after(&granted, answers, guard);
-        self.failed =
-            flooding(&self.denied, guard.denied()).or_else(|| withdrawing(&going, announced));
+        self.failed = flooding(&self.denied, guard.denied())
+            .or_else(|| withdrawing(&going, announced))
+            .or_else(|| self.taking_back(&granted, guard));
         if self.failed.is_some() {
             return Vec::new();
         }
@@ -96,6 +100,27 @@ impl Trial {
         // What came back, or is no longer desired, has nothing to be withheld.
         self.going = going;
         now
+    }
+
+    /// Routes cannot wait: what is written to a stream stays in its order. A few may go, many fail the trial.
+    fn taking_back(&self, granted: &[Granted], guard: &Guard) -> Option<Verdict> {
+        let ends = |effect: &Granted| match effect {
+            Granted::Close(id) | Granted::Abort(id) => Some(*id),
+            _ => None,
+        };
+        let closed: BTreeSet<Endpoint> = granted.iter().filter_map(ends).collect();
+        if closed.is_empty() && !granted.iter().any(|effect| matches!(effect, Granted::Write(_))) {
+            return None;
+        }
+        let (told, gone) = guard.taken_back(&self.told, &closed);
+        let count = u32::try_from(gone.len()).unwrap_or(u32::MAX);
+        too_many(told, count).then(|| Verdict {
+            reason: "Withdrawing",
+            message: format!(
+                "it would withdraw {count} of {told} routes that are still desired, {} among them; none of this reply was",
+                gone.first().map(ToString::to_string).unwrap_or_default()
+            ),
+        })
     }
 
     /// It has proved itself: what was withheld until now.

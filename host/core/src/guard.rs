@@ -26,8 +26,7 @@ mod tests;
 use churn::Churn;
 pub use grant::Grant;
 pub use reason::{Reason, Refusal};
-use streams::Endpoints;
-pub use streams::Withdrawal;
+pub use streams::{Endpoints, Withdrawal};
 
 /// Numbers from here on are the host's own.
 const HOST_ENDPOINTS: Endpoint = 0x8000_0000;

@@ -1,30 +1,22 @@
-//! `outrigger bgp`: sessions, routes and one session in full, as every node of the state folder reports them.
+//! `outrigger bgp`: sessions, routes and one session in full, as every node that can be asked reports them.
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use outrigger_kube::State;
 use serde_json::{Value, json};
 
 use super::table;
-use crate::args::{BgpQuestion, Output};
+use crate::args::{self, BgpQuestion, Output};
 use crate::config::Config;
+use crate::picture::Picture;
 
-/// Reads the state folder and prints what was asked for.
-pub fn bgp(
-    config: &Config,
-    question: BgpQuestion,
-    peer: &str,
-    output: Output,
-) -> anyhow::Result<ExitCode> {
-    let dir = config.state();
-    let state = State::existing(&dir).with_context(|| {
-        format!("{} is no state folder: has `outrigger run` been started with it?", dir.display())
-    })?;
-    let sessions = sessions(&state.details());
-    match question {
-        BgpQuestion::Peers => print(output, &sessions, peers),
-        BgpQuestion::Routes => print(output, &sessions, routes),
+/// Takes the picture and prints what was asked for.
+pub fn bgp(config: &Config, flags: &args::Bgp) -> anyhow::Result<ExitCode> {
+    let peer = flags.peer.as_deref().unwrap_or_default();
+    let picture = Picture::take(config, flags.context.as_deref())?;
+    let sessions = sessions(&picture.details);
+    match flags.question {
+        BgpQuestion::Peers => print(flags.output, &sessions, peers),
+        BgpQuestion::Routes => print(flags.output, &sessions, routes),
         BgpQuestion::Session => {
             let of_peer: Vec<Value> = sessions
                 .into_iter()
@@ -34,7 +26,7 @@ pub fn bgp(
                 eprintln!("no node has a peer {peer:?}: `outrigger bgp peers` lists them");
                 return Ok(ExitCode::FAILURE);
             }
-            print(output, &of_peer, session);
+            print(flags.output, &of_peer, session);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -7,8 +7,8 @@ use outrigger_runtime::Delivered;
 use outrigger_sdk::report::MetricValue;
 use outrigger_sdk::{CloseReason, Closed, Denied, Effect, Endpoint, Report};
 
-use super::Worker;
 use super::endpoints::opens;
+use super::{Ports, Worker};
 use crate::desk::Inner;
 use crate::trial::{self, Trial};
 
@@ -53,8 +53,11 @@ impl Worker {
     /// The reply of a candidate: all of it is known before any of it happens.
     fn carry_out_whole(&mut self, now: u64, effects: Vec<Effect>) {
         let keys = self.keys_of(&effects);
+        let opens_or_tells =
+            |effect: &Effect| opens(effect).is_some() || matches!(effect, Effect::Write(_));
         let desk = self.desk.clone();
         let mut inner = desk.lock();
+        let known = effects.iter().any(opens_or_tells).then(|| inner.guard.endpoints().clone());
         let mut granted = Vec::new();
         for effect in effects {
             granted.extend(self.judge(&mut inner, now, effect));
@@ -65,6 +68,9 @@ impl Worker {
                 self.ports.responder.offloads(self.owner).into_iter().collect();
             self.answers.retain(|id, _| in_force.contains(id));
             granted = trial.review(granted, &self.answers, &inner.guard);
+            if let (Some(_), Some(known)) = (trial.failed(), known) {
+                inner.guard.undo(known);
+            }
         }
         self.act_all(&mut inner, granted, &keys);
     }

@@ -8,6 +8,8 @@ use outrigger_sdk::{
 
 use super::*;
 
+mod routes;
+
 fn address(last: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, last])
 }

@@ -31,7 +31,7 @@ pub(super) struct Judged {
     pub(super) refused: Vec<(IpNet, Reason)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Session {
     pub(super) remote: SocketAddr,
     pub(super) local: Option<IpAddr>,

@@ -1,6 +1,6 @@
 //! Streams, listeners and sockets: whom an instance may speak with, and what about. Keeps the record of what is open, which
 //! the host makes go along by [`Guard::hear`].
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -29,15 +29,15 @@ const PATIENCE_US: u64 = 200_000;
 const REFUSALS_TOLD: usize = 50;
 
 /// What is open.
-#[derive(Debug, Default)]
-pub(super) struct Endpoints {
+#[derive(Debug, Clone, Default)]
+pub struct Endpoints {
     open: BTreeMap<Endpoint, Open>,
     /// Addresses whose announcement is to be looked at again.
     doubted: Vec<IpAddr>,
     all_doubted: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Open {
     Stream(Session),
     Listener,
@@ -156,6 +156,36 @@ impl Guard {
     pub fn told(&self) -> impl Iterator<Item = (Endpoint, IpAddr, Vec<IpNet>)> {
         let sessions = self.endpoints.sessions();
         sessions.map(|(id, session)| (id, session.remote.ip(), session.told().copied().collect()))
+    }
+
+    /// What is open and what was told there, for [`Guard::undo`] and [`Guard::taken_back`].
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// What was granted since then does not happen.
+    pub fn undo(&mut self, before: Endpoints) {
+        self.endpoints = before;
+    }
+
+    /// Of the routes that peers were told until then and may still be told: how many there were, and those that a peer would
+    /// no longer know if these streams were closed. A session that its peer has ended counts for nothing.
+    pub fn taken_back(&self, before: &Endpoints, closed: &BTreeSet<Endpoint>) -> (u32, Vec<IpNet>) {
+        let Self { grant, desired, links, endpoints, .. } = self;
+        let leave = Standing { grant, desired, links };
+        let (mut count, mut taken_back) = (0, Vec::new());
+        for (id, earlier) in before.sessions() {
+            let Some(Open::Stream(session)) = endpoints.open.get(&id) else { continue };
+            let still: BTreeSet<_> = match closed.contains(&id) {
+                true => BTreeSet::new(),
+                false => session.told().collect(),
+            };
+            for prefix in earlier.told().filter(|prefix| leave.prefix(prefix).is_ok()) {
+                count += 1;
+                taken_back.extend((!still.contains(prefix)).then_some(*prefix));
+            }
+        }
+        (count, taken_back)
     }
 
     /// Withdraws what was told, is no longer allowed, and that the plugin has not withdrawn in time, whether it runs or

@@ -6,6 +6,8 @@ use crate::facts::{
 };
 use crate::membership::Member;
 
+mod everywhere;
+
 /// One node's planner, its facts and its view.
 struct Bench {
     cluster: Cluster,

@@ -1,8 +1,10 @@
 //! BGPPeers, BGPAdvertisements, BFDProfiles and Communities to one Announcer of the plugin bgp. The words of its configuration
 //! are the plugin's: this is the one place that must follow them. Must not know layer 2.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use outrigger_core::facts::AddressRange;
+use outrigger_sdk::Family;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -14,6 +16,10 @@ use crate::crd::{API_VERSION, LabelSelector};
 const NAME: &str = "bgp";
 /// The key of MetalLB's Secrets, which are of type basic-auth.
 const PASSWORD: &str = "password";
+/// Where the routers of unnumbered peers are.
+const LINK_LOCAL: &str = "fe80::/10";
+/// What has to be done for any Secret.
+const READABLE: &str = "then let the nodes read it: add its name to resourceNames in manifests/bgp-passwords.yaml, and apply that";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -166,7 +172,8 @@ pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     put(&mut config, "advertisements", Some(advertisements));
     let aliases = aliases(work);
     put(&mut config, "communityAliases", (!aliases.is_empty()).then_some(aliases));
-    let mut spec = json!({ "plugin": NAME, "config": config });
+    let allow = allow(&peers, &config["advertisements"], pools);
+    let mut spec = json!({ "plugin": NAME, "config": config, "allow": allow });
     secrets.sort();
     secrets.dedup();
     if !secrets.is_empty() {
@@ -175,6 +182,30 @@ pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     vec![json!({
         "apiVersion": API_VERSION, "kind": "Announcer", "metadata": { "name": NAME }, "spec": spec,
     })]
+}
+
+/// The grant that goes with it: its peers, and of the pools what is announced in wider prefixes than one address.
+fn allow(peers: &[(Item, Peer)], advertisements: &Value, pools: &[Pool]) -> Value {
+    let remote = |(_, peer): &(Item, Peer)| match peer.peer_address.as_str() {
+        "" => LINK_LOCAL.to_owned(),
+        address => address.split('%').next().unwrap_or(address).to_owned(),
+    };
+    let remotes: BTreeSet<String> = peers.iter().map(remote).collect();
+    let mut aggregates = BTreeSet::new();
+    for advertisement in advertisements.as_array().into_iter().flatten() {
+        let named: Vec<_> = advertisement["pools"].as_array().into_iter().flatten().collect();
+        let pools = pools.iter().filter(|pool| named.iter().any(|name| **name == *pool.name));
+        let is_wide = |range: &&AddressRange| match range.family() {
+            Family::Ipv4 => advertisement["aggregationLength"].is_number(),
+            Family::Ipv6 => advertisement["aggregationLengthV6"].is_number(),
+        };
+        let ranges = pools.flat_map(|pool| &pool.ranges).filter(is_wide);
+        aggregates.extend(ranges.flat_map(AddressRange::prefixes));
+    }
+    let mut allow = Map::new();
+    put(&mut allow, "peers", Some(remotes));
+    put(&mut allow, "aggregates", (!aggregates.is_empty()).then_some(aggregates));
+    Value::Object(allow)
 }
 
 fn aliases(work: &mut Work) -> BTreeMap<String, String> {
@@ -213,7 +244,7 @@ fn secret(work: &mut Work, item: &Item, spec: &Peer) -> Option<String> {
     let named = spec.password_secret.as_ref().map(|secret| secret.name.clone());
     if let Some(name) = named.filter(|name| !name.is_empty()) {
         let message = format!(
-            "is not copied: Secret {name} is expected in {ours} instead: kubectl -n {} get secret {name} -o json | jq '.metadata={{name:.metadata.name}}' | kubectl -n {ours} apply -f -",
+            "is not copied: Secret {name} is expected in {ours} instead: kubectl -n {} get secret {name} -o json | jq '.metadata={{name:.metadata.name}}' | kubectl -n {ours} apply -f -; {READABLE}",
             item.namespace
         );
         work.leave(&item.origin, "spec.passwordSecret", message);
@@ -224,7 +255,7 @@ fn secret(work: &mut Work, item: &Item, spec: &Peer) -> Option<String> {
     }
     let name = format!("bgp-{}", item.name);
     let message = format!(
-        "a password is not copied in clear: Secret {name} is expected in {ours} instead: kubectl -n {ours} create secret generic {name} --from-literal={PASSWORD}=..."
+        "a password is not copied in clear: Secret {name} is expected in {ours} instead: kubectl -n {ours} create secret generic {name} --from-literal={PASSWORD}=...; {READABLE}"
     );
     work.leave(&item.origin, "spec.password", message);
     Some(name)

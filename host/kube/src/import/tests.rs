@@ -14,6 +14,20 @@ fn object<'a>(imported: &'a Imported, kind: &str, name: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no {kind} {name} in {:#?}", imported.objects))
 }
 
+/// Whether the daemon takes it, and the plugin its configuration.
+#[track_caller]
+fn check_speaker(imported: &Imported) {
+    let object = object(imported, "Announcer", "bgp").clone();
+    let object: crate::crd::Announcer = serde_json::from_value(object).expect("is an Announcer");
+    let facts = crate::convert::announcer(&object).expect("is taken").facts;
+    let [outrigger_core::facts::Fact::Announcer(fact)] = &facts[..] else { panic!("{facts:?}") };
+    let config = outrigger_bgp::config::Config::parse(&fact.plugin.config).expect("is configured");
+    for peer in &config.peers {
+        let Some(secret) = &peer.md5 else { continue };
+        assert!(fact.secrets.contains_key(&secret.name), "{} is not granted", secret.name);
+    }
+}
+
 fn lines(imported: &Imported) -> Vec<String> {
     imported.left_out.iter().map(ToString::to_string).collect()
 }
@@ -174,8 +188,10 @@ fn the_old_config_map_is_read_with_its_bgp() {
         json!(["layer2"])
     );
     assert_eq!(object(&imported, "AddressPool", "routed")["spec"]["announcers"], json!(["bgp"]));
+    check_speaker(&imported);
     let bgp = &object(&imported, "Announcer", "bgp")["spec"];
     assert_eq!(bgp["plugin"], "bgp");
+    assert_eq!(bgp["allow"], json!({ "peers": ["10.0.0.254"], "aggregates": ["198.51.100.0/24"] }));
     assert_eq!(
         bgp["config"],
         json!({
@@ -380,8 +396,10 @@ kind: BGPAdvertisement
 metadata: {{ name: all, namespace: metallb-system }}
 spec: {{ communities: [blue], peers: [tor], serviceSelectors: [{{ matchLabels: {{ tier: web }} }}] }}
 "));
+    check_speaker(&imported);
     let spec = &object(&imported, "Announcer", "bgp")["spec"];
     assert_eq!(spec["secretRefs"], json!([{ "name": "tor-md5" }]));
+    assert_eq!(spec["allow"], json!({ "peers": ["fd00::fe", "fe80::/10"] }));
     assert_eq!(
         spec["config"],
         json!({

@@ -1,0 +1,57 @@
+//! An announcer for which every node that may announces.
+use super::*;
+
+const ANNOUNCED: &str = "bgp +10.0.0.1 default web Announce";
+const STANDS_BY: &str = "bgp +10.0.0.1 default web Standby(\"\")";
+
+/// Nodes `me` and `other`, and a speaker on both.
+fn bench(me: Node) -> Bench {
+    let bgp = Announcer { election: Election::All, ..announcer("bgp") };
+    let facts = [Fact::from(web()), Fact::from(me), Fact::from(node("other")), Fact::from(bgp)];
+    let mut bench = Bench::new(facts.into());
+    bench.member("other", false);
+    bench
+}
+
+#[test]
+fn every_node_that_may_announces_and_none_claims() {
+    let mut bench = bench(node("me"));
+    assert_eq!(bench.plan(), ANNOUNCED);
+    // Beside a segment on which one node answers.
+    bench.upsert(Fact::from(announcer("layer2")));
+    bench.other_claims("other", "10.0.0.1", Some(Claim { term: 1, announced: true }));
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"other\")");
+    bench.upsert(Fact::from(Node { excluded: true, ..node("me") }));
+    assert_eq!(bench.plan(), STANDS_BY);
+}
+
+#[test]
+fn a_new_address_waits_until_its_traffic_can_be_forwarded_here_too() {
+    let mut bench = bench(node("me"));
+    bench.planner = Planner::new("me".to_owned()).with_delay(100);
+    bench.planner.time(1_000);
+    assert_eq!(bench.plan(), ANNOUNCED, "it was there before");
+    bench.upsert(Fact::from(service("dns", &["10.0.0.2"])));
+    bench.planner.time(2_000);
+    assert_eq!(bench.plan(), "bgp +10.0.0.2 default dns Standby(\"\")");
+    bench.planner.time(2_100);
+    assert_eq!(bench.plan(), "bgp +10.0.0.2 default dns Announce");
+}
+
+#[test]
+fn a_cordoned_node_goes_on_as_the_least_preferred() {
+    let mut bench = bench(node("me"));
+    assert_eq!(bench.plan(), ANNOUNCED);
+    bench.upsert(Fact::from(Node { cordoned: true, ..node("me") }));
+    assert_eq!(bench.plan(), "bgp +10.0.0.1 default web HandOver(\"\")");
+    bench.upsert(Fact::from(node("me")));
+    assert_eq!(bench.plan(), ANNOUNCED);
+}
+
+#[test]
+fn a_node_that_is_not_ready_announces_only_while_no_other_can() {
+    let mut bench = bench(Node { ready: false, ..node("me") });
+    assert_eq!(bench.plan(), STANDS_BY);
+    bench.member("other", true);
+    assert_eq!(bench.plan(), ANNOUNCED);
+}
