@@ -48,67 +48,101 @@ fn stand() -> Result<Stand> {
     Ok(Stand { lab, installed: OnceLock::new(), alone: OnceLock::new() })
 }
 
+/// In the order in which they run: the last ones leave no Outrigger behind.
 fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
-    let scenario = |name: &str, scenario: fn(&Lab) -> Result<()>| {
-        let stand = stand.clone();
-        Trial::test(name, move || {
-            let stand = stand.context("no laboratory").map_err(failed)?;
+    let all = Trials(stand.clone());
+    let parts = [in_service(&all), without_nodes(&all), coming_and_going(&all)];
+    parts.into_iter().flatten().collect()
+}
+
+fn in_service(all: &Trials) -> Vec<Trial> {
+    vec![
+        all.bare("the_laboratory_is_a_working_cluster", laboratory::works),
+        all.bare("the_control_plane_stops_and_starts", laboratory::stops_and_starts),
+        all.scenario("the_commands_of_the_readme_do_what_it_says", serve::as_the_readme_says),
+        all.scenario("a_client_reaches_a_service_through_every_node", serve::from_every_node),
+        all.scenario(
+            "a_new_address_is_announced_when_it_can_be_served",
+            serve::when_it_can_be_served,
+        ),
+        all.scenario("deleting_the_leader_loses_nothing", steady::without_its_leader),
+        all.scenario("restarting_node_by_node_loses_nothing", steady::restarted_node_by_node),
+        all.scenario("rolling_to_another_image_loses_nothing", steady::rolled_to_another_image),
+        all.scenario("cordoning_the_holder_loses_nothing", steady::cordoned),
+        all.scenario("a_minute_without_an_api_server_loses_nothing", steady::without_an_api_server),
+        all.scenario("killing_etcd_loses_nothing", steady::without_etcd),
+        all.scenario("a_frozen_leader_writes_nothing_when_it_thaws", leaders::two_at_once),
+        all.scenario("a_pool_in_use_goes_on_serving_when_deleted", pools::deleted_in_use),
+        all.scenario("excluding_every_node_is_said", pools::every_node_excluded),
+        all.scenario("a_refused_announcer_says_so_and_serves_on", objects::refused_announcer),
+        all.scenario(
+            "a_delivery_under_load_loses_nothing",
+            delivery::rolled_out::swapped_under_load,
+        ),
+        all.scenario(
+            "a_delivery_reaches_nodes_that_come_late",
+            delivery::rolled_out::nodes_that_come_late,
+        ),
+        all.scenario("a_node_may_do_nothing_that_is_not_its_own", rights::of_a_node),
+        all.scenario("metallbs_old_config_map_is_imported_and_served", leave::old_config_map),
+        all.scenario("every_right_is_used", rights::all_used),
+    ]
+}
+
+fn without_nodes(all: &Trials) -> Vec<Trial> {
+    vec![
+        all.alone("a_bad_service_says_why_and_stops_only_itself", alone::bad_services),
+        all.alone("a_bad_pool_or_announcer_says_why_and_stops_only_itself", objects::bad),
+        all.alone("a_watch_that_is_too_old_withdraws_nothing", relist::after_compaction),
+        all.alone("a_delivery_that_is_no_plugin_says_why", delivery::alone::refused),
+        all.alone("a_delivery_is_copied_and_its_copy_swept", delivery::alone::copied_and_swept),
+        all.alone("a_delivered_policy_takes_over_and_goes_back", delivery::alone::policies),
+        all.alone("what_happened_while_nobody_led_is_made_good", alone::changes_while_nobody_leads),
+        all.alone("many_services_get_one_address_each", alone::many_services),
+    ]
+}
+
+fn coming_and_going(all: &Trials) -> Vec<Trial> {
+    vec![
+        all.scenario("uninstalling_leaves_nothing", |lab| {
+            uninstall::leaves_nothing(lab, &product::image()?)
+        }),
+        all.scenario("upgrading_loses_nothing", |lab| uninstall::upgraded(lab, &product::image()?)),
+        all.scenario("ten_services_move_from_metallb_and_back", leave::there_and_back),
+    ]
+}
+
+/// Makes trials that share a laboratory; none when they are only listed.
+struct Trials(Option<Arc<Stand>>);
+
+impl Trials {
+    /// With Outrigger installed.
+    fn scenario(&self, name: &str, scenario: fn(&Lab) -> Result<()>) -> Trial {
+        self.trial(name, move |stand| {
             stand.installed()?;
             scenario(&stand.lab)
                 .map_err(|error| Failed::from(format!("{error:#}\n{}", explain(&stand.lab))))
         })
-    };
-    let bare = |name: &str, scenario: fn(&Lab) -> Result<()>| {
-        let stand = stand.clone();
-        Trial::test(name, move || {
-            scenario(&stand.context("no laboratory").map_err(failed)?.lab).map_err(failed)
-        })
-    };
-    let alone = |name: &str, scenario: fn(&Lab) -> Result<()>| {
-        let stand = stand.clone();
-        Trial::test(name, move || {
-            scenario(stand.context("no laboratory").map_err(failed)?.alone()?).map_err(failed)
-        })
-    };
-    vec![
-        bare("the_laboratory_is_a_working_cluster", laboratory::works),
-        bare("the_control_plane_stops_and_starts", laboratory::stops_and_starts),
-        scenario("the_commands_of_the_readme_do_what_it_says", serve::as_the_readme_says),
-        scenario("a_client_reaches_a_service_through_every_node", serve::from_every_node),
-        scenario("a_new_address_is_announced_when_it_can_be_served", serve::when_it_can_be_served),
-        scenario("deleting_the_leader_loses_nothing", steady::without_its_leader),
-        scenario("restarting_node_by_node_loses_nothing", steady::restarted_node_by_node),
-        scenario("rolling_to_another_image_loses_nothing", steady::rolled_to_another_image),
-        scenario("cordoning_the_holder_loses_nothing", steady::cordoned),
-        scenario("a_minute_without_an_api_server_loses_nothing", steady::without_an_api_server),
-        scenario("killing_etcd_loses_nothing", steady::without_etcd),
-        scenario("a_frozen_leader_writes_nothing_when_it_thaws", leaders::two_at_once),
-        scenario("a_pool_in_use_goes_on_serving_when_deleted", pools::deleted_in_use),
-        scenario("excluding_every_node_is_said", pools::every_node_excluded),
-        scenario("a_refused_announcer_says_so_and_serves_on", objects::refused_announcer),
-        scenario("a_delivery_under_load_loses_nothing", delivery::rolled_out::swapped_under_load),
-        scenario(
-            "a_delivery_reaches_nodes_that_come_late",
-            delivery::rolled_out::nodes_that_come_late,
-        ),
-        scenario("a_node_may_do_nothing_that_is_not_its_own", rights::of_a_node),
-        scenario("metallbs_old_config_map_is_imported_and_served", leave::old_config_map),
-        scenario("every_right_is_used", rights::all_used),
-        alone("a_bad_service_says_why_and_stops_only_itself", alone::bad_services),
-        alone("a_bad_pool_or_announcer_says_why_and_stops_only_itself", objects::bad),
-        alone("a_watch_that_is_too_old_withdraws_nothing", relist::after_compaction),
-        alone("a_delivery_that_is_no_plugin_says_why", delivery::alone::refused),
-        alone("a_delivery_is_copied_and_its_copy_swept", delivery::alone::copied_and_swept),
-        alone("a_delivered_policy_takes_over_and_goes_back", delivery::alone::policies),
-        alone("what_happened_while_nobody_led_is_made_good", alone::changes_while_nobody_leads),
-        alone("many_services_get_one_address_each", alone::many_services),
-        scenario("uninstalling_leaves_nothing", |lab| {
-            uninstall::leaves_nothing(lab, &product::image()?)
-        }),
-        scenario("upgrading_loses_nothing", |lab| uninstall::upgraded(lab, &product::image()?)),
-        // The last one: Outrigger is not there afterwards.
-        scenario("ten_services_move_from_metallb_and_back", leave::there_and_back),
-    ]
+    }
+
+    /// Without it.
+    fn bare(&self, name: &str, scenario: fn(&Lab) -> Result<()>) -> Trial {
+        self.trial(name, move |stand| scenario(&stand.lab).map_err(failed))
+    }
+
+    /// On an API server without nodes.
+    fn alone(&self, name: &str, scenario: fn(&Lab) -> Result<()>) -> Trial {
+        self.trial(name, move |stand| scenario(stand.alone()?).map_err(failed))
+    }
+
+    fn trial(
+        &self,
+        name: &str,
+        run: impl FnOnce(&Stand) -> Result<(), Failed> + Send + 'static,
+    ) -> Trial {
+        let stand = self.0.clone();
+        Trial::test(name, move || run(&*stand.context("no laboratory").map_err(failed)?))
+    }
 }
 
 impl Stand {
