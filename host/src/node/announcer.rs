@@ -198,14 +198,18 @@ impl Announcers {
             seed: seed(&self.node, &name),
             ext: about,
         };
-        match Instance::start(context, owner, desk.clone(), self.ports.clone()) {
+        // Before its thread: a connection may be refused within the call that asks for it, and who is told of that must
+        // be known by then.
+        self.router.add(owner, desk.clone());
+        match Instance::start(context, owner, desk, self.ports.clone()) {
             Ok(instance) => {
-                self.router.add(owner, desk);
                 self.running.insert(name, Running { announcer, owner, instance });
             }
-            Err(error) => drop(
-                self.problems.insert(name, format!("its thread could not be started: {error}")),
-            ),
+            Err(error) => {
+                self.router.remove(owner);
+                let problem = format!("its thread could not be started: {error}");
+                self.problems.insert(name, problem);
+            }
         }
     }
 

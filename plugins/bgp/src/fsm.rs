@@ -253,6 +253,7 @@ impl Neighbour {
         self.was_up = true;
         self.since_us = turn.now_us;
         self.last_error.clear();
+        self.last_try.clear();
         self.watch(turn);
     }
 

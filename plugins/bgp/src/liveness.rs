@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use outrigger_sdk::log::Level;
-use outrigger_sdk::{Closed, Datagram, Effect, Endpoint, Report};
+use outrigger_sdk::{CloseReason, Closed, Datagram, Effect, Endpoint, Report};
 use serde::{Deserialize, Serialize};
 
 use crate::bfd::{Change, Numbers, Reach as Hops, Session, Settings};
@@ -93,6 +93,10 @@ impl Neighbour {
     /// A socket is gone, or could not be had.
     pub(crate) fn socketless(&mut self, closed: &Closed, turn: &mut Turn<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
+        // One that was closed here, to be opened anew under its number or because the other was lost: no news.
+        if closed.reason == CloseReason::Local {
+            return;
+        }
         liveness.touched = true;
         let words = format!("{:?}", closed.reason);
         let change = liveness.session.closed(closed.id, &words, turn.effects);

@@ -45,7 +45,10 @@ pub(crate) struct Neighbour {
     pub(crate) received: BTreeSet<IpNet>,
     pub(crate) liveness: Option<Liveness>,
     pub(crate) counts: Counts,
+    /// Why the last session, or the last exchange of words, ended. It stands until the next session.
     pub(crate) last_error: String,
+    /// Why the last attempt since then failed, where nobody said anything.
+    pub(crate) last_try: String,
     /// When it came into its state.
     pub(crate) since_us: u64,
     /// It has been Established since the daemon (re)started.
@@ -105,6 +108,7 @@ impl Neighbour {
             liveness: None,
             counts: Counts::default(),
             last_error: String::new(),
+            last_try: String::new(),
             since_us: now_us,
             was_up: false,
             halted: terms.manner.shutdown,
@@ -214,11 +218,20 @@ impl Neighbour {
         self.failed(not_connected(reason, &self.terms), turn);
     }
 
+    /// What went wrong, for a person: what was said last, and what has come of it since.
+    pub(crate) fn trouble(&self) -> String {
+        match (self.last_error.is_empty(), self.last_try.is_empty()) {
+            (false, false) => format!("{}; since then: {}", self.last_error, self.last_try),
+            (true, _) => self.last_try.clone(),
+            (false, true) => self.last_error.clone(),
+        }
+    }
+
     fn failed(&mut self, why: String, turn: &mut Turn<'_>) {
-        if self.last_error != why {
+        if self.last_try != why {
             turn.say(Level::Warn, &format!("neighbor {}: {why}", self.called()));
         }
-        self.last_error = why;
+        self.last_try = why;
         self.dial_later(turn);
     }
 
@@ -248,6 +261,8 @@ impl Neighbour {
         let connection = self.connections.remove(index);
         let state = connection.state;
         let mut penalty = false;
+        // A connection that goes before anything was said on it tells less than what was said before.
+        let silent = matches!(how, Ending::Gone) && state == State::OpenSent;
         match how {
             Ending::Notify(notification) => {
                 self.counts.notifications_sent += 1;
@@ -258,8 +273,11 @@ impl Neighbour {
             // The host ends with it what it did for it.
             Ending::Gone => {}
         }
-        if !why.is_empty() {
-            self.last_error = why.to_owned();
+        if silent {
+            why.clone_into(&mut self.last_try);
+        } else if !why.is_empty() {
+            why.clone_into(&mut self.last_error);
+            self.last_try.clear();
         }
         if state == State::Established {
             turn.say(Level::Warn, &format!("neighbor {called} Down: {why}"));

@@ -133,6 +133,8 @@ impl State {
             Event::Opened(opened) => {
                 let (id, known) = (opened.id, self.owner(opened.id));
                 self.with(known, settings, now_us, effects, |neighbour, turn| match neighbour {
+                    // A socket of BFD, which was in use from the moment it was asked for.
+                    Some(neighbour) if neighbour.watches(id) => {}
                     Some(neighbour) => neighbour.connected(opened, true, turn),
                     // Given up before it was there.
                     None => turn.close(id),

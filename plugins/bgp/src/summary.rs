@@ -41,7 +41,7 @@ impl Neighbour {
         let wait_us = match &self.summary.told {
             None => 0,
             Some(told) if told.standing != standing || told.since_us != self.since_us => 0,
-            Some(told) if told.last_error != self.last_error => 0,
+            Some(told) if told.last_error != self.trouble() => 0,
             Some(told) if (told.announced, told.pending) != (announced, pending) => ROUTES_US,
             Some(told) if told.counts != self.counts => MESSAGES_US,
             Some(_) => {
@@ -56,7 +56,7 @@ impl Neighbour {
         }
         let told = Told {
             standing,
-            last_error: self.last_error.clone(),
+            last_error: self.trouble(),
             since_us: self.since_us,
             announced,
             pending,
@@ -83,7 +83,7 @@ impl Neighbour {
             protocol: "bgp".to_owned(),
             health: self.health(session),
             state: self.standing().to_string(),
-            last_error: self.last_error.clone(),
+            last_error: self.trouble(),
             counters,
             ext: self.details(session),
         }
@@ -99,7 +99,7 @@ impl Neighbour {
         }
         match self.standing() {
             Standing::Idle if self.terms.manner.shutdown => PeerHealth::Disabled,
-            _ if self.last_error.is_empty() && !self.was_up => PeerHealth::Starting,
+            _ if self.trouble().is_empty() && !self.was_up => PeerHealth::Starting,
             _ => PeerHealth::Down,
         }
     }

@@ -57,13 +57,16 @@ fn configuration(speaker: &Speaker) -> String {
 fn protocol(number: usize, neighbor: &Neighbor, asn: u32) -> String {
     let local = neighbor.local.map(|local| format!("{local} ")).unwrap_or_default();
     let whom = match &neighbor.who {
+        // It compares with what a four-octet capability says even where it offers none itself.
+        Who::Address(address) if !neighbor.as4 => format!("neighbor {address} external"),
         Who::Address(address) => format!("neighbor {address} as {}", neighbor.asn),
         Who::Range(prefix) => format!("neighbor range {prefix} as {}", neighbor.asn),
         Who::Link(link) => {
             format!("interface \"{link}\"; neighbor range fe80::/10 as {}", neighbor.asn)
         }
     };
-    let mut lines = vec![format!("local {local}as {asn}"), whom];
+    // What `session` counts is logged.
+    let mut lines = vec![format!("local {local}as {asn}"), whom, "debug { states }".to_owned()];
     let mut add = |line: String| lines.push(line);
     add(match neighbor.hops {
         Hops::One => "direct".to_owned(),
@@ -129,7 +132,7 @@ pub(super) fn ask(folder: &FilePath, line: &str) -> Result<String> {
     }
 }
 
-/// The protocol that speaks with a neighbour: its name, since when, and all it says.
+/// The protocol that speaks with a neighbour.
 pub(super) fn session(folder: &FilePath, neighbor: &str) -> Result<Session> {
     let all = ask(folder, "show protocols all")?;
     let mut found = None;
@@ -142,13 +145,16 @@ pub(super) fn session(folder: &FilePath, neighbor: &str) -> Result<Session> {
     }
     let block = found.unwrap_or_default();
     let established = block.contains("Established");
-    // "name proto table state date time info": the date and time of the last change.
-    let since: Vec<_> = block.split_whitespace().skip(4).take(2).collect();
+    // Not since when: BIRD reckons that anew each time, a millisecond more or less.
+    let name = block.split_whitespace().next().unwrap_or_default();
+    let log = fs::read_to_string(folder.join("bird.log")).unwrap_or_default();
+    let up = format!("{name}: State changed to up");
+    let ups = log.lines().filter(|line| line.ends_with(&up)).count();
     let updates = block
         .lines()
         .find_map(|line| line.trim().strip_prefix("Import updates:"))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    Ok(Session { established, generation: since.join(" "), updates, raw: json!({ "text": block }) })
+    Ok(Session { established, generation: ups.to_string(), updates, raw: json!({ "text": block }) })
 }
 
 /// The protocol of the n-th neighbour is called so.
