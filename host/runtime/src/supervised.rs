@@ -1,7 +1,8 @@
 //! An announcer that outlives its instances. State = last snapshot + journal of the calls since, because `handle` is
 //! deterministic; both belong to one build. A fault voids its call: a new instance replays the journal with its effects
 //! suppressed and takes the call's events one at a time, and the one that faults again is set aside. When restarts do
-//! not help, the last build that worked takes over, then the first one afresh, then nobody until later.
+//! not help, the last build that worked takes over; where there is none, nobody runs for a while and then the same state is
+//! tried again; then comes the first build afresh, then nobody until later.
 //! Knows nothing of wasm, of sockets or of the clock.
 use std::sync::Arc;
 
@@ -251,6 +252,14 @@ impl Supervised {
             self.context = good.context;
             return self.fallen(now, Rung::Previous, good.factory, raised, why);
         }
+        // The same build without its state is the last thing to try: what only the state knows of, like sessions that the
+        // host keeps up meanwhile, would be lost with it.
+        if self.rung < Rung::Fresh
+            && self.current.digest() == self.first.digest()
+            && self.budget.has_patience()
+        {
+            return self.wait(now, why.to_string());
+        }
         if self.rung < Rung::Fresh
             && let Ok(raised) = raise(self.first.as_ref(), &self.context, Origin::Fresh)
         {
@@ -291,9 +300,15 @@ impl Supervised {
         self.out.needs_full = true;
     }
 
+    /// Nobody runs for a while, and whoever comes then has no state.
     fn hold(&mut self, now: Time, why: String) {
-        self.machine = None;
         self.rung = Rung::Fresh;
+        self.wait(now, why);
+    }
+
+    /// Nobody runs for a while.
+    fn wait(&mut self, now: Time, why: String) {
+        self.machine = None;
         self.retry_at = now.monotonic_us.saturating_add(self.budget.back_off());
         self.out.incidents.push(Incident::Held { until_us: self.retry_at, why });
     }
@@ -301,6 +316,15 @@ impl Supervised {
     fn revive(&mut self, now: Time) {
         if now.monotonic_us < self.retry_at {
             return;
+        }
+        if self.rung < Rung::Fresh {
+            match self.rebuild() {
+                Ok(machine) => return self.resurrect(now, machine),
+                Err(fault) if self.budget.has_patience() => {
+                    return self.wait(now, fault.to_string());
+                }
+                Err(_) => {}
+            }
         }
         match raise(self.first.as_ref(), &self.context, Origin::Fresh) {
             Ok(raised) => {
@@ -310,6 +334,17 @@ impl Supervised {
             }
             Err(error) => self.hold(now, error.to_string()),
         }
+    }
+
+    /// It goes on where it was; what it was kept from is tried again.
+    fn resurrect(&mut self, now: Time, machine: Box<dyn Machine>) {
+        let digest = self.current.digest().to_owned();
+        self.out.incidents.push(Incident::Revived { digest });
+        self.machine = Some(machine);
+        self.quarantine = Quarantine::default();
+        self.budget.clear(now.monotonic_us);
+        self.wake = None;
+        self.out.needs_full = true;
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Outrigger {
     folder: PathBuf,
     name: String,
     address: IpAddr,
+    /// The plugin of its Announcer.
+    pub plugin: String,
 }
 
 impl Outrigger {
@@ -49,6 +51,7 @@ impl Outrigger {
             folder,
             name: at.to_owned(),
             address: Ipv4Addr::LOCALHOST.into(),
+            plugin: "bgp".to_owned(),
         };
         let pool = json!({
             "apiVersion": "outrigger.dev/v1alpha1",
@@ -77,7 +80,10 @@ impl Outrigger {
     /// # Errors
     /// When the file cannot be written.
     pub fn speak(&self, speaker: &Speaker, more: Value) -> Result<()> {
-        self.put("announcer.yaml", &announcer(speaker, more).to_string())?;
+        let mut announcer = announcer(speaker, more);
+        announcer["spec"]["plugin"] = json!(self.plugin);
+        announcer["spec"]["election"] = json!("all");
+        self.put("announcer.yaml", &announcer.to_string())?;
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -221,7 +227,7 @@ impl Outrigger {
     /// When it reports nothing of it.
     pub fn announcer(&self) -> Result<Value> {
         let status = self.status()?;
-        find(&status, &|entry| entry["plugin"] == "bgp" && entry["digest"].is_string())
+        find(&status, &|entry| entry["plugin"] == *self.plugin && entry["digest"].is_string())
             .cloned()
             .with_context(|| format!("no report of an announcer: {status}"))
     }

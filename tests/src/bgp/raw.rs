@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 
 use crate::namespace::Namespace;
 use crate::{clock, wait};
@@ -35,6 +36,14 @@ impl Listener {
         })?;
         listener.set_nonblocking(true)?;
         Ok(Self(listener))
+    }
+
+    /// Connections from now on have little room for what is not read.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn narrow(&self) -> Result<()> {
+        setsockopt(&self.0, RcvBuf, &4096).context("the kernel does not narrow a socket")
     }
 
     /// The next connection.

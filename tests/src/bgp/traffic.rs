@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 
 use crate::namespace::Namespace;
 use crate::{clock, wait};
@@ -18,6 +19,8 @@ const PORT: u16 = 7777;
 const INTERVAL: Duration = Duration::from_millis(1);
 /// A datagram that has no answer after this is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Octets of a socket's queue: some seconds of everything that is sent here.
+const ROOM: usize = 4 << 20;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A server that answers every datagram with its name. Ends when dropped.
@@ -36,6 +39,7 @@ impl Echo {
         let socket = namespace
             .inside(|| UdpSocket::bind((at, PORT)).context("cannot open the echo's port"))?;
         socket.set_read_timeout(Some(LOOK))?;
+        make_room(&socket)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, name) = (Arc::clone(&stop), name.to_owned());
         let thread = std::thread::spawn(move || {
@@ -93,6 +97,7 @@ impl Traffic {
                     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
                     socket.connect(SocketAddr::from((to, PORT)))?;
                     socket.set_read_timeout(Some(LOOK))?;
+                    make_room(&socket)?;
                     Ok(Arc::new(socket))
                 })
                 .collect::<Result<Vec<_>>>()
@@ -116,14 +121,15 @@ impl Traffic {
         seen.iter().rev().find(|it| it.flow == flow && it.by.is_some()).and_then(|it| it.by.clone())
     }
 
-    /// Waits until every datagram of the last half second, but for the very last, has its answer.
+    /// Waits until every datagram of half a second has its answer.
     ///
     /// # Errors
     /// When it does not come to that.
     pub fn await_flowing(&self) -> Result<()> {
         wait::until("traffic flows", super::router::LIMIT, || {
             let seen = lock(&self.seen);
-            let Some(end) = seen.len().checked_sub(50) else { return Ok(None) };
+            // The last half second is left out: on a busy machine answers come late.
+            let Some(end) = seen.len().checked_sub(500) else { return Ok(None) };
             let Some(begin) = end.checked_sub(500) else { return Ok(None) };
             Ok(seen[begin..end].iter().all(|it| it.by.is_some()).then_some(()))
         })
@@ -186,6 +192,31 @@ impl Flowed {
         longest
     }
 
+    /// What was lost and when, for a failure: in each tenth of a second with a loss, how many of which flows, and who answers
+    /// these flows otherwise.
+    pub fn describe(&self) -> String {
+        let Some(begin) = self.datagrams.first().map(|it| it.at) else {
+            return "nothing was sent".to_owned();
+        };
+        let mut tenths: BTreeMap<u128, BTreeMap<usize, usize>> = BTreeMap::new();
+        for datagram in self.datagrams.iter().filter(|it| it.by.is_none()) {
+            let tenth = datagram.at.duration_since(begin).as_millis() / 100;
+            *tenths.entry(tenth).or_default().entry(datagram.flow).or_default() += 1;
+        }
+        let who = |flow: &usize| {
+            let names = self.datagrams.iter().filter(|it| it.flow == *flow);
+            let mut names: Vec<_> = names.filter_map(|it| it.by.clone()).collect();
+            names.dedup();
+            names.join(",")
+        };
+        let line = |(tenth, flows): (&u128, &BTreeMap<usize, usize>)| {
+            let flows = flows.iter().map(|(flow, lost)| format!("{flow} ({}): {lost}", who(flow)));
+            format!("  {}00 ms: {}\n", tenth, flows.collect::<Vec<_>>().join("; "))
+        };
+        let lines: String = tenths.iter().map(line).collect();
+        format!("{} of {} lost\n{lines}", self.lost(), self.datagrams.len())
+    }
+
     /// How many datagrams each server answered.
     pub fn by_server(&self) -> BTreeMap<String, usize> {
         let mut count = BTreeMap::new();
@@ -194,6 +225,11 @@ impl Flowed {
         }
         count
     }
+}
+
+/// Datagrams wait in the kernel, and are not lost there, while a busy machine has no time for their reader.
+fn make_room(socket: &UdpSocket) -> Result<()> {
+    setsockopt(socket, RcvBufForce, &ROOM).context("no room for datagrams")
 }
 
 fn send(sockets: &[Arc<UdpSocket>], seen: &Mutex<Vec<Datagram>>, stop: &AtomicBool) {

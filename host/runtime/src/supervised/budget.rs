@@ -8,6 +8,8 @@ const FAULTS: usize = 3;
 const WINDOW: u64 = 10 * SECOND;
 /// Without a fault for so long, all is forgiven.
 const HEALTHY: u64 = 60 * SECOND;
+/// So many revivals keep the state: all their waits together are almost a minute.
+const PATIENT: u32 = 9;
 /// Of the waits between revivals.
 const SHORTEST: u64 = SECOND / 10;
 const LONGEST: u64 = 30 * SECOND;
@@ -57,6 +59,11 @@ impl Budget {
     /// A new build that somebody chose: nothing is held against it.
     pub(super) fn renew(&mut self, now: u64) {
         *self = Self { quiet_since: Some(now), ..Self::default() };
+    }
+
+    /// Whether the state is worth another revival.
+    pub(super) fn has_patience(&self) -> bool {
+        self.attempts < PATIENT
     }
 
     /// How long to wait this time.

@@ -329,13 +329,13 @@ fn too_many_effects_are_a_fault() {
 }
 
 #[test]
-fn when_restarts_do_not_help_the_state_goes_then_the_instance_then_it_comes_back() {
+fn when_restarts_do_not_help_it_waits_longer_and_longer_and_comes_back_afresh() {
     let build = Build::scripted("a", Script { broken_from: Some(2), ..Script::default() });
     let mut supervised = started(&build);
     supervised.deliver(at(1), events(&["x"]));
     let out = supervised.deliver(at(2), events(&["y", "z", "v", "w", "u"]));
     assert!(matches!(&out.incidents[..], [.., Incident::Held { until_us: 2_100_000, .. }]));
-    assert!(out.incidents.iter().any(|i| matches!(i, Incident::FellBack { fresh: true, .. })));
+    assert!(!out.incidents.iter().any(|i| matches!(i, Incident::FellBack { .. })));
     assert_eq!(out.wake, Some((2_100_000, "restart".into())));
     assert_eq!(supervised.state().phase, Phase::Held);
     // Too early, and instances cannot even be made: longer and longer waits, up to half a minute.
@@ -359,6 +359,25 @@ fn when_restarts_do_not_help_the_state_goes_then_the_instance_then_it_comes_back
     assert_eq!(out.incidents, [Incident::Revived { digest: "a".into() }]);
     assert!(out.needs_full);
     assert_eq!(heard(&mut supervised), ["again"]);
+}
+
+#[test]
+fn a_build_that_faults_for_a_while_goes_on_with_its_state() {
+    let build = Build::scripted("a", Script { broken_from: Some(2), ..Script::default() });
+    let mut supervised = started(&build);
+    supervised.deliver(at(1), events(&["x"]));
+    supervised.deliver(at(2), events(&["y", "z", "v", "w", "u"]));
+    assert_eq!(supervised.state().phase, Phase::Held);
+    // Still broken: it waits again, and nothing is forgotten.
+    let due = Time { monotonic_us: supervised.retry_at, utc_us: 0 };
+    supervised.deliver(due, events(&["still", "as", "broken", "as", "before"]));
+    assert_eq!(supervised.state().phase, Phase::Held);
+    *build.script() = Script::default();
+    let due = Time { monotonic_us: supervised.retry_at, utc_us: 0 };
+    let out = supervised.deliver(due, events(&["again"]));
+    assert_eq!(out.incidents, [Incident::Revived { digest: "a".into() }]);
+    assert!(out.needs_full);
+    assert_eq!(heard(&mut supervised), ["x", "again"]);
 }
 
 #[test]

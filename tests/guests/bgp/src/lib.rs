@@ -29,7 +29,7 @@ impl Announcer for Guest {
     }
 
     fn start(context: Context, origin: Origin) -> Result<Self, StartError> {
-        // The moment goes before the real one's state, so that a restart does not begin anew.
+        // The moment goes before the real one's state, so that a restart does not begin anew. Only its own kind is restored.
         let (began_us, origin) = match origin {
             Origin::Restored(mut saved) if saved.data.len() >= 8 => {
                 let rest = saved.data.split_off(8);

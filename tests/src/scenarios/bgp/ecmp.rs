@@ -78,7 +78,7 @@ pub fn drained_and_swapped(other: &Path) -> Result<()> {
         let flowed = traffic.finish(skip);
         let by = flowed.by_server();
         ensure!(by.len() == 3, "not every node had traffic: {by:?}");
-        ensure!(flowed.lost() == 0, "{} of {} lost; {by:?}", flowed.lost(), flowed.datagrams.len());
+        ensure!(flowed.lost() == 0, "{}", flowed.describe());
         Ok(())
     });
     result.with_context(|| fabric.explain())
@@ -107,7 +107,7 @@ pub fn restarted() -> Result<()> {
     })();
     let result = result.and_then(|()| {
         let flowed = traffic.finish(skip);
-        ensure!(flowed.lost() == 0, "{} of {} lost", flowed.lost(), flowed.datagrams.len());
+        ensure!(flowed.lost() == 0, "{}", flowed.describe());
         let changes = monitor.about(VIP);
         ensure!(changes.is_empty(), "the kernel's routes changed: {changes:?}");
         Ok(())
