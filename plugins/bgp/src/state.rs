@@ -106,6 +106,30 @@ impl State {
             Event::DesiredChanged(desired) => {
                 self.routes.apply(desired, &settings.advertisements, changed);
             }
+            Event::Accepted(accepted) => self.accepted(accepted, settings, now_us, effects),
+            Event::Credit(id, octets) => {
+                if let Some(name) = self.owner(id) {
+                    self.neighbour(&name).credit(id, octets);
+                }
+            }
+            Event::Denied(denied) => self.denied(&denied, now_us),
+            Event::Stopping(stopping) => {
+                self.stopping = Some(Stop::new(stopping, settings.graceful_shutdown_ms, now_us));
+                self.neighbours.values_mut().for_each(|one| one.out.all_changed());
+            }
+            other => self.apply_to_neighbour(other, settings, now_us, effects),
+        }
+    }
+
+    /// What concerns one stream, socket or offload goes to the neighbour that has it.
+    fn apply_to_neighbour(
+        &mut self,
+        event: Event,
+        settings: &Settings,
+        now_us: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        match event {
             Event::Opened(opened) => {
                 let (id, known) = (opened.id, self.owner(opened.id));
                 self.with(known, settings, now_us, effects, |neighbour, turn| match neighbour {
@@ -116,7 +140,6 @@ impl State {
                     None => turn.close(id),
                 });
             }
-            Event::Accepted(accepted) => self.accepted(accepted, settings, now_us, effects),
             Event::Data(bytes) => {
                 let known = self.owner(bytes.id);
                 self.with(known, settings, now_us, effects, |neighbour, turn| {
@@ -124,11 +147,6 @@ impl State {
                         neighbour.received(bytes.id, bytes.data, turn);
                     }
                 });
-            }
-            Event::Credit(id, octets) => {
-                if let Some(name) = self.owner(id) {
-                    self.neighbour(&name).credit(id, octets);
-                }
             }
             Event::Closed(closed) => {
                 let known = self.owner(closed.id);
@@ -149,11 +167,6 @@ impl State {
                     }
                 });
             }
-            Event::Denied(denied) => self.denied(&denied, now_us),
-            Event::Stopping(stopping) => {
-                self.stopping = Some(Stop::new(stopping, settings.graceful_shutdown_ms, now_us));
-                self.neighbours.values_mut().for_each(|one| one.out.all_changed());
-            }
             Event::Datagram(datagram) => {
                 let known = self.owner(datagram.socket);
                 self.with(known, settings, now_us, effects, |neighbour, turn| {
@@ -173,7 +186,7 @@ impl State {
                 });
             }
             // What else there is does not concern BGP.
-            Event::Frame(_) | Event::Wake(_) | Event::Other(_) => {}
+            _ => {}
         }
     }
 

@@ -90,7 +90,7 @@ impl Fields<'_> {
 
     /// A field that must be there.
     pub(super) fn required<T: DeserializeOwned>(&mut self, field: &'static str) -> Option<T> {
-        if !self.map.get(field).is_some_and(|value| !value.is_null()) {
+        if self.map.get(field).is_none_or(Value::is_null) {
             self.known.push(field);
             self.wrong(field, "is required");
             return None;

@@ -101,6 +101,7 @@ fn notified(code: &str, offloads: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a state table")]
 fn the_peers_messages_in_every_state() {
     let (sent, confirm, up) = ("close 3; close 2", ENDED, ENDED);
     let nothing = [("Idle", ""), ("Connect", ""), ("Active", "")];
@@ -212,6 +213,7 @@ fn the_peer_exceeding_its_maximum_in_every_state() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a state table")]
 fn what_the_host_says_in_every_state() {
     check(
         "hold timer expires",
