@@ -120,7 +120,7 @@ impl Feature {
                  RIB (RFC 4724)"
             }
             Self::Bfd => {
-                "3 x 100 ms; when its packets are lost, the route goes long before the hold time"
+                "3 x 300 ms; when its packets are lost, the route goes long before the hold time"
             }
             Self::ExtendedNextHop => {
                 "an IPv4 route with an IPv6 next hop over an IPv6 session (RFC 8950)"
@@ -330,7 +330,7 @@ fn common(feature: Feature, neighbor: &mut Neighbor) {
         Feature::GracefulRestart => neighbor.restart = Some(20),
         // Where nothing is lost on purpose it must not flap on a busy machine either.
         Feature::Bfd => {
-            neighbor.bfd = Some(Bfd { interval_ms: 100, multiplier: 3 });
+            neighbor.bfd = Some(Bfd { interval_ms: 300, multiplier: 3 });
             neighbor.hold = 90;
         }
         Feature::ExtendedNextHop | Feature::Unnumbered => neighbor.extended_next_hop = true,

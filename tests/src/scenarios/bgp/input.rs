@@ -160,7 +160,9 @@ pub fn stops_reading() -> Result<()> {
         let said = ours
             .peer(&peer_name(0), "bgp")
             .map_or_else(|error| error.to_string(), |it| it.to_string());
-        Ok(said.to_lowercase().contains("send hold").then_some(()))
+        // The kernel may notice it before the timer does: TCP_USER_TIMEOUT (RFC 5482) is as long.
+        let words = ["send hold", "acknowledges nothing"];
+        Ok(words.iter().any(|word| said.to_lowercase().contains(word)).then_some(()))
     })
     .with_context(|| ours.explain())?;
     let rss = ours.daemon()?.rss_kib()?;

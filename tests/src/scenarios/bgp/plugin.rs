@@ -68,12 +68,15 @@ fn unbroken(router: &Router, before: &Session) -> Result<()> {
 /// When the router sees anything of the fault.
 pub fn trapping(faulty: &Path) -> Result<()> {
     let (_net, ours, router) = pair(3, Some(("faulty", faulty)))?;
-    // One Service of its own stays, and this one loses its endpoints while nobody can speak for it.
+    // One Service stays, and this one loses its endpoints while nobody can speak for it. Where there are EndpointSlices, every
+    // Service needs one.
+    ours.put("slice-web.yaml", &slice("web", true))?;
+    ours.put("slice-later.yaml", &slice("later", true))?;
     ours.put(
         "service-local.yaml",
         &crate::cluster::service("local", "  externalTrafficPolicy: Local\n"),
     )?;
-    ours.put("slice.yaml", &slice(true))?;
+    ours.put("slice.yaml", &slice("local", true))?;
     let local = "192.0.2.2/32";
     let result = (|| {
         fib::await_next_hops(router.namespace(), local, 1)?;
@@ -83,12 +86,13 @@ pub fn trapping(faulty: &Path) -> Result<()> {
             Ok((ours.announcer()?["restarts"].as_u64() > Some(0)).then_some(()))
         })?;
         let left = clock::now();
-        ours.put("slice.yaml", &slice(false))?;
+        ours.put("slice.yaml", &slice("local", false))?;
         let took = monitor.await_change(local, left, LIMIT)?;
         ensure!(took < GONE, "the route was there for {took:?} more");
         // Three hold times later.
         std::thread::sleep(Duration::from_secs(9).saturating_sub(clock::since(left)));
         unbroken(&router, &before)?;
+        fib::await_next_hops(router.namespace(), VIP, 1)?;
         ensure!(monitor.about(VIP).is_empty(), "the other route changed: {:?}", monitor.about(VIP));
         // And it works again: what was asked for meanwhile is said.
         ours.put_service("later", "")?;
@@ -100,8 +104,8 @@ pub fn trapping(faulty: &Path) -> Result<()> {
     result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
 }
 
-/// An EndpointSlice of the Service `local` with an endpoint on this node that is ready, or with none.
-fn slice(ready: bool) -> String {
+/// An EndpointSlice of a Service with an endpoint on this node that is ready, or with none.
+fn slice(service: &str, ready: bool) -> String {
     let endpoint = json!({
         "addresses": ["10.244.0.9"],
         "nodeName": "o",
@@ -111,9 +115,9 @@ fn slice(ready: bool) -> String {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
-            "name": "local-1",
+            "name": format!("{service}-1"),
             "namespace": "default",
-            "labels": { "kubernetes.io/service-name": "local" },
+            "labels": { "kubernetes.io/service-name": service },
         },
         "addressType": "IPv4",
         "ports": [{ "port": 80 }],
