@@ -39,7 +39,7 @@ pub struct Endpoints {
 
 #[derive(Debug, Clone)]
 enum Open {
-    Stream(Session),
+    Stream(Box<Session>),
     Listener,
     Socket,
 }
@@ -138,7 +138,7 @@ impl Guard {
             Event::Accepted(accepted) => {
                 let opened = &accepted.opened;
                 let session = Session::new(opened.remote, Some(opened.local.ip()));
-                open.insert(opened.id, Open::Stream(session));
+                open.insert(opened.id, Open::Stream(Box::new(session)));
             }
             Event::Data(bytes) => {
                 if let Some(Open::Stream(session)) = open.get_mut(&bytes.id) {
@@ -230,7 +230,7 @@ impl Guard {
             return Err(Reason::PeerNotGranted);
         }
         let session = Session::new(connect.remote, None);
-        self.endpoints.open.insert(connect.id, Open::Stream(session));
+        self.endpoints.open.insert(connect.id, Open::Stream(Box::new(session)));
         Ok(vec![Granted::Connect(connect)])
     }
 
