@@ -38,8 +38,9 @@ pub struct Endpoints {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are streams")]
 enum Open {
-    Stream(Box<Session>),
+    Stream(Session),
     Listener,
     Socket,
 }
@@ -138,7 +139,7 @@ impl Guard {
             Event::Accepted(accepted) => {
                 let opened = &accepted.opened;
                 let session = Session::new(opened.remote, Some(opened.local.ip()));
-                open.insert(opened.id, Open::Stream(Box::new(session)));
+                open.insert(opened.id, Open::Stream(session));
             }
             Event::Data(bytes) => {
                 if let Some(Open::Stream(session)) = open.get_mut(&bytes.id) {
@@ -230,7 +231,7 @@ impl Guard {
             return Err(Reason::PeerNotGranted);
         }
         let session = Session::new(connect.remote, None);
-        self.endpoints.open.insert(connect.id, Open::Stream(Box::new(session)));
+        self.endpoints.open.insert(connect.id, Open::Stream(session));
         Ok(vec![Granted::Connect(connect)])
     }
 
