@@ -111,7 +111,7 @@ fn bfd(data: &[u8]) {
         match what & 7 {
             0 => drop(session.expired(&mut effects)),
             1 => drop(session.administer(what & 8 == 0, &mut effects)),
-            2 => drop(session.configure(settings(what), &mut effects)),
+            2 => session.configure(settings(what), &mut effects),
             3 => session.ended(if what & 8 == 0 { 12 } else { 13 }, &mut effects),
             _ => {
                 let datagram = Datagram {

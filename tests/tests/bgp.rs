@@ -10,11 +10,14 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::bgp::matrix::{self, Feature};
 use outrigger_tests::bgp::{Kind, Neighbor, Net, Router, Speaker, fib, programs};
 use outrigger_tests::guests::BgpGuests;
-use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, plugin};
+use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, oracle, plugin};
 use outrigger_tests::{product, sandbox};
 
 /// So many at a time: each is a few processes that sleep.
 const SIDE_BY_SIDE: usize = 4;
+
+/// Inputs of the oracle beside those of its table.
+const GENERATED: usize = 1000;
 
 static GUESTS: OnceLock<Result<BgpGuests>> = OnceLock::new();
 
@@ -36,6 +39,10 @@ fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("the_page_of_the_matrix_is_as_generated", || {
             written("docs/bgp-interop.md", &matrix::table(), "page")
+        }),
+        trial("the_oracle_is_answered_as_the_rfcs_demand", || oracle::product(GENERATED)),
+        trial("the_oracle_page_is_as_frr_and_bird_answer", || {
+            written("docs/bgp-oracle.md", &oracle::page()?, "oracle")
         }),
         trial("routers_of_different_makes_are_read_alike", routers_alone),
         trial("a_trapping_plugin_costs_no_session_and_no_route", || {

@@ -27,7 +27,7 @@ const FIRST_SOURCE_PORT: u16 = 49152;
 /// What is configured about one session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The peer. The port does not matter; the scope of a link-local address is the link's index.
+    /// The peer. The port is 0, for BFD has its own; the scope of a link-local address is the link's index.
     pub peer: SocketAddr,
     /// Our address, if one is configured.
     pub source: Option<IpAddr>,

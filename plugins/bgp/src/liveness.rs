@@ -34,11 +34,15 @@ impl Neighbour {
             return self.unwatch_unwanted(turn.effects);
         };
         let settings = settings(bfd, &self.terms, connection, turn);
-        if let Some(liveness) = &mut self.liveness {
+        if let Some(liveness) = &mut self.liveness
+            && liveness.session.is_between(&settings)
+        {
             liveness.touched = true;
             liveness.session.configure(settings, turn.effects);
             return;
         }
+        // Between other ends it is another session, with sockets of its own: the host still has the old ones' numbers.
+        self.unwatch(turn.effects);
         let mut number = || turn.numbers.take();
         let numbers =
             Numbers { transmit: number(), receive: number(), beacon: number(), expect: number() };
@@ -159,8 +163,11 @@ fn settings(bfd: Bfd, terms: &Terms, connection: &Connection, turn: &Turn<'_>) -
         Place::Address(_, zone) if !zone.is_empty() => Some(zone.clone()),
         _ => None,
     };
+    // Whatever port this connection of BGP comes from, BFD is the same.
+    let mut peer = connection.remote;
+    peer.set_port(0);
     Settings {
-        peer: connection.remote,
+        peer,
         source: Some(connection.local.ip()),
         device: terms.vrf.clone().or(link),
         reach,

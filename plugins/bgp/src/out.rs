@@ -87,21 +87,24 @@ impl AdjRibOut {
             let sweep = Sweep::new(family, false, Marks::None);
             // A mark that is owed stays owed: it comes after the last route either way.
             let again = table.sweep.take().unwrap_or(sweep.clone());
-            let (again, marks, begun) = (again.again, again.marks, again.begun);
-            table.sweep = Some(Sweep { again, marks, begun, ..sweep });
+            table.sweep = Some(Sweep { from: sweep.from, ..again });
         }
     }
 
     /// The peer asks for everything again (RFC 2918 section 4).
     pub(crate) fn refresh(&mut self, family: Family, enhanced: bool) {
         let table = self.table_mut(family);
-        let initial = table.sweep.as_ref().is_some_and(|sweep| sweep.marks == Marks::EndOfRib);
-        // RFC 7313 section 4: only after End-of-RIB may a refresh be marked.
-        let marks = match (initial, enhanced) {
-            (true, _) => Marks::EndOfRib,
-            (false, true) => Marks::Refresh,
-            (false, false) => Marks::None,
-        };
+        if let Some(initial) = &mut table.sweep
+            && initial.marks == Marks::EndOfRib
+        {
+            // Nothing is marked before End-of-RIB (RFC 7313 section 4). Without marks the walk begins anew.
+            initial.refresh_next = enhanced;
+            if !enhanced {
+                *initial = Sweep::new(family, true, Marks::EndOfRib);
+            }
+            return;
+        }
+        let marks = if enhanced { Marks::Refresh } else { Marks::None };
         table.sweep = Some(Sweep::new(family, true, marks));
     }
 
@@ -186,7 +189,9 @@ impl AdjRibOut {
             while self.begin_mark(family, negotiated, allowance, &mut said) {
                 let batch = self.next_batch(family, routes, allowance);
                 if batch.is_empty() {
-                    self.end_mark(family, allowance, &mut said);
+                    if self.end_mark(family, allowance, &mut said) {
+                        continue;
+                    }
                     break;
                 }
                 if !self.say(batch, policy, negotiated, allowance, &mut said) {
@@ -218,9 +223,10 @@ impl AdjRibOut {
         sweep.begun
     }
 
-    fn end_mark(&mut self, family: Family, allowance: &mut Allowance<'_>, said: &mut Said) {
+    /// Ends a walk. Whether another follows.
+    fn end_mark(&mut self, family: Family, allowance: &mut Allowance<'_>, said: &mut Said) -> bool {
         let table = self.table_mut(family);
-        let Some(sweep) = &table.sweep else { return };
+        let Some(sweep) = &table.sweep else { return false };
         let kind = RefreshKind::End;
         let through = match sweep.marks {
             Marks::None => true,
@@ -228,8 +234,10 @@ impl AdjRibOut {
             Marks::Refresh => said.write(RouteRefresh { family, kind }.encode(), allowance),
         };
         if through {
-            table.sweep = None;
+            let next = sweep.refresh_next.then(|| Sweep::new(family, true, Marks::Refresh));
+            table.sweep = next;
         }
+        through && table.sweep.is_some()
     }
 
     /// The next routes to look at, with whether they are to be said even if the peer knows them.

@@ -194,28 +194,23 @@ impl Session {
         self.tell(effects);
     }
 
-    /// Other intervals are negotiated with a poll, without going down; anything else begins anew.
-    pub fn configure(&mut self, settings: Settings, effects: &mut Vec<Effect>) -> Option<Change> {
-        let same_sockets = Settings {
+    /// Whether a session with these settings is this one: between the same ends, over the same sockets.
+    pub fn is_between(&self, settings: &Settings) -> bool {
+        Settings {
             transmit_us: self.settings.transmit_us,
             receive_us: self.settings.receive_us,
             multiplier: self.settings.multiplier,
             passive: self.settings.passive,
             ..settings.clone()
-        } == self.settings;
-        let mut change = None;
-        if !same_sockets {
-            change = self.fall(Diagnostic::AdministrativelyDown, Reason::AdminDown);
-            self.remote = None;
-            self.local.your_discriminator = 0;
-            self.local.poll = false;
-            self.offloads.close(effects);
-            self.offloads.open(&settings, effects);
-        }
+        } == self.settings
+    }
+
+    /// Other intervals between the same ends: they are negotiated with a poll, without going down.
+    pub fn configure(&mut self, settings: Settings, effects: &mut Vec<Effect>) {
+        debug_assert!(self.is_between(&settings), "other ends are another session");
         self.settings = settings;
         self.set_intervals();
         self.tell(effects);
-        change
     }
 
     /// Says AdminDown from now on, or begins anew (RFC 5880 section 6.8.16).

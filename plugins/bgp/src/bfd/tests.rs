@@ -135,7 +135,8 @@ fn other_intervals_are_negotiated_by_a_poll_without_going_down() {
         let now = pair.now;
         let sent = pair.nodes[0].sent.len();
         pair.nodes[0].act(now, |session, effects| {
-            session.configure(settings("192.0.2.2", after, 3), effects)
+            session.configure(settings("192.0.2.2", after, 3), effects);
+            None
         });
         pair.run(5 * SECOND);
         assert!(pair.nodes[0].sent[sent..].iter().any(|(_, packet)| packet.poll));
@@ -160,8 +161,10 @@ fn a_lost_answer_is_asked_for_again() {
     let mut pair = up(50_000, 3);
     pair.cut = [false, true];
     let now = pair.now;
-    pair.nodes[0]
-        .act(now, |session, effects| session.configure(settings("192.0.2.2", 60_000, 3), effects));
+    pair.nodes[0].act(now, |session, effects| {
+        session.configure(settings("192.0.2.2", 60_000, 3), effects);
+        None
+    });
     pair.run(100 * MS);
     assert!(pair.nodes[0].sent.last().expect("one").1.poll);
     pair.cut = [false; 2];
@@ -175,8 +178,10 @@ fn a_longer_interval_waits_for_the_peer_to_know() {
     let mut pair = up(50_000, 3);
     pair.cut = [true, false];
     let now = pair.now;
-    pair.nodes[0]
-        .act(now, |session, effects| session.configure(settings("192.0.2.2", 500_000, 3), effects));
+    pair.nodes[0].act(now, |session, effects| {
+        session.configure(settings("192.0.2.2", 500_000, 3), effects);
+        None
+    });
     pair.run(140 * MS);
     assert!(gaps(&pair.nodes[0], now).iter().all(|gap| *gap <= 50_000), "the old one until then");
 }

@@ -19,6 +19,8 @@ pub(super) struct Sweep {
     /// What is said before the first and after the last.
     pub(super) marks: Marks,
     pub(super) begun: bool,
+    /// The peer asked for a refresh while this walk was its first: a marked one follows (RFC 7313 section 4).
+    pub(super) refresh_next: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ impl Sweep {
             _ => Ipv6Addr::UNSPECIFIED.into(),
         };
         let first = IpNet::new(first, 0).expect("every family has a /0");
-        Self { from: Some(first), again, marks, begun: false }
+        Self { from: Some(first), again, marks, begun: false, refresh_next: false }
     }
 }
 

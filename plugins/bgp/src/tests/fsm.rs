@@ -373,3 +373,25 @@ fn bfd_down_ends_an_established_session_alone() {
     assert!(said(&down).contains(&"2 NOTIFICATION 6/10".to_owned()), "{:?}", said(&down));
     assert_eq!(peers(&down)["tor"].last_error, "BFD Down: control detection time expired");
 }
+
+#[test]
+fn bfd_outlives_a_connection_whatever_port_the_next_comes_from() {
+    let mut bench = bring_to(At::Established);
+    let numbers = |bench: &Bench| {
+        bench.speaker.state.neighbours["tor"].liveness.as_ref().unwrap().session.numbers()
+    };
+    let before = numbers(&bench);
+    bench.call(vec![Event::Closed(Closed { id: STREAM, reason: CloseReason::Reset })]);
+    assert_eq!(bench.state(), "Active");
+    let called = Opened {
+        local: "192.0.2.10:179".parse().unwrap(),
+        remote: "192.0.2.1:40123".parse().unwrap(),
+        ..opened(INBOUND)
+    };
+    bench.call(vec![Event::Accepted(Accepted { listener: LISTENER, opened: called })]);
+    for message in [peers_open().encode(), bgp::keepalive()] {
+        bench.call(vec![Event::Data(StreamBytes { id: INBOUND, data: message })]);
+    }
+    assert_eq!(bench.state(), "Established");
+    assert_eq!(numbers(&bench), before);
+}

@@ -269,6 +269,19 @@ fn no_more_is_said_than_credit_allows_and_what_changes_meanwhile_is_said_once() 
 }
 
 #[test]
+fn a_refresh_asked_for_before_end_of_rib_comes_after_it() {
+    let mut offered = ipv4();
+    offered.extend([bgp::Capability::RouteRefresh, bgp::Capability::EnhancedRouteRefresh]);
+    let ends = ("192.0.2.10:40000", "192.0.2.1:179");
+    let (mut bench, _) = established(&config(""), offered, ends, announce(&["198.51.100.1"]), 0);
+    let (family, kind) = (bgp::Family::IPV4_UNICAST, bgp::RefreshKind::Request);
+    check_said(&bench.call(data(bgp::RouteRefresh { family, kind }.encode())), &[]);
+    let all = bench.call(vec![Event::Credit(STREAM, 1 << 20)]);
+    let route = "1 announce 198.51.100.1/32 via 192.0.2.10";
+    check_said(&all, &[route, "1 end of IPv4 unicast", "1 Begin", route, "1 End"]);
+}
+
+#[test]
 fn a_peer_that_reads_nothing_is_given_up() {
     let patient = config("").replace("\"holdTime\"", "\"sendHoldTime\": 20, \"holdTime\"");
     let wanted: Vec<DesiredAddress> = (0..2_000u32).map(|n| number(n, Duty::Announce)).collect();
