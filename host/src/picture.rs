@@ -118,7 +118,8 @@ impl Picture {
         let running: BTreeSet<NodeName> =
             reports.keys().filter(|node| state.is_running(node)).cloned().collect();
         let details = state.details();
-        let heard = heard::hear(&reports, &running, &details);
+        let silent = running.iter().map(|node| (node.clone(), heard::silent_in(&dir)));
+        let heard = heard::hear(&reports, &running, &details, &silent.collect());
         Ok(Self {
             inputs: Inputs::new(cluster, heard, conditions, now()),
             reports,
@@ -150,7 +151,7 @@ impl Picture {
                 api::connect_as(config.kubeconfig.as_deref(), context).await?;
             let mut watches = Watches::start(&client, &config.classes(), true);
             let cluster = listed(&mut watches).await?;
-            let (reports, details) = tokio::join!(api::reports(&client), api::details(&client));
+            let (reports, asked) = tokio::join!(api::reports(&client), api::details(&client));
             let reports: BTreeMap<NodeName, NodeReportStatus> = reports
                 .context("the NodeReports cannot be read")?
                 .into_iter()
@@ -161,8 +162,9 @@ impl Picture {
                 Some((key.clone(), said(allocated, since_us)))
             });
             let conditions = conditions.collect();
+            let (details, silent) = heard::answered(reports.keys(), asked);
             let running = heard::running(&reports, &details);
-            let heard = heard::hear(&reports, &running, &details);
+            let heard = heard::hear(&reports, &running, &details, &silent);
             Ok(Self {
                 inputs: Inputs::new(cluster, heard, conditions, now()),
                 reports,

@@ -110,6 +110,8 @@ fn as_json(why: &Why) -> Value {
             PoolOutcome::Gave => "gave",
             PoolOutcome::NotNeeded => "not-needed",
             PoolOutcome::Undecided => "undecided",
+            PoolOutcome::Refused => "refused",
+            PoolOutcome::OnRequest => "on-request",
             PoolOutcome::NotForItsNamespace | PoolOutcome::NotForIt => "not-for-it",
             PoolOutcome::NothingToGive => "nothing-to-give",
         };
