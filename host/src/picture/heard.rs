@@ -9,7 +9,8 @@ use outrigger_kube::api::Silent;
 use outrigger_kube::crd::{AnnouncerReport, NodeReportStatus};
 use serde_json::Value;
 
-type Reports = BTreeMap<NodeName, NodeReportStatus>;
+/// What each node says of itself.
+pub type Reports = BTreeMap<NodeName, NodeReportStatus>;
 
 /// In a cluster nobody holds a lock: a node runs if it answered, or if another one sees it. A report stays when its node dies.
 pub fn running(reports: &Reports, details: &BTreeMap<NodeName, Value>) -> BTreeSet<NodeName> {
