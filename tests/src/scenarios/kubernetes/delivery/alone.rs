@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::super::alone::{apply, await_condition, pool, prepare};
+use super::super::objects::await_event;
 use super::super::{LIMIT, SYSTEM};
 use super::{
     Packing, await_reason, await_status, copies, deliver, digest, reason, status, take_back,
@@ -44,6 +45,7 @@ pub fn refused(lab: &Lab) -> Result<()> {
         ensure!(said["phase"] == "Refused", "the phase is {}", said["phase"]);
         ensure!(copies(lab)?.is_empty(), "a copy of what was refused: {:?}", copies(lab)?);
     }
+    await_event(lab, "layer2", &["ConfigMap mine was refused", "another name"])?;
     let image = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -148,6 +150,11 @@ pub fn copied_and_swept(lab: &Lab) -> Result<()> {
     ensure!(said["candidate"]["digest"] == other, "{said}");
     let copy = format!("plugin-layer2-{other:.12}");
     ensure!(copies(lab)? == [copy.as_str()], "{:?}", copies(lab)?);
+    // Somebody tidies up.
+    lab.kubectl(&["delete", "configmap", &copy, "--namespace", SYSTEM])?;
+    wait::until("the copy is there again", LIMIT, || {
+        Ok((copies(lab)? == [copy.as_str()]).then_some(()))
+    })?;
 
     deliver(lab, "two", "layer2", &guests.trap, Packing::Gzip, &json!({}))?;
     let said = await_reason(lab, "layer2", "SeveralConfigMaps")?;
