@@ -32,7 +32,7 @@ impl Standing {
             }
             Self::NoUsableLink => {
                 let message = "no interface that it may use is up with ARP enabled: bring one up (ip \
-                               link), or name one that is up in spec.interfaces of the Announcer";
+                               link set NAME up)";
                 (AnnouncementState::Failed, "NoUsableLink".into(), message.into())
             }
             Self::Refused { effect, reason } => {

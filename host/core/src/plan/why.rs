@@ -214,10 +214,13 @@ impl Asked<'_> {
             failure.held.then_some((name, failure))
         });
         match ending {
-            Some((node, failure)) => format!(
-                "{names} {verb} for {address}, though not for long on {node}: {}. What it announced stays in force for 5 minutes after that (hold_last_for_seconds), and then it answers no more.",
-                failure.why
-            ),
+            Some((node, failure)) => {
+                let on = if answering.len() > 1 { format!(" on {node}") } else { String::new() };
+                format!(
+                    "{names} {verb} for {address}, though not for long{on}: {}. What it announced stays in force for 5 minutes after that (hold_last_for_seconds), and then it answers no more.",
+                    failure.why
+                )
+            }
             None => format!("{names} {verb} for {address}."),
         }
     }

@@ -143,14 +143,14 @@ fn announcer_on(interfaces: &[&str]) -> Announcer {
 /// n2 is to answer, and its plugin says that it cannot.
 fn fails_on_n2(s: &mut Scene) -> &mut Scene {
     s.says("n1", "10.0.0.240", false, "standby", "n2 announces it")
-        .says("n2", "10.0.0.240", true, "failed", "no interface that it may use is up with ARP enabled: bring one up (ip link), or name one that is up in spec.interfaces of the Announcer")
+        .says("n2", "10.0.0.240", true, "failed", "no interface that it may use is up with ARP enabled: bring one up (ip link set NAME up)")
         .says("n3", "10.0.0.240", false, "standby", "n2 announces it")
 }
 
 type Play = fn(&mut Scene) -> &mut Scene;
 
 /// Situation, what makes it, and whether somebody must change something.
-const SITUATIONS: [(&str, Play, bool); 23] = [
+const SITUATIONS: [(&str, Play, bool); 24] = [
     (
         "assigned, and n2 announces it, not n1",
         |s| served(s).says("n2", "10.0.0.240", true, "announced", ""),
@@ -281,6 +281,11 @@ const SITUATIONS: [(&str, Play, bool); 23] = [
     ),
     ("assigned, but every interface is down", |s| fails_on_n2(served(s)), true),
     (
+        "assigned, but the interface that may be used is down",
+        |s| fails_on_n2(served(s).put(Fact::from(announcer_on(&["eth1"])))),
+        true,
+    ),
+    (
         "assigned, but no announcer is for this Service",
         |s| {
             let s = served(s);
@@ -333,7 +338,7 @@ const SITUATIONS: [(&str, Play, bool); 23] = [
                 word.details = None;
                 word.silence = Silence {
                     why: "you may not get pods/proxy in namespace outrigger-system".into(),
-                    fix: "have a Role that lets you get pods/proxy in namespace outrigger-system (kubectl auth can-i get pods/proxy -n outrigger-system), or read what the nodes say there: kubectl get nodereports -o yaml".into(),
+                    fix: "have a Role that lets you get pods/proxy in namespace outrigger-system (kubectl auth can-i get pods/proxy -n outrigger-system), or read their last reports: kubectl get nodereports -o yaml".into(),
                 };
             }
             s

@@ -67,7 +67,7 @@ impl Silent {
     pub fn fix(&self) -> String {
         match self {
             Self::Forbidden(right) => format!(
-                "have a Role that lets you {right} in namespace {NAMESPACE} (kubectl auth can-i {right} -n {NAMESPACE}), or read what the nodes say there: kubectl get nodereports -o yaml"
+                "have a Role that lets you {right} in namespace {NAMESPACE} (kubectl auth can-i {right} -n {NAMESPACE}), or read their last reports: kubectl get nodereports -o yaml"
             ),
             Self::NoPod(_) | Self::Api(_) => format!(
                 "see whether Outrigger runs: kubectl -n {NAMESPACE} get daemonset,pods -l {NODES} -o wide"

@@ -110,7 +110,15 @@ impl Asked<'_> {
         }
         let (what, advice) = said.rsplit_once(": ").unwrap_or((said, said));
         let why = format!("plugin {:?} of {title} says: {what}", announcer.plugin.plugin);
-        Failure { why, fix: format!("on {node}: {advice}"), held: false }
+        let mut fix = format!("on {node}: {advice}");
+        if !announcer.interfaces.is_empty() {
+            fix.push_str(&format!(
+                ", or name another one in spec.interfaces of {title}, which has {} now (kubectl edit announcer {})",
+                announcer.interfaces.join(", "),
+                announcer.name
+            ));
+        }
+        Failure { why, fix, held: false }
     }
 
     /// What a person calls it: the one that is used while there is no Announcer is no object.
