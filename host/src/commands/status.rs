@@ -26,8 +26,8 @@ struct Plugin<'a> {
 }
 
 /// Takes the picture and prints it.
-pub fn status(config: &Config, flags: &args::Status) -> anyhow::Result<ExitCode> {
-    let picture = Picture::take(config, flags.context.as_deref())?;
+pub fn status(config: &Config, flags: &args::Asked) -> anyhow::Result<ExitCode> {
+    let picture = Picture::take(config, flags.api.context.as_deref())?;
     match flags.output {
         Output::Json => println!("{}", as_json(&picture)),
         Output::Table => print_tables(&picture),
