@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::pools::{Pool, Protocol};
 use super::selectors::{alternatives, may_overlap};
@@ -28,8 +28,6 @@ struct Spec {
     service_selectors: Vec<LabelSelector>,
     #[serde(default)]
     preferred_node_selectors: Vec<Value>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
 }
 
 /// An announcer that was made of an advertisement, and for which pools.
@@ -58,14 +56,8 @@ impl Made {
 pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     let layer2 = |pool: &&mut Pool| pool.protocol == Some(Protocol::Layer2);
     pools.iter_mut().filter(layer2).for_each(|pool| pool.announced_by(BUILT_IN));
-    let mut advertisements: Vec<(Item, Spec)> = Vec::new();
-    for item in work.of("L2Advertisement") {
-        if let Some(spec) = work.spec::<Spec>(&item) {
-            work.unknown(&item.origin, "spec", &spec.rest);
-            check(work, &item, &spec, pools);
-            advertisements.push((item, spec));
-        }
-    }
+    let advertisements: Vec<(Item, Spec)> = work.specs("L2Advertisement");
+    advertisements.iter().for_each(|(item, spec)| check(work, item, spec, pools));
     let (plain, others): (Vec<_>, Vec<_>) =
         advertisements.into_iter().partition(|(_, spec)| spec.restricts_nothing());
     for pool in pools.iter_mut().filter(|pool| pool.protocol.is_none()) {
