@@ -45,7 +45,7 @@ pub enum Command {
     /// Show, without any effect, what would be allocated and announced from a folder.
     Plan(Plan),
     /// Show pools, addresses, who answers for what, and plugins: of a cluster, or of a folder.
-    Status(Status),
+    Status(Asked),
     /// Say why a Service has its address and who answers for it, or why not, and what to change.
     Why(Why),
     /// Turn the configuration of another load balancer into ours. Prints it; applies nothing.
@@ -115,19 +115,16 @@ pub struct Plan {
     pub output: Output,
 }
 
-/// Flags of `status`.
+/// What is asked, a cluster or a folder, and how the answer is printed.
 #[derive(Debug, Args, Serialize)]
-pub struct Status {
+pub struct Asked {
     #[command(flatten)]
     #[serde(flatten)]
     folders: Folders,
+    /// The API server.
     #[command(flatten)]
     #[serde(flatten)]
-    api: Api,
-    /// Context of the kubeconfig.
-    #[arg(long, value_name = "NAME")]
-    #[serde(skip)]
-    pub context: Option<String>,
+    pub api: Api,
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t)]
     #[serde(skip)]
@@ -183,20 +180,10 @@ pub struct Why {
     #[arg(short, long, value_name = "NAME")]
     #[serde(skip)]
     pub namespace: Option<String>,
+    /// Whom.
     #[command(flatten)]
     #[serde(flatten)]
-    folders: Folders,
-    #[command(flatten)]
-    #[serde(flatten)]
-    api: Api,
-    /// Context of the kubeconfig.
-    #[arg(long, value_name = "NAME")]
-    #[serde(skip)]
-    pub context: Option<String>,
-    /// How to print it.
-    #[arg(short, long, value_enum, default_value_t)]
-    #[serde(skip)]
-    pub output: Output,
+    pub asked: Asked,
 }
 
 /// Whose configuration is imported.
@@ -222,13 +209,10 @@ pub struct ImportMetallb {
     #[arg(short, long, value_name = "NAME")]
     #[serde(skip)]
     pub namespace: Option<String>,
+    /// The API server.
     #[command(flatten)]
     #[serde(flatten)]
-    api: Api,
-    /// Context of the kubeconfig.
-    #[arg(long, value_name = "NAME")]
-    #[serde(skip)]
-    pub context: Option<String>,
+    pub api: Api,
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t)]
     #[serde(skip)]
@@ -237,11 +221,15 @@ pub struct ImportMetallb {
 
 /// The API server, for whoever asks.
 #[derive(Debug, Args, Serialize)]
-struct Api {
+pub struct Api {
     /// How to reach the Kubernetes API [default: KUBECONFIG, ~/.kube/config, or the pod's service account].
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
+    pub context: Option<String>,
 }
 
 /// How to print objects.

@@ -1,15 +1,15 @@
 //! What is so now, taken once for a person's question: from a folder and its state, or from a cluster. Must not know what is
 //! asked.
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use outrigger_core::allocation::Condition;
-use outrigger_core::facts::{Change, Cluster, NodeName};
-use outrigger_core::plan::Heard;
+use outrigger_core::facts::{Change, Cluster, NodeName, ServiceKey};
+use outrigger_core::plan::Silence;
 use outrigger_core::why::{Inputs, Said};
 use outrigger_kube::api::{self, Watches};
-use outrigger_kube::crd::NodeReportStatus;
 use outrigger_kube::{Allocated, Folder, Problem, State, utc};
 use outrigger_net::now;
 use serde_json::Value;
@@ -17,6 +17,8 @@ use serde_json::Value;
 use crate::config::Config;
 
 mod heard;
+
+use heard::Reports;
 
 /// Until everything has been listed. A large cluster takes seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,7 +28,7 @@ pub struct Picture {
     /// Facts, and what was said.
     pub inputs: Inputs,
     /// What each node says of itself.
-    pub reports: BTreeMap<NodeName, NodeReportStatus>,
+    pub reports: Reports,
     /// Nodes that run, as far as is known.
     pub running: BTreeSet<NodeName>,
     /// The details of the nodes that could be asked.
@@ -45,6 +47,16 @@ pub enum Subject {
     Folder,
     /// A cluster.
     Cluster,
+}
+
+/// What the nodes say, as it was read.
+#[derive(Default)]
+struct Words {
+    reports: Reports,
+    running: BTreeSet<NodeName>,
+    details: BTreeMap<NodeName, Value>,
+    /// Why the others could not be asked.
+    silent: BTreeMap<NodeName, Silence>,
 }
 
 impl Subject {
@@ -92,55 +104,29 @@ impl Picture {
             facts.for_each(|fact| _ = cluster.apply(Change::Upsert(fact)));
             cluster.apply(Change::Synced);
         }
-        let Some(state) = state else {
-            anyhow::ensure!(config.manifests.is_some(), "{} is no state folder", dir.display());
-            let message =
-                "is not there: nothing has been served; start `outrigger run` with the same folder"
-                    .to_owned();
-            problems.push(Problem { file: dir.display().to_string(), object: None, message });
-            return Ok(Self::without_state(cluster, problems));
-        };
-        let mut conditions = BTreeMap::new();
-        for (key, status) in state.services()? {
-            match status {
-                Ok(status) => {
-                    let said = status.allocated.map(|allocated| said(allocated, status.since_us));
-                    conditions.extend(said.map(|said| (key, said)));
+        let (mut conditions, mut words) = (BTreeMap::new(), Words::default());
+        match state {
+            Some(state) => {
+                for (key, status) in state.services()? {
+                    match status {
+                        Ok(status) => {
+                            let said =
+                                status.allocated.map(|allocated| said(allocated, status.since_us));
+                            conditions.extend(said.map(|said| (key, said)));
+                        }
+                        Err(problem) => problems.push(problem),
+                    }
                 }
-                Err(problem) => problems.push(problem),
+                words = Words::in_folder(&dir, &state);
+            }
+            None => {
+                anyhow::ensure!(config.manifests.is_some(), "{} is no state folder", dir.display());
+                let message = "is not there: nothing has been served; start `outrigger run` with the same folder";
+                let (file, message) = (dir.display().to_string(), message.to_owned());
+                problems.push(Problem { file, object: None, message });
             }
         }
-        let reports: BTreeMap<NodeName, NodeReportStatus> = state
-            .reports()
-            .into_iter()
-            .filter_map(|(node, report)| Some((node, report.status?)))
-            .collect();
-        let running: BTreeSet<NodeName> =
-            reports.keys().filter(|node| state.is_running(node)).cloned().collect();
-        let details = state.details();
-        let heard = heard::hear(&reports, &running, &details);
-        Ok(Self {
-            inputs: Inputs::new(cluster, heard, conditions, now()),
-            reports,
-            running,
-            details,
-            problems,
-            is_cluster: false,
-            namespace: "default".to_owned(),
-        })
-    }
-
-    fn without_state(cluster: Cluster, problems: Vec<Problem>) -> Self {
-        let (heard, conditions) = (Heard::default(), BTreeMap::new());
-        Self {
-            inputs: Inputs::new(cluster, heard, conditions, now()),
-            reports: BTreeMap::new(),
-            running: BTreeSet::new(),
-            details: BTreeMap::new(),
-            problems,
-            is_cluster: false,
-            namespace: "default".to_owned(),
-        }
+        Ok(Self::assembled(cluster, conditions, words, problems))
     }
 
     fn of_cluster(config: &Config, context: Option<&str>) -> anyhow::Result<Self> {
@@ -150,8 +136,8 @@ impl Picture {
                 api::connect_as(config.kubeconfig.as_deref(), context).await?;
             let mut watches = Watches::start(&client, &config.classes(), true);
             let cluster = listed(&mut watches).await?;
-            let (reports, details) = tokio::join!(api::reports(&client), api::details(&client));
-            let reports: BTreeMap<NodeName, NodeReportStatus> = reports
+            let (reports, asked) = tokio::join!(api::reports(&client), api::details(&client));
+            let reports: Reports = reports
                 .context("the NodeReports cannot be read")?
                 .into_iter()
                 .filter_map(|report| Some((report.metadata.name?, report.status?)))
@@ -161,18 +147,45 @@ impl Picture {
                 Some((key.clone(), said(allocated, since_us)))
             });
             let conditions = conditions.collect();
+            let (details, silent) = heard::answered(reports.keys(), asked);
             let running = heard::running(&reports, &details);
-            let heard = heard::hear(&reports, &running, &details);
-            Ok(Self {
-                inputs: Inputs::new(cluster, heard, conditions, now()),
-                reports,
-                running,
-                details,
-                problems: watches.problems(),
-                is_cluster: true,
-                namespace,
-            })
+            let words = Words { reports, running, details, silent };
+            let picture = Self::assembled(cluster, conditions, words, watches.problems());
+            Ok(Self { is_cluster: true, namespace, ..picture })
         })
+    }
+
+    fn assembled(
+        cluster: Cluster,
+        conditions: BTreeMap<ServiceKey, Said>,
+        words: Words,
+        problems: Vec<Problem>,
+    ) -> Self {
+        let Words { reports, running, details, silent } = words;
+        let heard = heard::hear(&reports, &running, &details, &silent);
+        Self {
+            inputs: Inputs::new(cluster, heard, conditions, now()),
+            reports,
+            running,
+            details,
+            problems,
+            is_cluster: false,
+            namespace: "default".to_owned(),
+        }
+    }
+}
+
+impl Words {
+    fn in_folder(dir: &Path, state: &State) -> Self {
+        let reports: Reports = state
+            .reports()
+            .into_iter()
+            .filter_map(|(node, report)| Some((node, report.status?)))
+            .collect();
+        let running: BTreeSet<NodeName> =
+            reports.keys().filter(|node| state.is_running(node)).cloned().collect();
+        let silent = running.iter().map(|node| (node.clone(), heard::silent_in(dir))).collect();
+        Self { reports, running, details: state.details(), silent }
     }
 }
 

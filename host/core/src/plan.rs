@@ -37,7 +37,7 @@ use fresh::Fresh;
 use index::Index;
 
 pub use cover::announcers;
-pub use heard::{AddressWord, AnnouncerWord, Details, Heard, NodeWord};
+pub use heard::{AddressWord, AnnouncerWord, Details, Heard, NodeWord, Silence};
 pub use reach::Reach;
 pub use why::{AddressWhy, NodeRole, NodeWhy, why as why_address};
 

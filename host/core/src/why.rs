@@ -10,8 +10,12 @@ use crate::allocation::{Allocations, Condition, PoolOutcome, PoolWord, Verdict};
 use crate::facts::{Change, Cluster, Fact, Pool, Service, ServiceKey};
 use crate::plan::{AddressWhy, Heard, NodeRole, why_address};
 
+mod policy;
 #[cfg(test)]
 mod tests;
+
+/// What is longer than this is said once in a table.
+const LONG: usize = 160;
 
 /// Everything that is looked at.
 pub struct Inputs {
@@ -83,7 +87,9 @@ impl Inputs {
     /// Why a Service stands as it does; `None` when there is no such Service of ours.
     pub fn service(&self, key: &ServiceKey) -> Option<Why> {
         let service = self.cluster.services.get(key)?;
+        let said = self.conditions.get(key);
         let pools = self.allocations.pool_words(key, self.now);
+        let pools: Vec<PoolWord> = pools.into_iter().map(|one| self.by_policy(one, said)).collect();
         let addresses: Vec<AddressWhy> = service
             .ingress
             .iter()
@@ -104,7 +110,7 @@ impl Inputs {
             headline,
             fixes,
             asked: asked(service),
-            said: self.conditions.get(key).cloned(),
+            said: said.cloned(),
             pools,
             addresses,
         })
@@ -179,7 +185,7 @@ fn left_alone(key: &ServiceKey, verdict: &Verdict) -> (String, Vec<String>) {
     let fixes = vec![
         format!("to keep {written}: add it to an AddressPool (kubectl edit addresspool NAME)"),
         format!(
-            "to have it replaced: kubectl -n {} annotate service {} outrigger.dev/adopt=true, and stop the other controller",
+            "to have it replaced: stop the other controller, then run kubectl -n {} annotate service {} outrigger.dev/adopt=true, upon which Outrigger gives the Service an address of a pool and writes it into the status in place of {written}",
             key.namespace, key.name
         ),
     ];
@@ -217,6 +223,9 @@ fn held(
 /// The reason that the pools have in common, or the one that matters most.
 fn overall(service: &Service, pools: &[PoolWord], said: Option<&Said>) -> String {
     let of = |outcome| pools.iter().filter(move |one| one.outcome == outcome);
+    if let Some(pool) = of(PoolOutcome::Refused).next() {
+        return format!("AddressPool {}: {}", pool.pool, strip(&pool.message));
+    }
     if let Some(pool) = of(PoolOutcome::Undecided).next() {
         return match said {
             Some(said) => {
@@ -246,10 +255,11 @@ fn overall(service: &Service, pools: &[PoolWord], said: Option<&Said>) -> String
 /// What helps a Service that lacks an address.
 fn pending(pools: &[PoolWord], said: Option<&Said>) -> Vec<String> {
     let undecided = pools.iter().find(|one| one.outcome == PoolOutcome::Undecided);
-    match (pools, undecided, said) {
+    let refused = pools.iter().any(|one| one.outcome == PoolOutcome::Refused);
+    match (pools, undecided.filter(|_| !refused), said) {
         ([], ..) => vec!["create an AddressPool (kubectl explain addresspool.spec)".to_owned()],
         (_, Some(pool), Some(_)) => vec![format!(
-            "do what the policy of pool {:?} says, or use another policy (kubectl edit addresspool {})",
+            "do what the controller says, or see what else it says of pool {} (kubectl describe addresspool {})",
             pool.pool, pool.pool
         )],
         (_, Some(_), None) => vec!["see whether a controller runs: outrigger status; in a cluster also kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned()],
@@ -270,7 +280,8 @@ fn fixes(pools: &[PoolWord]) -> Vec<String> {
         let words = pools.iter().filter(move |one| one.outcome == outcome && !one.fix.is_empty());
         words.map(|one| format!("pool {}: {}", one.pool, one.fix))
     };
-    let near: Vec<String> = of(PoolOutcome::NothingToGive).collect();
+    let near = of(PoolOutcome::Refused).chain(of(PoolOutcome::NothingToGive));
+    let near: Vec<String> = near.chain(of(PoolOutcome::OnRequest)).collect();
     match near.is_empty() {
         true => of(PoolOutcome::NotForIt).chain(of(PoolOutcome::NotForItsNamespace)).collect(),
         false => near,
@@ -355,5 +366,10 @@ impl Why {
 
 fn table(f: &mut std::fmt::Formatter<'_>, rows: &[(&str, &str)]) -> std::fmt::Result {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    rows.iter().try_for_each(|(name, text)| writeln!(f, "  {name:width$}  {text}"))
+    rows.iter().enumerate().try_for_each(|(at, (name, text))| {
+        match rows[..at].iter().find(|(_, other)| other == text && text.len() > LONG) {
+            Some((first, _)) => writeln!(f, "  {name:width$}  the same as {first}"),
+            None => writeln!(f, "  {name:width$}  {text}"),
+        }
+    })
 }

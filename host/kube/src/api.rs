@@ -15,7 +15,7 @@ mod services;
 mod uninstall;
 mod watches;
 
-pub use asking::{configuration, details, reports, service};
+pub use asking::{Silent, configuration, details, reports, service};
 pub use events::Events;
 pub use gossip_key::{create_gossip_key, read_gossip_key};
 pub use lease::{Lead, Lease};

@@ -25,10 +25,14 @@ mod wanted;
 
 pub use announcer::announcer;
 pub use classes::{LOAD_BALANCER_CLASS, ServiceClasses};
-pub use config_map::{PLUGIN_KEYS, PLUGIN_LABEL, Unusable, component, config_map};
+pub use config_map::{
+    LARGEST_CONFIG_MAP, PLUGIN_KEYS, PLUGIN_LABEL, Unusable, component, config_map,
+};
 pub use delivery::{Delivery, delivery};
 pub use endpoints::endpoint_slice;
-pub(crate) use metallb::{KEY as METALLB_KEY, recognises as recognises_metallb};
+pub(crate) use metallb::{
+    KEY as METALLB_KEY, MetallbPool, recognises as recognises_metallb, sections as metallb_sections,
+};
 pub use namespace::namespace;
 pub use node::node;
 pub use plugin::{copy_name, kept, plugin, record};

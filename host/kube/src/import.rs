@@ -2,6 +2,8 @@
 //! out, and one line for everything that has no counterpart. Must not know where the objects come from or who applies them.
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 mod bgp;
@@ -51,6 +53,15 @@ pub struct LeftOut {
     pub field: String,
     /// What is wrong with it, and what was done instead.
     pub message: String,
+}
+
+/// A `spec`, and its fields that MetalLB does not have.
+#[derive(Deserialize)]
+struct Spec<T> {
+    #[serde(flatten)]
+    known: T,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 impl std::fmt::Display for LeftOut {
@@ -162,10 +173,19 @@ impl Work {
         }
     }
 
+    /// The objects of a kind that can be read, each with its `spec`.
+    fn specs<T: DeserializeOwned>(&mut self, kind: &str) -> Vec<(Item, T)> {
+        let items = self.of(kind).into_iter();
+        items.filter_map(|item| self.spec(&item).map(|spec| (item, spec))).collect()
+    }
+
     /// The `spec` of an object in the words of its kind; one that cannot be read is left out whole.
-    fn spec<T: serde::de::DeserializeOwned>(&mut self, item: &Item) -> Option<T> {
+    fn spec<T: DeserializeOwned>(&mut self, item: &Item) -> Option<T> {
         match serde_json::from_value(item.spec.clone()) {
-            Ok(spec) => Some(spec),
+            Ok(Spec { known, rest }) => {
+                self.unknown(&item.origin, "spec", &rest);
+                Some(known)
+            }
             Err(error) => {
                 let message = format!(
                     "{error}: all of {} is left out: correct it and import again",

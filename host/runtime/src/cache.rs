@@ -3,8 +3,14 @@
 use std::fs::{DirBuilder, Metadata};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use wasmtime::component::Component;
+
+/// Of SHA-256 in hexadecimal, with which every file begins.
+const DIGEST: usize = 64;
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The directory cannot be trusted, or not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +90,43 @@ pub(crate) fn open(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<C
     unsafe { Component::deserialize_file(engine, file) }
 }
 
+/// Used just now: the last to be swept.
+pub(crate) fn touch(file: &Path) {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    // Whoever may not do this sweeps it too early, and compiles it again.
+    let _ = utimensat(CWD, file, &times, AtFlags::empty());
+}
+
+/// Deletes what was not used for longest until no more than `most` octets are left. What is of a digest `in_use`, and what was
+/// used on the day of the newest, stays whatever it takes: another process may be about to read it.
+pub(crate) fn sweep(directory: &Path, most: u64, in_use: impl Fn(&str) -> bool) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let mut files = Vec::new();
+    for entry in entries.flatten() {
+        let (name, metadata) = (entry.file_name(), entry.metadata());
+        let digest = name.to_str().and_then(|name| name.get(..DIGEST)).map(str::to_owned);
+        let is_ours = |digest: &String| digest.bytes().all(|it| it.is_ascii_hexdigit());
+        if let (Some(digest), Ok(metadata)) = (digest.filter(is_ours), metadata)
+            && let Ok(used) = metadata.modified()
+        {
+            files.push((used, metadata.len(), digest, entry.path()));
+        }
+    }
+    files.sort();
+    let Some((newest, ..)) = files.last().cloned() else { return };
+    let mut left: u64 = files.iter().map(|(_, size, ..)| size).sum();
+    for (used, size, digest, path) in files {
+        let age = newest.duration_since(used).unwrap_or_default();
+        if left <= most || age < DAY {
+            return;
+        }
+        if !in_use(&digest) && std::fs::remove_file(&path).is_ok() {
+            left -= size;
+        }
+    }
+}
+
 fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -117,5 +160,49 @@ mod tests {
         let link = root.path().join("link");
         std::os::unix::fs::symlink(root.path(), &link).expect("link");
         assert!(matches!(prepare(&link), Err(CacheError::NotDirectory { .. })));
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_is_swept_and_what_is_in_use_stays() {
+        let root = tempfile::tempdir().expect("directory");
+        let name = |letter: &str, end: &str| format!("{}{end}", letter.repeat(DIGEST));
+        let put = |name: &str, days_ago: u64| {
+            let path = root.path().join(name);
+            std::fs::write(&path, [0; 100]).expect("written");
+            let file = std::fs::File::open(&path).expect("there");
+            let now = file.metadata().expect("there").modified().expect("a time");
+            file.set_modified(now - DAY * u32::try_from(days_ago).expect("few")).expect("set");
+        };
+        put(&name("a", "-x.cwasm"), 9);
+        put(&name("a", ".delivered"), 9);
+        put(&name("b", "-x.cwasm"), 8);
+        put(&name("c", "-1-2.wasm"), 7);
+        put(&name("d", "-x.cwasm"), 6);
+        put(&name("e", "-x.cwasm"), 0);
+        put("somebody-elses", 99);
+        touch(&root.path().join(name("d", "-x.cwasm")));
+        let left = || {
+            let entries = std::fs::read_dir(root.path()).expect("there").flatten();
+            let mut names: Vec<_> = entries.map(|it| it.file_name()).collect();
+            names.sort();
+            names
+        };
+        let in_use = |digest: &str| digest.starts_with('a');
+        sweep(root.path(), 600, in_use);
+        assert_eq!(left().len(), 7, "there is room");
+        sweep(root.path(), 500, in_use);
+        assert_eq!(left().len(), 6, "one is enough");
+        assert!(!root.path().join(name("b", "-x.cwasm")).exists(), "the oldest that nobody uses");
+        sweep(root.path(), 0, in_use);
+        let kept = [
+            name("a", "-x.cwasm"),
+            name("a", ".delivered"),
+            name("d", "-x.cwasm"),
+            name("e", "-x.cwasm"),
+        ];
+        assert_eq!(
+            left(),
+            kept.iter().map(String::as_str).chain(["somebody-elses"]).collect::<Vec<_>>()
+        );
     }
 }

@@ -15,6 +15,9 @@ use crate::inspect::{LoadError, inspect};
 use crate::plugin::Plugin;
 use crate::unpack::unpack;
 
+/// Octets in the cache; a plugin takes one to four million compiled.
+const MOST: u64 = 512 << 20;
+
 /// Loads plugins, each once.
 #[derive(Debug)]
 pub struct Compiler {
@@ -74,7 +77,10 @@ impl Compiler {
 
     /// What was kept of this digest. Whoever loads it sees whether it still is that.
     pub fn kept(&self, digest: &str) -> Option<Vec<u8>> {
-        std::fs::read(self.kept_at(digest)).ok()
+        let place = self.kept_at(digest);
+        let bytes = std::fs::read(&place).ok()?;
+        cache::touch(&place);
+        Some(bytes)
     }
 
     fn kept_at(&self, digest: &str) -> PathBuf {
@@ -136,9 +142,11 @@ impl Compiler {
         let compiled = cache::place(&self.cache, digest, engine.compatibility());
         // Whatever is wrong with a cached file (another CPU, a torn disk), compiling mends it.
         if let Ok(component) = cache::open(engine.wasmtime(), &compiled) {
+            cache::touch(&compiled);
             return Ok(component);
         }
         make(digest, &compiled)?;
+        cache::sweep(&self.cache, MOST, |other| other == digest || self.known(other).is_some());
         cache::open(engine.wasmtime(), &compiled)
             .map_err(|error| CompileError::Unusable(format!("{error:#}")))
     }

@@ -49,7 +49,7 @@ pub trait Factory: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// It trapped: a panic, an overflow, a broken call.
-    #[error("the plugin trapped: {message}")]
+    #[error("the plugin crashed: {message}")]
     Trap {
         /// What and where, and the last error it logged.
         message: String,

@@ -217,8 +217,8 @@ fn fault(store: &Store<Host>, call: Call, error: &wasmtime::Error) -> Fault {
         message.push_str(&format!("{:#}", rustc_demangle::demangle(name)));
     }
     if !host.log.last_error().is_empty() {
-        message.push_str("; it said: ");
-        message.push_str(host.log.last_error());
+        // What its author wrote tells a person more than where in it that was.
+        message = format!("it said: {}; {message}", host.log.last_error());
     }
     Fault::Trap { message }
 }

@@ -17,7 +17,7 @@ const LEFT_OUT: u8 = 2;
 /// Converts and prints.
 pub fn import_metallb(config: &Config, flags: &ImportMetallb) -> anyhow::Result<ExitCode> {
     let originals = match flags.files.as_slice() {
-        [] => from_cluster(config, flags.context.as_deref())?,
+        [] => from_cluster(config, flags.api.context.as_deref())?,
         files => from_files(files)?,
     };
     let namespace = flags.namespace.as_deref();

@@ -1,10 +1,16 @@
-//! `outrigger plugin inspect`: what a component is, without running it.
+//! `outrigger plugin inspect`: what a component is, without running it, and whether a ConfigMap can carry it.
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use outrigger_kube::convert::{LARGEST_CONFIG_MAP, PLUGIN_KEYS};
+use outrigger_runtime::Sizes;
+use serde_json::{Value, json};
 
 use crate::args::Output;
+
+/// What to do about a component that is too large in every way. The API server refuses the ConfigMap before we see it.
+const TOO_LARGE: &str = "it fits into no ConfigMap: strip debug information and build for size; compress it with zstd -19 and inspect that file; what stays larger belongs into an OCI registry, as data.image of the ConfigMap (<reference>@sha256:...), which this version does not fetch yet (docs/plugins.md)";
 
 /// Inspects one file.
 pub fn inspect(file: &Path, output: Output) -> anyhow::Result<ExitCode> {
@@ -13,11 +19,13 @@ pub fn inspect(file: &Path, output: Output) -> anyhow::Result<ExitCode> {
     let found = outrigger_runtime::unpack(&bytes)
         .and_then(|component| outrigger_runtime::inspect(&component))
         .with_context(|| format!("{} is not a plugin", file.display()))?;
+    let sizes = outrigger_runtime::sizes(&bytes)?;
     match output {
         Output::Json => {
-            let value = serde_json::json!({
+            let value = json!({
                 "file": file, "digest": found.digest, "size": bytes.len(), "world": found.world.to_string(),
                 "interface": found.version, "imports": found.imports, "exports": found.exports,
+                "configMap": config_map(sizes),
             });
             println!("{value}");
         }
@@ -29,6 +37,18 @@ pub fn inspect(file: &Path, output: Output) -> anyhow::Result<ExitCode> {
             println!("interface  {}", found.version);
             println!("imports    {}", or_none(&found.imports));
             println!("exports    {}", or_none(&found.exports));
+            let mut title = "ConfigMap";
+            for (key, size) in by_key(sizes) {
+                let fits = match size <= LARGEST_CONFIG_MAP {
+                    true => "fits".to_owned(),
+                    false => format!("too large: a ConfigMap holds {LARGEST_CONFIG_MAP} at most"),
+                };
+                println!("{title:9}  {key:15}  {size:>9} bytes  {fits}");
+                title = "";
+            }
+            if fitting(sizes).next().is_none() {
+                println!("           {TOO_LARGE}");
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -36,4 +56,24 @@ pub fn inspect(file: &Path, output: Output) -> anyhow::Result<ExitCode> {
 
 fn or_none(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// By the key under which each may be delivered.
+fn by_key(sizes: Sizes) -> impl Iterator<Item = (&'static str, usize)> {
+    PLUGIN_KEYS.into_iter().zip([sizes.plain, sizes.gzip, sizes.zstd])
+}
+
+fn fitting(sizes: Sizes) -> impl Iterator<Item = &'static str> {
+    by_key(sizes).filter(|(_, size)| *size <= LARGEST_CONFIG_MAP).map(|(key, _)| key)
+}
+
+fn config_map(sizes: Sizes) -> Value {
+    let fits: Vec<_> = fitting(sizes).collect();
+    let message = if fits.is_empty() { TOO_LARGE } else { "" };
+    json!({
+        "limit": LARGEST_CONFIG_MAP,
+        "sizes": by_key(sizes).map(|(key, size)| (key.to_owned(), json!(size))).collect::<Value>(),
+        "fits": fits,
+        "message": message,
+    })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use outrigger_core::allocation::{Counts, PoolStatus};
 use outrigger_core::facts::ServiceKey;
-use outrigger_core::plan::AddressWord;
+use outrigger_core::plan::{AddressWord, Silence};
 use outrigger_core::why::Said;
 use serde_json::{Value, json};
 
@@ -26,8 +26,8 @@ struct Plugin<'a> {
 }
 
 /// Takes the picture and prints it.
-pub fn status(config: &Config, flags: &args::Status) -> anyhow::Result<ExitCode> {
-    let picture = Picture::take(config, flags.context.as_deref())?;
+pub fn status(config: &Config, flags: &args::Asked) -> anyhow::Result<ExitCode> {
+    let picture = Picture::take(config, flags.api.context.as_deref())?;
     match flags.output {
         Output::Json => println!("{}", as_json(&picture)),
         Output::Table => print_tables(&picture),
@@ -122,10 +122,10 @@ fn print_tables(picture: &Picture) {
         .flat_map(|(key, (addresses, said))| service_rows(key, &addresses, said, picture))
         .collect();
     table::print(&["SERVICE", "ADDRESS", "ANSWERED BY", "SINCE", "WHY"], &rows);
-    if !is_known(picture) && picture.running.iter().next().is_some() {
-        println!(
-            "\nno node could be asked who answers: that takes the right to get pods/proxy in outrigger-system"
-        );
+    let silent = picture.inputs.heard.nodes.values().find(|word| word.alive);
+    if let Some(word) = silent.filter(|_| !is_known(picture)) {
+        let Silence { why, fix } = &word.silence;
+        println!("\nno node could be asked who answers: {why}: {fix}");
     }
     println!();
     table::print(&["NODE", "STATE", "ADDRESSES", "MEMBERS"], &node_rows(picture));

@@ -15,12 +15,12 @@ use crate::picture::Picture;
 
 /// Explains one Service, or whoever has an address.
 pub fn why(config: &Config, flags: &args::Why) -> anyhow::Result<ExitCode> {
-    let picture = Picture::take(config, flags.context.as_deref())?;
+    let picture = Picture::take(config, flags.asked.api.context.as_deref())?;
     let keys = match flags.subject.parse::<IpAddr>() {
         Ok(address) => match picture.inputs.holders(address) {
             Ok(keys) => keys,
             Err(sentence) => {
-                say(flags.output, &sentence, Vec::new());
+                say(flags.asked.output, &sentence, Vec::new());
                 return Ok(ExitCode::SUCCESS);
             }
         },
@@ -31,14 +31,14 @@ pub fn why(config: &Config, flags: &args::Why) -> anyhow::Result<ExitCode> {
         match picture.inputs.service(key) {
             Some(why) => whys.push(why),
             None => {
-                let sentence = not_ours(config, flags.context.as_deref(), key, &picture)?;
-                say(flags.output, &sentence, Vec::new());
+                let sentence = not_ours(config, flags.asked.api.context.as_deref(), key, &picture)?;
+                say(flags.asked.output, &sentence, Vec::new());
                 return Ok(ExitCode::SUCCESS);
             }
         }
     }
     let texts: Vec<String> = whys.iter().map(ToString::to_string).collect();
-    say(flags.output, &texts.join("\n"), whys.iter().map(as_json).collect());
+    say(flags.asked.output, &texts.join("\n"), whys.iter().map(as_json).collect());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -110,6 +110,8 @@ fn as_json(why: &Why) -> Value {
             PoolOutcome::Gave => "gave",
             PoolOutcome::NotNeeded => "not-needed",
             PoolOutcome::Undecided => "undecided",
+            PoolOutcome::Refused => "refused",
+            PoolOutcome::OnRequest => "on-request",
             PoolOutcome::NotForItsNamespace | PoolOutcome::NotForIt => "not-for-it",
             PoolOutcome::NothingToGive => "nothing-to-give",
         };

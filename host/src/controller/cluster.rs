@@ -9,8 +9,8 @@ use outrigger_core::allocation::{Allocations, PoolStatus, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 use outrigger_kube::Allocated;
 use outrigger_kube::api::{
-    CONTROLLER, Events, Lead, Lease, ObjectStatus, Observed, Wanted, Watches, WriteError, Writer,
-    create_gossip_key,
+    CONTROLLER, Events, Lead, Lease, ObjectStatus, Observed, PluginWriter, Wanted, Watches,
+    WriteError, Writer, create_gossip_key,
 };
 use outrigger_kube::convert::ServiceClasses;
 use outrigger_net::now;
@@ -154,7 +154,8 @@ impl<'a> Reign<'a> {
         tokio::spawn(statuses::write(role.client.clone(), lead.clone(), events.clone(), wanted));
         let (nodes, ready) = watch::channel(rollouts::Nodes::new());
         let (client, plugins) = (role.client.clone(), role.plugins.clone());
-        let rollouts = tokio::spawn(rollouts::run(client, lead.clone(), plugins, ready));
+        let writer = PluginWriter::new(client.clone(), lead.clone(), events.clone());
+        let rollouts = tokio::spawn(rollouts::run(client, writer, plugins, ready));
         Self {
             writer: Writer::new(role.client.clone(), lead.clone()),
             events,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::Client;
 use outrigger_core::facts::{Build, NodeName};
 use outrigger_core::rollout::{Offer, Record, Rollout, Settings};
-use outrigger_kube::api::{Lead, PluginWriter, Told, WriteError, watch_deliveries};
+use outrigger_kube::api::{PluginWriter, Told, WriteError, watch_deliveries};
 use outrigger_kube::convert::{Delivery, record};
 use outrigger_kube::crd::{NodeReportStatus, PluginStatus};
 use outrigger_net::now;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::plugins::Plugins;
 
 mod checked;
+mod copies;
 mod members;
 mod said;
 
@@ -33,7 +34,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Between two looks at a policy that this process tries itself.
 const LOOK: Duration = Duration::from_millis(300);
 /// What must have been listed before anything is decided (invariant 2).
-const KINDS: usize = 3;
+const KINDS: usize = 4;
 
 /// Whether a node is Ready, by name.
 pub type Nodes = BTreeMap<NodeName, bool>;
@@ -72,13 +73,13 @@ struct One {
 /// Runs until it is dropped.
 pub async fn run(
     client: Client,
-    lead: Lead,
+    writer: PluginWriter,
     plugins: Arc<Plugins>,
     mut nodes: watch::Receiver<Nodes>,
 ) {
     let mut told = watch_deliveries(&client);
     let mut rollouts = Rollouts {
-        writer: PluginWriter::new(client, lead),
+        writer,
         plugins,
         deliveries: BTreeMap::new(),
         reports: BTreeMap::new(),
@@ -122,6 +123,7 @@ impl Rollouts {
             Told::Report(node, Some(report)) => drop(self.reports.insert(node, *report)),
             Told::Report(node, None) => drop(self.reports.remove(&node)),
             Told::Plugin(name, Some((version, status))) => self.seen(name, version, *status),
+            Told::CopyGone(copy) => self.copy_gone(&copy),
             // Whoever deletes it wants it told anew.
             Told::Plugin(name, None) => drop(self.all.remove(&name)),
             Told::Listed(_) => {}
@@ -282,73 +284,6 @@ impl Rollouts {
             next = Some(next.map_or(after(LOOK), |next| next.min(after(LOOK))));
         }
         Ok((next, said::status(name, one, problem, &members, time)))
-    }
-
-    /// What a ConfigMap delivers, once its copy is there; or reason and message.
-    async fn usable(
-        &mut self,
-        name: &str,
-        map: &str,
-        one: &mut One,
-    ) -> Result<Result<Offer, (String, String)>, WriteError> {
-        let Some(arrived) = self.deliveries.get_mut(map) else { return Ok(Ok(Offer::Keep)) };
-        let (digest, world) = match &arrived.checked {
-            Ok(found) => found.clone(),
-            Err(verdict) => {
-                let message = format!("ConfigMap {map} was refused: {}", verdict.message);
-                return Ok(Err((verdict.reason.to_owned(), message)));
-            }
-        };
-        let record = one.rollout.record();
-        if record.active.is_some() && !one.world.is_empty() && one.world != world {
-            let message = format!(
-                "ConfigMap {map} was refused: it is an {world}, but what serves as {name:?} is an {}: deliver it under another name",
-                one.world
-            );
-            return Ok(Err(("WrongWorld".to_owned(), message)));
-        }
-        one.world = world;
-        let (build, delivery) = (Build::Delivered(digest.clone()), arrived.delivery.id.clone());
-        let failed = record
-            .failed
-            .as_ref()
-            .is_some_and(|failed| failed.build == build && failed.delivery == delivery);
-        if !arrived.copied && !failed {
-            if let Ok((key, octets)) = &arrived.delivery.octets {
-                self.writer.copy(name, &digest, key, octets.clone()).await?;
-            }
-            arrived.copied = true;
-            // A leader keeps no megabytes that the API server has.
-            arrived.delivery.octets = Ok(("", Vec::new()));
-        }
-        Ok(Ok(Offer::Build { build, delivery }))
-    }
-
-    /// Deletes copies that neither are run nor might be.
-    async fn sweep(&mut self) -> Result<(), WriteError> {
-        let mut needed = BTreeSet::new();
-        for (name, one) in &self.all {
-            let Record { active, previous, candidate, .. } = one.rollout.record();
-            let candidate = candidate.as_ref().map(|candidate| &candidate.build);
-            for build in [active.as_ref(), previous.as_ref(), candidate].into_iter().flatten() {
-                if let Build::Delivered(digest) = build {
-                    needed.insert((name.clone(), digest.clone()));
-                }
-            }
-        }
-        if self.swept.as_ref() == Some(&needed) {
-            return Ok(());
-        }
-        let wanted =
-            |name: &str, digest: &str| needed.contains(&(name.to_owned(), digest.to_owned()));
-        self.writer.sweep(wanted).await?;
-        for arrived in self.deliveries.values_mut() {
-            if let Ok((digest, _)) = &arrived.checked {
-                arrived.copied &= needed.contains(&(arrived.delivery.name.clone(), digest.clone()));
-            }
-        }
-        self.swept = Some(needed);
-        Ok(())
     }
 }
 

@@ -1,13 +1,16 @@
 //! Reports and details, as Kubernetes and the state folder hold them, in the words of `core`. Must not know what they mean.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 
 use outrigger_core::facts::NodeName;
-use outrigger_core::plan::{AddressWord, AnnouncerWord, Details, Heard, NodeWord};
-use outrigger_kube::crd::NodeReportStatus;
+use outrigger_core::plan::{AddressWord, AnnouncerWord, Details, Heard, NodeWord, Silence};
+use outrigger_kube::api::Silent;
+use outrigger_kube::crd::{AnnouncerReport, NodeReportStatus};
 use serde_json::Value;
 
-type Reports = BTreeMap<NodeName, NodeReportStatus>;
+/// What each node says of itself.
+pub type Reports = BTreeMap<NodeName, NodeReportStatus>;
 
 /// In a cluster nobody holds a lock: a node runs if it answered, or if another one sees it. A report stays when its node dies.
 pub fn running(reports: &Reports, details: &BTreeMap<NodeName, Value>) -> BTreeSet<NodeName> {
@@ -21,11 +24,43 @@ pub fn running(reports: &Reports, details: &BTreeMap<NodeName, Value>) -> BTreeS
     reports.keys().filter(runs).cloned().collect()
 }
 
+/// Those who answered, and why the others did not.
+pub fn answered<'a>(
+    nodes: impl Iterator<Item = &'a NodeName>,
+    asked: Result<BTreeMap<NodeName, Result<Value, Silent>>, Silent>,
+) -> (BTreeMap<NodeName, Value>, BTreeMap<NodeName, Silence>) {
+    let in_words = |silent: Silent| Silence { why: silent.to_string(), fix: silent.fix() };
+    let (mut details, mut silent) = (BTreeMap::new(), BTreeMap::new());
+    match asked {
+        Ok(asked) => {
+            let no_pod = |node: &NodeName| (node.clone(), in_words(Silent::NoPod(node.clone())));
+            silent.extend(nodes.filter(|node| !asked.contains_key(*node)).map(no_pod));
+            for (node, answer) in asked {
+                match answer {
+                    Ok(answer) => _ = details.insert(node, answer),
+                    Err(why) => _ = silent.insert(node, in_words(why)),
+                }
+            }
+        }
+        Err(why) => silent.extend(nodes.map(|node| (node.clone(), in_words(why.clone())))),
+    }
+    (details, silent)
+}
+
+/// What is said of a node that runs and left nothing in the state folder.
+pub fn silent_in(state: &Path) -> Silence {
+    Silence {
+        why: format!("what it writes into {} is not there yet", state.display()),
+        fix: "ask again in a moment, and see what the node prints".to_owned(),
+    }
+}
+
 /// Everything that the nodes said.
 pub fn hear(
     reports: &Reports,
     running: &BTreeSet<NodeName>,
     details: &BTreeMap<NodeName, Value>,
+    silent: &BTreeMap<NodeName, Silence>,
 ) -> Heard {
     let leaving: BTreeSet<&str> = reports
         .values()
@@ -39,19 +74,22 @@ pub fn hear(
             alive,
             leaving: leaving.contains(name.as_str()),
             missing: report.missing.clone(),
-            announcers: report.announcers.iter().map(announcer).collect(),
+            announcers: report.announcers.iter().map(|one| announcer(one, report)).collect(),
             problems: report.problems.iter().map(problem).collect(),
             exceptions: report.exceptions.iter().filter_map(exception).collect(),
             details: details.get(name).filter(|_| alive).map(detail),
+            silence: silent.get(name).cloned().unwrap_or_default(),
         };
         (name.clone(), word)
     };
     Heard { nodes: reports.iter().map(node).collect() }
 }
 
-fn announcer(report: &outrigger_kube::crd::AnnouncerReport) -> (String, AnnouncerWord) {
+fn announcer(report: &AnnouncerReport, node: &NodeReportStatus) -> (String, AnnouncerWord) {
+    let origin = node.plugins.iter().find(|plugin| plugin.name == report.plugin);
     let word = AnnouncerWord {
         plugin: report.plugin.clone(),
+        origin: origin.map(|plugin| plugin.origin.clone()).unwrap_or_default(),
         phase: report.phase.clone(),
         last_fault: report.last_fault.clone(),
     };
@@ -94,7 +132,7 @@ fn detail(details: &Value) -> Details {
 
 #[cfg(test)]
 mod tests {
-    use outrigger_kube::crd::{AnnouncerReport, MemberReport};
+    use outrigger_kube::crd::MemberReport;
     use serde_json::json;
 
     use super::*;
@@ -130,7 +168,7 @@ mod tests {
         let details = BTreeMap::new();
         let runs = running(&reports, &details);
         assert_eq!(runs, ["n1", "n2"].map(str::to_owned).into());
-        let heard = hear(&reports, &runs, &details);
+        let heard = hear(&reports, &runs, &details, &BTreeMap::new());
         let states: Vec<_> = heard.nodes.values().map(|word| (word.alive, word.leaving)).collect();
         assert_eq!(states, [(true, false), (true, true), (false, false)]);
         let answered = [("n3".to_owned(), json!({}))].into();
@@ -154,5 +192,22 @@ mod tests {
         assert_eq!((by.len(), by[0].via.as_slice()), (1, ["eth1".to_owned()].as_slice()));
         assert_eq!(word.answers("10.0.0.2".parse().expect("an address")).count(), 0);
         assert_eq!(details.links["eth1"].len(), 2);
+    }
+
+    #[test]
+    fn a_node_that_could_not_be_asked_says_why_and_what_to_change() {
+        let nodes = ["n1", "n2", "n3"].map(str::to_owned);
+        let asked = [
+            ("n1".to_owned(), Ok(json!({}))),
+            ("n2".to_owned(), Err(Silent::Forbidden("get pods/proxy"))),
+        ];
+        let (details, silent) = answered(nodes.iter(), Ok(asked.into()));
+        assert_eq!(details.keys().collect::<Vec<_>>(), ["n1"]);
+        assert_eq!(silent["n2"].why, "you may not get pods/proxy in namespace outrigger-system");
+        assert!(silent["n2"].fix.contains("kubectl auth can-i get pods/proxy -n outrigger-system"));
+        assert_eq!(silent["n3"].why, "no pod of Outrigger is on n3");
+        let (details, silent) = answered(nodes.iter(), Err(Silent::Forbidden("list pods")));
+        assert_eq!((details.len(), silent.len()), (0, 3));
+        assert!(silent["n1"].why.contains("list pods"));
     }
 }

@@ -31,8 +31,8 @@ impl Standing {
                 (AnnouncementState::Standby, "OtherNode".into(), format!("{node} announces it"))
             }
             Self::NoUsableLink => {
-                let message = "no link is up and speaks ARP: bring one up, or name one that is in the \
-                               Announcer's interfaces";
+                let message = "no interface that it may use is up with ARP enabled: bring one up (ip \
+                               link set NAME up)";
                 (AnnouncementState::Failed, "NoUsableLink".into(), message.into())
             }
             Self::Refused { effect, reason } => {

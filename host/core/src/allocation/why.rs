@@ -34,12 +34,16 @@ pub enum PoolOutcome {
     Gave,
     /// It may give one, and none is lacking.
     NotNeeded,
-    /// It may give one, and one is lacking: its policy refused, or has not been asked yet.
+    /// It may give one, and one is lacking: only its policy can say more.
     Undecided,
+    /// It may give one, one is lacking, and its policy did not.
+    Refused,
     /// It may not be used by Services of this namespace.
     NotForItsNamespace,
     /// It may not be used by this Service, for another reason.
     NotForIt,
+    /// It may be used by Services that ask for it, and this one does not.
+    OnRequest,
     /// It may be used, and has nothing to give.
     NothingToGive,
 }
@@ -87,7 +91,7 @@ impl Allocations {
                         Some(note) => {
                             let taken = taken(&view, service);
                             taken.unwrap_or_else(|| {
-                                self.nothing_to_give(pool, &note.reason, &note.message)
+                                self.nothing_to_give(pool, service, &note.reason, &note.message)
                             })
                         }
                         None => {
@@ -131,14 +135,24 @@ impl Allocations {
         word(name, PoolOutcome::NotForIt, message, problem)
     }
 
-    fn nothing_to_give(&self, pool: &Pool, reason: &str, message: &str) -> PoolWord {
+    fn nothing_to_give(
+        &self,
+        pool: &Pool,
+        service: &Service,
+        reason: &str,
+        message: &str,
+    ) -> PoolWord {
         let name = &pool.name;
         // A note says what is wrong, then what to do about it.
         let (what, fix) = message.rsplit_once(": ").unwrap_or((message, ""));
         if reason != "PoolExhausted" {
-            let fix = match fix.contains("another") {
-                true => fix.to_owned(),
-                false => format!("{fix}, or ask for another address"),
+            let another = ask_for_another(&service.key);
+            let fix = match fix {
+                "" => format!(
+                    "take it out of spec.exclude of the pool (kubectl edit addresspool {name}), or {another}"
+                ),
+                fix if fix.contains("another") => another,
+                fix => format!("{fix}, or {another}"),
             };
             return word(name, PoolOutcome::NothingToGive, format!("passed over: {what}"), fix);
         }
@@ -154,7 +168,7 @@ impl Allocations {
         }
         let message = format!("passed over: {what}: it is used by {}{more}", shown.join(", "));
         let fix = format!(
-            "add addresses to the pool (kubectl edit addresspool {name}), or delete a Service that uses it"
+            "add addresses to spec.addresses of the pool (kubectl edit addresspool {name}), or delete a Service that uses it"
         );
         word(name, PoolOutcome::NothingToGive, message, fix)
     }
@@ -166,8 +180,8 @@ fn taken(view: &PoolView, service: &Service) -> Option<PoolWord> {
     let (address, (holder, why)) = held?;
     let message = format!("passed over: {address} is asked for, and held by Service {holder}");
     let fix = format!(
-        "ask for another address, or have Services {} and {holder} share it: {why}",
-        service.key
+        "{}; or let it share {address} with Service {holder}: {why}",
+        ask_for_another(&service.key)
     );
     Some(word(&view.name(), PoolOutcome::NothingToGive, message, fix))
 }
@@ -177,11 +191,11 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
     let (message, fix) = match reason {
         Unsuited::OtherPool(asked) => (
             format!("not tried: the Service asks for pool {asked:?}"),
-            "remove the annotation outrigger.dev/pool (or address-pool of MetalLB) from the Service".to_owned(),
+            format!("to have any pool: kubectl -n {namespace} annotate service {} outrigger.dev/pool- (and address-pool of MetalLB, if it is there)", service.key.name),
         ),
         Unsuited::NotAutomatic => (
-            "passed over: its autoAssign is false, so that only Services that ask for it get an address".to_owned(),
-            format!("annotate the Service with outrigger.dev/pool: {name}"),
+            "passed over: its spec.autoAssign is false, so that only Services that ask for it get an address".to_owned(),
+            format!("it is for Services that ask for it; to ask: kubectl -n {namespace} annotate service {} outrigger.dev/pool={name}", service.key.name),
         ),
         Unsuited::Namespace => (
             format!("passed over: it is for {}, and the Service is in {namespace}", whose(pool)),
@@ -192,22 +206,30 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
                 "passed over: its serviceSelector ({}) does not match the labels of the Service",
                 pool.service_selector
             ),
-            format!("label the Service so, or change spec.serviceSelector of the pool (kubectl edit addresspool {name})"),
+            format!("label Service {} so, or change spec.serviceSelector of the pool (kubectl edit addresspool {name})", service.key),
         ),
         Unsuited::Family(family) => (
             format!("passed over: it has no {family} addresses"),
-            format!("add {family} addresses to the pool (kubectl edit addresspool {name})"),
+            format!("add {family} addresses to spec.addresses of the pool (kubectl edit addresspool {name})"),
         ),
         Unsuited::Wishes(wanted) => (
             format!("passed over: it does not contain {}, which the Service asks for", addresses(wanted)),
-            format!("add it to the pool (kubectl edit addresspool {name}), or ask for another address"),
+            format!("add {} to spec.addresses of the pool (kubectl edit addresspool {name}), or {}", addresses(wanted), ask_for_another(&service.key)),
         ),
     };
     let outcome = match reason {
         Unsuited::Namespace => PoolOutcome::NotForItsNamespace,
+        Unsuited::NotAutomatic => PoolOutcome::OnRequest,
         _ => PoolOutcome::NotForIt,
     };
     word(name, outcome, message, fix)
+}
+
+/// Where a Service says which address it wants.
+fn ask_for_another(key: &ServiceKey) -> String {
+    format!(
+        "have Service {key} ask for another address (its annotation outrigger.dev/addresses, or spec.loadBalancerIP)"
+    )
 }
 
 /// The namespaces that may use a pool, in words.

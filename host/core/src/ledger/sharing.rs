@@ -33,31 +33,39 @@ fn backends_agree(one: &Service, other: &Service) -> bool {
     }
 }
 
-/// Why two Services may not hold one address, and the fix, seen from `one`; `None` when they may.
+/// Why two Services may not hold one address, and the fix, seen from `one`; `None` when they may. Everything that is in the
+/// way, so that nobody mends one thing only to hear of the next.
 pub fn why_not(one: &Service, other: &Service) -> Option<String> {
-    let holder = &other.key;
+    let (namespace, holder) = (&one.key.namespace, &other.key);
     let (key, theirs) = (&one.sharing_key, &other.sharing_key);
-    let same =
-        |a: &&ServicePort| other.ports.iter().any(|b| (a.protocol, a.port) == (b.protocol, b.port));
-    if key.is_empty() || theirs.is_empty() {
-        return Some("give both the same outrigger.dev/sharing-key to share it".to_owned());
-    }
-    if one.key.namespace != holder.namespace {
+    if *namespace != holder.namespace {
         return Some(format!(
             "a sharing key counts within one namespace, and {holder} is in another"
         ));
     }
-    if key != theirs {
-        return Some(format!(
-            "their sharing keys {key:?} and {theirs:?} differ: give both the same"
+    let command = format!(
+        "kubectl -n {namespace} annotate --overwrite service {} {} outrigger.dev/sharing-key=KEY",
+        one.key.name, holder.name
+    );
+    let mut obstacles = Vec::new();
+    if key.is_empty() || theirs.is_empty() {
+        let fix = "give both the same outrigger.dev/sharing-key, which is an annotation";
+        obstacles.push(format!("{fix} ({command})"));
+    } else if key != theirs {
+        obstacles.push(format!(
+            "their sharing keys {key:?} and {theirs:?} differ: give both the same ({command})"
         ));
     }
+    let same =
+        |a: &&ServicePort| other.ports.iter().any(|b| (a.protocol, a.port) == (b.protocol, b.port));
     if let Some(port) = one.ports.iter().find(same) {
         let protocol = format!("{:?}", port.protocol).to_uppercase();
-        return Some(format!("both have port {}/{protocol}: change one", port.port));
+        obstacles.push(format!("both have port {}/{protocol}: change one of them", port.port));
     }
-    (!backends_agree(one, other)).then(|| {
-        "with externalTrafficPolicy Local both need the same policy and the same selector"
-            .to_owned()
-    })
+    if !backends_agree(one, other) {
+        let fix =
+            "with externalTrafficPolicy Local both need the same policy and the same selector";
+        obstacles.push(fix.to_owned());
+    }
+    (!obstacles.is_empty()).then(|| obstacles.join("; and "))
 }

@@ -30,7 +30,7 @@ pub fn announcers(cluster: &Cluster) -> BTreeMap<String, Arc<Announcer>> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Home {
     pub pool: String,
-    announcers: Option<Vec<String>>,
+    pub announcers: Option<Vec<String>>,
 }
 
 impl Home {

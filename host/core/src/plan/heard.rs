@@ -32,6 +32,17 @@ pub struct NodeWord {
     pub exceptions: BTreeMap<IpAddr, String>,
     /// `None`: it could not be asked.
     pub details: Option<Details>,
+    /// Why it could not.
+    pub silence: Silence,
+}
+
+/// Why a node could not be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// What was in the way, "" when nobody knows.
+    pub why: String,
+    /// What to change so that it can be asked.
+    pub fix: String,
 }
 
 /// One announcer on one node.
@@ -39,7 +50,9 @@ pub struct NodeWord {
 pub struct AnnouncerWord {
     /// Its plugin.
     pub plugin: String,
-    /// "Running", or what it is instead.
+    /// Where the plugin came from: "embedded", "ConfigMap ns/name" or a path; "" when it never was there.
+    pub origin: String,
+    /// "Running", "Held" after a failure that restarts did not mend, "NotStarted".
     pub phase: String,
     /// "" when there was none.
     pub last_fault: String,

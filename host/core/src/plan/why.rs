@@ -10,7 +10,14 @@ use super::heard::{Heard, NodeWord};
 use super::{Planner, announcers};
 use crate::facts::{Announcer, Cluster, NodeName, Service};
 
+mod failure;
 mod node;
+mod uncovered;
+
+/// The label that keeps a node from answering.
+const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// Where to look when nothing is known to be wrong.
+const SEE_THE_NODES: &str = "see what the nodes say: kubectl get nodereports -o wide, and kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix";
 
 /// Who answers for one address, and why not the others.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +64,7 @@ struct Asked<'a> {
     heard: &'a Heard,
     address: IpAddr,
     services: Vec<&'a Service>,
+    home: Option<Home>,
     cover: Vec<Announcer>,
 }
 
@@ -67,8 +75,8 @@ pub fn why(cluster: &Cluster, heard: &Heard, address: IpAddr) -> AddressWhy {
     let home = Home::find(cluster, address)
         .or_else(|| services.iter().any(|service| service.ours).then(Home::lost));
     let all = announcers(cluster);
-    let cover = home.map(|home| home.cover(&all, &services).into_iter().cloned().collect());
-    let asked = Asked { cluster, heard, address, services, cover: cover.unwrap_or_default() };
+    let cover = home.iter().flat_map(|home| home.cover(&all, &services)).cloned().collect();
+    let asked = Asked { cluster, heard, address, services, home, cover };
     asked.explain()
 }
 
@@ -95,8 +103,10 @@ impl Asked<'_> {
         };
         let fixes = match off {
             Some((_, fix)) => vec![fix],
+            None if self.is_computed() && !answered_by.is_empty() => vec![self.silence().1],
             None if answered_by.is_empty() => self.fixes(&nodes),
-            None => Vec::new(),
+            // Of those whose answer ends soon.
+            None => self.fixes_of(NodeRole::Answers, &nodes),
         };
         AddressWhy { address: self.address, headline, answered_by, nodes, fixes }
     }
@@ -106,6 +116,21 @@ impl Asked<'_> {
         let answers = |word: &NodeWord| word.answers(self.address).next().is_some();
         let nodes = self.heard.nodes.iter().filter(|(_, word)| answers(word));
         nodes.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The nodes that say that they are to, whether or not they do.
+    fn due(&self) -> Vec<&str> {
+        let speaks = |word: &NodeWord| word.on(self.address).iter().any(|entry| entry.speaks);
+        let nodes = self.heard.nodes.iter().filter(|(_, word)| word.alive && speaks(word));
+        nodes.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Why the first of the nodes could not be asked, and what to change.
+    fn silence(&self) -> (String, String) {
+        let alive = self.heard.nodes.values().find(|word| word.alive);
+        let why = alive.map_or("none runs", node::silence).to_owned();
+        let fix = alive.map(|word| word.silence.fix.clone()).filter(|fix| !fix.is_empty());
+        (why, fix.unwrap_or_else(|| SEE_THE_NODES.to_owned()))
     }
 
     /// No node could be asked: who answers follows from what is known to everybody, unless an address stayed somewhere.
@@ -173,69 +198,94 @@ impl Asked<'_> {
 
     fn headline(&self, answering: &[NodeName], nodes: &BTreeMap<NodeName, NodeWhy>) -> String {
         let address = self.address;
-        if self.is_computed() && !answering.is_empty() {
+        if answering.is_empty() {
+            return format!("Nobody answers for {address}{}.", self.nobody(nodes));
+        }
+        let names = answering.join(" and ");
+        let verb = if answering.len() == 1 { "answers" } else { "answer" };
+        if self.is_computed() {
             return format!(
-                "{} is to answer for {address}, as far as can be computed: no node could be asked.",
-                answering.join(" and ")
+                "Whether anybody answers for {address} is not known, because no node could be asked: {}. If all is well, {names} does.",
+                self.silence().0
             );
         }
-        if !answering.is_empty() {
-            let verb = if answering.len() == 1 { "answers" } else { "answer" };
-            return format!("{} {verb} for {address}.", answering.join(" and "));
-        }
-        if self.cover.is_empty() {
-            let why = match Home::find(self.cluster, address) {
-                Some(home) => {
-                    format!("no announcer covers it: see spec.announcers of pool {:?}", home.pool)
-                }
-                None => "no AddressPool contains it".to_owned(),
-            };
-            return format!("Nobody answers for {address}: {why}.");
-        }
-        if let Some((name, why)) = nodes.iter().find(|(_, why)| why.role == NodeRole::Fails) {
-            return format!("Nobody answers for {address}: {name} {}.", why.message);
-        }
-        let undecided = nodes.iter().find(|(_, why)| why.role == NodeRole::Stands);
-        if let Some((name, _)) = undecided {
-            return format!("Nobody is known to answer for {address}, though {name} may.");
-        }
-        let reasons: BTreeSet<&str> = nodes.values().map(|why| why.message.as_str()).collect();
-        match reasons.into_iter().collect::<Vec<_>>().as_slice() {
-            [only] => {
-                let reason = only.strip_prefix("passed over: ").unwrap_or(only);
-                match reason.ends_with("on any node") {
-                    true => format!("Nobody answers for {address}: {reason}."),
-                    false => format!(
-                        "Nobody answers for {address}: every node is passed over: {reason}."
-                    ),
-                }
-            }
-            reasons => {
-                let reason =
-                    |one: &&str| one.strip_prefix("passed over: ").unwrap_or(one).to_owned();
-                let reasons: Vec<String> = reasons.iter().map(reason).collect();
+        let ending = answering.iter().find_map(|name| {
+            let failure = self.failure(name, self.word(name)?)?;
+            failure.held.then_some((name, failure))
+        });
+        match ending {
+            Some((node, failure)) => {
+                let on = if answering.len() > 1 { format!(" on {node}") } else { String::new() };
                 format!(
-                    "Nobody answers for {address}: every node is passed over ({}).",
-                    reasons.join("; ")
+                    "{names} {verb} for {address}, though not for long{on}: {}. What it announced stays in force for 5 minutes after that (hold_last_for_seconds), and then it answers no more.",
+                    failure.why
                 )
             }
+            None => format!("{names} {verb} for {address}."),
+        }
+    }
+
+    /// Why nobody answers, to be put behind that nobody does.
+    fn nobody(&self, nodes: &BTreeMap<NodeName, NodeWhy>) -> String {
+        if self.cover.is_empty() {
+            return format!(": {}", self.uncovered().0);
+        }
+        let of = |role| nodes.iter().filter(move |(_, why)| why.role == role);
+        if let Some((_, why)) = of(NodeRole::Fails).next() {
+            let alike = of(NodeRole::Fails).filter(|(_, other)| other.message == why.message);
+            let names: Vec<&str> = alike.map(|(name, _)| name.as_str()).collect();
+            return format!(": {} {}", names.join(", "), why.message);
+        }
+        if let Some((name, _)) = of(NodeRole::Stands).next() {
+            return match self.due().as_slice() {
+                [] => format!(", as far as is known, though {name} may"),
+                due => format!(" yet: {} is to, and does not say that it does", due.join(" and ")),
+            };
+        }
+        let reason = |why: &NodeWhy| {
+            why.message.strip_prefix("passed over: ").unwrap_or(&why.message).to_owned()
+        };
+        let reasons: BTreeSet<String> = nodes.values().map(reason).collect();
+        match reasons.into_iter().collect::<Vec<_>>().as_slice() {
+            [only] if only.ends_with("on any node") => format!(": {only}"),
+            [only] => format!(": every node is passed over: {only}"),
+            reasons => format!(": every node is passed over ({})", reasons.join("; ")),
         }
     }
 
     /// One that helps is enough, but nobody knows which is meant to.
     fn fixes(&self, nodes: &BTreeMap<NodeName, NodeWhy>) -> Vec<String> {
-        let failing = nodes.values().filter(|why| why.role == NodeRole::Fails);
-        let failing: Vec<String> = failing.map(|why| why.fix.clone()).collect();
-        let mut fixes = match failing.is_empty() {
-            true => nodes.values().map(|why| why.fix.clone()).collect(),
-            false => failing,
+        let of = |role| nodes.values().filter(move |why| why.role == role);
+        let mut all = match of(NodeRole::Fails).next() {
+            None => fixes(nodes.values()),
+            Some(_) => self.fixes_of(NodeRole::Fails, nodes),
         };
-        fixes.retain(|fix| !fix.is_empty());
-        let mut seen = BTreeSet::new();
-        fixes.retain(|fix| seen.insert(fix.clone()));
-        if fixes.is_empty() {
-            fixes.push("see what the nodes say: kubectl get nodereports -o wide, and kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix".to_owned());
+        if all.is_empty() {
+            all.push(SEE_THE_NODES.to_owned());
         }
-        fixes
+        all
     }
+
+    /// What to change on the nodes of a role, and how to do without them until then.
+    fn fixes_of(&self, role: NodeRole, nodes: &BTreeMap<NodeName, NodeWhy>) -> Vec<String> {
+        let mut all = fixes(nodes.values().filter(|why| why.role == role));
+        let is_lame = |name: &&str| {
+            nodes.get(*name).is_some_and(|why| why.role == role && !why.fix.is_empty())
+        };
+        if let Some(node) = self.due().into_iter().find(is_lame)
+            && nodes.values().any(|why| why.role == NodeRole::Stands)
+        {
+            all.push(format!(
+                "until that is done, let another node answer: kubectl label node {node} {EXCLUDE}= ({node} then answers for no address at all; to undo it: kubectl label node {node} {EXCLUDE}-)"
+            ));
+        }
+        all
+    }
+}
+
+/// Each once.
+fn fixes<'a>(nodes: impl Iterator<Item = &'a NodeWhy>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let fixes = nodes.map(|why| why.fix.clone()).filter(|fix| !fix.is_empty());
+    fixes.filter(|fix| seen.insert(fix.clone())).collect()
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::facts::{Endpoint, Endpoints};
+use crate::facts::{Announcer, Endpoint, Endpoints};
 use crate::plan::test_facts::{key, node, pool, service};
-use crate::plan::{AddressWord, AnnouncerWord, Details, NodeWord};
+use crate::plan::{AddressWord, AnnouncerWord, Details, NodeWord, Silence};
 
 /// A cluster of three nodes, of which n2 answers for everything.
 struct Scene {
@@ -25,6 +25,7 @@ impl Scene {
             scene.put(Fact::from(node(name)));
             let running = AnnouncerWord {
                 plugin: "layer2".into(),
+                origin: "embedded".into(),
                 phase: "Running".into(),
                 last_fault: String::new(),
             };
@@ -128,10 +129,28 @@ fn served(scene: &mut Scene) -> &mut Scene {
     lan(scene).service("web", &["10.0.0.240"], |_| {}).pods("web", &[("n1", true), ("n2", true)])
 }
 
+/// As the supervisor says it of a plugin that panics.
+const CRASHED: &str = "the plugin crashed: it said: panicked at src/lib.rs:48: index out of bounds; wasm trap: wasm `unreachable` instruction executed in std::process::abort < layer2::handle";
+const CRASHED_AT_START: &str = "9f86d081884c: start failed: the plugin crashed: it said: panicked at src/lib.rs:21: no MAC address; wasm trap: wasm `unreachable` instruction executed in std::process::abort < layer2::start";
+
+/// The built-in one, written down.
+fn announcer_on(interfaces: &[&str]) -> Announcer {
+    let built_in = crate::plan::announcers(&Cluster::default())["layer2"].clone();
+    let interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
+    Announcer { interfaces, ..Arc::unwrap_or_clone(built_in) }
+}
+
+/// n2 is to answer, and its plugin says that it cannot.
+fn fails_on_n2(s: &mut Scene) -> &mut Scene {
+    s.says("n1", "10.0.0.240", false, "standby", "n2 announces it")
+        .says("n2", "10.0.0.240", true, "failed", "no interface that it may use is up with ARP enabled: bring one up (ip link set NAME up)")
+        .says("n3", "10.0.0.240", false, "standby", "n2 announces it")
+}
+
 type Play = fn(&mut Scene) -> &mut Scene;
 
 /// Situation, what makes it, and whether somebody must change something.
-const SITUATIONS: [(&str, Play, bool); 20] = [
+const SITUATIONS: [(&str, Play, bool); 24] = [
     (
         "assigned, and n2 announces it, not n1",
         |s| served(s).says("n2", "10.0.0.240", true, "announced", ""),
@@ -193,7 +212,18 @@ const SITUATIONS: [(&str, Play, bool); 20] = [
     (
         "pending because the policy refused",
         |s| {
-            lan(s).service("web", &[], |_| {}).condition("web", "QuotaReached", "Service default/web has no address: pool \"lan\": namespace default has its 4 addresses: ask the network team for more")
+            s.pool("lan", "10.0.0.240/28", |pool| pool.allocator.plugin = "quota".into())
+                .service("web", &[], |_| {})
+                .condition("web", "QuotaReached", "Service default/web has no address: pool \"lan\": namespace default has its 4 addresses: ask the network team for more")
+        },
+        true,
+    ),
+    (
+        "pending because the policy failed",
+        |s| {
+            s.pool("lan", "10.0.0.240/28", |pool| pool.allocator.plugin = "quota".into())
+                .service("web", &[], |_| {})
+                .condition("web", "PolicyFault", "Service default/web has no address: pool \"lan\": its policy failed: the plugin did not answer within 50 ms")
         },
         true,
     ),
@@ -243,7 +273,27 @@ const SITUATIONS: [(&str, Play, bool); 20] = [
     (
         "assigned, but no interface can be used",
         |s| {
-            served(s).says("n2", "10.0.0.240", true, "failed", "no link is up and speaks ARP: bring one up, or name one that is in the Announcer's interfaces").says("n1", "10.0.0.240", false, "standby", "")
+            let s = served(s);
+            s.put(Fact::from(announcer_on(&["eth7"])));
+            fails_on_n2(s)
+        },
+        true,
+    ),
+    ("assigned, but every interface is down", |s| fails_on_n2(served(s)), true),
+    (
+        "assigned, but the interface that may be used is down",
+        |s| fails_on_n2(served(s).put(Fact::from(announcer_on(&["eth1"])))),
+        true,
+    ),
+    (
+        "assigned, but no announcer is for this Service",
+        |s| {
+            let s = served(s);
+            let labels = std::iter::once("gold".to_owned()).collect();
+            let requirement = crate::facts::Requirement::In("tier".into(), labels);
+            let mut announcer = announcer_on(&[]);
+            announcer.service_selector = crate::facts::Selector { requirements: vec![requirement] };
+            s.put(Fact::from(announcer))
         },
         true,
     ),
@@ -253,8 +303,8 @@ const SITUATIONS: [(&str, Play, bool); 20] = [
             let s = served(s).says("n2", "10.0.0.240", true, "pending", "");
             for name in ["n1", "n2", "n3"] {
                 let word = s.node(name).announcers.get_mut("layer2").unwrap();
-                (word.phase, word.last_fault) =
-                    ("NotStarted".into(), "trapped in start: unreachable executed".into());
+                word.origin = "ConfigMap outrigger-system/plugin-layer2-9f86d081884c".into();
+                (word.phase, word.last_fault) = ("NotStarted".into(), CRASHED_AT_START.into());
             }
             s
         },
@@ -265,11 +315,10 @@ const SITUATIONS: [(&str, Play, bool); 20] = [
         |s| {
             let s = served(s).says("n2", "10.0.0.240", true, "announced", "");
             let word = s.node("n2").announcers.get_mut("layer2").unwrap();
-            (word.phase, word.last_fault) =
-                ("Held".into(), "trapped in handle: unreachable executed".into());
+            (word.phase, word.last_fault) = ("Held".into(), CRASHED.into());
             s
         },
-        false,
+        true,
     ),
     (
         "assigned, but its pool names an announcer that is not there",
@@ -285,11 +334,16 @@ const SITUATIONS: [(&str, Play, bool); 20] = [
         |s| {
             let s = served(s);
             for name in ["n1", "n2", "n3"] {
-                s.node(name).details = None;
+                let word = s.node(name);
+                word.details = None;
+                word.silence = Silence {
+                    why: "you may not get pods/proxy in namespace outrigger-system".into(),
+                    fix: "have a Role that lets you get pods/proxy in namespace outrigger-system (kubectl auth can-i get pods/proxy -n outrigger-system), or read their last reports: kubectl get nodereports -o yaml".into(),
+                };
             }
             s
         },
-        false,
+        true,
     ),
     (
         "one family of two",

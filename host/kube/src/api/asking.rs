@@ -45,24 +45,79 @@ pub async fn reports(client: &Client) -> kube::Result<Vec<NodeReport>> {
     Ok(Api::<NodeReport>::all(client.clone()).list(&ListParams::default()).await?.items)
 }
 
-/// The details of every node that could be asked through the API server, which takes the right to get `pods/proxy`.
-pub async fn details(client: &Client) -> BTreeMap<NodeName, Value> {
+/// Why a node could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Silent {
+    /// Whoever asks may not.
+    #[error("you may not {0} in namespace {NAMESPACE}")]
+    Forbidden(&'static str),
+    /// There is no pod of the DaemonSet on it.
+    #[error("no pod of Outrigger is on {0}")]
+    NoPod(NodeName),
+    /// Its pod said nothing, or nothing of use.
+    #[error("pod {NAMESPACE}/{0} did not answer: {1}")]
+    Pod(String, String),
+    /// The API server's words.
+    #[error("the pods of Outrigger cannot be listed: {0}")]
+    Api(String),
+}
+
+impl Silent {
+    /// What to change so that it can be asked.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::Forbidden(right) => format!(
+                "have a Role that lets you {right} in namespace {NAMESPACE} (kubectl auth can-i {right} -n {NAMESPACE}), or read their last reports: kubectl get nodereports -o yaml"
+            ),
+            Self::NoPod(_) | Self::Api(_) => format!(
+                "see whether Outrigger runs: kubectl -n {NAMESPACE} get daemonset,pods -l {NODES} -o wide"
+            ),
+            Self::Pod(pod, _) => {
+                format!("see what it does: kubectl -n {NAMESPACE} logs {pod}")
+            }
+        }
+    }
+}
+
+/// The details of every node, each asked through the API server, which takes the right to get `pods/proxy`.
+///
+/// # Errors
+/// When nobody can be asked.
+pub async fn details(client: &Client) -> Result<BTreeMap<NodeName, Result<Value, Silent>>, Silent> {
     let pods = Api::<Pod>::namespaced(client.clone(), NAMESPACE);
-    let Ok(pods) = pods.list(&ListParams::default().labels(NODES)).await else {
-        return BTreeMap::new();
+    let pods = match pods.list(&ListParams::default().labels(NODES)).await {
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            return Err(Silent::Forbidden("list pods"));
+        }
+        other => other.map_err(|error| Silent::Api(error.to_string()))?,
     };
     let asked = pods.items.iter().map(|pod| async move {
-        let spec = pod.spec.as_ref()?;
-        let ports = spec.containers.iter().flat_map(|one| one.ports.iter().flatten());
-        let port = ports.into_iter().find(|port| port.name.as_deref() == Some(PORT))?;
-        let name = format!("{}:{}", pod.name_any(), port.container_port);
-        let request = Request::new(format!("/api/v1/namespaces/{NAMESPACE}/pods"));
-        let request = request.get_subresource("proxy/details", &name).ok()?;
-        let answer =
-            tokio::time::timeout(PATIENCE, client.request_text(request)).await.ok()?.ok()?;
-        Some((spec.node_name.clone()?, serde_json::from_str(&answer).ok()?))
+        let node = pod.spec.as_ref()?.node_name.clone()?;
+        Some((node, ask(client, pod).await))
     });
-    join_all(asked).await.into_iter().flatten().collect()
+    Ok(join_all(asked).await.into_iter().flatten().collect())
+}
+
+async fn ask(client: &Client, pod: &Pod) -> Result<Value, Silent> {
+    let name = pod.name_any();
+    let silent = |why: String| Silent::Pod(name.clone(), why);
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let mut ports = containers.flat_map(|one| one.ports.iter().flatten());
+    let port = ports.find(|port| port.name.as_deref() == Some(PORT));
+    let port = port.ok_or_else(|| silent(format!("it has no port {PORT}")))?.container_port;
+    let request = Request::new(format!("/api/v1/namespaces/{NAMESPACE}/pods"));
+    let request = request
+        .get_subresource("proxy/details", &format!("{name}:{port}"))
+        .map_err(|error| silent(error.to_string()))?;
+    let answer = tokio::time::timeout(PATIENCE, client.request_text(request)).await;
+    let answer = match answer.map_err(|_| silent(format!("not within {PATIENCE:?}")))? {
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            return Err(Silent::Forbidden("get pods/proxy"));
+        }
+        Err(kube::Error::Api(status)) => return Err(silent(status.message)),
+        other => other.map_err(|error| silent(error.to_string()))?,
+    };
+    serde_json::from_str(&answer).map_err(|error| silent(error.to_string()))
 }
 
 /// One Service as it is, whosever it is.

@@ -3,13 +3,13 @@
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt as _};
+use kube::{Client, Resource as _, ResourceExt as _};
 use outrigger_sdk::Time;
 use serde_json::json;
 
 use super::services::whole_seconds;
-use super::{CONTROLLER, Lead, NAMESPACE, WriteError};
-use crate::convert::{PLUGIN_KEYS, component, copy_name};
+use super::{CONTROLLER, Events, Lead, NAMESPACE, WriteError};
+use crate::convert::{Delivery, PLUGIN_KEYS, component, copy_name, delivery};
 use crate::crd::{
     API_VERSION, Condition, ConditionStatus, Plugin, PluginSpec, PluginStatus, READY,
 };
@@ -29,6 +29,7 @@ const DIGEST: &str = "outrigger.dev/digest";
 pub struct PluginWriter {
     client: Client,
     lead: Lead,
+    events: Events,
 }
 
 /// What a node could not get.
@@ -63,8 +64,8 @@ pub async fn read_copy(client: &Client, name: &str, digest: &str) -> Result<Vec<
 
 impl PluginWriter {
     /// For a leader.
-    pub fn new(client: Client, lead: Lead) -> Self {
-        Self { client, lead }
+    pub fn new(client: Client, lead: Lead, events: Events) -> Self {
+        Self { client, lead, events }
     }
 
     fn fenced(&self) -> Result<(), WriteError> {
@@ -72,7 +73,7 @@ impl PluginWriter {
     }
 
     /// Writes a status, bound to the version it was decided on; `None`: the object does not exist yet. Gives the version
-    /// that it has then.
+    /// that it has then. A delivery that was refused or taken back is an Event too.
     ///
     /// # Errors
     /// [`WriteError::Conflict`] when somebody else wrote, [`WriteError::Gone`] when it was deleted.
@@ -103,7 +104,25 @@ impl PluginWriter {
         self.fenced()?;
         let parameters = PatchParams::apply(CONTROLLER).force();
         let written = api.patch_status(name, &parameters, &Patch::Apply(body)).await;
-        Ok(written.map_err(write_error)?.resource_version().unwrap_or_default())
+        let written = written.map_err(write_error)?;
+        let condition = status.conditions.iter().find(|one| one.kind == READY);
+        if let Some(condition) = condition
+            && matches!(status.phase.as_str(), "Refused" | "RolledBack")
+        {
+            let regarding = written.object_ref(&());
+            self.events.warn(regarding, "RollOut", &condition.reason, &condition.message).await;
+        }
+        Ok(written.resource_version().unwrap_or_default())
+    }
+
+    /// What a ConfigMap delivers now.
+    ///
+    /// # Errors
+    /// The API server's words.
+    pub async fn delivered(&self, config_map: &str) -> Result<Option<Delivery>, WriteError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let object = api.get_opt(config_map).await.map_err(write_error)?;
+        Ok(object.as_ref().and_then(delivery))
     }
 
     /// Deletes a Plugin of which nothing is left.

@@ -9,6 +9,8 @@ use super::{Converted, Invalid, Note, checked, key, metallb};
 pub const PLUGIN_LABEL: &str = "outrigger.dev/plugin";
 /// The keys that may hold the component; whether it is compressed is seen from its bytes.
 pub const PLUGIN_KEYS: [&str; 3] = ["plugin.wasm", "plugin.wasm.gz", "plugin.wasm.zst"];
+/// The API server takes no ConfigMap with more octets of data (`MaxSecretSize` of its validation).
+pub const LARGEST_CONFIG_MAP: usize = 1 << 20;
 /// The key that is to name a component in an OCI registry.
 const IMAGE_KEY: &str = "image";
 

@@ -15,18 +15,26 @@ const FIELD: &str = "data.config";
 /// What MetalLB 0.9 knew beside the pools, all of it for BGP.
 const BGP_KEYS: [&str; 2] = ["peers", "bgp-communities"];
 
+/// One pool as it is written there.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct MetallbPool {
-    name: String,
-    protocol: String,
+pub(crate) struct MetallbPool {
+    pub name: String,
+    pub protocol: String,
     #[serde(default)]
-    addresses: Vec<String>,
-    auto_assign: Option<bool>,
+    pub addresses: Vec<String>,
+    pub auto_assign: Option<bool>,
     #[serde(default)]
-    avoid_buggy_ips: bool,
-    #[serde(default, rename = "bgp-advertisements")]
-    _bgp_advertisements: Value,
+    pub avoid_buggy_ips: bool,
+    #[serde(default)]
+    pub bgp_advertisements: Vec<Map<String, Value>>,
+}
+
+/// The text by its keys.
+pub(crate) fn sections(text: &str) -> Result<Map<String, Value>, String> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| format!("is not YAML: {error}"))
 }
 
 /// Whether a text is meant as MetalLB's, even when it does not parse.
@@ -37,9 +45,8 @@ pub(crate) fn recognises(text: &str) -> bool {
 
 /// Converts the text; what is wrong with one pool stops only that pool.
 pub(super) fn config(text: &str) -> Result<Converted, Invalid> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let mut config: Map<String, Value> = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| Invalid::new(FIELD, format!("is not YAML: {error}: correct it")))?;
+    let mut config =
+        sections(text).map_err(|error| Invalid::new(FIELD, format!("{error}: correct it")))?;
     let mut converted = Converted::default();
     let pools = match config.remove(POOLS) {
         Some(Value::Array(pools)) => pools,

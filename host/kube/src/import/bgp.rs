@@ -65,8 +65,6 @@ struct Peer {
     _disable_mp: bool,
     #[serde(default, rename = "dualStackAddressFamily")]
     dual_stack: bool,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -94,8 +92,6 @@ struct Advertisement {
     peers: Vec<String>,
     #[serde(default)]
     service_selectors: Vec<LabelSelector>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -111,8 +107,6 @@ struct Bfd {
     #[serde(default)]
     passive_mode: bool,
     minimum_ttl: Option<u8>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -130,19 +124,10 @@ struct Alias {
 /// Names the announcer in the pools that are advertised, and gives it.
 pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     let profiles = profiles(work);
-    let mut peers: Vec<(Item, Peer)> = Vec::new();
-    for item in work.of("BGPPeer") {
-        if let Some(spec) = work.spec::<Peer>(&item) {
-            work.unknown(&item.origin, "spec", &spec.rest);
-            peers.push((item, spec));
-        }
-    }
+    let peers: Vec<(Item, Peer)> = work.specs("BGPPeer");
     let mut advertisements = Vec::new();
-    for item in work.of("BGPAdvertisement") {
-        if let Some(spec) = work.spec::<Advertisement>(&item) {
-            work.unknown(&item.origin, "spec", &spec.rest);
-            advertisements.extend(advertisement(work, &item, &spec, pools));
-        }
+    for (item, spec) in work.specs::<Advertisement>("BGPAdvertisement") {
+        advertisements.extend(advertisement(work, &item, &spec, pools));
     }
     let Some((_, first)) = peers.first() else {
         if !advertisements.is_empty() {
@@ -210,19 +195,15 @@ fn allow(peers: &[(Item, Peer)], advertisements: &Value, pools: &[Pool]) -> Valu
 
 fn aliases(work: &mut Work) -> BTreeMap<String, String> {
     let mut aliases = BTreeMap::new();
-    for item in work.of("Community") {
-        let spec: Option<Communities> = work.spec(&item);
-        let own = spec.into_iter().flat_map(|spec| spec.communities);
-        aliases.extend(own.map(|one| (one.name, one.value)));
+    for (_, spec) in work.specs::<Communities>("Community") {
+        aliases.extend(spec.communities.into_iter().map(|one| (one.name, one.value)));
     }
     aliases
 }
 
 fn profiles(work: &mut Work) -> BTreeMap<String, Value> {
     let mut profiles = BTreeMap::new();
-    for item in work.of("BFDProfile") {
-        let Some(spec) = work.spec::<Bfd>(&item) else { continue };
-        work.unknown(&item.origin, "spec", &spec.rest);
+    for (item, spec) in work.specs::<Bfd>("BFDProfile") {
         if spec.echo_mode {
             let message = "BFD has no echo function here: asynchronous mode is used instead";
             work.leave(&item.origin, "spec.echoMode", message);

@@ -2,12 +2,11 @@
 //! MetalLB was: what has a mistake is left out whole rather than guessed. Must not know what becomes of those resources.
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::pools::{Pool, Protocol, add, checked};
 use super::{Item, METALLB_NAMESPACE, Work};
-use crate::convert::{METALLB_KEY, recognises_metallb};
+use crate::convert::{METALLB_KEY, MetallbPool, metallb_sections, recognises_metallb};
 use crate::crd::{AddressPoolSpec, AllocatorSpec};
 
 /// The usual name.
@@ -16,20 +15,6 @@ const FIELD: &str = "data.config";
 /// The configuration of MetalLB's interfaces, and of FRR.
 pub(super) const EXCLUDED_LINKS: &str = "excludel2.yaml";
 pub(super) const RAW_FRR: &str = "extras";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct OldPool {
-    name: String,
-    protocol: String,
-    #[serde(default)]
-    addresses: Vec<String>,
-    auto_assign: Option<bool>,
-    #[serde(default)]
-    avoid_buggy_ips: bool,
-    #[serde(default)]
-    bgp_advertisements: Vec<Map<String, Value>>,
-}
 
 /// Whether a ConfigMap is MetalLB's, even when its text has mistakes.
 pub(super) fn is_metallbs(item: &Item) -> bool {
@@ -51,13 +36,11 @@ pub(super) fn is_metallbs(item: &Item) -> bool {
 pub(super) fn convert(work: &mut Work, pools: &mut Vec<Pool>) {
     for item in work.of("ConfigMap") {
         let Some(text) = item.object["data"][METALLB_KEY].as_str() else { continue };
-        let options = serde_saphyr::options! { with_snippet: false };
-        match serde_saphyr::from_str_with_options::<Map<String, Value>>(text, options) {
+        match metallb_sections(text) {
             Ok(config) => sections(work, pools, &item, config),
             Err(error) => {
-                let message = format!(
-                    "is not YAML: {error}: all of it is left out: correct it and import again"
-                );
+                let message =
+                    format!("{error}: all of it is left out: correct it and import again");
                 work.leave(&item.origin, FIELD, message);
             }
         }
@@ -101,7 +84,7 @@ fn sections(work: &mut Work, pools: &mut Vec<Pool>, item: &Item, config: Map<Str
 
 fn pool(work: &mut Work, pools: &mut Vec<Pool>, item: &Item, field: &str, entry: Value) {
     let called = entry["name"].as_str().unwrap_or("without a name").to_owned();
-    let old: OldPool = match serde_json::from_value(entry) {
+    let old: MetallbPool = match serde_json::from_value(entry) {
         Ok(old) => old,
         Err(error) => {
             let message =

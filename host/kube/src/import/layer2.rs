@@ -1,10 +1,12 @@
 //! L2Advertisements to Announcers of the plugin layer2. One that restricts nothing needs no object: the built-in announcer
 //! does the same. Must not know BGP.
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::pools::{Pool, Protocol};
-use super::selectors::alternatives;
+use super::selectors::{alternatives, may_overlap};
 use super::{Item, Work};
 use crate::crd::{Allow, AnnouncerSpec, LabelSelector, PluginConfig};
 
@@ -26,22 +28,36 @@ struct Spec {
     service_selectors: Vec<LabelSelector>,
     #[serde(default)]
     preferred_node_selectors: Vec<Value>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+}
+
+/// An announcer that was made of an advertisement, and for which pools.
+struct Made {
+    name: String,
+    pools: BTreeSet<String>,
+    spec: AnnouncerSpec,
+}
+
+impl Made {
+    /// MetalLB joins advertisements; of ours one answers for an address on an interface.
+    fn overlaps(&self, other: &Self) -> bool {
+        let (own, theirs) = (&self.spec, &other.spec);
+        let interfaces = own.interfaces.is_empty()
+            || theirs.interfaces.is_empty()
+            || own.interfaces.iter().any(|name| theirs.interfaces.contains(name));
+        let may = |one: &Option<_>, other: &Option<_>| may_overlap(one.as_ref(), other.as_ref());
+        interfaces
+            && !self.pools.is_disjoint(&other.pools)
+            && may(&own.node_selector, &theirs.node_selector)
+            && may(&own.service_selector, &theirs.service_selector)
+    }
 }
 
 /// Names the announcers in the pools, and gives those that need an object.
 pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     let layer2 = |pool: &&mut Pool| pool.protocol == Some(Protocol::Layer2);
     pools.iter_mut().filter(layer2).for_each(|pool| pool.announced_by(BUILT_IN));
-    let mut advertisements: Vec<(Item, Spec)> = Vec::new();
-    for item in work.of("L2Advertisement") {
-        if let Some(spec) = work.spec::<Spec>(&item) {
-            work.unknown(&item.origin, "spec", &spec.rest);
-            check(work, &item, &spec, pools);
-            advertisements.push((item, spec));
-        }
-    }
+    let advertisements: Vec<(Item, Spec)> = work.specs("L2Advertisement");
+    advertisements.iter().for_each(|(item, spec)| check(work, item, spec, pools));
     let (plain, others): (Vec<_>, Vec<_>) =
         advertisements.into_iter().partition(|(_, spec)| spec.restricts_nothing());
     for pool in pools.iter_mut().filter(|pool| pool.protocol.is_none()) {
@@ -50,6 +66,7 @@ pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
         }
     }
     let mut objects = Vec::new();
+    let mut made: Vec<Made> = Vec::new();
     for (item, spec) in others {
         let meant = |pool: &&mut Pool| {
             // What is announced everywhere already needs nobody else.
@@ -64,6 +81,16 @@ pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
         }
         for (name, announcer) in announcers(&item, &spec) {
             meant.iter_mut().for_each(|pool| pool.announced_by(&name));
+            let pools = meant.iter().map(|pool| pool.name.clone()).collect();
+            let one = Made { name: name.clone(), pools, spec: announcer.clone() };
+            for other in made.iter().filter(|other| one.overlaps(other)) {
+                let message = format!(
+                    "it overlaps: Announcers {} and {name} have pools in common and may be on one interface of one node, where one of them answers and the other says that it cannot: give them different nodes, interfaces or Services, or make one of the two",
+                    other.name
+                );
+                work.leave(&item.origin, "spec", message);
+            }
+            made.push(one);
             objects.push(json!({
                 "apiVersion": crate::crd::API_VERSION, "kind": "Announcer",
                 "metadata": { "name": name }, "spec": announcer,

@@ -38,8 +38,6 @@ struct Spec {
     #[serde(default, rename = "avoidBuggyIPs")]
     avoid_buggy_ips: bool,
     service_allocation: Option<Allocation>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -160,7 +158,6 @@ pub(super) fn checked(
 
 fn of_item(work: &mut Work, item: &Item) -> Option<Pool> {
     let spec: Spec = work.spec(item)?;
-    work.unknown(&item.origin, "spec", &spec.rest);
     let mut ours = AddressPoolSpec {
         addresses: spec.addresses,
         exclude: Vec::new(),

@@ -53,3 +53,21 @@ fn single(one: &LabelSelector) -> Option<(&String, Vec<String>)> {
         _ => None,
     }
 }
+
+/// Whether something may have labels that both select. Only what each asks of one label is looked at: what is not known to be
+/// apart may overlap.
+pub(super) fn may_overlap(one: Option<&LabelSelector>, other: Option<&LabelSelector>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return true };
+    let apart = |key: &String, values: &BTreeSet<&String>| {
+        wanted(other).any(|(other, theirs)| other == key && theirs.is_disjoint(values))
+    };
+    !wanted(one).any(|(key, values)| apart(key, &values))
+}
+
+/// The labels that must have one of some values.
+fn wanted(selector: &LabelSelector) -> impl Iterator<Item = (&String, BTreeSet<&String>)> {
+    let labels = selector.match_labels.iter().map(|(key, value)| (key, BTreeSet::from([value])));
+    let expressions = selector.match_expressions.iter();
+    let within = expressions.filter(|one| one.operator == LabelOperator::In);
+    labels.chain(within.map(|one| (&one.key, one.values.iter().collect())))
+}

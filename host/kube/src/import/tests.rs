@@ -88,6 +88,38 @@ spec:
 }
 
 #[test]
+fn advertisements_that_overlap_are_named_and_those_that_are_apart_are_not() {
+    let two = |first: &str, second: &str| {
+        let one = |name: &str, spec: &str| {
+            format!(
+                "---\napiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {{ name: {name}, namespace: metallb-system }}\nspec: {{ {spec} }}\n"
+            )
+        };
+        lines(&import(&format!("{POOL}{}{}", one("a", first), one("b", second))))
+    };
+    let rack = |name: &str| format!("nodeSelectors: [{{ matchLabels: {{ rack: {name} }} }}]");
+    for (first, second) in [
+        (rack("r1"), "interfaces: [eth1]".to_owned()),
+        (rack("r1"), format!("{}, interfaces: [eth1]", rack("r1"))),
+        (rack("r1"), "nodeSelectors: [{ matchLabels: { zone: z } }]".to_owned()),
+    ] {
+        let lines = two(&first, &second);
+        assert_eq!(lines.len(), 1, "{first} and {second}: {lines:?}");
+        let start =
+            "m.yaml: L2Advertisement metallb-system/b: spec: it overlaps: Announcers a and b";
+        assert!(lines[0].starts_with(start), "{}", lines[0]);
+    }
+    for (first, second) in [
+        (rack("r1"), rack("r2")),
+        ("interfaces: [eth0]".to_owned(), "interfaces: [eth1]".to_owned()),
+        (rack("r1"), format!("{}, ipAddressPools: [other]", rack("r1"))),
+    ] {
+        let lines = two(&first, &second);
+        assert!(!lines.iter().any(|line| line.contains("overlaps")), "{lines:?}");
+    }
+}
+
+#[test]
 fn who_may_use_a_pool_is_kept() {
     let imported = import(
         "

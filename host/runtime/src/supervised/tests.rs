@@ -219,7 +219,7 @@ fn the_event_that_faults_again_is_set_aside_alone() {
     );
     let state = supervised.state();
     assert_eq!((state.quarantined, state.restarts, state.phase), (1, 2, Phase::Running));
-    assert_eq!(state.last_fault.as_deref(), Some("the plugin trapped: scripted"));
+    assert_eq!(state.last_fault.as_deref(), Some("the plugin crashed: scripted"));
 }
 
 #[test]

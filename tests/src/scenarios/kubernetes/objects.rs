@@ -122,7 +122,11 @@ fn await_said(lab: &Lab, (kind, name): (&str, &str), aspect: &str, words: &[&str
     .with_context(|| format!("it says {said}"))
 }
 
-fn await_event(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {
+/// Waits for an Event about an object without a namespace.
+///
+/// # Errors
+/// When there is none.
+pub fn await_event(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {
     wait::until(&format!("an Event about {name} says {words:?}"), LIMIT, || {
         let events = lab.get_json(&["events.events.k8s.io", "--namespace", "default"])?;
         let says = |event: &&Value| {

@@ -1,8 +1,7 @@
 //! What one node has to do with an address: whether it answers, and if not, why and what to change. Knows nothing of what
 //! follows for the address.
-use super::super::cover::Home;
 use super::super::heard::{AddressWord, NodeWord};
-use super::{Asked, NodeRole, NodeWhy};
+use super::{Asked, EXCLUDE, NodeRole, NodeWhy};
 use crate::eligibility::Ineligible;
 use crate::facts::{Announcer, NodeName};
 
@@ -22,17 +21,10 @@ impl Asked<'_> {
         let said: Vec<&AddressWord> =
             word.into_iter().flat_map(|word| word.answers(self.address)).collect();
         if !said.is_empty() {
-            let by = said.iter().map(|one| through(one)).collect::<Vec<_>>().join(", and ");
-            let failed = word.and_then(|word| self.failure(name, word));
-            let failed = failed.map_or(String::new(), |(message, _)| {
-                format!("; this goes on for some minutes, though it {message}")
-            });
-            let (role, fix) = (NodeRole::Answers, String::new());
-            return NodeWhy { role, message: format!("answers: announced {by}{failed}"), fix };
+            return self.answers(name, &said);
         }
         if self.is_computed() && answering.iter().any(|one| one == name) {
-            let message =
-                "is to answer, as far as can be computed: no node could be asked".to_owned();
+            let message = "answers if all is well; it could not be asked".to_owned();
             return NodeWhy { role: NodeRole::Answers, message, fix: String::new() };
         }
         let last_resort = verdict.is_err_and(Ineligible::is_last_resort);
@@ -42,73 +34,54 @@ impl Asked<'_> {
             let (message, fix) = self.ineligible(name, reason);
             return passed_over(message, fix);
         }
-        if let Some((message, fix)) = word.and_then(|word| self.failure(name, word)) {
-            return NodeWhy { role: NodeRole::Fails, message, fix };
+        if let Some(failure) = word.and_then(|word| self.failure(name, word)) {
+            let message = format!("cannot answer: {}", failure.why);
+            return NodeWhy { role: NodeRole::Fails, message, fix: failure.fix };
         }
-        let message = match answering {
-            [] if word.is_some_and(|word| !word.on(self.address).is_empty()) => {
-                "could answer, and stands by for another node".to_owned()
+        let (role, fix) = (NodeRole::Stands, String::new());
+        NodeWhy { role, message: self.stands(name, answering), fix }
+    }
+
+    fn answers(&self, name: &str, said: &[&AddressWord]) -> NodeWhy {
+        let by = said.iter().map(|one| through(one)).collect::<Vec<_>>().join(", and ");
+        let mut message = format!("answers: announced {by}");
+        let failure = self.word(name).and_then(|word| self.failure(name, word));
+        let held = failure.as_ref().is_some_and(|failure| failure.held);
+        let fix = match failure {
+            Some(failure) if held => {
+                message.push_str(&format!("; this ends soon: {}", failure.why));
+                failure.fix
             }
-            [] => "could answer, and does not say that it does".to_owned(),
+            Some(failure) => {
+                message.push_str(&format!("; this goes on, though {}", failure.why));
+                String::new()
+            }
+            None => String::new(),
+        };
+        NodeWhy { role: NodeRole::Answers, message, fix }
+    }
+
+    /// Why a node that could answer does not.
+    fn stands(&self, name: &str, answering: &[NodeName]) -> String {
+        let due = self.due();
+        match answering {
+            [] if due.contains(&name) => "is to answer, and does not say that it does".to_owned(),
+            [] if !due.is_empty() => format!(
+                "stands by: {0} was chosen to answer; another node is chosen only when {0} is down, is cordoned or has the label {EXCLUDE}",
+                due.join(" and ")
+            ),
+            [] => match self.word(name).filter(|word| word.details.is_none()) {
+                Some(word) => format!("could answer; it could not be asked: {}", silence(word)),
+                None => "could answer, and does not say that it does".to_owned(),
+            },
+            others if self.is_computed() => {
+                format!("stands by: if all is well, {} answers", others.join(" and "))
+            }
             others => format!(
                 "stands by: {} answers, and an address stays where it is while its node can serve it",
                 others.join(" and ")
             ),
-        };
-        NodeWhy { role: NodeRole::Stands, message, fix: String::new() }
-    }
-
-    /// What keeps a node that may answer from doing so.
-    pub(super) fn failure(&self, name: &str, word: &NodeWord) -> Option<(String, String)> {
-        let pods = format!(
-            "kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix (the pod on {name})"
-        );
-        if !word.missing.is_empty() {
-            let message = format!("is not ready: it waits for {}", word.missing.join(", "));
-            return Some((message, format!("see {pods}")));
         }
-        let own: Vec<&Announcer> =
-            self.cover.iter().filter(|one| self.selects(one, name)).collect();
-        for announcer in &own {
-            let title = format!("Announcer {}", announcer.name);
-            let Some(running) = word.announcers.get(&announcer.name) else {
-                let said = word.problems.iter().find(|(object, _)| *object == title);
-                let why = said.map_or("it has not started", |(_, message)| message.as_str());
-                let message =
-                    format!("cannot answer: announcer {:?} does not run: {why}", announcer.name);
-                let fix = format!(
-                    "mend announcer {:?} (kubectl describe announcer {})",
-                    announcer.name, announcer.name
-                );
-                return Some((message, fix));
-            };
-            if running.phase != "Running" {
-                let fault = match running.last_fault.as_str() {
-                    "" => "it says nothing of why".to_owned(),
-                    fault => fault.to_owned(),
-                };
-                let message = format!(
-                    "cannot answer: the plugin {:?} of announcer {:?} failed ({}): {fault}",
-                    running.plugin, announcer.name, running.phase
-                );
-                let fix = format!(
-                    "mend or replace plugin {:?}: remove its ConfigMap (or file) to get the embedded one back, or correct the config of announcer {:?}",
-                    running.plugin, announcer.name
-                );
-                return Some((message, fix));
-            }
-        }
-        let entries = word.on(self.address).iter().filter(|entry| entry.state == "failed");
-        let failed = entries.map(|entry| entry.message.clone()).next();
-        let failed = failed.or_else(|| word.exceptions.get(&self.address).cloned())?;
-        let names = own.iter().map(|one| format!("{:?}", one.name)).collect::<Vec<_>>().join(", ");
-        let message = format!("cannot answer: announcer {names} says: {failed}");
-        Some((message, format!("on {name}: {failed}")))
-    }
-
-    fn selects(&self, announcer: &Announcer, node: &str) -> bool {
-        let labels = self.cluster.nodes.get(node).map(|node| &node.labels);
-        labels.is_none_or(|labels| announcer.node_selector.matches(labels))
     }
 
     fn ineligible(&self, node: &str, reason: Ineligible) -> (String, String) {
@@ -129,13 +102,13 @@ impl Asked<'_> {
             Ineligible::NoNode => {
                 format!("{node} has left the cluster: join it again, or forget it")
             }
-            Ineligible::Excluded => format!(
-                "take the label off {node}: kubectl label node {node} node.kubernetes.io/exclude-from-external-load-balancers-"
-            ),
+            Ineligible::Excluded => {
+                format!("take the label off {node}: kubectl label node {node} {EXCLUDE}-")
+            }
             Ineligible::NetworkUnavailable => {
                 format!("mend the network of {node} (kubectl describe node {node})")
             }
-            Ineligible::NoAnnouncer => self.no_announcer(),
+            Ineligible::NoAnnouncer => self.uncovered().1,
             Ineligible::NotSelected => format!(
                 "label {node} so that a nodeSelector matches, or change the nodeSelector of announcer {}",
                 selectors()
@@ -147,26 +120,17 @@ impl Asked<'_> {
             Ineligible::Cordoned => format!("take it into service again: kubectl uncordon {node}"),
         };
         let message = match reason {
-            Ineligible::NotAlive => "Outrigger does not answer there".to_owned(),
+            Ineligible::NotAlive => "Outrigger does not run there, or cannot be reached: kubectl -n outrigger-system get pods -o wide".to_owned(),
             Ineligible::NotSelected => {
                 format!("no nodeSelector matches it: announcer {}", selectors())
             }
-            Ineligible::NoAnnouncer if Home::find(self.cluster, self.address).is_none() => {
+            Ineligible::NoAnnouncer if self.home.is_none() => {
                 "no AddressPool contains the address".to_owned()
             }
+            Ineligible::NoAnnouncer => "no announcer is for this address".to_owned(),
             other => other.to_string(),
         };
         (message, fix)
-    }
-
-    fn no_announcer(&self) -> String {
-        match Home::find(self.cluster, self.address) {
-            Some(home) => format!(
-                "name an Announcer in spec.announcers of pool {:?} whose serviceSelector matches the Service, or remove spec.announcers to have all of them (kubectl edit addresspool {})",
-                home.pool, home.pool
-            ),
-            None => format!("add {} to an AddressPool", self.address),
-        }
     }
 
     fn endpoints_fix(&self, node: &str, reason: Ineligible) -> String {
@@ -182,6 +146,14 @@ impl Asked<'_> {
                 "run a ready pod of Service {key} on {node}, or set its externalTrafficPolicy to Cluster; where its pods are: {slices}"
             ),
         }
+    }
+}
+
+/// Why a node could not be asked.
+pub(super) fn silence(word: &NodeWord) -> &str {
+    match word.silence.why.as_str() {
+        "" => "nobody knows why",
+        why => why,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Deliveries beside a real API server without nodes: what is refused, what is copied and swept, and policies, which need no
 //! node to be tried.
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::super::alone::{apply, await_condition, pool, prepare};
+use super::super::objects::await_event;
 use super::super::{LIMIT, SYSTEM};
 use super::{
     Packing, await_reason, await_status, copies, deliver, digest, reason, status, take_back,
@@ -43,6 +45,7 @@ pub fn refused(lab: &Lab) -> Result<()> {
         ensure!(said["phase"] == "Refused", "the phase is {}", said["phase"]);
         ensure!(copies(lab)?.is_empty(), "a copy of what was refused: {:?}", copies(lab)?);
     }
+    await_event(lab, "layer2", &["ConfigMap mine was refused", "another name"])?;
     let image = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -88,17 +91,48 @@ fn sizes(lab: &Lab, component: &Path) -> Result<()> {
     ensure!(docs.contains("--server-side") && docs.contains("262144"), "docs/plugins.md");
     lab.kubectl(&["apply", "--server-side", "--filename", &path])?;
     take_back(lab, "large")?;
-    let random = lab.folder().join("random");
-    let mut dd = Command::new("dd");
-    dd.args(["if=/dev/urandom", "bs=1024", "count=1100", "status=none"]);
-    let output = dd.arg(format!("of={}", random.display())).status()?;
-    ensure!(output.success(), "dd failed");
-    let path = create(&random)?;
+    let large = lab.folder().join("large.wasm");
+    std::fs::write(&large, incompressible(component)?)?;
+    let path = create(&large)?;
     let apply = lab.kubectl(&["apply", "--server-side", "--filename", &path.to_string_lossy()]);
     let error = format!("{:#}", apply.err().context("a ConfigMap above 1 MiB is taken")?);
     ensure!(error.contains("1048576"), "another problem: {error}");
     ensure!(docs.contains("1048576") && docs.contains("data.image"), "docs/plugins.md");
+    // We never see what the API server refuses; who asks beforehand is told.
+    let said = inspect(&large)?;
+    ensure!(said["configMap"]["fits"] == json!([]), "{said}");
+    let message = said["configMap"]["message"].to_string();
+    ensure!(message.contains("OCI") && message.contains("data.image"), "{said}");
+    let said = inspect(component)?;
+    ensure!(said["configMap"]["fits"][0] == "plugin.wasm", "{said}");
     Ok(())
+}
+
+/// The same component with more in it than a ConfigMap takes, however it is compressed: a custom section, which everybody
+/// passes over (Component Model, Binary.md: a section is an octet that names its kind, its size in LEB128, and the octets).
+fn incompressible(component: &Path) -> Result<Vec<u8>> {
+    let mut random = vec![0; 1_100 << 10];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let mut component = std::fs::read(component)?;
+    let name = b"\x05extra";
+    let size = u32::try_from(name.len() + random.len()).context("a section is smaller")?;
+    component.push(0);
+    component.extend((0..5).map(|at| {
+        let seven = (size >> (7 * at)) as u8 & 0x7f;
+        if at < 4 { seven | 0x80 } else { seven }
+    }));
+    component.extend_from_slice(name);
+    component.extend(random);
+    Ok(component)
+}
+
+/// What `outrigger plugin inspect` says.
+fn inspect(component: &Path) -> Result<Value> {
+    let mut command = product::unconfigured(Command::new(product::binary()?));
+    let output = command.args(["plugin", "inspect", "-o", "json"]).arg(component).output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {errors}", component.display());
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// A delivery that nobody can try waits; its copy is immutable, and goes when nothing needs it. Of two ConfigMaps for one name
@@ -116,6 +150,11 @@ pub fn copied_and_swept(lab: &Lab) -> Result<()> {
     ensure!(said["candidate"]["digest"] == other, "{said}");
     let copy = format!("plugin-layer2-{other:.12}");
     ensure!(copies(lab)? == [copy.as_str()], "{:?}", copies(lab)?);
+    // Somebody tidies up.
+    lab.kubectl(&["delete", "configmap", &copy, "--namespace", SYSTEM])?;
+    wait::until("the copy is there again", LIMIT, || {
+        Ok((copies(lab)? == [copy.as_str()]).then_some(()))
+    })?;
 
     deliver(lab, "two", "layer2", &guests.trap, Packing::Gzip, &json!({}))?;
     let said = await_reason(lab, "layer2", "SeveralConfigMaps")?;

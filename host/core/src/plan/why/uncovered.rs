@@ -1,0 +1,56 @@
+//! Why no announcer is for an address, and what to change. Knows nothing of nodes.
+use super::super::announcers;
+use super::Asked;
+
+impl Asked<'_> {
+    /// What is wrong, and the fix.
+    pub(super) fn uncovered(&self) -> (String, String) {
+        let Some(home) = &self.home else {
+            let fix = format!(
+                "add {} to spec.addresses of an AddressPool (kubectl edit addresspool NAME)",
+                self.address
+            );
+            return ("no AddressPool contains it".to_owned(), fix);
+        };
+        let all = announcers(self.cluster);
+        let (mut wrong, mut fixes) = (Vec::new(), Vec::new());
+        for name in home.announcers.iter().flatten().filter(|name| !all.contains_key(*name)) {
+            wrong.push(format!(
+                "AddressPool {} names {name} in spec.announcers, and there is no Announcer {name}",
+                home.pool
+            ));
+            let there: Vec<String> = all.values().map(|one| self.title(one)).collect();
+            fixes.push(format!(
+                "correct spec.announcers of AddressPool {} (kubectl edit addresspool {}; there is only {}), or remove the field to have every announcer; or create Announcer {name} (kubectl explain announcer.spec)",
+                home.pool,
+                home.pool,
+                there.join(", ")
+            ));
+        }
+        let named =
+            |name: &String| home.announcers.as_ref().is_none_or(|names| names.contains(name));
+        let services: Vec<String> =
+            self.services.iter().map(|service| service.key.to_string()).collect();
+        let services = services.join(", ");
+        for announcer in all.values().filter(|one| named(&one.name)) {
+            wrong.push(format!(
+                "spec.serviceSelector ({}) of {} does not match the labels of Service {services}",
+                announcer.service_selector,
+                self.title(announcer)
+            ));
+            fixes.push(format!(
+                "change spec.serviceSelector of {} (kubectl edit announcer {}), or label Service {services} so that it matches",
+                self.title(announcer),
+                announcer.name
+            ));
+        }
+        if wrong.is_empty() {
+            wrong.push(format!("spec.announcers of AddressPool {} is empty", home.pool));
+            fixes.push(format!(
+                "name an Announcer there, or remove spec.announcers to have all of them (kubectl edit addresspool {})",
+                home.pool
+            ));
+        }
+        (wrong.join("; "), fixes.join("; or "))
+    }
+}
