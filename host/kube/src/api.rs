@@ -6,6 +6,7 @@ use kube::{Client, Config};
 
 mod asking;
 mod events;
+mod follow;
 mod gossip_key;
 mod lease;
 mod objects;
@@ -20,11 +21,11 @@ pub use events::Events;
 pub use gossip_key::{create_gossip_key, read_gossip_key};
 pub use lease::{Lead, Lease};
 pub use objects::{ObjectCondition, ObjectStatus, Objects};
-pub use plugins::{CopyError, PluginWriter, Told, read_copy, ready, watch_deliveries};
+pub use plugins::{CopyError, Delivered, PluginWriter, read_copy, ready, watch_deliveries};
 pub use reports::Reports;
 pub use services::{Observed, Wanted, WriteError, Writer};
 pub use uninstall::{release_pools, release_services};
-pub use watches::{Failure, Kind, Watches};
+pub use watches::{Failure, Kind, Told, Watches};
 
 /// Outrigger's own namespace.
 pub const NAMESPACE: &str = "outrigger-system";

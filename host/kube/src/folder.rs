@@ -178,6 +178,10 @@ impl Folder {
     /// Resolves when [`Self::read`] or [`Self::problems`] may have something new. May be dropped at any point.
     pub async fn changed(&mut self) {
         self.watch.changed().await;
+        // We write a status whole, by renaming, and somebody waits to announce it.
+        if self.watch.has_only_statuses() {
+            return;
+        }
         // Remembered, so that a caller who drops this now and then still gets there.
         let due = *self.due.get_or_insert_with(|| Instant::now() + DEBOUNCE);
         tokio::time::sleep_until(due).await;

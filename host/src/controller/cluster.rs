@@ -9,12 +9,12 @@ use outrigger_core::allocation::{Allocations, PoolStatus, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 use outrigger_kube::Allocated;
 use outrigger_kube::api::{
-    CONTROLLER, Events, Lead, Lease, ObjectStatus, Observed, PluginWriter, Wanted, Watches,
+    CONTROLLER, Events, Lead, Lease, ObjectStatus, Observed, PluginWriter, Told, Wanted, Watches,
     WriteError, Writer, create_gossip_key,
 };
 use outrigger_kube::convert::ServiceClasses;
 use outrigger_net::now;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Problems, decide, rollouts, statuses, tell};
@@ -140,6 +140,8 @@ struct Reign<'a> {
     /// Services to try again, at this monotonic time in microseconds.
     retry: Option<(u64, BTreeSet<ServiceKey>)>,
     objects: watch::Sender<Vec<ObjectStatus>>,
+    /// NodeReports and Plugins, for roll-outs.
+    told: mpsc::UnboundedSender<Told>,
     /// Whether each node is Ready, for roll-outs.
     nodes: watch::Sender<rollouts::Nodes>,
     rollouts: JoinHandle<()>,
@@ -154,8 +156,9 @@ impl<'a> Reign<'a> {
         tokio::spawn(statuses::write(role.client.clone(), lead.clone(), events.clone(), wanted));
         let (nodes, ready) = watch::channel(rollouts::Nodes::new());
         let (client, plugins) = (role.client.clone(), role.plugins.clone());
+        let (told, hears) = mpsc::unbounded_channel();
         let writer = PluginWriter::new(client.clone(), lead.clone(), events.clone());
-        let rollouts = tokio::spawn(rollouts::run(client, writer, plugins, ready));
+        let rollouts = tokio::spawn(rollouts::run(client, writer, plugins, hears, ready));
         Self {
             writer: Writer::new(role.client.clone(), lead.clone()),
             events,
@@ -169,6 +172,7 @@ impl<'a> Reign<'a> {
             writes: JoinSet::new(),
             retry: None,
             objects,
+            told,
             nodes,
             rollouts,
             report_due: None,
@@ -187,6 +191,8 @@ impl<'a> Reign<'a> {
             decide(&self.role.plugins, &mut self.allocations);
             self.hear_verdicts(watches);
             self.dirty.extend(watches.touched());
+            // Nobody listens only when roll-outs have ended, which nothing but the end of this term does.
+            watches.told().for_each(|told| drop(self.told.send(told)));
             self.start_writes(watches);
             let retry = self.retry.as_ref().map(|retry| retry.0);
             let deadline = [self.allocations.next_deadline(), retry, self.report_due];

@@ -7,11 +7,11 @@ use std::time::Duration;
 use kube::Client;
 use outrigger_core::facts::{Build, NodeName};
 use outrigger_core::rollout::{Offer, Record, Rollout, Settings};
-use outrigger_kube::api::{PluginWriter, Told, WriteError, watch_deliveries};
+use outrigger_kube::api::{Delivered, Kind, PluginWriter, Told, WriteError, watch_deliveries};
 use outrigger_kube::convert::{Delivery, record};
 use outrigger_kube::crd::{NodeReportStatus, PluginStatus};
 use outrigger_net::now;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::plugins::Plugins;
 
@@ -33,8 +33,6 @@ const PATIENCE: u32 = 30;
 const RETRY: Duration = Duration::from_secs(2);
 /// Between two looks at a policy that this process tries itself.
 const LOOK: Duration = Duration::from_millis(300);
-/// What must have been listed before anything is decided (invariant 2).
-const KINDS: usize = 4;
 
 /// Whether a node is Ready, by name.
 pub type Nodes = BTreeMap<NodeName, bool>;
@@ -43,9 +41,11 @@ pub type Nodes = BTreeMap<NodeName, bool>;
 struct Rollouts {
     writer: PluginWriter,
     plugins: Arc<Plugins>,
+    /// What must be listed before anything is decided (invariant 2); `None` is for deliveries.
+    unlisted: BTreeSet<Option<Kind>>,
     /// What is delivered, by ConfigMap.
     deliveries: BTreeMap<String, Arrived>,
-    reports: BTreeMap<NodeName, NodeReportStatus>,
+    reports: BTreeMap<NodeName, Arc<NodeReportStatus>>,
     /// By the plugin's name.
     all: BTreeMap<String, One>,
     /// Builds whose copies are needed, when they were last swept.
@@ -65,50 +65,48 @@ struct One {
     rollout: Rollout,
     /// What the object says, and its version; `None` while there is no object.
     version: Option<String>,
-    written: PluginStatus,
+    written: Arc<PluginStatus>,
     world: String,
     compile_within: u32,
 }
 
-/// Runs until it is dropped.
+/// Runs until it is dropped. `told`: NodeReports and Plugins, everything there is to begin with.
 pub async fn run(
     client: Client,
     writer: PluginWriter,
     plugins: Arc<Plugins>,
+    mut told: mpsc::UnboundedReceiver<Told>,
     mut nodes: watch::Receiver<Nodes>,
 ) {
-    let mut told = watch_deliveries(&client);
+    let mut delivered = watch_deliveries(&client);
     let mut rollouts = Rollouts {
         writer,
         plugins,
+        unlisted: [Some(Kind::NodeReports), Some(Kind::Plugins), None].into(),
         deliveries: BTreeMap::new(),
         reports: BTreeMap::new(),
         all: BTreeMap::new(),
         swept: None,
     };
-    let mut listed = BTreeSet::new();
     let mut next = None;
     loop {
-        let first = tokio::select! {
-            said = told.recv() => said,
+        tokio::select! {
+            Some(said) = told.recv() => rollouts.hear(said),
+            Some(said) = delivered.recv() => rollouts.take(said).await,
             changed = nodes.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                None
             }
-            () = crate::deadline::at(next) => None,
+            () = crate::deadline::at(next) => {}
         };
-        let mut said = first;
-        while let Some(news) = said {
-            if let Told::Listed(kind) = news {
-                listed.insert(kind);
-            } else {
-                rollouts.hear(news).await;
-            }
-            said = told.try_recv().ok();
+        while let Ok(said) = told.try_recv() {
+            rollouts.hear(said);
         }
-        if listed.len() == KINDS {
+        while let Ok(said) = delivered.try_recv() {
+            rollouts.take(said).await;
+        }
+        if rollouts.unlisted.is_empty() {
             let nodes = nodes.borrow_and_update().clone();
             next = rollouts.turn(&nodes).await;
         }
@@ -116,17 +114,23 @@ pub async fn run(
 }
 
 impl Rollouts {
-    async fn hear(&mut self, said: Told) {
-        match said {
-            Told::Delivery(config_map, Some(delivery)) => self.arrived(config_map, *delivery).await,
-            Told::Delivery(config_map, None) => drop(self.deliveries.remove(&config_map)),
-            Told::Report(node, Some(report)) => drop(self.reports.insert(node, *report)),
+    fn hear(&mut self, told: Told) {
+        match told {
+            Told::Report(node, Some(report)) => drop(self.reports.insert(node, report)),
             Told::Report(node, None) => drop(self.reports.remove(&node)),
-            Told::Plugin(name, Some((version, status))) => self.seen(name, version, *status),
-            Told::CopyGone(copy) => self.copy_gone(&copy),
+            Told::Plugin(name, Some((version, status))) => self.seen(name, version, status),
             // Whoever deletes it wants it told anew.
             Told::Plugin(name, None) => drop(self.all.remove(&name)),
-            Told::Listed(_) => {}
+            Told::Listed(kind) => drop(self.unlisted.remove(&Some(kind))),
+        }
+    }
+
+    async fn take(&mut self, delivered: Delivered) {
+        match delivered {
+            Delivered::ConfigMap(name, Some(delivery)) => self.arrived(name, *delivery).await,
+            Delivered::ConfigMap(name, None) => drop(self.deliveries.remove(&name)),
+            Delivered::CopyGone(copy) => self.copy_gone(&copy),
+            Delivered::Listed => drop(self.unlisted.remove(&None)),
         }
     }
 
@@ -145,7 +149,7 @@ impl Rollouts {
         self.deliveries.insert(config_map, Arrived { delivery, checked, copied: false });
     }
 
-    fn seen(&mut self, name: String, version: String, status: PluginStatus) {
+    fn seen(&mut self, name: String, version: String, status: Arc<PluginStatus>) {
         let number = |version: &str| version.parse::<u64>().unwrap_or(0);
         match self.all.get_mut(&name) {
             Some(one) => {
@@ -215,11 +219,11 @@ impl Rollouts {
         }
         let decided = self.decide(name, &maps, &mut one, nodes).await;
         let written = match decided {
-            Ok((next, status)) if status == one.written && one.version.is_some() => Ok(next),
+            Ok((next, status)) if status == *one.written && one.version.is_some() => Ok(next),
             Ok((next, status)) => {
                 let written = self.writer.write(name, one.version.clone(), &status).await;
                 written.map(|version| {
-                    (one.version, one.written) = (Some(version), status);
+                    (one.version, one.written) = (Some(version), Arc::new(status));
                     next
                 })
             }
@@ -288,7 +292,7 @@ impl Rollouts {
 }
 
 impl One {
-    fn new(kept: Record, version: Option<String>, written: PluginStatus) -> Self {
+    fn new(kept: Record, version: Option<String>, written: Arc<PluginStatus>) -> Self {
         let settings = Settings { settle_us: 0, patience_us: 0 };
         Self {
             rollout: Rollout::new(kept, settings, now().monotonic_us),
@@ -302,7 +306,7 @@ impl One {
     /// Of a plugin that nobody delivered before.
     fn first(name: &str) -> Self {
         let active = Plugins::is_embedded(name).then_some(Build::Embedded);
-        Self::new(Record { active, ..Record::default() }, None, PluginStatus::default())
+        Self::new(Record { active, ..Record::default() }, None, Arc::default())
     }
 }
 

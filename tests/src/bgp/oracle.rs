@@ -180,14 +180,6 @@ impl Case {
         })
     }
 
-    /// Whether the answer is that the hold time runs out, which takes as long.
-    pub fn waits(&self) -> bool {
-        const HOLD_TIMER_EXPIRED: u8 = 4;
-        let expires =
-            |it: &Answer| matches!(it, Answer::Notification { code: HOLD_TIMER_EXPIRED, .. });
-        self.answers.iter().any(expires)
-    }
-
     /// The messages as octets, where `us` and `them` are the ends' addresses.
     ///
     /// # Errors

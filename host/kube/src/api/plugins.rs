@@ -1,5 +1,5 @@
-//! Plugins on their way through the API server: what people deliver and nodes say comes in, Plugin objects and immutable
-//! copies of components go out, while this process leads. Must not know when which build is to run.
+//! Plugins on their way through the API server: what people deliver comes in, Plugin objects and immutable copies of components
+//! go out, while this process leads. Must not know when which build is to run.
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -15,9 +15,9 @@ use crate::crd::{
 };
 use crate::state::timestamp;
 
-mod told;
+mod deliveries;
 
-pub use told::{Told, watch_deliveries};
+pub use deliveries::{Delivered, watch_deliveries};
 
 /// The label of an immutable copy: the plugin's name. Not the label of a delivery, since nobody delivers a copy.
 const COPY_LABEL: &str = "outrigger.dev/plugin-copy";

@@ -7,18 +7,24 @@ use kube::Client;
 use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
 use tokio::sync::mpsc;
 
+use super::follow::Heard;
 use super::services::Observed;
 use crate::claims::Claims;
 use crate::convert::{Converted, Invalid, ServiceClasses};
 use crate::problem::Problem;
 
+mod before;
 mod failures;
 mod kind;
+mod told;
 
+use before::Before;
 use failures::AllFailures;
 pub use failures::Failure;
 pub use kind::Kind;
 use kind::{Said, Seen};
+use told::News;
+pub use told::Told;
 
 /// Every watch that a role needs.
 pub struct Watches {
@@ -35,6 +41,8 @@ pub struct Watches {
     touched: BTreeSet<ServiceKey>,
     /// By the NodeReports; empty unless asked for.
     failures: AllFailures,
+    /// NodeReports and Plugins as they are, for roll-outs; empty unless asked for.
+    news: News,
     synced: bool,
     /// Facts from before this process, until the API server has been heard.
     remembered: bool,
@@ -69,6 +77,7 @@ impl Watches {
             observed: BTreeMap::new(),
             touched: BTreeSet::new(),
             failures: AllFailures::default(),
+            news: News::default(),
             synced: false,
             remembered: false,
         }
@@ -121,6 +130,7 @@ impl Watches {
         let facts = self.claims.all_in_force().map(|claim| Change::Upsert(claim.fact.clone()));
         let synced = self.synced.then_some(Change::Synced);
         self.touched.extend(self.observed.keys().cloned());
+        self.news.again();
         facts.chain(synced).collect()
     }
 
@@ -219,6 +229,11 @@ impl Watches {
         std::mem::take(&mut self.touched)
     }
 
+    /// What differs in NodeReports and Plugins from what was told before.
+    pub fn told(&mut self) -> impl Iterator<Item = Told> + '_ {
+        self.news.take()
+    }
+
     /// Resolves when [`Self::read`] or [`Self::problems`] may have something new. May be dropped at any point.
     pub async fn changed(&mut self) {
         if self.waiting.is_some() {
@@ -231,9 +246,9 @@ impl Watches {
         }
     }
 
-    fn take(&mut self, said: Said, touched: &mut Before) {
-        match said {
-            Said::Listed(kind, seen) => {
+    fn take(&mut self, (kind, heard): Said, touched: &mut Before) {
+        match heard {
+            Heard::Listed(seen) => {
                 let objects: BTreeSet<_> = seen.iter().map(|seen| seen.key.clone()).collect();
                 let known = std::mem::take(&mut self.standing(kind).objects);
                 for seen in seen {
@@ -243,19 +258,20 @@ impl Watches {
                     self.gone(kind, gone, touched);
                 }
                 *self.standing(kind) = Standing { listed: true, failing: None, objects };
+                self.news.listed(kind);
             }
-            Said::Seen(kind, seen) => {
+            Heard::Seen(seen) => {
                 let standing = self.standing(kind);
                 standing.failing = None;
                 standing.objects.insert(seen.key.clone());
-                self.seen(kind, *seen, touched);
+                self.seen(kind, seen, touched);
             }
-            Said::Gone(kind, key) => {
+            Heard::Gone(key) => {
                 self.standing(kind).objects.remove(&key);
                 self.gone(kind, &key, touched);
             }
-            Said::Failed(kind, why) => self.standing(kind).failing = Some(why),
-            Said::Recovered(kind) => self.standing(kind).failing = None,
+            Heard::Failed(why) => self.standing(kind).failing = Some(why),
+            Heard::Recovered => self.standing(kind).failing = None,
         }
     }
 
@@ -264,12 +280,16 @@ impl Watches {
     }
 
     fn seen(&mut self, kind: Kind, seen: Seen, touched: &mut Before) {
-        let path = kind.path(&seen.key);
+        if let Some(whole) = &seen.whole {
+            self.failures.hear(&seen.key.name, whole);
+            self.news.seen(kind, &seen.key.name, whole.clone());
+        }
         match kind {
             Kind::Services => self.see_service(&seen),
-            Kind::NodeReports => return self.failures.replace(&seen.key.name, seen.failures),
+            Kind::NodeReports => return,
             _ => {}
         }
+        let path = kind.path(&seen.key);
         let mut problems = Vec::new();
         let facts = self.settle(&path, seen.converted, seen.unclear, &mut problems);
         for key in facts.iter().map(Fact::key).chain(self.claims.words(&path).iter().map(Fact::key))
@@ -338,8 +358,9 @@ impl Watches {
     }
 
     fn gone(&mut self, kind: Kind, object: &ServiceKey, touched: &mut Before) {
+        self.news.gone(kind, &object.name);
         if kind == Kind::NodeReports {
-            return self.failures.replace(&object.name, BTreeMap::new());
+            return self.failures.gone(&object.name);
         }
         let path = kind.path(object);
         for fact in self.claims.words(&path) {
@@ -350,31 +371,6 @@ impl Watches {
         if kind == Kind::Services && self.observed.remove(object).is_some() {
             self.touched.insert(object.clone());
         }
-    }
-}
-
-/// What was in force for each key that a batch touches, before it did.
-#[derive(Default)]
-struct Before(BTreeMap<FactKey, Option<Fact>>);
-
-impl Before {
-    fn note(&mut self, claims: &Claims, key: &FactKey) {
-        if !self.0.contains_key(key) {
-            let fact = claims.in_force(key).map(|claim| claim.fact.clone());
-            self.0.insert(key.clone(), fact);
-        }
-    }
-
-    fn changes(self, claims: &Claims) -> Vec<Change> {
-        let change = |(key, before): (FactKey, Option<Fact>)| {
-            let after = claims.in_force(&key).map(|claim| &claim.fact);
-            match (before.as_ref(), after) {
-                (before, after) if before == after => None,
-                (_, Some(after)) => Some(Change::Upsert(after.clone())),
-                (_, None) => Some(Change::Remove(key)),
-            }
-        };
-        self.0.into_iter().filter_map(change).collect()
     }
 }
 

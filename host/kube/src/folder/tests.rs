@@ -3,6 +3,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
 
+use futures_util::FutureExt as _;
 use outrigger_core::facts::{Cluster, Component, Service, ServiceKey};
 use outrigger_sdk::Time;
 use sha2::{Digest as _, Sha256};
@@ -458,4 +459,25 @@ async fn a_change_wakes_who_waits_and_may_be_waited_for_in_a_select() {
     fs::write(bench.dir.join("db.yaml"), service("db")).unwrap();
     bench.folder.changed().await;
     assert_eq!(bench.read(), 1);
+}
+
+#[tokio::test]
+async fn a_status_is_told_at_once_and_manifests_when_their_burst_is_over() {
+    let open: fn(&Path) -> Option<State> = |dir| Some(State::open(&dir.join(".state")).unwrap());
+    let mut bench = Bench::with(&[("web.yaml", &service("web"))], open);
+    let state = State::open(&bench.dir.join(".state")).unwrap();
+    let lead = state.try_lead().unwrap().unwrap();
+    let allocated =
+        Allocated { status: true, reason: "Allocated".to_owned(), message: String::new() };
+    let address = ["10.0.0.9".parse().unwrap()];
+    state.write_service(&lead, &key("web"), &address, &allocated, Time::default()).unwrap();
+    bench.folder.changed().now_or_never().expect("a status is whole as soon as it is there");
+    assert_eq!(bench.read(), 1);
+    assert_eq!(bench.web().ingress, address);
+
+    state.write_service(&lead, &key("web"), &[], &allocated, Time::default()).unwrap();
+    fs::write(bench.dir.join("db.yaml"), service("db")).unwrap();
+    assert!(bench.folder.changed().now_or_never().is_none(), "more manifests may follow");
+    bench.folder.changed().await;
+    assert_eq!(bench.read(), 2);
 }

@@ -25,6 +25,16 @@ pub(super) struct Pending {
     noticed: bool,
 }
 
+impl Pending {
+    fn of_manifests(&self) -> bool {
+        self.everything || self.noticed || !self.files.is_empty()
+    }
+
+    fn of_statuses(&self) -> bool {
+        self.statuses.everything || !self.statuses.keys.is_empty()
+    }
+}
+
 /// Which Service status has to be read again.
 #[derive(Debug, Default)]
 pub(super) struct Statuses {
@@ -146,17 +156,16 @@ impl Watch {
         }
     }
 
+    /// Whether statuses are all that is pending.
+    pub fn has_only_statuses(&self) -> bool {
+        self.pending.of_statuses() && !self.pending.of_manifests()
+    }
+
     /// Waits until something is pending.
     pub async fn changed(&mut self) {
         loop {
             self.collect();
-            let statuses = &self.pending.statuses;
-            let pending = self.pending.everything
-                || self.pending.noticed
-                || !self.pending.files.is_empty()
-                || statuses.everything
-                || !statuses.keys.is_empty();
-            if pending {
+            if self.pending.of_manifests() || self.pending.of_statuses() {
                 return;
             }
             if let Err(error) = self.readable().await {

@@ -1,6 +1,7 @@
 //! Who takes part in a roll-out, and what they say of the candidate, from Nodes and NodeReports; for a policy, which runs in no
 //! node, this process alone. Must not know what is decided from it.
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use outrigger_core::facts::NodeName;
 use outrigger_core::rollout::{Member, Standing};
@@ -15,18 +16,18 @@ pub const MEMBER: &str = "controller";
 /// Every node that reports. It is up when it is Ready and another one hears it: a report does not say whether its writer
 /// is still there.
 pub fn of_nodes(
-    reports: &BTreeMap<NodeName, NodeReportStatus>,
+    reports: &BTreeMap<NodeName, Arc<NodeReportStatus>>,
     nodes: &Nodes,
     plugin: &str,
     attempt: u32,
 ) -> BTreeMap<NodeName, Member> {
-    let alive = |(node, report): (&NodeName, &NodeReportStatus)| -> Vec<NodeName> {
+    let alive = |(node, report): (&NodeName, &Arc<NodeReportStatus>)| -> Vec<NodeName> {
         let others = report.members.iter().filter(|it| it.name != *node && it.state == "alive");
         others.map(|it| it.name.clone()).collect()
     };
     let heard: BTreeSet<NodeName> = reports.iter().flat_map(alive).collect();
     let heard = |node: &str| reports.len() == 1 || heard.contains(node);
-    let member = |(node, report): (&NodeName, &NodeReportStatus)| {
+    let member = |(node, report): (&NodeName, &Arc<NodeReportStatus>)| {
         let said = report.plugins.iter().find(|said| said.name == plugin);
         let up = nodes.get(node).copied().unwrap_or(false) && heard(node);
         let announces = said.map_or(0, |said| said.announced);
@@ -102,7 +103,7 @@ mod tests {
             ("n3", report(&[("n1", "alive"), ("n2", "alive")], quiet())),
             ("n4", report(&[], quiet())),
         ]
-        .map(|(node, report)| (node.to_owned(), report))
+        .map(|(node, report)| (node.to_owned(), Arc::new(report)))
         .into();
         let ready = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), true)).collect();
         let up = |nodes: &Nodes| -> Vec<String> {
@@ -111,7 +112,7 @@ mod tests {
         };
         assert_eq!(up(&ready(&["n1", "n2", "n3", "n4"])), ["n1", "n2"]);
         assert_eq!(up(&ready(&["n1"])), ["n1"]);
-        let alone: BTreeMap<_, _> = [("n1".to_owned(), report(&[], quiet()))].into();
+        let alone: BTreeMap<_, _> = [("n1".to_owned(), Arc::new(report(&[], quiet())))].into();
         assert!(of_nodes(&alone, &ready(&["n1"]), "layer2", 1)["n1"].up, "nobody else is there");
     }
 
@@ -124,7 +125,7 @@ mod tests {
             (says(6, "failed"), Standing::Silent),
             (says(7, "failed"), Standing::Failed { reason: String::new(), message: String::new() }),
         ] {
-            let reports = [("n1".to_owned(), report(&[], says))].into();
+            let reports = [("n1".to_owned(), Arc::new(report(&[], says)))].into();
             let members = of_nodes(&reports, &nodes, "layer2", 7);
             assert_eq!(members["n1"].standing, expected);
             assert_eq!(members["n1"].announces, 3);

@@ -44,8 +44,7 @@ pub fn product(more: usize) -> Result<()> {
     let net = Net::pair()?;
     let ours = Outrigger::started(&net, "p", &speaker())?;
     let mut all = cases()?;
-    // Those that wait for the hold time are asked of native code, whose clock is its own (`--test oracle`).
-    all.extend(generated(SEED, more).into_iter().filter(|case| !case.waits()));
+    all.extend(generated(SEED, more));
     let answers = ask(&net, &all, || Ok(None))?;
     let wrong: Vec<_> = all
         .iter()

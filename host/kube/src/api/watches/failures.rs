@@ -1,6 +1,7 @@
 //! Announcers that do not run as they are written, by what the nodes report. Must not know what is said about it.
 use std::collections::BTreeMap;
 
+use super::told::Whole;
 use crate::crd::NodeReportStatus;
 
 /// More of a plugin's words would not help whoever reads them, and a condition does not hold any number.
@@ -16,7 +17,7 @@ pub struct Failure {
 }
 
 /// Of one node, by announcer.
-pub(super) type Failures = BTreeMap<String, Failure>;
+type Failures = BTreeMap<String, Failure>;
 
 /// Of all nodes.
 #[derive(Default)]
@@ -26,8 +27,15 @@ pub(super) struct AllFailures {
 }
 
 impl AllFailures {
-    /// What a node says from now on.
-    pub fn replace(&mut self, node: &str, new: Failures) {
+    /// What a NodeReport says from now on.
+    pub fn hear(&mut self, node: &str, whole: &Whole) {
+        if let Whole::Report(report) = whole {
+            self.replace(node, failures(report));
+        }
+    }
+
+    /// What is true of a node from now on.
+    fn replace(&mut self, node: &str, new: Failures) {
         for announcer in self.by_node.remove(node).into_iter().flatten().map(|(name, _)| name) {
             let Some(nodes) = self.by_announcer.get_mut(&announcer) else { continue };
             nodes.remove(node);
@@ -44,6 +52,11 @@ impl AllFailures {
         }
     }
 
+    /// A node has no report any more.
+    pub fn gone(&mut self, node: &str) {
+        self.replace(node, Failures::new());
+    }
+
     /// Where an announcer does not run as it is written, by node.
     pub fn of(&self, announcer: &str) -> &BTreeMap<String, Failure> {
         static NOWHERE: BTreeMap<String, Failure> = BTreeMap::new();
@@ -52,7 +65,7 @@ impl AllFailures {
 }
 
 /// What a report says of them. That a plugin once faulted and runs again is no failure.
-pub(super) fn failures(status: &NodeReportStatus) -> Failures {
+fn failures(status: &NodeReportStatus) -> Failures {
     let mut failures = Failures::new();
     for announcer in &status.announcers {
         let (reason, message) = match (announcer.refused.as_str(), announcer.phase.as_str()) {

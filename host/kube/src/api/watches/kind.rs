@@ -1,38 +1,20 @@
-//! One kind's watch, on a task of its own: objects are converted as they come and dropped, so that only facts are kept.
+//! One kind's watch, on a task of its own: which kinds there are, and what is kept of an object of each.
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Resource};
-use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt as _};
 use outrigger_core::facts::{self, Fact, ServiceKey};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
+use super::super::follow::{Follow, Heard, key};
 use super::super::services::{self, Observed};
-use super::failures::{Failures, failures};
+use super::told::Whole;
 use crate::convert::{self, Converted, Invalid, ServiceClasses};
 use crate::crd::{AddressPool, Announcer, NodeReport, Plugin};
-
-/// Between two attempts to open a watch.
-const BACK_OFF: [Duration; 6] = [
-    Duration::from_millis(50),
-    Duration::from_millis(200),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-];
-
-/// Objects in one answer of a listing. An object is many times larger in the API server's words than as a fact, above all its
-/// `managedFields`, and an answer is in memory as a whole.
-const PAGE: u32 = 50;
-
-/// A watch that was opened again and failed no more for this long works.
-const CALM: Duration = Duration::from_secs(5);
 
 /// A kind of object that facts come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,19 +37,8 @@ pub enum Kind {
     NodeReports,
 }
 
-/// What a watch has to say.
-pub(super) enum Said {
-    /// Everything there is; what is not in it does not exist.
-    Listed(Kind, Vec<Seen>),
-    /// One object is so now.
-    Seen(Kind, Box<Seen>),
-    /// One object is gone.
-    Gone(Kind, ServiceKey),
-    /// The API server cannot be heard, and why.
-    Failed(Kind, String),
-    /// It can be heard again, and has nothing new to say.
-    Recovered(Kind),
-}
+/// What the watch of a kind has to say.
+pub(super) type Said = (Kind, Heard<Seen>);
 
 /// One object, converted.
 pub(super) struct Seen {
@@ -78,8 +49,8 @@ pub(super) struct Seen {
     pub unclear: Option<facts::Service>,
     /// Of a Service whose status is looked after.
     pub observed: Option<Observed>,
-    /// Of a NodeReport.
-    pub failures: Failures,
+    /// Of a kind that roll-outs look at.
+    pub whole: Option<Whole>,
 }
 
 impl Kind {
@@ -161,40 +132,39 @@ impl Kind {
         says: mpsc::UnboundedSender<Said>,
     ) {
         let client = client.clone();
-        let everything = watcher::Config::default().page_size(PAGE);
         match self {
             Self::Services => {
                 let classes = classes.clone();
                 let see = move |object: &Service| see_service(object, &classes, observe);
-                spawn(self, Api::<Service>::all(client), everything, says, see);
+                spawn(self, Api::<Service>::all(client), says, see);
             }
             Self::EndpointSlices => {
                 let api = Api::<EndpointSlice>::all(client);
-                spawn(self, api, everything, says, |slice| seen(slice, convert::endpoint_slice));
+                spawn(self, api, says, |slice| seen(slice, convert::endpoint_slice));
             }
             Self::Nodes => {
                 let api = Api::<Node>::all(client);
-                spawn(self, api, everything, says, |node| seen(node, convert::node));
+                spawn(self, api, says, |node| seen(node, convert::node));
             }
             Self::Namespaces => {
                 let api = Api::<Namespace>::all(client);
-                spawn(self, api, everything, says, |it| seen(it, convert::namespace));
+                spawn(self, api, says, |it| seen(it, convert::namespace));
             }
             Self::AddressPools => {
                 let api = Api::<AddressPool>::all(client);
-                spawn(self, api, everything, says, |pool| seen(pool, convert::address_pool));
+                spawn(self, api, says, |pool| seen(pool, convert::address_pool));
             }
             Self::Announcers => {
                 let api = Api::<Announcer>::all(client);
-                spawn(self, api, everything, says, |it| seen(it, convert::announcer));
+                spawn(self, api, says, |it| seen(it, convert::announcer));
             }
             Self::Plugins => {
-                let api = Api::<Plugin>::all(client);
-                spawn(self, api, everything, says, |it| seen(it, convert::plugin));
+                let see = move |object: &Plugin| see_plugin(object, observe);
+                spawn(self, Api::<Plugin>::all(client), says, see);
             }
             Self::NodeReports => {
                 let api = Api::<NodeReport>::all(client);
-                spawn(self, api, everything, says, see_report);
+                spawn(self, api, says, see_report);
             }
         }
     }
@@ -207,13 +177,22 @@ fn seen<K: Resource>(object: &K, convert: fn(&K) -> Result<Converted, Invalid>) 
 impl Seen {
     /// With nothing but its facts.
     pub fn new(key: ServiceKey, converted: Result<Converted, Invalid>) -> Self {
-        Self { key, converted, unclear: None, observed: None, failures: Failures::new() }
+        Self { key, converted, unclear: None, observed: None, whole: None }
     }
 }
 
 pub(super) fn see_report(report: &NodeReport) -> Seen {
-    let failures = report.status.as_ref().map(failures).unwrap_or_default();
-    Seen { failures, ..Seen::new(key(report), Ok(Converted::default())) }
+    let status = report.status.clone().unwrap_or_default();
+    let whole = Some(Whole::Report(Arc::new(status)));
+    Seen { whole, ..Seen::new(key(report), Ok(Converted::default())) }
+}
+
+pub(super) fn see_plugin(object: &Plugin, observe: bool) -> Seen {
+    let whole = observe.then(|| {
+        let version = object.resource_version().unwrap_or_default();
+        Whole::Plugin(version, Arc::new(object.status.clone().unwrap_or_default()))
+    });
+    Seen { whole, ..seen(object, convert::plugin) }
 }
 
 pub(super) fn see_service(object: &Service, classes: &ServiceClasses, observe: bool) -> Seen {
@@ -226,62 +205,19 @@ pub(super) fn see_service(object: &Service, classes: &ServiceClasses, observe: b
     }
 }
 
-fn key<K: Resource>(object: &K) -> ServiceKey {
-    ServiceKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
-}
-
 fn spawn<K>(
     kind: Kind,
     api: Api<K>,
-    config: watcher::Config,
     says: mpsc::UnboundedSender<Said>,
     see: impl Fn(&K) -> Seen + Send + 'static,
 ) where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     tokio::spawn(async move {
-        let mut listing = Vec::new();
-        let mut failures = 0;
-        let mut events = watcher::watcher(api, config).boxed();
-        // The stream ends never; the receiver does when its role ends.
-        loop {
-            let event = match failures {
-                0 => events.next().await,
-                _ => match tokio::time::timeout(CALM, events.next()).await {
-                    Ok(event) => event,
-                    Err(_) => {
-                        failures = 0;
-                        let _ = says.send(Said::Recovered(kind));
-                        continue;
-                    }
-                },
-            };
-            let Some(event) = event else { return };
-            let said = match event {
-                Ok(Event::Init) => {
-                    listing.clear();
-                    continue;
-                }
-                Ok(Event::InitApply(object)) => {
-                    listing.push(see(&object));
-                    continue;
-                }
-                Ok(Event::InitDone) => Said::Listed(kind, std::mem::take(&mut listing)),
-                Ok(Event::Apply(object)) => Said::Seen(kind, Box::new(see(&object))),
-                Ok(Event::Delete(object)) => Said::Gone(kind, key(&object)),
-                Err(error) => {
-                    tracing::warn!(kind = kind.plural(), "the watch failed: {error}");
-                    let pause = BACK_OFF[failures.min(BACK_OFF.len() - 1)];
-                    failures += 1;
-                    if says.send(Said::Failed(kind, error.to_string())).is_err() {
-                        return;
-                    }
-                    tokio::time::sleep(pause).await;
-                    continue;
-                }
-            };
-            failures = 0;
-            if says.send(said).is_err() {
+        let mut follow = Follow::new(kind.plural(), api, None, see);
+        while let Some(heard) = follow.next().await {
+            // The receiver ends when its role ends.
+            if says.send((kind, heard)).is_err() {
                 return;
             }
         }

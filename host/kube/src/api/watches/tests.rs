@@ -2,7 +2,7 @@
 use k8s_openapi::api::core::v1::{Node, Service};
 use serde::de::DeserializeOwned;
 
-use super::kind::{see_report, see_service};
+use super::kind::{see_plugin, see_report, see_service};
 use super::*;
 use crate::convert;
 
@@ -18,8 +18,8 @@ impl Bench {
     }
 
     /// Says it and gives what is told, in short.
-    fn say(&mut self, said: Said) -> Vec<String> {
-        assert!(self.says.send(said).is_ok());
+    fn say(&mut self, kind: Kind, heard: Heard<Seen>) -> Vec<String> {
+        assert!(self.says.send((kind, heard)).is_ok());
         self.watches.read().iter().map(short).collect()
     }
 
@@ -64,10 +64,9 @@ fn service(name: &str, version: u64, kind: &str) -> Seen {
 fn plugin(name: &str, digit: &str) -> Seen {
     let digest = digit.repeat(64);
     let object: crate::crd::Plugin = yaml(&format!(
-        "{{metadata: {{name: {name}}}, spec: {{}}, status: {{active: {{build: b, digest: '{digest}'}}}}}}"
+        "{{apiVersion: a, kind: b, metadata: {{name: {name}, resourceVersion: '3'}}, spec: {{}}, status: {{active: {{build: b, digest: '{digest}'}}}}}}"
     ));
-    let key = ServiceKey { namespace: String::new(), name: name.to_owned() };
-    Seen::new(key, convert::plugin(&object))
+    see_plugin(&object, true)
 }
 
 fn key(name: &str) -> ServiceKey {
@@ -77,11 +76,11 @@ fn key(name: &str) -> ServiceKey {
 #[test]
 fn nothing_is_synced_before_every_kind_has_been_listed() {
     let mut bench = Bench::new(&[Kind::Nodes, Kind::Services]);
-    let nodes = Said::Listed(Kind::Nodes, vec![node("n1", "10.0.0.1")]);
-    assert_eq!(bench.say(nodes), ["+n1"]);
+    let nodes = Heard::Listed(vec![node("n1", "10.0.0.1")]);
+    assert_eq!(bench.say(Kind::Nodes, nodes), ["+n1"]);
     assert_eq!(bench.watches.missing().collect::<Vec<_>>(), [Kind::Services]);
-    let services = Said::Listed(Kind::Services, vec![service("web", 1, "LoadBalancer")]);
-    assert_eq!(bench.say(services), ["+a/web", "synced"]);
+    let services = Heard::Listed(vec![service("web", 1, "LoadBalancer")]);
+    assert_eq!(bench.say(Kind::Services, services), ["+a/web", "synced"]);
     assert!(bench.watches.complete());
 }
 
@@ -89,9 +88,9 @@ fn nothing_is_synced_before_every_kind_has_been_listed() {
 fn a_second_listing_removes_what_is_gone_and_repeats_nothing() {
     let mut bench = Bench::new(&[Kind::Nodes]);
     let both = vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")];
-    bench.say(Said::Listed(Kind::Nodes, both));
-    let one = Said::Listed(Kind::Nodes, vec![node("n2", "10.0.0.2"), node("n3", "10.0.0.3")]);
-    assert_eq!(bench.say(one), ["-n1", "+n3"]);
+    bench.say(Kind::Nodes, Heard::Listed(both));
+    let one = Heard::Listed(vec![node("n2", "10.0.0.2"), node("n3", "10.0.0.3")]);
+    assert_eq!(bench.say(Kind::Nodes, one), ["-n1", "+n3"]);
     assert_eq!(
         bench.watches.retell().iter().map(short).collect::<Vec<_>>(),
         ["+n2", "+n3", "synced"]
@@ -101,26 +100,26 @@ fn a_second_listing_removes_what_is_gone_and_repeats_nothing() {
 #[test]
 fn an_object_that_cannot_be_read_keeps_what_it_said_before() {
     let mut bench = Bench::new(&[Kind::Nodes]);
-    bench.say(Said::Listed(Kind::Nodes, vec![node("n1", "10.0.0.1")]));
-    assert!(bench.say(Said::Seen(Kind::Nodes, Box::new(node("n1", "10.0.0.300")))).is_empty());
+    bench.say(Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1")]));
+    assert!(bench.say(Kind::Nodes, Heard::Seen(node("n1", "10.0.0.300"))).is_empty());
     assert_eq!(
         bench.problems(),
         ["Node n1: status.addresses[0].address: \"10.0.0.300\" is not an IP address: correct it"]
     );
-    assert_eq!(bench.say(Said::Seen(Kind::Nodes, Box::new(node("n1", "10.0.0.3")))), ["+n1"]);
+    assert_eq!(bench.say(Kind::Nodes, Heard::Seen(node("n1", "10.0.0.3"))), ["+n1"]);
     assert!(bench.problems().is_empty());
 }
 
 #[test]
 fn a_watch_that_fails_changes_nothing_and_says_so() {
     let mut bench = Bench::new(&[Kind::Nodes]);
-    bench.say(Said::Listed(Kind::Nodes, vec![node("n1", "10.0.0.1")]));
-    assert!(bench.say(Said::Failed(Kind::Nodes, "connection refused".to_owned())).is_empty());
+    bench.say(Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1")]));
+    assert!(bench.say(Kind::Nodes, Heard::Failed("connection refused".to_owned())).is_empty());
     assert_eq!(
         bench.problems(),
         ["watch of nodes: connection refused; until it works again what was known stays in force"]
     );
-    bench.say(Said::Recovered(Kind::Nodes));
+    bench.say(Kind::Nodes, Heard::Recovered);
     assert!(bench.problems().is_empty());
 }
 
@@ -128,31 +127,32 @@ fn a_watch_that_fails_changes_nothing_and_says_so() {
 fn what_is_remembered_serves_until_the_api_server_has_been_heard() {
     let mut bench = Bench::new(&[Kind::Nodes, Kind::Plugins]);
     let mut earlier = Bench::new(&[Kind::Nodes, Kind::Plugins]);
-    earlier.say(Said::Listed(Kind::Nodes, vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")]));
-    earlier.say(Said::Listed(Kind::Plugins, vec![plugin("mine", "a")]));
+    earlier.say(Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")]));
+    earlier.say(Kind::Plugins, Heard::Listed(vec![plugin("mine", "a")]));
     let facts: Vec<Fact> = earlier.watches.facts().cloned().collect();
     let told: Vec<_> = bench.watches.remember(facts).iter().map(short).collect();
     assert_eq!(told, ["+n1", "+n2", "+mine", "synced"]);
     assert!(bench.watches.is_remembered());
-    let nodes = Said::Listed(Kind::Nodes, vec![node("n2", "10.0.0.2")]);
-    assert_eq!(bench.say(nodes), ["-n1"], "one kind is corrected as soon as it is listed");
-    assert!(bench.say(Said::Listed(Kind::Plugins, vec![plugin("mine", "a")])).is_empty());
+    let nodes = Heard::Listed(vec![node("n2", "10.0.0.2")]);
+    assert_eq!(
+        bench.say(Kind::Nodes, nodes),
+        ["-n1"],
+        "one kind is corrected as soon as it is listed"
+    );
+    assert!(bench.say(Kind::Plugins, Heard::Listed(vec![plugin("mine", "a")])).is_empty());
     assert!(!bench.watches.is_remembered());
 }
 
 #[test]
 fn a_status_that_somebody_changed_is_pointed_out_once() {
     let mut bench = Bench::new(&[Kind::Services]);
-    bench.say(Said::Listed(Kind::Services, vec![service("web", 7, "LoadBalancer")]));
+    bench.say(Kind::Services, Heard::Listed(vec![service("web", 7, "LoadBalancer")]));
     assert_eq!(bench.watches.touched(), BTreeSet::from([key("web")]));
-    bench.say(Said::Seen(Kind::Services, Box::new(service("web", 7, "LoadBalancer"))));
+    bench.say(Kind::Services, Heard::Seen(service("web", 7, "LoadBalancer")));
     assert!(bench.watches.touched().is_empty(), "the same version again");
-    bench.say(Said::Seen(Kind::Services, Box::new(service("web", 6, "LoadBalancer"))));
+    bench.say(Kind::Services, Heard::Seen(service("web", 6, "LoadBalancer")));
     assert_eq!(bench.watches.observed(&key("web")).unwrap().version, 7, "an older one is late");
-    assert_eq!(
-        bench.say(Said::Seen(Kind::Services, Box::new(service("web", 8, "ClusterIP")))),
-        ["-a/web"]
-    );
+    assert_eq!(bench.say(Kind::Services, Heard::Seen(service("web", 8, "ClusterIP"))), ["-a/web"]);
     assert!(bench.watches.observed(&key("web")).is_none());
     assert_eq!(bench.watches.touched(), BTreeSet::from([key("web")]));
 }
@@ -180,13 +180,47 @@ fn what_nodes_report_of_an_announcer_is_kept_by_node_until_they_say_otherwise() 
         report("n3", &lan("phase: Held")),
         report("n4", &lan("phase: NotStarted")),
     ];
-    assert_eq!(bench.say(Said::Listed(Kind::NodeReports, all)), [""; 0], "decides nothing");
+    assert_eq!(bench.say(Kind::NodeReports, Heard::Listed(all)), [""; 0], "decides nothing");
     assert_eq!(told(&bench), ["n2 Refused validate failed: x", "n3 Failing old"]);
-    bench.say(Said::Seen(Kind::NodeReports, Box::new(report("n2", &lan("phase: Running")))));
-    assert_eq!(bench.say(Said::Listed(Kind::Nodes, vec![])), ["synced"]);
-    bench.say(Said::Gone(
+    bench.say(Kind::NodeReports, Heard::Seen(report("n2", &lan("phase: Running"))));
+    assert_eq!(bench.say(Kind::Nodes, Heard::Listed(vec![])), ["synced"]);
+    bench.say(
         Kind::NodeReports,
-        ServiceKey { namespace: String::new(), name: "n3".to_owned() },
-    ));
+        Heard::Gone(ServiceKey { namespace: String::new(), name: "n3".to_owned() }),
+    );
     assert_eq!(told(&bench), [""; 0]);
+}
+
+#[test]
+fn roll_outs_hear_of_an_object_once_as_it_is_and_a_new_leader_hears_everything_again() {
+    let report = |node: &str| -> Seen {
+        see_report(&yaml(&format!(
+            "{{apiVersion: a, kind: b, metadata: {{name: {node}}}, spec: {{}}, status: {{node: {node}, version: v, ready: true}}}}"
+        )))
+    };
+    let told = |bench: &mut Bench| -> Vec<String> {
+        let told = bench.watches.told().map(|told| match told {
+            Told::Report(name, report) => format!("{name} {}", report.is_some()),
+            Told::Plugin(name, it) => format!("{name} {:?}", it.map(|(version, _)| version)),
+            Told::Listed(kind) => format!("all {}", kind.plural()),
+        });
+        told.collect()
+    };
+    let mut bench = Bench::new(&[Kind::Nodes, Kind::Plugins, Kind::NodeReports]);
+    bench.say(Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1")]));
+    assert_eq!(told(&mut bench), [""; 0], "of Nodes they hear in another way");
+    bench.say(Kind::NodeReports, Heard::Listed(vec![report("n1"), report("n2")]));
+    bench.say(Kind::NodeReports, Heard::Seen(report("n1")));
+    assert_eq!(told(&mut bench), ["n1 true", "n2 true", "all nodereports"]);
+    assert_eq!(told(&mut bench), [""; 0]);
+    bench.say(Kind::NodeReports, Heard::Listed(vec![report("n2")]));
+    assert_eq!(
+        bench.say(Kind::Plugins, Heard::Listed(vec![plugin("mine", "a")])),
+        ["+mine", "synced"]
+    );
+    assert_eq!(told(&mut bench), ["mine Some(\"3\")", "n1 false", "n2 true", "all plugins"]);
+    let mine = ServiceKey { namespace: String::new(), name: "mine".to_owned() };
+    bench.say(Kind::Plugins, Heard::Gone(mine));
+    bench.watches.retell();
+    assert_eq!(told(&mut bench), ["mine None", "n2 true", "all plugins", "all nodereports"]);
 }

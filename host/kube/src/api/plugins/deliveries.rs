@@ -1,0 +1,96 @@
+//! What people deliver, while this process leads, and which of our copies of it go: ConfigMaps with our labels. Nobody else watches
+//! them, each of which may hold a megabyte. Must not know what becomes of a delivery.
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
+use kube::api::{Api, Resource};
+use kube::core::PartialObjectMeta;
+use outrigger_core::facts::ServiceKey;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use super::super::NAMESPACE;
+use super::super::follow::{Follow, Heard, key};
+use super::COPY_LABEL;
+use crate::convert::{Delivery, PLUGIN_LABEL, delivery};
+
+/// Deliveries that wait to be looked at: each may hold a megabyte.
+const WAITING: usize = 64;
+
+/// What the watches have to say.
+pub enum Delivered {
+    /// The name of a ConfigMap with our label, and what it delivers; `None` when that is nothing, or no more.
+    ConfigMap(String, Option<Box<Delivery>>),
+    /// An immutable copy that is no more.
+    CopyGone(String),
+    /// Every delivery has been told once.
+    Listed,
+}
+
+/// Watches until the receiver is dropped.
+pub fn watch_deliveries(client: &Client) -> mpsc::Receiver<Delivered> {
+    let (tell, told) = mpsc::channel(WAITING);
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+    let see = |object: &ConfigMap| (key(object), delivery(object).map(Box::new));
+    let follow = Follow::new("configmaps", api, Some(PLUGIN_LABEL), see);
+    let say = |name, it: Option<_>| Some(Delivered::ConfigMap(name, it.flatten()));
+    tokio::spawn(pass_on(follow, say, Some(Delivered::Listed), tell.clone()));
+    // Their octets are of no interest.
+    let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client.clone(), NAMESPACE);
+    let see = |object: &PartialObjectMeta<ConfigMap>| (key(object), ());
+    let follow = Follow::new("copies", api, Some(COPY_LABEL), see);
+    let say = |name, it: Option<()>| it.is_none().then_some(Delivered::CopyGone(name));
+    tokio::spawn(pass_on(follow, say, None, tell));
+    told
+}
+
+/// Until nobody listens. `say` makes words of an object, or of its end; `listed` is said after all there is at first.
+async fn pass_on<K, T, S>(
+    mut follow: Follow<K, (ServiceKey, T), S>,
+    say: impl Fn(String, Option<T>) -> Option<Delivered>,
+    mut listed: Option<Delivered>,
+    tell: mpsc::Sender<Delivered>,
+) where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+    S: Fn(&K) -> (ServiceKey, T),
+{
+    let mut known = BTreeSet::new();
+    while let Some(heard) = follow.next().await {
+        let (news, all) = news(heard, &mut known);
+        let said = news.into_iter().filter_map(|(name, it)| say(name, it));
+        let last = if all { listed.take() } else { None };
+        for said in said.chain(last) {
+            if tell.send(said).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// What is there and what is gone, by name; whether that is all there is.
+fn news<T>(
+    heard: Heard<(ServiceKey, T)>,
+    known: &mut BTreeSet<String>,
+) -> (Vec<(String, Option<T>)>, bool) {
+    match heard {
+        Heard::Listed(seen) => {
+            let listed = seen.iter().map(|(key, _)| key.name.clone()).collect();
+            let before = std::mem::replace(known, listed);
+            let gone = before.difference(known).map(|name| (name.clone(), None));
+            let gone: Vec<_> = gone.collect();
+            let there = seen.into_iter().map(|(key, it)| (key.name, Some(it)));
+            (there.chain(gone).collect(), true)
+        }
+        Heard::Seen((key, it)) => {
+            known.insert(key.name.clone());
+            (vec![(key.name, Some(it))], false)
+        }
+        Heard::Gone(key) => {
+            known.remove(&key.name);
+            (vec![(key.name, None)], false)
+        }
+        // The log has it.
+        Heard::Failed(_) | Heard::Recovered => (Vec::new(), false),
+    }
+}
