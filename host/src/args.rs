@@ -134,16 +134,10 @@ pub struct Asked {
 /// Flags of `bgp`.
 #[derive(Debug, Args, Serialize)]
 pub struct Bgp {
+    /// Whom.
     #[command(flatten)]
     #[serde(flatten)]
-    folders: Folders,
-    #[command(flatten)]
-    #[serde(flatten)]
-    api: Api,
-    /// Context of the kubeconfig.
-    #[arg(long, value_name = "NAME")]
-    #[serde(skip)]
-    pub context: Option<String>,
+    pub asked: Asked,
     /// What about it.
     #[arg(value_enum)]
     #[serde(skip)]
@@ -152,10 +146,6 @@ pub struct Bgp {
     #[arg(required_if_eq("question", "session"))]
     #[serde(skip)]
     pub peer: Option<String>,
-    /// How to print it.
-    #[arg(short, long, value_enum, default_value_t)]
-    #[serde(skip)]
-    pub output: Output,
 }
 
 /// Questions that `bgp` answers.

@@ -12,11 +12,11 @@ use crate::picture::Picture;
 /// Takes the picture and prints what was asked for.
 pub fn bgp(config: &Config, flags: &args::Bgp) -> anyhow::Result<ExitCode> {
     let peer = flags.peer.as_deref().unwrap_or_default();
-    let picture = Picture::take(config, flags.context.as_deref())?;
+    let picture = Picture::take(config, flags.asked.api.context.as_deref())?;
     let sessions = sessions(&picture.details);
     match flags.question {
-        BgpQuestion::Peers => print(flags.output, &sessions, peers),
-        BgpQuestion::Routes => print(flags.output, &sessions, routes),
+        BgpQuestion::Peers => print(flags.asked.output, &sessions, peers),
+        BgpQuestion::Routes => print(flags.asked.output, &sessions, routes),
         BgpQuestion::Session => {
             let of_peer: Vec<Value> = sessions
                 .into_iter()
@@ -26,7 +26,7 @@ pub fn bgp(config: &Config, flags: &args::Bgp) -> anyhow::Result<ExitCode> {
                 eprintln!("no node has a peer {peer:?}: `outrigger bgp peers` lists them");
                 return Ok(ExitCode::FAILURE);
             }
-            print(flags.output, &of_peer, session);
+            print(flags.asked.output, &of_peer, session);
         }
     }
     Ok(ExitCode::SUCCESS)
