@@ -288,3 +288,32 @@ pub enum Output {
     /// One JSON object.
     Json,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// clap looks at this only in builds with debug assertions, which nobody makes here.
+    fn check(command: &clap::Command) {
+        let (mut names, mut flags) = (BTreeSet::new(), BTreeSet::new());
+        for argument in command.get_arguments() {
+            let (id, command) = (argument.get_id(), command.get_name());
+            assert!(names.insert(id), "{command} has two arguments {id}");
+            let long = argument.get_long().map(str::to_owned);
+            let short = argument.get_short().map(String::from);
+            for flag in long.into_iter().chain(short) {
+                assert!(flags.insert(flag.clone()), "{command} has {flag} twice");
+            }
+        }
+        command.get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn no_command_has_a_flag_twice() {
+        let mut all = Cli::command();
+        all.build();
+        check(&all);
+    }
+}
