@@ -94,6 +94,44 @@ enum Wake {
     Asked(Question),
 }
 
+/// Where everything comes from that this node is told: a cluster or a folder.
+struct Origin {
+    source: Source,
+    gossip_key: [u8; 32],
+    sent: Option<Sent>,
+    keyring: Keyring,
+}
+
+impl Origin {
+    async fn open(
+        config: &Config,
+        name: &str,
+        state: &Arc<State>,
+        shared: &mut Shared,
+        client: Option<&Client>,
+    ) -> anyhow::Result<Self> {
+        if let Some(client) = client {
+            return Ok(Self {
+                gossip_key: cluster::gossip_key(client, state, &mut shared.questions).await?,
+                source: cluster::watch(client, &config.classes()),
+                sent: Some(Sent::start(client, name)),
+                keyring: Keyring::of_cluster(client),
+            });
+        }
+        let mut random = [0; 32];
+        getrandom::fill(&mut random)
+            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+        let manifests = config.manifests()?;
+        let folder = Folder::open(manifests, Some(state))?.with_classes(config.classes());
+        Ok(Self {
+            source: Source::Folder(Box::new(folder)),
+            gossip_key: state.gossip_key(random)?,
+            sent: None,
+            keyring: Keyring::Folder(manifests.into()),
+        })
+    }
+}
+
 impl Daemon {
     /// Opens everything. Nothing is announced before [`Daemon::serve`]. Without a client a folder is served.
     pub async fn start(
@@ -104,28 +142,12 @@ impl Daemon {
         let name = config.node()?;
         let state = Arc::new(State::open(&config.state())?);
         let occupied = state.occupy(&name)?;
-        let mut random = [0; 32];
-        getrandom::fill(&mut random)
-            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
-        let (source, gossip_key, sent) = match client {
-            Some(client) => {
-                let key = cluster::gossip_key(client, &state, &mut shared.questions).await?;
-                (cluster::watch(client, &config.classes()), key, Some(Sent::start(client, &name)))
-            }
-            None => {
-                let folder =
-                    Folder::open(config.manifests()?, Some(&state))?.with_classes(config.classes());
-                (Source::Folder(Box::new(folder)), state.gossip_key(random)?, None)
-            }
-        };
+        let Origin { source, gossip_key, sent, keyring } =
+            Origin::open(config, &name, &state, &mut shared, client).await?;
         let links = outrigger_net::watch(Excludes::default()).await?;
         let router = Arc::new(Router::default());
         let responder = Responder::start(router.clone())?;
         let streams = Streams::start(router.clone())?;
-        let keyring = match client {
-            Some(client) => Keyring::of_cluster(client),
-            None => Keyring::Folder(config.manifests()?.into()),
-        };
         let reports = Arc::new(Notify::new());
         let groups = Arc::new(Groups::default());
         let ports = Ports {

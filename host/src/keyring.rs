@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::Client;
 use outrigger_kube::secrets::{SecretData, read_secret, secret_in_folder};
-use outrigger_net::SecretKey;
+use outrigger_net::{SecretKey, now};
 use tokio::runtime::Handle;
 
 /// How long a socket waits for the API server.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long what was read counts as new: a peer that refuses our key is tried again and again.
-const FRESH: Duration = Duration::from_secs(5);
+const FRESH_US: u64 = 5_000_000;
 
 /// Where Secrets are read from.
 pub enum Keyring {
     /// A folder of manifests.
     Folder(PathBuf),
-    /// The API server, and the runtime that speaks with it.
-    Cluster(Client, Handle, Mutex<BTreeMap<String, (Instant, SecretData)>>),
+    /// The API server, the runtime that speaks with it, and what was read when.
+    Cluster(Client, Handle, Mutex<BTreeMap<String, (u64, SecretData)>>),
 }
 
 impl Keyring {
@@ -34,15 +34,15 @@ impl Keyring {
         let value = match self {
             Self::Folder(folder) => secret_in_folder(folder, secret)?.remove(key),
             Self::Cluster(client, runtime, known) => {
-                let fresh = |known: &BTreeMap<String, (Instant, SecretData)>| {
+                let fresh = |known: &BTreeMap<String, (u64, SecretData)>| {
                     let (read, data) = known.get(secret)?;
-                    (read.elapsed() < FRESH).then(|| data.clone())
+                    (now().monotonic_us - read < FRESH_US).then(|| data.clone())
                 };
                 let lock = || known.lock().expect("nothing panics while it holds the keys");
                 let data = fresh(&lock());
                 let data = data.or_else(|| fetch(client, runtime, secret));
                 if let Some(data) = &data {
-                    lock().insert(secret.to_owned(), (Instant::now(), data.clone()));
+                    lock().insert(secret.to_owned(), (now().monotonic_us, data.clone()));
                 }
                 let data = data.or_else(|| Some(lock().get(secret)?.1.clone()));
                 data?.remove(key)

@@ -3,7 +3,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use outrigger_sdk::wire::bfd::ControlPacket;
 use outrigger_sdk::wire::bgp;
@@ -95,6 +95,10 @@ fn data(event: Event) -> Vec<u8> {
 fn reason(event: Event) -> CloseReason {
     let Event::Closed(Closed { reason, .. }) = event else { panic!("{event:?}") };
     reason
+}
+
+fn since(begin: outrigger_sdk::Time) -> Duration {
+    Duration::from_micros(crate::now().monotonic_us - begin.monotonic_us)
 }
 
 fn keepalive() -> Vec<u8> {
@@ -256,15 +260,15 @@ namespaced! {
         let expect = OffloadWork::Expect { endpoint: 1, remote, within_us, then_close: true };
         bench.handle.offload(OWNER, 3, expect).unwrap();
         assert_eq!(bench.handle.offloads(OWNER), [2, 3]);
-        let begin = Instant::now();
+        let begin = crate::now();
         let mut octets = [0; 19 * 8];
         far.read_exact(&mut octets[..19 * 4]).unwrap();
-        assert!(begin.elapsed() >= Duration::from_millis(150), "{:?}", begin.elapsed());
+        assert!(since(begin) >= Duration::from_millis(150), "{:?}", since(begin));
         far.write_all(&keepalive()).unwrap();
         assert_eq!(data(bench.next()), keepalive());
-        let heard = Instant::now();
+        let heard = crate::now();
         assert_eq!(bench.next(), Event::Expired(3));
-        assert!(heard.elapsed() >= Duration::from_millis(1_500), "{:?}", heard.elapsed());
+        assert!(since(heard) >= Duration::from_millis(1_500), "{:?}", since(heard));
         assert_eq!(bench.next(), Event::Ended(2));
         assert_eq!(reason(bench.next()), CloseReason::TimedOut);
     }
@@ -362,12 +366,12 @@ namespaced! {
             std::thread::spawn(move || while busy.load(Ordering::Relaxed) {})
         };
         let hogs: Vec<_> = (0..4).map(spin).collect();
-        let begin = Instant::now();
+        let begin = crate::now();
         bench.handle.offload(OWNER, 2, OffloadWork::DatagramBeacon(beacon)).unwrap();
         for _ in 0..50 {
             far.recv(&mut [0; 9]).unwrap();
         }
-        let took = begin.elapsed();
+        let took = since(begin);
         busy.store(false, Ordering::Relaxed);
         hogs.into_iter().for_each(|hog| hog.join().unwrap());
         assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(3), "{took:?}");

@@ -43,7 +43,7 @@ pub enum Running {
     /// Ours.
     Ours(Box<Ours>),
     /// Any other, and who feeds it, if it is fed, in a network of its own.
-    Theirs(Theirs, Option<(Theirs, Net)>),
+    Theirs(Theirs, Option<Box<(Theirs, Net)>>),
 }
 
 impl Who {
@@ -198,7 +198,7 @@ impl Running {
             }
             Self::Theirs(router, feeder) if router.kind == Kind::Gobgp => {
                 // It stays: GoBGP would withdraw what BIRD takes with it.
-                *feeder = Some(feed(net, router, routes, limit)?);
+                *feeder = Some(Box::new(feed(net, router, routes, limit)?));
                 Ok(())
             }
             Self::Theirs(..) => Ok(()),
