@@ -48,6 +48,8 @@ const SOAK: [Step; 5] = [
                 "netns",
                 "--test",
                 "bgp",
+                "--",
+                "--include-ignored",
             ]))
         })
     }),

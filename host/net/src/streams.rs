@@ -17,6 +17,7 @@ use outrigger_sdk::{
 use crate::Owner;
 use crate::sys::{self, Poller};
 use state::State;
+use stream::Stream;
 
 mod datagrams;
 mod listener;
@@ -141,7 +142,8 @@ impl StreamsHandle {
     /// # Errors
     /// [`EndpointError::Unknown`]. What exceeds the credit closes the stream and is no error.
     pub fn write(&self, owner: Owner, id: Endpoint, data: &[u8]) -> Result<(), EndpointError> {
-        self.shared.act(|state, poller| state.write(owner, id, data, poller))
+        let write = |stream: &mut Stream, now| stream.write(data, now);
+        self.shared.act(|state, poller| state.write(owner, id, poller, write))
     }
 
     /// Writes to a stream what its plugin has not: costs no credit.
@@ -154,7 +156,8 @@ impl StreamsHandle {
         id: Endpoint,
         data: &[u8],
     ) -> Result<(), EndpointError> {
-        self.shared.act(|state, poller| state.write_on_behalf(owner, id, data, poller))
+        let write = |stream: &mut Stream, now| stream.write_on_behalf(data, now);
+        self.shared.act(|state, poller| state.write(owner, id, poller, write))
     }
 
     /// Messages of this stream may be as long as RFC 8654 allows from now on.

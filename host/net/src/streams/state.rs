@@ -135,32 +135,17 @@ impl State {
         Ok(())
     }
 
+    /// Writes with what is given: on the plugin's credit, or on the host's own behalf.
     pub(super) fn write(
         &mut self,
         owner: Owner,
         number: Endpoint,
-        data: &[u8],
         poller: &Poller,
+        write: impl FnOnce(&mut Stream, u64) -> Result<(), CloseReason>,
     ) -> Result<(), EndpointError> {
         let id = (owner, number);
         let stream = self.streams.get_mut(&id).ok_or(EndpointError::Unknown)?;
-        match stream.write(data, boottime_us()) {
-            Ok(()) => self.wrote(id, poller),
-            Err(reason) => self.lose(id, reason),
-        }
-        Ok(())
-    }
-
-    pub(super) fn write_on_behalf(
-        &mut self,
-        owner: Owner,
-        number: Endpoint,
-        data: &[u8],
-        poller: &Poller,
-    ) -> Result<(), EndpointError> {
-        let id = (owner, number);
-        let stream = self.streams.get_mut(&id).ok_or(EndpointError::Unknown)?;
-        match stream.write_on_behalf(data, boottime_us()) {
+        match write(stream, boottime_us()) {
             Ok(()) => self.wrote(id, poller),
             Err(reason) => self.lose(id, reason),
         }

@@ -8,8 +8,8 @@ const FAULTS: usize = 3;
 const WINDOW: u64 = 10 * SECOND;
 /// Without a fault for so long, all is forgiven.
 const HEALTHY: u64 = 60 * SECOND;
-/// So many revivals keep the state: all their waits together are almost a minute.
-const PATIENT: u32 = 9;
+/// So many revivals keep the state: all their waits together are more than a minute.
+const PATIENT: u32 = 10;
 /// Of the waits between revivals.
 const SHORTEST: u64 = SECOND / 10;
 const LONGEST: u64 = 30 * SECOND;

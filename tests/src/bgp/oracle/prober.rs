@@ -32,12 +32,19 @@ pub struct Prober<W> {
     up: bool,
     /// Both ends mark the end of a refresh (RFC 7313): then the speaker can be asked whether it is still there.
     marks: bool,
+    /// It does so where it offers it. FRR 8.4 does not.
+    keeps_its_word: bool,
 }
 
 impl<W: Wire> Prober<W> {
     /// One that has not connected yet.
     pub fn new(wire: W, us: Ipv4Addr, them: Ipv4Addr) -> Self {
-        Self { wire, us, them, up: false, marks: false }
+        Self { wire, us, them, up: false, marks: false, keeps_its_word: true }
+    }
+
+    /// The same for a speaker that offers enhanced route refresh and never marks the end of one: it is well when it is silent.
+    pub fn of_one_that_marks_nothing(self) -> Self {
+        Self { keeps_its_word: false, ..self }
     }
 
     /// The wire it speaks through.
@@ -67,7 +74,7 @@ impl<W: Wire> Prober<W> {
         self.up = false;
         self.wire.connect()?;
         let open = self.expect(OPEN)?;
-        self.marks = marks(&open);
+        self.marks = self.keeps_its_word && marks(&open);
         if case.at == Stage::OpenSent {
             return Ok(());
         }
