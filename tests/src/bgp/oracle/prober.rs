@@ -32,7 +32,7 @@ pub struct Prober<W> {
     up: bool,
     /// Both ends mark the end of a refresh (RFC 7313): then the speaker can be asked whether it is still there.
     marks: bool,
-    /// It does so where it offers it. FRR 8.4 does not.
+    /// It does so where it offers it, always. FRR 8.4 does not at all, nor BIRD 2.0 before its first routes are out.
     keeps_its_word: bool,
 }
 
@@ -42,8 +42,8 @@ impl<W: Wire> Prober<W> {
         Self { wire, us, them, up: false, marks: false, keeps_its_word: true }
     }
 
-    /// The same for a speaker that offers enhanced route refresh and never marks the end of one: it is well when it is silent.
-    pub fn of_one_that_marks_nothing(self) -> Self {
+    /// The same for a speaker that offers enhanced route refresh and may not mark the end of one: it is well when it is silent.
+    pub fn of_one_that_may_not_mark(self) -> Self {
         Self { keeps_its_word: false, ..self }
     }
 
