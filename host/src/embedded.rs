@@ -28,3 +28,12 @@ pub const PLUGINS: &[Embedded] = &[
         compiled: include_bytes!(env!("OUTRIGGER_LOWEST_FREE_COMPILED")),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_plugins_that_come_with_the_daemon_are_those_that_one_may_go_back_to() {
+        let names: Vec<&str> = super::PLUGINS.iter().map(|plugin| plugin.name).collect();
+        assert_eq!(names, outrigger_core::plan::SHIPPED);
+    }
+}

@@ -39,7 +39,7 @@ use index::Index;
 pub use cover::announcers;
 pub use heard::{AddressWord, AnnouncerWord, Details, Heard, NodeWord, Silence};
 pub use reach::Reach;
-pub use why::{AddressWhy, NodeRole, NodeWhy, why as why_address};
+pub use why::{AddressWhy, NodeRole, NodeWhy, SHIPPED, why as why_address};
 
 /// What an announcer's instance on this node is told. Apply `remove` before `upsert`: an address in both was taken out
 /// and must be announced again.

@@ -10,6 +10,7 @@ use crate::allocation::{Allocations, Condition, PoolOutcome, PoolWord, Verdict};
 use crate::facts::{Change, Cluster, Fact, Pool, Service, ServiceKey};
 use crate::plan::{AddressWhy, Heard, NodeRole, why_address};
 
+mod foreign;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -99,7 +100,13 @@ impl Inputs {
         let is_ours = !self.allocations.is_left_alone(key);
         for why in &addresses {
             headline.push(' ');
-            headline.push_str(&why.headline);
+            match is_ours || !why.answered_by.is_empty() {
+                true => headline.push_str(&why.headline),
+                false => headline.push_str(&format!(
+                    "Outrigger does not answer for {}; the other controller may.",
+                    why.address
+                )),
+            }
             // Whose status it is comes first.
             fixes.extend(why.fixes.iter().filter(|_| is_ours).cloned());
         }
@@ -161,7 +168,7 @@ impl Inputs {
         let key = &service.key;
         let said = self.conditions.get(key);
         match self.allocations.verdict_on(key) {
-            Some(verdict) if !verdict.writes_ingress => left_alone(key, &verdict),
+            Some(verdict) if !verdict.writes_ingress => foreign::left_alone(key, &verdict, pools),
             Some(verdict) if !verdict.addresses.is_empty() => held(key, &verdict, pools, said),
             Some(verdict) if self.allocations.is_left_alone(key) => {
                 let message = verdict.condition.message;
@@ -174,22 +181,6 @@ impl Inputs {
             }
         }
     }
-}
-
-/// Another controller wrote the status.
-fn left_alone(key: &ServiceKey, verdict: &Verdict) -> (String, Vec<String>) {
-    let message = &verdict.condition.message;
-    let what = message.split_once(": to ").map_or(message.as_str(), |(what, _)| what);
-    let what = what.split_once(": stop ").map_or(what, |(what, _)| what);
-    let written = list(&verdict.addresses);
-    let fixes = vec![
-        format!("to keep {written}: add it to an AddressPool (kubectl edit addresspool NAME)"),
-        format!(
-            "to have it replaced: stop the other controller, then run kubectl -n {} annotate service {} outrigger.dev/adopt=true, upon which Outrigger gives the Service an address of a pool and writes it into the status in place of {written}",
-            key.namespace, key.name
-        ),
-    ];
-    (format!("{what}."), fixes)
 }
 
 /// It has addresses, if not all that it asks for.
@@ -224,7 +215,7 @@ fn held(
 fn overall(service: &Service, pools: &[PoolWord], said: Option<&Said>) -> String {
     let of = |outcome| pools.iter().filter(move |one| one.outcome == outcome);
     if let Some(pool) = of(PoolOutcome::Refused).next() {
-        return format!("AddressPool {}: {}", pool.pool, strip(&pool.message));
+        return strip(&pool.message).to_owned();
     }
     if let Some(pool) = of(PoolOutcome::Undecided).next() {
         return match said {
@@ -257,12 +248,12 @@ fn pending(pools: &[PoolWord], said: Option<&Said>) -> Vec<String> {
     let undecided = pools.iter().find(|one| one.outcome == PoolOutcome::Undecided);
     let refused = pools.iter().any(|one| one.outcome == PoolOutcome::Refused);
     match (pools, undecided.filter(|_| !refused), said) {
-        ([], ..) => vec!["create an AddressPool (kubectl explain addresspool.spec)".to_owned()],
+        ([], ..) => vec!["create an AddressPool (to see its fields: kubectl explain addresspool.spec)".to_owned()],
         (_, Some(pool), Some(_)) => vec![format!(
-            "do what the controller says, or see what else it says of pool {} (kubectl describe addresspool {})",
+            "do what the controller says; to see what else it says of pool {}: kubectl describe addresspool {}",
             pool.pool, pool.pool
         )],
-        (_, Some(_), None) => vec!["see whether a controller runs: outrigger status; in a cluster also kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned()],
+        (_, Some(_), None) => vec!["to see whether a controller runs: outrigger status; in a cluster also kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned()],
         _ => fixes(pools),
     }
 }
@@ -277,8 +268,14 @@ fn own_words(service: &Service, said: &Said) -> String {
 /// What would help, the pools that come nearest first.
 fn fixes(pools: &[PoolWord]) -> Vec<String> {
     let of = |outcome| {
-        let words = pools.iter().filter(move |one| one.outcome == outcome && !one.fix.is_empty());
-        words.map(|one| format!("pool {}: {}", one.pool, one.fix))
+        let words = pools.iter().filter(move |one| one.outcome == outcome);
+        // Which pool is meant is a question only where there are several.
+        words.flat_map(|one| {
+            one.fixes.iter().map(|fix| match pools.len() {
+                1 => fix.clone(),
+                _ => format!("pool {}: {fix}", one.pool),
+            })
+        })
     };
     let near = of(PoolOutcome::Refused).chain(of(PoolOutcome::NothingToGive));
     let near: Vec<String> = near.chain(of(PoolOutcome::OnRequest)).collect();
@@ -326,6 +323,9 @@ fn asked(service: &Service) -> String {
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}", self.headline)?;
+        for (error, names) in self.errors() {
+            writeln!(f, "The plugin's last error on {}:\n  \"{error}\"", names.join(", "))?;
+        }
         if !self.fixes.is_empty() {
             let one = if self.fixes.len() == 1 { "" } else { ", one of these may do" };
             writeln!(f, "\nWhat to change{one}:")?;
@@ -356,6 +356,19 @@ impl std::fmt::Display for Why {
 }
 
 impl Why {
+    /// The last errors of plugins that failed, each once, and the nodes that say so.
+    fn errors(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut errors: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let nodes = self.addresses.iter().flat_map(|address| &address.nodes);
+        for (name, why) in nodes.filter(|(_, why)| !why.error.is_empty()) {
+            let names = errors.entry(&why.error).or_default();
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        errors
+    }
+
     /// Whether it has what it asks for and somebody answers for all of it.
     pub fn is_well(&self) -> bool {
         let answers =

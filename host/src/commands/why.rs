@@ -115,7 +115,7 @@ fn as_json(why: &Why) -> Value {
             PoolOutcome::NotForItsNamespace | PoolOutcome::NotForIt => "not-for-it",
             PoolOutcome::NothingToGive => "nothing-to-give",
         };
-        json!({ "name": one.pool, "outcome": outcome, "message": one.message, "fix": one.fix })
+        json!({ "name": one.pool, "outcome": outcome, "message": one.message, "fixes": one.fixes })
     });
     let said = why.said.as_ref().map(|said| {
         let condition = &said.condition;
@@ -140,7 +140,9 @@ fn address_json(why: &AddressWhy) -> Value {
             NodeRole::Stands => "stands-by",
             NodeRole::PassedOver => "passed-over",
         };
-        json!({ "name": name, "role": role, "message": one.message, "fix": one.fix })
+        json!({
+            "name": name, "role": role, "message": one.message, "error": one.error, "fixes": one.fixes,
+        })
     });
     json!({
         "address": why.address, "message": why.headline, "answeredBy": why.answered_by,

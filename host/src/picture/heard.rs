@@ -203,7 +203,10 @@ mod tests {
         ];
         let (details, silent) = answered(nodes.iter(), Ok(asked.into()));
         assert_eq!(details.keys().collect::<Vec<_>>(), ["n1"]);
-        assert_eq!(silent["n2"].why, "you may not get pods/proxy in namespace outrigger-system");
+        assert_eq!(
+            silent["n2"].why,
+            "your user is not allowed to get pods/proxy in namespace outrigger-system"
+        );
         assert!(silent["n2"].fix.contains("kubectl auth can-i get pods/proxy -n outrigger-system"));
         assert_eq!(silent["n3"].why, "no pod of Outrigger is on n3");
         let (details, silent) = answered(nodes.iter(), Err(Silent::Forbidden("list pods")));

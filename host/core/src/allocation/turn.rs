@@ -260,7 +260,7 @@ impl Allocations {
         });
         let other = others.next()?;
         let holder = self.ledger.may_hold(service, other).err()?;
-        let why = why_not(service, self.ledger.holder(holder)?)?;
+        let why = why_not(service, self.ledger.holder(holder)?)?.join("; and ");
         let key = &service.sharing_key;
         Some(format!(
             "it does not share {other} with {holder}, which has its sharing key {key:?}: {why}"
@@ -320,8 +320,10 @@ fn taken(view: &PoolView, address: IpAddr) -> Note {
         );
         return Note::new("AddressTaken", message);
     };
-    let message =
-        format!("{address} is asked for, but held by {holder} and may not be shared: {why}");
+    let message = format!(
+        "{address} is asked for, but held by {holder} and may not be shared: {}",
+        why.join("; and ")
+    );
     Note::new("AddressTaken", message)
 }
 

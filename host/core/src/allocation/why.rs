@@ -23,8 +23,8 @@ pub struct PoolWord {
     pub outcome: PoolOutcome,
     /// The same for a person.
     pub message: String,
-    /// What to change so that it gives an address; "" when nothing need be.
-    pub fix: String,
+    /// What to change so that it gives an address, one alternative each; empty when nothing need be.
+    pub fixes: Vec<String>,
 }
 
 /// What a pool has to do with a Service.
@@ -146,15 +146,16 @@ impl Allocations {
         // A note says what is wrong, then what to do about it.
         let (what, fix) = message.rsplit_once(": ").unwrap_or((message, ""));
         if reason != "PoolExhausted" {
-            let another = ask_for_another(&service.key);
-            let fix = match fix {
-                "" => format!(
-                    "take it out of spec.exclude of the pool (kubectl edit addresspool {name}), or {another}"
-                ),
-                fix if fix.contains("another") => another,
-                fix => format!("{fix}, or {another}"),
+            let first = match fix {
+                "" => Some(format!(
+                    "take it out of spec.exclude of the pool: kubectl edit addresspool {name}"
+                )),
+                fix if fix.contains("another") => None,
+                fix => Some(fix.to_owned()),
             };
-            return word(name, PoolOutcome::NothingToGive, format!("passed over: {what}"), fix);
+            let fixes = first.into_iter().chain([ask_for_another(&service.key)]).collect();
+            let message = format!("passed over: {what}");
+            return PoolWord { fixes, ..word(name, PoolOutcome::NothingToGive, message, "") };
         }
         let users = self.ledger.users(name);
         let shown: Vec<String> = users.iter().take(NAMES_SHOWN).map(ToString::to_string).collect();
@@ -167,10 +168,11 @@ impl Allocations {
             return word(name, PoolOutcome::NothingToGive, message, fix);
         }
         let message = format!("passed over: {what}: it is used by {}{more}", shown.join(", "));
-        let fix = format!(
-            "add addresses to spec.addresses of the pool (kubectl edit addresspool {name}), or delete a Service that uses it"
-        );
-        word(name, PoolOutcome::NothingToGive, message, fix)
+        let fixes = vec![
+            format!("add addresses to spec.addresses of the pool: kubectl edit addresspool {name}"),
+            format!("delete a Service that uses {name}"),
+        ];
+        PoolWord { fixes, ..word(name, PoolOutcome::NothingToGive, message, "") }
     }
 }
 
@@ -179,11 +181,18 @@ fn taken(view: &PoolView, service: &Service) -> Option<PoolWord> {
     let held = service.wanted.iter().find_map(|at| Some((at, view.in_the_way(*at)?)));
     let (address, (holder, why)) = held?;
     let message = format!("passed over: {address} is asked for, and held by Service {holder}");
-    let fix = format!(
-        "{}; or let it share {address} with Service {holder}: {why}",
-        ask_for_another(&service.key)
-    );
-    Some(word(&view.name(), PoolOutcome::NothingToGive, message, fix))
+    let share = match why.as_slice() {
+        [only] => format!("let it share {address} with Service {holder}: {only}"),
+        steps => {
+            let steps = steps.iter().enumerate().map(|(at, step)| format!("{}. {step}", at + 1));
+            format!(
+                "let it share {address} with Service {holder}, which takes each of these steps: {}",
+                steps.collect::<Vec<_>>().join("; ")
+            )
+        }
+    };
+    let word = word(&view.name(), PoolOutcome::NothingToGive, message, "");
+    Some(PoolWord { fixes: vec![ask_for_another(&service.key), share], ..word })
 }
 
 fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
@@ -195,7 +204,7 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
         ),
         Unsuited::NotAutomatic => (
             "passed over: its spec.autoAssign is false, so that only Services that ask for it get an address".to_owned(),
-            format!("it is for Services that ask for it; to ask: kubectl -n {namespace} annotate service {} outrigger.dev/pool={name}", service.key.name),
+            format!("it is for Services that ask for it: kubectl -n {namespace} annotate service {} outrigger.dev/pool={name}", service.key.name),
         ),
         Unsuited::Namespace => (
             format!("passed over: it is for {}, and the Service is in {namespace}", whose(pool)),
@@ -214,7 +223,7 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
         ),
         Unsuited::Wishes(wanted) => (
             format!("passed over: it does not contain {}, which the Service asks for", addresses(wanted)),
-            format!("add {} to spec.addresses of the pool (kubectl edit addresspool {name}), or {}", addresses(wanted), ask_for_another(&service.key)),
+            format!("add {} to spec.addresses of the pool (kubectl edit addresspool {name})", addresses(wanted)),
         ),
     };
     let outcome = match reason {
@@ -222,13 +231,18 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
         Unsuited::NotAutomatic => PoolOutcome::OnRequest,
         _ => PoolOutcome::NotForIt,
     };
-    word(name, outcome, message, fix)
+    let mut word = word(name, outcome, message, fix);
+    if matches!(reason, Unsuited::Wishes(_)) {
+        word.fixes.push(ask_for_another(&service.key));
+    }
+    word
 }
 
 /// Where a Service says which address it wants.
 fn ask_for_another(key: &ServiceKey) -> String {
     format!(
-        "have Service {key} ask for another address (its annotation outrigger.dev/addresses, or spec.loadBalancerIP)"
+        "have Service {key} ask for another address: kubectl -n {} edit service {} (its annotation outrigger.dev/addresses or its spec.loadBalancerIP, whichever it has)",
+        key.namespace, key.name
     )
 }
 
@@ -246,5 +260,6 @@ fn word(
     message: impl Into<String>,
     fix: impl Into<String>,
 ) -> PoolWord {
-    PoolWord { pool: pool.to_owned(), outcome, message: message.into(), fix: fix.into() }
+    let fixes = [fix.into()].into_iter().filter(|fix| !fix.is_empty()).collect();
+    PoolWord { pool: pool.to_owned(), outcome, message: message.into(), fixes }
 }

@@ -35,19 +35,25 @@ fn backends_agree(one: &Service, other: &Service) -> bool {
 
 /// Why two Services may not hold one address, and the fix, seen from `one`; `None` when they may. Everything that is in the
 /// way, so that nobody mends one thing only to hear of the next.
-pub fn why_not(one: &Service, other: &Service) -> Option<String> {
+pub fn why_not(one: &Service, other: &Service) -> Option<Vec<String>> {
     let (namespace, holder) = (&one.key.namespace, &other.key);
     let (key, theirs) = (&one.sharing_key, &other.sharing_key);
     if *namespace != holder.namespace {
-        return Some(format!(
+        return Some(vec![format!(
             "a sharing key counts within one namespace, and {holder} is in another"
-        ));
+        )]);
     }
     let command = format!(
-        "kubectl -n {namespace} annotate --overwrite service {} {} outrigger.dev/sharing-key=KEY",
+        "kubectl -n {namespace} annotate --overwrite service {} {} outrigger.dev/sharing-key=KEY, where KEY is any text, the same on both",
         one.key.name, holder.name
     );
     let mut obstacles = Vec::new();
+    let same =
+        |a: &&ServicePort| other.ports.iter().any(|b| (a.protocol, a.port) == (b.protocol, b.port));
+    if let Some(port) = one.ports.iter().find(same) {
+        let protocol = format!("{:?}", port.protocol).to_uppercase();
+        obstacles.push(format!("both have port {}/{protocol}: change one of them", port.port));
+    }
     if key.is_empty() || theirs.is_empty() {
         let fix = "give both the same outrigger.dev/sharing-key, which is an annotation";
         obstacles.push(format!("{fix} ({command})"));
@@ -56,16 +62,10 @@ pub fn why_not(one: &Service, other: &Service) -> Option<String> {
             "their sharing keys {key:?} and {theirs:?} differ: give both the same ({command})"
         ));
     }
-    let same =
-        |a: &&ServicePort| other.ports.iter().any(|b| (a.protocol, a.port) == (b.protocol, b.port));
-    if let Some(port) = one.ports.iter().find(same) {
-        let protocol = format!("{:?}", port.protocol).to_uppercase();
-        obstacles.push(format!("both have port {}/{protocol}: change one of them", port.port));
-    }
     if !backends_agree(one, other) {
         let fix =
             "with externalTrafficPolicy Local both need the same policy and the same selector";
         obstacles.push(fix.to_owned());
     }
-    (!obstacles.is_empty()).then(|| obstacles.join("; and "))
+    (!obstacles.is_empty()).then_some(obstacles)
 }

@@ -41,7 +41,7 @@ impl PoolView {
     }
 
     /// Who holds an address that the asking Service may not share, and why it may not.
-    pub fn in_the_way(&self, address: IpAddr) -> Option<(ServiceKey, String)> {
+    pub fn in_the_way(&self, address: IpAddr) -> Option<(ServiceKey, Vec<String>)> {
         let holder = self.ledger.may_hold(&self.service, address).err()?;
         let why = sharing::why_not(&self.service, self.ledger.holder(holder)?)?;
         Some((holder.clone(), why))

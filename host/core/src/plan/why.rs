@@ -16,8 +16,10 @@ mod uncovered;
 
 /// The label that keeps a node from answering.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// The plugins that have a build in the daemon.
+pub const SHIPPED: [&str; 3] = ["bgp", "layer2", "lowest-free"];
 /// Where to look when nothing is known to be wrong.
-const SEE_THE_NODES: &str = "see what the nodes say: kubectl get nodereports -o wide, and kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix";
+const SEE_THE_NODES: &str = "to see what the nodes say: kubectl get nodereports -o wide, and kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix";
 
 /// Who answers for one address, and why not the others.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,8 +43,17 @@ pub struct NodeWhy {
     pub role: NodeRole,
     /// The same for a person.
     pub message: String,
-    /// What to change so that it answers; "" when nothing need be.
-    pub fix: String,
+    /// The last error of a plugin that failed, "" when none did.
+    pub error: String,
+    /// What to change so that it answers, one alternative each; empty when nothing need be.
+    pub fixes: Vec<String>,
+}
+
+impl NodeWhy {
+    /// Nothing need be changed.
+    fn plain(role: NodeRole, message: String) -> Self {
+        Self { role, message, error: String::new(), fixes: Vec::new() }
+    }
 }
 
 /// What a node does about an address.
@@ -102,7 +113,7 @@ impl Asked<'_> {
             None => self.headline(&answered_by, &nodes),
         };
         let fixes = match off {
-            Some((_, fix)) => vec![fix],
+            Some((_, fixes)) => fixes,
             None if self.is_computed() && !answered_by.is_empty() => vec![self.silence().1],
             None if answered_by.is_empty() => self.fixes(&nodes),
             // Of those whose answer ends soon.
@@ -159,7 +170,7 @@ impl Asked<'_> {
     }
 
     /// Somebody answers, but where nobody asks: the interface has no address of the network that the address is of.
-    fn off_its_network(&self, answering: &[NodeName]) -> Option<(String, String)> {
+    fn off_its_network(&self, answering: &[NodeName]) -> Option<(String, Vec<String>)> {
         let node = answering.first()?;
         let word = self.word(node)?;
         let links = &word.details.as_ref()?.links;
@@ -172,28 +183,36 @@ impl Asked<'_> {
             return None;
         }
         let names = via.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        let on: BTreeSet<String> =
+            known.iter().flat_map(|one| one.iter()).map(|net| net.trunc().to_string()).collect();
+        let on = match on.is_empty() {
+            true => "no network".to_owned(),
+            false => on.into_iter().collect::<Vec<_>>().join(", "),
+        };
         let elsewhere = links.iter().find(|(_, networks)| has(networks));
         let headline = format!(
-            "{node} answers for {} on {names}, but {names} has no address of the network of {}, so that neighbours do not ask for it there.",
+            "{node} answers for {} on {names}, but clients probably cannot reach it: {names} has no address of the network of {} (it is on {on}), so that neighbours do not ask for it there.",
             self.address, self.address
         );
-        let fix = match elsewhere {
-            Some((link, _)) => format!(
-                "let the announcer use {link}, which is on that network: add it to spec.interfaces of the Announcer"
-            ),
-            None => format!(
-                "give {names} of the nodes an address of the network of {}, or have the router send {} to {node}, or use a pool with addresses of a network that the nodes are in ({})",
-                self.address,
-                self.address,
-                known
-                    .iter()
-                    .flat_map(|one| one.iter())
-                    .map(|net| net.trunc().to_string())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            ),
+        let fixes = match elsewhere {
+            Some((link, _)) => vec![format!(
+                "let the announcer use {link}, which is on that network: add it to spec.interfaces of the Announcer (to see them: kubectl get announcers)"
+            )],
+            None => vec![
+                format!(
+                    "give {names} of the nodes an address of the network of {}, on each: ip address add ADDRESS/LENGTH dev {names}",
+                    self.address
+                ),
+                format!(
+                    "have the router send {} to {node}: a route on the router by way of an address of {node} (to see it: kubectl get node {node} -o wide)",
+                    self.address
+                ),
+                format!(
+                    "use a pool with addresses of a network that the nodes are in ({on}); to see the pools: kubectl get addresspools"
+                ),
+            ],
         };
-        Some((headline, fix))
+        Some((headline, fixes))
     }
 
     fn headline(&self, answering: &[NodeName], nodes: &BTreeMap<NodeName, NodeWhy>) -> String {
@@ -205,7 +224,7 @@ impl Asked<'_> {
         let verb = if answering.len() == 1 { "answers" } else { "answer" };
         if self.is_computed() {
             return format!(
-                "Whether anybody answers for {address} is not known, because no node could be asked: {}. If all is well, {names} does.",
+                "Whether anybody answers for {address} is not known, because no node could be asked: {}. {names} should be the one that answers.",
                 self.silence().0
             );
         }
@@ -217,11 +236,25 @@ impl Asked<'_> {
             Some((node, failure)) => {
                 let on = if answering.len() > 1 { format!(" on {node}") } else { String::new() };
                 format!(
-                    "{names} {verb} for {address}, though not for long{on}: {}. What it announced stays in force for 5 minutes after that (hold_last_for_seconds), and then it answers no more.",
+                    "{names} {verb} for {address}, though not for long{on}: {}. {node} goes on with what it announced for at most 5 minutes after the failure (or what OUTRIGGER_HOLD_LAST_FOR_SECONDS is set to there), and no other node takes over by itself.",
                     failure.why
                 )
             }
-            None => format!("{names} {verb} for {address}."),
+            None => format!("{names} {verb} for {address}.{}", self.absent(nodes)),
+        }
+    }
+
+    /// The nodes on which nothing runs, said behind who answers.
+    fn absent(&self, nodes: &BTreeMap<NodeName, NodeWhy>) -> String {
+        let runs = |node: &NodeName| self.word(node).is_some_and(|word| word.alive);
+        let absent: Vec<&str> =
+            nodes.keys().filter(|node| !runs(node)).map(String::as_str).collect();
+        match absent.as_slice() {
+            [] => String::new(),
+            names => format!(
+                " On {} Outrigger does not run, or cannot be reached, so that no address can move there.",
+                names.join(", ")
+            ),
         }
     }
 
@@ -245,11 +278,19 @@ impl Asked<'_> {
         let reason = |why: &NodeWhy| {
             why.message.strip_prefix("passed over: ").unwrap_or(&why.message).to_owned()
         };
-        let reasons: BTreeSet<String> = nodes.values().map(reason).collect();
-        match reasons.into_iter().collect::<Vec<_>>().as_slice() {
-            [only] if only.ends_with("on any node") => format!(": {only}"),
-            [only] => format!(": every node is passed over: {only}"),
-            reasons => format!(": every node is passed over ({})", reasons.join("; ")),
+        let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (name, why) in nodes {
+            reasons.entry(reason(why)).or_default().push(name);
+        }
+        let mut each: Vec<(String, String)> =
+            reasons.into_iter().map(|(reason, names)| (names.join(", "), reason)).collect();
+        each.sort();
+        match each.as_slice() {
+            [(_, only)] if only.ends_with("on any node") => format!(": {only}"),
+            each => {
+                let each = each.iter().map(|(names, reason)| format!("{names}: {reason}"));
+                format!(": every node is passed over: {}", each.collect::<Vec<_>>().join("; "))
+            }
         }
     }
 
@@ -270,13 +311,13 @@ impl Asked<'_> {
     fn fixes_of(&self, role: NodeRole, nodes: &BTreeMap<NodeName, NodeWhy>) -> Vec<String> {
         let mut all = fixes(nodes.values().filter(|why| why.role == role));
         let is_lame = |name: &&str| {
-            nodes.get(*name).is_some_and(|why| why.role == role && !why.fix.is_empty())
+            nodes.get(*name).is_some_and(|why| why.role == role && !why.fixes.is_empty())
         };
         if let Some(node) = self.due().into_iter().find(is_lame)
             && nodes.values().any(|why| why.role == NodeRole::Stands)
         {
             all.push(format!(
-                "until that is done, let another node answer: kubectl label node {node} {EXCLUDE}= ({node} then answers for no address at all; to undo it: kubectl label node {node} {EXCLUDE}-)"
+                "until that is done, let another node answer: kubectl label node {node} {EXCLUDE}= (this helps only if another node is without this fault; {node} then answers for no address at all; to undo it: kubectl label node {node} {EXCLUDE}-)"
             ));
         }
         all
@@ -285,7 +326,15 @@ impl Asked<'_> {
 
 /// Each once.
 fn fixes<'a>(nodes: impl Iterator<Item = &'a NodeWhy>) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    let fixes = nodes.map(|why| why.fix.clone()).filter(|fix| !fix.is_empty());
-    fixes.filter(|fix| seen.insert(fix.clone())).collect()
+    let mut times: BTreeMap<&String, usize> = BTreeMap::new();
+    let mut fixes: Vec<String> = Vec::new();
+    for fix in nodes.flat_map(|why| &why.fixes) {
+        *times.entry(fix).or_default() += 1;
+        if times[fix] == 1 {
+            fixes.push(fix.clone());
+        }
+    }
+    // What helps several nodes alike comes behind what is to be done on one.
+    fixes.sort_by_key(|fix| times[fix] > 1);
+    fixes
 }

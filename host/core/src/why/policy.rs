@@ -12,21 +12,29 @@ impl Inputs {
         };
         let name = &word.pool;
         let plugin = self.cluster.pools.get(name).map_or("", |pool| &pool.allocator.plugin);
-        let policy = format!("its policy (spec.allocator.plugin: {plugin})");
-        let other =
-            format!("name another one in spec.allocator.plugin (kubectl edit addresspool {name})");
-        let mend = format!("replace plugin {plugin:?} (kubectl get plugins {plugin} -o wide)");
+        let policy = format!("policy {plugin:?} of AddressPool {name}");
+        let other = format!(
+            "use another policy, for every Service of pool {name}: kubectl edit addresspool {name}, spec.allocator.plugin (to see the names: kubectl get plugins)"
+        );
+        let mend = format!(
+            "replace policy {plugin:?}: apply a ConfigMap with a build that works (docs/plugins.md)"
+        );
         let (message, first) = match text.strip_prefix("its policy ") {
-            Some(rest) => (format!("{policy} {rest}"), mend),
+            Some(rest) => {
+                let again = "until then Outrigger asks this one again by itself";
+                (format!("{policy} {rest}"), format!("{mend}; {again}"))
+            }
             None if said.condition.reason == "PolicyAnswerRefused" => {
                 (format!("what {policy} answered cannot be used: {text}"), mend)
             }
-            None => (format!("{policy} refused: {text}"), "do what the policy asks for".to_owned()),
+            None => {
+                (format!("{policy} refused. It says: \"{text}\""), "follow that message".to_owned())
+            }
         };
         PoolWord {
             outcome: PoolOutcome::Refused,
             message: format!("passed over: {message}"),
-            fix: format!("{first}, or {other}"),
+            fixes: vec![first, other],
             ..word
         }
     }

@@ -337,8 +337,8 @@ const SITUATIONS: [(&str, Play, bool); 24] = [
                 let word = s.node(name);
                 word.details = None;
                 word.silence = Silence {
-                    why: "you may not get pods/proxy in namespace outrigger-system".into(),
-                    fix: "have a Role that lets you get pods/proxy in namespace outrigger-system (kubectl auth can-i get pods/proxy -n outrigger-system), or read their last reports: kubectl get nodereports -o yaml".into(),
+                    why: "your user is not allowed to get pods/proxy in namespace outrigger-system".into(),
+                    fix: "ask an administrator for a Role with get pods/proxy in namespace outrigger-system (to check: kubectl auth can-i get pods/proxy -n outrigger-system); until then, to see which addresses are not as they should be: kubectl get nodereports -o yaml, status.exceptions".into(),
                 };
             }
             s

@@ -49,7 +49,7 @@ pub async fn reports(client: &Client) -> kube::Result<Vec<NodeReport>> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Silent {
     /// Whoever asks may not.
-    #[error("you may not {0} in namespace {NAMESPACE}")]
+    #[error("your user is not allowed to {0} in namespace {NAMESPACE}")]
     Forbidden(&'static str),
     /// There is no pod of the DaemonSet on it.
     #[error("no pod of Outrigger is on {0}")]
@@ -67,7 +67,7 @@ impl Silent {
     pub fn fix(&self) -> String {
         match self {
             Self::Forbidden(right) => format!(
-                "have a Role that lets you {right} in namespace {NAMESPACE} (kubectl auth can-i {right} -n {NAMESPACE}), or read their last reports: kubectl get nodereports -o yaml"
+                "ask an administrator for a Role with {right} in namespace {NAMESPACE} (to check: kubectl auth can-i {right} -n {NAMESPACE}); until then, to see which addresses are not as they should be: kubectl get nodereports -o yaml, status.exceptions"
             ),
             Self::NoPod(_) | Self::Api(_) => format!(
                 "see whether Outrigger runs: kubectl -n {NAMESPACE} get daemonset,pods -l {NODES} -o wide"

@@ -1,15 +1,20 @@
 //! What keeps a node that may answer from doing so: the node itself, an announcer that does not run, a plugin that failed, or
 //! what the plugin says. Knows nothing of who answers instead.
 use super::super::heard::{AddressWord, AnnouncerWord, NodeWord};
-use super::Asked;
+use super::{Asked, SHIPPED};
 use crate::facts::Announcer;
+
+/// How layer2 advises that an interface be used.
+const BRING_UP: &str = "ip link set NAME up";
 
 /// Why a node cannot answer.
 pub(super) struct Failure {
     /// What is wrong.
     pub why: String,
-    /// What to change.
-    pub fix: String,
+    /// The plugin's last error, "" when there is none.
+    pub error: String,
+    /// What to change, one alternative each.
+    pub fixes: Vec<String>,
     /// What was announced before goes on for a limited time.
     pub held: bool,
 }
@@ -17,11 +22,11 @@ pub(super) struct Failure {
 impl Asked<'_> {
     pub(super) fn failure(&self, node: &str, word: &NodeWord) -> Option<Failure> {
         let log = format!(
-            "kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix (the pod on {node})"
+            "to see what it does: kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix (the pod on {node})"
         );
         if !word.missing.is_empty() {
             let why = format!("it is not ready, and waits for {}", word.missing.join(", "));
-            return Some(Failure { why, fix: format!("see {log}"), held: false });
+            return Some(Failure::plain(why, vec![log]));
         }
         let own = || self.cover.iter().filter(|one| self.selects(one, node));
         for announcer in own() {
@@ -31,10 +36,10 @@ impl Asked<'_> {
                 let said = word.problems.iter().find(|(about, _)| *about == object);
                 let (why, fix) = match said {
                     Some((_, said)) => (said.as_str(), format!("mend {title}: {said}")),
-                    None => ("it has not started", format!("see {log}")),
+                    None => ("it has not started", log),
                 };
                 let why = format!("{title} does not run on {node}: {why}");
-                return Some(Failure { why, fix, held: false });
+                return Some(Failure::plain(why, vec![fix]));
             };
             if running.phase != "Running" {
                 return Some(self.of_plugin(announcer, node, running));
@@ -56,31 +61,31 @@ impl Asked<'_> {
         let held = phase == "Held";
         let how = match held {
             true => "failed, and starting it again did not help",
+            false if last_fault.contains("start failed: the plugin crashed") => "crashes at start",
             false => "does not start",
         };
         let from = match origin.as_str() {
-            "" => "nobody knows where it comes from".to_owned(),
-            "embedded" => "it is the one that comes with Outrigger".to_owned(),
-            origin => format!("it comes from {origin}"),
+            "" => "nobody knows where it comes from",
+            "embedded" => "it is the build that comes with Outrigger",
+            origin => &format!("it is the build of {origin}"),
         };
-        let fault = match last_fault.as_str() {
-            "" => "it says nothing of why".to_owned(),
-            fault => format!("its last error is: {fault}"),
-        };
-        let why = format!("plugin {plugin:?} of {title} {how}; {from}; {fault}");
-        let mut fix = fix_of_plugin(plugin, origin);
+        let silent = if last_fault.is_empty() { ", and nothing is said of why" } else { "" };
+        let why = format!(
+            "plugin {plugin:?} of {title} {how}{silent}; {from}; every address that it announces is affected"
+        );
+        let mut fixes = fixes_of_plugin(plugin, origin);
+        if held {
+            fixes.insert(0, format!(
+                "start Outrigger on {node} again: kubectl -n outrigger-system delete pod -l app.kubernetes.io/component=node --field-selector spec.nodeName={node}"
+            ));
+        }
         if self.cluster.announcers.contains_key(&announcer.name) {
-            fix.push_str(&format!(
-                "; if the error is about its configuration, correct spec.config of {title} (kubectl edit announcer {})",
+            fixes.push(format!(
+                "if the error is about its configuration, correct spec.config of {title}: kubectl edit announcer {}",
                 announcer.name
             ));
         }
-        if held {
-            fix = format!(
-                "start Outrigger on {node} again: kubectl -n outrigger-system delete pod -l app.kubernetes.io/component=node --field-selector spec.nodeName={node}; if that does not help, {fix}"
-            );
-        }
-        Failure { why, fix, held }
+        Failure { why, error: last_fault.clone(), fixes, held }
     }
 
     /// The plugin runs and says that it cannot announce the address.
@@ -102,23 +107,30 @@ impl Asked<'_> {
                 announcer.interfaces.join(", "),
                 there.join(", ")
             );
-            let fix = format!(
-                "name an interface that {node} has in spec.interfaces of {title}, or remove spec.interfaces to use all of them (kubectl edit announcer {})",
-                announcer.name
-            );
-            return Failure { why, fix, held: false };
+            let edit = format!("kubectl edit announcer {}", announcer.name);
+            let fixes = vec![
+                format!("name an interface that {node} has in spec.interfaces of {title}: {edit}"),
+                format!("remove spec.interfaces of {title}, to use all of them: {edit}"),
+            ];
+            return Failure::plain(why, fixes);
         }
         let (what, advice) = said.rsplit_once(": ").unwrap_or((said, said));
-        let why = format!("plugin {:?} of {title} says: {what}", announcer.plugin.plugin);
-        let mut fix = format!("on {node}: {advice}");
+        let mut why = format!("plugin {:?} of {title} says: {what}", announcer.plugin.plugin);
+        let mut fixes = vec![format!("on {node}: {advice}")];
+        let may = usable(announcer, word);
+        if advice.contains(BRING_UP) && !may.is_empty() {
+            why.push_str(&format!("; it may use {} there", may.join(", ")));
+            let up = |name: &&str| format!("on {node}: ip link set {name} up arp on");
+            fixes = may.iter().map(up).collect();
+        }
         if !announcer.interfaces.is_empty() {
-            fix.push_str(&format!(
-                ", or name another one in spec.interfaces of {title}, which has {} now (kubectl edit announcer {})",
+            fixes.push(format!(
+                "name another interface in spec.interfaces of {title}, which has {} now: kubectl edit announcer {}",
                 announcer.interfaces.join(", "),
                 announcer.name
             ));
         }
-        Failure { why, fix, held: false }
+        Failure::plain(why, fixes)
     }
 
     /// What a person calls it: the one that is used while there is no Announcer is no object.
@@ -135,17 +147,41 @@ impl Asked<'_> {
     }
 }
 
+impl Failure {
+    /// No plugin failed.
+    fn plain(why: String, fixes: Vec<String>) -> Self {
+        Self { why, error: String::new(), fixes, held: false }
+    }
+}
+
+/// The interfaces of a node that an announcer may use, as far as the node told.
+fn usable<'a>(announcer: &Announcer, word: &'a NodeWord) -> Vec<&'a str> {
+    let links = word.details.iter().flat_map(|details| details.links.keys());
+    let may =
+        |name: &&String| announcer.interfaces.is_empty() || announcer.interfaces.contains(*name);
+    links.filter(may).map(String::as_str).collect()
+}
+
 /// What to change so that a plugin runs, by where it came from.
-fn fix_of_plugin(plugin: &str, origin: &str) -> String {
-    let back = "the one that comes with Outrigger, if there is one of this name, then serves again";
+fn fixes_of_plugin(plugin: &str, origin: &str) -> Vec<String> {
+    let is_shipped = SHIPPED.contains(&plugin);
+    let another =
+        format!("apply a ConfigMap with a build of plugin {plugin:?} that works (docs/plugins.md)");
     match origin {
-        "" => format!("deliver plugin {plugin:?} (kubectl get plugins {plugin} -o wide)"),
-        "embedded" => format!(
-            "deliver another build of plugin {plugin:?} (docs/plugins.md), and report the error to Outrigger's developers"
-        ),
-        origin if origin.starts_with("ConfigMap ") => format!(
-            "apply a ConfigMap with a build of plugin {plugin:?} that works (docs/plugins.md), or take this one back: kubectl -n outrigger-system delete configmap -l outrigger.dev/plugin={plugin} ({back})"
-        ),
-        path => format!("replace {path} with a build that works, or remove it ({back})"),
+        "" => vec![format!(
+            "{another}; to see what is known of it: kubectl get plugins {plugin} -o wide"
+        )],
+        "embedded" => vec![format!("{another}, and report the error to Outrigger's developers")],
+        origin if origin.starts_with("ConfigMap ") => {
+            let back = format!(
+                "go back to the build that comes with Outrigger: kubectl -n outrigger-system delete configmap -l outrigger.dev/plugin={plugin} (this deletes every uploaded build of plugin {plugin:?})"
+            );
+            std::iter::once(another).chain(is_shipped.then_some(back)).collect()
+        }
+        path => {
+            let back = format!("remove {path}, to go back to the build that comes with Outrigger");
+            let replace = format!("replace {path} with a build that works");
+            std::iter::once(replace).chain(is_shipped.then_some(back)).collect()
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! What one node has to do with an address: whether it answers, and if not, why and what to change. Knows nothing of what
 //! follows for the address.
+use outrigger_sdk::TrafficPolicy;
+
 use super::super::heard::{AddressWord, NodeWord};
+use super::failure::Failure;
 use super::{Asked, EXCLUDE, NodeRole, NodeWhy};
 use crate::eligibility::Ineligible;
-use crate::facts::{Announcer, NodeName};
+use crate::facts::{Announcer, NodeName, Service};
 
 impl Asked<'_> {
     pub(super) fn node(
@@ -12,10 +15,11 @@ impl Asked<'_> {
         verdict: Result<(), Ineligible>,
         answering: &[NodeName],
     ) -> NodeWhy {
-        let passed_over = |message: String, fix: String| NodeWhy {
+        let passed_over = |message: String, fixes: Vec<String>| NodeWhy {
             role: NodeRole::PassedOver,
             message: format!("passed over: {message}"),
-            fix,
+            error: String::new(),
+            fixes,
         };
         let word = self.word(name);
         let said: Vec<&AddressWord> =
@@ -24,22 +28,22 @@ impl Asked<'_> {
             return self.answers(name, &said);
         }
         if self.is_computed() && answering.iter().any(|one| one == name) {
-            let message = "answers if all is well; it could not be asked".to_owned();
-            return NodeWhy { role: NodeRole::Answers, message, fix: String::new() };
+            let message = "should be the one that answers; it could not be asked".to_owned();
+            return NodeWhy::plain(NodeRole::Answers, message);
         }
         let last_resort = verdict.is_err_and(Ineligible::is_last_resort);
         if let Err(reason) = verdict
             && !(last_resort && answering.is_empty())
         {
-            let (message, fix) = self.ineligible(name, reason);
-            return passed_over(message, fix);
+            let (message, fixes) = self.ineligible(name, reason);
+            return passed_over(message, fixes);
         }
         if let Some(failure) = word.and_then(|word| self.failure(name, word)) {
             let message = format!("cannot answer: {}", failure.why);
-            return NodeWhy { role: NodeRole::Fails, message, fix: failure.fix };
+            let Failure { error, fixes, .. } = failure;
+            return NodeWhy { role: NodeRole::Fails, message, error, fixes };
         }
-        let (role, fix) = (NodeRole::Stands, String::new());
-        NodeWhy { role, message: self.stands(name, answering), fix }
+        NodeWhy::plain(NodeRole::Stands, self.stands(name, answering))
     }
 
     fn answers(&self, name: &str, said: &[&AddressWord]) -> NodeWhy {
@@ -47,18 +51,18 @@ impl Asked<'_> {
         let mut message = format!("answers: announced {by}");
         let failure = self.word(name).and_then(|word| self.failure(name, word));
         let held = failure.as_ref().is_some_and(|failure| failure.held);
-        let fix = match failure {
+        let (error, fixes) = match failure {
             Some(failure) if held => {
                 message.push_str(&format!("; this ends soon: {}", failure.why));
-                failure.fix
+                (failure.error, failure.fixes)
             }
             Some(failure) => {
                 message.push_str(&format!("; this goes on, though {}", failure.why));
-                String::new()
+                (failure.error, Vec::new())
             }
-            None => String::new(),
+            None => Default::default(),
         };
-        NodeWhy { role: NodeRole::Answers, message, fix }
+        NodeWhy { role: NodeRole::Answers, message, error, fixes }
     }
 
     /// Why a node that could answer does not.
@@ -75,7 +79,7 @@ impl Asked<'_> {
                 None => "could answer, and does not say that it does".to_owned(),
             },
             others if self.is_computed() => {
-                format!("stands by: if all is well, {} answers", others.join(" and "))
+                format!("stands by: {} should be the one that answers", others.join(" and "))
             }
             others => format!(
                 "stands by: {} answers, and an address stays where it is while its node can serve it",
@@ -84,7 +88,7 @@ impl Asked<'_> {
         }
     }
 
-    fn ineligible(&self, node: &str, reason: Ineligible) -> (String, String) {
+    fn ineligible(&self, node: &str, reason: Ineligible) -> (String, Vec<String>) {
         let selectors = || {
             let one = |announcer: &Announcer| {
                 format!("{:?} ({})", announcer.name, announcer.node_selector)
@@ -96,56 +100,85 @@ impl Asked<'_> {
         );
         let fix = match reason {
             Ineligible::NotAlive => {
-                format!("start Outrigger on {node}, or see why it does not run: {pods}")
+                format!("start Outrigger on {node}, to see why it does not run: {pods}")
             }
-            Ineligible::Leaving => format!("wait until Outrigger on {node} runs again: {pods}"),
+            Ineligible::Leaving => {
+                format!("wait until Outrigger on {node} runs again; to see its pod: {pods}")
+            }
             Ineligible::NoNode => {
                 format!("{node} has left the cluster: join it again, or forget it")
             }
             Ineligible::Excluded => {
-                format!("take the label off {node}: kubectl label node {node} {EXCLUDE}-")
+                let local = |one: &&Service| one.traffic_policy == TrafficPolicy::Local;
+                let too = match self.services.iter().any(local) {
+                    true => format!(" ({node} needs a ready pod of the Service too)"),
+                    false => String::new(),
+                };
+                format!("take the label off {node}: kubectl label node {node} {EXCLUDE}-{too}")
             }
             Ineligible::NetworkUnavailable => {
                 format!("mend the network of {node} (kubectl describe node {node})")
             }
-            Ineligible::NoAnnouncer => self.uncovered().1,
+            Ineligible::NoAnnouncer => return (self.no_announcer(), self.uncovered().1),
             Ineligible::NotSelected => format!(
                 "label {node} so that a nodeSelector matches, or change the nodeSelector of announcer {}",
                 selectors()
             ),
             Ineligible::NoEndpoint | Ineligible::NoLocalEndpoint | Ineligible::OnlyTerminating => {
-                self.endpoints_fix(node, reason)
+                return (explained(reason), self.endpoints_fixes(node, reason));
             }
             Ineligible::NotReady => format!("make {node} Ready (kubectl describe node {node})"),
             Ineligible::Cordoned => format!("take it into service again: kubectl uncordon {node}"),
         };
         let message = match reason {
-            Ineligible::NotAlive => "Outrigger does not run there, or cannot be reached: kubectl -n outrigger-system get pods -o wide".to_owned(),
+            Ineligible::NotAlive => "Outrigger does not run there, or cannot be reached; to see its pods: kubectl -n outrigger-system get pods -o wide".to_owned(),
             Ineligible::NotSelected => {
                 format!("no nodeSelector matches it: announcer {}", selectors())
             }
-            Ineligible::NoAnnouncer if self.home.is_none() => {
-                "no AddressPool contains the address".to_owned()
-            }
-            Ineligible::NoAnnouncer => "no announcer is for this address".to_owned(),
-            other => other.to_string(),
+            other => explained(other),
         };
-        (message, fix)
+        (message, vec![fix])
     }
 
-    fn endpoints_fix(&self, node: &str, reason: Ineligible) -> String {
+    fn no_announcer(&self) -> String {
+        match self.home {
+            None => "no AddressPool contains the address".to_owned(),
+            Some(_) => "no announcer is for this address".to_owned(),
+        }
+    }
+
+    fn endpoints_fixes(&self, node: &str, reason: Ineligible) -> Vec<String> {
         let first = self.services.first().map(|one| one.key.clone());
-        let Some(key) = first else { return String::new() };
+        let Some(key) = first else { return Vec::new() };
         let slices = format!(
             "kubectl -n {} get endpointslices -l kubernetes.io/service-name={}",
             key.namespace, key.name
         );
         match reason {
-            Ineligible::NoEndpoint => format!("make a pod of Service {key} ready: {slices}"),
-            _ => format!(
-                "run a ready pod of Service {key} on {node}, or set its externalTrafficPolicy to Cluster; where its pods are: {slices}"
-            ),
+            Ineligible::NoEndpoint => {
+                vec![format!("make a pod of Service {key} ready; to see its pods: {slices}")]
+            }
+            _ => vec![
+                format!(
+                    "run a ready pod of Service {key} on {node}; to see where its pods are: {slices}"
+                ),
+                format!(
+                    "let every node serve it: kubectl -n {} patch service {} -p '{{\"spec\":{{\"externalTrafficPolicy\":\"Cluster\"}}}}'",
+                    key.namespace, key.name
+                ),
+            ],
         }
+    }
+}
+
+/// Said behind the node's name.
+fn explained(reason: Ineligible) -> String {
+    match reason {
+        Ineligible::Excluded => format!("has the label {EXCLUDE}"),
+        Ineligible::NoLocalEndpoint => {
+            "no pod there can serve, and externalTrafficPolicy is Local".to_owned()
+        }
+        other => other.to_string(),
     }
 }
 

@@ -4,13 +4,13 @@ use super::Asked;
 
 impl Asked<'_> {
     /// What is wrong, and the fix.
-    pub(super) fn uncovered(&self) -> (String, String) {
+    pub(super) fn uncovered(&self) -> (String, Vec<String>) {
         let Some(home) = &self.home else {
             let fix = format!(
                 "add {} to spec.addresses of an AddressPool (kubectl edit addresspool NAME)",
                 self.address
             );
-            return ("no AddressPool contains it".to_owned(), fix);
+            return ("no AddressPool contains it".to_owned(), vec![fix]);
         };
         let all = announcers(self.cluster);
         let (mut wrong, mut fixes) = (Vec::new(), Vec::new());
@@ -20,11 +20,15 @@ impl Asked<'_> {
                 home.pool
             ));
             let there: Vec<String> = all.values().map(|one| self.title(one)).collect();
+            let (pool, there) = (&home.pool, there.join(", "));
             fixes.push(format!(
-                "correct spec.announcers of AddressPool {} (kubectl edit addresspool {}; there is only {}), or remove the field to have every announcer; or create Announcer {name} (kubectl explain announcer.spec)",
-                home.pool,
-                home.pool,
-                there.join(", ")
+                "correct spec.announcers of AddressPool {pool}: kubectl edit addresspool {pool} (there is only {there})"
+            ));
+            fixes.push(format!(
+                "remove spec.announcers of AddressPool {pool}, to have every announcer: kubectl edit addresspool {pool}"
+            ));
+            fixes.push(format!(
+                "create Announcer {name} (to see its fields: kubectl explain announcer.spec)"
             ));
         }
         let named =
@@ -39,10 +43,11 @@ impl Asked<'_> {
                 self.title(announcer)
             ));
             fixes.push(format!(
-                "change spec.serviceSelector of {} (kubectl edit announcer {}), or label Service {services} so that it matches",
+                "change spec.serviceSelector of {}: kubectl edit announcer {}",
                 self.title(announcer),
                 announcer.name
             ));
+            fixes.push(format!("label Service {services} so that it matches"));
         }
         if wrong.is_empty() {
             wrong.push(format!("spec.announcers of AddressPool {} is empty", home.pool));
@@ -51,6 +56,6 @@ impl Asked<'_> {
                 home.pool
             ));
         }
-        (wrong.join("; "), fixes.join("; or "))
+        (wrong.join("; "), fixes)
     }
 }

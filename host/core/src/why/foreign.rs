@@ -1,0 +1,31 @@
+//! What is said of a Service whose status another controller wrote. Knows nothing of who answers for the address.
+use super::list;
+use crate::allocation::{PoolWord, Verdict};
+use crate::facts::ServiceKey;
+
+/// Another controller wrote the status.
+pub(super) fn left_alone(
+    key: &ServiceKey,
+    verdict: &Verdict,
+    pools: &[PoolWord],
+) -> (String, Vec<String>) {
+    let message = &verdict.condition.message;
+    let what = message.split_once(": to ").map_or(message.as_str(), |(what, _)| what);
+    let what = what.split_once(": stop ").map_or(what, |(what, _)| what);
+    let written = list(&verdict.addresses);
+    let pool = match pools {
+        [only] => only.pool.as_str(),
+        _ => "NAME",
+    };
+    let fixes = vec![
+        "if the other controller is meant to serve this Service: nothing to change".to_owned(),
+        format!(
+            "to keep {written} and have Outrigger answer: stop the other controller, then add it to spec.addresses of a pool (kubectl edit addresspool {pool})"
+        ),
+        format!(
+            "to have an address of a pool: stop the other controller, then kubectl -n {} annotate service {} outrigger.dev/adopt=true; Outrigger then writes one of its own into the status, and {written} is lost to clients",
+            key.namespace, key.name
+        ),
+    ];
+    (format!("{what}."), fixes)
+}
