@@ -391,22 +391,21 @@ spec: { type: LoadBalancer }
     );
 }
 
-#[test]
-fn a_speaker_of_custom_resources_becomes_one_announcer() {
-    let imported = import(&format!("{POOL}---
+/// A speaker as MetalLB 0.15 has it.
+const SPEAKER: &str = "---
 apiVersion: metallb.io/v1beta1
 kind: BFDProfile
-metadata: {{ name: fast, namespace: metallb-system }}
-spec: {{ receiveInterval: 50, transmitInterval: 50, echoMode: true }}
+metadata: { name: fast, namespace: metallb-system }
+spec: { receiveInterval: 50, transmitInterval: 50, echoMode: true }
 ---
 apiVersion: metallb.io/v1beta1
 kind: Community
-metadata: {{ name: c, namespace: metallb-system }}
-spec: {{ communities: [{{ name: blue, value: 'large:64500:1:2' }}] }}
+metadata: { name: c, namespace: metallb-system }
+spec: { communities: [{ name: blue, value: 'large:64500:1:2' }] }
 ---
 apiVersion: metallb.io/v1beta2
 kind: BGPPeer
-metadata: {{ name: tor, namespace: metallb-system }}
+metadata: { name: tor, namespace: metallb-system }
 spec:
   myASN: 64500
   peerASN: 64501
@@ -415,19 +414,23 @@ spec:
   bfdProfile: fast
   ebgpMultiHop: true
   enableGracefulRestart: true
-  passwordSecret: {{ name: tor-md5 }}
+  passwordSecret: { name: tor-md5 }
   routerID: 10.0.0.1
 ---
 apiVersion: metallb.io/v1beta2
 kind: BGPPeer
-metadata: {{ name: other, namespace: metallb-system }}
-spec: {{ myASN: 64600, dynamicASN: external, interface: eth0, routerID: 10.0.0.2 }}
+metadata: { name: other, namespace: metallb-system }
+spec: { myASN: 64600, dynamicASN: external, interface: eth0, routerID: 10.0.0.2 }
 ---
 apiVersion: metallb.io/v1beta1
 kind: BGPAdvertisement
-metadata: {{ name: all, namespace: metallb-system }}
-spec: {{ communities: [blue], peers: [tor], serviceSelectors: [{{ matchLabels: {{ tier: web }} }}] }}
-"));
+metadata: { name: all, namespace: metallb-system }
+spec: { communities: [blue], peers: [tor], serviceSelectors: [{ matchLabels: { tier: web } }] }
+";
+
+#[test]
+fn a_speaker_of_custom_resources_becomes_one_announcer() {
+    let imported = import(&format!("{POOL}{SPEAKER}"));
     check_speaker(&imported);
     let spec = &object(&imported, "Announcer", "bgp")["spec"];
     assert_eq!(spec["secretRefs"], json!([{ "name": "tor-md5" }]));
