@@ -56,7 +56,8 @@ pub struct AnnouncerSpec {
     pub allow: Allow,
     /// Secrets in Outrigger's namespace that may be used on its behalf. The plugin knows their names and nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    // The cost of `rules::prefixes` below counts against the API server's budget for each of them.
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub secret_refs: Vec<SecretEntry>,
 }
 
