@@ -83,7 +83,8 @@ pub fn details<'a>(node: &'a Node, links: &Links, responder: &ResponderHandle) -
         (link.name.clone(), json!(networks))
     };
     let desks = node.announcers.desks();
-    let peers = desks.map(|(announcer, desk)| peers::details(&announcer.name, desk));
+    let at = outrigger_net::now();
+    let peers = desks.map(|(announcer, desk)| peers::details(&announcer.name, desk, at));
     Details {
         node: &node.name,
         addresses: Addresses(node),

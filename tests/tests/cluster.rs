@@ -9,7 +9,7 @@ use outrigger_tests::kubernetes::Lab;
 use outrigger_tests::product;
 use outrigger_tests::scenarios::kubernetes::{
     alone, delivery, explain, install, laboratory, leaders, leave, objects, pools, relist, rights,
-    serve, steady, uninstall,
+    routed, serve, steady, uninstall,
 };
 
 const NODES: u8 = 3;
@@ -74,6 +74,7 @@ fn in_service(all: &Trials) -> Vec<Trial> {
         all.scenario("a_frozen_leader_writes_nothing_when_it_thaws", leaders::two_at_once),
         all.scenario("a_pool_in_use_goes_on_serving_when_deleted", pools::deleted_in_use),
         all.scenario("excluding_every_node_is_said", pools::every_node_excluded),
+        all.scenario("a_router_is_told_the_way_by_every_node", routed::by_every_node),
         all.scenario("a_refused_announcer_says_so_and_serves_on", objects::refused_announcer),
         all.scenario(
             "a_delivery_under_load_loses_nothing",

@@ -73,16 +73,29 @@ fn peers(sessions: &[Value]) {
         vec![
             text(&session["node"]),
             text(&session["peer"]),
+            text(&session["address"]),
             text(&session["protocol"]),
             text(&session["state"]),
-            counter("prefixes-sent"),
-            counter("messages-in"),
-            counter("messages-out"),
+            text(&session["since"]),
+            counter("announced-prefixes-total"),
+            counter("total-received"),
+            counter("total-sent"),
             text(&session["lastError"]),
         ]
     };
     let rows: Vec<_> = sessions.iter().map(row).collect();
-    let heads = ["NODE", "PEER", "PROTOCOL", "STATE", "PREFIXES", "IN", "OUT", "LAST ERROR"];
+    let heads = [
+        "NODE",
+        "PEER",
+        "ADDRESS",
+        "PROTOCOL",
+        "STATE",
+        "SINCE",
+        "PREFIXES",
+        "RECEIVED",
+        "SENT",
+        "LAST ERROR",
+    ];
     table::print(&heads, &rows);
 }
 
@@ -106,6 +119,7 @@ fn session(sessions: &[Value]) {
             text(&session["state"]),
             text(&session["health"]),
         );
+        println!("  since: {}", text(&session["since"]));
         if session["lastError"].as_str().is_some_and(|error| !error.is_empty()) {
             println!("  last error: {}", text(&session["lastError"]));
         }

@@ -1,8 +1,10 @@
 //! What is said of an announcer's peers: a line each in the NodeReport, everything in the details.
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use outrigger_kube::crd::{MAX_PEERS, PeerReport};
-use outrigger_sdk::PeerHealth;
+use outrigger_kube::utc;
+use outrigger_sdk::{PeerHealth, Time};
 use serde_json::{Map, Value, json};
 
 use crate::desk::{Desk, Inner};
@@ -24,8 +26,9 @@ pub fn peers(inner: &Inner) -> Vec<PeerReport> {
         .collect()
 }
 
-/// For `outrigger bgp` and whoever else wants to know everything.
-pub fn details(name: &str, desk: &Desk) -> Value {
+/// For `outrigger bgp` and whoever else wants to know everything. Of what plugins say about a peer two names have a meaning here:
+/// `remote`, the other end of its connection, and `since-us`, when its state began on the monotonic clock.
+pub fn details(name: &str, desk: &Desk, now: Time) -> Value {
     let inner = desk.lock();
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (_, remote, routes) in inner.guard.told() {
@@ -33,10 +36,12 @@ pub fn details(name: &str, desk: &Desk) -> Value {
         list.extend(routes.iter().take(ROUTES).map(ToString::to_string));
     }
     let peers = inner.standing.peers.values().map(|peer| {
-        let about: Map<String, Value> =
+        let mut about: Map<String, Value> =
             peer.ext.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        let address = peer.ext.iter().find(|(name, _)| name == "address").map(|(_, at)| at.clone());
-        let address = address.unwrap_or_else(|| peer.peer.clone());
+        let remote = about.get("remote").and_then(|remote| remote.as_str()?.parse().ok());
+        let address = remote.map(|remote: SocketAddr| remote.ip().to_string()).unwrap_or_default();
+        let since_us = about.remove("since-us").and_then(|since| since.as_str()?.parse().ok());
+        let since = since_us.map(|since_us| date(since_us, now)).unwrap_or_default();
         let counters: Map<String, Value> =
             peer.counters.iter().map(|(name, value)| (name.clone(), number(*value))).collect();
         let routes = if peer.protocol == "bgp" { told.get(&address) } else { None };
@@ -46,6 +51,7 @@ pub fn details(name: &str, desk: &Desk) -> Value {
             "protocol": peer.protocol,
             "health": health(peer.health),
             "state": peer.state,
+            "since": since,
             "lastError": peer.last_error,
             "counters": counters,
             "about": about,
@@ -53,6 +59,11 @@ pub fn details(name: &str, desk: &Desk) -> Value {
         })
     });
     json!({ "name": name, "peers": peers.collect::<Vec<_>>() })
+}
+
+/// A moment of the monotonic clock, as a date.
+fn date(monotonic_us: u64, now: Time) -> String {
+    utc(now.utc_us.saturating_sub(now.monotonic_us.saturating_sub(monotonic_us)))
 }
 
 /// Counts are shown as such.
@@ -68,5 +79,16 @@ pub fn health(health: PeerHealth) -> &'static str {
         PeerHealth::Degraded => "degraded",
         PeerHealth::Down => "down",
         PeerHealth::Disabled => "disabled",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_as_old_as_the_clocks_say() {
+        let now = Time { monotonic_us: 90_000_000, utc_us: 1_763_895_600_000_000 };
+        assert_eq!(date(30_000_000, now), "2025-11-23 10:59:00 UTC");
     }
 }

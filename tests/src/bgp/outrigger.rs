@@ -194,17 +194,23 @@ impl Outrigger {
     /// # Errors
     /// When it does not print JSON.
     pub fn status(&self) -> Result<Value> {
+        self.ask(&["status"])
+    }
+
+    /// What `outrigger bgp QUESTION` prints as JSON.
+    ///
+    /// # Errors
+    /// When it prints none.
+    pub fn bgp(&self, question: &str) -> Result<Value> {
+        self.ask(&["bgp", question])
+    }
+
+    fn ask(&self, question: &[&str]) -> Result<Value> {
         let (manifests, state) = (self.manifests(), self.folder.join("state"));
-        let text = product::ask(&[
-            "status",
-            "--manifests",
-            &manifests.to_string_lossy(),
-            "--state",
-            &state.to_string_lossy(),
-            "-o",
-            "json",
-        ])?;
-        serde_json::from_str(&text).with_context(|| format!("outrigger status printed {text}"))
+        let (manifests, state) = (manifests.to_string_lossy(), state.to_string_lossy());
+        let about = ["--manifests", &manifests, "--state", &state, "-o", "json"];
+        let text = product::ask(&[question, &about].concat())?;
+        serde_json::from_str(&text).with_context(|| format!("outrigger {question:?} said {text}"))
     }
 
     /// What it reports of a peer, by the peer's name in the configuration.

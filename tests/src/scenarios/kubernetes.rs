@@ -14,6 +14,7 @@ use crate::kubernetes::{Lab, web};
 use crate::{http, product, wait};
 
 pub mod alone;
+pub mod asked;
 pub mod delivery;
 pub mod laboratory;
 pub mod leaders;
@@ -22,6 +23,7 @@ pub mod objects;
 pub mod pools;
 pub mod relist;
 pub mod rights;
+pub mod routed;
 pub mod serve;
 pub mod steady;
 pub mod uninstall;

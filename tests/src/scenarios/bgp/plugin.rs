@@ -159,6 +159,16 @@ pub fn swapped(other: &Path) -> Result<()> {
         // It is the new one that speaks now.
         ours.put_service("later", "")?;
         router.await_path("192.0.2.2/32")?;
+        let routes = json!([VIP, "192.0.2.2/32"]);
+        wait::until("`outrigger bgp` says as much", LIMIT, || {
+            let peers = ours.bgp("peers")?;
+            let is_whole = peers[0]["routes"] == routes
+                && peers[0]["address"] == "10.77.0.2"
+                && peers[0]["counters"]["announced-prefixes-total"] == 2
+                && peers[0]["counters"]["total-received"].as_u64() > Some(0)
+                && peers[0]["since"].as_str().is_some_and(|since| since.ends_with("UTC"));
+            Ok(is_whole.then_some(()))
+        })?;
         unbroken(&router, &before)
     })();
     result.with_context(|| format!("{}{}", ours.explain(), router.explain()))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::asked::{await_why, outrigger, why};
 use super::{LIMIT, Stage, install, name_of, uninstall};
 use crate::kubernetes::metallb::{self, Release};
 use crate::kubernetes::objects::{ingress, items};
@@ -22,53 +23,6 @@ const OLD_NETWORK: &str = "192.168.1";
 const QUIET: Duration = Duration::from_secs(3);
 /// What a Service's condition is called.
 const ALLOCATED: &str = "outrigger.dev/Allocated";
-
-/// What the product printed, and its exit code.
-struct Answer {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-/// Runs the product's command line as an administrator beside the API server.
-fn outrigger(lab: &Lab, arguments: &[&str]) -> Result<Answer> {
-    let command: Command = lab.namespace("cp")?.command(product::binary()?);
-    let output = product::unconfigured(command)
-        .args(arguments)
-        .arg("--kubeconfig")
-        .arg(lab.kubeconfig())
-        .output()
-        .context("cannot run outrigger")?;
-    let text = |octets: Vec<u8>| String::from_utf8(octets).context("it prints what is not UTF-8");
-    Ok(Answer {
-        code: output.status.code(),
-        stdout: text(output.stdout)?,
-        stderr: text(output.stderr)?,
-    })
-}
-
-/// What `outrigger why` says.
-///
-/// # Errors
-/// When it fails.
-pub fn why(lab: &Lab, subject: &str) -> Result<String> {
-    let answer = outrigger(lab, &["why", subject])?;
-    ensure!(answer.code == Some(0), "why {subject}: {}", answer.stderr);
-    Ok(answer.stdout)
-}
-
-/// Waits until `outrigger why` says all of these words.
-///
-/// # Errors
-/// When it does not, with what it says.
-pub fn await_why(lab: &Lab, subject: &str, words: &[&str]) -> Result<()> {
-    let mut said = String::new();
-    wait::until(&format!("why {subject} says {words:?}"), LIMIT, || {
-        said = why(lab, subject)?;
-        Ok(words.iter().all(|word| said.contains(word)).then_some(()))
-    })
-    .with_context(|| said)
-}
 
 /// What the import printed, all of it and without a complaint.
 fn imported(lab: &Lab, arguments: &[&str]) -> Result<String> {

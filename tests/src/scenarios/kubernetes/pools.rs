@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{LIMIT, Stage, leave, serve};
+use super::{LIMIT, Stage, asked, serve};
 use crate::kubernetes::Lab;
 use crate::kubernetes::objects::items;
 use crate::wait;
@@ -61,7 +61,7 @@ pub fn every_node_excluded(lab: &Lab) -> Result<()> {
     .with_context(|| stage.describe("web"))
     .and_then(|()| {
         let mend = format!("kubectl label node n1 {}-", serve::EXCLUDE);
-        leave::await_why(lab, "excluded/web", &["every node is passed over", &mend])
+        asked::await_why(lab, "excluded/web", &["every node is passed over", &mend])
     });
     serve::include_all(lab)?;
     said?;
