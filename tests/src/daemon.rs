@@ -108,12 +108,14 @@ impl Daemon {
     /// # Errors
     /// When it is gone.
     pub fn rss_kib(&self) -> Result<u64> {
+        self.memory_kib("VmRSS:")
+    }
+
+    fn memory_kib(&self, part: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .context("the daemon is gone")?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("the daemon has no memory")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(part));
+        let line = line.context("the daemon has no memory")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
@@ -122,9 +124,22 @@ impl Daemon {
     /// # Errors
     /// When it is gone or never idle.
     pub fn idle_rss_kib(&self) -> Result<u64> {
+        self.idle_kib("VmRSS:")
+    }
+
+    /// The same without pages of files (`RssAnon`): those of its program come and go with what it does, and after its start it
+    /// gives back all of them once.
+    ///
+    /// # Errors
+    /// When it is gone or never idle.
+    pub fn idle_own_kib(&self) -> Result<u64> {
+        self.idle_kib("RssAnon:")
+    }
+
+    fn idle_kib(&self, part: &str) -> Result<u64> {
         let (mut last, mut since) = (0, clock::now());
         wait::until("the daemon is idle", Duration::from_secs(20), || {
-            let now = self.rss_kib()?;
+            let now = self.memory_kib(part)?;
             if now != last {
                 (last, since) = (now, clock::now());
             }

@@ -49,10 +49,10 @@ pub fn layer2(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<P
 /// # Errors
 /// When the daemon holds [`GROWTH_KIB`] more once the component is in force.
 pub fn compiled_apart(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<()> {
-    let before = cluster.daemon(0)?.idle_rss_kib()?;
+    let before = cluster.daemon(0)?.idle_own_kib()?;
     let digest = cluster.put_plugin("layer2", &guests.layer2_other)?;
     cluster.await_plugin("layer2", &digest)?;
-    let after = cluster.daemon(0)?.idle_rss_kib()?;
+    let after = cluster.daemon(0)?.idle_own_kib()?;
     story.say(format!("before {before} KiB, after a plugin was compiled {after} KiB"));
     let grown = after.saturating_sub(before);
     ensure!(grown < GROWTH_KIB, "the daemon grew by {grown} KiB when a plugin was compiled");
