@@ -131,6 +131,14 @@ impl Node {
         }
         self.announcers.sync(wanted, &self.links, &self.planner);
         self.overdue = self.announcers.withdraw_overdue(now_us);
+        for (address, claim) in &claims {
+            match claim {
+                Some(claim) => {
+                    tracing::debug!(%address, announced = claim.announced, settled, "claimed")
+                }
+                None => tracing::debug!(%address, "given up"),
+            }
+        }
         if !claims.is_empty() {
             self.mesh.claim(now_us, &claims);
         }

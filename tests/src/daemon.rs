@@ -16,6 +16,9 @@ use crate::{clock, product, wait};
 /// How long a stop may take before it counts as failed.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
+/// A daemon gives back what its start needed two seconds after the last change of what it knows.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// A running daemon. Killed when dropped.
 #[derive(Debug)]
 pub struct Daemon {
@@ -119,7 +122,7 @@ impl Daemon {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// What it holds in memory once that has not changed for half a second: idle.
+    /// What it holds in memory once that has not changed for [`IDLE`].
     ///
     /// # Errors
     /// When it is gone or never idle.
@@ -143,7 +146,7 @@ impl Daemon {
             if now != last {
                 (last, since) = (now, clock::now());
             }
-            Ok((clock::since(since) > Duration::from_millis(500)).then_some(last))
+            Ok((clock::since(since) > IDLE).then_some(last))
         })
     }
 

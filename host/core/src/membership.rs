@@ -43,6 +43,8 @@ pub struct MembershipConfig {
     pub announce_us: u64,
     /// Between repetitions of claims that were not acknowledged.
     pub resend_us: u64,
+    /// How long a node that has heard some of its peers waits for the first word of the others.
+    pub silent_us: u64,
     /// A node whose peers are all silent decides alone after this; one that is still being told after three times this.
     pub settle_us: u64,
 }
@@ -62,6 +64,7 @@ impl MembershipConfig {
             suspect_us: probe_interval_us * 5 / 2,
             announce_us: 1_000_000,
             resend_us: 100_000,
+            silent_us: probe_interval_us * 5,
             settle_us: 1_000_000,
         }
     }
@@ -223,7 +226,8 @@ impl Membership {
 
     /// When to call [`Membership::handle_timeout`]. `None` = not before something else happens.
     pub fn next_deadline(&self) -> Option<u64> {
-        [self.swim.next_deadline(), self.announce_at, self.resend_at, self.settle_at()]
+        let settle_at = self.settle_at().filter(|_| !self.settled);
+        [self.swim.next_deadline(), self.announce_at, self.resend_at, settle_at]
             .into_iter()
             .flatten()
             .min()
@@ -289,12 +293,7 @@ impl Membership {
     }
 
     fn would_settle(&self, now_us: u64) -> bool {
-        let Some(configured) = &self.configured else { return false };
-        let waited = now_us.saturating_sub(self.since);
-        if self.peers.is_empty() {
-            return configured.is_empty() || waited >= self.config.settle_us;
-        }
-        self.peers.values().all(|peer| peer.complete) || waited >= 3 * self.config.settle_us
+        self.settle_at().is_some_and(|at| at <= now_us)
     }
 
     fn settle(&mut self, now_us: u64) {
@@ -304,11 +303,17 @@ impl Membership {
         }
     }
 
+    /// When this node may decide, if nothing happens until then: in the past when it knows enough. `None` while it does not
+    /// even know who the others are.
     fn settle_at(&self) -> Option<u64> {
-        if self.settled || self.configured.is_none() {
-            return None;
-        }
-        let times = if self.peers.is_empty() { 1 } else { 3 };
-        Some(self.since.saturating_add(times * self.config.settle_us))
+        let mut missing =
+            self.configured.as_ref()?.keys().filter(|name| !self.peers.contains_key(*name));
+        let wait = match missing.next() {
+            _ if self.peers.values().any(|peer| !peer.complete) => 3 * self.config.settle_us,
+            None => 0,
+            Some(_) if self.peers.is_empty() => self.config.settle_us,
+            Some(_) => self.config.silent_us,
+        };
+        Some(self.since.saturating_add(wait))
     }
 }

@@ -2,7 +2,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
 /// Longest datagram: fits a 1,500-octet link with room for tunnels.
@@ -34,10 +34,7 @@ pub enum GossipError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// More than [`MAX_DATAGRAM`].
-    #[error("a gossip datagram of {0} octets is longer than {MAX_DATAGRAM}")]
-    TooLong(usize),
-    /// The kernel did not send or receive.
+    /// The kernel did not receive.
     #[error("gossip socket: {0}")]
     Io(#[from] io::Error),
 }
@@ -93,21 +90,12 @@ impl GossipSocket {
         }
     }
 
-    /// Sends one datagram if the kernel takes it at once; else it is lost, as datagrams are. Says which.
+    /// Sends one datagram if the kernel takes it at once; else it is lost, as datagrams are. Says which. The kernel itself
+    /// is asked: the runtime takes a socket that it has not polled yet for one that is full, and the first word to the others
+    /// would always be lost.
     pub fn try_send(&self, datagram: &[u8], to: SocketAddr) -> bool {
-        datagram.len() <= MAX_DATAGRAM && self.socket.try_send_to(datagram, to).is_ok()
-    }
-
-    /// Sends one datagram.
-    ///
-    /// # Errors
-    /// [`GossipError::TooLong`] and [`GossipError::Io`].
-    pub async fn send(&self, datagram: &[u8], to: SocketAddr) -> Result<(), GossipError> {
-        if datagram.len() > MAX_DATAGRAM {
-            return Err(GossipError::TooLong(datagram.len()));
-        }
-        self.socket.send_to(datagram, to).await?;
-        Ok(())
+        let socket = SockRef::from(&self.socket);
+        datagram.len() <= MAX_DATAGRAM && socket.send_to(datagram, &to.into()).is_ok()
     }
 }
 

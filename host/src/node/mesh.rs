@@ -16,6 +16,8 @@ pub struct Mesh {
     /// `None` while this machine is the only node: then nothing is open to the network.
     socket: Option<GossipSocket>,
     port: u16,
+    /// The members that were told of last, and whether each is leaving.
+    told: BTreeMap<NodeName, bool>,
 }
 
 impl Mesh {
@@ -28,7 +30,7 @@ impl Mesh {
         let mut membership =
             Membership::new(config, node.clone(), nowhere, now.utc_us, key, seed, now.monotonic_us);
         membership.set_peers(now.monotonic_us, &BTreeMap::new());
-        Self { membership, socket: None, port: gossip.port }
+        Self { membership, socket: None, port: gossip.port, told: BTreeMap::new() }
     }
 
     /// Joins the others. `key` seals every datagram; `claims` is what this node already answers for.
@@ -53,7 +55,7 @@ impl Mesh {
             Membership::new(config, node.clone(), local, now.utc_us, key, seed, now.monotonic_us);
         let claims = claims.iter().map(|(address, claim)| (*address, Some(*claim))).collect();
         membership.set_claims(now.monotonic_us, &claims);
-        Ok(Self { membership, socket, port: gossip.port })
+        Ok(Self { membership, socket, port: gossip.port, told: BTreeMap::new() })
     }
 
     /// Whether this machine is the only node it knows of.
@@ -100,7 +102,28 @@ impl Mesh {
                 Output::Changed(change) => merge(changed.get_or_insert_default(), change),
             }
         }
+        if changed.as_ref().is_some_and(|change| change.members) {
+            self.tell_members();
+        }
         changed
+    }
+
+    /// Who came and went is what anybody looks for first in the log of a night.
+    fn tell_members(&mut self) {
+        let members = &self.membership.view().members;
+        let now: BTreeMap<_, _> =
+            members.iter().map(|(name, member)| (name.clone(), member.leaving)).collect();
+        let before = std::mem::replace(&mut self.told, now);
+        for (node, leaving) in &self.told {
+            match (before.get(node), leaving) {
+                (Some(before), leaving) if before == leaving => {}
+                (_, true) => tracing::info!(node, "a node is leaving"),
+                (_, false) => tracing::info!(node, "a node is here"),
+            }
+        }
+        for node in before.keys().filter(|node| !self.told.contains_key(*node)) {
+            tracing::info!(node, "a node is gone");
+        }
     }
 
     /// See [`Membership::view`].

@@ -45,10 +45,9 @@ impl Cluster {
     /// # Errors
     /// When it does not come to that.
     pub fn await_members(&self) -> Result<()> {
-        let others = self.running() - 1;
         wait::until("every node knows every other", LIMIT, || {
             let reports = self.reports()?;
-            let knows_all = |report: &Value| list(report, "members").count() >= others;
+            let knows_all = |report: &Value| list(report, "members").count() >= self.running();
             Ok((reports.len() == self.running() && reports.iter().all(knows_all)).then_some(()))
         })
     }

@@ -193,6 +193,19 @@ fn alone_means_settled_at_once_and_silence_means_settled_after_a_second() {
     assert!(!fresh.settled(9 * SECOND), "peers are not known yet");
 }
 
+#[test]
+fn the_word_of_one_is_not_the_word_of_all() {
+    let mut two = [membership(1, 5, 7, &[2, 3]), membership(2, 5, 7, &[1])];
+    run(&mut two, 0, 299_000);
+    assert_eq!(members(&two[0]), ["node-1", "node-2"]);
+    assert!(!two[0].settled(299_999), "the third may hold what it is about to take");
+    assert!(two[0].settled(300_000), "the third is down");
+    let mut three =
+        [membership(1, 5, 7, &[2, 3]), membership(2, 5, 7, &[1, 3]), membership(3, 5, 7, &[1, 2])];
+    run(&mut three, 0, 1);
+    assert!(three.iter().all(|node| node.settled(1)), "nobody is missing");
+}
+
 proptest! {
     /// Whatever is lost, doubled or late: in the end the other side knows exactly what is claimed.
     #[test]
