@@ -53,8 +53,7 @@ impl Groups {
             membership.owners.insert(owner);
             return Ok(());
         }
-        let socket =
-            state.join(link, group).map_err(|cause| GroupError { group, link, cause })?;
+        let socket = state.join(link, group).map_err(|cause| GroupError { group, link, cause })?;
         state.members.insert((link, group), Membership { socket, owners: BTreeSet::from([owner]) });
         Ok(())
     }

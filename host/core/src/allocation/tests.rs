@@ -5,7 +5,10 @@ use outrigger_sdk::{Outcome, Pool as _, Refusal, ServicePort, TrafficPolicy};
 use super::*;
 use crate::facts::{Labels, Requirement, Selector};
 
+mod asked;
+mod families;
 mod hostile;
+mod pools;
 mod scale;
 mod semantics;
 mod told;
@@ -267,44 +270,6 @@ fn an_address_is_kept_until_its_service_asks_otherwise() {
 }
 
 #[test]
-fn pools_are_tried_in_one_order() {
-    let pinned = |name: &str, priority, line: &str| Pool {
-        priority,
-        namespaces: BTreeSet::from(["ns".into()]),
-        ..pool(name, &[line])
-    };
-    let selected = Pool {
-        service_selector: Selector { requirements: vec![Requirement::Exists("gold".into())] },
-        priority: 1,
-        ..pool("gold", &["10.0.9.0/32"])
-    };
-    let pools = vec![
-        pool("a", &["10.0.0.0/32"]),
-        Pool { priority: 5, ..pool("z", &["10.0.1.0/32"]) },
-        Pool { auto_assign: false, ..pool("manual", &["10.0.2.0/32"]) },
-        pinned("late", 0, "10.0.3.0/32"),
-        pinned("soon", 7, "10.0.4.0/32"),
-        pinned("now", 2, "10.0.5.0/32"),
-        selected,
-    ];
-    let services = (0..7).map(|n| service(&format!("s{n}"))).collect();
-    let mut rig = Rig::synced(pools, services);
-    let held: Vec<String> = (0..7).map(|n| rig.held(&format!("s{n}"))).collect();
-    let expected = ["10.0.5.0", "10.0.4.0", "10.0.3.0", "10.0.1.0", "10.0.0.0", "", ""];
-    assert_eq!(held, expected);
-    let label = [("gold".to_owned(), String::new())].into();
-    for (service, expected) in [
-        (Service { labels: label, ..service("t") }, "10.0.9.0"),
-        (Service { pool: Some("manual".into()), ..service("u") }, "10.0.2.0"),
-        (service("elsewhere/v"), ""),
-    ] {
-        let name = service.key.to_string();
-        rig.put(service);
-        assert_eq!(rig.held(&name), expected, "{name}");
-    }
-}
-
-#[test]
 fn every_reason_names_the_object_and_the_fix() {
     let pools = || {
         vec![
@@ -359,65 +324,6 @@ fn every_reason_names_the_object_and_the_fix() {
 }
 
 #[test]
-fn families_may_come_from_two_pools_and_all_or_none_is_meant() {
-    let v4 = || pool("v4", &["10.0.0.1-10.0.0.1"]);
-    let v6 = || pool("v6", &["fd00::1-fd00::1"]);
-    for (case, pools, all_families, expected) in [
-        ("both", vec![v4(), v6()], true, "10.0.0.1, fd00::1"),
-        ("both preferred", vec![v4(), v6()], false, "10.0.0.1, fd00::1"),
-        ("one required", vec![v4()], true, ""),
-        ("one preferred", vec![v4()], false, "10.0.0.1"),
-        ("the other preferred", vec![v6()], false, "fd00::1"),
-    ] {
-        let rig = Rig::synced(pools, vec![dual("a", all_families)]);
-        assert_eq!(rig.held("a"), expected, "{case}");
-    }
-}
-
-#[test]
-fn a_second_family_is_added_when_a_pool_offers_it() {
-    let mut rig = Rig::synced(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![dual("a", false)]);
-    assert_eq!(rig.said(), ["a 10.0.0.1 PartlyAllocated"]);
-    rig.put(Service { ingress: vec![ip("10.0.0.1")], ours: true, ..dual("a", false) });
-    rig.put(service("b"));
-    assert_eq!(rig.said(), ["b 10.0.0.2 Allocated"], "nothing new about a");
-    rig.apply(Change::Upsert(Fact::from(pool("q", &["fd00::/64"]))));
-    let question = rig.allocations.poll(rig.now).unwrap();
-    assert_eq!(question.request.families, [Family::Ipv6]);
-    assert_eq!(question.request.holds, [ip("10.0.0.1")]);
-    let outcome = lowest(&question);
-    rig.allocations.answer(question, Ok(outcome), rig.now);
-    rig.settle();
-    assert_eq!(rig.said(), ["a 10.0.0.1, fd00:: Allocated"]);
-}
-
-#[test]
-fn waiting_services_are_asked_again_when_it_may_help_and_only_then() {
-    let mut rig = Rig::synced(
-        vec![pool("p", &["10.0.0.1-10.0.0.1"])],
-        vec![service("a"), service("b"), wanting("c", "10.0.0.1")],
-    );
-    assert_eq!(rig.said(), ["a 10.0.0.1 Allocated", "b PoolExhausted", "c AddressTaken"]);
-    assert_eq!(rig.asked, ["ns/a p"], "a pool with nothing to give is not asked");
-    rig.put(holding("a", "10.0.0.1"));
-    assert_eq!(rig.said(), Vec::<String>::new());
-    rig.remove("a");
-    rig.rest();
-    assert_eq!(rig.said(), ["b 10.0.0.1 Allocated", "c AddressTaken"]);
-    assert!(rig.message("c").contains("held by ns/b"));
-    rig.put_pool(pool("q", &["10.0.1.0/32"]));
-    rig.put(service("d"));
-    assert_eq!(rig.said(), ["d 10.0.1.0 Allocated"]);
-    rig.remove("b");
-    assert_eq!((rig.said(), rig.asked.len()), (vec![], 3), "it may still be announced");
-    rig.rest();
-    assert_eq!(
-        (rig.said(), rig.held("c")),
-        (vec!["c 10.0.0.1 Allocated".to_owned()], "10.0.0.1".into())
-    );
-}
-
-#[test]
 fn sharing_services_join_and_part() {
     let one = vec![pool("p", &["10.0.0.1-10.0.0.2"])];
     let services = vec![sharing("a", "k", 80), sharing("b", "k", 81), sharing("c", "k", 80)];
@@ -437,142 +343,4 @@ fn sharing_services_join_and_part() {
     assert_eq!(rig.said(), ["d PoolExhausted"]);
     rig.put(sharing("c", "l", 80));
     assert_eq!(rig.said(), ["c 10.0.0.2 Allocated", "d 10.0.0.2 Allocated"]);
-}
-
-#[test]
-fn overlapping_pools_stop_only_the_later_one() {
-    let (a, b) = (pool("a", &["10.0.0.1-10.0.0.9"]), pool("b", &["10.0.0.9-10.0.0.12"]));
-    let mut rig = Rig::synced(vec![b.clone(), a.clone()], vec![]);
-    let problems = |rig: &Rig| rig.allocations.problems().into_iter().collect::<Vec<_>>();
-    let text =
-        "pool \"b\" overlaps pool \"a\" in 10.0.0.9: remove these addresses from one of them";
-    assert_eq!(problems(&rig), [("b".to_owned(), text.to_owned())]);
-
-    rig.put_pool(pool("a", &["10.0.0.1-10.0.0.8"]));
-    assert_eq!(problems(&rig), []);
-    // Now b was there first, although a sorts first: a keeps what it had.
-    rig.put_pool(a);
-    let (name, text) = problems(&rig).pop().unwrap();
-    assert_eq!(name, "a");
-    assert!(text.ends_with("until then its last valid version stays in force"), "{text}");
-    rig.put(wanting("s", "10.0.0.9"));
-    assert_eq!(rig.allocations.verdicts().pop().unwrap().pool, Some("b".into()));
-
-    rig.apply(Change::Remove(FactKey::Pool("b".into())));
-    rig.settle();
-    assert_eq!(problems(&rig), []);
-    assert_eq!(rig.held("s"), "10.0.0.9");
-    assert_eq!(rig.allocations.ledger().pool_of(ip("10.0.0.9")).unwrap().pool().name, "a");
-}
-
-#[test]
-fn a_removed_or_changed_pool_takes_nothing_away() {
-    let mut rig = Rig::synced(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![service("a")]);
-    rig.said();
-    for (change, expected) in [
-        (Change::Upsert(Fact::from(pool("p", &["10.0.0.8-10.0.0.9"]))), "a 10.0.0.1 Draining"),
-        (Change::Upsert(Fact::from(pool("p", &["10.0.0.0/24"]))), "a 10.0.0.1 Allocated"),
-        (Change::Remove(FactKey::Pool("p".into())), "a 10.0.0.1 Draining"),
-        (Change::Upsert(Fact::from(pool("renamed", &["10.0.0.0/24"]))), "a 10.0.0.1 Allocated"),
-    ] {
-        rig.apply(change);
-        rig.settle();
-        assert_eq!(rig.said(), [expected]);
-    }
-    let other = PluginRef { plugin: "random".into(), config: "{\"x\":1}".into() };
-    rig.put_pool(Pool { allocator: other, ..pool("renamed", &["10.0.0.0/24"]) });
-    assert_eq!((rig.said(), rig.held("a")), (vec![], "10.0.0.1".into()));
-}
-
-#[test]
-fn faults_and_refusals_are_told_and_tried_again_in_time() {
-    let refuse = |reason: &str, ms| {
-        let message = "no\u{7} luck".to_owned();
-        Ok(Outcome::Refuse(Refusal { reason: reason.into(), message, retry_after_ms: ms }))
-    };
-    for (outcome, reason, words, retry_us) in [
-        (refuse("QuotaReached", 0), "QuotaReached", "pool \"p\": no luck", None),
-        (refuse("QuotaReached", 5_000), "QuotaReached", "no luck", Some(5_000_000)),
-        (refuse("QuotaReached", 1), "QuotaReached", "no luck", Some(1_000_000)),
-        (refuse("not camel", 0), "PolicyRefused", "no luck", None),
-        (
-            Err("trap: unreachable".into()),
-            "PolicyFault",
-            "its policy failed: trap",
-            Some(10_000_000),
-        ),
-        (Ok(Outcome::Ask(vec![])), "PolicyFault", "HTTP", Some(10_000_000)),
-        (Ok(Outcome::Assign(vec![ip("10.9.9.9")])), "PolicyAnswerRefused", "(outside-pool)", None),
-        (Ok(Outcome::Assign(vec![])), "PolicyAnswerRefused", "(empty)", None),
-    ] {
-        let mut rig = Rig::default();
-        rig.put_all(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![service("a")]);
-        rig.apply(Change::Synced);
-        rig.settle_with(|_| outcome.clone());
-        assert_eq!(rig.said(), [format!("a {reason}")]);
-        assert!(rig.message("a").contains(words), "{}", rig.message("a"));
-        assert_eq!(rig.allocations.next_deadline(), retry_us);
-        match retry_us {
-            Some(at) => rig.now.monotonic_us = at,
-            None => rig.allocations.plugin_changed("lowest-free"),
-        }
-        rig.settle();
-        assert_eq!(rig.said(), ["a 10.0.0.1 Allocated"]);
-        assert_eq!(rig.allocations.next_deadline(), None);
-    }
-}
-
-#[test]
-fn an_answer_that_comes_too_late_is_asked_anew() {
-    let mut rig = Rig::default();
-    rig.put_all(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![service("a"), service("b")]);
-    rig.apply(Change::Synced);
-    let (a, b) = (rig.allocations.poll(rig.now).unwrap(), rig.allocations.poll(rig.now).unwrap());
-    assert!(rig.allocations.poll(rig.now).is_none());
-    rig.apply(Change::Upsert(Fact::from(wanting("a", "10.0.0.7"))));
-    let lowest_of = |question: &Question| Ok(lowest(question));
-    let (for_a, for_b) = (lowest_of(&a), lowest_of(&b));
-    rig.allocations.answer(a, for_a, rig.now);
-    rig.allocations.answer(b, for_b, rig.now);
-    assert_eq!(rig.said(), Vec::<String>::new());
-    rig.settle();
-    assert_eq!(rig.said(), ["a 10.0.0.7 Allocated", "b 10.0.0.1 Allocated"]);
-    // The same seed whenever the same is asked, another for another pool.
-    let seed = |service: &Service, pool| turn::seed(service, pool);
-    assert_eq!(seed(&service("a"), "p"), seed(&wanting("a", "10.0.0.1"), "p"));
-    assert_ne!(seed(&service("a"), "p"), seed(&service("a"), "q"));
-}
-
-#[test]
-fn two_answers_with_one_address_are_settled_by_the_ledger() {
-    let mut rig = Rig::default();
-    rig.put_all(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![service("a"), service("b")]);
-    rig.apply(Change::Synced);
-    let (a, b) = (rig.allocations.poll(rig.now).unwrap(), rig.allocations.poll(rig.now).unwrap());
-    let (for_a, for_b) = (lowest(&a), lowest(&b));
-    assert_eq!(for_a, for_b);
-    rig.allocations.answer(a, Ok(for_a), rig.now);
-    rig.allocations.answer(b, Ok(for_b), rig.now);
-    rig.settle();
-    assert_eq!((rig.held("a"), rig.held("b")), ("10.0.0.1".into(), "10.0.0.2".into()));
-}
-
-#[test]
-fn a_status_that_somebody_else_wrote_is_said_again() {
-    let mut rig = Rig::synced(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![service("a")]);
-    assert_eq!(rig.said(), ["a 10.0.0.1 Allocated"]);
-    rig.put(holding("a", "10.0.0.1"));
-    assert_eq!(rig.said(), Vec::<String>::new());
-    rig.put(service("a"));
-    assert_eq!(rig.said(), ["a 10.0.0.1 Allocated"]);
-}
-
-#[test]
-fn a_service_that_comes_back_is_told_what_it_held() {
-    let mut rig = Rig::synced(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![service("a")]);
-    rig.remove("a");
-    rig.apply(Change::Upsert(Fact::from(service("a"))));
-    let question = rig.allocations.poll(rig.now).unwrap();
-    assert_eq!(question.request.previous, [ip("10.0.0.1")]);
-    assert_eq!(question.view.released_ago(ip("10.0.0.1")), 0);
 }

@@ -11,6 +11,8 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 use crate::state::Allocated;
 
+mod status;
+
 /// A folder, and the cluster that its changes add up to.
 struct Bench {
     _temp: tempfile::TempDir,
@@ -382,110 +384,4 @@ fn a_folder_that_vanishes_leaves_everything_as_it_was() {
     fs::rename(&away, &bench.dir).unwrap();
     assert_eq!(bench.read(), 1);
     assert_eq!((bench.services().len(), bench.problems().len()), (2, 0));
-}
-
-#[test]
-fn status_comes_from_the_state_folder_and_a_damaged_one_holds_its_service_as_it_was() {
-    let with_status = service("web") + "status: {loadBalancer: {ingress: [{ip: 10.0.0.9}]}}\n";
-    let open: fn(&Path) -> Option<State> = |dir| Some(State::open(&dir.join(".state")).unwrap());
-    let mut bench = Bench::with(&[("web.yaml", &with_status)], open);
-    assert_eq!(bench.web().ingress, ["10.0.0.9".parse::<std::net::IpAddr>().unwrap()]);
-
-    let state = State::open(&bench.dir.join(".state")).unwrap();
-    let lead = state.try_lead().unwrap().unwrap();
-    let address: std::net::IpAddr = "10.0.0.1".parse().unwrap();
-    let condition =
-        Allocated { status: true, reason: "Allocated".to_owned(), message: String::new() };
-    state.write_service(&lead, &key("web"), &[address], &condition, Time::default()).unwrap();
-    assert_eq!(bench.read(), 1);
-    assert_eq!(bench.web().ingress, [address]);
-
-    assert_eq!(bench.write(".state/services/default/web.yaml", "status: ["), 0);
-    assert_eq!(bench.web().ingress, [address]);
-    assert_eq!(bench.problems().len(), 1);
-    assert_eq!(
-        bench.write(
-            "web.yaml",
-            &with_status.replace("LoadBalancer", "LoadBalancer\n  selector: {app: x}")
-        ),
-        0
-    );
-
-    // Whoever starts on a damaged status tells nothing about that Service.
-    let mut bench =
-        Bench::with(&[("web.yaml", &with_status), ("db.yaml", &service("db"))], |dir| {
-            let state = State::open(&dir.join(".state")).unwrap();
-            fs::create_dir(state.services_dir().join("default")).unwrap();
-            fs::write(state.services_dir().join("default/web.yaml"), "").unwrap();
-            Some(state)
-        });
-    assert_eq!(bench.services(), ["default/db"]);
-    fs::remove_file(bench.dir.join(".state/services/default/web.yaml")).unwrap();
-    assert_eq!(bench.read(), 1);
-    assert_eq!(bench.services(), ["default/db", "default/web"]);
-}
-
-#[test]
-fn a_state_folder_that_is_gone_leaves_every_status_as_it_was() {
-    let mut bench = Bench::with(&[("web.yaml", &service("web"))], |dir| {
-        Some(State::open(&dir.join(".state")).unwrap())
-    });
-    let state = State::open(&bench.dir.join(".state")).unwrap();
-    let lead = state.try_lead().unwrap().unwrap();
-    let address: std::net::IpAddr = "10.0.0.1".parse().unwrap();
-    let condition =
-        Allocated { status: true, reason: "Allocated".to_owned(), message: String::new() };
-    state.write_service(&lead, &key("web"), &[address], &condition, Time::default()).unwrap();
-    assert_eq!(bench.read(), 1);
-
-    fs::remove_dir_all(state.dir()).unwrap();
-    assert_eq!(bench.read(), 0);
-    assert_eq!(bench.problems().len(), 1);
-    assert_eq!(bench.write("web.yaml", &(service("web") + "  selector: {app: x}\n")), 1);
-    assert_eq!(bench.web().ingress, [address]);
-}
-
-#[tokio::test]
-async fn a_change_wakes_who_waits_and_may_be_waited_for_in_a_select() {
-    let mut bench = Bench::new(&[]);
-    fs::write(bench.dir.join("web.yaml"), service("web")).unwrap();
-    bench.folder.changed().await;
-    assert_eq!(bench.read(), 1);
-    tokio::select! {
-        biased;
-        () = bench.folder.changed() => panic!("nothing has changed"),
-        () = std::future::ready(()) => {}
-    }
-    fs::write(bench.dir.join("db.yaml"), service("db")).unwrap();
-    bench.folder.changed().await;
-    assert_eq!(bench.read(), 1);
-}
-
-#[tokio::test]
-async fn a_status_and_a_new_file_are_told_at_once_and_changed_files_when_their_burst_is_over() {
-    let open: fn(&Path) -> Option<State> = |dir| Some(State::open(&dir.join(".state")).unwrap());
-    let mut bench = Bench::with(&[("web.yaml", &service("web"))], open);
-    let state = State::open(&bench.dir.join(".state")).unwrap();
-    let lead = state.try_lead().unwrap().unwrap();
-    let allocated =
-        Allocated { status: true, reason: "Allocated".to_owned(), message: String::new() };
-    let address = ["10.0.0.9".parse().unwrap()];
-    state.write_service(&lead, &key("web"), &address, &allocated, Time::default()).unwrap();
-    bench.folder.changed().now_or_never().expect("a status is whole as soon as it is there");
-    assert_eq!(bench.read(), 1);
-    assert_eq!(bench.web().ingress, address);
-
-    fs::write(bench.dir.join("db.yaml"), service("db")).unwrap();
-    bench.folder.changed().now_or_never().expect("a new file that is closed is whole");
-    assert_eq!(bench.read(), 1);
-
-    state.write_service(&lead, &key("web"), &[], &allocated, Time::default()).unwrap();
-    fs::rename(bench.dir.join("db.yaml"), bench.dir.join("shop.yaml")).unwrap();
-    assert!(bench.folder.changed().now_or_never().is_none(), "what goes may come elsewhere");
-    bench.folder.changed().await;
-    assert_eq!(bench.read(), 1, "of the two only the status");
-
-    let half = File::create(bench.dir.join("half.yaml")).unwrap();
-    assert!(bench.folder.changed().now_or_never().is_none(), "it is being written");
-    drop(half);
 }

@@ -1,6 +1,9 @@
 //! Texts in, objects and lines out.
 use super::*;
 
+mod old;
+mod undone;
+
 fn import(text: &str) -> Imported {
     metallb(&read("m.yaml", text).expect("reads"), None)
 }
@@ -184,105 +187,6 @@ spec:
     assert!(lines(&imported)[1].contains("serviceAllocation.serviceSelectors"));
 }
 
-const OLD: &str = "
-apiVersion: v1
-kind: ConfigMap
-metadata: { namespace: metallb-system, name: config }
-data:
-  config: |
-    peers:
-    - peer-address: 10.0.0.254
-      peer-asn: 64501
-      my-asn: 64500
-      password: hush
-      node-selectors:
-      - match-labels: { rack: r1 }
-    bgp-communities:
-      no-export: 65535:65281
-    address-pools:
-    - name: default
-      protocol: layer2
-      addresses: [192.168.1.240/28]
-    - name: routed
-      protocol: bgp
-      addresses: [198.51.100.0/24]
-      bgp-advertisements:
-      - aggregation-length: 24
-        localpref: 100
-        communities: [no-export]
-";
-
-#[test]
-fn the_old_config_map_is_read_with_its_bgp() {
-    let imported = import(OLD);
-    assert_eq!(
-        object(&imported, "AddressPool", "default")["spec"]["announcers"],
-        json!(["layer2"])
-    );
-    assert_eq!(object(&imported, "AddressPool", "routed")["spec"]["announcers"], json!(["bgp"]));
-    check_speaker(&imported);
-    let bgp = &object(&imported, "Announcer", "bgp")["spec"];
-    assert_eq!(bgp["plugin"], "bgp");
-    assert_eq!(bgp["allow"], json!({ "peers": ["10.0.0.254"], "aggregates": ["198.51.100.0/24"] }));
-    assert_eq!(
-        bgp["config"],
-        json!({
-            "asn": 64500,
-            "peers": [{
-                "name": "peer1", "address": "10.0.0.254", "asn": 64501, "families": ["ipv4"],
-                "md5": { "name": "bgp-peer1", "key": "password" },
-                "nodeSelector": [{ "matchLabels": { "rack": "r1" } }],
-            }],
-            "advertisements": [{
-                "pools": ["routed"], "aggregationLength": 24, "localPref": 100, "communities": ["no-export"],
-            }],
-            "communityAliases": { "no-export": "65535:65281" },
-        })
-    );
-    assert_eq!(lines(&imported).len(), 1);
-    assert!(
-        lines(&imported)[0]
-            .contains("data.config.peers[0]: spec.password: a password is not copied")
-    );
-    let all = json!(imported.objects).to_string();
-    assert!(!all.contains("hush"), "a password is printed");
-}
-
-#[test]
-fn a_typo_in_the_old_config_map_stops_only_its_pool() {
-    let imported =
-        import(&OLD.replace("name: default\n", "name: default\n      auto-asign: false\n"));
-    let lines = lines(&imported);
-    assert!(
-        lines[0]
-            .starts_with("m.yaml: ConfigMap metallb-system/config: data.config.address-pools[0]: "),
-        "{lines:#?}"
-    );
-    assert!(
-        lines[0].contains("auto-asign") && lines[0].contains("pool default is left out"),
-        "{lines:#?}"
-    );
-    object(&imported, "AddressPool", "routed");
-    let misspelt = import(&OLD.replace("address-pools:", "adress-pools:"));
-    assert!(
-        misspelt.left_out.iter().any(|line| line.field == "data.config.adress-pools"),
-        "{misspelt:#?}"
-    );
-}
-
-#[test]
-fn what_other_programs_call_config_is_not_metallbs() {
-    let theirs = "
----
-apiVersion: v1
-kind: ConfigMap
-metadata: { namespace: shop, name: config }
-data: { config: 'peers: [a, b]' }
-";
-    let imported = import(&format!("{POOL}{theirs}"));
-    assert_eq!(lines(&imported), Vec::<String>::new());
-}
-
 #[test]
 fn what_metallb_is_told_elsewhere_is_named() {
     let imported = import("
@@ -340,55 +244,6 @@ status: {{ loadBalancer: {{ ingress: [{{ ip: 10.9.9.9 }}] }} }}
 fn a_file_that_does_not_parse_gives_nothing() {
     let error = read("m.yaml", "kind: IPAddressPool\nspec: [").expect_err("is not YAML");
     assert!(error.starts_with("m.yaml: line "), "{error}");
-}
-
-#[test]
-fn undo_gives_the_originals_back() {
-    for text in [POOL, OLD] {
-        let originals = read("", text).expect("reads");
-        let ours = read_values("", metallb(&originals, None).objects);
-        let undone = undo(&ours, None);
-        let said = lines(&undone);
-        assert_eq!(said.len(), usize::from(text == OLD), "{said:#?}");
-        assert!(said.iter().all(|line| line.starts_with("BGPPeer peer1: spec.password: ")));
-        assert_eq!(undone.objects.len(), originals.len());
-        let again = metallb(&read_values("", undone.objects), None);
-        assert_eq!(again.objects[..1], metallb(&originals, None).objects[..1]);
-    }
-}
-
-#[test]
-fn undo_after_a_change_says_what_is_there_now() {
-    let ours = "
-apiVersion: outrigger.dev/v1alpha1
-kind: AddressPool
-metadata: { name: lan }
-spec: { addresses: [10.0.0.0/29], exclude: [10.0.0.3/32], namespaces: [shop], announcers: [eth1] }
----
-apiVersion: outrigger.dev/v1alpha1
-kind: Announcer
-metadata: { name: eth1 }
-spec: { plugin: layer2, interfaces: [eth1] }
----
-apiVersion: v1
-kind: Service
-metadata: { name: web, namespace: shop, annotations: { outrigger.dev/sharing-key: k } }
-spec: { type: LoadBalancer }
-";
-    let undone = undo(&read("", ours).expect("reads"), None);
-    let pool = object(&undone, "IPAddressPool", "lan");
-    assert_eq!(pool["spec"]["addresses"], json!(["10.0.0.0-10.0.0.2", "10.0.0.4/30"]));
-    assert_eq!(pool["spec"]["serviceAllocation"], json!({ "namespaces": ["shop"] }));
-    assert_eq!(
-        object(&undone, "L2Advertisement", "eth1")["spec"],
-        json!({ "ipAddressPools": ["lan"], "interfaces": ["eth1"] })
-    );
-    assert_eq!(
-        lines(&undone),
-        [
-            "Service shop/web: metadata.annotations[outrigger.dev/sharing-key]: MetalLB does not read it: kubectl -n shop annotate service web --overwrite metallb.io/allow-shared-ip=k",
-        ]
-    );
 }
 
 /// A speaker as MetalLB 0.15 has it.

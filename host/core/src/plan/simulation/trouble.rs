@@ -1,0 +1,67 @@
+//! Nodes die, stall and part at random; in the end one speaks for each address.
+use super::*;
+
+#[test]
+fn two_sides_of_a_partition_agree_once_it_heals() {
+    for seed in 0..3 {
+        let mut simulation = Simulation::started(seed, 5, 16);
+        simulation.no_gap = true;
+        simulation.far = [name(0), name(1)].into();
+        simulation.run(2 * SECOND);
+        let two = simulation.addresses.iter().filter(|one| simulation.speakers(**one).len() == 2);
+        assert_eq!(two.count(), 16, "each side speaks for all");
+        simulation.far.clear();
+        simulation.run(4 * SECOND);
+        simulation.assert_one_speaker();
+    }
+}
+
+#[test]
+fn after_any_trouble_exactly_one_node_speaks_for_each_address() {
+    for seed in 0..6 {
+        let mut random = ChaCha12Rng::seed_from_u64(1_000 + seed);
+        let nodes = random.random_range(3..=7);
+        let mut simulation = Simulation::new(seed, nodes, 12);
+        simulation.loss = random.random_range(0.0..0.3);
+        for index in 0..nodes {
+            simulation.start(&name(index));
+            simulation.run(random.random_range(0..200 * MS));
+        }
+        for _ in 0..12 {
+            trouble(&mut simulation, &mut random);
+            simulation.run(random.random_range(0..600 * MS));
+        }
+        simulation.loss = 0.0;
+        simulation.far.clear();
+        let mut away: Vec<_> = simulation.cluster.nodes.keys().cloned().collect();
+        away.retain(|node| !simulation.machines.contains_key(node));
+        for node in away.iter().take(2) {
+            simulation.start(node);
+        }
+        if simulation.machines.is_empty() {
+            simulation.start(&name(0));
+        }
+        simulation.run(5 * SECOND);
+        simulation.assert_one_speaker();
+    }
+}
+
+fn trouble(simulation: &mut Simulation, random: &mut ChaCha12Rng) {
+    let node = name(random.random_range(0..simulation.cluster.nodes.len()));
+    let now = simulation.now;
+    match random.random_range(0..6) {
+        0 => simulation.kill(&node),
+        1 | 2 => simulation.start(&node),
+        3 => {
+            let Some(machine) = simulation.machines.get_mut(&node) else { return };
+            machine.membership.goodbye(now);
+            simulation.plan(&node);
+            simulation.kill(&node);
+        }
+        4 => {
+            let names = simulation.cluster.nodes.keys();
+            simulation.far = names.filter(|_| random.random_bool(0.4)).cloned().collect();
+        }
+        _ => simulation.far.clear(),
+    }
+}
