@@ -62,7 +62,8 @@ impl State {
     ) -> Result<(), CloseReason> {
         let options = Options::new(listen.options, keys)?;
         let v4 = listen.remote.addr().is_ipv4();
-        let port = PortKey { v4, port: listen.port, vrf: options.vrf().map(str::to_owned) };
+        let vrf = options.vrf(listen.remote)?.map(str::to_owned);
+        let port = PortKey { v4, port: listen.port, vrf };
         let same = |other: &Listener| {
             other.port == port
                 && other.remote == listen.remote
