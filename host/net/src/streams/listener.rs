@@ -77,6 +77,7 @@ impl State {
             let key = self.key(Source::Port(port.clone()));
             let opened = Port::open(&port, key, poller)?;
             self.ports.insert(port.clone(), opened);
+            self.look_again(boottime_us());
         }
         let (speech, remote) = (listen.protocol, listen.remote);
         self.listeners.insert(id, Listener { port: port.clone(), remote, speech, options });
