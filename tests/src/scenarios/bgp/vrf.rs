@@ -64,10 +64,18 @@ pub fn sessions() -> Result<()> {
     };
     let check = || check().with_context(|| ours.explain());
     check()?;
+    let generations = || {
+        let of =
+            |router: &Router, us: Ipv4Addr| anyhow::Ok(router.session(&us.to_string())?.generation);
+        anyhow::Ok([of(&inside, US)?, of(&caller, US_TO_CALLER)?])
+    };
+    let before = generations()?;
     net.at("node").ip(&format!("link del blue\n{VRF}"))?;
-    for (router, us) in [(&inside, US), (&caller, US_TO_CALLER)] {
-        router.await_down(&us.to_string())?;
-    }
+    wait::until("both sessions in the VRF are new ones", LIMIT, || {
+        let now = generations()?;
+        Ok((now[0] != before[0] && now[1] != before[1]).then_some(()))
+    })
+    .with_context(|| ours.explain())?;
     check()
 }
 
