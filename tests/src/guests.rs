@@ -143,7 +143,7 @@ fn leb(mut number: usize) -> Vec<u8> {
 pub struct BgpGuests {
     /// As it ships, built in another way: same behaviour, other bytes.
     pub other: PathBuf,
-    /// Traps for ten seconds.
+    /// Traps for a minute.
     pub faulty: PathBuf,
     /// Writes what it must not write.
     pub rogue: PathBuf,

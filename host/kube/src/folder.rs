@@ -58,20 +58,20 @@ pub struct Folder {
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// It is not there.
-    #[error("cannot read the folder {} ({source}): name an existing folder of manifests", .dir.display())]
+    #[error("cannot read the folder {} ({cause}): name an existing folder of manifests", .dir.display())]
     Dir {
         /// The folder.
         dir: PathBuf,
         /// What the file system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// No watches left.
-    #[error("cannot watch {} ({source}): raise fs.inotify.max_user_instances and max_user_watches", .dir.display())]
+    #[error("cannot watch {} ({cause}): raise fs.inotify.max_user_instances and max_user_watches", .dir.display())]
     Watch {
         /// The folder.
         dir: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -81,10 +81,10 @@ impl Folder {
     /// # Errors
     /// When the folder is not there or cannot be watched.
     pub fn open(dir: &Path, state: Option<&State>) -> Result<Self, FolderError> {
-        let unreadable = |source| FolderError::Dir { dir: dir.to_owned(), source };
+        let unreadable = |cause| FolderError::Dir { dir: dir.to_owned(), cause };
         let absolute = std::path::absolute(dir).map_err(unreadable)?;
         std::fs::read_dir(&absolute).map_err(unreadable)?;
-        let unwatched = |source| FolderError::Watch { dir: dir.to_owned(), source };
+        let unwatched = |cause| FolderError::Watch { dir: dir.to_owned(), cause };
         Ok(Self {
             watch: Watch::new(&absolute).map_err(unwatched)?,
             dir: absolute,
@@ -178,8 +178,12 @@ impl Folder {
     /// Resolves when [`Self::read`] or [`Self::problems`] may have something new. May be dropped at any point.
     pub async fn changed(&mut self) {
         self.watch.changed().await;
-        // We write a status whole, by renaming, and somebody waits to announce it.
-        if self.watch.has_only_statuses() {
+        let known = |path: &PathBuf| {
+            self.sources.contains_key(path)
+                || self.sources.values().any(|source| source.target == *path)
+        };
+        // Somebody waits for a new Service to be announced.
+        if self.watch.is_whole(|path| !known(path)) {
             return;
         }
         // Remembered, so that a caller who drops this now and then still gets there.

@@ -54,12 +54,12 @@ pub struct Occupied {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The file system refused.
-    #[error("cannot use {} ({source}): make it writable for this user, or name another state folder", .path.display())]
+    #[error("cannot use {} ({cause}): make it writable for this user, or name another state folder", .path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What the file system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Two daemons would go by one name.
     #[error(
@@ -349,7 +349,7 @@ fn make_folder(path: &Path) -> Result<(), StateError> {
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
-    |source| StateError::Io { path, source }
+    |cause| StateError::Io { path, cause }
 }
 
 fn lock_file(path: &Path) -> Result<File, StateError> {

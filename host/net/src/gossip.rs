@@ -27,12 +27,12 @@ pub enum GossipError {
     #[error("cannot bind gossip to {0}: no interface of this node has that address")]
     NoSuchAddress(SocketAddr),
     /// Anything else at binding.
-    #[error("cannot bind gossip to {address}: {source}")]
+    #[error("cannot bind gossip to {address}: {cause}")]
     Bind {
         /// Where.
         address: SocketAddr,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The kernel did not receive.
     #[error("gossip socket: {0}")]
@@ -63,7 +63,7 @@ impl GossipSocket {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
                 Err(GossipError::NoSuchAddress(address))
             }
-            Err(source) => Err(GossipError::Bind { address, source }),
+            Err(cause) => Err(GossipError::Bind { address, cause }),
         }
     }
 

@@ -19,14 +19,14 @@ pub struct Groups {
 
 /// Why a group was not joined.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot join {group} on link {link}: {source}; is IPv6 enabled there?")]
+#[error("cannot join {group} on link {link}: {cause}; is IPv6 enabled there?")]
 pub struct GroupError {
     /// The group.
     pub group: Ipv6Addr,
     /// The link.
     pub link: LinkIndex,
     /// What the kernel said.
-    pub source: std::io::Error,
+    pub cause: std::io::Error,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Groups {
             return Ok(());
         }
         let socket =
-            state.join(link, group).map_err(|source| GroupError { group, link, source })?;
+            state.join(link, group).map_err(|cause| GroupError { group, link, cause })?;
         state.members.insert((link, group), Membership { socket, owners: BTreeSet::from([owner]) });
         Ok(())
     }

@@ -60,13 +60,13 @@ pub enum OffloadError {
     },
     /// The kernel refused the filter.
     #[error(
-        "cannot set the kernel filter of link {link}: {source}; is net.core.optmem_max below 20480?"
+        "cannot set the kernel filter of link {link}: {cause}; is net.core.optmem_max below 20480?"
     )]
     Filter {
         /// The link.
         link: LinkIndex,
         /// What it said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -77,23 +77,23 @@ pub enum SendError {
     #[error("link {0} is not there or carries no ARP and NDP")]
     NoLink(LinkIndex),
     /// The kernel did not take it: queue full, link down, too long.
-    #[error("cannot send on link {link}: {source}")]
+    #[error("cannot send on link {link}: {cause}")]
     Io {
         /// The link.
         link: LinkIndex,
         /// What it said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
 /// A link on which nothing can be heard or said. Tried again at the next [`ResponderHandle::set_links`].
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open packet sockets on {name}: {source}; the daemon needs CAP_NET_RAW")]
+#[error("cannot open packet sockets on {name}: {cause}; the daemon needs CAP_NET_RAW")]
 pub struct LinkFailure {
     /// The link's name.
     pub name: String,
     /// What the kernel said.
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 /// What happened since the start.

@@ -1,5 +1,6 @@
 //! The controller role over a folder: one of the nodes that share a state folder leads, and writes Service status. It reads
 //! the folder itself, after it leads, so that it knows every status the leader before it wrote.
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,11 +82,13 @@ impl FolderController {
         changes: &[Change],
         allocations: &mut Allocations,
     ) -> anyhow::Result<()> {
-        let named = |key: &ServiceKey| {
-            changes.iter().any(|change| matches!(change, Change::Upsert(Fact::Service(service)) if &service.key == key))
-        };
+        let named = changes.iter().filter_map(|change| match change {
+            Change::Upsert(Fact::Service(service)) => Some(&service.key),
+            _ => None,
+        });
+        let named: BTreeSet<&ServiceKey> = named.collect();
         for (key, status) in self.state.services()? {
-            let (false, Ok(status)) = (named(&key), status) else { continue };
+            let (false, Ok(status)) = (named.contains(&key), status) else { continue };
             if folder.complete() {
                 self.state.remove_service(lead, &key)?;
             } else {

@@ -189,6 +189,17 @@ impl Outrigger {
 
     // ---- what it says ----
 
+    /// How many addresses its node is to announce, as its report says; 0 while there is none.
+    ///
+    /// # Errors
+    /// When the report is not YAML.
+    pub fn desired(&self) -> Result<u64> {
+        let report = self.folder.join("state/reports").join(format!("{}.yaml", self.name));
+        let Ok(text) = fs::read_to_string(report) else { return Ok(0) };
+        let report: Value = serde_saphyr::from_str(&text)?;
+        Ok(report["status"]["desired"]["addresses"].as_u64().unwrap_or(0))
+    }
+
     /// `outrigger status -o json`.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The Service status that the state folder holds, laid over what manifests say. Must not know manifests.
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use outrigger_core::facts::{Fact, FactKey, ServiceKey};
@@ -11,9 +12,26 @@ use crate::state::{ServiceStatus, State, StateError};
 /// What the state folder said last.
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
-    statuses: BTreeMap<ServiceKey, Result<ServiceStatus, Problem>>,
+    statuses: BTreeMap<ServiceKey, Result<Laid, Box<Problem>>>,
     /// It could not be listed: what it said before stays.
     failed: Option<Problem>,
+}
+
+/// What is laid over a Service.
+#[derive(Debug, PartialEq, Eq)]
+struct Laid {
+    addresses: Box<[IpAddr]>,
+    /// They were allocated.
+    ours: bool,
+}
+
+impl Laid {
+    fn of(status: Result<ServiceStatus, Problem>) -> Result<Self, Box<Problem>> {
+        let ServiceStatus { addresses, allocated, .. } = status?;
+        // Nobody else writes there; what is left alone says so in its condition.
+        let ours = allocated.is_some_and(|allocated| allocated.status);
+        Ok(Self { addresses: addresses.into(), ours })
+    }
 }
 
 impl Overlay {
@@ -39,9 +57,8 @@ impl Overlay {
             Some(Err(_)) => return None,
             Some(Ok(status)) => {
                 let service = Arc::make_mut(&mut shared);
-                service.ingress = status.addresses.clone();
-                // Nobody else writes there; what is left alone says so in its condition.
-                service.ours = status.allocated.as_ref().is_some_and(|allocated| allocated.status);
+                service.ingress = status.addresses.to_vec();
+                service.ours = status.ours;
             }
             None => {}
         }
@@ -56,14 +73,15 @@ impl Overlay {
     /// What could not be read.
     pub fn problems(&self) -> impl Iterator<Item = Problem> {
         let broken = self.statuses.values().filter_map(|status| status.as_ref().err());
-        broken.chain(&self.failed).cloned()
+        broken.map(Box::as_ref).chain(&self.failed).cloned()
     }
 
     fn list(&mut self, state: &State, watch: &mut Watch) -> BTreeSet<ServiceKey> {
         self.failed = None;
         match follow(state, watch).and_then(|()| state.services()) {
             Ok(statuses) => {
-                let old = std::mem::replace(&mut self.statuses, statuses);
+                let laid = statuses.into_iter().map(|(key, status)| (key, Laid::of(status)));
+                let old = std::mem::replace(&mut self.statuses, laid.collect());
                 let differs = |key: &&ServiceKey| old.get(*key) != self.statuses.get(*key);
                 old.keys().chain(self.statuses.keys()).filter(differs).cloned().collect()
             }
@@ -79,7 +97,7 @@ impl Overlay {
     fn look(&mut self, state: &State, changed: &BTreeSet<ServiceKey>) -> BTreeSet<ServiceKey> {
         for key in changed {
             match state.service(key) {
-                Some(status) => drop(self.statuses.insert(key.clone(), status)),
+                Some(status) => drop(self.statuses.insert(key.clone(), Laid::of(status))),
                 None => drop(self.statuses.remove(key)),
             }
         }
@@ -92,7 +110,7 @@ fn follow(state: &State, watch: &mut Watch) -> Result<(), StateError> {
     let services = state.services_dir();
     let refused = |path: &std::path::Path| {
         let path = path.to_owned();
-        |source| StateError::Io { path, source }
+        |cause| StateError::Io { path, cause }
     };
     watch.namespaces(state.dir()).map_err(refused(state.dir()))?;
     watch.namespaces(&services).map_err(refused(&services))?;

@@ -462,7 +462,7 @@ async fn a_change_wakes_who_waits_and_may_be_waited_for_in_a_select() {
 }
 
 #[tokio::test]
-async fn a_status_is_told_at_once_and_manifests_when_their_burst_is_over() {
+async fn a_status_and_a_new_file_are_told_at_once_and_changed_files_when_their_burst_is_over() {
     let open: fn(&Path) -> Option<State> = |dir| Some(State::open(&dir.join(".state")).unwrap());
     let mut bench = Bench::with(&[("web.yaml", &service("web"))], open);
     let state = State::open(&bench.dir.join(".state")).unwrap();
@@ -475,9 +475,17 @@ async fn a_status_is_told_at_once_and_manifests_when_their_burst_is_over() {
     assert_eq!(bench.read(), 1);
     assert_eq!(bench.web().ingress, address);
 
-    state.write_service(&lead, &key("web"), &[], &allocated, Time::default()).unwrap();
     fs::write(bench.dir.join("db.yaml"), service("db")).unwrap();
-    assert!(bench.folder.changed().now_or_never().is_none(), "more manifests may follow");
+    bench.folder.changed().now_or_never().expect("a new file that is closed is whole");
+    assert_eq!(bench.read(), 1);
+
+    state.write_service(&lead, &key("web"), &[], &allocated, Time::default()).unwrap();
+    fs::rename(bench.dir.join("db.yaml"), bench.dir.join("shop.yaml")).unwrap();
+    assert!(bench.folder.changed().now_or_never().is_none(), "what goes may come elsewhere");
     bench.folder.changed().await;
-    assert_eq!(bench.read(), 2);
+    assert_eq!(bench.read(), 1, "of the two only the status");
+
+    let half = File::create(bench.dir.join("half.yaml")).unwrap();
+    assert!(bench.folder.changed().now_or_never().is_none(), "it is being written");
+    drop(half);
 }

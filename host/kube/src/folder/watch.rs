@@ -156,9 +156,12 @@ impl Watch {
         }
     }
 
-    /// Whether statuses are all that is pending.
-    pub fn has_only_statuses(&self) -> bool {
-        self.pending.of_statuses() && !self.pending.of_manifests()
+    /// Whether all that is pending is whole as it is: statuses, which we write by renaming, and files that are closed and
+    /// `new` here. What goes from one place may be on its way to another.
+    pub fn is_whole(&self, new: impl Fn(&PathBuf) -> bool) -> bool {
+        let Pending { everything, files, noticed, .. } = &self.pending;
+        let closed = !noticed || self.writing.is_empty();
+        !everything && closed && files.iter().all(new)
     }
 
     /// Waits until something is pending.

@@ -47,7 +47,7 @@ impl State {
             }
             match Port::open(link, poller) {
                 Ok(port) => drop(self.ports.insert(link.index, port)),
-                Err(source) => failures.push(LinkFailure { name: link.name.clone(), source }),
+                Err(cause) => failures.push(LinkFailure { name: link.name.clone(), cause }),
             }
         }
         (ended, failures)
@@ -125,7 +125,7 @@ impl State {
     pub(super) fn send(&mut self, frame: &Frame) -> Result<(), SendError> {
         let link = frame.link;
         let port = self.ports.get(&link).ok_or(SendError::NoLink(link))?;
-        port.send(&frame.data).map_err(|source| SendError::Io { link, source })?;
+        port.send(&frame.data).map_err(|cause| SendError::Io { link, cause })?;
         self.counters.sent += 1;
         Ok(())
     }
@@ -169,7 +169,7 @@ impl State {
     /// Makes the kernel pass frames about it.
     fn pass(&mut self, (link, address): Spot) -> Result<(), OffloadError> {
         let port = self.ports.get_mut(&link).ok_or(OffloadError::NoLink(link))?;
-        port.set_wanted(address, true).map_err(|source| OffloadError::Filter { link, source })
+        port.set_wanted(address, true).map_err(|cause| OffloadError::Filter { link, cause })
     }
 
     /// Makes the kernel drop them when nobody wants them any more.

@@ -13,7 +13,7 @@ use rogue::Rogue;
 /// When it begins to trap, after its first call.
 const FAULTY_FROM_US: u64 = 5_000_000;
 /// When it ends.
-const FAULTY_TO_US: u64 = 15_000_000;
+const FAULTY_TO_US: u64 = 65_000_000;
 
 /// The plugin.
 pub struct Guest {

@@ -188,14 +188,10 @@ impl Running {
             return Ok(());
         }
         match self {
-            Self::Ours(ours) => {
-                let folder = ours.folder().join("state/services/default");
-                wait::until("every Service has its address", limit, || {
-                    std::thread::sleep(Duration::from_millis(200));
-                    let files = std::fs::read_dir(&folder).map_or(0, Iterator::count);
-                    Ok((files >= routes).then_some(()))
-                })
-            }
+            Self::Ours(ours) => wait::until("every address is to be announced", limit, || {
+                std::thread::sleep(Duration::from_millis(200));
+                Ok((ours.desired()? >= routes as u64).then_some(()))
+            }),
             Self::Theirs(router, feeder) if router.kind == Kind::Gobgp => {
                 // It stays: GoBGP would withdraw what BIRD takes with it.
                 *feeder = Some(Box::new(feed(net, router, routes, limit)?));
