@@ -17,6 +17,7 @@ pub mod router;
 pub mod sink;
 pub mod speaker;
 pub mod traffic;
+pub mod uml;
 
 pub use net::Net;
 pub use outrigger::Outrigger;

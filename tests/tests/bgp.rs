@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::bgp::matrix::{self, Feature};
-use outrigger_tests::bgp::{Kind, Neighbor, Net, Router, Speaker, fib, programs};
+use outrigger_tests::bgp::{Kind, Neighbor, Net, Router, Speaker, fib, programs, uml};
 use outrigger_tests::guests::BgpGuests;
-use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, oracle, plugin};
+use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, oracle, plugin, vrf};
 use outrigger_tests::{product, sandbox};
 
 /// So many at a time: each is a few processes that sleep.
@@ -24,6 +24,9 @@ const GENERATED_IN_A_SOAK: usize = 1000;
 static GUESTS: OnceLock<Result<BgpGuests>> = OnceLock::new();
 
 fn main() {
+    if uml::is_first_process() {
+        return uml::first_process(vrf::sessions);
+    }
     let mut arguments = Arguments::from_args();
     if !arguments.list {
         // Building needs the machine's network, so it comes before. What fails is told by the tests that need guests.
@@ -69,6 +72,9 @@ fn trials() -> Vec<Trial> {
         trial("one_cluster_fails_and_the_other_has_the_traffic", || {
             anycast::one_cluster_fails().map(drop)
         }),
+        trial("sessions_in_a_vrf_come_up_and_the_route_arrives", vrf::in_user_mode_linux)
+            .with_ignored_flag(!uml::EXISTS),
+        trial("bad_input_vrf_that_is_not_there", input::vrf_that_is_not_there),
         trial("bad_input_wrong_as", input::wrong_as),
         trial("bad_input_wrong_password", input::wrong_password),
         trial("bad_input_duplicate_router_id", input::duplicate_router_id),

@@ -53,7 +53,8 @@ pub fn compiler_for_fuzzer() -> Result<()> {
     if sandbox::installed("c++") { Ok(()) } else { install(&["g++".to_owned()]) }
 }
 
-/// BGP speakers to test with: FRR, BIRD and ExaBGP of the distribution, GoBGP of its own modules.
+/// BGP speakers to test with: FRR, BIRD and ExaBGP of the distribution, GoBGP of its own modules; and user-mode Linux, for
+/// what the machine's kernel lacks.
 pub fn routers() -> Result<()> {
     let missing = programs::missing_packages();
     if !missing.is_empty() {

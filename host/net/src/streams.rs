@@ -20,6 +20,7 @@ use state::State;
 use stream::Stream;
 
 mod datagrams;
+mod devices;
 mod listener;
 mod offload;
 mod options;

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use nix::mount::{MsFlags, mount};
 
+use super::uml;
 use crate::kubernetes::binaries::cache_of;
 use crate::sandbox;
 
@@ -17,13 +18,17 @@ pub const GOBGP: &str = "4.8.0";
 const FRR: &str = "/usr/lib/frr";
 const GOBGP_PROGRAMS: [&str; 2] = ["gobgp", "gobgpd"];
 
-/// Debian packages of routers that are not here.
+/// Debian packages of routers, and of a kernel for what this machine's lacks, that are not here.
 pub fn missing_packages() -> Vec<&'static str> {
     let frr = Path::new(FRR).join("bgpd").is_file();
-    [("frr", frr), ("bird2", sandbox::installed("bird")), ("exabgp", sandbox::installed("exabgp"))]
-        .into_iter()
-        .filter_map(|(package, here)| (!here).then_some(package))
-        .collect()
+    let (kernel, package) = uml::PROGRAM;
+    let wanted = [
+        ("frr", frr),
+        ("bird2", sandbox::installed("bird")),
+        ("exabgp", sandbox::installed("exabgp")),
+        (package, !uml::EXISTS || sandbox::installed(kernel)),
+    ];
+    wanted.into_iter().filter_map(|(package, here)| (!here).then_some(package)).collect()
 }
 
 /// One of FRR's daemons.

@@ -5,3 +5,4 @@ pub mod ecmp;
 pub mod input;
 pub mod oracle;
 pub mod plugin;
+pub mod vrf;

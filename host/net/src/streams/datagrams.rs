@@ -11,6 +11,7 @@ use outrigger_sdk::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::devices::Bound;
 use super::options::{Keys, Options, reason};
 use super::state::{Id, Source, State};
 use super::{EndpointError, StreamSink};
@@ -35,6 +36,7 @@ pub(super) struct ChannelKey {
 pub(super) struct Channel {
     socket: Socket,
     key: u64,
+    pub(super) device: Option<Bound>,
 }
 
 /// What an owner calls a socket.
@@ -131,6 +133,7 @@ impl State {
             let opened = Channel::open(&channel, &options, key, poller);
             let opened = opened.inspect_err(|_| drop(self.sources.remove(&key)))?;
             self.channels.insert(channel.clone(), opened);
+            self.look_again(boottime_us());
         }
         let socket = self.channels.get(&channel).map(|channel| &channel.socket);
         let bound = socket.and_then(|socket| socket.local_addr().ok()?.as_socket());
@@ -226,7 +229,7 @@ impl Channel {
         sockets::want_packet_info(&socket, v4).map_err(io)?;
         socket.bind(&key.local.into()).map_err(io)?;
         poller.add(socket.as_fd(), number).map_err(io)?;
-        Ok(Self { socket, key: number })
+        Ok(Self { socket, key: number, device: key.device.as_deref().map(Bound::to) })
     }
 }
 

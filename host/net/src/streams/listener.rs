@@ -62,7 +62,8 @@ impl State {
     ) -> Result<(), CloseReason> {
         let options = Options::new(listen.options, keys)?;
         let v4 = listen.remote.addr().is_ipv4();
-        let port = PortKey { v4, port: listen.port, vrf: options.vrf().map(str::to_owned) };
+        let vrf = options.vrf(listen.remote)?.map(str::to_owned);
+        let port = PortKey { v4, port: listen.port, vrf };
         let same = |other: &Listener| {
             other.port == port
                 && other.remote == listen.remote
@@ -76,6 +77,7 @@ impl State {
             let key = self.key(Source::Port(port.clone()));
             let opened = Port::open(&port, key, poller)?;
             self.ports.insert(port.clone(), opened);
+            self.look_again(boottime_us());
         }
         let (speech, remote) = (listen.protocol, listen.remote);
         self.listeners.insert(id, Listener { port: port.clone(), remote, speech, options });

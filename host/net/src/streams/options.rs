@@ -86,7 +86,10 @@ impl Options {
 
     pub(super) fn bind_device(&self, socket: &Socket) -> Result<(), CloseReason> {
         let Some(name) = &self.device else { return Ok(()) };
-        cannot(&format!("device {name:?}"), socket.bind_device(Some(name.as_bytes())))
+        socket.bind_device(Some(name.as_bytes())).map_err(|error| match error.raw_os_error() {
+            Some(libc::ENODEV) => no_device(name),
+            _ => CloseReason::Unsupported(format!("device {name:?}: {error}")),
+        })
     }
 
     pub(super) fn sign(&self, socket: &Socket, peers: IpNet) -> Result<(), CloseReason> {
@@ -99,20 +102,29 @@ impl Options {
         self.source.is_none_or(|source| source.ip().is_unspecified() || source.ip() == local)
     }
 
-    /// The device, if it is one that routes of its own (VRF): only then must a listening socket be bound to it.
-    pub(super) fn vrf(&self) -> Option<&str> {
-        let name = self.device.as_deref()?;
-        let about = std::fs::read_to_string(format!("/sys/class/net/{name}/uevent"));
-        about.is_ok_and(|about| about.lines().any(|line| line == "DEVTYPE=vrf")).then_some(name)
+    /// The device, if it is one that routes of its own (VRF): only then must a listening socket be bound to it. A link may come
+    /// later; without its routing table a peer would come in from another.
+    pub(super) fn vrf(&self, peers: IpNet) -> Result<Option<&str>, CloseReason> {
+        let Some(name) = self.device.as_deref() else { return Ok(None) };
+        let on_link = matches!(peers.addr(), IpAddr::V6(it) if it.is_unicast_link_local());
+        if !on_link && sockets::link_index(name).is_none() {
+            return Err(no_device(name));
+        }
+        Ok(sockets::is_vrf(name).then_some(name))
     }
+}
+
+/// The kernel knows nothing of this name; nor of VRFs, maybe (Documentation/networking/vrf.rst).
+fn no_device(name: &str) -> CloseReason {
+    CloseReason::Unreachable(format!(
+        "this node has no device {name:?}; if it is a VRF, make it: ip link add {name} type vrf table N (and if that fails: \
+         modprobe vrf)"
+    ))
 }
 
 /// That an option did not take is said by its name: "unsupported" if the kernel does not know it.
 fn cannot(option: &str, done: io::Result<()>) -> Result<(), CloseReason> {
     done.map_err(|error| match error.raw_os_error() {
-        Some(libc::ENODEV | libc::ENXIO) => {
-            CloseReason::Unreachable(format!("{option}: there is no such link"))
-        }
         Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::ENOSYS) => {
             CloseReason::Unsupported(format!("{option}: this kernel does not know it"))
         }

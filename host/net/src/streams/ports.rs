@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use outrigger_sdk::CloseReason;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::devices::Bound;
 use super::options::reason;
 use super::state::State;
 use crate::sys::Poller;
@@ -19,6 +20,7 @@ pub(super) struct PortKey {
 pub(super) struct Port {
     pub(super) socket: Socket,
     pub(super) key: u64,
+    pub(super) device: Option<Bound>,
 }
 
 impl Port {
@@ -41,7 +43,7 @@ impl Port {
             socket.bind(&address.into())?;
             socket.listen(128)?;
             poller.add(socket.as_fd(), key)?;
-            Ok(Self { socket, key })
+            Ok(Self { socket, key, device: port.vrf.as_deref().map(Bound::to) })
         };
         open().map_err(|error: std::io::Error| reason(&error))
     }

@@ -43,6 +43,7 @@ pub(super) enum Timer {
     /// The stream with this key, if it still connects.
     Connect(Id, u64),
     Linger(u64),
+    Devices,
 }
 
 #[derive(Default)]
@@ -206,7 +207,7 @@ impl State {
     }
 
     /// Work on an endpoint ends with it, and that is told first.
-    fn ended_with(&mut self, (owner, endpoint): Id) {
+    pub(super) fn ended_with(&mut self, (owner, endpoint): Id) {
         let uses = |(id, offload): (&Id, &Offload)| {
             (id.0 == owner && offload.endpoint == endpoint).then_some(*id)
         };

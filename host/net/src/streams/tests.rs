@@ -151,12 +151,23 @@ namespaced! {
         let source = SocketOption::Source("192.0.2.7:0".parse().unwrap());
         bench.connect(1, "127.0.0.1:9".parse().unwrap(), vec![source]);
         assert!(matches!(reason(bench.next()), CloseReason::Unreachable(_)));
-        let device = SocketOption::Device("vrf-blue".into());
-        bench.connect(1, "127.0.0.1:9".parse().unwrap(), vec![device]);
-        assert!(matches!(reason(bench.next()), CloseReason::Unreachable(_)));
-        let strange = SocketOption::Other(("tcp-ao".into(), "x".into()));
-        bench.connect(1, "127.0.0.1:9".parse().unwrap(), vec![strange]);
+        let strange = vec![SocketOption::Other(("tcp-ao".into(), "x".into()))];
+        bench.connect(1, "127.0.0.1:9".parse().unwrap(), strange);
         assert!(matches!(reason(bench.next()), CloseReason::Unsupported(_)));
+    }
+
+    fn a_vrf_that_is_not_there_is_named_with_the_fix_and_nobody_is_taken_from_another() {
+        let (bench, device) = (Bench::new(), vec![SocketOption::Device("blue".into())]);
+        bench.connect(1, "127.0.0.1:9".parse().unwrap(), device.clone());
+        bench.listen(1, 1, "127.0.0.1/32", device.clone(), &Keys::default());
+        for _ in 0..2 {
+            let CloseReason::Unreachable(words) = reason(bench.next()) else { panic!() };
+            assert!(words.contains("no device \"blue\"") && words.contains("type vrf"), "{words}");
+        }
+        assert!(TcpStream::connect("127.0.0.1:1790").is_err());
+        // A link is waited for.
+        bench.listen(1, 2, "fe80::/10", device, &Keys::default());
+        bench.silent_for(100);
     }
 
     fn one_port_is_shared_out_by_the_longest_prefix() {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 
 use outrigger_sdk::{IpNet, LinkIndex};
-use socket2::Socket;
+use socket2::{Domain, Socket, Type};
 
 use super::{check, set_option};
 
@@ -226,4 +226,34 @@ pub(crate) fn link_index(name: &str) -> Option<LinkIndex> {
     // SAFETY: `name` ends with a zero and outlives the call.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
     (index != 0).then_some(index)
+}
+
+/// Whether a device is a VRF, by its driver's name: its `uevent` in sysfs says no DEVTYPE, and what is mounted at `/sys` may be
+/// that of another network namespace.
+pub(crate) fn is_vrf(name: &str) -> bool {
+    /// `ETHTOOL_GDRVINFO` of linux/ethtool.h.
+    const GET_DRIVER: u32 = 3;
+    /// `struct ethtool_drvinfo` of linux/ethtool.h.
+    #[repr(C)]
+    struct Driver {
+        command: u32,
+        name: [u8; 32],
+        rest: [u8; 160],
+    }
+    let mut driver = Driver { command: GET_DRIVER, name: [0; 32], rest: [0; 160] };
+    // SAFETY: integers and a pointer, all-zero is a value of it.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return false;
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = (&raw mut driver).cast();
+    let Ok(socket) = Socket::new(Domain::IPV4, Type::DGRAM, None) else { return false };
+    let command = libc::SIOCETHTOOL as libc::Ioctl;
+    // SAFETY: `request` has a name that ends with a zero and points to a whole `ethtool_drvinfo`; both are writable and
+    // outlive the call.
+    let status = unsafe { libc::ioctl(socket.as_raw_fd(), command, &raw mut request) };
+    status == 0 && driver.name.starts_with(b"vrf\0")
 }

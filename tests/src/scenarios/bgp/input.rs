@@ -130,6 +130,29 @@ pub fn unknown_capability() -> Result<()> {
     alone.says(&["established"]).map(drop)
 }
 
+/// Peers are to be in a VRF that the node does not have, one to be dialled and one that is to dial.
+///
+/// # Errors
+/// When a report does not name it, and how it is made.
+pub fn vrf_that_is_not_there() -> Result<()> {
+    let net = Net::pair()?;
+    let mut ours = Outrigger::new(&net, "o")?;
+    let peers = [false, true].map(|passive| {
+        let name = if passive { "caller" } else { "called" };
+        json!({ "name": name, "address": THEM, "asn": THEIR_ASN, "vrf": name, "passive": passive })
+    });
+    let speaker = Speaker::new(64512, US).with(Neighbor::at(THEM, THEIR_ASN.into()));
+    ours.speak(&speaker, json!({ "peers": peers }))?;
+    ours.start()?;
+    for vrf in ["called", "caller"] {
+        let fix = format!("ip link add {vrf} type vrf");
+        ours.await_peer_words(vrf, &["no device", vrf, &fix, "modprobe vrf"])?;
+    }
+    // A router that dials nevertheless comes in from another routing table.
+    ensure!(Peer::dial(&net.at("p"), US.into()).is_err(), "somebody listens outside of the VRF");
+    Ok(())
+}
+
 /// The router stops to read: the send hold timer ends the session (RFC 9687), and the daemon does not fill its memory.
 ///
 /// # Errors

@@ -1,0 +1,129 @@
+//! User-mode Linux (Documentation/virt/uml of the kernel's): Debian's kernel as a process, for what this machine's own lacks.
+//! Its first process is the program that asks for it, once more, on the machine's files, which it cannot write. It knows
+//! nothing of what is done there.
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::kmod::{ModuleInitFlags, finit_module};
+use nix::mount::{MsFlags, mount};
+
+use crate::{product, wait};
+
+/// Its program, and the package that has it.
+pub const PROGRAM: (&str, &str) = ("linux.uml", "user-mode-linux");
+/// Whether Debian builds it for this processor.
+pub const EXISTS: bool = cfg!(target_arch = "x86_64");
+
+/// In the environment of the first process alone: the folder of the machine's where its answer goes.
+const ANSWER: &str = "OUTRIGGER_UML_ANSWER";
+/// Where it has that folder.
+const MACHINE: &str = "/run/machine";
+const DONE: &str = "all is well";
+/// What namespaces, wires and VRFs need of it, each before those that need it.
+const MODULES: [&str; 4] =
+    ["lib/crc-ccitt", "net/ipv6/ipv6", "drivers/net/vrf", "drivers/net/veth"];
+
+/// Boots it for [`first_process`], and waits until it has answered and is gone.
+///
+/// # Errors
+/// What was said there, or what its console shows when it does not answer in time.
+pub fn boot(folder: &Path, limit: Duration) -> Result<()> {
+    ensure!(
+        crate::sandbox::installed(PROGRAM.0),
+        "missing: {}; install with: apt-get install {}",
+        PROGRAM.0,
+        PROGRAM.1
+    );
+    let mut machine = Machine::start(folder)?;
+    let ended = wait::until("user-mode Linux does its work", limit, || Ok(machine.0.try_wait()?));
+    drop(machine);
+    let console = fs::read(folder.join("console")).unwrap_or_default();
+    let console = || format!("its console:\n{}", String::from_utf8_lossy(&console));
+    ended.with_context(console)?;
+    let answer = fs::read_to_string(folder.join("answer")).unwrap_or_default();
+    ensure!(answer == DONE, "in user-mode Linux: {answer}\n{}", console());
+    Ok(())
+}
+
+/// Its process. What it started ends with it; killed when dropped.
+struct Machine(Child);
+
+impl Machine {
+    fn start(folder: &Path) -> Result<Self> {
+        let console = File::create(folder.join("console"))?;
+        let program = std::env::current_exe().context("no path of this program")?;
+        let (answer, tested) = (folder.display(), product::binary()?);
+        // What the kernel has no word for is its first process's environment.
+        let line = format!(
+            "root=/dev/root rootfstype=hostfs rootflags=/ ro mem=768M con=null con0=null,fd:1 ssl=null quiet panic=1 \
+             uml_dir={answer} init={} PATH=/usr/sbin:/usr/bin:/sbin:/bin {ANSWER}={answer} OUTRIGGER_BIN={}",
+            program.display(),
+            tested.display(),
+        );
+        let mut command = Command::new("setpriv");
+        // Its processes are ours too, in the eyes of this machine: a namespace takes all of them with it.
+        command.args(["--pdeathsig", "KILL", "--", "unshare", "--pid", "--fork", "--kill-child"]);
+        command.args(["--", PROGRAM.0]).args(line.split(' '));
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // Its memory is a file there.
+        command.env("TMPDIR", folder).env("HOME", folder);
+        command.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
+        Ok(Self(command.spawn().context("cannot run setpriv")?))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Whether this process is the first of a user-mode Linux that [`boot`] started.
+pub fn is_first_process() -> bool {
+    std::env::var_os(ANSWER).is_some()
+}
+
+/// Does the work there, answers, and turns the machine off.
+pub fn first_process(work: impl FnOnce() -> Result<()>) {
+    let done = prepare().and_then(|()| work());
+    let answer = done.map_or_else(|error| format!("{error:#}"), |()| DONE.to_owned());
+    if fs::write(Path::new(MACHINE).join("answer"), &answer).is_err() {
+        println!("{answer}");
+    }
+    // Without init(1) nobody else does (Documentation/admin-guide/sysrq.rst).
+    let _ = fs::write("/proc/sysrq-trigger", "o");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn prepare() -> Result<()> {
+    for (kind, at) in [("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/run")] {
+        let none: Option<&str> = None;
+        mount(Some(kind), at, Some(kind), MsFlags::empty(), none)
+            .with_context(|| format!("cannot mount {at}"))?;
+    }
+    fs::create_dir(MACHINE)?;
+    let folder = std::env::var(ANSWER).context("no folder for the answer")?;
+    mount(Some("none"), MACHINE, Some("hostfs"), MsFlags::empty(), Some(folder.as_str()))
+        .with_context(|| format!("cannot mount the machine's {folder}"))?;
+    MODULES.into_iter().try_for_each(load)
+}
+
+fn load(module: &str) -> Result<()> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let modules = PathBuf::from("/usr/lib/uml/modules").join(release.trim()).join("kernel");
+    let path = modules.join(module).with_extension("ko");
+    // One that is not there may be part of the kernel. If it is not, the work fails, and says at what.
+    let Ok(file) = File::open(&path) else { return Ok(()) };
+    match finit_module(file, c"", ModuleInitFlags::empty()) {
+        Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
+        Err(error) => bail!("cannot load {}: {error}", path.display()),
+    }
+}
