@@ -12,6 +12,7 @@ use crate::connection::Connection;
 use crate::neighbour::Neighbour;
 use crate::settings::{Place, Terms};
 use crate::turn::Turn;
+use crate::words::no_socket;
 
 /// Until sockets that could not be had are asked for again.
 const PATIENCE_US: u64 = 10_000_000;
@@ -102,7 +103,7 @@ impl Neighbour {
             return;
         }
         liveness.touched = true;
-        let words = format!("{:?}", closed.reason);
+        let words = no_socket(&closed.reason);
         let change = liveness.session.closed(closed.id, &words, turn.effects);
         liveness.retry_us = Some(turn.now_us + PATIENCE_US);
         self.follow(change, turn);

@@ -23,6 +23,17 @@ pub(crate) fn not_connected(reason: &CloseReason, terms: &Terms) -> String {
     }
 }
 
+/// Why a socket of BFD is not there any more, or could not be had.
+pub(crate) fn no_socket(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::Denied(reason) => format!("not allowed: {}", denied(reason)),
+        CloseReason::Unsupported(words) => format!("this node cannot do it: {words}"),
+        CloseReason::Unreachable(words) | CloseReason::Other(words) => words.clone(),
+        // Of these none is about a socket that has no other end.
+        other => format!("{other:?}"),
+    }
+}
+
 /// Why a listener is not there.
 pub(crate) fn not_listening(reason: &CloseReason, port: u16) -> String {
     match reason {
