@@ -113,8 +113,9 @@ fn measure(who: Who, routes: usize) -> Map<String, Value> {
     figures
 }
 
+/// What went wrong first: around it is what every program said last, which is pages.
 fn first_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").lines().next().unwrap_or_default().to_owned()
+    error.root_cause().to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// The speaker's own end, with one neighbour.
