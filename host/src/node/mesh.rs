@@ -16,7 +16,7 @@ pub struct Mesh {
     /// `None` while this machine is the only node: then nothing is open to the network.
     socket: Option<GossipSocket>,
     port: u16,
-    /// The members that were told of last, and whether each is leaving.
+    /// The members that the log knows of, and whether each is leaving.
     told: BTreeMap<NodeName, bool>,
 }
 
@@ -30,7 +30,7 @@ impl Mesh {
         let mut membership =
             Membership::new(config, node.clone(), nowhere, now.utc_us, key, seed, now.monotonic_us);
         membership.set_peers(now.monotonic_us, &BTreeMap::new());
-        Self { membership, socket: None, port: gossip.port, told: BTreeMap::new() }
+        Self { membership, socket: None, port: gossip.port, told: [(node.clone(), false)].into() }
     }
 
     /// Joins the others. `key` seals every datagram; `claims` is what this node already answers for.
@@ -55,7 +55,8 @@ impl Mesh {
             Membership::new(config, node.clone(), local, now.utc_us, key, seed, now.monotonic_us);
         let claims = claims.iter().map(|(address, claim)| (*address, Some(*claim))).collect();
         membership.set_claims(now.monotonic_us, &claims);
-        Ok(Self { membership, socket, port: gossip.port, told: BTreeMap::new() })
+        let told = [(node.clone(), false)].into();
+        Ok(Self { membership, socket, port: gossip.port, told })
     }
 
     /// Whether this machine is the only node it knows of.
@@ -103,13 +104,13 @@ impl Mesh {
             }
         }
         if changed.as_ref().is_some_and(|change| change.members) {
-            self.tell_members();
+            self.log_members();
         }
         changed
     }
 
     /// Who came and went is what anybody looks for first in the log of a night.
-    fn tell_members(&mut self) {
+    fn log_members(&mut self) {
         let members = &self.membership.view().members;
         let now: BTreeMap<_, _> =
             members.iter().map(|(name, member)| (name.clone(), member.leaving)).collect();

@@ -1,19 +1,39 @@
 //! The status that lies in the state folder, and when somebody who waits is told.
+use std::net::IpAddr;
+
 use super::*;
+use crate::state::Lead;
+
+/// Whoever gives out addresses.
+struct Leader(State, Lead);
+
+impl Leader {
+    fn of(bench: &Bench) -> Self {
+        let state = State::open(&bench.dir.join(".state")).unwrap();
+        let lead = state.try_lead().unwrap().unwrap();
+        Self(state, lead)
+    }
+
+    fn gives(&self, name: &str, addresses: &[IpAddr]) {
+        let Self(state, lead) = self;
+        let allocated =
+            Allocated { status: true, reason: "Allocated".to_owned(), message: String::new() };
+        state.write_service(lead, &key(name), addresses, &allocated, Time::default()).unwrap();
+    }
+}
+
+fn with_state(dir: &Path) -> Option<State> {
+    Some(State::open(&dir.join(".state")).unwrap())
+}
 
 #[test]
 fn status_comes_from_the_state_folder_and_a_damaged_one_holds_its_service_as_it_was() {
     let with_status = service("web") + "status: {loadBalancer: {ingress: [{ip: 10.0.0.9}]}}\n";
-    let open: fn(&Path) -> Option<State> = |dir| Some(State::open(&dir.join(".state")).unwrap());
-    let mut bench = Bench::with(&[("web.yaml", &with_status)], open);
-    assert_eq!(bench.web().ingress, ["10.0.0.9".parse::<std::net::IpAddr>().unwrap()]);
+    let mut bench = Bench::with(&[("web.yaml", &with_status)], with_state);
+    assert_eq!(bench.web().ingress, ["10.0.0.9".parse::<IpAddr>().unwrap()]);
 
-    let state = State::open(&bench.dir.join(".state")).unwrap();
-    let lead = state.try_lead().unwrap().unwrap();
-    let address: std::net::IpAddr = "10.0.0.1".parse().unwrap();
-    let condition =
-        Allocated { status: true, reason: "Allocated".to_owned(), message: String::new() };
-    state.write_service(&lead, &key("web"), &[address], &condition, Time::default()).unwrap();
+    let address: IpAddr = "10.0.0.1".parse().unwrap();
+    Leader::of(&bench).gives("web", &[address]);
     assert_eq!(bench.read(), 1);
     assert_eq!(bench.web().ingress, [address]);
 
@@ -44,18 +64,13 @@ fn status_comes_from_the_state_folder_and_a_damaged_one_holds_its_service_as_it_
 
 #[test]
 fn a_state_folder_that_is_gone_leaves_every_status_as_it_was() {
-    let mut bench = Bench::with(&[("web.yaml", &service("web"))], |dir| {
-        Some(State::open(&dir.join(".state")).unwrap())
-    });
-    let state = State::open(&bench.dir.join(".state")).unwrap();
-    let lead = state.try_lead().unwrap().unwrap();
-    let address: std::net::IpAddr = "10.0.0.1".parse().unwrap();
-    let condition =
-        Allocated { status: true, reason: "Allocated".to_owned(), message: String::new() };
-    state.write_service(&lead, &key("web"), &[address], &condition, Time::default()).unwrap();
+    let mut bench = Bench::with(&[("web.yaml", &service("web"))], with_state);
+    let address: IpAddr = "10.0.0.1".parse().unwrap();
+    let leader = Leader::of(&bench);
+    leader.gives("web", &[address]);
     assert_eq!(bench.read(), 1);
 
-    fs::remove_dir_all(state.dir()).unwrap();
+    fs::remove_dir_all(leader.0.dir()).unwrap();
     assert_eq!(bench.read(), 0);
     assert_eq!(bench.problems().len(), 1);
     assert_eq!(bench.write("web.yaml", &(service("web") + "  selector: {app: x}\n")), 1);
@@ -80,14 +95,10 @@ async fn a_change_wakes_who_waits_and_may_be_waited_for_in_a_select() {
 
 #[tokio::test]
 async fn a_status_and_a_new_file_are_told_at_once_and_changed_files_when_their_burst_is_over() {
-    let open: fn(&Path) -> Option<State> = |dir| Some(State::open(&dir.join(".state")).unwrap());
-    let mut bench = Bench::with(&[("web.yaml", &service("web"))], open);
-    let state = State::open(&bench.dir.join(".state")).unwrap();
-    let lead = state.try_lead().unwrap().unwrap();
-    let allocated =
-        Allocated { status: true, reason: "Allocated".to_owned(), message: String::new() };
+    let mut bench = Bench::with(&[("web.yaml", &service("web"))], with_state);
+    let leader = Leader::of(&bench);
     let address = ["10.0.0.9".parse().unwrap()];
-    state.write_service(&lead, &key("web"), &address, &allocated, Time::default()).unwrap();
+    leader.gives("web", &address);
     bench.folder.changed().now_or_never().expect("a status is whole as soon as it is there");
     assert_eq!(bench.read(), 1);
     assert_eq!(bench.web().ingress, address);
@@ -96,7 +107,7 @@ async fn a_status_and_a_new_file_are_told_at_once_and_changed_files_when_their_b
     bench.folder.changed().now_or_never().expect("a new file that is closed is whole");
     assert_eq!(bench.read(), 1);
 
-    state.write_service(&lead, &key("web"), &[], &allocated, Time::default()).unwrap();
+    leader.gives("web", &[]);
     fs::rename(bench.dir.join("db.yaml"), bench.dir.join("shop.yaml")).unwrap();
     assert!(bench.folder.changed().now_or_never().is_none(), "what goes may come elsewhere");
     bench.folder.changed().await;
