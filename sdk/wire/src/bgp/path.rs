@@ -9,7 +9,7 @@ use super::{
     Action, Aggregator, AsPath, Attributes, ErrorCode, Family, Fault, Negotiated, NextHop,
     Notification, nlri,
 };
-use values::{aggregator, mp_next_hop, next_hop, origin, read_lists};
+use values::{aggregator, is_a_hosts, mp_next_hop, next_hop, origin, read_lists};
 use wire::{Wire, cut_off, duplicate, flags, is_internal_only, mildest, take};
 
 mod values;
@@ -242,7 +242,7 @@ impl Path {
         let prefixes = prefixes.map_err(|wrong| disable(&wrong, "RFC 7606 section 5.3"))?;
         self.reach = Some(Reach { next_hop, prefixes });
         let address = next_hop.address();
-        if address.is_unspecified() || address.is_multicast() {
+        if !is_a_hosts(address) {
             let words = format!("next hop {address}");
             let error = ErrorCode::INVALID_NEXT_HOP;
             let clause = "RFC 4271 section 6.3";

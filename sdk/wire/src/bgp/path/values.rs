@@ -1,5 +1,5 @@
 //! The values of single attributes, and by which clause they are malformed. Knows no other attribute of the message.
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::attribute::code;
 use super::super::octets::Octets;
@@ -24,13 +24,19 @@ pub(super) fn origin(wire: &Wire<'_>) -> Result<Origin, Fault> {
 
 pub(super) fn next_hop(wire: &Wire<'_>) -> Result<Ipv4Addr, Fault> {
     let address = Ipv4Addr::from(wire.fixed::<4>("RFC 7606 section 7.3")?);
-    // RFC 4271 section 6.3 wants an address that a host can have; RFC 7606 section 3 e says what follows.
-    if address.is_unspecified() || address.octets()[0] >= 224 {
+    // RFC 7606 section 3 e says what follows.
+    if !is_a_hosts(address.into()) {
         let words = format!("{address} is no host's address");
         let error = ErrorCode::INVALID_NEXT_HOP;
         return Err(wire.fault(Action::TreatAsWithdraw, error, words, "RFC 7606 section 3 e"));
     }
     Ok(address)
+}
+
+/// RFC 4271 section 6.3 wants a next hop that a host can have, wherever it is written.
+pub(super) fn is_a_hosts(address: IpAddr) -> bool {
+    let reserved = matches!(address, IpAddr::V4(address) if address.octets()[0] >= 240);
+    !address.is_unspecified() && !address.is_multicast() && !reserved
 }
 
 pub(super) fn mp_next_hop(

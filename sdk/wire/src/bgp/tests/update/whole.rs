@@ -90,8 +90,11 @@ fn next_hops_are_those_of_rfc_2545_and_rfc_8950() {
         Some("10.77.0.1")
     );
     let nowhere = format!("80 0e 19 0001 01 10 {} 00 18 c63364", "00".repeat(16));
-    let update = read(&update_of(&nowhere), &external());
-    assert_eq!(update.withdrawn, prefixes(&["198.51.100.0/24"]));
+    for no_hosts in [&*nowhere, "80 0e 0d 0001 01 04 f7fa0505 00 18 c63364"] {
+        let update = read(&update_of(no_hosts), &external());
+        assert_eq!(update.withdrawn, prefixes(&["198.51.100.0/24"]));
+        assert!(update.announced.is_empty());
+    }
 }
 
 #[test]
