@@ -8,17 +8,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use outrigger_core::desired::Desired;
 use outrigger_core::guard::{Grant, Guard, Reason, Withdrawal};
 use outrigger_core::outbox::{Outbox, full_lists};
 use outrigger_net::{Owner, ResponderHandle, StreamsHandle, now};
 use outrigger_runtime::Factory;
 use outrigger_sdk::{
-    AddressReport, AnnouncementState, Closed, Condition, Denied, DesiredAddress, DesiredChanged,
-    Event, LinksChanged, Pair, PeerReport, Resumed, Stopping,
+    AddressReport, AnnouncementState, Closed, Condition, Denied, DesiredChanged, Event,
+    LinksChanged, Pair, PeerReport, Resumed, Stopping,
 };
 use tokio::sync::Notify;
 
 use crate::trial::Verdict;
+
+mod said;
+
+pub use said::Said;
 
 /// Refusals wait this long before they are told, so that a plugin that insists does not spin.
 const DENIED_DELAY: Duration = Duration::from_millis(100);
@@ -85,10 +90,8 @@ pub struct Swap {
 /// What an instance says of itself: levels, the last one about a subject stands.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
-    /// By address.
-    pub addresses: BTreeMap<IpAddr, AddressReport>,
-    /// Since when each of them is in its state, in microseconds since 1970.
-    pub since: BTreeMap<IpAddr, u64>,
+    /// Of addresses.
+    pub addresses: Said,
     /// By protocol and peer.
     pub peers: BTreeMap<(String, String), PeerReport>,
     /// By condition type.
@@ -221,7 +224,7 @@ impl Desk {
 
     /// Takes in what the instance is to announce. What it is no longer to announce is out before this returns, with or
     /// without the plugin (invariant 6).
-    pub fn desire(&self, remove: Vec<IpAddr>, upsert: &[Arc<DesiredAddress>]) {
+    pub fn desire(&self, remove: Vec<IpAddr>, upsert: &[Arc<Desired>]) {
         let mut inner = self.lock();
         let upserted = upsert.iter().map(|entry| entry.address);
         let touched: Vec<IpAddr> = remove.iter().copied().chain(upserted).collect();
@@ -232,7 +235,7 @@ impl Desk {
     }
 
     /// The same for all that it is to announce: what is not among it is out.
-    pub fn desire_only(&self, all: &[Arc<DesiredAddress>]) {
+    pub fn desire_only(&self, all: &[Arc<Desired>]) {
         let mut inner = self.lock();
         let before: Vec<IpAddr> = inner.guard.desired().keys().copied().collect();
         inner.guard.reset_desired();
@@ -252,8 +255,7 @@ impl Desk {
                 }
             }
             if !known {
-                inner.standing.addresses.remove(&address);
-                inner.standing.since.remove(&address);
+                inner.standing.addresses.remove(address);
             }
         }
     }
@@ -343,21 +345,17 @@ impl Desk {
 }
 
 /// The copy that the plugin is told.
-fn changed(reset: bool, remove: Vec<IpAddr>, upsert: &[Arc<DesiredAddress>]) -> DesiredChanged {
-    let upsert = upsert.iter().map(|entry| DesiredAddress::clone(entry)).collect();
+fn changed(reset: bool, remove: Vec<IpAddr>, upsert: &[Arc<Desired>]) -> DesiredChanged {
+    let upsert = upsert.iter().map(|entry| entry.to_sdk()).collect();
     DesiredChanged { reset, remove, upsert, ..Default::default() }
 }
 
 impl Inner {
     /// Keeps what the plugin says of an address.
     pub fn report(&mut self, report: AddressReport) {
-        let known = self.standing.addresses.get(&report.address);
-        if known.is_none_or(|known| known.state != report.state) {
-            self.standing.since.insert(report.address, now().utc_us);
-        }
-        if known != Some(&report) {
-            self.reported.insert(report.address, report.state == AnnouncementState::Announced);
-            self.standing.addresses.insert(report.address, report);
+        let (address, announced) = (report.address, report.state == AnnouncementState::Announced);
+        if self.standing.addresses.put(report, now().utc_us) {
+            self.reported.insert(address, announced);
         }
     }
 

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use outrigger_core::desired::Desired;
 use outrigger_core::facts::{self, Change, Cluster, Fact, FactKey, NodeName};
 use outrigger_core::membership::ViewChange;
 use outrigger_core::plan::{Planned, Planner, announcers};
 use outrigger_kube::Problem;
 use outrigger_net::Links;
-use outrigger_sdk::{DesiredAddress, Duty, StopReason, Stopping};
+use outrigger_sdk::{Duty, StopReason, Stopping};
 
 use crate::desk::Desk;
 use crate::trial::Verdict;
@@ -214,7 +215,7 @@ impl Node {
     /// Whether a stopping node has nothing more to hand over, or waited long enough.
     pub fn stopped(&self, now_us: u64) -> bool {
         let Some(deadline) = self.stopping else { return false };
-        let handing_over = |(_, address): (&IpAddr, &Arc<DesiredAddress>)| {
+        let handing_over = |(_, address): (&IpAddr, &Arc<Desired>)| {
             // To nobody by name: the others announce already.
             matches!(&address.duty, Duty::HandOver(to) if !to.is_empty())
         };

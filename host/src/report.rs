@@ -11,7 +11,7 @@ use outrigger_kube::crd::{
 };
 use outrigger_kube::utc;
 use outrigger_net::{Counters, LinkFailure, Links, ResponderHandle};
-use outrigger_sdk::{AnnouncementState, DesiredAddress, Duty, Link, Service};
+use outrigger_sdk::{AnnouncementState, Duty, Link};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -20,6 +20,7 @@ use crate::desk::Desk;
 use crate::node::Node;
 use crate::plugins::{Listed, Plugins, Progress, Tried};
 use crate::source::Source;
+use outrigger_core::desired::Desired;
 
 mod peers;
 
@@ -114,27 +115,25 @@ impl Serialize for Addresses<'_> {
     }
 }
 
-fn address(node: &Node, announcer: &str, desk: &Desk, desired: &DesiredAddress) -> Value {
+fn address(node: &Node, announcer: &str, desk: &Desk, desired: &Desired) -> Value {
     let inner = desk.lock();
-    let report = inner.standing.addresses.get(&desired.address).cloned();
-    let since = inner.standing.since.get(&desired.address).copied();
+    let said = inner.standing.addresses.get(desired.address).cloned();
     drop(inner);
-    let service = |service: &Service| format!("{}/{}", service.namespace, service.name);
-    let (state, via, message) = match &report {
-        Some(report) => (state(&report.state), report.via.as_slice(), report.message.as_str()),
+    let (state, via, message) = match said.as_ref().map(|said| &said.words) {
+        Some(words) => (state(&words.state), words.via.as_slice(), words.message.as_str()),
         None => ("unknown", [].as_slice(), ""),
     };
     json!({
         "address": desired.address,
         "announcer": announcer,
         "pool": desired.pool,
-        "services": desired.services.iter().map(service).collect::<Vec<_>>(),
+        "services": desired.services.iter().map(|it| it.key.to_string()).collect::<Vec<_>>(),
         "duty": duty(&desired.duty).0,
         "node": duty(&desired.duty).1,
         "state": state,
         "via": via,
         "message": message,
-        "since": since.map(utc).unwrap_or_default(),
+        "since": said.map(|said| utc(said.since_us)).unwrap_or_default(),
         "nodes": eligible(node, desired),
     })
 }
@@ -153,7 +152,7 @@ fn frames(counters: &Counters) -> Value {
 }
 
 /// Why each node may or may not announce the address.
-fn eligible(node: &Node, desired: &DesiredAddress) -> BTreeMap<NodeName, String> {
+fn eligible(node: &Node, desired: &Desired) -> BTreeMap<NodeName, String> {
     let said = |(name, verdict): (NodeName, Result<(), _>)| match verdict {
         Ok(()) => (name, "eligible".to_owned()),
         Err(reason) => (name, Ineligible::to_string(&reason)),
@@ -186,10 +185,8 @@ fn plugin(node: &Node, Listed { name, in_force, failed, tried }: Listed) -> Plug
         report.traps = report.traps.saturating_add(count(inner.standing.restarts));
         let spoken = inner.guard.desired().values().filter(|entry| entry.duty.speaks());
         for entry in spoken {
-            let said = inner.standing.addresses.get(&entry.address);
             report.wanted += 1;
-            report.announced +=
-                u32::from(said.is_some_and(|said| said.state == AnnouncementState::Announced));
+            report.announced += u32::from(inner.standing.addresses.is_announced(entry.address));
         }
     }
     report.trial = tried.map(|Tried { attempt, progress }| {
@@ -262,12 +259,12 @@ fn exceptions(node: &Node) -> Vec<AddressException> {
     };
     for (_, desk) in node.announcers.desks() {
         let inner = desk.lock();
-        let reports = inner.standing.addresses.values().filter(|report| !well(&report.state));
-        exceptions.extend(reports.take(MAX_EXCEPTIONS).map(|report| AddressException {
-            address: report.address.to_string(),
-            state: state(&report.state).to_owned(),
-            reason: report.reason.clone(),
-            message: report.message.clone(),
+        let reports = inner.standing.addresses.all().filter(|(_, said)| !well(&said.state));
+        exceptions.extend(reports.take(MAX_EXCEPTIONS).map(|(address, said)| AddressException {
+            address: address.to_string(),
+            state: state(&said.state).to_owned(),
+            reason: said.reason.clone(),
+            message: said.message.clone(),
         }));
     }
     exceptions

@@ -155,13 +155,12 @@ fn pool(pool: &Pool) -> facts::Pool {
 
 impl Service {
     fn fact(&self, sharing_key: &str) -> facts::Service {
-        let key = ServiceKey { namespace: self.namespace.clone(), name: self.name.clone() };
-        facts::Service {
-            ports: self.ports.iter().map(|port| port_named(port)).collect(),
-            traffic_policy: TrafficPolicy::Cluster,
-            sharing_key: sharing_key.to_owned(),
-            ..facts::Service::reserved(key, Vec::new())
-        }
+        let key = ServiceKey::new(&self.namespace, &self.name);
+        let mut service = facts::Service::reserved(key, Vec::new());
+        service.ports = self.ports.iter().map(|port| port_named(port)).collect();
+        service.traffic_policy = TrafficPolicy::Cluster;
+        service.sharing_key = sharing_key.to_owned();
+        service
     }
 }
 

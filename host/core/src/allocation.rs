@@ -363,9 +363,7 @@ fn asks_for(service: &Service, address: IpAddr) -> bool {
 }
 
 fn only_status_differs(old: &Service, new: &Service) -> bool {
-    let without =
-        |service: &Service| Service { ingress: Vec::new(), ours: false, ..service.clone() };
-    without(old) == without(new)
+    old.spec == new.spec
 }
 
 fn same_sharing(old: &Service, new: &Service) -> bool {

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use outrigger_sdk::{Family, ServicePort, TrafficPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Grant;
@@ -13,30 +12,21 @@ use crate::guard::Grant;
 mod cluster;
 mod range;
 mod selector;
+mod service;
+mod service_key;
 
 pub use cluster::{Cluster, NAMESPACE_NAME};
 pub use range::{AddressRange, RangeError};
 pub use selector::{Requirement, Selector};
+#[cfg(test)]
+pub(crate) use service::with;
+pub use service::{Service, ServiceSpec};
+pub use service_key::ServiceKey;
 
 /// Name of a node, as in `Node.metadata.name`.
 pub type NodeName = String;
 /// Labels or annotations.
 pub type Labels = BTreeMap<String, String>;
-
-/// Namespace and name. The default, without either, comes before every other.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ServiceKey {
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
-}
-
-impl std::fmt::Display for ServiceKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
 
 /// One thing that is known. Whoever keeps it shares it: with thousands of Services a copy for each would be most of what a
 /// node holds in memory.
@@ -118,91 +108,6 @@ pub enum Change {
     Remove(FactKey),
     /// Everything has been listed once: from now on what is absent does not exist (invariant 1).
     Synced,
-}
-
-/// A Service of type LoadBalancer that Outrigger serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Service {
-    /// Namespace and name.
-    pub key: ServiceKey,
-    /// `metadata.uid`, "" where the source has none.
-    pub uid: String,
-    /// Labels.
-    pub labels: Labels,
-    /// Annotations, trimmed as the WIT says.
-    pub annotations: Labels,
-    /// Ports in the order of the spec.
-    pub ports: Vec<ServicePort>,
-    /// `spec.externalTrafficPolicy`.
-    pub traffic_policy: TrafficPolicy,
-    /// `spec.selector`: with policy Local only Services with equal selectors may share an address.
-    pub selector: Labels,
-    /// Families in order of preference; never empty.
-    pub families: Vec<Family>,
-    /// RequireDualStack or SingleStack: every family or none. False for PreferDualStack.
-    pub all_families: bool,
-    /// Addresses asked for by name (`spec.loadBalancerIP` or an annotation).
-    pub wanted: Vec<IpAddr>,
-    /// Pool asked for by annotation.
-    pub pool: Option<String>,
-    /// Sharing key, "" = does not share.
-    pub sharing_key: String,
-    /// Host names by annotation, lower case, no final dot.
-    pub hostnames: Vec<String>,
-    /// Seconds, 0 = not asked for.
-    pub ttl: u32,
-    /// `status.loadBalancer.ingress[].ip` as last written.
-    pub ingress: Vec<IpAddr>,
-    /// Our own condition stands beside the ingress and says that it was allocated.
-    pub ours: bool,
-    /// A person wants what another controller wrote to be taken over.
-    pub adopt: bool,
-    /// What makes the object unreadable as it is now, with the fix. The rest is what was known before.
-    pub problem: Option<String>,
-}
-
-impl Service {
-    /// A Service of which only the addresses are known: they are its own until more is.
-    pub fn reserved(key: ServiceKey, ingress: Vec<IpAddr>) -> Self {
-        let (uid, sharing_key) = Default::default();
-        let (labels, annotations, selector) = Default::default();
-        Self {
-            key,
-            uid,
-            labels,
-            annotations,
-            ports: Vec::new(),
-            traffic_policy: TrafficPolicy::Cluster,
-            selector,
-            families: ingress.iter().map(Family::of).collect(),
-            all_families: true,
-            wanted: ingress.clone(),
-            pool: None,
-            sharing_key,
-            hostnames: Vec::new(),
-            ttl: 0,
-            ingress,
-            ours: true,
-            adopt: false,
-            problem: None,
-        }
-    }
-
-    /// The same Service in the words of the plugin world.
-    pub fn to_sdk(&self) -> outrigger_sdk::Service {
-        let pairs = |labels: &Labels| labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        outrigger_sdk::Service {
-            namespace: self.key.namespace.clone(),
-            name: self.key.name.clone(),
-            uid: self.uid.clone(),
-            labels: pairs(&self.labels),
-            annotations: pairs(&self.annotations),
-            ports: self.ports.clone(),
-            external_traffic_policy: self.traffic_policy,
-            hostnames: self.hostnames.clone(),
-            ttl: self.ttl,
-        }
-    }
 }
 
 /// The endpoints of one EndpointSlice.

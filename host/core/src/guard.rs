@@ -8,11 +8,12 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use outrigger_sdk::{
-    Beacon, Connect, DesiredAddress, Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex,
-    LinksChanged, Listen, Offload, OffloadWork, OpenSocket, Report, SendDatagram, StreamBytes,
-    Topic,
+    Beacon, Connect, Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex, LinksChanged, Listen,
+    Offload, OffloadWork, OpenSocket, Report, SendDatagram, StreamBytes, Topic,
 };
 use outrigger_wire::{Message, solicited_node_group};
+
+use crate::desired::Desired;
 
 mod churn;
 mod frames;
@@ -97,7 +98,7 @@ pub enum Granted {
 #[derive(Debug)]
 pub struct Guard {
     links: BTreeMap<LinkIndex, Link>,
-    desired: BTreeMap<IpAddr, Arc<DesiredAddress>>,
+    desired: BTreeMap<IpAddr, Arc<Desired>>,
     /// Solicited-node groups of the desired IPv6 addresses, and how many addresses share each.
     groups: BTreeMap<Ipv6Addr, usize>,
     grant: Grant,
@@ -123,7 +124,7 @@ impl Guard {
     }
 
     /// Takes in what the instance is about to be told. What is no longer desired is no longer granted from here on.
-    pub fn desire(&mut self, remove: &[IpAddr], upsert: &[Arc<DesiredAddress>]) {
+    pub fn desire(&mut self, remove: &[IpAddr], upsert: &[Arc<Desired>]) {
         for address in remove {
             if self.desired.remove(address).is_some() {
                 self.endpoints.doubt(*address);
@@ -166,7 +167,7 @@ impl Guard {
     }
 
     /// What the instance was told about, by address.
-    pub fn desired(&self) -> &BTreeMap<IpAddr, Arc<DesiredAddress>> {
+    pub fn desired(&self) -> &BTreeMap<IpAddr, Arc<Desired>> {
         &self.desired
     }
 

@@ -290,7 +290,7 @@ impl Ledger {
         }
         if is_first {
             if let Some(stock) = entry.pool.as_ref().and_then(|pool| self.pools.get_mut(pool)) {
-                stock.take(address, &service.key.namespace);
+                stock.take(address, service.key.namespace());
             }
             self.group(service, address);
         }
@@ -310,7 +310,7 @@ impl Ledger {
         entry.holders.retain(|holder| holder != service);
         if entry.holders.is_empty() {
             if let Some(stock) = entry.pool.as_ref().and_then(|pool| self.pools.get_mut(pool)) {
-                stock.give_back(address, &service.namespace);
+                stock.give_back(address, service.namespace());
             }
             self.addresses.remove(&address);
             self.ungroup(&holder, address);
@@ -338,6 +338,6 @@ impl Ledger {
 impl Entry {
     /// Holders of one address are of one namespace, by the sharing rules.
     fn namespace(&self) -> String {
-        self.holders.first().map(|holder| holder.namespace.clone()).unwrap_or_default()
+        self.holders.first().map(|holder| holder.namespace().to_owned()).unwrap_or_default()
     }
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod allocation;
+pub mod desired;
 pub mod election;
 pub mod eligibility;
 pub mod facts;

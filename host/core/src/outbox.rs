@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use outrigger_sdk::{DesiredAddress, DesiredChanged, Event, Link, LinkIndex, LinksChanged};
+use outrigger_sdk::{DesiredChanged, Event, Link, LinkIndex, LinksChanged};
+
+use crate::desired::Desired;
 
 #[cfg(test)]
 mod tests;
@@ -77,7 +79,7 @@ impl Outbox {
 /// The full list of links, then of desired addresses, as every start and swap is told them.
 pub fn full_lists(
     links: &BTreeMap<LinkIndex, Link>,
-    desired: &BTreeMap<IpAddr, Arc<DesiredAddress>>,
+    desired: &BTreeMap<IpAddr, Arc<Desired>>,
 ) -> Vec<Event> {
     let links = LinksChanged {
         reset: true,
@@ -86,11 +88,11 @@ pub fn full_lists(
     };
     let mut events = vec![Event::LinksChanged(links)];
     let entries: Vec<_> = desired.values().collect();
-    let chunks: Vec<&[&Arc<DesiredAddress>]> =
+    let chunks: Vec<&[&Arc<Desired>]> =
         if entries.is_empty() { vec![&[]] } else { entries.chunks(CHUNK).collect() };
     for (index, chunk) in chunks.iter().enumerate() {
         let (reset, more) = (index == 0, index + 1 < chunks.len());
-        let upsert = chunk.iter().map(|entry| DesiredAddress::clone(entry)).collect();
+        let upsert = chunk.iter().map(|entry| entry.to_sdk()).collect();
         events.push(Event::DesiredChanged(DesiredChanged { reset, remove: vec![], upsert, more }));
     }
     events

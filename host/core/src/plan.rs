@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use outrigger_sdk::{DesiredAddress, Duty};
+use outrigger_sdk::Duty;
 
+use crate::desired::Desired;
 use crate::election::{Claimant, Standing, elect};
 use crate::eligibility::Ineligible;
 use crate::facts::{Announcer, Cluster, Election, FactKey, NodeName};
@@ -31,7 +32,7 @@ mod tests;
 mod why;
 
 use case::Case;
-use cover::Home;
+use cover::{Home, Homes};
 use draft::Draft;
 use fresh::Fresh;
 use index::Index;
@@ -50,7 +51,7 @@ pub struct InstanceChange {
     /// No longer desired.
     pub remove: Vec<IpAddr>,
     /// Desired, each entry whole.
-    pub upsert: Vec<Arc<DesiredAddress>>,
+    pub upsert: Vec<Arc<Desired>>,
 }
 
 /// What one [`Planner::plan`] changed.
@@ -68,13 +69,13 @@ pub struct Planner {
     /// `None` until the facts are synced.
     index: Option<Index>,
     announcers: BTreeMap<String, Arc<Announcer>>,
-    homes: BTreeMap<IpAddr, Home>,
-    desired: BTreeMap<String, BTreeMap<IpAddr, Arc<DesiredAddress>>>,
+    homes: Homes,
+    desired: BTreeMap<String, BTreeMap<IpAddr, Arc<Desired>>>,
     claims: BTreeMap<IpAddr, Claim>,
     /// Highest term seen while somebody holds the address.
     terms: BTreeMap<IpAddr, u32>,
-    /// What plugins report as announced: address and announcer.
-    announced: BTreeSet<(IpAddr, String)>,
+    /// What plugins report as announced, by announcer.
+    announced: BTreeMap<String, BTreeSet<IpAddr>>,
     duties: BTreeMap<IpAddr, Duty>,
     /// Whose duty may change.
     open: BTreeSet<IpAddr>,
@@ -95,11 +96,11 @@ impl Planner {
             me,
             index: None,
             announcers: BTreeMap::new(),
-            homes: BTreeMap::new(),
+            homes: Homes::default(),
             desired: BTreeMap::new(),
             claims: BTreeMap::new(),
             terms: BTreeMap::new(),
-            announced: BTreeSet::new(),
+            announced: BTreeMap::new(),
             duties: BTreeMap::new(),
             open: BTreeSet::new(),
             all_open: false,
@@ -153,9 +154,8 @@ impl Planner {
 
     /// The plugin of this announcer reports the address as announced, or no longer so.
     pub fn reported(&mut self, announcer: &str, address: IpAddr, announced: bool) {
-        let report = (address, announcer.to_owned());
-        let changed =
-            if announced { self.announced.insert(report) } else { self.announced.remove(&report) };
+        let known = self.announced.entry(announcer.to_owned()).or_default();
+        let changed = if announced { known.insert(address) } else { known.remove(&address) };
         if changed {
             self.open.insert(address);
         }
@@ -180,13 +180,14 @@ impl Planner {
         self.stale.clear();
         self.taken_out.clear();
         self.desired.retain(|_, addresses| !addresses.is_empty());
+        self.announced.retain(|_, addresses| !addresses.is_empty());
         self.index = Some(index);
         Planned { changes: draft.changes.into_values().collect(), claims: draft.claims }
     }
 
     /// Everything that this announcer's instance is to announce, for a new instance.
-    pub fn desired(&self, announcer: &str) -> &BTreeMap<IpAddr, Arc<DesiredAddress>> {
-        static NOTHING: BTreeMap<IpAddr, Arc<DesiredAddress>> = BTreeMap::new();
+    pub fn desired(&self, announcer: &str) -> &BTreeMap<IpAddr, Arc<Desired>> {
+        static NOTHING: BTreeMap<IpAddr, Arc<Desired>> = BTreeMap::new();
         self.desired.get(announcer).unwrap_or(&NOTHING)
     }
 
@@ -211,8 +212,9 @@ impl Planner {
             }
         };
         let announcers = announcers(cluster);
-        let home = Home::find(cluster, address).or_else(|| self.homes.get(&address).cloned());
-        let case = Case::new(cluster, &self.me, &announcers, index, home.as_ref(), address);
+        let home = Home::find(cluster, address).map(Arc::new);
+        let home = home.or_else(|| self.homes.get(address).cloned());
+        let case = Case::new(cluster, &self.me, &announcers, index, home.as_deref(), address);
         let eligibility = case.any_eligibility();
         let nodes: BTreeSet<_> = cluster.nodes.keys().chain(view.members.keys()).collect();
         let verdict = |node: &str| {
@@ -247,12 +249,12 @@ impl Planner {
         draft: &mut Draft,
     ) {
         if let Some(home) = Home::find(cluster, address) {
-            self.homes.insert(address, home);
+            self.homes.put(address, home);
         } else if index.services(cluster, address).iter().any(|(service, _)| service.ours) {
             // Its pool went while this daemon was down. What it gave is served all the same (invariant 4).
-            self.homes.entry(address).or_insert_with(Home::lost);
+            self.homes.lose(address);
         }
-        let home = self.homes.get(&address);
+        let home = self.homes.get(address).map(Arc::as_ref);
         let case = Case::new(cluster, &self.me, &self.announcers, index, home, address);
         let duty = self.duty(view, &case, address);
         let same = self.duties.get(&address) == Some(&duty);
@@ -274,7 +276,7 @@ impl Planner {
     fn forget(&mut self, address: IpAddr) {
         self.duties.remove(&address);
         self.fresh.forget(address);
-        self.homes.remove(&address);
+        self.homes.forget(address);
         self.terms.remove(&address);
         self.forget_reports(address);
     }
@@ -286,7 +288,7 @@ impl Planner {
         case: &Case<'_>,
         address: IpAddr,
         duty: &Duty,
-    ) -> BTreeMap<String, DesiredAddress> {
+    ) -> BTreeMap<String, Desired> {
         let has = |name: &str| self.desired(name).contains_key(&address);
         let entry = |announcer: &&Announcer| {
             let duty = match announcer.election {
@@ -341,7 +343,11 @@ impl Planner {
             term: before.map_or(term.saturating_add(1), |claim| claim.term),
             announced: self.is_announced(address),
         });
-        self.terms.insert(address, after.map_or(term, |claim| claim.term.max(term)));
+        let term = after.map_or(term, |claim| claim.term.max(term));
+        // Nobody ever claims what every node announces.
+        if term > 0 {
+            self.terms.insert(address, term);
+        }
         match after {
             Some(claim) => {
                 self.claims.insert(address, claim);
@@ -359,31 +365,25 @@ impl Planner {
 
     /// One announcer suffices: others may never announce it, such as one whose peers are away.
     fn is_announced(&self, address: IpAddr) -> bool {
-        let mut reports = self.announced.range((address, String::new())..);
-        reports.next().is_some_and(|(of, _)| *of == address)
+        self.announced.values().any(|addresses| addresses.contains(&address))
     }
 
     fn forget_reports(&mut self, address: IpAddr) {
-        while let Some(report) = self.announced.range((address, String::new())..).next().cloned()
-            && report.0 == address
-        {
-            self.announced.remove(&report);
+        for addresses in self.announced.values_mut() {
+            addresses.remove(&address);
         }
     }
 
     /// Puts what is wanted of an address in force, and the difference into the draft.
-    fn record(
-        &mut self,
-        address: IpAddr,
-        wanted: BTreeMap<String, DesiredAddress>,
-        draft: &mut Draft,
-    ) {
+    fn record(&mut self, address: IpAddr, wanted: BTreeMap<String, Desired>, draft: &mut Draft) {
         let again = self.taken_out.contains(&address);
         for (announcer, addresses) in &mut self.desired {
             if addresses.contains_key(&address) && (again || !wanted.contains_key(announcer)) {
                 addresses.remove(&address);
                 // What was reported is no longer so, whatever the plugin says later.
-                self.announced.remove(&(address, announcer.clone()));
+                if let Some(announced) = self.announced.get_mut(announcer) {
+                    announced.remove(&address);
+                }
                 draft.of(announcer).remove.push(address);
             }
         }

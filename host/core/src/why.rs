@@ -237,7 +237,7 @@ fn overall(service: &Service, pools: &[PoolWord], said: Option<&Said>) -> String
         },
         ([only], []) => format!("there is one pool, {:?}, {}", only.pool, only.message),
         _ if pools.iter().all(|one| one.outcome == PoolOutcome::NotForItsNamespace) => {
-            format!("no pool is for Services of namespace {}", service.key.namespace)
+            format!("no pool is for Services of namespace {}", service.key.namespace())
         }
         _ => "there is no pool that it may use".to_owned(),
     }

@@ -113,10 +113,10 @@ fn name(meta: &ObjectMeta) -> Result<String, Invalid> {
 /// Namespace and name; a namespace is a label of at most 63 octets.
 fn key(meta: &ObjectMeta, longest: usize) -> Result<ServiceKey, Invalid> {
     let namespace = meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-    Ok(ServiceKey {
-        namespace: checked("metadata.namespace", namespace, 63)?,
-        name: checked("metadata.name", meta.name.as_deref().unwrap_or_default(), longest)?,
-    })
+    Ok(ServiceKey::new(
+        &checked("metadata.namespace", namespace, 63)?,
+        &checked("metadata.name", meta.name.as_deref().unwrap_or_default(), longest)?,
+    ))
 }
 
 fn labels(map: Option<&BTreeMap<String, String>>) -> Labels {

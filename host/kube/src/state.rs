@@ -199,7 +199,7 @@ impl State {
         let mut statuses = BTreeMap::new();
         for namespace in self.namespaces()? {
             for name in names(&self.services_dir().join(&namespace), ".yaml")? {
-                let key = ServiceKey { namespace: namespace.clone(), name };
+                let key = ServiceKey::new(&namespace, &name);
                 if let Some(status) = self.service(&key) {
                     statuses.insert(key, status);
                 }
@@ -300,10 +300,10 @@ impl State {
     }
 
     fn service_path(&self, key: &ServiceKey) -> Result<PathBuf, StateError> {
-        if !is_name(&key.namespace, 63) || !is_name(&key.name, 63) {
+        if !is_name(key.namespace(), 63) || !is_name(key.name(), 63) {
             return Err(StateError::Name(key.to_string()));
         }
-        Ok(self.services_dir().join(&key.namespace).join(format!("{}.yaml", key.name)))
+        Ok(self.services_dir().join(key.namespace()).join(format!("{}.yaml", key.name())))
     }
 
     fn node_path(&self, folder: &str, node: &str, extension: &str) -> Result<PathBuf, StateError> {

@@ -120,7 +120,7 @@ fn plugin_problems(plugins: &Plugins, cluster: &Cluster, folder: &Source) -> Vec
 fn as_json(verdicts: &[Verdict], answering: &Answering, problems: &[Problem]) -> serde_json::Value {
     let services = verdicts.iter().map(|verdict| {
         json!({
-            "namespace": verdict.service.namespace, "name": verdict.service.name, "addresses": verdict.addresses,
+            "namespace": verdict.service.namespace(), "name": verdict.service.name(), "addresses": verdict.addresses,
             "pool": verdict.pool, "allocated": verdict.condition.status, "reason": verdict.condition.reason,
             "message": verdict.condition.message,
         })

@@ -68,7 +68,7 @@ fn as_json(picture: &Picture) -> Value {
     let service = |(key, (addresses, said)): (&ServiceKey, (Vec<IpAddr>, Option<&Said>))| {
         let condition = said.map(|said| &said.condition);
         json!({
-            "namespace": key.namespace, "name": key.name,
+            "namespace": key.namespace(), "name": key.name(),
             "addresses": addresses.iter().map(address).collect::<Vec<_>>(),
             "allocated": condition.is_some_and(|condition| condition.status),
             "reason": condition.map(|condition| &condition.reason),

@@ -52,7 +52,7 @@ fn key(subject: &str, namespace: Option<&str>, picture: &Picture) -> ServiceKey 
         Some((namespace, name)) => (namespace, name),
         None => (namespace.unwrap_or(&picture.namespace), subject),
     };
-    ServiceKey { namespace: namespace.to_owned(), name: name.to_owned() }
+    ServiceKey::new(namespace, name)
 }
 
 /// Why there is no such Service among ours.
@@ -89,7 +89,8 @@ fn not_ours(
         ),
         _ => format!(
             "Service {key} has no address because its type is {kind}. To give it one: kubectl -n {} patch service {} -p '{{\"spec\":{{\"type\":\"LoadBalancer\"}}}}'",
-            key.namespace, key.name
+            key.namespace(),
+            key.name()
         ),
     })
 }
@@ -125,7 +126,7 @@ fn as_json(why: &Why) -> Value {
         })
     });
     json!({
-        "namespace": why.service.namespace, "name": why.service.name, "well": why.is_well(),
+        "namespace": why.service.namespace(), "name": why.service.name(), "well": why.is_well(),
         "message": why.headline, "fixes": why.fixes, "asks": why.asked, "controller": said,
         "pools": pools.collect::<Vec<_>>(),
         "addresses": why.addresses.iter().map(address_json).collect::<Vec<_>>(),

@@ -1,9 +1,10 @@
 //! What a candidate may and may not do, reply by reply.
 use std::sync::Arc;
 
+use outrigger_core::desired::Desired;
 use outrigger_core::guard::Guard;
 use outrigger_sdk::{
-    DesiredAddress, Duty, Effect, EndpointCount, Link, LinksChanged, MacAddr, Offload, OffloadWork,
+    Duty, Effect, EndpointCount, Link, LinksChanged, MacAddr, Offload, OffloadWork,
 };
 
 use super::*;
@@ -33,13 +34,12 @@ fn stage(count: u8) -> (Guard, Answers) {
 }
 
 fn desire(guard: &mut Guard, which: std::ops::RangeInclusive<u8>) {
-    let entry = |last| DesiredAddress {
+    let entry = |last| Desired {
         address: address(last),
         pool: "lan".into(),
-        services: Vec::new(),
+        services: [].into(),
         duty: Duty::Announce,
         local_endpoints: EndpointCount::default(),
-        ext: Vec::new(),
     };
     let before: Vec<_> = guard.desired().keys().copied().collect();
     let upsert: Vec<_> = which.map(entry).map(Arc::new).collect();

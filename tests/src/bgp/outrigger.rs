@@ -187,6 +187,16 @@ impl Outrigger {
         self.daemon.take().context("no daemon runs")?.kill()
     }
 
+    /// Holds the lock that leaders hold, while no daemon runs: one that is started then only speaks.
+    ///
+    /// # Errors
+    /// When somebody holds it.
+    pub fn lead_instead(&self) -> Result<fs::File> {
+        let lock = fs::File::create(self.folder.join("state/leader.lock"))?;
+        lock.try_lock().context("a daemon still leads")?;
+        Ok(lock)
+    }
+
     // ---- what it says ----
 
     /// How many addresses its node is to announce, as its report says; 0 while there is none.

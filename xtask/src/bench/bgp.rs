@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use outrigger_tests::bgp::sink::Sink;
 use outrigger_tests::bgp::{Kind, Neighbor, Net, Speaker, programs};
 use outrigger_tests::scenarios::bgp::ecmp;
@@ -28,6 +28,8 @@ const CROWD: u16 = 256;
 const WATCHED: Duration = Duration::from_secs(10);
 /// How long anything may take before it counts as not done: ExaBGP does not do 100,000 routes in this time.
 const LIMIT: Duration = Duration::from_secs(120);
+/// After the last route: ours gives back what only a start needs once nothing has changed for two seconds.
+const IDLE: Duration = Duration::from_secs(4);
 /// Blackouts that are measured.
 const BLACKOUTS: usize = 3;
 
@@ -43,6 +45,24 @@ pub struct What {
     /// Routes of the largest measurement.
     #[arg(long, default_value_t = 100_000)]
     routes: usize,
+    /// Only this kind of figure.
+    #[arg(long)]
+    figure: Option<Figure>,
+}
+
+/// A kind of figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Figure {
+    /// From the start to Established.
+    Start,
+    /// One Service or route to the wire.
+    Single,
+    /// Many routes: time, UPDATEs and memory.
+    Bulk,
+    /// 256 peers.
+    Crowd,
+    /// A node vanishes that BFD watches.
+    Blackout,
 }
 
 /// Measures.
@@ -57,7 +77,7 @@ pub fn bgp(what: &What) -> Result<()> {
     let mut all = Map::new();
     for who in speakers {
         println!("{}", who.name());
-        let figures = measure(who, what.routes);
+        let figures = measure(who, what.routes, what.figure);
         all.insert(who.name().to_owned(), Value::Object(figures));
     }
     if what.json {
@@ -67,7 +87,7 @@ pub fn bgp(what: &What) -> Result<()> {
 }
 
 /// Every figure of one speaker. One that cannot be had is told, and the others go on.
-fn measure(who: Who, routes: usize) -> Map<String, Value> {
+fn measure(who: Who, routes: usize, only: Option<Figure>) -> Map<String, Value> {
     let mut figures = Map::new();
     let mut add = |name: &str, unit: &str, figure: Result<Option<f64>>| {
         let value = match figure {
@@ -83,18 +103,28 @@ fn measure(who: Who, routes: usize) -> Map<String, Value> {
         };
         figures.insert(name.to_owned(), value);
     };
-    add("start to Established, median of 5", "ms", start(who));
-    match singles(who) {
-        Ok((middle, worst)) => {
-            add("one Service or route to the wire, median of 30", "ms", Ok(Some(middle)));
-            add("one Service or route to the wire, worst", "ms", Ok(Some(worst)));
-        }
-        Err(error) => add("one Service or route to the wire, median of 30", "ms", Err(error)),
+    let wanted = |figure| only.is_none_or(|only| only == figure);
+    if wanted(Figure::Start) {
+        add("start to Established, median of 5", "ms", start(who));
     }
-    for count in [0, 10_000, routes] {
+    if wanted(Figure::Single) {
+        match singles(who) {
+            Ok((middle, worst)) => {
+                add("one Service or route to the wire, median of 30", "ms", Ok(Some(middle)));
+                add("one Service or route to the wire, worst", "ms", Ok(Some(worst)));
+            }
+            Err(error) => add("one Service or route to the wire, median of 30", "ms", Err(error)),
+        }
+    }
+    for count in [0, 10_000, routes].into_iter().filter(|_| wanted(Figure::Bulk)) {
         match bulk(who, count) {
             Ok(bulk) => {
                 add(&format!("RSS with {count} routes"), "MiB", Ok(Some(bulk.rss_mib)));
+                add(
+                    &format!("... of a node that does not lead, {count}"),
+                    "MiB",
+                    Ok(bulk.node_mib),
+                );
                 if count > 0 {
                     add(&format!("{count} /32 from Established"), "ms", Ok(Some(bulk.wire_ms)));
                     add(&format!("UPDATEs for {count} /32"), "", Ok(Some(bulk.updates)));
@@ -103,8 +133,11 @@ fn measure(who: Who, routes: usize) -> Map<String, Value> {
             Err(error) => add(&format!("{count} /32 from Established"), "ms", Err(error)),
         }
     }
-    add("256 peers, keepalive each second", "% of a core", crowd(who));
-    if matches!(who.kind(), None | Some(Kind::Frr | Kind::Bird)) {
+    if wanted(Figure::Crowd) {
+        add("256 peers, keepalive each second", "% of a core", crowd(who));
+    }
+    let watches = matches!(who.kind(), None | Some(Kind::Frr | Kind::Bird));
+    if watches && wanted(Figure::Blackout) {
         let blackouts: Result<Vec<_>> =
             (0..BLACKOUTS).map(|_| ecmp::vanished_of(who.kind())).collect();
         let figure = blackouts.map(|times| median(times.into_iter()).map(clock::ms));
@@ -164,6 +197,8 @@ struct Bulk {
     wire_ms: f64,
     updates: f64,
     rss_mib: f64,
+    /// The same where another node allocates, as in a cluster; of ours only.
+    node_mib: Option<f64>,
 }
 
 /// The speaker has the routes before the router comes: how long they take from Established on, and what they weigh.
@@ -173,15 +208,38 @@ fn bulk(who: Who, routes: usize) -> Result<Bulk> {
     running.await_loaded(&net, routes, LIMIT)?;
     let sink = Sink::start(&net.at("p"), 64513, 90)?;
     let established = sink.await_established(1, LIMIT)?;
-    let last: Instant =
-        if routes == 0 { established } else { sink.await_announced(routes, LIMIT)? };
+    let last = announced(&sink, routes)?.unwrap_or(established);
     let seen = sink.so_far();
-    std::thread::sleep(Duration::from_secs(2));
+    drop(sink);
+    std::thread::sleep(IDLE);
+    let rss_mib = mib(running.rss_kib()?)?;
+    let node_mib = match running.follow()? {
+        Some(_lead) => {
+            let sink = Sink::start(&net.at("p"), 64513, 90)?;
+            sink.await_established(1, LIMIT)?;
+            announced(&sink, routes)?;
+            std::thread::sleep(IDLE);
+            Some(mib(running.rss_kib()?)?)
+        }
+        None => None,
+    };
     Ok(Bulk {
         wire_ms: clock::ms(last.saturating_duration_since(established)),
         updates: f64::from(u32::try_from(seen.updates)?),
-        rss_mib: f64::from(u32::try_from(running.rss_kib()?)?) / 1024.0,
+        rss_mib,
+        node_mib,
     })
+}
+
+fn announced(sink: &Sink, routes: usize) -> Result<Option<Instant>> {
+    if routes == 0 {
+        return Ok(None);
+    }
+    sink.await_announced(routes, LIMIT).map(Some)
+}
+
+fn mib(kib: u64) -> Result<f64> {
+    Ok(f64::from(u32::try_from(kib)?) / 1024.0)
 }
 
 /// What the keepalives of many neighbours cost.

@@ -48,7 +48,7 @@ impl Allocations {
             }
             _ => {}
         }
-        if !self.admits_namespace(pool, &service.key.namespace) {
+        if !self.admits_namespace(pool, service.key.namespace()) {
             return Some(Unsuited::Namespace);
         }
         if !pool.service_selector.matches(&service.labels) {
@@ -64,7 +64,7 @@ impl Allocations {
 
     /// Whether the owner of a pool lets a Service use it.
     pub(super) fn admits(&self, pool: &Pool, service: &Service) -> bool {
-        self.admits_namespace(pool, &service.key.namespace)
+        self.admits_namespace(pool, service.key.namespace())
             && pool.service_selector.matches(&service.labels)
     }
 

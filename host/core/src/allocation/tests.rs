@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use outrigger_sdk::{Outcome, Pool as _, Refusal, ServicePort, TrafficPolicy};
 
 use super::*;
-use crate::facts::{Labels, Requirement, Selector};
+use crate::facts::{Labels, Requirement, Selector, with};
 
 mod asked;
 mod families;
@@ -86,7 +86,7 @@ impl Rig {
         let words = |v: Verdict| {
             let addresses = addresses(&v.addresses);
             assert!(!v.writes_ingress || v.condition.status != v.addresses.is_empty(), "{v:?}");
-            format!("{} {addresses} {}", v.service.name, v.condition.reason).replace("  ", " ")
+            format!("{} {addresses} {}", v.service.name(), v.condition.reason).replace("  ", " ")
         };
         verdicts.map(words).collect()
     }
@@ -117,7 +117,7 @@ fn lowest(question: &Question) -> Outcome {
 
 fn key(text: &str) -> ServiceKey {
     let (namespace, name) = text.split_once('/').unwrap_or(("ns", text));
-    ServiceKey { namespace: namespace.into(), name: name.into() }
+    ServiceKey::new(namespace, name)
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -125,26 +125,11 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn service(name: &str) -> Service {
-    Service {
-        key: key(name),
-        uid: String::new(),
-        labels: Labels::new(),
-        annotations: Labels::new(),
-        ports: vec![ServicePort { port: 80, ..ServicePort::default() }],
-        traffic_policy: TrafficPolicy::Cluster,
-        selector: Labels::new(),
-        families: vec![Family::Ipv4],
-        all_families: true,
-        wanted: Vec::new(),
-        pool: None,
-        sharing_key: String::new(),
-        hostnames: Vec::new(),
-        ttl: 0,
-        ingress: Vec::new(),
-        ours: false,
-        adopt: false,
-        problem: None,
-    }
+    with(Service::reserved(key(name), Vec::new()), |it| {
+        it.ports = vec![ServicePort { port: 80, ..ServicePort::default() }];
+        it.families = vec![Family::Ipv4];
+        it.ours = false;
+    })
 }
 
 fn holding(name: &str, address: &str) -> Service {
@@ -152,16 +137,22 @@ fn holding(name: &str, address: &str) -> Service {
 }
 
 fn wanting(name: &str, address: &str) -> Service {
-    Service { wanted: vec![ip(address)], ..service(name) }
+    with(service(name), |it| it.wanted = vec![ip(address)])
 }
 
 fn sharing(name: &str, sharing_key: &str, port: u16) -> Service {
     let ports = vec![ServicePort { port, ..ServicePort::default() }];
-    Service { sharing_key: sharing_key.into(), ports, ..service(name) }
+    with(service(name), |it| {
+        it.sharing_key = sharing_key.into();
+        it.ports = ports;
+    })
 }
 
 fn dual(name: &str, all_families: bool) -> Service {
-    Service { families: vec![Family::Ipv4, Family::Ipv6], all_families, ..service(name) }
+    with(service(name), |it| {
+        it.families = vec![Family::Ipv4, Family::Ipv6];
+        it.all_families = all_families;
+    })
 }
 
 fn pool(name: &str, addresses: &[&str]) -> Pool {
@@ -218,7 +209,7 @@ fn a_restart_changes_nothing_that_is_held() {
     let services = vec![
         holding("a", "10.0.0.3"),
         holding("b", "192.0.2.1"),
-        Service { pool: Some("q".into()), ..holding("c", "10.0.0.4") },
+        with(holding("c", "10.0.0.4"), |it| it.pool = Some("q".into())),
         shared("d", 80),
         shared("e", 81),
         wanting("f", "10.0.0.9"),
@@ -247,18 +238,18 @@ fn an_address_is_kept_until_its_service_asks_otherwise() {
     let start = || service("a");
     for (case, edited, expected) in [
         ("nothing", start(), "10.0.0.1"),
-        ("labels", Service { labels: [("x".into(), "y".into())].into(), ..start() }, "10.0.0.1"),
-        ("ports", Service { ports: vec![], ..start() }, "10.0.0.1"),
+        ("labels", with(start(), |it| it.labels = [("x".into(), "y".into())].into()), "10.0.0.1"),
+        ("ports", with(start(), |it| it.ports = vec![]), "10.0.0.1"),
         ("sharing key", sharing("a", "k", 80), "10.0.0.1"),
         ("the same one by name", wanting("a", "10.0.0.1"), "10.0.0.1"),
         ("another by name", wanting("a", "10.0.0.5"), "10.0.0.5"),
         ("one in no pool", wanting("a", "192.0.2.1"), ""),
-        ("the same pool", Service { pool: Some("p".into()), ..start() }, "10.0.0.1"),
-        ("another pool", Service { pool: Some("q".into()), ..start() }, "10.0.1.0"),
-        ("a pool that is not there", Service { pool: Some("r".into()), ..start() }, ""),
-        ("another family", Service { families: vec![Family::Ipv6], ..start() }, "fd00::"),
+        ("the same pool", with(start(), |it| it.pool = Some("p".into())), "10.0.0.1"),
+        ("another pool", with(start(), |it| it.pool = Some("q".into())), "10.0.1.0"),
+        ("a pool that is not there", with(start(), |it| it.pool = Some("r".into())), ""),
+        ("another family", with(start(), |it| it.families = vec![Family::Ipv6]), "fd00::"),
         ("one more family", dual("a", true), "10.0.0.1, fd00::"),
-        ("another uid", Service { uid: "2".into(), ..start() }, "10.0.0.1"),
+        ("another uid", with(start(), |it| it.uid = "2".into()), "10.0.0.1"),
         ("an empty status", Service { ingress: vec![], ..start() }, "10.0.0.1"),
     ] {
         let pools =
@@ -281,8 +272,8 @@ fn every_reason_names_the_object_and_the_fix() {
             pool("z", &["10.0.1.8/29"]),
         ]
     };
-    let in_pool = |name: &str| Service { pool: Some(name.into()), ..service("b") };
-    let two = Service { wanted: vec![ip("10.0.0.1"), ip("10.0.0.2")], ..service("b") };
+    let in_pool = |name: &str| with(service("b"), |it| it.pool = Some(name.into()));
+    let two = with(service("b"), |it| it.wanted = vec![ip("10.0.0.1"), ip("10.0.0.2")]);
     for (service, reason, words) in [
         (
             service("b"),
@@ -306,7 +297,7 @@ fn every_reason_names_the_object_and_the_fix() {
         (wanting("b", "fd00::1"), "InvalidAddresses", "the Service has no IPv6 family"),
         (two, "InvalidAddresses", "ask for one IPv4 address"),
         (
-            Service { families: vec![Family::Ipv6], ..service("b") },
+            with(service("b"), |it| it.families = vec![Family::Ipv6]),
             "NoPool",
             "no pool with IPv6 addresses",
         ),

@@ -328,7 +328,7 @@ fn taken(view: &PoolView, address: IpAddr) -> Note {
 }
 
 fn group(service: &Service) -> Cause {
-    Cause::Group(service.key.namespace.clone(), service.sharing_key.clone())
+    Cause::Group(service.key.namespace().to_owned(), service.sharing_key.clone())
 }
 
 fn fault(pool: &str, text: &str) -> Note {

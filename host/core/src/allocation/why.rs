@@ -196,15 +196,15 @@ fn taken(view: &PoolView, service: &Service) -> Option<PoolWord> {
 }
 
 fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
-    let (name, namespace) = (&pool.name, &service.key.namespace);
+    let (name, namespace) = (&pool.name, service.key.namespace());
     let (message, fix) = match reason {
         Unsuited::OtherPool(asked) => (
             format!("not tried: the Service asks for pool {asked:?}"),
-            format!("to have any pool: kubectl -n {namespace} annotate service {} outrigger.dev/pool- (and address-pool of MetalLB, if it is there)", service.key.name),
+            format!("to have any pool: kubectl -n {namespace} annotate service {} outrigger.dev/pool- (and address-pool of MetalLB, if it is there)", service.key.name()),
         ),
         Unsuited::NotAutomatic => (
             "passed over: its spec.autoAssign is false, so that only Services that ask for it get an address".to_owned(),
-            format!("it is for Services that ask for it: kubectl -n {namespace} annotate service {} outrigger.dev/pool={name}", service.key.name),
+            format!("it is for Services that ask for it: kubectl -n {namespace} annotate service {} outrigger.dev/pool={name}", service.key.name()),
         ),
         Unsuited::Namespace => (
             format!("passed over: it is for {}, and the Service is in {namespace}", whose(pool)),
@@ -242,7 +242,8 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
 fn ask_for_another(key: &ServiceKey) -> String {
     format!(
         "have Service {key} ask for another address: kubectl -n {} edit service {} (its annotation outrigger.dev/addresses or its spec.loadBalancerIP, whichever it has)",
-        key.namespace, key.name
+        key.namespace(),
+        key.name()
     )
 }
 

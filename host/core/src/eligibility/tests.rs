@@ -1,5 +1,5 @@
 use super::*;
-use crate::facts::{Change, Endpoints, Fact, Node, NodeName, Requirement, ServiceKey};
+use crate::facts::{Change, Endpoints, Fact, Node, NodeName, Requirement, ServiceKey, with};
 use crate::plan::test_facts::{cluster, key, node, service};
 
 /// Endpoint on a node: ready, serving, terminating.
@@ -13,7 +13,7 @@ fn endpoint(node: &str, conditions: &str) -> Endpoint {
 }
 
 fn slice(name: &str, endpoints: &[Endpoint]) -> Endpoints {
-    let slice = ServiceKey { namespace: "default".to_owned(), name: format!("{name}-1") };
+    let slice = ServiceKey::new("default", &format!("{name}-1"));
     Endpoints { slice, service: key(name), endpoints: endpoints.to_vec() }
 }
 
@@ -30,7 +30,7 @@ fn check(
 }
 
 fn local(name: &str) -> Service {
-    Service { traffic_policy: TrafficPolicy::Local, ..service(name, &["10.0.0.1"]) }
+    with(service(name, &["10.0.0.1"]), |it| it.traffic_policy = TrafficPolicy::Local)
 }
 
 #[test]

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use outrigger_sdk::wire::{bfd, bgp};
 use outrigger_sdk::{
-    Connect, DatagramBeacon, DesiredAddress, Endpoint, Event, Link, LinkIndex, Listen, OffloadWork,
-    OpenSocket, SendDatagram, SocketOption, Speech, StreamBytes,
+    Connect, DatagramBeacon, Endpoint, Event, Link, LinkIndex, Listen, OffloadWork, OpenSocket,
+    SendDatagram, SocketOption, Speech, StreamBytes,
 };
 
 use super::grant::Grant;
 use super::session::{Judged, Leave, Session, UPDATE};
 use super::{Granted, Guard, HOST_ENDPOINTS, Reason, Refusal};
+use crate::desired::Desired;
 
 /// BFD single hop (RFC 5881 section 4) and multihop (RFC 5883 section 5).
 const BFD_PORTS: [u16; 2] = [3784, 4784];
@@ -59,7 +60,7 @@ pub struct Withdrawal {
 /// What an instance may announce, as it stands.
 struct Standing<'a> {
     grant: &'a Grant,
-    desired: &'a BTreeMap<IpAddr, Arc<DesiredAddress>>,
+    desired: &'a BTreeMap<IpAddr, Arc<Desired>>,
     links: &'a BTreeMap<LinkIndex, Link>,
 }
 

@@ -1,11 +1,9 @@
 //! What the guard lets through and what it refuses, each with its reason.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use std::sync::Arc;
-
 use outrigger_sdk::{
-    AddressReport, AnnouncementState, Beacon, DesiredAddress, Duty, Effect, Frame, FrameWatch,
-    Link, LinksChanged, Offload, OffloadWork, Report, Topic,
+    AddressReport, AnnouncementState, Beacon, Duty, Effect, Frame, FrameWatch, Link, LinksChanged,
+    Offload, OffloadWork, Report, Topic,
 };
 use outrigger_wire::{
     Arp, ArpOperation, MacAddr, Message, NeighborAdvertisement, announcement, encode,
@@ -14,6 +12,7 @@ use outrigger_wire::{
 use proptest::prelude::*;
 
 use super::{Granted, Guard, Reason};
+use crate::desired::Desired;
 
 const MAC: MacAddr = MacAddr(2, 0, 0, 0, 0, 1);
 const FOREIGN: MacAddr = MacAddr(2, 0, 0, 0, 0, 9);
@@ -23,14 +22,6 @@ const STRANGE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 3);
 const OURS6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
 fn guard() -> Guard {
-    let desired = |address: IpAddr, duty| DesiredAddress {
-        address,
-        pool: "default".into(),
-        services: vec![],
-        duty,
-        local_endpoints: Default::default(),
-        ext: vec![],
-    };
     let link = Link {
         index: 1,
         name: "eth0".into(),
@@ -44,11 +35,11 @@ fn guard() -> Guard {
     let mut guard = Guard::default();
     guard.link(&LinksChanged { reset: true, upsert: vec![link], ..Default::default() });
     let entries = [
-        desired(OURS.into(), Duty::Announce),
-        desired(STANDBY.into(), Duty::Standby("n2".into())),
-        desired(OURS6.into(), Duty::TakeOver("n2".into())),
+        Desired::bare(OURS.into(), Duty::Announce),
+        Desired::bare(STANDBY.into(), Duty::Standby("n2".into())),
+        Desired::bare(OURS6.into(), Duty::TakeOver("n2".into())),
     ];
-    guard.desire(&[], &entries.map(Arc::new));
+    guard.desire(&[], &entries);
     guard
 }
 

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_address_given_back_last_comes_first() {
-        let key = ServiceKey { namespace: "ns".into(), name: "a".into() };
+        let key = ServiceKey::new("ns", "a");
         let address = |n: u8| IpAddr::from([10, 0, 0, n]);
         let mut history = History::default();
         for n in [1, 2, 1, 3, 4, 5] {

@@ -21,7 +21,7 @@ pub fn may_share(one: &Service, other: &Service) -> bool {
 /// Namespace and sharing key, `None` for a Service that does not share.
 pub(super) fn group(service: &Service) -> Option<(String, String)> {
     let key = &service.sharing_key;
-    (!key.is_empty()).then(|| (service.key.namespace.clone(), key.clone()))
+    (!key.is_empty()).then(|| (service.key.namespace().to_owned(), key.clone()))
 }
 
 fn backends_agree(one: &Service, other: &Service) -> bool {
@@ -36,16 +36,17 @@ fn backends_agree(one: &Service, other: &Service) -> bool {
 /// Why two Services may not hold one address, and the fix, seen from `one`; `None` when they may. Everything that is in the
 /// way, so that nobody mends one thing only to hear of the next.
 pub fn why_not(one: &Service, other: &Service) -> Option<Vec<String>> {
-    let (namespace, holder) = (&one.key.namespace, &other.key);
+    let (namespace, holder) = (one.key.namespace(), &other.key);
     let (key, theirs) = (&one.sharing_key, &other.sharing_key);
-    if *namespace != holder.namespace {
+    if namespace != holder.namespace() {
         return Some(vec![format!(
             "a sharing key counts within one namespace, and {holder} is in another"
         )]);
     }
     let command = format!(
         "kubectl -n {namespace} annotate --overwrite service {} {} outrigger.dev/sharing-key=KEY, where KEY is any text, the same on both",
-        one.key.name, holder.name
+        one.key.name(),
+        holder.name()
     );
     let mut obstacles = Vec::new();
     let same =

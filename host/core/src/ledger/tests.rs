@@ -6,7 +6,7 @@ use outrigger_sdk::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::facts::{Labels, PluginRef, Selector};
+use crate::facts::{Labels, PluginRef, Selector, with};
 
 fn pool(name: &str, addresses: &[&str], exclude: &[&str]) -> Arc<Pool> {
     let ranges = |lines: &[&str]| lines.iter().map(|line| line.parse().unwrap()).collect();
@@ -30,31 +30,18 @@ fn pool(name: &str, addresses: &[&str], exclude: &[&str]) -> Arc<Pool> {
 
 fn service(key: &str) -> Service {
     let (namespace, name) = key.split_once('/').unwrap();
-    Service {
-        key: ServiceKey { namespace: namespace.into(), name: name.into() },
-        uid: String::new(),
-        labels: Labels::new(),
-        annotations: Labels::new(),
-        ports: Vec::new(),
-        traffic_policy: TrafficPolicy::Cluster,
-        selector: Labels::new(),
-        families: vec![Family::Ipv4],
-        all_families: true,
-        wanted: Vec::new(),
-        pool: None,
-        sharing_key: String::new(),
-        hostnames: Vec::new(),
-        ttl: 0,
-        ingress: Vec::new(),
-        ours: false,
-        adopt: false,
-        problem: None,
-    }
+    with(Service::reserved(ServiceKey::new(namespace, name), Vec::new()), |it| {
+        it.families = vec![Family::Ipv4];
+        it.ours = false;
+    })
 }
 
 fn sharing(key: &str, sharing_key: &str, port: u16) -> Service {
     let port = ServicePort { port, ..ServicePort::default() };
-    Service { sharing_key: sharing_key.into(), ports: vec![port], ..service(key) }
+    with(service(key), |it| {
+        it.sharing_key = sharing_key.into();
+        it.ports = vec![port];
+    })
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -76,10 +63,11 @@ fn view(ledger: &Ledger, pool: &str, service: &Service, now: Time) -> PoolView {
 #[test]
 fn an_address_is_shared_by_key_ports_backends_and_namespace() {
     let holder = sharing("ns/a", "k", 80);
-    let local = |key, app: &str| Service {
-        traffic_policy: TrafficPolicy::Local,
-        selector: Labels::from([("app".into(), app.into())]),
-        ..sharing(key, "k", if key == "ns/a" { 80 } else { 443 })
+    let local = |key, app: &str| {
+        with(sharing(key, "k", if key == "ns/a" { 80 } else { 443 }), |it| {
+            it.traffic_policy = TrafficPolicy::Local;
+            it.selector = Labels::from([("app".into(), app.into())]);
+        })
     };
     let udp = ServicePort { protocol: Protocol::Udp, port: 80, ..ServicePort::default() };
     for (case, one, other, expected) in [
@@ -88,7 +76,7 @@ fn an_address_is_shared_by_key_ports_backends_and_namespace() {
         (
             "other protocol",
             holder.clone(),
-            Service { ports: vec![udp], ..sharing("ns/b", "k", 0) },
+            with(sharing("ns/b", "k", 0), |it| it.ports = vec![udp]),
             true,
         ),
         ("other key", holder.clone(), sharing("ns/b", "l", 443), false),
@@ -121,7 +109,7 @@ fn every_wrong_answer_has_a_named_reason() {
     }
     ledger.retire_pool("gone");
     let both = &[Family::Ipv4, Family::Ipv6][..];
-    let picky = Service { wanted: ips(&["10.0.0.3"]), ..service("ns/a") };
+    let picky = with(service("ns/a"), |it| it.wanted = ips(&["10.0.0.3"]));
     for (pool, service, families, addresses, expected) in [
         ("p", service("ns/a"), both, &["10.0.0.2", "fd00::1"][..], None),
         ("p", service("ns/a"), both, &["fd00::1", "10.0.0.2"], None),
@@ -304,7 +292,7 @@ proptest! {
             prop_assert_eq!(&own, &expected);
             for namespace in ["ns0", "ns1"] {
                 let count = ledger.addresses()
-                    .filter(|(at, by)| own.contains(at) && by.iter().any(|s| s.namespace == namespace)).count();
+                    .filter(|(at, by)| own.contains(at) && by.iter().any(|s| s.namespace() == namespace)).count();
                 prop_assert_eq!(stock.held_by(namespace) as usize, count);
             }
             let free: Vec<IpAddr> = (0..=255).map(address)

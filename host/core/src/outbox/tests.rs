@@ -1,12 +1,12 @@
 //! The outbox against a plain map: whatever is merged, the receiver ends where the sender is.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use outrigger_sdk::{DesiredAddress, DesiredChanged, Duty, Event, Frame};
 use proptest::prelude::*;
 
 use super::{FRAMES, Outbox, full_lists};
+use crate::desired::Desired;
 
 fn entry(last_octet: u8, pool: u8) -> DesiredAddress {
     DesiredAddress {
@@ -84,8 +84,8 @@ fn the_oldest_frames_go_first_when_the_instance_is_slow() {
 #[test]
 fn a_full_list_is_cut_into_chunks_and_an_empty_one_is_still_told() {
     let desired: BTreeMap<_, _> = (0..250u32)
-        .map(|n| DesiredAddress { address: Ipv4Addr::from(n).into(), ..entry(0, 0) })
-        .map(|entry| (entry.address, Arc::new(entry)))
+        .map(|n| Desired::bare(Ipv4Addr::from(n).into(), Duty::Announce))
+        .map(|entry| (entry.address, entry))
         .collect();
     let shape = |events: Vec<Event>| -> Vec<(bool, usize, bool)> {
         events

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use outrigger_sdk::{DesiredAddress, Duty, EndpointCount};
+use outrigger_sdk::{Duty, EndpointCount};
 
 use super::cover::Home;
 use super::index::Index;
+use crate::desired::Desired;
 use crate::eligibility::Eligibility;
 use crate::facts::{Announcer, Cluster, Election, Endpoint, Labels, Selector, Service};
 
@@ -16,7 +17,7 @@ pub(super) struct Case<'a> {
     cluster: &'a Cluster,
     me: &'a str,
     pub address: IpAddr,
-    pool: &'a str,
+    pool: Arc<str>,
     services: Vec<(&'a Service, Vec<&'a Endpoint>)>,
     pub cover: Vec<&'a Announcer>,
 }
@@ -33,7 +34,7 @@ impl<'a> Case<'a> {
         let services = index.services(cluster, address);
         let holders: Vec<_> = services.iter().map(|(service, _)| *service).collect();
         let cover = home.map(|home| home.cover(announcers, &holders)).unwrap_or_default();
-        let pool = home.map_or("", |home| &home.pool);
+        let pool = home.map_or_else(Arc::default, |home| home.pool.clone());
         Self { cluster, me, address, pool, services, cover }
     }
 
@@ -74,7 +75,7 @@ impl<'a> Case<'a> {
     }
 
     /// What the announcer's instance on this node is told.
-    pub fn entry(&self, announcer: &Announcer, duty: &Duty) -> DesiredAddress {
+    pub fn entry(&self, announcer: &Announcer, duty: &Duty) -> Desired {
         let services = || {
             let all = self.services.iter();
             all.filter(|(service, _)| announcer.service_selector.matches(&service.labels))
@@ -88,15 +89,12 @@ impl<'a> Case<'a> {
                 count.terminating += u32::from(endpoint.terminating);
             }
         }
-        let mut told = Vec::with_capacity(services().count());
-        told.extend(services().map(|(service, _)| service.to_sdk()));
-        DesiredAddress {
+        Desired {
             address: self.address,
-            pool: self.pool.to_owned(),
-            services: told,
+            pool: self.pool.clone(),
+            services: services().map(|(service, _)| service.spec.clone()).collect(),
             duty: duty.clone(),
             local_endpoints: count,
-            ext: Vec::new(),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Which announcers cover an address. Knows nothing of nodes or claims.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,11 +25,49 @@ pub fn announcers(cluster: &Cluster) -> BTreeMap<String, Arc<Announcer>> {
     announcers
 }
 
+/// What is remembered of each address's pool. Thousands of addresses have one in common.
+#[derive(Default)]
+pub(super) struct Homes {
+    of: BTreeMap<IpAddr, Arc<Home>>,
+    all: BTreeSet<Arc<Home>>,
+}
+
+impl Homes {
+    pub fn get(&self, address: IpAddr) -> Option<&Arc<Home>> {
+        self.of.get(&address)
+    }
+
+    pub fn put(&mut self, address: IpAddr, home: Home) {
+        if self.of.get(&address).is_some_and(|known| **known == home) {
+            return;
+        }
+        let shared = self.all.get(&home).cloned().unwrap_or_else(|| {
+            // A pool that was edited leaves nothing behind.
+            self.all.retain(|home| Arc::strong_count(home) > 1);
+            let home = Arc::new(home);
+            self.all.insert(home.clone());
+            home
+        });
+        self.of.insert(address, shared);
+    }
+
+    /// Its pool is not known, unless it is.
+    pub fn lose(&mut self, address: IpAddr) {
+        if !self.of.contains_key(&address) {
+            self.put(address, Home::lost());
+        }
+    }
+
+    pub fn forget(&mut self, address: IpAddr) {
+        self.of.remove(&address);
+    }
+}
+
 /// What is remembered of an address's pool: it stands while a Service holds the address, even when the pool is
 /// deleted or shrunk (invariant 4).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Home {
-    pub pool: String,
+    pub pool: Arc<str>,
     pub announcers: Option<Vec<String>>,
 }
 
@@ -42,7 +80,7 @@ impl Home {
             // Two may claim the address: one that is being deleted has a successor, and of two that overlap as they are
             // written the one whose last valid version has the address is in force.
             let order = (pool.draining, was.is_none());
-            Some((order, Self { pool: pool.name.clone(), announcers }))
+            Some((order, Self { pool: pool.name.as_str().into(), announcers }))
         };
         let found = cluster.pools.values().filter_map(version);
         found.min_by_key(|(order, _)| *order).map(|(_, home)| home)
@@ -50,7 +88,7 @@ impl Home {
 
     /// Of an address whose pool is not known any more: whoever announces anything announces it.
     pub fn lost() -> Self {
-        Self { pool: String::new(), announcers: None }
+        Self { pool: Arc::default(), announcers: None }
     }
 
     /// The announcers for an address that lives here and belongs to these Services.

@@ -1,7 +1,7 @@
 //! Facts to test with.
 use std::collections::BTreeSet;
 
-use outrigger_sdk::{Family, TrafficPolicy};
+use outrigger_sdk::Family;
 
 use crate::facts::*;
 
@@ -44,28 +44,14 @@ pub(crate) fn node(name: &str) -> Node {
 }
 
 pub(crate) fn key(name: &str) -> ServiceKey {
-    ServiceKey { namespace: "default".to_owned(), name: name.to_owned() }
+    ServiceKey::new("default", name)
 }
 
 pub(crate) fn service(name: &str, ingress: &[&str]) -> Service {
-    Service {
-        key: key(name),
-        uid: String::new(),
-        labels: [("app".to_owned(), name.to_owned())].into(),
-        annotations: Labels::new(),
-        ports: Vec::new(),
-        traffic_policy: TrafficPolicy::Cluster,
-        selector: Labels::new(),
-        families: vec![Family::Ipv4],
-        all_families: false,
-        wanted: Vec::new(),
-        pool: None,
-        sharing_key: String::new(),
-        hostnames: Vec::new(),
-        ttl: 0,
-        ingress: ingress.iter().map(|address| address.parse().unwrap()).collect(),
-        ours: true,
-        adopt: false,
-        problem: None,
-    }
+    with(Service::reserved(key(name), Vec::new()), |it| {
+        it.labels = [("app".to_owned(), name.to_owned())].into();
+        it.families = vec![Family::Ipv4];
+        it.all_families = false;
+        it.ingress = ingress.iter().map(|address| address.parse().unwrap()).collect();
+    })
 }

@@ -2,7 +2,7 @@ use super::test_facts::{cluster, key, node, pool, service};
 use super::*;
 use crate::facts::{
     Change, Endpoint, Endpoints, Fact, Node, PluginRef, Pool, Requirement, Selector, Service,
-    ServiceKey,
+    ServiceKey, with,
 };
 use crate::membership::Member;
 
@@ -65,8 +65,8 @@ impl Bench {
         for change in planned.changes {
             let InstanceChange { announcer, remove, upsert } = change;
             lines.extend(remove.iter().map(|address| format!("{announcer} -{address}")));
-            let entry = |entry: Arc<DesiredAddress>| {
-                let services: Vec<_> = entry.services.iter().map(|one| one.name.as_str()).collect();
+            let entry = |entry: Arc<Desired>| {
+                let services: Vec<_> = entry.services.iter().map(|one| one.key.name()).collect();
                 let (address, services) = (entry.address, services.join("+"));
                 format!("{announcer} +{address} {} {services} {:?}", entry.pool, entry.duty)
             };
@@ -273,10 +273,10 @@ fn an_address_of_policy_local_follows_the_endpoints_that_stay() {
         terminating,
     };
     let slice = |endpoints: Vec<Endpoint>| {
-        let slice = ServiceKey { namespace: "default".to_owned(), name: "web-1".to_owned() };
+        let slice = ServiceKey::new("default", "web-1");
         Fact::from(Endpoints { slice, service: key("web"), endpoints })
     };
-    let local = Service { traffic_policy: outrigger_sdk::TrafficPolicy::Local, ..web() };
+    let local = with(web(), |it| it.traffic_policy = outrigger_sdk::TrafficPolicy::Local);
     let facts = vec![
         Fact::from(local),
         Fact::from(node("me")),
@@ -336,7 +336,7 @@ fn local_endpoints_are_counted_and_their_loss_is_followed() {
     let endpoint =
         |ready| Endpoint { node: Some("me".into()), ready, serving: ready, terminating: !ready };
     let slice = |endpoints: Vec<Endpoint>| {
-        let slice = ServiceKey { namespace: "default".into(), name: "web-1".into() };
+        let slice = ServiceKey::new("default", "web-1");
         Fact::from(Endpoints { slice, service: key("web"), endpoints })
     };
     let mut bench = Bench::new(vec![Fact::from(web()), Fact::from(node("me"))]);
@@ -349,10 +349,7 @@ fn local_endpoints_are_counted_and_their_loss_is_followed() {
     bench.upsert(slice(vec![endpoint(false)]));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"\")\nclaim 10.0.0.1 no");
     assert_eq!((count(&bench).ready, count(&bench).terminating), (0, 1));
-    bench.apply(Change::Remove(FactKey::Endpoints(ServiceKey {
-        namespace: "default".into(),
-        name: "web-1".into(),
-    })));
+    bench.apply(Change::Remove(FactKey::Endpoints(ServiceKey::new("default", "web-1"))));
     assert!(bench.plan().starts_with("layer2 +10.0.0.1 default web Announce"));
 }
 

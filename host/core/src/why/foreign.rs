@@ -24,7 +24,8 @@ pub(super) fn left_alone(
         ),
         format!(
             "to have an address of a pool: stop the other controller, then kubectl -n {} annotate service {} outrigger.dev/adopt=true; Outrigger then writes one of its own into the status, and {written} is lost to clients",
-            key.namespace, key.name
+            key.namespace(),
+            key.name()
         ),
     ];
     (format!("{what}."), fixes)

@@ -125,7 +125,7 @@ async fn ask(client: &Client, pod: &Pod) -> Result<Value, Silent> {
 /// # Errors
 /// The API server's words.
 pub async fn service(client: &Client, key: &ServiceKey) -> kube::Result<Option<Service>> {
-    Api::<Service>::namespaced(client.clone(), &key.namespace).get_opt(&key.name).await
+    Api::<Service>::namespaced(client.clone(), key.namespace()).get_opt(key.name()).await
 }
 
 /// Everything that says how MetalLB is configured, and what there is of ours. A kind that is not served has no objects.

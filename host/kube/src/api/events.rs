@@ -42,8 +42,8 @@ impl Events {
         let regarding = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Service".to_owned()),
-            namespace: Some(key.namespace.clone()),
-            name: Some(key.name.clone()),
+            namespace: Some(key.namespace().to_owned()),
+            name: Some(key.name().to_owned()),
             uid: Some(uid.to_owned()),
             ..ObjectReference::default()
         };

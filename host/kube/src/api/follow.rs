@@ -109,5 +109,5 @@ where
 
 /// Namespace ("" when cluster-scoped) and name.
 pub(super) fn key<K: Resource>(object: &K) -> ServiceKey {
-    ServiceKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+    ServiceKey::new(&object.namespace().unwrap_or_default(), &object.name_any())
 }

@@ -178,9 +178,9 @@ impl Writer {
 
     /// What the API server holds about a Service now.
     pub(super) async fn read(&self, key: &ServiceKey) -> Result<Option<Observed>, WriteError> {
-        let api: Api<Service> = Api::namespaced(self.client.clone(), &key.namespace);
+        let api: Api<Service> = Api::namespaced(self.client.clone(), key.namespace());
         // A list of one: what is watched may be listed, and needs no right to get.
-        let one = ListParams::default().fields(&format!("metadata.name={}", key.name));
+        let one = ListParams::default().fields(&format!("metadata.name={}", key.name()));
         let list = api.list(&one).await.map_err(|error| WriteError::Api(Box::new(error)))?;
         Ok(list.items.first().and_then(observe))
     }
@@ -195,13 +195,13 @@ impl Writer {
         observed: &Observed,
         status: Value,
     ) -> Result<Option<Observed>, WriteError> {
-        let api: Api<Service> = Api::namespaced(self.client.clone(), &key.namespace);
+        let api: Api<Service> = Api::namespaced(self.client.clone(), key.namespace());
         let body = json!({
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {
-                "namespace": key.namespace,
-                "name": key.name,
+                "namespace": key.namespace(),
+                "name": key.name(),
                 "uid": observed.uid,
                 "resourceVersion": observed.version.to_string(),
             },
@@ -212,7 +212,7 @@ impl Writer {
         if !self.lead.holds() {
             return Err(WriteError::NotLeading);
         }
-        match api.patch_status(&key.name, &parameters, &Patch::Apply(body)).await {
+        match api.patch_status(key.name(), &parameters, &Patch::Apply(body)).await {
             Ok(service) => Ok(observe(&service)),
             Err(kube::Error::Api(status)) if status.code == 409 => Err(WriteError::Conflict),
             Err(kube::Error::Api(status)) if status.code == 404 => Err(WriteError::Gone),

@@ -31,10 +31,8 @@ pub async fn release_services(
     loop {
         let list = api.list(&page).await.map_err(|error| WriteError::Api(Box::new(error)))?;
         for service in &list.items {
-            let key = ServiceKey {
-                namespace: service.namespace().unwrap_or_default(),
-                name: service.name_any(),
-            };
+            let key =
+                ServiceKey::new(&service.namespace().unwrap_or_default(), &service.name_any());
             let Some(observed) = observe(service) else { continue };
             let Some(status) = observed.without_us(keep, now) else { continue };
             let done = write(&writer, &key, observed, status, keep, now).await?;

@@ -281,8 +281,8 @@ impl Watches {
 
     fn seen(&mut self, kind: Kind, seen: Seen, touched: &mut Before) {
         if let Some(whole) = &seen.whole {
-            self.failures.hear(&seen.key.name, whole);
-            self.news.seen(kind, &seen.key.name, whole.clone());
+            self.failures.hear(seen.key.name(), whole);
+            self.news.seen(kind, seen.key.name(), whole.clone());
         }
         match kind {
             Kind::Services => self.see_service(&seen),
@@ -335,8 +335,9 @@ impl Watches {
     fn as_before(&self, path: &Path, unclear: Service) -> Service {
         match self.claims.word(path, &FactKey::Service(unclear.key.clone())) {
             Some(Fact::Service(known)) if known.uid == unclear.uid => {
-                let Service { ingress, ours, problem, .. } = unclear;
-                Service { ingress, ours, problem, ..(**known).clone() }
+                let mut known = Service::clone(known);
+                known.problem.clone_from(&unclear.problem);
+                Service { ingress: unclear.ingress, ours: unclear.ours, ..known }
             }
             _ => unclear,
         }
@@ -358,9 +359,9 @@ impl Watches {
     }
 
     fn gone(&mut self, kind: Kind, object: &ServiceKey, touched: &mut Before) {
-        self.news.gone(kind, &object.name);
+        self.news.gone(kind, object.name());
         if kind == Kind::NodeReports {
-            return self.failures.gone(&object.name);
+            return self.failures.gone(object.name());
         }
         let path = kind.path(object);
         for fact in self.claims.words(&path) {

@@ -18,7 +18,7 @@ pub fn endpoint_slice(object: &v1::EndpointSlice) -> Result<Converted, Invalid> 
         return Ok(Converted::default());
     };
     let fact = Endpoints {
-        service: ServiceKey { namespace: slice.namespace.clone(), name: service.clone() },
+        service: ServiceKey::new(slice.namespace(), service),
         slice,
         endpoints: object.endpoints.iter().map(endpoint).collect(),
     };

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1;
-use outrigger_core::facts::{Fact, Labels, Service};
+use outrigger_core::facts::{Fact, Labels, Service, ServiceSpec};
 use outrigger_sdk::{Family, Protocol, ServicePort, TrafficPolicy};
 
 use super::wanted::wanted;
@@ -57,7 +57,7 @@ pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Convert
     let families = families(&spec, &asked)?;
     let adopt = annotations.get(ADOPT).is_some_and(|text| text.trim() == "true");
     annotations.retain(|name, value| name != LAST_APPLIED && value.len() <= LONGEST_ANNOTATION);
-    let fact = Service {
+    let spec = ServiceSpec {
         key: key(meta, 63)?,
         uid: meta.uid.clone().unwrap_or_default(),
         labels: labels(meta.labels.as_ref()),
@@ -76,11 +76,11 @@ pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Convert
         sharing_key,
         hostnames,
         ttl,
-        ingress: ingress(object)?,
-        ours: is_allocated(object) == Some(true),
         adopt,
         problem: None,
     };
+    let ours = is_allocated(object) == Some(true);
+    let fact = Service { spec: spec.into(), ingress: ingress(object)?, ours };
     Ok(Converted { facts: vec![fact.into()], notes })
 }
 
@@ -110,9 +110,10 @@ pub fn unclear_service(
             _ => None,
         }
     };
-    let service =
+    let mut service =
         known.or_else(without_wishes).unwrap_or_else(|| Service::reserved(key, ingress.clone()));
-    Some(Service { uid, ingress, ours, problem: Some(problem.to_string()), ..service })
+    (service.uid, service.problem) = (uid, Some(problem.to_string()));
+    Some(Service { ingress, ours, ..service })
 }
 
 /// Whether our condition says that the Service has an address; `None` when there is no such condition.

@@ -78,7 +78,7 @@ impl Bench {
 }
 
 fn key(name: &str) -> ServiceKey {
-    ServiceKey { namespace: "default".to_owned(), name: name.to_owned() }
+    ServiceKey::new("default", name)
 }
 
 fn pool(name: &str, addresses: &str) -> String {

@@ -240,7 +240,10 @@ impl Watch {
             (Place::Services(namespace), name) => {
                 let name = name.and_then(OsStr::to_str).and_then(|name| name.strip_suffix(".yaml"));
                 let name = name.filter(|name| !name.starts_with('.')).map(str::to_owned);
-                self.pending.statuses.keys.extend(name.map(|name| ServiceKey { namespace, name }));
+                self.pending
+                    .statuses
+                    .keys
+                    .extend(name.map(|name| ServiceKey::new(&namespace, &name)));
             }
         }
     }

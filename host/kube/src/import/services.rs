@@ -81,9 +81,9 @@ fn addresses(
             );
             work.leave(origin, FIELD, message);
         }
-        let own = (service.key.namespace.clone(), origin.to_owned());
+        let own = (service.key.namespace().to_owned(), origin.to_owned());
         let (namespace, other) = holders.entry(*address).or_insert(own);
-        if *namespace != service.key.namespace {
+        if *namespace != service.key.namespace() {
             let message = format!(
                 "{address} is shared with {other}, which is in another namespace: both keep it, but Outrigger lets only Services of one namespace share, and will not give it to both anew: give one of them another address"
             );

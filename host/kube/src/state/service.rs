@@ -65,7 +65,9 @@ pub(super) fn read(path: &Path, key: &ServiceKey) -> Result<ServiceStatus, ReadE
     let object: Service = serde_saphyr::from_str_with_options(&text, options)
         .map_err(|error| ReadError::Yaml(error.to_string()))?;
     let meta = &object.metadata;
-    if meta.name.as_ref() != Some(&key.name) || meta.namespace.as_ref() != Some(&key.namespace) {
+    if (meta.namespace.as_deref(), meta.name.as_deref())
+        != (Some(key.namespace()), Some(key.name()))
+    {
         let part = |part: &Option<String>| part.clone().unwrap_or_default();
         return Err(ReadError::Other(format!("{}/{}", part(&meta.namespace), part(&meta.name))));
     }
@@ -106,8 +108,8 @@ pub(super) fn render(
     };
     let object = Service {
         metadata: ObjectMeta {
-            namespace: Some(key.namespace.clone()),
-            name: Some(key.name.clone()),
+            namespace: Some(key.namespace().to_owned()),
+            name: Some(key.name().to_owned()),
             ..ObjectMeta::default()
         },
         spec: None,

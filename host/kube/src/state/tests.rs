@@ -10,7 +10,7 @@ fn open() -> (tempfile::TempDir, State) {
 }
 
 fn web() -> ServiceKey {
-    ServiceKey { namespace: "default".to_owned(), name: "web".to_owned() }
+    ServiceKey::new("default", "web")
 }
 
 fn allocated(status: bool, reason: &str) -> Allocated {

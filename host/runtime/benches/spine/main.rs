@@ -213,11 +213,10 @@ fn question() -> (Request, PoolView) {
         last_valid: None,
     };
     let service = |name: String| {
-        let key = facts::ServiceKey { namespace: "default".to_owned(), name };
-        Arc::new(facts::Service {
-            families: vec![Family::Ipv4],
-            ..facts::Service::reserved(key, vec![])
-        })
+        let key = facts::ServiceKey::new("default", &name);
+        let mut service = facts::Service::reserved(key, vec![]);
+        service.families = vec![Family::Ipv4];
+        Arc::new(service)
     };
     let mut ledger = Ledger::default();
     ledger.put_pool(Arc::new(pool));

@@ -41,17 +41,17 @@ fn any_service() -> impl Strategy<Value = Service> {
     let rest = (0u16..2, 0usize..3, any::<bool>(), any::<bool>(), 0u8..8, any::<bool>());
     (names, families, wanted, pools, ingress, rest).prop_map(
         |(name, families, wanted, pool, ingress, (port, key, local, all_families, uid, ours))| {
-            Service {
-                families,
-                all_families,
-                wanted,
-                pool: pool.map(str::to_owned),
-                ingress,
-                uid: (uid / 7).to_string(),
-                ours,
-                traffic_policy: if local { TrafficPolicy::Local } else { TrafficPolicy::Cluster },
-                ..sharing(name, ["", "k", "l"][key], port)
-            }
+            with(sharing(name, ["", "k", "l"][key], port), |it| {
+                it.families = families;
+                it.all_families = all_families;
+                it.wanted = wanted;
+                it.pool = pool.map(str::to_owned);
+                it.ingress = ingress;
+                it.uid = (uid / 7).to_string();
+                it.ours = ours;
+                it.traffic_policy =
+                    if local { TrafficPolicy::Local } else { TrafficPolicy::Cluster };
+            })
         },
     )
 }

@@ -29,8 +29,8 @@ fn pools_are_tried_in_one_order() {
     assert_eq!(held, expected);
     let label = [("gold".to_owned(), String::new())].into();
     for (service, expected) in [
-        (Service { labels: label, ..service("t") }, "10.0.9.0"),
-        (Service { pool: Some("manual".into()), ..service("u") }, "10.0.2.0"),
+        (with(service("t"), |it| it.labels = label), "10.0.9.0"),
+        (with(service("u"), |it| it.pool = Some("manual".into())), "10.0.2.0"),
         (service("elsewhere/v"), ""),
     ] {
         let name = service.key.to_string();

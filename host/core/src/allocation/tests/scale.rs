@@ -9,7 +9,7 @@ fn many(count: usize) -> Vec<Service> {
 fn ten_thousand_services_are_asked_once_each() {
     let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/18"])], many(10_000));
     assert_eq!((rig.asked.len(), rig.said().len()), (10_000, 10_000));
-    rig.put(Service { labels: [("x".into(), "y".into())].into(), ..service("s05000") });
+    rig.put(with(service("s05000"), |it| it.labels = [("x".into(), "y".into())].into()));
     rig.remove("s00017");
     rig.rest();
     rig.put(service("t"));

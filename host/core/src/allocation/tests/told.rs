@@ -75,7 +75,7 @@ fn a_pool_says_what_it_cannot_give_out() {
     });
     assert_eq!(condition(&rig, "r", PoolConditionType::Ready).reason, "Empty");
     rig.put_pool(pool("s", &["10.2.0.0/32"]));
-    rig.put(Service { pool: Some("s".into()), ..service("b") });
+    rig.put(with(service("b"), |it| it.pool = Some("s".into())));
     let ready = condition(&rig, "s", PoolConditionType::Ready);
     assert_eq!((ready.status, ready.reason), (true, "Exhausted"));
 }
@@ -85,7 +85,7 @@ fn counts_are_as_wide_as_the_pool_and_saturate() {
     for (line, capacity) in
         [("fd00::/64", 1 << 64), ("fd00::/62", 1 << 66), ("::/0", u128::MAX), ("fd00::/127", 2)]
     {
-        let six = Service { families: vec![Family::Ipv6], ..service("a") };
+        let six = with(service("a"), |it| it.families = vec![Family::Ipv6]);
         let rig = Rig::synced(vec![pool("p", &[line])], vec![six]);
         let counts = rig.allocations.pool_status("p").unwrap().ipv6;
         assert_eq!(counts, Counts { capacity, allocated: 1, free: capacity - 1 }, "{line}");
@@ -116,9 +116,9 @@ fn a_service_that_no_node_can_answer_for_says_so() {
 
 #[test]
 fn an_address_that_is_not_shared_says_why() {
-    let holder = || Service { wanted: vec![ip("10.0.0.1")], ..sharing("a", "k", 80) };
-    let wants = |service: Service| Service { wanted: vec![ip("10.0.0.1")], ..service };
-    let local = Service { traffic_policy: TrafficPolicy::Local, ..sharing("b", "k", 81) };
+    let holder = || with(sharing("a", "k", 80), |it| it.wanted = vec![ip("10.0.0.1")]);
+    let wants = |service: Service| with(service, |it| it.wanted = vec![ip("10.0.0.1")]);
+    let local = with(sharing("b", "k", 81), |it| it.traffic_policy = TrafficPolicy::Local);
     for (service, words) in [
         (sharing("b", "k", 80), "both have port 80/TCP: change one"),
         (sharing("b", "l", 81), "their sharing keys \"l\" and \"k\" differ"),

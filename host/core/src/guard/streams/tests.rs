@@ -8,12 +8,13 @@ use outrigger_sdk::wire::bgp::{
     self, AsPath, Attributes, Capability, Community, Family, Message, Negotiated, NextHop, Open,
 };
 use outrigger_sdk::{
-    Closed, Connect, DesiredAddress, Duty, Effect, Event, Link, LinksChanged, Listen, Offload,
-    OffloadWork, Opened, SecretRef, SocketOption, Speech, StreamBytes,
+    Closed, Connect, Duty, Effect, Event, Link, LinksChanged, Listen, Offload, OffloadWork, Opened,
+    SecretRef, SocketOption, Speech, StreamBytes,
 };
 use outrigger_wire::MacAddr;
 use proptest::prelude::*;
 
+use crate::desired::Desired;
 use crate::guard::{Grant, Granted, Guard, Reason};
 
 const STREAM: u32 = 7;
@@ -31,15 +32,8 @@ fn grant() -> Grant {
     }
 }
 
-fn entry(address: &str, duty: Duty) -> DesiredAddress {
-    DesiredAddress {
-        address: address.parse().unwrap(),
-        pool: "default".into(),
-        services: vec![],
-        duty,
-        local_endpoints: Default::default(),
-        ext: vec![],
-    }
+fn entry(address: &str, duty: Duty) -> Arc<Desired> {
+    Desired::bare(address.parse().unwrap(), duty)
 }
 
 fn open(asn: u32) -> Open {
@@ -73,7 +67,7 @@ fn session() -> Guard {
     };
     guard.link(&LinksChanged { reset: true, upsert: vec![link], ..Default::default() });
     let upsert = [entry(OURS, Duty::Announce), entry(STANDBY, Duty::Standby("b".into()))];
-    guard.desire(&[], &upsert.map(Arc::new));
+    guard.desire(&[], &upsert);
     guard.check(0, connect("10.0.0.9")).unwrap();
     let (local, remote) = (SocketAddr::new(SELF.into(), 1), "10.0.0.9:179".parse().unwrap());
     guard.hear(&Event::Opened(Opened { id: STREAM, local, remote, credit: 1 }));
@@ -290,7 +284,7 @@ fn what_the_plugin_withdraws_in_time_is_not_withdrawn_again_and_what_comes_back_
             let message = bgp::withdrawals(&prefixes, &sending()).next().unwrap().message;
             guard.check(0, write(message)).unwrap();
         } else {
-            guard.desire(&[], &[Arc::new(entry(OURS, Duty::Announce))]);
+            guard.desire(&[], &[entry(OURS, Duty::Announce)]);
         }
         assert_eq!(guard.overdue(1_000_000), (vec![], None));
     }
@@ -357,7 +351,7 @@ proptest! {
                 Step::Desire { last, speaks } => {
                     let duty = if speaks { Duty::Announce } else { Duty::Standby("b".into()) };
                     let entry = entry(&format!("192.0.2.{last}"), duty);
-                    guard.desire(&[], &[Arc::new(entry)]);
+                    guard.desire(&[], &[entry]);
                 }
                 Step::Remove { last } => {
                     guard.desire(&[IpAddr::from([192, 0, 2, last])], &[]);

@@ -152,7 +152,8 @@ impl Asked<'_> {
         let Some(key) = first else { return Vec::new() };
         let slices = format!(
             "kubectl -n {} get endpointslices -l kubernetes.io/service-name={}",
-            key.namespace, key.name
+            key.namespace(),
+            key.name()
         );
         match reason {
             Ineligible::NoEndpoint => {
@@ -164,7 +165,8 @@ impl Asked<'_> {
                 ),
                 format!(
                     "let every node serve it: kubectl -n {} patch service {} -p '{{\"spec\":{{\"externalTrafficPolicy\":\"Cluster\"}}}}'",
-                    key.namespace, key.name
+                    key.namespace(),
+                    key.name()
                 ),
             ],
         }

@@ -75,20 +75,20 @@ fn news<T>(
 ) -> (Vec<(String, Option<T>)>, bool) {
     match heard {
         Heard::Listed(seen) => {
-            let listed = seen.iter().map(|(key, _)| key.name.clone()).collect();
+            let listed = seen.iter().map(|(key, _)| key.name().to_owned()).collect();
             let before = std::mem::replace(known, listed);
             let gone = before.difference(known).map(|name| (name.clone(), None));
             let gone: Vec<_> = gone.collect();
-            let there = seen.into_iter().map(|(key, it)| (key.name, Some(it)));
+            let there = seen.into_iter().map(|(key, it)| (key.name().to_owned(), Some(it)));
             (there.chain(gone).collect(), true)
         }
         Heard::Seen((key, it)) => {
-            known.insert(key.name.clone());
-            (vec![(key.name, Some(it))], false)
+            known.insert(key.name().to_owned());
+            (vec![(key.name().to_owned(), Some(it))], false)
         }
         Heard::Gone(key) => {
-            known.remove(&key.name);
-            (vec![(key.name, None)], false)
+            known.remove(key.name());
+            (vec![(key.name().to_owned(), None)], false)
         }
         // The log has it.
         Heard::Failed(_) | Heard::Recovered => (Vec::new(), false),

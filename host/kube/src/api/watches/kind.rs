@@ -94,7 +94,7 @@ impl Kind {
 
     /// The object that a fact of ours comes from.
     pub(super) fn object(fact: &Fact) -> ServiceKey {
-        let global = |name: &String| ServiceKey { namespace: String::new(), name: name.clone() };
+        let global = |name: &String| ServiceKey::new("", name);
         match fact {
             Fact::Service(service) => service.key.clone(),
             Fact::Endpoints(endpoints) => endpoints.slice.clone(),
@@ -120,7 +120,7 @@ impl Kind {
             Self::Plugins => "Plugin",
             Self::NodeReports => "NodeReport",
         };
-        [kind, key.namespace.as_str(), key.name.as_str()].iter().collect()
+        [kind, key.namespace(), key.name()].iter().collect()
     }
 
     /// Watches this kind for as long as the runtime lives.

@@ -50,7 +50,7 @@ fn node(name: &str, address: &str) -> Seen {
     let node: Node = yaml(&format!(
         "{{metadata: {{name: {name}}}, status: {{addresses: [{{type: InternalIP, address: {address}}}]}}}}"
     ));
-    let key = ServiceKey { namespace: String::new(), name: name.to_owned() };
+    let key = ServiceKey::new("", name);
     Seen::new(key, convert::node(&node))
 }
 
@@ -70,7 +70,7 @@ fn plugin(name: &str, digit: &str) -> Seen {
 }
 
 fn key(name: &str) -> ServiceKey {
-    ServiceKey { namespace: "a".to_owned(), name: name.to_owned() }
+    ServiceKey::new("a", name)
 }
 
 #[test]
@@ -184,10 +184,7 @@ fn what_nodes_report_of_an_announcer_is_kept_by_node_until_they_say_otherwise() 
     assert_eq!(told(&bench), ["n2 Refused validate failed: x", "n3 Failing old"]);
     bench.say(Kind::NodeReports, Heard::Seen(report("n2", &lan("phase: Running"))));
     assert_eq!(bench.say(Kind::Nodes, Heard::Listed(vec![])), ["synced"]);
-    bench.say(
-        Kind::NodeReports,
-        Heard::Gone(ServiceKey { namespace: String::new(), name: "n3".to_owned() }),
-    );
+    bench.say(Kind::NodeReports, Heard::Gone(ServiceKey::new("", "n3")));
     assert_eq!(told(&bench), [""; 0]);
 }
 
@@ -219,7 +216,7 @@ fn roll_outs_hear_of_an_object_once_as_it_is_and_a_new_leader_hears_everything_a
         ["+mine", "synced"]
     );
     assert_eq!(told(&mut bench), ["mine Some(\"3\")", "n1 false", "n2 true", "all plugins"]);
-    let mine = ServiceKey { namespace: String::new(), name: "mine".to_owned() };
+    let mine = ServiceKey::new("", "mine");
     bench.say(Kind::Plugins, Heard::Gone(mine));
     bench.watches.retell();
     assert_eq!(told(&mut bench), ["mine None", "n2 true", "all plugins", "all nodereports"]);

@@ -81,13 +81,15 @@ fn a_service_with_rubbish_in_it_keeps_what_was_known_and_says_so() {
     let problem = service(&bad).unwrap_err();
     let unclear = |known| unclear_service(&bad, &classes, known, &problem).unwrap();
     let text = Some(problem.to_string());
-    assert_eq!(unclear(Some(&good)), Service { problem: text.clone(), ..good.clone() });
+    let mut with_problem = good.clone();
+    with_problem.problem = text.clone();
+    assert_eq!(unclear(Some(&good)), with_problem);
     let unknown = unclear(None);
     assert_eq!((&unknown.ingress, &unknown.problem), (&good.ingress, &text));
     assert_eq!(unknown.traffic_policy, outrigger_sdk::TrafficPolicy::Local, "or it goes astray");
     let bad = object("", "externalTrafficPolicy: Local, ports: [{port: 70000}]");
     let reserved = unclear_service(&bad, &classes, None, &problem).unwrap();
-    assert_eq!((reserved.wanted, reserved.problem), (good.ingress.clone(), text));
+    assert_eq!((&reserved.wanted, &reserved.problem), (&good.ingress, &text));
     let other = object("outrigger.dev/addresses: rubbish", "loadBalancerClass: example.org/a");
     assert_eq!(unclear_service(&other, &classes, Some(&good), &problem), None);
 }

@@ -1,0 +1,109 @@
+//! What a plugin said last of each address. Must not know what it was told.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use outrigger_sdk::{AddressReport, AnnouncementState};
+
+/// By address. Most addresses have the same said of them, and share it.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    of: BTreeMap<IpAddr, OfAddress>,
+    last: Option<Arc<Words>>,
+}
+
+/// What is said of one address.
+#[derive(Debug, Clone)]
+pub struct OfAddress {
+    /// The words.
+    pub words: Arc<Words>,
+    /// Since when it is in its state, in microseconds since 1970.
+    pub since_us: u64,
+}
+
+/// A report without its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// How far its announcement is.
+    pub state: AnnouncementState,
+    /// Link names or peer names.
+    pub via: Vec<String>,
+    /// CamelCase, "" when announced.
+    pub reason: String,
+    /// One sentence for a person.
+    pub message: String,
+}
+
+impl Said {
+    /// Of one address.
+    pub fn get(&self, address: IpAddr) -> Option<&OfAddress> {
+        self.of.get(&address)
+    }
+
+    /// Whether it is said to be announced.
+    pub fn is_announced(&self, address: IpAddr) -> bool {
+        self.get(address).is_some_and(|said| said.words.state == AnnouncementState::Announced)
+    }
+
+    /// Of all, by address.
+    pub fn all(&self) -> impl Iterator<Item = (&IpAddr, &Words)> {
+        self.of.iter().map(|(address, said)| (address, &*said.words))
+    }
+
+    /// Takes a report in, and says whether it differs from the last one about its address.
+    pub fn put(&mut self, report: AddressReport, now_us: u64) -> bool {
+        let AddressReport { address, state, via, reason, message } = report;
+        let words = Words { state, via, reason, message };
+        let known = self.of.get(&address);
+        if known.is_some_and(|known| *known.words == words) {
+            return false;
+        }
+        let same_state = known.filter(|known| known.words.state == words.state);
+        let since_us = same_state.map_or(now_us, |known| known.since_us);
+        let words = match &self.last {
+            Some(last) if **last == words => last.clone(),
+            _ => Arc::new(words),
+        };
+        self.last = Some(words.clone());
+        self.of.insert(address, OfAddress { words, since_us });
+        true
+    }
+
+    /// Nothing is to be said of the address any more.
+    pub fn remove(&mut self, address: IpAddr) {
+        self.of.remove(&address);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_alike_of_many_is_kept_once_and_each_has_its_own_time() {
+        let report = |last: u8, state| AddressReport {
+            address: [192, 0, 2, last].into(),
+            state,
+            via: vec!["eth0".to_owned()],
+            reason: String::new(),
+            message: String::new(),
+        };
+        let mut said = Said::default();
+        let [one, two] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
+        assert!(said.put(report(1, AnnouncementState::Announced), 10));
+        assert!(said.put(report(2, AnnouncementState::Announced), 20));
+        assert!(!said.put(report(1, AnnouncementState::Announced), 30), "nothing new");
+        let words = |said: &Said, address| said.get(address).unwrap().words.clone();
+        assert!(Arc::ptr_eq(&words(&said, one), &words(&said, two)));
+        let since = |said: &Said, address| said.get(address).unwrap().since_us;
+        assert_eq!((since(&said, one), since(&said, two)), (10, 20));
+        let mut worded = report(1, AnnouncementState::Announced);
+        worded.message = "as before".to_owned();
+        assert!(said.put(worded, 40));
+        assert_eq!((since(&said, one), said.is_announced(one)), (10, true), "the same state");
+        assert!(said.put(report(1, AnnouncementState::Failed), 50));
+        assert_eq!((since(&said, one), said.is_announced(one)), (50, false));
+        said.remove(one);
+        assert_eq!(said.all().map(|(address, _)| *address).collect::<Vec<_>>(), [two]);
+    }
+}
