@@ -18,7 +18,7 @@ mod rollouts;
 mod statuses;
 
 pub use cluster::{ClusterController, Standing};
-pub use folder::FolderController;
+pub use folder::{FolderController, Follower};
 pub use rollouts::MEMBER;
 
 /// Pools that are not in force as written, and why. Empty in processes that do not lead.

@@ -14,18 +14,20 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::cluster::{self, Memory, Sent};
 use crate::config::Config;
-use crate::controller::{Problems, Standing};
+use crate::controller::{Follower, Problems, Standing};
 use crate::deadline::at;
 use crate::delivery::Deliveries;
 use crate::http::{Health, Question};
 use crate::instance::Ports;
-use crate::keyring::Keyring;
 use crate::node::{Announcers, Mesh, Node, Router, ToDo};
 use crate::plugins::Plugins;
 use crate::report;
 use crate::source::Source;
 
+mod origin;
 mod saying;
+
+use origin::Origin;
 
 /// Between two NodeReports at least.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
@@ -53,6 +55,8 @@ pub struct Daemon {
     loaded: (mpsc::UnboundedSender<String>, mpsc::UnboundedReceiver<String>),
     /// What the controller publishes; `None` over a folder, where what is delivered is loaded at once.
     deliveries: Option<Deliveries>,
+    /// Is told all that is read.
+    follower: Option<Follower>,
     terminate: Signal,
     interrupt: Signal,
     /// Monotonic microseconds at which the NodeReport is due, when something changed since the last one.
@@ -68,8 +72,10 @@ pub struct Shared {
     pub plugins_changed: Arc<Notify>,
     /// Pools that are not in force as written, from a controller role in this process.
     pub pool_problems: Problems,
-    /// A controller role in this process.
+    /// A controller role in this process, over the API server.
     pub controller: Option<watch::Receiver<Standing>>,
+    /// A controller role in this process, over a folder, once it leads.
+    pub followers: Option<mpsc::UnboundedReceiver<Follower>>,
     /// From whoever asks for metrics or health.
     pub questions: mpsc::Receiver<Question>,
 }
@@ -77,6 +83,8 @@ pub struct Shared {
 /// What woke the loop.
 enum Wake {
     Facts,
+    /// Somebody else wants to know the facts.
+    Follower(Follower),
     Links,
     Mesh(ViewChange),
     Reports,
@@ -94,41 +102,11 @@ enum Wake {
     Asked(Question),
 }
 
-/// Where everything comes from that this node is told: a cluster or a folder.
-struct Origin {
-    source: Source,
-    gossip_key: [u8; 32],
-    sent: Option<Sent>,
-    keyring: Keyring,
-}
-
-impl Origin {
-    async fn open(
-        config: &Config,
-        name: &str,
-        state: &Arc<State>,
-        shared: &mut Shared,
-        client: Option<&Client>,
-    ) -> anyhow::Result<Self> {
-        if let Some(client) = client {
-            return Ok(Self {
-                gossip_key: cluster::gossip_key(client, state, &mut shared.questions).await?,
-                source: cluster::watch(client, &config.classes()),
-                sent: Some(Sent::start(client, name)),
-                keyring: Keyring::of_cluster(client),
-            });
-        }
-        let mut random = [0; 32];
-        getrandom::fill(&mut random)
-            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
-        let manifests = config.manifests()?;
-        let folder = Folder::open(manifests, Some(state))?.with_classes(config.classes());
-        Ok(Self {
-            source: Source::Folder(Box::new(folder)),
-            gossip_key: state.gossip_key(random)?,
-            sent: None,
-            keyring: Keyring::Folder(manifests.into()),
-        })
+/// What comes next, if anything can.
+async fn next<T>(from: &mut Option<mpsc::UnboundedReceiver<T>>) -> Option<T> {
+    match from {
+        Some(from) => from.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -185,6 +163,7 @@ impl Daemon {
             memory: Memory { due: None },
             loaded,
             deliveries,
+            follower: None,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             report_due: None,
@@ -206,6 +185,7 @@ impl Daemon {
         while !self.node.stopped(now().monotonic_us) {
             match self.wait().await {
                 Wake::Facts => self.read_facts(),
+                Wake::Follower(follower) => self.follow(follower),
                 Wake::Links => self.take_links(),
                 Wake::Mesh(change) => self.node.view_changed(&change),
                 Wake::Reports => self.take_reports(),
@@ -257,6 +237,7 @@ impl Daemon {
                 _ = self.links.changed() => return Wake::Links,
                 () = self.reports.notified() => return Wake::Reports,
                 Some(name) = self.loaded.1.recv() => return Wake::Loaded(name),
+                Some(follower) = next(&mut self.shared.followers) => return Wake::Follower(follower),
                 () = self.source.changed() => return Wake::Facts,
                 Some(question) = self.shared.questions.recv() => return Wake::Asked(question),
                 () = at(plan_due) => return Wake::PlanDue,
@@ -280,7 +261,24 @@ impl Daemon {
 
     fn read_facts(&mut self) {
         let changes = self.source.read();
+        self.pass_on(&changes);
         self.take_facts(changes);
+    }
+
+    /// To the controller of this process, if it leads.
+    fn pass_on(&mut self, changes: &[Change]) {
+        let (Some(follower), Some(folder)) = (&self.follower, self.source.folder()) else { return };
+        if !changes.is_empty() && !follower.tell(changes.to_vec(), folder.complete()) {
+            self.follower = None;
+        }
+    }
+
+    /// What was written before somebody began to follow is among the first that they are told.
+    fn follow(&mut self, follower: Follower) {
+        self.read_facts();
+        let told = |folder: &Folder| follower.tell(folder.told(), folder.complete());
+        let listens = self.source.folder().is_some_and(told);
+        self.follower = listens.then_some(follower);
     }
 
     fn take_facts(&mut self, changes: Vec<Change>) {

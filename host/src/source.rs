@@ -28,6 +28,14 @@ impl Source {
         }
     }
 
+    /// The folder, if it is one.
+    pub fn folder(&self) -> Option<&Folder> {
+        match self {
+            Self::Folder(folder) => Some(folder),
+            Self::Cluster(_) => None,
+        }
+    }
+
     /// Everything that is wrong now.
     pub fn problems(&self) -> Vec<Problem> {
         match self {

@@ -83,6 +83,13 @@ pub enum FactKey {
     Published(String),
 }
 
+impl FactKey {
+    /// Of Services only.
+    pub fn services() -> std::ops::Range<Self> {
+        Self::Service(ServiceKey::default())..Self::Endpoints(ServiceKey::default())
+    }
+}
+
 impl Fact {
     /// The name it goes by.
     pub fn key(&self) -> FactKey {

@@ -12,7 +12,7 @@ use outrigger_core::facts::{Fact, FactKey};
 pub(crate) struct Claim {
     pub path: Arc<Path>,
     /// The object it is in.
-    pub object: Box<str>,
+    pub object: Arc<str>,
     pub fact: Fact,
 }
 
@@ -41,29 +41,27 @@ impl Claim {
 }
 
 impl Claims {
-    /// Takes a source's new word, each fact with its object, in place of its old one. Says which keys that touches.
+    /// Takes a source's new word, each fact with its object, in place of its old one.
     pub fn replace<'a>(
         &mut self,
         path: &Path,
-        facts: impl Iterator<Item = (&'a str, &'a Fact)>,
-    ) -> BTreeSet<FactKey> {
+        facts: impl Iterator<Item = (&'a Arc<str>, &'a Fact)>,
+    ) {
         let old = self.by_path.remove_entry(path);
         let (path, old) = old.unwrap_or_else(|| (path.into(), Box::default()));
         let old: BTreeSet<FactKey> = old.into_iter().collect();
         let mut new = BTreeSet::new();
         for (object, fact) in facts {
             new.insert(fact.key());
-            let claim = Claim { path: path.clone(), object: object.into(), fact: fact.clone() };
+            let claim = Claim { path: path.clone(), object: object.clone(), fact: fact.clone() };
             self.put(fact.key(), claim);
         }
         for key in old.difference(&new) {
             self.withdraw(&path, key);
         }
-        let touched = &old | &new;
         if !new.is_empty() {
             self.by_path.insert(path, new.into_iter().collect());
         }
-        touched
     }
 
     /// Every claim that counts.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use outrigger_core::facts::{Change, Fact, FactKey};
+use outrigger_core::facts::{Change, FactKey};
 
+use crate::before::{Before, Told};
 use crate::claims::Claims;
 use crate::convert::ServiceClasses;
 use crate::problem::Problem;
@@ -24,7 +25,7 @@ mod watch;
 pub(crate) use manifest::objects;
 use overlay::Overlay;
 use source::Source;
-use watch::Watch;
+use watch::{Statuses, Watch};
 
 /// One save of an editor, or one `kubectl apply` into the folder, is many events.
 const DEBOUNCE: Duration = Duration::from_millis(20);
@@ -47,8 +48,6 @@ pub struct Folder {
     unlisted: Vec<Problem>,
     /// What it left out.
     ignored: Vec<Problem>,
-    /// What has been told, by key; the rest of the picture is compared with it.
-    told: BTreeMap<FactKey, Fact>,
     synced: bool,
     /// When a burst of changes that has begun is taken to be over.
     due: Option<Instant>,
@@ -96,7 +95,6 @@ impl Folder {
             overlay: Overlay::default(),
             unlisted: Vec::new(),
             ignored: Vec::new(),
-            told: BTreeMap::new(),
             synced: false,
             due: None,
         })
@@ -113,21 +111,28 @@ impl Folder {
         self.due = None;
         self.watch.collect();
         let pending = self.watch.take();
-        let mut touched = BTreeSet::new();
+        let mut touched = Before::default();
         if pending.everything {
             self.list(&mut touched);
         } else {
             self.reload(&pending.files, &mut touched);
         }
-        if let Some(state) = &self.state {
-            touched.extend(self.overlay.refresh(state, &pending.statuses, &mut self.watch));
-        }
-        let mut changes: Vec<Change> =
-            touched.into_iter().filter_map(|key| self.settle(key)).collect();
+        self.refresh(&pending.statuses, &mut touched);
+        let mut changes = touched.changes(|key| self.stands(key));
         if self.listed() && !std::mem::replace(&mut self.synced, true) {
             changes.push(Change::Synced);
         }
         changes
+    }
+
+    /// All that was told so far, as changes from nothing.
+    pub fn told(&self) -> Vec<Change> {
+        let facts = self.claims.all_in_force().map(|claim| self.overlay.apply(&claim.fact));
+        let upserts = facts.filter_map(|stands| match stands {
+            Told::Known(fact) => Some(Change::Upsert(fact)),
+            Told::Unknown | Told::Absent => None,
+        });
+        upserts.chain(self.synced.then_some(Change::Synced)).collect()
     }
 
     /// Everything that is wrong now, by file.
@@ -192,7 +197,7 @@ impl Folder {
     }
 
     /// Lists the whole folder again. Where listing fails, what was known stays.
-    fn list(&mut self, touched: &mut BTreeSet<FactKey>) {
+    fn list(&mut self, touched: &mut Before) {
         let skip = self.state.as_ref().map(State::dir);
         let tree = tree::list(&self.dir, skip, &mut self.watch);
         let kept = |path: &Path| tree.failed.iter().any(|(failed, _)| path.starts_with(failed));
@@ -210,7 +215,7 @@ impl Folder {
         self.watch.listed();
     }
 
-    fn reload(&mut self, changed: &BTreeSet<PathBuf>, touched: &mut BTreeSet<FactKey>) {
+    fn reload(&mut self, changed: &BTreeSet<PathBuf>, touched: &mut Before) {
         // A link changes with the file it leads to, which may be in a directory that is not listed.
         let linked = self.sources.iter().filter(|(_, source)| changed.contains(&source.target));
         let mut paths: BTreeSet<PathBuf> = linked.map(|(path, _)| path.clone()).collect();
@@ -223,25 +228,34 @@ impl Folder {
                 continue;
             }
             let new = source::load(&self.dir, &path, old.as_ref(), &mut self.watch, &self.classes);
-            let facts = new.iter().flat_map(Source::facts);
-            touched.extend(self.claims.replace(&path, facts));
+            let facts = || new.iter().flat_map(Source::facts);
+            let words = self.claims.words(&path);
+            for fact in words.iter().chain(facts().map(|(_, fact)| fact)) {
+                touched.note(fact.key(), |key| self.stands(key));
+            }
+            self.claims.replace(&path, facts());
             self.sources.extend(new.map(|new| (path, new)));
         }
     }
 
-    /// Compares what is in force now with what was told.
-    fn settle(&mut self, key: FactKey) -> Option<Change> {
-        let Some(claim) = self.claims.in_force(&key) else {
-            self.told.remove(&key)?;
-            return Some(Change::Remove(key));
+    /// Reads again which statuses changed.
+    fn refresh(&mut self, changed: &Statuses, touched: &mut Before) {
+        let Some(state) = &self.state else { return };
+        let services = match self.overlay.is_listed_again(state, changed) {
+            true => {
+                self.claims.in_force_within(FactKey::services()).map(|it| it.fact.key()).collect()
+            }
+            false => changed.keys.iter().cloned().map(FactKey::Service).collect::<Vec<_>>(),
         };
-        // A Service whose status is unknown stays as it was told.
-        let fact = self.overlay.apply(claim.fact.clone())?;
-        if self.told.get(&key) == Some(&fact) {
-            return None;
+        for key in services {
+            touched.note(key, |key| self.stands(key));
         }
-        self.told.insert(key, fact.clone());
-        Some(Change::Upsert(fact))
+        self.overlay.refresh(state, changed, &mut self.watch);
+    }
+
+    /// What is in force, with the status of the state folder.
+    fn stands(&self, key: &FactKey) -> Told {
+        self.claims.in_force(key).map_or(Told::Absent, |claim| self.overlay.apply(&claim.fact))
     }
 
     /// The folder itself could be listed, and the status beside it.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod before;
 mod claims;
 pub mod convert;
 pub mod crd;

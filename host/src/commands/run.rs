@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use outrigger_kube::State;
 use outrigger_kube::api::{self, Kind};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Log, LogFormat, Role};
@@ -38,17 +38,19 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         plugins_changed: Arc::new(Notify::new()),
         pool_problems: Problems::default(),
         controller: None,
+        followers: None,
         questions: http::serve(config.http).await?,
     };
-    if let Some(manifests) = &config.manifests {
+    if config.manifests.is_some() {
+        let (reader, followers) = mpsc::unbounded_channel();
         let controller = FolderController {
-            manifests: manifests.clone(),
-            classes: config.classes(),
+            reader,
             state: Arc::new(State::open(&config.state())?),
             plugins: shared.plugins.clone(),
             plugins_changed: shared.plugins_changed.clone(),
             problems: shared.pool_problems.clone(),
         };
+        shared.followers = Some(followers);
         let daemon = Daemon::start(config, shared, None).await?;
         controller.spawn().context("the controller thread cannot be started")?;
         return daemon.serve().await;

@@ -1,25 +1,22 @@
-//! The controller role over a folder: one of the nodes that share a state folder leads, and writes Service status. It reads
-//! the folder itself, after it leads, so that it knows every status the leader before it wrote.
+//! The controller role over a folder: one of the nodes that share a state folder leads, and writes Service status. The node role
+//! reads the folder for both; it is asked once this process leads, and knows every status the leader before it wrote.
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use outrigger_core::allocation::{Allocations, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
-use outrigger_kube::convert::ServiceClasses;
-use outrigger_kube::{Allocated, Folder, Lead, State};
+use outrigger_kube::{Allocated, Lead, State};
 use outrigger_net::now;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::{Problems, decide, tell};
 use crate::plugins::Plugins;
 
 /// What the controller works with.
 pub struct FolderController {
-    /// Folder of manifests.
-    pub manifests: PathBuf,
-    /// Services of these classes are ours.
-    pub classes: ServiceClasses,
+    /// Who reads the folder.
+    pub reader: mpsc::UnboundedSender<Follower>,
     /// Folder of status.
     pub state: Arc<State>,
     /// Where allocators come from.
@@ -28,6 +25,25 @@ pub struct FolderController {
     pub plugins_changed: Arc<Notify>,
     /// Where pools that are not in force as written go, for the report.
     pub problems: Problems,
+}
+
+/// Who wants to know what a folder says.
+pub struct Follower {
+    news: mpsc::UnboundedSender<News>,
+}
+
+/// What a folder says, or says otherwise than before.
+struct News {
+    changes: Vec<Change>,
+    /// [`outrigger_kube::Folder::complete`].
+    complete: bool,
+}
+
+impl Follower {
+    /// Says it; false when nobody listens any more.
+    pub fn tell(&self, changes: Vec<Change>, complete: bool) -> bool {
+        self.news.send(News { changes, complete }).is_ok()
+    }
 }
 
 impl FolderController {
@@ -48,16 +64,14 @@ impl FolderController {
     async fn run(self) -> anyhow::Result<()> {
         let lead = self.state.lead()?;
         tracing::info!("this node allocates addresses");
-        let mut folder =
-            Folder::open(&self.manifests, Some(&self.state))?.with_classes(self.classes.clone());
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let gone = "the node role ended";
+        self.reader.send(Follower { news }).ok().context(gone)?;
         let mut allocations = Allocations::default();
-        let mut first = true;
+        let mut news = heard.recv().await.context(gone)?;
+        self.take_over(&lead, &news, &mut allocations)?;
         loop {
-            let changes = folder.read();
-            if std::mem::take(&mut first) {
-                self.take_over(&lead, &folder, &changes, &mut allocations)?;
-            }
-            for change in changes {
+            for change in std::mem::take(&mut news.changes) {
                 self.apply(&lead, &mut allocations, change);
             }
             decide(&self.plugins, &mut allocations);
@@ -66,7 +80,7 @@ impl FolderController {
                 allocations.problems();
             let retry = allocations.next_deadline();
             tokio::select! {
-                () = folder.changed() => {}
+                next = heard.recv() => news = next.context(gone)?,
                 () = self.plugins_changed.notified() => self.plugins_changed(&mut allocations),
                 () = crate::deadline::at(retry) => {}
             }
@@ -78,18 +92,17 @@ impl FolderController {
     fn take_over(
         &self,
         lead: &Lead,
-        folder: &Folder,
-        changes: &[Change],
+        news: &News,
         allocations: &mut Allocations,
     ) -> anyhow::Result<()> {
-        let named = changes.iter().filter_map(|change| match change {
+        let named = news.changes.iter().filter_map(|change| match change {
             Change::Upsert(Fact::Service(service)) => Some(&service.key),
             _ => None,
         });
         let named: BTreeSet<&ServiceKey> = named.collect();
         for (key, status) in self.state.services()? {
             let (false, Ok(status)) = (named.contains(&key), status) else { continue };
-            if folder.complete() {
+            if news.complete {
                 self.state.remove_service(lead, &key)?;
             } else {
                 let absent = Change::Upsert(Service::reserved(key, status.addresses).into());

@@ -2,6 +2,7 @@
 //! said before (invariant 2). Must not know what the facts are used for.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kube::Client;
 use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
@@ -9,16 +10,15 @@ use tokio::sync::mpsc;
 
 use super::follow::Heard;
 use super::services::Observed;
+use crate::before::{Before, Told as Stands};
 use crate::claims::Claims;
 use crate::convert::{Converted, Invalid, ServiceClasses};
 use crate::problem::Problem;
 
-mod before;
 mod failures;
 mod kind;
 mod told;
 
-use before::Before;
 use failures::AllFailures;
 pub use failures::Failure;
 pub use kind::Kind;
@@ -90,19 +90,19 @@ impl Watches {
             return Vec::new();
         }
         (self.synced, self.remembered) = (true, true);
-        let mut touched = Before::default();
+        let (mut touched, nameless) = (Before::default(), Arc::default());
         for fact in facts {
             let kind = Kind::of(&fact);
             if self.kinds.get(&kind).is_none_or(|standing| standing.listed) {
                 continue;
             }
             let object = Kind::object(&fact);
-            touched.note(&self.claims, &fact.key());
-            let (path, fact) = (kind.path(&object), std::iter::once(("", &fact)));
+            touched.note(fact.key(), |key| self.stands(key));
+            let (path, fact) = (kind.path(&object), std::iter::once((&nameless, &fact)));
             self.claims.replace(&path, fact);
             self.standing(kind).objects.insert(object);
         }
-        let mut changes = touched.changes(&self.claims);
+        let mut changes = touched.changes(|key| self.stands(key));
         changes.push(Change::Synced);
         changes
     }
@@ -114,7 +114,7 @@ impl Watches {
         while let Some(said) = self.waiting.take().or_else(|| self.said.try_recv().ok()) {
             self.take(said, &mut touched);
         }
-        let mut changes = touched.changes(&self.claims);
+        let mut changes = touched.changes(|key| self.stands(key));
         if self.missing().next().is_none() {
             self.remembered = false;
             if !std::mem::replace(&mut self.synced, true) {
@@ -132,6 +132,10 @@ impl Watches {
         self.touched.extend(self.observed.keys().cloned());
         self.news.again();
         facts.chain(synced).collect()
+    }
+
+    fn stands(&self, key: &FactKey) -> Stands {
+        self.claims.in_force(key).map(|claim| &claim.fact).into()
     }
 
     /// Every fact in force, to be written down.
@@ -294,10 +298,10 @@ impl Watches {
         let facts = self.settle(&path, seen.converted, seen.unclear, &mut problems);
         for key in facts.iter().map(Fact::key).chain(self.claims.words(&path).iter().map(Fact::key))
         {
-            touched.note(&self.claims, &key);
+            touched.note(key, |key| self.stands(key));
         }
-        let object = title(&path);
-        self.claims.replace(&path, facts.iter().map(|fact| (object.as_str(), fact)));
+        let object: Arc<str> = title(&path).into();
+        self.claims.replace(&path, facts.iter().map(|fact| (&object, fact)));
         match problems.is_empty() {
             true => drop(self.problems.remove(&path)),
             false => drop(self.problems.insert(path, problems)),
@@ -365,7 +369,7 @@ impl Watches {
         }
         let path = kind.path(object);
         for fact in self.claims.words(&path) {
-            touched.note(&self.claims, &fact.key());
+            touched.note(fact.key(), |key| self.stands(key));
         }
         self.claims.replace(&path, std::iter::empty());
         self.problems.remove(&path);

@@ -57,12 +57,16 @@ pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Convert
     let families = families(&spec, &asked)?;
     let adopt = annotations.get(ADOPT).is_some_and(|text| text.trim() == "true");
     annotations.retain(|name, value| name != LAST_APPLIED && value.len() <= LONGEST_ANNOTATION);
+    let mut ports: Vec<_> =
+        spec.ports.iter().flatten().enumerate().map(port).collect::<Result<_, _>>()?;
+    // Nearly all have one, and there is room for four.
+    ports.shrink_to_fit();
     let spec = ServiceSpec {
         key: key(meta, 63)?,
         uid: meta.uid.clone().unwrap_or_default(),
         labels: labels(meta.labels.as_ref()),
         annotations,
-        ports: spec.ports.iter().flatten().enumerate().map(port).collect::<Result<_, _>>()?,
+        ports,
         traffic_policy: match spec.external_traffic_policy.as_deref() {
             None | Some("" | "Cluster") => TrafficPolicy::Cluster,
             Some("Local") => TrafficPolicy::Local,

@@ -1,11 +1,11 @@
 //! The Service status that the state folder holds, laid over what manifests say. Must not know manifests.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use outrigger_core::facts::{Fact, FactKey, ServiceKey};
+use outrigger_core::facts::{Fact, Service, ServiceKey};
 
 use super::watch::{Statuses, Watch};
+use crate::before::Told;
 use crate::problem::Problem;
 use crate::state::{ServiceStatus, State, StateError};
 
@@ -35,34 +35,30 @@ impl Laid {
 }
 
 impl Overlay {
-    /// Reads again what changed, and says which facts that touches.
-    pub fn refresh(
-        &mut self,
-        state: &State,
-        changed: &Statuses,
-        watch: &mut Watch,
-    ) -> Vec<FactKey> {
-        let everything = changed.everything || self.failed.is_some();
-        let keys = match everything || !state.services_dir().is_dir() {
-            true => self.list(state, watch),
-            false => self.look(state, &changed.keys),
-        };
-        keys.into_iter().map(FactKey::Service).collect()
+    /// Whether [`Self::refresh`] reads more than what changed.
+    pub fn is_listed_again(&self, state: &State, changed: &Statuses) -> bool {
+        changed.everything || self.failed.is_some() || !state.services_dir().is_dir()
     }
 
-    /// The fact with the status of the state folder in place of its own; `None` while that is unknown.
-    pub fn apply(&self, fact: Fact) -> Option<Fact> {
-        let Fact::Service(mut shared) = fact else { return Some(fact) };
-        match self.statuses.get(&shared.key) {
-            Some(Err(_)) => return None,
-            Some(Ok(status)) => {
-                let service = Arc::make_mut(&mut shared);
-                service.ingress = status.addresses.to_vec();
-                service.ours = status.ours;
-            }
-            None => {}
+    /// Reads again what changed.
+    pub fn refresh(&mut self, state: &State, changed: &Statuses, watch: &mut Watch) {
+        match self.is_listed_again(state, changed) {
+            true => self.list(state, watch),
+            false => self.look(state, &changed.keys),
         }
-        Some(Fact::Service(shared))
+    }
+
+    /// The fact with the status of the state folder in place of its own.
+    pub fn apply(&self, fact: &Fact) -> Told {
+        let Fact::Service(service) = fact else { return Told::Known(fact.clone()) };
+        match self.statuses.get(&service.key) {
+            Some(Err(_)) => Told::Unknown,
+            Some(Ok(Laid { addresses, ours })) => {
+                let spec = service.spec.clone();
+                Told::Known(Service { spec, ingress: addresses.to_vec(), ours: *ours }.into())
+            }
+            None => Told::Known(fact.clone()),
+        }
     }
 
     /// Whether the last listing worked.
@@ -76,32 +72,28 @@ impl Overlay {
         broken.map(Box::as_ref).chain(&self.failed).cloned()
     }
 
-    fn list(&mut self, state: &State, watch: &mut Watch) -> BTreeSet<ServiceKey> {
+    fn list(&mut self, state: &State, watch: &mut Watch) {
         self.failed = None;
         match follow(state, watch).and_then(|()| state.services()) {
             Ok(statuses) => {
                 let laid = statuses.into_iter().map(|(key, status)| (key, Laid::of(status)));
-                let old = std::mem::replace(&mut self.statuses, laid.collect());
-                let differs = |key: &&ServiceKey| old.get(*key) != self.statuses.get(*key);
-                old.keys().chain(self.statuses.keys()).filter(differs).cloned().collect()
+                self.statuses = laid.collect();
             }
             Err(error) => {
                 let message = format!("{error}; until then every status stays as it was");
                 let file = state.dir().display().to_string();
                 self.failed = Some(Problem { file, object: None, message });
-                BTreeSet::new()
             }
         }
     }
 
-    fn look(&mut self, state: &State, changed: &BTreeSet<ServiceKey>) -> BTreeSet<ServiceKey> {
+    fn look(&mut self, state: &State, changed: &BTreeSet<ServiceKey>) {
         for key in changed {
             match state.service(key) {
                 Some(status) => drop(self.statuses.insert(key.clone(), Laid::of(status))),
                 None => drop(self.statuses.remove(key)),
             }
         }
-        changed.clone()
     }
 }
 

@@ -2,6 +2,7 @@
 //! keeps what it said before. Must not know other files.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use outrigger_core::facts::{Component, Fact, Plugin};
 use sha2::{Digest as _, Sha256};
@@ -15,7 +16,7 @@ use crate::convert::{Converted, ServiceClasses, is_name};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Source {
     /// By kind and name.
-    objects: BTreeMap<String, Vec<Fact>>,
+    objects: BTreeMap<Arc<str>, Box<[Fact]>>,
     /// Object, if known, and message.
     pub problems: Vec<(Option<String>, String)>,
     /// It holds something that was never understood.
@@ -26,10 +27,8 @@ pub(super) struct Source {
 
 impl Source {
     /// Its facts, each with its object.
-    pub fn facts(&self) -> impl Iterator<Item = (&str, &Fact)> {
-        self.objects
-            .iter()
-            .flat_map(|(object, facts)| facts.iter().map(move |fact| (object.as_str(), fact)))
+    pub fn facts(&self) -> impl Iterator<Item = (&Arc<str>, &Fact)> {
+        self.objects.iter().flat_map(|(object, facts)| facts.iter().map(move |fact| (object, fact)))
     }
 }
 
@@ -93,7 +92,7 @@ fn component(root: &Path, path: &Path, bytes: &[u8]) -> Document {
 
 fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Source {
     let mut new = Source { target, ..Source::default() };
-    let before = |object: &str| old.and_then(|old| old.objects.get(object));
+    let before = |object: &str| old.and_then(|old| old.objects.get(object)).map(AsRef::as_ref);
     let mut nameless = false;
     for Document { object, converted } in documents {
         let Some(object) = object else {
@@ -101,7 +100,7 @@ fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Sou
             new.problems.extend(converted.err().map(|message| (None, message)));
             continue;
         };
-        if new.objects.contains_key(&object) {
+        if new.objects.contains_key(object.as_str()) {
             let message = "is in this file twice, and the first one counts: remove one of the two";
             new.problems.push((Some(object), message.to_owned()));
             continue;
@@ -111,10 +110,10 @@ fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Sou
             Err(message) => {
                 new.blind |= before(&object).is_none();
                 new.problems.push((Some(object.clone()), message));
-                before(&object).cloned().unwrap_or_default()
+                before(&object).map(<[Fact]>::to_vec).unwrap_or_default()
             }
         };
-        new.objects.insert(object, facts);
+        new.objects.insert(object.into(), facts.into());
     }
     if nameless {
         // It could be any object that was here before, so every one of them stays.
@@ -128,12 +127,7 @@ fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Sou
 
 impl Source {
     /// The facts of one object, with what was known in place of what could not be converted.
-    fn settle(
-        &mut self,
-        object: &str,
-        converted: Converted,
-        before: Option<&Vec<Fact>>,
-    ) -> Vec<Fact> {
+    fn settle(&mut self, object: &str, converted: Converted, before: Option<&[Fact]>) -> Vec<Fact> {
         let Converted { mut facts, notes } = converted;
         for note in notes {
             self.problems.push((Some(object.to_owned()), note.message));

@@ -1,0 +1,46 @@
+//! What a batch of news changes. Must not know where they come from.
+use std::collections::BTreeMap;
+
+use outrigger_core::facts::{Change, Fact, FactKey};
+
+/// What was told of each key that a batch touches, before it did: what was told is kept nowhere else.
+#[derive(Default)]
+pub(crate) struct Before(BTreeMap<FactKey, Told>);
+
+/// How a key stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It is so.
+    Known(Fact),
+    /// It is there, and what is true of it now cannot be read: what was told stays.
+    Unknown,
+    /// It is not there.
+    Absent,
+}
+
+impl From<Option<&Fact>> for Told {
+    fn from(fact: Option<&Fact>) -> Self {
+        fact.map_or(Self::Absent, |fact| Self::Known(fact.clone()))
+    }
+}
+
+impl Before {
+    /// The fact of this key may change; before that it stands so.
+    pub fn note(&mut self, key: FactKey, stands: impl FnOnce(&FactKey) -> Told) {
+        if !self.0.contains_key(&key) {
+            let told = stands(&key);
+            self.0.insert(key, told);
+        }
+    }
+
+    /// What did change, now that each stands so.
+    pub fn changes(self, stands: impl Fn(&FactKey) -> Told) -> Vec<Change> {
+        let change = |(key, before): (FactKey, Told)| match stands(&key) {
+            after if after == before => None,
+            Told::Known(fact) => Some(Change::Upsert(fact)),
+            Told::Unknown => None,
+            Told::Absent => Some(Change::Remove(key)),
+        };
+        self.0.into_iter().filter_map(change).collect()
+    }
+}

@@ -1,0 +1,49 @@
+//! Opens what a node is told by: the API server or a folder. Must not know what is made of it.
+use std::sync::Arc;
+
+use kube::Client;
+use outrigger_kube::{Folder, State};
+
+use super::Shared;
+use crate::cluster::{self, Sent};
+use crate::config::Config;
+use crate::keyring::Keyring;
+use crate::source::Source;
+
+/// Where everything comes from that this node is told: a cluster or a folder.
+pub(super) struct Origin {
+    pub source: Source,
+    pub gossip_key: [u8; 32],
+    pub sent: Option<Sent>,
+    pub keyring: Keyring,
+}
+
+impl Origin {
+    pub async fn open(
+        config: &Config,
+        name: &str,
+        state: &Arc<State>,
+        shared: &mut Shared,
+        client: Option<&Client>,
+    ) -> anyhow::Result<Self> {
+        if let Some(client) = client {
+            return Ok(Self {
+                gossip_key: cluster::gossip_key(client, state, &mut shared.questions).await?,
+                source: cluster::watch(client, &config.classes()),
+                sent: Some(Sent::start(client, name)),
+                keyring: Keyring::of_cluster(client),
+            });
+        }
+        let mut random = [0; 32];
+        getrandom::fill(&mut random)
+            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+        let manifests = config.manifests()?;
+        let folder = Folder::open(manifests, Some(state))?.with_classes(config.classes());
+        Ok(Self {
+            source: Source::Folder(Box::new(folder)),
+            gossip_key: state.gossip_key(random)?,
+            sent: None,
+            keyring: Keyring::Folder(manifests.into()),
+        })
+    }
+}
