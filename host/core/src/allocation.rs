@@ -13,6 +13,7 @@ use crate::plan::Reach;
 
 mod adopt;
 mod contested;
+mod known;
 mod pool_status;
 mod pools;
 mod queue;
@@ -27,10 +28,11 @@ pub use pool_status::{Counts, PoolCondition, PoolConditionType, PoolStatus};
 pub use verdict::{Condition, Verdict};
 pub use why::{PoolOutcome, PoolWord};
 
-use contested::{Contest, Pauses};
+use contested::Pauses;
+use known::{Known, Said};
 use pools::{Pools, Step};
 use queue::{Cause, Queue};
-use turn::{Note, Turn};
+use turn::Turn;
 
 /// The allocation of a whole cluster. Drive it so: `apply` changes, `answer` what `poll` asks until it asks nothing
 /// more, publish the `verdicts`, and come back at `next_deadline`.
@@ -55,7 +57,7 @@ pub struct Allocations {
     unsaid: BTreeSet<ServiceKey>,
     /// Services whose status another controller undoes, and until when it is left alone.
     pauses: Pauses,
-    said: BTreeMap<ServiceKey, Verdict>,
+    said: BTreeMap<ServiceKey, Said>,
 }
 
 /// A question to a policy. It must be given back to [`Allocations::answer`], with a fault if nothing else.
@@ -73,22 +75,6 @@ pub struct Question {
     pub view: PoolView,
     /// Tells an answer that comes too late from one that is expected.
     turn: u64,
-}
-
-/// A Service and what happened to it so far.
-#[derive(Debug, Clone)]
-struct Known {
-    service: Arc<Service>,
-    /// Why the last turn did not give everything.
-    notes: Vec<Note>,
-    /// An address in its status that it could not keep.
-    lost: Option<String>,
-    /// Why it is not together with the others of its sharing key.
-    apart: Option<String>,
-    /// Addresses in its status that another controller wrote. While there are any, the status is not ours to write.
-    foreign: Vec<IpAddr>,
-    /// Whether another controller undoes what is written.
-    contest: Contest,
 }
 
 impl Allocations {
@@ -233,14 +219,7 @@ impl Allocations {
             other => other,
         };
         let Some(old) = old.filter(|_| self.synced) else {
-            let known = Known {
-                service: service.clone(),
-                notes: Vec::new(),
-                lost: None,
-                apart: None,
-                foreign: Vec::new(),
-                contest: Contest::default(),
-            };
+            let known = Known::new(service.clone());
             self.services.insert(key.clone(), known);
             if self.synced {
                 self.adopt(key);
@@ -251,7 +230,7 @@ impl Allocations {
         let Some(known) = self.services.get_mut(key) else { return };
         known.service = service.clone();
         if !only_status_differs(&old, service) {
-            known.lost = None;
+            known.set(|trouble| trouble.lost = None);
             self.end_contest(key);
             self.reconsider(&old, service, now);
         }
@@ -281,12 +260,12 @@ impl Allocations {
         let lost = ledger.update(new, now);
         if let Some(known) = self.services.get_mut(key).filter(|_| !lost.is_empty()) {
             let text = "was shared, and with its new ports, policy or sharing key it may not be";
-            known.lost = Some(format!("{} {text}", addresses(&lost)));
+            known.set(|trouble| trouble.lost = Some(format!("{} {text}", addresses(&lost))));
         }
         let gave_back = kept.len() < held.len() || !lost.is_empty();
         let may_share_otherwise = !same_sharing(old, new);
         if may_share_otherwise && let Some(known) = self.services.get_mut(key) {
-            known.apart = None;
+            known.set(|trouble| trouble.apart = None);
         }
         // What nobody holds any more rests first; what others still hold may be shared otherwise at once.
         if may_share_otherwise || (gave_back && !old.sharing_key.is_empty()) {
@@ -305,7 +284,7 @@ impl Allocations {
             pools.extend(self.ledger.pool_of(address).map(|stock| stock.pool().name.clone()));
             Arc::make_mut(&mut self.ledger).release(key, address, now);
         }
-        if let Some(until) = known.contest.until() {
+        if let Some(until) = known.trouble().contest.until() {
             self.pauses.remove(&(until, key.clone()));
         }
         self.turns.remove(key);
@@ -325,7 +304,7 @@ impl Allocations {
         if self.lacks(key).is_empty() || self.is_foreign(key) || is_unclear {
             self.queue.forget(key);
             if let Some(known) = self.services.get_mut(key) {
-                known.notes.clear();
+                known.set(|trouble| trouble.notes.clear());
             }
         } else {
             self.queue.push(key);

@@ -30,7 +30,7 @@ use history::History;
 /// Every held address. Cloned only when it is changed while a [`PoolView`] still looks at it.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    pools: BTreeMap<String, Stock>,
+    pools: BTreeMap<Arc<str>, Stock>,
     addresses: BTreeMap<IpAddr, Entry>,
     claims: BTreeMap<ServiceKey, Claim>,
     /// Addresses in use by namespace and sharing key, for those that share. All holders of an address are of one
@@ -46,7 +46,7 @@ struct Entry {
     /// In order, never empty. Nearly always one: a tree would be ten times as large.
     holders: Vec<ServiceKey>,
     /// The pool it came from, `None` for one that was adopted outside of every pool.
-    pool: Option<String>,
+    pool: Option<Arc<str>>,
 }
 
 /// What one Service holds. Never empty.
@@ -60,7 +60,7 @@ impl Ledger {
     /// Takes a pool in, or its new version. Addresses that are held and now lie in it become its own; those that it
     /// no longer contains stay held. The caller sees to it that pools do not overlap.
     pub fn put_pool(&mut self, pool: Arc<Pool>) {
-        let name = pool.name.clone();
+        let name: Arc<str> = pool.name.as_str().into();
         let old = self.pools.remove(&name);
         let mut own: BTreeSet<IpAddr> = old.iter().flat_map(Stock::addresses).collect();
         for range in &pool.addresses {
@@ -84,7 +84,7 @@ impl Ledger {
     /// Begins to end a pool: nothing more is given out from it, what is held stays held (invariant 4). It is remembered
     /// until [`Ledger::retire_pool`], whether or not anything of it is held.
     pub fn drain_pool(&mut self, pool: Arc<Pool>) {
-        let name = pool.name.clone();
+        let name: Arc<str> = pool.name.as_str().into();
         let mut stock = self.pools.remove(&name).unwrap_or_else(|| Stock::new(pool.clone()));
         for range in &pool.addresses {
             for (address, entry) in self.addresses.range_mut(range.first()..=range.last()) {
@@ -280,7 +280,11 @@ impl Ledger {
     }
 
     fn attach(&mut self, service: &Arc<Service>, pool: Option<&str>, address: IpAddr) {
-        let vacant = || Entry { holders: Vec::new(), pool: pool.map(str::to_owned) };
+        let named = |pool: &str| match self.pools.get_key_value(pool) {
+            Some((name, _)) => name.clone(),
+            None => pool.into(),
+        };
+        let vacant = || Entry { holders: Vec::new(), pool: pool.map(named) };
         let entry = self.addresses.entry(address).or_insert_with(vacant);
         let is_first = entry.holders.is_empty();
         self.blocks.end_rest(address);

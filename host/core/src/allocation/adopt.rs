@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use outrigger_sdk::Family;
 
-use super::{Allocations, Verdict, asks_for};
+use super::{Allocations, Said, asks_for};
 use crate::facts::{Service, ServiceKey};
 
 impl Allocations {
@@ -17,8 +17,9 @@ impl Allocations {
     pub(super) fn adopt(&mut self, key: &ServiceKey) {
         let foreign = self.foreign(key);
         let Some(known) = self.services.get_mut(key) else { return };
-        known.foreign = foreign;
-        if !known.foreign.is_empty() {
+        let is_foreign = !foreign.is_empty();
+        known.set(|trouble| trouble.foreign = foreign);
+        if is_foreign {
             return;
         }
         let service = known.service.clone();
@@ -36,10 +37,11 @@ impl Allocations {
             }
             let ledger = Arc::make_mut(&mut self.ledger);
             if let Err(holder) = ledger.hold(&service, pool.as_deref(), address) {
-                known.lost = Some(format!(
+                let lost = format!(
                     "{address} in its status is held by Service {holder}, which comes first in \
                      order; give both one sharing key if they are meant to share"
-                ));
+                );
+                known.set(|trouble| trouble.lost = Some(lost));
             }
         }
     }
@@ -58,8 +60,7 @@ impl Allocations {
                 self.look_at(key);
             }
         }
-        let is_ours =
-            |said: &Verdict| said.addresses == new.ingress && (new.ours || !said.condition.status);
+        let is_ours = |said: &Said| *said.addresses == *new.ingress && (new.ours || !said.status);
         if !self.said.get(key).is_some_and(is_ours) {
             self.said.remove(key);
             self.unsaid.insert(key.clone());
@@ -68,12 +69,12 @@ impl Allocations {
 
     /// Whether its status is another controller's.
     pub(super) fn is_foreign(&self, key: &ServiceKey) -> bool {
-        self.services.get(key).is_some_and(|known| !known.foreign.is_empty())
+        self.services.get(key).is_some_and(|known| !known.trouble().foreign.is_empty())
     }
 
     /// Pools changed: what was nobody's may be in one of them now.
     pub(super) fn look_at_foreign(&mut self) {
-        let foreign = self.services.iter().filter(|(_, known)| !known.foreign.is_empty());
+        let foreign = self.services.iter().filter(|(_, known)| !known.trouble().foreign.is_empty());
         let keys: Vec<ServiceKey> = foreign.map(|(key, _)| key.clone()).collect();
         for key in keys {
             self.adopt(&key);

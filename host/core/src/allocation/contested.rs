@@ -14,7 +14,7 @@ const WITHIN_US: u64 = 60_000_000;
 const PAUSE_US: u64 = 300_000_000;
 
 /// When the status of a Service was undone, and until when it is left alone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Contest {
     undone: Vec<u64>,
     until: Option<u64>,
@@ -24,6 +24,8 @@ pub(super) struct Contest {
 pub(super) type Pauses = BTreeSet<(u64, ServiceKey)>;
 
 impl Contest {
+    pub(super) const NONE: Self = Self { undone: Vec::new(), until: None };
+
     pub(super) fn until(&self) -> Option<u64> {
         self.until
     }
@@ -37,20 +39,23 @@ impl Allocations {
             return;
         }
         let Some(known) = self.services.get_mut(&new.key) else { return };
-        let contest = &mut known.contest;
-        contest.undone.retain(|at| now.monotonic_us.saturating_sub(*at) < WITHIN_US);
-        contest.undone.push(now.monotonic_us);
-        if contest.undone.len() >= TIMES {
-            let until = now.monotonic_us + PAUSE_US;
-            *contest = Contest { undone: Vec::new(), until: Some(until) };
-            self.pauses.insert((until, new.key.clone()));
-        }
+        let until = known.set(|trouble| {
+            let contest = &mut trouble.contest;
+            contest.undone.retain(|at| now.monotonic_us.saturating_sub(*at) < WITHIN_US);
+            contest.undone.push(now.monotonic_us);
+            if contest.undone.len() >= TIMES {
+                let until = now.monotonic_us + PAUSE_US;
+                *contest = Contest { undone: Vec::new(), until: Some(until) };
+            }
+            contest.until
+        });
+        self.pauses.extend(until.map(|until| (until, new.key.clone())));
     }
 
     /// A person edited the Service: it is tried again at once.
     pub(super) fn end_contest(&mut self, key: &ServiceKey) {
         let Some(known) = self.services.get_mut(key) else { return };
-        if let Some(until) = std::mem::take(&mut known.contest).until {
+        if let Some(until) = known.set(|trouble| std::mem::take(&mut trouble.contest)).until {
             self.pauses.remove(&(until, key.clone()));
             self.unsaid.insert(key.clone());
         }
@@ -74,7 +79,7 @@ impl Allocations {
     /// What is said meanwhile; `None` when the status is not left alone.
     pub(super) fn contested(&self, key: &ServiceKey) -> Option<Verdict> {
         let known = self.services.get(key)?;
-        known.contest.until?;
+        known.trouble().contest.until?;
         let message = format!(
             "Service {key}: another controller takes {} out of its status again and again, so that it is left alone for 5 minutes: stop that controller (MetalLB does this while it has no pool), or annotate the Service to have it tried at once",
             addresses(self.ledger.held(key))

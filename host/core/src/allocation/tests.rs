@@ -91,13 +91,17 @@ impl Rig {
         verdicts.map(words).collect()
     }
 
-    fn message_now(&mut self, service: &str) -> &str {
+    fn message_now(&mut self, service: &str) -> String {
         self.allocations.verdicts();
         self.message(service)
     }
 
-    fn message(&self, service: &str) -> &str {
-        &self.allocations.said[&key(service)].condition.message
+    fn message(&self, service: &str) -> String {
+        self.verdict(service).condition.message
+    }
+
+    fn verdict(&self, service: &str) -> Verdict {
+        self.allocations.verdict(&self.allocations.services[&key(service)])
     }
 }
 

@@ -244,10 +244,12 @@ impl Allocations {
         }
         let apart = if got > 0 { self.apart(service) } else { None };
         if let Some(known) = self.services.get_mut(key) {
-            known.notes = turn.notes;
-            if got > 0 {
-                known.apart = apart;
-            }
+            known.set(|trouble| {
+                trouble.notes = turn.notes;
+                if got > 0 {
+                    trouble.apart = apart;
+                }
+            });
         }
     }
 

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use outrigger_sdk::Family;
 
 use super::turn::Note;
-use super::{Allocations, Known, addresses};
+use super::{Allocations, Known, Said, addresses};
 use crate::facts::{Service, ServiceKey};
 
 /// More would not help whoever reads it.
 const NOTES_SHOWN: usize = 4;
 
 /// What came of a Service. Said again only when it changes, or when somebody else wrote the status.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Verdict {
     /// The Service.
     pub service: ServiceKey,
@@ -27,7 +27,7 @@ pub struct Verdict {
 }
 
 /// As in Kubernetes, of a type that says "has an address".
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Condition {
     /// It has one.
     pub status: bool,
@@ -57,8 +57,9 @@ impl Allocations {
             self.unsaid.remove(&key);
             let Some(known) = self.services.get(&key) else { continue };
             let verdict = self.verdict(known);
-            if self.said.get(&key) != Some(&verdict) {
-                self.said.insert(key, verdict.clone());
+            let said = Said::from(&verdict);
+            if self.said.get(&key) != Some(&said) {
+                self.said.insert(key, said);
                 changed.push(verdict);
             }
         }
@@ -70,7 +71,7 @@ impl Allocations {
         if let Some(verdict) = self.contested(&service.key) {
             return verdict;
         }
-        if !known.foreign.is_empty() {
+        if !known.trouble().foreign.is_empty() {
             return self.left_alone(known);
         }
         let mut addresses = self.ledger.held(&service.key).to_vec();
@@ -80,7 +81,7 @@ impl Allocations {
             [] => self.pending(known),
             held => self.allocated(known, held),
         };
-        if let Some(lost) = &known.lost {
+        if let Some(lost) = &known.trouble().lost {
             condition.message.push_str(&format!("; {lost}"));
         }
         Verdict { service: service.key.clone(), addresses, writes_ingress: true, pool, condition }
@@ -88,9 +89,10 @@ impl Allocations {
 
     fn left_alone(&self, known: &Known) -> Verdict {
         let service = &known.service;
-        let written = addresses(&known.foreign);
+        let written = addresses(&known.trouble().foreign);
         let held = self.ledger.held(&service.key);
-        let taken = known.foreign.iter().find_map(|at| self.ledger.may_hold(service, *at).err());
+        let taken =
+            known.trouble().foreign.iter().find_map(|at| self.ledger.may_hold(service, *at).err());
         let message = match (held, taken) {
             ([], Some(holder)) => format!(
                 "Service {}: {written} in its status was written by another controller and is left alone, though Service {holder} holds it: to have it replaced, annotate the Service with outrigger.dev/adopt: \"true\"",
@@ -134,7 +136,7 @@ impl Allocations {
                 addresses(&draining)
             ));
         }
-        if let Some(apart) = &known.apart {
+        if let Some(apart) = &known.trouble().apart {
             reason = "NotShared";
             message.push_str(&format!("; {apart}"));
         }
@@ -234,14 +236,14 @@ fn why(known: &Known) -> Note {
     if let Some(problem) = impossible(&known.service) {
         return Note::new("InvalidAddresses", problem);
     }
-    let mut notes = known.notes.iter();
+    let mut notes = known.trouble().notes.iter();
     let shown: Vec<&str> =
         notes.by_ref().take(NOTES_SHOWN).map(|note| note.message.as_str()).collect();
     let mut message = shown.join("; ");
     if notes.len() > 0 {
         message.push_str(&format!("; and {} more", notes.len()));
     }
-    let reason = known.notes.first().map_or("Pending", |note| note.reason.as_str());
+    let reason = known.trouble().notes.first().map_or("Pending", |note| note.reason.as_str());
     Note::new(reason, message)
 }
 

@@ -238,8 +238,13 @@ proptest! {
         rig.allocations.verdicts();
         assert_sound(&rig)?;
         prop_assert_eq!(rig.allocations.said.len(), rig.allocations.services.len());
-        prop_assert!(rig.allocations.said.values().all(|v| v.condition.reason != "Pending"));
-        for (key, verdict) in rig.allocations.said.iter().filter(|(_, said)| said.writes_ingress) {
+        for (key, known) in &rig.allocations.services {
+            let verdict = rig.allocations.verdict(known);
+            prop_assert!(verdict.condition.reason != "Pending");
+            prop_assert_eq!(rig.allocations.said.get(key), Some(&Said::from(&verdict)));
+            if !verdict.writes_ingress {
+                continue;
+            }
             let held: BTreeSet<IpAddr> = rig.allocations.ledger().held(key).iter().copied().collect();
             prop_assert_eq!(&held, &verdict.addresses.iter().copied().collect::<BTreeSet<_>>());
         }

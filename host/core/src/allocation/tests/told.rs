@@ -4,7 +4,8 @@ use crate::facts::Node;
 use crate::plan::test_facts::node;
 
 /// The condition's message, or the one of the pool's condition of this type.
-fn check(got: &str, words: &[&str]) {
+fn check(got: impl AsRef<str>, words: &[&str]) {
+    let got = got.as_ref();
     for part in words {
         assert!(got.contains(part), "{part:?} is not in {got:?}");
     }
@@ -101,7 +102,7 @@ fn a_service_that_no_node_can_answer_for_says_so() {
     }
     assert_eq!(rig.said(), ["a 10.0.0.0 NoEligibleNode"]);
     let label = "node.kubernetes.io/exclude-from-external-load-balancers";
-    assert!(rig.allocations.said[&key("a")].condition.warns());
+    assert!(rig.verdict("a").condition.warns());
     check(rig.message("a"), &["no node may answer for 10.0.0.0", "n1, n2, n3 and 1 more", label]);
     // Not ready is no reason: such a node serves while no other can.
     rig.apply(Change::Upsert(Fact::from(Node { ready: false, ..node("n4") })));
