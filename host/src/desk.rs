@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use outrigger_core::desired::Desired;
 use outrigger_core::guard::{Grant, Guard, Reason, Withdrawal};
-use outrigger_core::outbox::{Outbox, full_lists};
+use outrigger_core::outbox::{Change, Outbox, events, full_lists};
 use outrigger_net::{Owner, ResponderHandle, StreamsHandle, now};
 use outrigger_runtime::Factory;
 use outrigger_sdk::{
-    AddressReport, AnnouncementState, Closed, Condition, Denied, DesiredChanged, Event,
-    LinksChanged, Pair, PeerReport, Resumed, Stopping,
+    AddressReport, AnnouncementState, Closed, Condition, Denied, Event, LinksChanged, Pair,
+    PeerReport, Resumed, Stopping,
 };
 use tokio::sync::Notify;
 
@@ -230,7 +230,7 @@ impl Desk {
         let touched: Vec<IpAddr> = remove.iter().copied().chain(upserted).collect();
         inner.guard.desire(&remove, upsert);
         self.withdraw_undesired(&mut inner, touched);
-        inner.outbox.push(Event::DesiredChanged(changed(false, remove, upsert)));
+        inner.outbox.change(Change { reset: false, remove, upsert: upsert.to_vec() });
         self.work.notify_one();
     }
 
@@ -241,7 +241,7 @@ impl Desk {
         inner.guard.reset_desired();
         inner.guard.desire(&[], all);
         self.withdraw_undesired(&mut inner, before);
-        inner.outbox.push(Event::DesiredChanged(changed(true, Vec::new(), all)));
+        inner.outbox.change(Change { reset: true, remove: Vec::new(), upsert: all.to_vec() });
         self.work.notify_one();
     }
 
@@ -318,10 +318,14 @@ impl Desk {
                 .expect("nothing panics while it holds the desk")
                 .0;
         }
-        let mut events = inner.outbox.take();
+        let waiting = inner.outbox.take();
         self.waiting.store(0, Ordering::SeqCst);
-        events.extend(inner.denied.drain(..).map(Event::Denied));
-        Turn { events, command: inner.commands.pop_front() }
+        let denied = std::mem::take(&mut inner.denied);
+        let command = inner.commands.pop_front();
+        drop(inner);
+        let mut events = events(waiting);
+        events.extend(denied.into_iter().map(Event::Denied));
+        Turn { events, command }
     }
 
     /// What still waits, and the full lists as they stand, in one step: nothing that waits is newer than the lists.
@@ -329,9 +333,12 @@ impl Desk {
         let mut inner = self.lock();
         let waiting = inner.outbox.take();
         self.waiting.store(0, Ordering::SeqCst);
-        let mut lists = full_lists(inner.guard.links(), inner.guard.desired());
-        lists.extend(inner.stopping.map(Event::Stopping));
-        (waiting, lists)
+        let lists = full_lists(inner.guard.links(), inner.guard.desired());
+        let stopping = inner.stopping.map(Event::Stopping);
+        drop(inner);
+        let mut lists = events(lists);
+        lists.extend(stopping);
+        (events(waiting), lists)
     }
 
     /// What the host carries for this instance now.
@@ -342,12 +349,6 @@ impl Desk {
                 .concat(),
         })
     }
-}
-
-/// The copy that the plugin is told.
-fn changed(reset: bool, remove: Vec<IpAddr>, upsert: &[Arc<Desired>]) -> DesiredChanged {
-    let upsert = upsert.iter().map(|entry| entry.to_sdk()).collect();
-    DesiredChanged { reset, remove, upsert, ..Default::default() }
 }
 
 impl Inner {

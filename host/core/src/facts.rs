@@ -20,7 +20,7 @@ pub use range::{AddressRange, RangeError};
 pub use selector::{Requirement, Selector};
 #[cfg(test)]
 pub(crate) use service::with;
-pub use service::{Service, ServiceSpec};
+pub use service::{Service, ServiceSpec, Wishes};
 pub use service_key::ServiceKey;
 
 /// Name of a node, as in `Node.metadata.name`.

@@ -11,54 +11,68 @@ use crate::desired::Desired;
 #[cfg(test)]
 mod tests;
 
-/// Entries per chunk of a full list: a tenth of what the WIT allows, since a plugin's memory never shrinks again.
+/// Entries that a plugin is told at once: a tenth of what the WIT allows, since its memory never shrinks again.
 const CHUNK: usize = 100;
 /// Frames that wait at most. They are questions: an old one is worth nothing.
 const FRAMES: usize = 256;
 
-/// Events that wait.
+/// What waits.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    events: VecDeque<Event>,
+    waiting: VecDeque<Waiting>,
     frames: usize,
     dropped_frames: u64,
+}
+
+/// One thing that waits.
+#[derive(Debug)]
+pub enum Waiting {
+    /// What is to be announced is otherwise.
+    Change(Change),
+    /// Something happened.
+    Event(Event),
+}
+
+/// What an instance is to announce, or what differs from before.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// It is all that is to be announced.
+    pub reset: bool,
+    /// No longer to be announced.
+    pub remove: Vec<IpAddr>,
+    /// To be announced, each entry whole.
+    pub upsert: Vec<Arc<Desired>>,
 }
 
 impl Outbox {
     /// Adds an event at the end.
     pub fn push(&mut self, event: Event) {
-        match (self.events.back_mut(), event) {
-            (Some(Event::DesiredChanged(last)), Event::DesiredChanged(next))
-                if is_delta(last) && !next.reset =>
-            {
-                merge(last, next);
+        if matches!(event, Event::Frame(_)) {
+            if self.frames == FRAMES {
+                self.drop_oldest_frame();
             }
-            (_, Event::Frame(frame)) => {
-                if self.frames == FRAMES {
-                    self.drop_oldest_frame();
-                }
-                self.frames += 1;
-                self.events.push_back(Event::Frame(frame));
-            }
-            (_, event) => self.events.push_back(event),
+            self.frames += 1;
+        }
+        self.waiting.push_back(Waiting::Event(event));
+    }
+
+    /// Adds a change at the end.
+    pub fn change(&mut self, next: Change) {
+        match self.waiting.back_mut() {
+            Some(Waiting::Change(last)) if !last.reset && !next.reset => last.merge(next),
+            _ => self.waiting.push_back(Waiting::Change(next)),
         }
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.waiting.is_empty()
     }
 
     /// Takes everything that waits.
-    pub fn take(&mut self) -> Vec<Event> {
+    pub fn take(&mut self) -> VecDeque<Waiting> {
         self.frames = 0;
-        self.events.drain(..).collect()
-    }
-
-    /// Forgets the changes that wait, because a full list is about to be told instead. Other events stay.
-    pub fn forget_changes(&mut self) {
-        self.events
-            .retain(|event| !matches!(event, Event::DesiredChanged(_) | Event::LinksChanged(_)));
+        std::mem::take(&mut self.waiting)
     }
 
     /// How many frames were dropped because the instance was slow.
@@ -67,48 +81,73 @@ impl Outbox {
     }
 
     fn drop_oldest_frame(&mut self) {
-        if let Some(oldest) = self.events.iter().position(|event| matches!(event, Event::Frame(_)))
-        {
-            self.events.remove(oldest);
+        let is_frame = |one: &Waiting| matches!(one, Waiting::Event(Event::Frame(_)));
+        if let Some(oldest) = self.waiting.iter().position(is_frame) {
+            self.waiting.remove(oldest);
             self.frames -= 1;
             self.dropped_frames += 1;
         }
     }
 }
 
+/// The events that a plugin is told.
+pub fn events(waiting: impl IntoIterator<Item = Waiting>) -> Vec<Event> {
+    let events = |one| match one {
+        Waiting::Change(change) => change.events(),
+        Waiting::Event(event) => vec![event],
+    };
+    waiting.into_iter().flat_map(events).collect()
+}
+
 /// The full list of links, then of desired addresses, as every start and swap is told them.
 pub fn full_lists(
     links: &BTreeMap<LinkIndex, Link>,
     desired: &BTreeMap<IpAddr, Arc<Desired>>,
-) -> Vec<Event> {
+) -> [Waiting; 2] {
     let links = LinksChanged {
         reset: true,
         upsert: links.values().cloned().collect(),
         ..Default::default()
     };
-    let mut events = vec![Event::LinksChanged(links)];
-    let entries: Vec<_> = desired.values().collect();
-    let chunks: Vec<&[&Arc<Desired>]> =
-        if entries.is_empty() { vec![&[]] } else { entries.chunks(CHUNK).collect() };
-    for (index, chunk) in chunks.iter().enumerate() {
-        let (reset, more) = (index == 0, index + 1 < chunks.len());
-        let upsert = chunk.iter().map(|entry| entry.to_sdk()).collect();
-        events.push(Event::DesiredChanged(DesiredChanged { reset, remove: vec![], upsert, more }));
+    let upsert = desired.values().cloned().collect();
+    let all = Change { reset: true, upsert, ..Default::default() };
+    [Waiting::Event(Event::LinksChanged(links)), Waiting::Change(all)]
+}
+
+impl Change {
+    /// Both as one: an address that `next` removes leaves `upsert` and enters `remove`; one that was removed and comes back
+    /// stands in both, and `remove` is applied first.
+    fn merge(&mut self, next: Self) {
+        let upserted = next.upsert.iter().map(|entry| entry.address);
+        let replaced: BTreeSet<IpAddr> = next.remove.iter().copied().chain(upserted).collect();
+        self.upsert.retain(|entry| !replaced.contains(&entry.address));
+        let removed: BTreeSet<IpAddr> = self.remove.drain(..).chain(next.remove).collect();
+        self.remove = removed.into_iter().collect();
+        self.upsert.extend(next.upsert);
     }
-    events
-}
 
-fn is_delta(change: &DesiredChanged) -> bool {
-    !change.reset && !change.more
-}
-
-/// Both deltas as one: an address that `next` removes leaves `last.upsert` and enters `remove`; one that was removed and
-/// comes back stands in both, and `remove` is applied first.
-fn merge(last: &mut DesiredChanged, next: DesiredChanged) {
-    let replaced: BTreeSet<IpAddr> =
-        next.remove.iter().copied().chain(next.upsert.iter().map(|entry| entry.address)).collect();
-    last.upsert.retain(|entry| !replaced.contains(&entry.address));
-    let removed: BTreeSet<IpAddr> = last.remove.drain(..).chain(next.remove).collect();
-    last.remove = removed.into_iter().collect();
-    last.upsert.extend(next.upsert);
+    /// Cut so that no event is larger than the WIT allows. What is removed comes first: it may be among what is added.
+    fn events(self) -> Vec<Event> {
+        let mut events: Vec<DesiredChanged> = Vec::new();
+        for remove in self.remove.chunks(CHUNK) {
+            events.push(DesiredChanged { remove: remove.to_vec(), ..Default::default() });
+        }
+        let mut chunks = self.upsert.chunks(CHUNK).map(|chunk| chunk.iter().map(|it| it.to_sdk()));
+        if events.is_empty() {
+            events.push(DesiredChanged::default());
+        }
+        if let (Some(last), Some(first)) = (events.last_mut(), chunks.next()) {
+            last.upsert = first.collect();
+        }
+        events.extend(
+            chunks.map(|chunk| DesiredChanged { upsert: chunk.collect(), ..Default::default() }),
+        );
+        if self.reset {
+            let last = events.len() - 1;
+            for (index, event) in events.iter_mut().enumerate() {
+                (event.reset, event.more) = (index == 0, index < last);
+            }
+        }
+        events.into_iter().map(Event::DesiredChanged).collect()
+    }
 }

@@ -27,10 +27,7 @@ impl From<Option<&Fact>> for Told {
 impl Before {
     /// The fact of this key may change; before that it stands so.
     pub fn note(&mut self, key: FactKey, stands: impl FnOnce(&FactKey) -> Told) {
-        if !self.0.contains_key(&key) {
-            let told = stands(&key);
-            self.0.insert(key, told);
-        }
+        self.0.entry(key).or_insert_with_key(stands);
     }
 
     /// What did change, now that each stands so.

@@ -106,7 +106,7 @@ impl Claims {
     fn put(&mut self, key: FactKey, claim: Claim) {
         let claims = self.by_key.entry(key).or_default();
         if let Some(own) = claims.iter_mut().find(|own| own.path == claim.path) {
-            *own = claim;
+            *own = Claim { fact: share(&own.fact, claim.fact), ..claim };
             return;
         }
         let waiting = claims.get(1..).unwrap_or_default();
@@ -122,5 +122,48 @@ impl Claims {
         if claims.is_empty() {
             self.by_key.remove(key);
         }
+    }
+}
+
+/// A new fact with what is the same in the old one in its place: whoever was told that has it already.
+fn share(old: &Fact, mut new: Fact) -> Fact {
+    if *old == new {
+        return old.clone();
+    }
+    if let (Fact::Service(old), Fact::Service(new)) = (old, &mut new)
+        && old.spec == new.spec
+    {
+        Arc::make_mut(new).spec = old.spec.clone();
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_core::facts::{Service, ServiceKey};
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_again_is_the_fact_that_was_there() {
+        let service = |ours| {
+            let key = ServiceKey::new("shop", "web");
+            let mut service = Service::reserved(key, Vec::new());
+            service.ours = ours;
+            Fact::from(service)
+        };
+        let (mut claims, object) = (Claims::default(), Arc::from("Service shop/web"));
+        let mut said = |fact: Fact| {
+            claims.replace(Path::new("web.yaml"), std::iter::once((&object, &fact)));
+            match claims.in_force(&fact.key()).map(|claim| &claim.fact) {
+                Some(Fact::Service(service)) => service.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let first = said(service(false));
+        assert!(Arc::ptr_eq(&first, &said(service(false))), "nothing changed");
+        let other_status = said(service(true));
+        assert!(other_status.ours, "the status did");
+        assert!(Arc::ptr_eq(&first.spec, &other_status.spec), "and the spec did not");
     }
 }

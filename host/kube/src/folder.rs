@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use outrigger_core::facts::{Change, FactKey};
+use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 
 use crate::before::{Before, Told};
-use crate::claims::Claims;
+use crate::claims::{Claim, Claims};
 use crate::convert::ServiceClasses;
 use crate::problem::Problem;
 use crate::state::State;
@@ -250,7 +250,12 @@ impl Folder {
         for key in services {
             touched.note(key, |key| self.stands(key));
         }
-        self.overlay.refresh(state, changed, &mut self.watch);
+        let claims = &self.claims;
+        let own = |key: ServiceKey| match claims.in_force(&FactKey::Service(key.clone())) {
+            Some(Claim { fact: Fact::Service(service), .. }) => service.key.clone(),
+            _ => key,
+        };
+        self.overlay.refresh(state, changed, &mut self.watch, own);
     }
 
     /// What is in force, with the status of the state folder.

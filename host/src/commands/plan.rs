@@ -64,7 +64,7 @@ fn allocate(
     controller::decide(plugins, &mut allocations);
     let problem = |(pool, message)| object_problem(folder, &FactKey::Pool(pool), message);
     let problems = allocations.problems().into_iter().map(problem).collect();
-    (allocations.verdicts(), problems)
+    (allocations.verdicts().collect(), problems)
 }
 
 /// The facts with the addresses that would be written into status.

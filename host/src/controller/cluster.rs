@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kube::Client;
-use outrigger_core::allocation::{Allocations, PoolStatus, Verdict};
+use outrigger_core::allocation::{Allocations, Condition, PoolStatus, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 use outrigger_kube::Allocated;
 use outrigger_kube::api::{
@@ -252,7 +252,7 @@ impl<'a> Reign<'a> {
             let Verdict { service, addresses, writes_ingress, condition, .. } = verdict;
             tell(&service, &addresses, &condition);
             if condition.warns() {
-                self.warn(watches, &service, &condition.reason, &condition.message);
+                warn(&self.events, watches, &service, &condition);
             }
             let allocated = Allocated {
                 status: condition.status,
@@ -262,17 +262,6 @@ impl<'a> Reign<'a> {
             self.wanted.insert(service.clone(), Wanted { addresses, writes_ingress, allocated });
             self.dirty.insert(service);
         }
-    }
-
-    /// An Event, unless the status already says the same: then somebody before us has published it.
-    fn warn(&self, watches: &Watches, service: &ServiceKey, reason: &str, message: &str) {
-        let Some(observed) = watches.observed(service) else { return };
-        if observed.says(reason, message) {
-            return;
-        }
-        let (events, uid) = (self.events.clone(), observed.uid().to_owned());
-        let (service, reason, message) = (service.clone(), reason.to_owned(), message.to_owned());
-        tokio::spawn(async move { events.service(&service, &uid, &reason, &message).await });
     }
 
     fn start_writes(&mut self, watches: &Watches) {
@@ -375,4 +364,15 @@ impl<'a> Reign<'a> {
             }
         });
     }
+}
+
+/// An Event, unless the status already says the same: then somebody before us has published it.
+fn warn(events: &Events, watches: &Watches, service: &ServiceKey, condition: &Condition) {
+    let Some(observed) = watches.observed(service) else { return };
+    if observed.says(&condition.reason, &condition.message) {
+        return;
+    }
+    let (events, uid) = (events.clone(), observed.uid().to_owned());
+    let (service, Condition { reason, message, .. }) = (service.clone(), condition.clone());
+    tokio::spawn(async move { events.service(&service, &uid, &reason, &message).await });
 }

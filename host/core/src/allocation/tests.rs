@@ -82,7 +82,7 @@ impl Rig {
 
     /// Everything said since the last call: "a 10.0.0.1 Allocated".
     fn said(&mut self) -> Vec<String> {
-        let verdicts = self.allocations.verdicts().into_iter();
+        let verdicts = self.allocations.verdicts();
         let words = |v: Verdict| {
             let addresses = addresses(&v.addresses);
             assert!(!v.writes_ingress || v.condition.status != v.addresses.is_empty(), "{v:?}");
@@ -92,7 +92,7 @@ impl Rig {
     }
 
     fn message_now(&mut self, service: &str) -> String {
-        self.allocations.verdicts();
+        self.allocations.verdicts().for_each(drop);
         self.message(service)
     }
 

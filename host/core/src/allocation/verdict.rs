@@ -47,23 +47,21 @@ impl Condition {
 
 impl Allocations {
     /// What changed since the last call, in key order. A Service that is still on its way through the pools is left out,
-    /// and a removed one is never mentioned again.
-    pub fn verdicts(&mut self) -> Vec<Verdict> {
+    /// and a removed one is never mentioned again. Each counts as said when it is taken.
+    pub fn verdicts(&mut self) -> impl Iterator<Item = Verdict> {
         let is_open = |key: &ServiceKey| self.queue.is_pending(key) || self.turns.contains_key(key);
         let ready: Vec<ServiceKey> =
             self.unsaid.iter().filter(|key| !is_open(key)).cloned().collect();
-        let mut changed = Vec::new();
-        for key in ready {
+        ready.into_iter().filter_map(|key| {
             self.unsaid.remove(&key);
-            let Some(known) = self.services.get(&key) else { continue };
-            let verdict = self.verdict(known);
+            let verdict = self.verdict(self.services.get(&key)?);
             let said = Said::from(&verdict);
-            if self.said.get(&key) != Some(&said) {
-                self.said.insert(key, said);
-                changed.push(verdict);
+            if self.said.get(&key) == Some(&said) {
+                return None;
             }
-        }
-        changed
+            self.said.insert(key, said);
+            Some(verdict)
+        })
     }
 
     pub(super) fn verdict(&self, known: &Known) -> Verdict {

@@ -19,7 +19,7 @@ pub struct Service {
     pub ours: bool,
 }
 
-/// What is asked for.
+/// What is asked for. Reads as its wishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSpec {
     /// Namespace and name.
@@ -40,6 +40,13 @@ pub struct ServiceSpec {
     pub families: Vec<Family>,
     /// RequireDualStack or SingleStack: every family or none. False for PreferDualStack.
     pub all_families: bool,
+    /// What few ask for; `None` when it asks for none of it.
+    pub wishes: Option<Box<Wishes>>,
+}
+
+/// What few Services ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wishes {
     /// Addresses asked for by name (`spec.loadBalancerIP` or an annotation).
     pub wanted: Vec<IpAddr>,
     /// Pool asked for by annotation.
@@ -59,8 +66,7 @@ pub struct ServiceSpec {
 impl Service {
     /// A Service of which only the addresses are known: they are its own until more is.
     pub fn reserved(key: ServiceKey, ingress: Vec<IpAddr>) -> Self {
-        let (uid, sharing_key) = Default::default();
-        let (labels, annotations, selector) = Default::default();
+        let (uid, labels, annotations, selector) = Default::default();
         let spec = ServiceSpec {
             key,
             uid,
@@ -71,13 +77,7 @@ impl Service {
             selector,
             families: ingress.iter().map(Family::of).collect(),
             all_families: true,
-            wanted: ingress.clone(),
-            pool: None,
-            sharing_key,
-            hostnames: Vec::new(),
-            ttl: 0,
-            adopt: false,
-            problem: None,
+            wishes: Wishes { wanted: ingress.clone(), ..Wishes::default() }.if_any(),
         };
         Self { spec: spec.into(), ingress, ours: true }
     }
@@ -95,6 +95,36 @@ impl Deref for Service {
 impl DerefMut for Service {
     fn deref_mut(&mut self) -> &mut ServiceSpec {
         Arc::make_mut(&mut self.spec)
+    }
+}
+
+impl Deref for ServiceSpec {
+    type Target = Wishes;
+
+    fn deref(&self) -> &Wishes {
+        static NONE: Wishes = Wishes {
+            wanted: Vec::new(),
+            pool: None,
+            sharing_key: String::new(),
+            hostnames: Vec::new(),
+            ttl: 0,
+            adopt: false,
+            problem: None,
+        };
+        self.wishes.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for ServiceSpec {
+    fn deref_mut(&mut self) -> &mut Wishes {
+        self.wishes.get_or_insert_default()
+    }
+}
+
+impl Wishes {
+    /// As a spec has them.
+    pub fn if_any(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
     }
 }
 

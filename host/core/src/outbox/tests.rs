@@ -1,22 +1,18 @@
 //! The outbox against a plain map: whatever is merged, the receiver ends where the sender is.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use outrigger_sdk::{DesiredAddress, DesiredChanged, Duty, Event, Frame};
+use outrigger_sdk::{DesiredAddress, Duty, Event, Frame};
 use proptest::prelude::*;
 
-use super::{FRAMES, Outbox, full_lists};
+use super::{CHUNK, Change, FRAMES, Outbox, events, full_lists};
 use crate::desired::Desired;
 
-fn entry(last_octet: u8, pool: u8) -> DesiredAddress {
-    DesiredAddress {
-        address: Ipv4Addr::new(192, 0, 2, last_octet).into(),
-        pool: pool.to_string(),
-        services: vec![],
-        duty: Duty::Announce,
-        local_endpoints: Default::default(),
-        ext: vec![],
-    }
+fn entry(number: u16, pool: u8) -> Arc<Desired> {
+    let address = Ipv4Addr::from(0x0a00_0000 + u32::from(number)).into();
+    let bare = Desired::clone(&Desired::bare(address, Duty::Announce));
+    Arc::new(Desired { pool: pool.to_string().into(), ..bare })
 }
 
 /// What a plugin does with a change: `remove` first, then `upsert`. Says which addresses were gone in between.
@@ -41,29 +37,38 @@ fn receive(state: &mut BTreeMap<IpAddr, DesiredAddress>, events: Vec<Event>) -> 
 proptest! {
     #[test]
     fn merged_changes_end_where_single_ones_do_and_no_removal_is_lost(
-        steps in proptest::collection::vec((0u8..4, proptest::option::of(0u8..3)), 0..40),
+        steps in proptest::collection::vec(proptest::collection::vec((0u16..350, proptest::option::of(0u8..3)), 0..200), 0..6),
     ) {
         let mut outbox = Outbox::default();
         let mut expected = BTreeMap::new();
         let mut removed = BTreeSet::new();
-        for (octet, pool) in steps {
-            let address = entry(octet, 0).address;
-            let change = match pool {
-                Some(pool) => {
-                    expected.insert(address, entry(octet, pool));
-                    DesiredChanged { upsert: vec![entry(octet, pool)], ..Default::default() }
-                }
-                None => {
-                    if expected.remove(&address).is_some() {
-                        removed.insert(address);
+        for step in steps {
+            let mut change = Change::default();
+            // One entry for each address, as the planner has it.
+            for (number, pool) in step.into_iter().collect::<BTreeMap<_, _>>() {
+                let address = entry(number, 0).address;
+                match pool {
+                    Some(pool) => {
+                        expected.insert(address, entry(number, pool).to_sdk());
+                        change.upsert.push(entry(number, pool));
                     }
-                    DesiredChanged { remove: vec![address], ..Default::default() }
+                    None => {
+                        if expected.remove(&address).is_some() {
+                            removed.insert(address);
+                        }
+                        change.remove.push(address);
+                    }
                 }
-            };
-            outbox.push(Event::DesiredChanged(change));
+            }
+            outbox.change(change);
         }
         let mut state = BTreeMap::new();
-        let gone = receive(&mut state, outbox.take());
+        let told = events(outbox.take());
+        for event in &told {
+            let Event::DesiredChanged(change) = event else { panic!("only changes were pushed") };
+            prop_assert!(change.upsert.len() <= CHUNK && change.remove.len() <= CHUNK);
+        }
+        let gone = receive(&mut state, told);
         prop_assert_eq!(state, expected);
         prop_assert!(removed.is_subset(&gone), "a removal followed by an addition was merged into nothing");
     }
@@ -76,7 +81,7 @@ fn the_oldest_frames_go_first_when_the_instance_is_slow() {
         outbox.push(Event::Frame(Frame { link: n, data: vec![] }));
     }
     assert_eq!(outbox.dropped_frames(), 3);
-    let events = outbox.take();
+    let events = events(outbox.take());
     assert_eq!(events.len(), FRAMES);
     assert!(matches!(&events[0], Event::Frame(frame) if frame.link == 3));
 }
@@ -100,8 +105,8 @@ fn a_full_list_is_cut_into_chunks_and_an_empty_one_is_still_told() {
     };
     let links = BTreeMap::new();
     assert_eq!(
-        shape(full_lists(&links, &desired)),
+        shape(events(full_lists(&links, &desired))),
         [(true, 100, true), (false, 100, true), (false, 50, false)]
     );
-    assert_eq!(shape(full_lists(&links, &BTreeMap::new())), [(true, 0, false)]);
+    assert_eq!(shape(events(full_lists(&links, &BTreeMap::new()))), [(true, 0, false)]);
 }

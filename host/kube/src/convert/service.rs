@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1;
-use outrigger_core::facts::{Fact, Labels, Service, ServiceSpec};
+use outrigger_core::facts::{Fact, Labels, Service, ServiceSpec, Wishes};
 use outrigger_sdk::{Family, Protocol, ServicePort, TrafficPolicy};
 
 use super::wanted::wanted;
@@ -75,13 +75,8 @@ pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Convert
         selector: labels(spec.selector.as_ref()),
         families,
         all_families: spec.ip_family_policy.as_deref() != Some("PreferDualStack"),
-        wanted: asked,
-        pool,
-        sharing_key,
-        hostnames,
-        ttl,
-        adopt,
-        problem: None,
+        wishes: Wishes { wanted: asked, pool, sharing_key, hostnames, ttl, adopt, problem: None }
+            .if_any(),
     };
     let ours = is_allocated(object) == Some(true);
     let fact = Service { spec: spec.into(), ingress: ingress(object)?, ours };

@@ -40,11 +40,17 @@ impl Overlay {
         changed.everything || self.failed.is_some() || !state.services_dir().is_dir()
     }
 
-    /// Reads again what changed.
-    pub fn refresh(&mut self, state: &State, changed: &Statuses, watch: &mut Watch) {
+    /// Reads again what changed. A key that others have too is kept as their `own`.
+    pub fn refresh(
+        &mut self,
+        state: &State,
+        changed: &Statuses,
+        watch: &mut Watch,
+        own: impl Fn(ServiceKey) -> ServiceKey,
+    ) {
         match self.is_listed_again(state, changed) {
-            true => self.list(state, watch),
-            false => self.look(state, &changed.keys),
+            true => self.list(state, watch, own),
+            false => self.look(state, &changed.keys, own),
         }
     }
 
@@ -72,11 +78,11 @@ impl Overlay {
         broken.map(Box::as_ref).chain(&self.failed).cloned()
     }
 
-    fn list(&mut self, state: &State, watch: &mut Watch) {
+    fn list(&mut self, state: &State, watch: &mut Watch, own: impl Fn(ServiceKey) -> ServiceKey) {
         self.failed = None;
         match follow(state, watch).and_then(|()| state.services()) {
             Ok(statuses) => {
-                let laid = statuses.into_iter().map(|(key, status)| (key, Laid::of(status)));
+                let laid = statuses.into_iter().map(|(key, status)| (own(key), Laid::of(status)));
                 self.statuses = laid.collect();
             }
             Err(error) => {
@@ -87,10 +93,15 @@ impl Overlay {
         }
     }
 
-    fn look(&mut self, state: &State, changed: &BTreeSet<ServiceKey>) {
+    fn look(
+        &mut self,
+        state: &State,
+        changed: &BTreeSet<ServiceKey>,
+        own: impl Fn(ServiceKey) -> ServiceKey,
+    ) {
         for key in changed {
             match state.service(key) {
-                Some(status) => drop(self.statuses.insert(key.clone(), Laid::of(status))),
+                Some(status) => drop(self.statuses.insert(own(key.clone()), Laid::of(status))),
                 None => drop(self.statuses.remove(key)),
             }
         }

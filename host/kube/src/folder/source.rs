@@ -106,7 +106,12 @@ fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Sou
             continue;
         }
         let facts = match converted {
-            Ok(converted) => new.settle(&object, converted, before(&object)),
+            Ok(converted) => {
+                let facts = new.settle(&object, converted, before(&object));
+                // The same again: whoever was told has this one.
+                let known = before(&object).filter(|known| **known == *facts);
+                known.map_or(facts, <[Fact]>::to_vec)
+            }
             Err(message) => {
                 new.blind |= before(&object).is_none();
                 new.problems.push((Some(object.clone()), message));

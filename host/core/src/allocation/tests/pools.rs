@@ -56,7 +56,7 @@ fn overlapping_pools_stop_only_the_later_one() {
     assert_eq!(name, "a");
     assert!(text.ends_with("until then its last valid version stays in force"), "{text}");
     rig.put(wanting("s", "10.0.0.9"));
-    assert_eq!(rig.allocations.verdicts().pop().unwrap().pool, Some("b".into()));
+    assert_eq!(rig.allocations.verdicts().last().unwrap().pool, Some("b".into()));
 
     rig.apply(Change::Remove(FactKey::Pool("b".into())));
     rig.settle();

@@ -37,7 +37,7 @@ impl World {
     fn settle(&mut self) {
         loop {
             self.rig.settle();
-            let verdicts = self.rig.allocations.verdicts();
+            let verdicts = self.rig.allocations.verdicts().collect::<Vec<_>>();
             if verdicts.is_empty() {
                 return;
             }

@@ -149,7 +149,7 @@ fn what_another_controller_wrote_is_named_with_the_ways_out() {
     let pools = || vec![pool("p", &["10.0.0.0/30"])];
     let theirs = |name: &str, at: &str| Service { ours: false, ..holding(name, at) };
     let mut rig = Rig::synced(pools(), vec![theirs("a", "192.0.2.1"), service("b")]);
-    let verdicts = rig.allocations.verdicts();
+    let verdicts: Vec<_> = rig.allocations.verdicts().collect();
     let shown: Vec<_> =
         verdicts.iter().map(|v| (v.writes_ingress, addresses(&v.addresses))).collect();
     assert_eq!(shown, [(false, "192.0.2.1".to_owned()), (true, "10.0.0.0".to_owned())]);
