@@ -210,9 +210,9 @@ fn bulk(who: Who, routes: usize) -> Result<Bulk> {
     let established = sink.await_established(1, LIMIT)?;
     let last = announced(&sink, routes)?.unwrap_or(established);
     let seen = sink.so_far();
-    drop(sink);
     std::thread::sleep(IDLE);
     let rss_mib = mib(running.rss_kib()?)?;
+    drop(sink);
     let node_mib = match running.follow()? {
         Some(_lead) => {
             let sink = Sink::start(&net.at("p"), 64513, 90)?;

@@ -10,6 +10,7 @@ use outrigger_tests::product;
 
 use crate::{run, setup};
 
+mod awake;
 mod blackout;
 mod creator;
 mod figure;
@@ -18,6 +19,7 @@ mod requests;
 mod system;
 mod watch;
 
+use awake::Awake;
 use creator::{Pace, create};
 use figure::{Figure, Report};
 use system::{Supplies, System};
@@ -101,8 +103,11 @@ fn measure(lab: &Lab, system: System, supplies: &Supplies, report: &mut Report) 
     add(blackout::measure(lab, &addresses)?);
     requests::quiet(lab, system)?;
 
-    let created = create(lab, NAMESPACE, ONE_BY_ONE, Pace::OneByOne)?;
-    add(figure::latency(&created, &watcher.served(created.began, ONE_BY_ONE)?)?);
+    for awake in [false, true] {
+        let _awake = awake.then(Awake::start).transpose()?;
+        let created = create(lab, NAMESPACE, ONE_BY_ONE, Pace::OneByOne)?;
+        add(figure::latency(&created, &watcher.served(created.began, ONE_BY_ONE)?, awake)?);
+    }
     requests::quiet(lab, system)?;
 
     let mark = lab.audit_mark()?;
@@ -111,7 +116,7 @@ fn measure(lab: &Lab, system: System, supplies: &Supplies, report: &mut Report) 
     requests::quiet(lab, system)?;
     add(requests::writes(lab, system, mark, BURST)?);
 
-    let rest = MANY - FEW - ONE_BY_ONE - BURST;
+    let rest = MANY - FEW - 2 * ONE_BY_ONE - BURST;
     let created = create(lab, NAMESPACE, rest, Pace::Parallel)?;
     watcher.served(created.began, rest)?;
     requests::quiet(lab, system)?;
