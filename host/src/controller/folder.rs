@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use outrigger_core::allocation::{Allocations, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
 use outrigger_kube::{Allocated, Lead, State};
@@ -65,10 +64,10 @@ impl FolderController {
         let lead = self.state.lead()?;
         tracing::info!("this node allocates addresses");
         let (news, mut heard) = mpsc::unbounded_channel();
-        let gone = "the node role ended";
-        self.reader.send(Follower { news }).ok().context(gone)?;
+        // The node role ends with the process, and this one with it.
+        let Ok(()) = self.reader.send(Follower { news }) else { return Ok(()) };
         let mut allocations = Allocations::default();
-        let mut news = heard.recv().await.context(gone)?;
+        let Some(mut news) = heard.recv().await else { return Ok(()) };
         self.take_over(&lead, &news, &mut allocations)?;
         loop {
             for change in std::mem::take(&mut news.changes) {
@@ -80,7 +79,10 @@ impl FolderController {
                 allocations.problems();
             let retry = allocations.next_deadline();
             tokio::select! {
-                next = heard.recv() => news = next.context(gone)?,
+                next = heard.recv() => match next {
+                    Some(next) => news = next,
+                    None => return Ok(()),
+                },
                 () = self.plugins_changed.notified() => self.plugins_changed(&mut allocations),
                 () = crate::deadline::at(retry) => {}
             }
