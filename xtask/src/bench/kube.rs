@@ -10,7 +10,6 @@ use outrigger_tests::product;
 
 use crate::{run, setup};
 
-mod awake;
 mod blackout;
 mod creator;
 mod figure;
@@ -19,7 +18,6 @@ mod requests;
 mod system;
 mod watch;
 
-use awake::Awake;
 use creator::{Pace, create};
 use figure::{Figure, Report};
 use system::{Supplies, System};
@@ -103,11 +101,8 @@ fn measure(lab: &Lab, system: System, supplies: &Supplies, report: &mut Report) 
     add(blackout::measure(lab, &addresses)?);
     requests::quiet(lab, system)?;
 
-    for awake in [false, true] {
-        let _awake = awake.then(Awake::start).transpose()?;
-        let created = create(lab, NAMESPACE, ONE_BY_ONE, Pace::OneByOne)?;
-        add(figure::latency(&created, &watcher.served(created.began, ONE_BY_ONE)?, awake)?);
-    }
+    let created = create(lab, NAMESPACE, ONE_BY_ONE, Pace::OneByOne)?;
+    add(figure::latency(&created, &watcher.served(created.began, ONE_BY_ONE)?)?);
     requests::quiet(lab, system)?;
 
     let mark = lab.audit_mark()?;
@@ -116,7 +111,7 @@ fn measure(lab: &Lab, system: System, supplies: &Supplies, report: &mut Report) 
     requests::quiet(lab, system)?;
     add(requests::writes(lab, system, mark, BURST)?);
 
-    let rest = MANY - FEW - 2 * ONE_BY_ONE - BURST;
+    let rest = MANY - FEW - ONE_BY_ONE - BURST;
     let created = create(lab, NAMESPACE, rest, Pace::Parallel)?;
     watcher.served(created.began, rest)?;
     requests::quiet(lab, system)?;

@@ -68,8 +68,8 @@ impl Report {
 }
 
 /// From when a Service was known to be, by the answer to its creator or by the watch, to when the watch showed it with an
-/// address. `awake`: while no processor slept.
-pub fn latency(created: &Created, seen: &[Seen], awake: bool) -> Result<Figure> {
+/// address.
+pub fn latency(created: &Created, seen: &[Seen]) -> Result<Figure> {
     let pairs = created.answers.iter().zip(seen);
     let mut times: Vec<_> = pairs
         .filter_map(|(answer, seen)| {
@@ -82,9 +82,8 @@ pub fn latency(created: &Created, seen: &[Seen], awake: bool) -> Result<Figure> 
         Ok(clock::ms(*times.get(rank - 1).context("no Service was created")?))
     };
     let (median, p95, most) = (percentile(50)?, percentile(95)?, percentile(100)?);
-    let how = if awake { ", no processor asleep" } else { "" };
     Ok(Figure {
-        name: format!("Service to address, one by one{how}"),
+        name: "Service to address, one by one".to_owned(),
         text: format!("median {median} ms, p95 {p95} ms, most {most} ms"),
         values: json!({ "services": times.len(), "median_ms": median, "p95_ms": p95, "most_ms": most }),
     })

@@ -19,7 +19,7 @@ fn a_service_counts_from_when_it_was_first_known_to_be() {
         address: None,
         served: Some(after(served)),
     });
-    let latency = figure::latency(&created, &seen, false).unwrap();
+    let latency = figure::latency(&created, &seen).unwrap();
     let expected = json!({ "services": 2, "median_ms": 10.0, "p95_ms": 30.0, "most_ms": 30.0 });
     assert_eq!(latency.values, expected);
     let burst = figure::burst(&created, &seen).unwrap();
