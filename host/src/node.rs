@@ -83,11 +83,6 @@ impl Node {
     pub fn apply(&mut self, changes: Vec<Change>) -> ToDo {
         let mut todo = ToDo::default();
         for change in changes {
-            let key = match &change {
-                Change::Upsert(fact) => Some(fact.key()),
-                Change::Remove(key) => Some(key.clone()),
-                Change::Synced => None,
-            };
             match &change {
                 Change::Upsert(Fact::Plugin(plugin)) => todo.deliveries.push(plugin.clone()),
                 Change::Remove(FactKey::Plugin(name)) => todo.withdrawn.push(name.clone()),
@@ -99,10 +94,8 @@ impl Node {
                 }
                 _ => {}
             }
-            if self.cluster.apply(change)
-                && let Some(key) = key
-            {
-                self.planner.facts_changed(&self.cluster, &key);
+            if let Some(difference) = self.cluster.apply(change) {
+                self.planner.facts_changed(&self.cluster, &difference);
             }
         }
         todo

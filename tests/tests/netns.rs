@@ -63,6 +63,11 @@ fn trials() -> Vec<Trial> {
             Cluster::lone_with_example,
             |cluster| input::all(cluster, guests()?, &Story::quiet()),
         ),
+        trial(
+            "while_a_status_cannot_be_read_nothing_new_is_given_out",
+            Cluster::lone_with_example,
+            input::unreadable_status,
+        ),
     ];
     trials.extend(hostile::Harm::ALL.map(|harm| {
         trial(

@@ -156,7 +156,7 @@ fn pool(pool: &Pool) -> facts::Pool {
 impl Service {
     fn fact(&self, sharing_key: &str) -> facts::Service {
         let key = ServiceKey::new(&self.namespace, &self.name);
-        let mut service = facts::Service::reserved(key, Vec::new());
+        let mut service = facts::Service::reserved(key, &[]);
         service.ports = self.ports.iter().map(|port| port_named(port)).collect();
         service.traffic_policy = TrafficPolicy::Cluster;
         service.sharing_key = sharing_key.to_owned();

@@ -15,7 +15,7 @@ mod selector;
 mod service;
 mod service_key;
 
-pub use cluster::{Cluster, NAMESPACE_NAME};
+pub use cluster::{Cluster, Difference, NAMESPACE_NAME};
 pub use range::{AddressRange, RangeError};
 pub use selector::{Requirement, Selector};
 #[cfg(test)]

@@ -12,7 +12,7 @@ use outrigger_sdk::Duty;
 use crate::desired::Desired;
 use crate::election::{Claimant, Standing, elect};
 use crate::eligibility::Ineligible;
-use crate::facts::{Announcer, Cluster, Election, FactKey, NodeName};
+use crate::facts::{Announcer, Cluster, Difference, Election, NodeName};
 use crate::membership::{Claim, ClaimChanges, View, ViewChange};
 
 mod case;
@@ -63,6 +63,14 @@ pub struct Planned {
     pub claims: ClaimChanges,
 }
 
+/// What is known of an address that some Service holds.
+struct Held {
+    /// What this node was last found to do about it.
+    duty: Duty,
+    /// Its pool, if it ever had one.
+    home: Option<Arc<Home>>,
+}
+
 /// Plans for one node.
 pub struct Planner {
     me: NodeName,
@@ -70,13 +78,13 @@ pub struct Planner {
     index: Option<Index>,
     announcers: BTreeMap<String, Arc<Announcer>>,
     homes: Homes,
+    held: BTreeMap<IpAddr, Held>,
     desired: BTreeMap<String, BTreeMap<IpAddr, Arc<Desired>>>,
     claims: BTreeMap<IpAddr, Claim>,
     /// Highest term seen while somebody holds the address.
     terms: BTreeMap<IpAddr, u32>,
     /// What plugins report as announced, by announcer.
     announced: BTreeMap<String, BTreeSet<IpAddr>>,
-    duties: BTreeMap<IpAddr, Duty>,
     /// Whose duty may change.
     open: BTreeSet<IpAddr>,
     all_open: bool,
@@ -97,11 +105,11 @@ impl Planner {
             index: None,
             announcers: BTreeMap::new(),
             homes: Homes::default(),
+            held: BTreeMap::new(),
             desired: BTreeMap::new(),
             claims: BTreeMap::new(),
             terms: BTreeMap::new(),
             announced: BTreeMap::new(),
-            duties: BTreeMap::new(),
             open: BTreeSet::new(),
             all_open: false,
             stale: BTreeSet::new(),
@@ -130,14 +138,16 @@ impl Planner {
 
     /// A fact changed; `cluster` already has it. Call once per change, after each, so that a removal followed by an
     /// addition is seen as both.
-    pub fn facts_changed(&mut self, cluster: &Cluster, change: &FactKey) {
-        let Some(index) = &mut self.index else { return };
-        match index.touched(cluster, change) {
+    pub fn facts_changed(&mut self, cluster: &Cluster, change: &Difference) {
+        let (Some(index), Difference::Fact { key, before }) = (&mut self.index, change) else {
+            return;
+        };
+        match index.touched(cluster, key, before.as_ref()) {
             Some(touched) => {
                 let gone = touched.iter().filter(|address| !index.is_held(**address));
                 self.taken_out.extend(gone);
                 let is_new = |address: &&IpAddr| {
-                    index.is_held(**address) && !self.duties.contains_key(*address)
+                    index.is_held(**address) && !self.held.contains_key(*address)
                 };
                 touched.iter().filter(is_new).for_each(|address| self.fresh.add(*address));
                 self.stale.extend(touched);
@@ -213,7 +223,7 @@ impl Planner {
         };
         let announcers = announcers(cluster);
         let home = Home::find(cluster, address).map(Arc::new);
-        let home = home.or_else(|| self.homes.get(address).cloned());
+        let home = home.or_else(|| self.home(address));
         let case = Case::new(cluster, &self.me, &announcers, index, home.as_deref(), address);
         let eligibility = case.any_eligibility();
         let nodes: BTreeSet<_> = cluster.nodes.keys().chain(view.members.keys()).collect();
@@ -229,7 +239,7 @@ impl Planner {
 
     /// Spells out what is marked as a whole.
     fn mark(&mut self, cluster: &Cluster, index: &Index) {
-        let known = || index.addresses().chain(self.duties.keys().copied());
+        let known = || index.addresses().chain(self.held.keys().copied());
         if std::mem::take(&mut self.all_stale) {
             self.announcers = announcers(cluster);
             self.stale.extend(known());
@@ -248,16 +258,16 @@ impl Planner {
         address: IpAddr,
         draft: &mut Draft,
     ) {
-        if let Some(home) = Home::find(cluster, address) {
-            self.homes.put(address, home);
-        } else if index.services(cluster, address).iter().any(|(service, _)| service.ours) {
+        let ours = || index.services(cluster, address).iter().any(|(service, _)| service.ours);
+        let home = match (Home::find(cluster, address), self.home(address)) {
+            (Some(found), _) => Some(self.homes.share(found)),
             // Its pool went while this daemon was down. What it gave is served all the same (invariant 4).
-            self.homes.lose(address);
-        }
-        let home = self.homes.get(address).map(Arc::as_ref);
-        let case = Case::new(cluster, &self.me, &self.announcers, index, home, address);
+            (None, None) if ours() => Some(self.homes.share(Home::lost())),
+            (None, known) => known,
+        };
+        let case = Case::new(cluster, &self.me, &self.announcers, index, home.as_deref(), address);
         let duty = self.duty(view, &case, address);
-        let same = self.duties.get(&address) == Some(&duty);
+        let same = self.held.get(&address).is_some_and(|held| held.duty == duty);
         let everywhere = case.cover.iter().any(|announcer| announcer.election == Election::All);
         let wanted = (self.stale.contains(&address) || !same || everywhere)
             .then(|| self.wanted(view, &case, address, &duty));
@@ -266,17 +276,20 @@ impl Planner {
         }
         self.claim(view, address, duty.speaks(), draft);
         if index.is_held(address) {
-            self.duties.insert(address, duty);
+            self.held.insert(address, Held { duty, home });
         } else {
             self.forget(address);
         }
     }
 
+    fn home(&self, address: IpAddr) -> Option<Arc<Home>> {
+        self.held.get(&address)?.home.clone()
+    }
+
     /// Nobody holds the address any more.
     fn forget(&mut self, address: IpAddr) {
-        self.duties.remove(&address);
+        self.held.remove(&address);
         self.fresh.forget(address);
-        self.homes.forget(address);
         self.terms.remove(&address);
         self.forget_reports(address);
     }

@@ -5,11 +5,11 @@ use outrigger_core::facts::{Change, Fact, FactKey};
 
 /// What was told of each key that a batch touches, before it did: what was told is kept nowhere else.
 #[derive(Default)]
-pub(crate) struct Before(BTreeMap<FactKey, Told>);
+pub(crate) struct Before(BTreeMap<FactKey, Stands>);
 
 /// How a key stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Stands {
     /// It is so.
     Known(Fact),
     /// It is there, and what is true of it now cannot be read: what was told stays.
@@ -18,7 +18,7 @@ pub(crate) enum Told {
     Absent,
 }
 
-impl From<Option<&Fact>> for Told {
+impl From<Option<&Fact>> for Stands {
     fn from(fact: Option<&Fact>) -> Self {
         fact.map_or(Self::Absent, |fact| Self::Known(fact.clone()))
     }
@@ -26,17 +26,17 @@ impl From<Option<&Fact>> for Told {
 
 impl Before {
     /// The fact of this key may change; before that it stands so.
-    pub fn note(&mut self, key: FactKey, stands: impl FnOnce(&FactKey) -> Told) {
+    pub fn note(&mut self, key: FactKey, stands: impl FnOnce(&FactKey) -> Stands) {
         self.0.entry(key).or_insert_with_key(stands);
     }
 
     /// What did change, now that each stands so.
-    pub fn changes(self, stands: impl Fn(&FactKey) -> Told) -> Vec<Change> {
-        let change = |(key, before): (FactKey, Told)| match stands(&key) {
+    pub fn changes(self, stands: impl Fn(&FactKey) -> Stands) -> Vec<Change> {
+        let change = |(key, before): (FactKey, Stands)| match stands(&key) {
             after if after == before => None,
-            Told::Known(fact) => Some(Change::Upsert(fact)),
-            Told::Unknown => None,
-            Told::Absent => Some(Change::Remove(key)),
+            Stands::Known(fact) => Some(Change::Upsert(fact)),
+            Stands::Unknown => None,
+            Stands::Absent => Some(Change::Remove(key)),
         };
         self.0.into_iter().filter_map(change).collect()
     }

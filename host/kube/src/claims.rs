@@ -148,7 +148,7 @@ mod tests {
     fn what_is_said_again_is_the_fact_that_was_there() {
         let service = |ours| {
             let key = ServiceKey::new("shop", "web");
-            let mut service = Service::reserved(key, Vec::new());
+            let mut service = Service::reserved(key, &[]);
             service.ours = ours;
             Fact::from(service)
         };

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 
-use crate::before::{Before, Told};
+use crate::before::{Before, Stands};
 use crate::claims::{Claim, Claims};
 use crate::convert::ServiceClasses;
 use crate::problem::Problem;
@@ -129,8 +129,8 @@ impl Folder {
     pub fn told(&self) -> Vec<Change> {
         let facts = self.claims.all_in_force().map(|claim| self.overlay.apply(&claim.fact));
         let upserts = facts.filter_map(|stands| match stands {
-            Told::Known(fact) => Some(Change::Upsert(fact)),
-            Told::Unknown | Told::Absent => None,
+            Stands::Known(fact) => Some(Change::Upsert(fact)),
+            Stands::Unknown | Stands::Absent => None,
         });
         upserts.chain(self.synced.then_some(Change::Synced)).collect()
     }
@@ -259,8 +259,8 @@ impl Folder {
     }
 
     /// What is in force, with the status of the state folder.
-    fn stands(&self, key: &FactKey) -> Told {
-        self.claims.in_force(key).map_or(Told::Absent, |claim| self.overlay.apply(&claim.fact))
+    fn stands(&self, key: &FactKey) -> Stands {
+        self.claims.in_force(key).map_or(Stands::Absent, |claim| self.overlay.apply(&claim.fact))
     }
 
     /// The folder itself could be listed, and the status beside it.

@@ -217,7 +217,7 @@ impl State {
                 file: path.display().to_string(),
                 object: Some(format!("Service {key}")),
                 message: format!(
-                    "the status cannot be read ({error}): restore the file, or delete it to have the Service allocated anew; until then its addresses stay as they were"
+                    "the status cannot be read ({error}): restore the file, or delete it to have the Service allocated anew; until then its addresses stay as they were, and a leader that starts gives out none"
                 ),
             })),
             Ok(status) => Some(Ok(status)),

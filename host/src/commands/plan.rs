@@ -75,7 +75,7 @@ fn cluster(changes: Vec<Change>, verdicts: &[Verdict]) -> Cluster {
     }
     for verdict in verdicts {
         if let Some(service) = cluster.services.get_mut(&verdict.service) {
-            Arc::make_mut(service).ingress.clone_from(&verdict.addresses);
+            Arc::make_mut(service).ingress = verdict.addresses.as_slice().into();
         }
     }
     cluster

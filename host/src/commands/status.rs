@@ -50,7 +50,7 @@ fn services(picture: &Picture) -> BTreeMap<&ServiceKey, (Vec<IpAddr>, Option<&Sa
     let said = |key| picture.inputs.conditions.get(key);
     let services = picture.inputs.cluster.services.values();
     let mut all: BTreeMap<_, _> =
-        services.map(|one| (&one.key, (one.ingress.clone(), said(&one.key)))).collect();
+        services.map(|one| (&one.key, (one.ingress.to_vec(), said(&one.key)))).collect();
     // Of a node's state folder only what was said may be there.
     for (key, said) in &picture.inputs.conditions {
         all.entry(key).or_insert_with(|| (Vec::new(), Some(said)));

@@ -1,7 +1,9 @@
 //! The controller role over a folder: one of the nodes that share a state folder leads, and writes Service status. The node role
 //! reads the folder for both; it is asked once this process leads, and knows every status the leader before it wrote.
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outrigger_core::allocation::{Allocations, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
@@ -11,6 +13,9 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{Problems, decide, tell};
 use crate::plugins::Plugins;
+
+/// How often a status that could not be read is looked at.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the controller works with.
 pub struct FolderController {
@@ -68,16 +73,30 @@ impl FolderController {
         let Ok(()) = self.reader.send(Follower { news }) else { return Ok(()) };
         let mut allocations = Allocations::default();
         let Some(mut news) = heard.recv().await else { return Ok(()) };
-        self.take_over(&lead, &news, &mut allocations)?;
+        let mut unread = self.take_over(&lead, &news, &mut allocations)?;
+        let mut listed = false;
         loop {
             for change in std::mem::take(&mut news.changes) {
-                self.apply(&lead, &mut allocations, change);
+                match change {
+                    Change::Synced => listed = true,
+                    change => self.apply(&lead, &mut allocations, change),
+                }
+            }
+            self.read_again(&mut unread, &mut allocations);
+            if listed && unread.is_empty() {
+                allocations.apply(&Change::Synced, now());
             }
             decide(&self.plugins, &mut allocations);
             self.write(&lead, &mut allocations);
             *self.problems.lock().expect("nothing panics while it holds the problems") =
                 allocations.problems();
             let retry = allocations.next_deadline();
+            let unread = async {
+                match unread.is_empty() {
+                    true => std::future::pending().await,
+                    false => tokio::time::sleep(READ_AGAIN).await,
+                }
+            };
             tokio::select! {
                 next = heard.recv() => match next {
                     Some(next) => news = next,
@@ -85,33 +104,50 @@ impl FolderController {
                 },
                 () = self.plugins_changed.notified() => self.plugins_changed(&mut allocations),
                 () = crate::deadline::at(retry) => {}
+                () = unread => {}
             }
         }
     }
 
     /// What the status folder says of Services that the manifests do not name. If all of the folder was understood, they
-    /// are gone. If not, they may be in what was not: their addresses stay theirs (invariant 2).
+    /// are gone. If not, they may be in what was not: their addresses stay theirs (invariant 2). Answers with those of which
+    /// it cannot be read what they have: it could be any address, so until it can be nothing is given out (invariant 3).
     fn take_over(
         &self,
         lead: &Lead,
         news: &News,
         allocations: &mut Allocations,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<BTreeSet<ServiceKey>> {
         let named = news.changes.iter().filter_map(|change| match change {
             Change::Upsert(Fact::Service(service)) => Some(&service.key),
             _ => None,
         });
         let named: BTreeSet<&ServiceKey> = named.collect();
+        let mut unread = BTreeSet::new();
         for (key, status) in self.state.services()? {
-            let (false, Ok(status)) = (named.contains(&key), status) else { continue };
-            if news.complete {
-                self.state.remove_service(lead, &key)?;
-            } else {
-                let absent = Change::Upsert(Service::reserved(key, status.addresses).into());
-                allocations.apply(&absent, now());
+            match status {
+                Err(problem) => {
+                    tracing::error!(service = %key, "no address is given out before this is mended: {problem}");
+                    unread.insert(key);
+                }
+                Ok(_) if named.contains(&key) => {}
+                Ok(_) if news.complete => self.state.remove_service(lead, &key)?,
+                Ok(status) => reserve(key, &status.addresses, allocations),
             }
         }
-        Ok(())
+        Ok(unread)
+    }
+
+    /// Whether it can be read by now what these have. It is theirs at once: the folder may tell of them later.
+    fn read_again(&self, unread: &mut BTreeSet<ServiceKey>, allocations: &mut Allocations) {
+        unread.retain(|key| match self.state.service(key) {
+            Some(Err(_)) => true,
+            Some(Ok(status)) => {
+                reserve(key.clone(), &status.addresses, allocations);
+                false
+            }
+            None => false,
+        });
     }
 
     fn plugins_changed(&self, allocations: &mut Allocations) {
@@ -144,4 +180,10 @@ impl FolderController {
             }
         }
     }
+}
+
+/// Only its addresses are known, which nobody else is to have.
+fn reserve(key: ServiceKey, addresses: &[IpAddr], allocations: &mut Allocations) {
+    let absent = Change::Upsert(Service::reserved(key, addresses).into());
+    allocations.apply(&absent, now());
 }

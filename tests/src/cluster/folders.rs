@@ -63,12 +63,17 @@ impl Cluster {
         wait::until(&what, LIMIT, || Ok(self.addresses(namespace, name)?.first().copied()))
     }
 
+    /// Where the status of a Service is.
+    pub fn status_file(&self, namespace: &str, name: &str) -> PathBuf {
+        self.state.join("services").join(namespace).join(format!("{name}.yaml"))
+    }
+
     /// The addresses in the status of a Service; none when there is no status.
     ///
     /// # Errors
     /// When the status cannot be read as one.
     pub fn addresses(&self, namespace: &str, name: &str) -> Result<Vec<IpAddr>> {
-        let path = self.state.join("services").join(namespace).join(format!("{name}.yaml"));
+        let path = self.status_file(namespace, name);
         let Ok(text) = fs::read_to_string(&path) else { return Ok(Vec::new()) };
         let status: Value = serde_saphyr::from_str(&text)
             .with_context(|| format!("{} is no YAML", path.display()))?;

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cluster::{Cluster, VIP, service};
+use crate::cluster::{Cluster, LIMIT, VIP, service};
 use crate::guests::Guests;
 use crate::story::Story;
+use crate::wait;
 
 /// One kind of bad input.
 #[derive(Debug, Clone, Copy)]
@@ -152,6 +153,33 @@ fn half_written(cluster: &Cluster, guests: &Guests) -> Result<()> {
     file.write_all(second)?;
     drop(file);
     cluster.await_plugin("layer2", &crate::cluster::digest(&bytes))
+}
+
+/// A leader that starts and cannot read what one Service has serves the others and gives nothing out until it can: what it
+/// would give could be that.
+///
+/// # Errors
+/// When another Service gets an address too early, or the same.
+pub fn unreadable_status(cluster: &mut Cluster) -> Result<()> {
+    let held = cluster.create_service("first")?;
+    let file = cluster.status_file("default", "first");
+    let status = fs::read(&file).with_context(|| format!("no {}", file.display()))?;
+    cluster.stop(0)?;
+    fs::write(&file, "status: {")?;
+    cluster.put("second.yaml", service("second", "").as_bytes())?;
+    cluster.start(0)?;
+    wait::until("the leader says that it waits", LIMIT, || {
+        let log = cluster.daemon(0)?.log();
+        Ok(log.contains("no address is given out before this is mended").then_some(()))
+    })?;
+    cluster.settled(&cluster.probe()?, None).context("the others are not served")?;
+    ensure!(cluster.addresses("default", "second")?.is_empty(), "an address was given out");
+    fs::write(&file, status)?;
+    let given = cluster.await_address("default", "second")?;
+    ensure!(given != held, "{given} was given out twice");
+    let kept = cluster.addresses("default", "first")?;
+    ensure!(kept == [held], "the first had {held} and has {kept:?}");
+    Ok(())
 }
 
 fn pool(name: &str, addresses: &str, more: &str) -> String {

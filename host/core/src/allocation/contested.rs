@@ -86,7 +86,7 @@ impl Allocations {
         );
         Some(Verdict {
             service: key.clone(),
-            addresses: known.service.ingress.clone(),
+            addresses: known.service.ingress.to_vec(),
             writes_ingress: false,
             pool: None,
             condition: Condition { status: false, reason: "StatusContested".to_owned(), message },

@@ -129,15 +129,15 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn service(name: &str) -> Service {
-    with(Service::reserved(key(name), Vec::new()), |it| {
+    with(Service::reserved(key(name), &[]), |it| {
         it.ports = vec![ServicePort { port: 80, ..ServicePort::default() }];
-        it.families = vec![Family::Ipv4];
+        it.families = vec![Family::Ipv4].into();
         it.ours = false;
     })
 }
 
 fn holding(name: &str, address: &str) -> Service {
-    Service { ingress: vec![ip(address)], ours: true, ..service(name) }
+    Service { ingress: vec![ip(address)].into(), ours: true, ..service(name) }
 }
 
 fn wanting(name: &str, address: &str) -> Service {
@@ -154,7 +154,7 @@ fn sharing(name: &str, sharing_key: &str, port: u16) -> Service {
 
 fn dual(name: &str, all_families: bool) -> Service {
     with(service(name), |it| {
-        it.families = vec![Family::Ipv4, Family::Ipv6];
+        it.families = vec![Family::Ipv4, Family::Ipv6].into();
         it.all_families = all_families;
     })
 }
@@ -208,8 +208,10 @@ fn of_two_services_with_one_address_the_first_in_order_keeps_it() {
 fn a_restart_changes_nothing_that_is_held() {
     let restricted =
         Pool { namespaces: BTreeSet::from(["other".into()]), ..pool("p", &["10.0.0.0/28"]) };
-    let shared =
-        |name: &str, port| Service { ingress: vec![ip("10.0.0.7")], ..sharing(name, "k", port) };
+    let shared = |name: &str, port| Service {
+        ingress: vec![ip("10.0.0.7")].into(),
+        ..sharing(name, "k", port)
+    };
     let services = vec![
         holding("a", "10.0.0.3"),
         holding("b", "192.0.2.1"),
@@ -217,8 +219,8 @@ fn a_restart_changes_nothing_that_is_held() {
         shared("d", 80),
         shared("e", 81),
         wanting("f", "10.0.0.9"),
-        Service { ingress: vec![ip("10.0.0.5")], ..wanting("g", "10.0.0.8") },
-        Service { ingress: vec![ip("10.0.0.6"), ip("10.0.0.2")], ..service("h") },
+        Service { ingress: vec![ip("10.0.0.5")].into(), ..wanting("g", "10.0.0.8") },
+        Service { ingress: vec![ip("10.0.0.6"), ip("10.0.0.2")].into(), ..service("h") },
     ];
     let mut rig = Rig::synced(vec![restricted, pool("q", &["10.0.1.0/28"])], services);
     assert_eq!(
@@ -251,10 +253,10 @@ fn an_address_is_kept_until_its_service_asks_otherwise() {
         ("the same pool", with(start(), |it| it.pool = Some("p".into())), "10.0.0.1"),
         ("another pool", with(start(), |it| it.pool = Some("q".into())), "10.0.1.0"),
         ("a pool that is not there", with(start(), |it| it.pool = Some("r".into())), ""),
-        ("another family", with(start(), |it| it.families = vec![Family::Ipv6]), "fd00::"),
+        ("another family", with(start(), |it| it.families = vec![Family::Ipv6].into()), "fd00::"),
         ("one more family", dual("a", true), "10.0.0.1, fd00::"),
         ("another uid", with(start(), |it| it.uid = "2".into()), "10.0.0.1"),
-        ("an empty status", Service { ingress: vec![], ..start() }, "10.0.0.1"),
+        ("an empty status", Service { ingress: vec![].into(), ..start() }, "10.0.0.1"),
     ] {
         let pools =
             vec![pool("p", &["10.0.0.1-10.0.0.9"]), pool("q", &["10.0.1.0/28", "fd00::/64"])];
@@ -301,7 +303,7 @@ fn every_reason_names_the_object_and_the_fix() {
         (wanting("b", "fd00::1"), "InvalidAddresses", "the Service has no IPv6 family"),
         (two, "InvalidAddresses", "ask for one IPv4 address"),
         (
-            with(service("b"), |it| it.families = vec![Family::Ipv6]),
+            with(service("b"), |it| it.families = vec![Family::Ipv6].into()),
             "NoPool",
             "no pool with IPv6 addresses",
         ),

@@ -108,7 +108,7 @@ impl Allocations {
         };
         Verdict {
             service: service.key.clone(),
-            addresses: service.ingress.clone(),
+            addresses: service.ingress.to_vec(),
             writes_ingress: false,
             pool: None,
             condition: Condition { status: false, reason: "ForeignAddress".to_owned(), message },

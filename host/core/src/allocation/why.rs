@@ -75,7 +75,7 @@ impl Allocations {
             return word;
         }
         let lacking = self.lacks(&service.key);
-        let families = if lacking.is_empty() { &service.families } else { &lacking };
+        let families = if lacking.is_empty() { service.families.as_slice() } else { &lacking };
         let mut first: Option<PoolWord> = None;
         for family in families {
             let word = match self.unsuited(pool, service, *family) {

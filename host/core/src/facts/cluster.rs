@@ -34,13 +34,29 @@ pub struct Cluster {
     pub synced: bool,
 }
 
+/// What a change made otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// What is known of one thing.
+    Fact {
+        /// Its name.
+        key: FactKey,
+        /// What was known of it.
+        before: Option<Fact>,
+    },
+    /// Now everything has been listed.
+    Synced,
+}
+
 impl Cluster {
-    /// Takes one change in. Says whether anything differs from before.
-    pub fn apply(&mut self, change: Change) -> bool {
+    /// Takes one change in. `None` when nothing differs from before.
+    pub fn apply(&mut self, change: Change) -> Option<Difference> {
         match change {
             Change::Upsert(fact) => self.upsert(fact),
-            Change::Remove(key) => self.remove(&key),
-            Change::Synced => !std::mem::replace(&mut self.synced, true),
+            Change::Remove(key) => self.remove(key),
+            Change::Synced => {
+                (!std::mem::replace(&mut self.synced, true)).then_some(Difference::Synced)
+            }
         }
     }
 
@@ -52,37 +68,48 @@ impl Cluster {
         self.namespaces.get(name).map(|namespace| Cow::Borrowed(&namespace.labels))
     }
 
-    fn upsert(&mut self, fact: Fact) -> bool {
-        match fact {
-            Fact::Service(new) => put(&mut self.services, new.key.clone(), new),
-            Fact::Endpoints(new) => put(&mut self.endpoints, new.slice.clone(), new),
-            Fact::Node(new) => put(&mut self.nodes, new.name.clone(), new),
-            Fact::Namespace(new) => put(&mut self.namespaces, new.name.clone(), new),
-            Fact::Pool(new) => put(&mut self.pools, new.name.clone(), new),
-            Fact::Announcer(new) => put(&mut self.announcers, new.name.clone(), new),
-            Fact::Plugin(new) => put(&mut self.plugins, new.name.clone(), new),
-            Fact::Published(new) => put(&mut self.published, new.name.clone(), new),
-        }
+    fn upsert(&mut self, fact: Fact) -> Option<Difference> {
+        let key = fact.key();
+        let before = match fact {
+            Fact::Service(new) => put(&mut self.services, new.key.clone(), new)?.map(Fact::Service),
+            Fact::Endpoints(new) => {
+                put(&mut self.endpoints, new.slice.clone(), new)?.map(Fact::Endpoints)
+            }
+            Fact::Node(new) => put(&mut self.nodes, new.name.clone(), new)?.map(Fact::Node),
+            Fact::Namespace(new) => {
+                put(&mut self.namespaces, new.name.clone(), new)?.map(Fact::Namespace)
+            }
+            Fact::Pool(new) => put(&mut self.pools, new.name.clone(), new)?.map(Fact::Pool),
+            Fact::Announcer(new) => {
+                put(&mut self.announcers, new.name.clone(), new)?.map(Fact::Announcer)
+            }
+            Fact::Plugin(new) => put(&mut self.plugins, new.name.clone(), new)?.map(Fact::Plugin),
+            Fact::Published(new) => {
+                put(&mut self.published, new.name.clone(), new)?.map(Fact::Published)
+            }
+        };
+        Some(Difference::Fact { key, before })
     }
 
-    fn remove(&mut self, key: &FactKey) -> bool {
-        match key {
-            FactKey::Service(key) => self.services.remove(key).is_some(),
-            FactKey::Endpoints(key) => self.endpoints.remove(key).is_some(),
-            FactKey::Node(key) => self.nodes.remove(key).is_some(),
-            FactKey::Namespace(key) => self.namespaces.remove(key).is_some(),
-            FactKey::Pool(key) => self.pools.remove(key).is_some(),
-            FactKey::Announcer(key) => self.announcers.remove(key).is_some(),
-            FactKey::Plugin(key) => self.plugins.remove(key).is_some(),
-            FactKey::Published(key) => self.published.remove(key).is_some(),
-        }
+    fn remove(&mut self, key: FactKey) -> Option<Difference> {
+        let before = match &key {
+            FactKey::Service(key) => self.services.remove(key).map(Fact::Service),
+            FactKey::Endpoints(key) => self.endpoints.remove(key).map(Fact::Endpoints),
+            FactKey::Node(key) => self.nodes.remove(key).map(Fact::Node),
+            FactKey::Namespace(key) => self.namespaces.remove(key).map(Fact::Namespace),
+            FactKey::Pool(key) => self.pools.remove(key).map(Fact::Pool),
+            FactKey::Announcer(key) => self.announcers.remove(key).map(Fact::Announcer),
+            FactKey::Plugin(key) => self.plugins.remove(key).map(Fact::Plugin),
+            FactKey::Published(key) => self.published.remove(key).map(Fact::Published),
+        };
+        before.is_some().then_some(Difference::Fact { key, before })
     }
 }
 
-fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
+/// What was there; `None` when it is there already.
+fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> Option<Option<V>> {
     if map.get(&key) == Some(&value) {
-        return false;
+        return None;
     }
-    map.insert(key, value);
-    true
+    Some(map.insert(key, value))
 }

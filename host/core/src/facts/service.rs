@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use outrigger_sdk::{Family, ServicePort, TrafficPolicy};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::{Labels, ServiceKey};
 
@@ -14,7 +15,7 @@ pub struct Service {
     /// All of it but its status. Shared with the same Service in another status: a node has thousands of each.
     pub spec: Arc<ServiceSpec>,
     /// `status.loadBalancer.ingress[].ip` as last written.
-    pub ingress: Vec<IpAddr>,
+    pub ingress: SmallVec<[IpAddr; 1]>,
     /// Our own condition stands beside the ingress and says that it was allocated.
     pub ours: bool,
 }
@@ -37,7 +38,7 @@ pub struct ServiceSpec {
     /// `spec.selector`: with policy Local only Services with equal selectors may share an address.
     pub selector: Labels,
     /// Families in order of preference; never empty.
-    pub families: Vec<Family>,
+    pub families: SmallVec<[Family; 2]>,
     /// RequireDualStack or SingleStack: every family or none. False for PreferDualStack.
     pub all_families: bool,
     /// What few ask for; `None` when it asks for none of it.
@@ -65,7 +66,7 @@ pub struct Wishes {
 
 impl Service {
     /// A Service of which only the addresses are known: they are its own until more is.
-    pub fn reserved(key: ServiceKey, ingress: Vec<IpAddr>) -> Self {
+    pub fn reserved(key: ServiceKey, ingress: &[IpAddr]) -> Self {
         let (uid, labels, annotations, selector) = Default::default();
         let spec = ServiceSpec {
             key,
@@ -77,9 +78,9 @@ impl Service {
             selector,
             families: ingress.iter().map(Family::of).collect(),
             all_families: true,
-            wishes: Wishes { wanted: ingress.clone(), ..Wishes::default() }.if_any(),
+            wishes: Wishes { wanted: ingress.to_vec(), ..Wishes::default() }.if_any(),
         };
-        Self { spec: spec.into(), ingress, ours: true }
+        Self { spec: spec.into(), ingress: ingress.into(), ours: true }
     }
 }
 

@@ -30,8 +30,8 @@ fn pool(name: &str, addresses: &[&str], exclude: &[&str]) -> Arc<Pool> {
 
 fn service(key: &str) -> Service {
     let (namespace, name) = key.split_once('/').unwrap();
-    with(Service::reserved(ServiceKey::new(namespace, name), Vec::new()), |it| {
-        it.families = vec![Family::Ipv4];
+    with(Service::reserved(ServiceKey::new(namespace, name), &[]), |it| {
+        it.families = vec![Family::Ipv4].into();
         it.ours = false;
     })
 }

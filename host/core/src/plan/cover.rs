@@ -25,41 +25,21 @@ pub fn announcers(cluster: &Cluster) -> BTreeMap<String, Arc<Announcer>> {
     announcers
 }
 
-/// What is remembered of each address's pool. Thousands of addresses have one in common.
+/// What is remembered of pools, each once: thousands of addresses have one in common.
 #[derive(Default)]
-pub(super) struct Homes {
-    of: BTreeMap<IpAddr, Arc<Home>>,
-    all: BTreeSet<Arc<Home>>,
-}
+pub(super) struct Homes(BTreeSet<Arc<Home>>);
 
 impl Homes {
-    pub fn get(&self, address: IpAddr) -> Option<&Arc<Home>> {
-        self.of.get(&address)
-    }
-
-    pub fn put(&mut self, address: IpAddr, home: Home) {
-        if self.of.get(&address).is_some_and(|known| **known == home) {
-            return;
+    /// The one like this that others have.
+    pub fn share(&mut self, home: Home) -> Arc<Home> {
+        if let Some(known) = self.0.get(&home) {
+            return known.clone();
         }
-        let shared = self.all.get(&home).cloned().unwrap_or_else(|| {
-            // A pool that was edited leaves nothing behind.
-            self.all.retain(|home| Arc::strong_count(home) > 1);
-            let home = Arc::new(home);
-            self.all.insert(home.clone());
-            home
-        });
-        self.of.insert(address, shared);
-    }
-
-    /// Its pool is not known, unless it is.
-    pub fn lose(&mut self, address: IpAddr) {
-        if !self.of.contains_key(&address) {
-            self.put(address, Home::lost());
-        }
-    }
-
-    pub fn forget(&mut self, address: IpAddr) {
-        self.of.remove(&address);
+        // A pool that was edited leaves nothing behind.
+        self.0.retain(|home| Arc::strong_count(home) > 1);
+        let home = Arc::new(home);
+        self.0.insert(home.clone());
+        home
     }
 }
 

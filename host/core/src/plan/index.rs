@@ -1,18 +1,13 @@
 //! Which Services hold an address, and which slices belong to a Service. Kept up with the facts, one key at a time.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use crate::facts::{Cluster, Endpoint, Endpoints, FactKey, Service, ServiceKey};
+use crate::facts::{Cluster, Endpoint, Endpoints, Fact, FactKey, Service, ServiceKey};
 
 /// Sets of pairs and not maps of sets: a set for each address would hold one Service, and cost what eleven do.
 #[derive(Default)]
 pub(super) struct Index {
-    /// As last seen.
-    services: BTreeMap<ServiceKey, Arc<Service>>,
     holders: BTreeSet<(IpAddr, ServiceKey)>,
-    /// As last seen.
-    slices: BTreeMap<ServiceKey, Arc<Endpoints>>,
     /// Service and slice.
     of_service: BTreeSet<(ServiceKey, ServiceKey)>,
 }
@@ -20,61 +15,65 @@ pub(super) struct Index {
 impl Index {
     pub fn of(cluster: &Cluster) -> Self {
         let mut index = Self::default();
-        for key in cluster.services.keys() {
-            index.service_changed(cluster, key);
+        for service in cluster.services.values() {
+            index.service_changed(None, Some(service));
         }
-        for slice in cluster.endpoints.keys() {
-            index.slice_changed(cluster, slice);
+        for slice in cluster.endpoints.values() {
+            index.slice_changed(None, Some(slice));
         }
         index
     }
 
-    /// Addresses that this Service holds now or held before.
-    pub fn service_changed(&mut self, cluster: &Cluster, key: &ServiceKey) -> BTreeSet<IpAddr> {
-        let after = cluster.services.get(key);
-        let before = remember(&mut self.services, key, after);
-        let mut touched = BTreeSet::new();
-        for address in before.iter().flat_map(|service| &service.ingress) {
-            self.holders.remove(&(*address, key.clone()));
-            touched.insert(*address);
-        }
-        for address in after.iter().flat_map(|service| &service.ingress) {
-            self.holders.insert((*address, key.clone()));
-            touched.insert(*address);
-        }
-        touched
-    }
-
-    /// Addresses of the Services that this slice belongs to or belonged to.
-    pub fn slice_changed(&mut self, cluster: &Cluster, slice: &ServiceKey) -> BTreeSet<IpAddr> {
-        let after = cluster.endpoints.get(slice);
-        let before = remember(&mut self.slices, slice, after);
-        if let Some(before) = &before {
-            self.of_service.remove(&(before.service.clone(), slice.clone()));
-        }
-        if let Some(after) = after {
-            self.of_service.insert((after.service.clone(), slice.clone()));
-        }
-        let services = before.iter().chain(after).map(|slice| &slice.service);
-        let services = services.filter_map(|service| self.services.get(service));
-        services.flat_map(|service| &service.ingress).copied().collect()
-    }
-
     /// Addresses that a changed fact may concern; `None` = all.
-    pub fn touched(&mut self, cluster: &Cluster, change: &FactKey) -> Option<BTreeSet<IpAddr>> {
-        match change {
-            FactKey::Service(key) => Some(self.service_changed(cluster, key)),
-            FactKey::Endpoints(slice) => {
-                let before = self.slices.is_empty();
-                let touched = self.slice_changed(cluster, slice);
+    pub fn touched(
+        &mut self,
+        cluster: &Cluster,
+        key: &FactKey,
+        before: Option<&Fact>,
+    ) -> Option<BTreeSet<IpAddr>> {
+        match key {
+            FactKey::Service(key) => {
+                let before = match before {
+                    Some(Fact::Service(service)) => Some(&**service),
+                    _ => None,
+                };
+                let after = cluster.services.get(key).map(AsRef::as_ref);
+                self.service_changed(before, after);
+                Some(addresses_of([before, after]))
+            }
+            FactKey::Endpoints(key) => {
+                let before = match before {
+                    Some(Fact::Endpoints(slice)) => Some(&**slice),
+                    _ => None,
+                };
+                let after = cluster.endpoints.get(key).map(AsRef::as_ref);
+                let was_empty = self.of_service.is_empty();
+                self.slice_changed(before, after);
+                let owners = [before, after].map(|slice| cluster.services.get(&slice?.service));
                 // Whether there are any slices at all is a condition for every address.
-                (before == self.slices.is_empty()).then_some(touched)
+                let same = was_empty == self.of_service.is_empty();
+                same.then(|| addresses_of(owners.map(|service| service.map(AsRef::as_ref))))
             }
             FactKey::Node(_) | FactKey::Pool(_) | FactKey::Announcer(_) => None,
             FactKey::Namespace(_) | FactKey::Plugin(_) | FactKey::Published(_) => {
                 Some(BTreeSet::new())
             }
         }
+    }
+
+    fn service_changed(&mut self, before: Option<&Service>, after: Option<&Service>) {
+        for (address, key) in before.into_iter().flat_map(holdings) {
+            self.holders.remove(&(address, key));
+        }
+        self.holders.extend(after.into_iter().flat_map(holdings));
+    }
+
+    fn slice_changed(&mut self, before: Option<&Endpoints>, after: Option<&Endpoints>) {
+        let owner = |slice: &Endpoints| (slice.service.clone(), slice.slice.clone());
+        if let Some(before) = before {
+            self.of_service.remove(&owner(before));
+        }
+        self.of_service.extend(after.map(owner));
     }
 
     /// Every address that is held, in order; one that several Services share comes several times.
@@ -110,14 +109,11 @@ impl Index {
     }
 }
 
-/// Puts what is so now in the place of what was, and gives that.
-fn remember<T>(
-    seen: &mut BTreeMap<ServiceKey, Arc<T>>,
-    key: &ServiceKey,
-    now: Option<&Arc<T>>,
-) -> Option<Arc<T>> {
-    match now {
-        Some(now) => seen.insert(key.clone(), now.clone()),
-        None => seen.remove(key),
-    }
+/// Each address of a Service, with its name.
+fn holdings(service: &Service) -> impl Iterator<Item = (IpAddr, ServiceKey)> {
+    service.ingress.iter().map(|address| (*address, service.key.clone()))
+}
+
+fn addresses_of(services: [Option<&Service>; 2]) -> BTreeSet<IpAddr> {
+    services.into_iter().flatten().flat_map(|service| &service.ingress).copied().collect()
 }

@@ -32,7 +32,7 @@ impl Reach {
             ),
             Change::Synced => false,
         };
-        if !concerns || !self.cluster.apply(change.clone()) {
+        if !concerns || self.cluster.apply(change.clone()).is_none() {
             return false;
         }
         self.announcers = announcers(&self.cluster);

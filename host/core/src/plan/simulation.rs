@@ -61,7 +61,7 @@ impl Simulation {
             let address =
                 IpAddr::from([10, 0, u8::try_from(index / 256).unwrap(), (index % 256) as u8]);
             let mut service = test_facts::service(&format!("service-{index}"), &[]);
-            service.ingress = vec![address];
+            service.ingress = vec![address].into();
             cluster.apply(Change::Upsert(Fact::from(service)));
             assert_eq!(Family::of(&address), Family::Ipv4);
             addresses.push(address);

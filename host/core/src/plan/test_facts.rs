@@ -48,9 +48,9 @@ pub(crate) fn key(name: &str) -> ServiceKey {
 }
 
 pub(crate) fn service(name: &str, ingress: &[&str]) -> Service {
-    with(Service::reserved(key(name), Vec::new()), |it| {
+    with(Service::reserved(key(name), &[]), |it| {
         it.labels = [("app".to_owned(), name.to_owned())].into();
-        it.families = vec![Family::Ipv4];
+        it.families = vec![Family::Ipv4].into();
         it.all_families = false;
         it.ingress = ingress.iter().map(|address| address.parse().unwrap()).collect();
     })

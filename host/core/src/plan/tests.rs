@@ -1,8 +1,8 @@
 use super::test_facts::{cluster, key, node, pool, service};
 use super::*;
 use crate::facts::{
-    Change, Endpoint, Endpoints, Fact, Node, PluginRef, Pool, Requirement, Selector, Service,
-    ServiceKey, with,
+    Change, Endpoint, Endpoints, Fact, FactKey, Node, PluginRef, Pool, Requirement, Selector,
+    Service, ServiceKey, with,
 };
 use crate::membership::Member;
 
@@ -29,13 +29,9 @@ impl Bench {
     }
 
     fn apply(&mut self, change: Change) {
-        let key = match &change {
-            Change::Upsert(fact) => fact.key(),
-            Change::Remove(key) => key.clone(),
-            Change::Synced => panic!("has no key"),
-        };
-        self.cluster.apply(change);
-        self.planner.facts_changed(&self.cluster, &key);
+        if let Some(difference) = self.cluster.apply(change) {
+            self.planner.facts_changed(&self.cluster, &difference);
+        }
     }
 
     fn upsert(&mut self, fact: Fact) {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::follow::Heard;
 use super::services::Observed;
-use crate::before::{Before, Told as Stands};
+use crate::before::{Before, Stands};
 use crate::claims::Claims;
 use crate::convert::{Converted, Invalid, ServiceClasses};
 use crate::problem::Problem;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1;
 use outrigger_core::facts::{Fact, Labels, Service, ServiceSpec, Wishes};
 use outrigger_sdk::{Family, Protocol, ServicePort, TrafficPolicy};
+use smallvec::SmallVec;
 
 use super::wanted::wanted;
 use super::{Converted, Invalid, Note, ServiceClasses, key, labels};
@@ -110,7 +111,7 @@ pub fn unclear_service(
         }
     };
     let mut service =
-        known.or_else(without_wishes).unwrap_or_else(|| Service::reserved(key, ingress.clone()));
+        known.or_else(without_wishes).unwrap_or_else(|| Service::reserved(key, &ingress));
     (service.uid, service.problem) = (uid, Some(problem.to_string()));
     Some(Service { ingress, ours, ..service })
 }
@@ -126,7 +127,7 @@ pub(super) fn is_allocated(object: &v1::Service) -> Option<bool> {
 ///
 /// # Errors
 /// The entry that is no address.
-pub(crate) fn ingress(object: &v1::Service) -> Result<Vec<std::net::IpAddr>, Invalid> {
+pub(crate) fn ingress(object: &v1::Service) -> Result<SmallVec<[std::net::IpAddr; 1]>, Invalid> {
     let balancer = object.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let entries = balancer.into_iter().flat_map(|balancer| balancer.ingress.iter().flatten());
     let addresses = entries.enumerate().filter_map(|(at, entry)| Some((at, entry.ip.as_ref()?)));
@@ -149,7 +150,10 @@ pub(super) fn first<'a>(
 }
 
 /// Without `ipFamilies`, which the API server would have filled in, the policy and the addresses asked for say it.
-fn families(spec: &v1::ServiceSpec, wanted: &[std::net::IpAddr]) -> Result<Vec<Family>, Invalid> {
+fn families(
+    spec: &v1::ServiceSpec,
+    wanted: &[std::net::IpAddr],
+) -> Result<SmallVec<[Family; 2]>, Invalid> {
     let named =
         spec.ip_families.iter().flatten().enumerate().map(|(at, family)| match family.as_str() {
             "IPv4" => Ok(Family::Ipv4),
@@ -159,15 +163,15 @@ fn families(spec: &v1::ServiceSpec, wanted: &[std::net::IpAddr]) -> Result<Vec<F
                 format!("{other:?} is not an address family: write IPv4 or IPv6"),
             )),
         });
-    let named: Vec<Family> = named.collect::<Result<_, _>>()?;
+    let named: SmallVec<[Family; 2]> = named.collect::<Result<_, _>>()?;
     if named.is_empty() {
         let dual = matches!(
             spec.ip_family_policy.as_deref(),
             Some("PreferDualStack" | "RequireDualStack")
         );
         return Ok(match (dual, wanted) {
-            (true, _) => vec![Family::Ipv4, Family::Ipv6],
-            (false, []) => vec![Family::Ipv4],
+            (true, _) => [Family::Ipv4, Family::Ipv6].into(),
+            (false, []) => [Family::Ipv4].as_slice().into(),
             (false, wanted) => wanted.iter().map(Family::of).collect(),
         });
     }

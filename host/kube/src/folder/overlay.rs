@@ -3,9 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use outrigger_core::facts::{Fact, Service, ServiceKey};
+use smallvec::SmallVec;
 
 use super::watch::{Statuses, Watch};
-use crate::before::Told;
+use crate::before::Stands;
 use crate::problem::Problem;
 use crate::state::{ServiceStatus, State, StateError};
 
@@ -20,7 +21,7 @@ pub(super) struct Overlay {
 /// What is laid over a Service.
 #[derive(Debug, PartialEq, Eq)]
 struct Laid {
-    addresses: Box<[IpAddr]>,
+    addresses: SmallVec<[IpAddr; 1]>,
     /// They were allocated.
     ours: bool,
 }
@@ -30,7 +31,7 @@ impl Laid {
         let ServiceStatus { addresses, allocated, .. } = status?;
         // Nobody else writes there; what is left alone says so in its condition.
         let ours = allocated.is_some_and(|allocated| allocated.status);
-        Ok(Self { addresses: addresses.into(), ours })
+        Ok(Self { addresses: addresses.as_slice().into(), ours })
     }
 }
 
@@ -55,15 +56,15 @@ impl Overlay {
     }
 
     /// The fact with the status of the state folder in place of its own.
-    pub fn apply(&self, fact: &Fact) -> Told {
-        let Fact::Service(service) = fact else { return Told::Known(fact.clone()) };
+    pub fn apply(&self, fact: &Fact) -> Stands {
+        let Fact::Service(service) = fact else { return Stands::Known(fact.clone()) };
         match self.statuses.get(&service.key) {
-            Some(Err(_)) => Told::Unknown,
+            Some(Err(_)) => Stands::Unknown,
             Some(Ok(Laid { addresses, ours })) => {
                 let spec = service.spec.clone();
-                Told::Known(Service { spec, ingress: addresses.to_vec(), ours: *ours }.into())
+                Stands::Known(Service { spec, ingress: addresses.clone(), ours: *ours }.into())
             }
-            None => Told::Known(fact.clone()),
+            None => Stands::Known(fact.clone()),
         }
     }
 

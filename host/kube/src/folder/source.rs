@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use outrigger_core::facts::{Component, Fact, Plugin};
 use sha2::{Digest as _, Sha256};
+use smallvec::SmallVec;
 
 use super::content::{self, Content};
 use super::manifest::{self, Document, Format};
@@ -16,7 +17,7 @@ use crate::convert::{Converted, ServiceClasses, is_name};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Source {
     /// By kind and name.
-    objects: BTreeMap<Arc<str>, Box<[Fact]>>,
+    objects: BTreeMap<Arc<str>, SmallVec<[Fact; 1]>>,
     /// Object, if known, and message.
     pub problems: Vec<(Option<String>, String)>,
     /// It holds something that was never understood.
@@ -92,7 +93,7 @@ fn component(root: &Path, path: &Path, bytes: &[u8]) -> Document {
 
 fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Source {
     let mut new = Source { target, ..Source::default() };
-    let before = |object: &str| old.and_then(|old| old.objects.get(object)).map(AsRef::as_ref);
+    let before = |object: &str| old.and_then(|old| old.objects.get(object)).map(SmallVec::as_slice);
     let mut nameless = false;
     for Document { object, converted } in documents {
         let Some(object) = object else {
@@ -118,7 +119,7 @@ fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Sou
                 before(&object).map(<[Fact]>::to_vec).unwrap_or_default()
             }
         };
-        new.objects.insert(object.into(), facts.into());
+        new.objects.insert(object.into(), facts.into_iter().collect());
     }
     if nameless {
         // It could be any object that was here before, so every one of them stays.

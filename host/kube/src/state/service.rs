@@ -74,7 +74,7 @@ pub(super) fn read(path: &Path, key: &ServiceKey) -> Result<ServiceStatus, ReadE
     let conditions = object.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let condition = conditions.into_iter().find(|condition| condition.type_ == ALLOCATED);
     Ok(ServiceStatus {
-        addresses: convert::ingress(&object)?,
+        addresses: convert::ingress(&object)?.into_vec(),
         allocated: condition.map(|condition| Allocated {
             status: condition.status == "True",
             reason: condition.reason.clone(),

@@ -214,8 +214,8 @@ fn question() -> (Request, PoolView) {
     };
     let service = |name: String| {
         let key = facts::ServiceKey::new("default", &name);
-        let mut service = facts::Service::reserved(key, vec![]);
-        service.families = vec![Family::Ipv4];
+        let mut service = facts::Service::reserved(key, &[]);
+        service.families = vec![Family::Ipv4].into();
         Arc::new(service)
     };
     let mut ledger = Ledger::default();

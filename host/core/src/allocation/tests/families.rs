@@ -21,7 +21,7 @@ fn families_may_come_from_two_pools_and_all_or_none_is_meant() {
 fn a_second_family_is_added_when_a_pool_offers_it() {
     let mut rig = Rig::synced(vec![pool("p", &["10.0.0.1-10.0.0.9"])], vec![dual("a", false)]);
     assert_eq!(rig.said(), ["a 10.0.0.1 PartlyAllocated"]);
-    rig.put(Service { ingress: vec![ip("10.0.0.1")], ours: true, ..dual("a", false) });
+    rig.put(Service { ingress: vec![ip("10.0.0.1")].into(), ours: true, ..dual("a", false) });
     rig.put(service("b"));
     assert_eq!(rig.said(), ["b 10.0.0.2 Allocated"], "nothing new about a");
     rig.apply(Change::Upsert(Fact::from(pool("q", &["fd00::/64"]))));

@@ -42,11 +42,11 @@ fn any_service() -> impl Strategy<Value = Service> {
     (names, families, wanted, pools, ingress, rest).prop_map(
         |(name, families, wanted, pool, ingress, (port, key, local, all_families, uid, ours))| {
             with(sharing(name, ["", "k", "l"][key], port), |it| {
-                it.families = families;
+                it.families = families.into();
                 it.all_families = all_families;
                 it.wanted = wanted;
                 it.pool = pool.map(str::to_owned);
-                it.ingress = ingress;
+                it.ingress = ingress.into();
                 it.uid = (uid / 7).to_string();
                 it.ours = ours;
                 it.traffic_policy =

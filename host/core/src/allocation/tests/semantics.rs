@@ -45,7 +45,7 @@ impl World {
                 self.reasons.insert(verdict.service.clone(), verdict.condition.reason);
                 let Some(service) = self.services.get_mut(&verdict.service) else { continue };
                 if verdict.writes_ingress {
-                    service.ingress = verdict.addresses;
+                    service.ingress = verdict.addresses.into();
                 }
                 service.ours = verdict.condition.status;
                 let written = service.clone();
@@ -172,19 +172,21 @@ fn node_of(name: &str, words: &[&str]) -> Node {
 
 /// The status stays as it was unless it is written.
 fn service_of(name: &str, words: &[&str], old: Option<&Service>) -> Service {
-    let ips = |list: &str| list.split(',').filter(|one| !one.is_empty()).map(ip).collect();
+    let ips = |list: &str| -> Vec<IpAddr> {
+        list.split(',').filter(|one| !one.is_empty()).map(ip).collect()
+    };
     let mut service = Service {
         ingress: old.map(|old| old.ingress.clone()).unwrap_or_default(),
         ours: old.is_some_and(|old| old.ours),
         ..service(name)
     };
-    let both = vec![Family::Ipv4, Family::Ipv6];
+    let both = [Family::Ipv4, Family::Ipv6];
     for word in words {
         match word.split_once('=').unwrap_or((word, "")) {
-            ("v6", _) => service.families = vec![Family::Ipv6],
-            ("dual", _) => service.families = both.clone(),
-            ("dual6", _) => service.families = vec![Family::Ipv6, Family::Ipv4],
-            ("prefer", _) => (service.families, service.all_families) = (both.clone(), false),
+            ("v6", _) => service.families = vec![Family::Ipv6].into(),
+            ("dual", _) => service.families = both.into(),
+            ("dual6", _) => service.families = vec![Family::Ipv6, Family::Ipv4].into(),
+            ("prefer", _) => (service.families, service.all_families) = (both.into(), false),
             ("ip", list) => service.wanted = ips(list),
             ("pool", pool) => service.pool = Some(pool.to_owned()),
             ("share", name) => service.sharing_key = name.to_owned(),
@@ -199,7 +201,7 @@ fn service_of(name: &str, words: &[&str], old: Option<&Service>) -> Service {
             ("local", _) => service.traffic_policy = TrafficPolicy::Local,
             ("selector", app) => service.selector = [("app".into(), app.into())].into(),
             ("label", label) => service.labels = [pair(label)].into(),
-            ("status", list) => (service.ingress, service.ours) = (ips(list), false),
+            ("status", list) => (service.ingress, service.ours) = (ips(list).into(), false),
             ("adopt", _) => service.adopt = true,
             ("rubbish", _) => service.problem = Some("rubbish: write something else".to_owned()),
             ("uid", uid) => service.uid = uid.to_owned(),

@@ -86,7 +86,7 @@ fn counts_are_as_wide_as_the_pool_and_saturate() {
     for (line, capacity) in
         [("fd00::/64", 1 << 64), ("fd00::/62", 1 << 66), ("::/0", u128::MAX), ("fd00::/127", 2)]
     {
-        let six = with(service("a"), |it| it.families = vec![Family::Ipv6]);
+        let six = with(service("a"), |it| it.families = vec![Family::Ipv6].into());
         let rig = Rig::synced(vec![pool("p", &[line])], vec![six]);
         let counts = rig.allocations.pool_status("p").unwrap().ipv6;
         assert_eq!(counts, Counts { capacity, allocated: 1, free: capacity - 1 }, "{line}");
@@ -171,7 +171,7 @@ fn a_status_that_is_emptied_again_and_again_is_left_alone_for_a_while() {
     assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
     let ip = ip("10.0.0.0");
     let write = |rig: &mut Rig, ingress: Vec<IpAddr>| {
-        rig.put(Service { ours: !ingress.is_empty(), ingress, ..service("a") });
+        rig.put(Service { ours: !ingress.is_empty(), ingress: ingress.into(), ..service("a") });
         rig.said()
     };
     for _ in 0..2 {

@@ -4,15 +4,10 @@ use super::*;
 impl Simulation {
     /// Every node hears of it at once.
     fn learn(&mut self, change: Change) {
-        let key = match &change {
-            Change::Upsert(fact) => fact.key(),
-            Change::Remove(key) => key.clone(),
-            Change::Synced => return,
-        };
-        self.cluster.apply(change);
+        let Some(difference) = self.cluster.apply(change) else { return };
         let names: Vec<String> = self.machines.keys().cloned().collect();
         for machine in self.machines.values_mut() {
-            machine.planner.facts_changed(&self.cluster, &key);
+            machine.planner.facts_changed(&self.cluster, &difference);
         }
         for name in names {
             self.plan(&name);

@@ -220,7 +220,7 @@ pub(super) const SITUATIONS: [(&str, Play, bool); 24] = [
         |s| {
             let s = lan(s).pool("six", "2001:db8::8/128", |_| {});
             s.service("api", &["2001:db8::8"], |api| {
-                api.families = vec![outrigger_sdk::Family::Ipv6]
+                api.families = vec![outrigger_sdk::Family::Ipv6].into()
             })
             .service("web", &["10.0.0.240"], |web| web.families.push(outrigger_sdk::Family::Ipv6))
             .pods("web", &[("n1", true)])

@@ -89,7 +89,7 @@ fn a_service_with_rubbish_in_it_keeps_what_was_known_and_says_so() {
     assert_eq!(unknown.traffic_policy, outrigger_sdk::TrafficPolicy::Local, "or it goes astray");
     let bad = object("", "externalTrafficPolicy: Local, ports: [{port: 70000}]");
     let reserved = unclear_service(&bad, &classes, None, &problem).unwrap();
-    assert_eq!((&reserved.wanted, &reserved.problem), (&good.ingress, &text));
+    assert_eq!((reserved.wanted.as_slice(), &reserved.problem), (good.ingress.as_slice(), &text));
     let other = object("outrigger.dev/addresses: rubbish", "loadBalancerClass: example.org/a");
     assert_eq!(unclear_service(&other, &classes, Some(&good), &problem), None);
 }
@@ -276,5 +276,5 @@ fn a_service_keeps_what_plugins_may_ask_about() {
     assert_eq!(service.selector, service.labels);
     assert_eq!(service.ports[0].protocol, outrigger_sdk::Protocol::Udp);
     assert_eq!((service.ports[0].port, service.ports[0].node_port), (53, 30053));
-    assert_eq!(service.ingress, ["10.0.0.9".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(service.ingress.as_slice(), ["10.0.0.9".parse::<std::net::IpAddr>().unwrap()]);
 }

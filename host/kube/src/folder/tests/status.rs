@@ -30,15 +30,15 @@ fn with_state(dir: &Path) -> Option<State> {
 fn status_comes_from_the_state_folder_and_a_damaged_one_holds_its_service_as_it_was() {
     let with_status = service("web") + "status: {loadBalancer: {ingress: [{ip: 10.0.0.9}]}}\n";
     let mut bench = Bench::with(&[("web.yaml", &with_status)], with_state);
-    assert_eq!(bench.web().ingress, ["10.0.0.9".parse::<IpAddr>().unwrap()]);
+    assert_eq!(bench.web().ingress.as_slice(), ["10.0.0.9".parse::<IpAddr>().unwrap()]);
 
     let address: IpAddr = "10.0.0.1".parse().unwrap();
     Leader::of(&bench).gives("web", &[address]);
     assert_eq!(bench.read(), 1);
-    assert_eq!(bench.web().ingress, [address]);
+    assert_eq!(bench.web().ingress.as_slice(), [address]);
 
     assert_eq!(bench.write(".state/services/default/web.yaml", "status: ["), 0);
-    assert_eq!(bench.web().ingress, [address]);
+    assert_eq!(bench.web().ingress.as_slice(), [address]);
     assert_eq!(bench.problems().len(), 1);
     assert_eq!(
         bench.write(
@@ -74,7 +74,7 @@ fn a_state_folder_that_is_gone_leaves_every_status_as_it_was() {
     assert_eq!(bench.read(), 0);
     assert_eq!(bench.problems().len(), 1);
     assert_eq!(bench.write("web.yaml", &(service("web") + "  selector: {app: x}\n")), 1);
-    assert_eq!(bench.web().ingress, [address]);
+    assert_eq!(bench.web().ingress.as_slice(), [address]);
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn a_status_and_a_new_file_are_told_at_once_and_changed_files_when_their_b
     leader.gives("web", &address);
     bench.folder.changed().now_or_never().expect("a status is whole as soon as it is there");
     assert_eq!(bench.read(), 1);
-    assert_eq!(bench.web().ingress, address);
+    assert_eq!(bench.web().ingress.as_slice(), address);
 
     fs::write(bench.dir.join("db.yaml"), service("db")).unwrap();
     bench.folder.changed().now_or_never().expect("a new file that is closed is whole");
