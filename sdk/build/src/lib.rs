@@ -88,6 +88,7 @@ pub fn build(guest: &Guest, target: &Path) -> anyhow::Result<PathBuf> {
     {
         return Ok(component);
     }
+    forget_ambiguous(&guests)?;
     let mut cargo = toolchain.cargo(&guests, guest.opt_level);
     cargo.current_dir(&guest.manifest_dir).args(["--package", &guest.package]);
     if !guest.features.is_empty() {
@@ -104,6 +105,22 @@ pub fn build(guest: &Guest, target: &Path) -> anyhow::Result<PathBuf> {
     encode(&module, &component)?;
     fs::write(&stamp, inputs).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(component)
+}
+
+/// Cargo names what is a "cdylib" as well without a hash of how it was built, so that a plugin built otherwise, or built as a part
+/// of a guest, lies where it looks for another and takes that for up to date. What is not there is built.
+fn forget_ambiguous(guests: &Path) -> anyhow::Result<()> {
+    let built = guests.join(TARGET).join("release/deps");
+    let Ok(files) = fs::read_dir(&built) else { return Ok(()) };
+    for path in files.flatten().map(|file| file.path()) {
+        let is_library = path.extension().is_some_and(|it| it == "rlib" || it == "wasm");
+        let is_ambiguous =
+            path.file_stem().is_some_and(|stem| !stem.to_string_lossy().contains('-'));
+        if is_library && is_ambiguous {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Turns a core module that carries its world into a component.

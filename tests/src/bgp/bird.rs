@@ -37,7 +37,11 @@ fn configuration(speaker: &Speaker) -> String {
     for (family, word) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
         let networks = speaker.networks.iter().filter(|it| Family::of(it) == family);
         let routes = networks.map(|network| format!(" route {network} blackhole;"));
-        text += &format!("protocol static {{ {word};{} }}\n", routes.collect::<String>());
+        // Before what an interface has itself (240): a service address is on one, and what is exported is this.
+        text += &format!(
+            "protocol static {{ {word} {{ preference 250; }};{} }}\n",
+            routes.collect::<String>()
+        );
     }
     if let Some(bfd) = speaker.neighbors.iter().find_map(|neighbor| neighbor.bfd) {
         let timers = format!(
