@@ -77,10 +77,16 @@ impl FolderController {
         let mut listed = false;
         loop {
             for change in std::mem::take(&mut news.changes) {
-                match change {
-                    Change::Synced => listed = true,
-                    change => self.apply(&lead, &mut allocations, change),
+                match &change {
+                    Change::Synced => {
+                        listed = true;
+                        continue;
+                    }
+                    // The folder has read what it has.
+                    Change::Upsert(Fact::Service(service)) => _ = unread.remove(&service.key),
+                    _ => {}
                 }
+                self.apply(&lead, &mut allocations, change);
             }
             self.read_again(&mut unread, &mut allocations);
             if listed && unread.is_empty() {
@@ -138,7 +144,7 @@ impl FolderController {
         Ok(unread)
     }
 
-    /// Whether it can be read by now what these have. It is theirs at once: the folder may tell of them later.
+    /// Whether it can be read by now what these have, of which the folder has not told yet. It is theirs at once.
     fn read_again(&self, unread: &mut BTreeSet<ServiceKey>, allocations: &mut Allocations) {
         unread.retain(|key| match self.state.service(key) {
             Some(Err(_)) => true,
