@@ -11,6 +11,8 @@ use serde_json::json;
 
 /// Services in one file.
 const PER_FILE: usize = 1000;
+/// Where BIRD's configuration has its routes.
+const STATIC: &str = "protocol static { ipv4 { preference 250; };";
 /// A clock tick of proc(5), which is 100 Hz on every Linux of today (`getconf CLK_TCK`).
 const TICK: Duration = Duration::from_millis(10);
 
@@ -163,12 +165,11 @@ impl Running {
             Kind::Bird => {
                 let file = router.folder().join("bird.conf");
                 let text = std::fs::read_to_string(&file)?;
-                let text = text.replacen(
-                    "protocol static { ipv4;",
-                    &format!("protocol static {{ ipv4; route {address}/32 blackhole;"),
-                    1,
-                );
-                std::fs::write(&file, text)?;
+                let (before, after) = text
+                    .split_once(STATIC)
+                    .with_context(|| format!("{} has no {STATIC:?}", file.display()))?;
+                let route = format!("route {address}/32 blackhole;");
+                std::fs::write(&file, format!("{before}{STATIC} {route}{after}"))?;
                 let begin = clock::now();
                 router.say("configure")?;
                 return Ok(begin);
