@@ -11,7 +11,6 @@ use outrigger_sdk::Duty;
 
 use crate::desired::Desired;
 use crate::election::{Claimant, Standing, elect};
-use crate::eligibility::Ineligible;
 use crate::facts::{Announcer, Cluster, Difference, Election, NodeName};
 use crate::membership::{Claim, ClaimChanges, View, ViewChange};
 
@@ -22,6 +21,7 @@ mod everywhere;
 mod fresh;
 mod heard;
 mod index;
+mod nodes;
 mod reach;
 #[cfg(test)]
 mod simulation;
@@ -204,37 +204,6 @@ impl Planner {
     /// What this node claims.
     pub fn claims(&self) -> &BTreeMap<IpAddr, Claim> {
         &self.claims
-    }
-
-    /// For people: of every node that is known or alive, whether it may answer for the address, or why not.
-    pub fn why(
-        &self,
-        cluster: &Cluster,
-        view: &View,
-        address: IpAddr,
-    ) -> BTreeMap<NodeName, Result<(), Ineligible>> {
-        let built;
-        let index = match &self.index {
-            Some(index) => index,
-            None => {
-                built = Index::of(cluster);
-                &built
-            }
-        };
-        let announcers = announcers(cluster);
-        let home = Home::find(cluster, address).map(Arc::new);
-        let home = home.or_else(|| self.home(address));
-        let case = Case::new(cluster, &self.me, &announcers, index, home.as_deref(), address);
-        let eligibility = case.any_eligibility();
-        let nodes: BTreeSet<_> = cluster.nodes.keys().chain(view.members.keys()).collect();
-        let verdict = |node: &str| {
-            let member = view.members.get(node).ok_or(Ineligible::NotAlive)?;
-            if member.leaving {
-                return Err(Ineligible::Leaving);
-            }
-            eligibility.check(node)
-        };
-        nodes.into_iter().map(|node| (node.clone(), verdict(node))).collect()
     }
 
     /// Spells out what is marked as a whole.

@@ -1,5 +1,6 @@
 use super::test_facts::{cluster, key, node, pool, service};
 use super::*;
+use crate::eligibility::Ineligible;
 use crate::facts::{
     Change, Endpoint, Endpoints, Fact, FactKey, Node, PluginRef, Pool, Requirement, Selector,
     Service, ServiceKey, with,

@@ -1,0 +1,43 @@
+//! For people: which nodes may answer for an address. Must not change what is planned.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::cover::Home;
+use super::{Case, Index, Planner, announcers};
+use crate::eligibility::Ineligible;
+use crate::facts::{Cluster, NodeName};
+use crate::membership::View;
+
+impl Planner {
+    /// Of every node that is known or alive, whether it may answer for the address, or why not.
+    pub fn why(
+        &self,
+        cluster: &Cluster,
+        view: &View,
+        address: IpAddr,
+    ) -> BTreeMap<NodeName, Result<(), Ineligible>> {
+        let built;
+        let index = match &self.index {
+            Some(index) => index,
+            None => {
+                built = Index::of(cluster);
+                &built
+            }
+        };
+        let announcers = announcers(cluster);
+        let home = Home::find(cluster, address).map(Arc::new);
+        let home = home.or_else(|| self.home(address));
+        let case = Case::new(cluster, &self.me, &announcers, index, home.as_deref(), address);
+        let eligibility = case.any_eligibility();
+        let nodes: BTreeSet<_> = cluster.nodes.keys().chain(view.members.keys()).collect();
+        let verdict = |node: &str| {
+            let member = view.members.get(node).ok_or(Ineligible::NotAlive)?;
+            if member.leaving {
+                return Err(Ineligible::Leaving);
+            }
+            eligibility.check(node)
+        };
+        nodes.into_iter().map(|node| (node.clone(), verdict(node))).collect()
+    }
+}
