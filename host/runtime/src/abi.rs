@@ -5,6 +5,7 @@ use std::sync::Arc;
 use outrigger_sdk::Pool;
 use wasmtime::component::{HasSelf, Linker};
 
+use crate::deadlines::Deadlines;
 use crate::limits::{Limits, Meter};
 
 pub(crate) mod log;
@@ -13,6 +14,7 @@ pub(crate) mod v0_1;
 /// What a Store holds besides the guest.
 pub(crate) struct Host {
     pub(crate) limits: Limits,
+    pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) meter: Meter,
     pub(crate) log: log::Log,
     /// The pool of the decision at hand; outside of decisions there is none.
@@ -20,9 +22,10 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(plugin: &str, limits: &Limits) -> Self {
+    pub(crate) fn new(plugin: &str, limits: &Limits, deadlines: &Arc<Deadlines>) -> Self {
         Self {
             limits: limits.clone(),
+            deadlines: Arc::clone(deadlines),
             meter: Meter::new(limits),
             log: log::Log::new(plugin),
             pool: None,

@@ -24,7 +24,7 @@ impl Plugin {
         };
         let mut guest = self.guest(limits)?;
         guest.store.data_mut().pool = Some(pool);
-        Call::Allocate.arm(&mut guest.store);
+        let _running = Call::Allocate.arm(&mut guest.store);
         let outcome = policy
             .load(&mut guest.store, &guest.instance)
             .and_then(|policy| policy.call_allocate(&mut guest.store, &request.into(), &[]));
@@ -42,7 +42,7 @@ impl Plugin {
         };
         let Some(hooks) = hooks else { return Ok(Ok(())) };
         let mut guest = self.guest(&limits)?;
-        Call::Start.arm(&mut guest.store);
+        let _running = Call::Start.arm(&mut guest.store);
         let answer = hooks
             .load(&mut guest.store, &guest.instance)
             .and_then(|hooks| hooks.call_validate(&mut guest.store, config));

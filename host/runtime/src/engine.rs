@@ -2,15 +2,13 @@
 //! holds no compiler. Knows nothing of plugins.
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::sync::Arc;
 
 use wasmtime::component::Linker;
 use wasmtime::{Config, OptLevel};
 
 use crate::abi::{self, Host};
-
-/// How often a running guest is looked at: deadlines are kept to within one of these.
-pub(crate) const TICK: Duration = Duration::from_millis(5);
+use crate::deadlines::Deadlines;
 
 /// Of a guest's call stack, as much goes into a message.
 const BACKTRACE_FRAMES: usize = 32;
@@ -20,6 +18,7 @@ const WASM_STACK: usize = 512 * 1024;
 /// What every plugin of this process runs in.
 pub struct Engine {
     inner: wasmtime::Engine,
+    deadlines: Arc<Deadlines>,
     allocators: Linker<Host>,
     announcers: Linker<Host>,
     compatibility: String,
@@ -37,15 +36,15 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// The serving engine, and the thread that keeps its deadlines; the thread ends with the engine.
+    /// The serving engine, and the thread that keeps its deadlines; the thread ends with the engine and its plugins.
     ///
     /// # Errors
     /// See [`EngineError`].
     pub fn new() -> Result<Self, EngineError> {
         let refused = |error: wasmtime::Error| EngineError::Engine(format!("{error:#}"));
         let inner = wasmtime::Engine::new(&config(false)).map_err(refused)?;
-        tick(&inner).map_err(EngineError::Ticker)?;
         Ok(Self {
+            deadlines: Deadlines::keep(&inner).map_err(EngineError::Ticker)?,
             allocators: abi::allocators(&inner).map_err(refused)?,
             announcers: abi::announcers(&inner).map_err(refused)?,
             compatibility: compatibility(&inner),
@@ -63,6 +62,10 @@ impl Engine {
 
     pub(crate) fn announcers(&self) -> &Linker<Host> {
         &self.announcers
+    }
+
+    pub(crate) fn deadlines(&self) -> &Arc<Deadlines> {
+        &self.deadlines
     }
 
     /// Names the compiled form that this engine can load: part of the cache's file names.
@@ -108,19 +111,6 @@ fn config(compiling: bool) -> Config {
     config
 }
 
-/// A plain thread and not a task: a starved runtime must not stop its own watchdog.
-fn tick(engine: &wasmtime::Engine) -> std::io::Result<()> {
-    let engine = engine.weak();
-    std::thread::Builder::new().name("plugin-deadlines".into()).spawn(move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            std::thread::sleep(TICK);
-        }
-    })?;
-    Ok(())
-}
-
 /// Our version stands for the compiler's settings, which wasmtime hashes only where there is a compiler.
 fn compatibility(engine: &wasmtime::Engine) -> String {
     let mut hasher = DefaultHasher::new();
@@ -153,16 +143,5 @@ mod tests {
         std::fs::write(&file, compiled).expect("written");
         crate::cache::open(serving.wasmtime(), &file).expect("loads");
         assert!(serving.wasmtime().precompile_component(&component).is_err());
-    }
-
-    #[test]
-    fn the_deadline_thread_does_not_keep_the_engine_alive() {
-        let engine = Engine::new().expect("engine");
-        let weak = engine.wasmtime().weak();
-        drop(engine);
-        // The thread holds the engine for the length of one increment at most.
-        while weak.upgrade().is_some() {
-            std::thread::yield_now();
-        }
     }
 }

@@ -10,6 +10,7 @@ mod abi;
 mod allocate;
 mod cache;
 mod compile;
+mod deadlines;
 mod engine;
 mod inspect;
 mod limits;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasmtime::{ResourceLimiter, Store};
 
 use crate::abi::Host;
-use crate::engine::TICK;
+use crate::deadlines::{Running, TICK};
 
 const MIB: usize = 1 << 20;
 
@@ -76,13 +76,14 @@ impl Call {
         }
     }
 
-    /// To be done before every call: the deadline counts from here.
-    pub(crate) fn arm(self, store: &mut Store<Host>) {
+    /// To be done before every call: the deadline counts from here, for as long as what this gives is held.
+    pub(crate) fn arm(self, store: &mut Store<Host>) -> Running {
         let deadline = self.deadline(&store.data().limits);
         // One more, because the first tick comes at any moment.
         let ticks = deadline.as_micros().div_ceil(TICK.as_micros()) + 1;
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
         store.set_hostcall_fuel(self.answer());
+        store.data().deadlines.running()
     }
 }
 

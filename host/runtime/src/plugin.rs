@@ -1,4 +1,6 @@
 //! A loaded component: linked, tried once, ready to make instances. Knows nothing of supervision.
+use std::sync::Arc;
+
 use outrigger_sdk::{Context, Event, FieldError, Origin, Reply, SavedState, StartError, Time};
 use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Store, Trap, WasmBacktrace};
@@ -6,6 +8,7 @@ use wasmtime::{Store, Trap, WasmBacktrace};
 use crate::abi::Host;
 use crate::abi::v0_1::allocator::exports::outrigger::plugin::{policy, policy_hooks};
 use crate::abi::v0_1::announcer::exports::outrigger::plugin::machine;
+use crate::deadlines::Deadlines;
 use crate::engine::Engine;
 use crate::inspect::{Inspection, LoadError, World};
 use crate::limits::{self, Call, Limits};
@@ -19,6 +22,7 @@ pub struct Plugin {
     inspection: Inspection,
     component: InstancePre<Host>,
     exports: Exports,
+    deadlines: Arc<Deadlines>,
 }
 
 /// Where a world's functions are. The component model's linker matches 0.1.x names, so 0.1 needs one set.
@@ -61,7 +65,8 @@ impl Plugin {
                 Exports::Announcer(machine::GuestIndices::new(&component).map_err(misfit)?)
             }
         };
-        let plugin = Self { inspection, component, exports };
+        let deadlines = Arc::clone(engine.deadlines());
+        let plugin = Self { inspection, component, exports, deadlines };
         plugin.try_once(misfit)?;
         Ok(plugin)
     }
@@ -113,9 +118,9 @@ impl Plugin {
     }
 
     pub(crate) fn guest(&self, limits: &Limits) -> Result<Guest, Fault> {
-        let host = Host::new(&self.inspection.digest[..12], limits);
+        let host = Host::new(&self.inspection.digest[..12], limits, &self.deadlines);
         let mut store = limits::store(self.component.engine(), host);
-        Call::Start.arm(&mut store);
+        let _running = Call::Start.arm(&mut store);
         match self.component.instantiate(&mut store) {
             Ok(instance) => Ok(Guest { store, instance }),
             Err(error) => Err(fault(&store, Call::Start, &error)),
@@ -157,7 +162,7 @@ impl Running {
         call: Call,
         run: impl FnOnce(&machine::Guest, &mut Store<Host>) -> wasmtime::Result<T>,
     ) -> Result<T, Fault> {
-        call.arm(&mut self.guest.store);
+        let _running = call.arm(&mut self.guest.store);
         run(&self.machine, &mut self.guest.store).map_err(|error| self.guest.fault(call, &error))
     }
 }

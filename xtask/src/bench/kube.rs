@@ -10,6 +10,7 @@ use outrigger_tests::product;
 
 use crate::{run, setup};
 
+mod alone;
 mod blackout;
 mod creator;
 mod figure;
@@ -89,6 +90,7 @@ fn measure(lab: &Lab, system: System, supplies: &Supplies, report: &mut Report) 
     widen(lab)?;
     // One pod: when another node falls silent, nothing but the way to it is lost.
     web::deploy(lab, NAMESPACE, 1)?;
+    add(alone::measure(lab, NAMESPACE)?);
     system.install(lab, supplies)?;
     system.pool(lab, POOL)?;
     let watcher = Watcher::start(lab, NAMESPACE)?;

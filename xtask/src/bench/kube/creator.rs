@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// How many creations are under way at once in a burst.
 const IN_FLIGHT: &str = "8";
 /// One by one, so many are created in a time: each has long been served when the next comes.
-const RATE: &str = "4/s";
+pub const RATE: &str = "4/s";
 
 /// How quickly.
 #[derive(Debug, Clone, Copy)]

@@ -77,15 +77,20 @@ pub fn latency(created: &Created, seen: &[Seen]) -> Result<Figure> {
         })
         .collect();
     times.sort_unstable();
+    distribution("Service to address, one by one", "services", &times)
+}
+
+/// Of times in ascending order; `count` is what there are so many of.
+pub fn distribution(name: &str, count: &str, times: &[Duration]) -> Result<Figure> {
     let percentile = |percent: usize| -> Result<f64> {
         let rank = (times.len() * percent).div_ceil(100).max(1);
-        Ok(clock::ms(*times.get(rank - 1).context("no Service was created")?))
+        Ok(clock::ms(*times.get(rank - 1).context("nothing was timed")?))
     };
     let (median, p95, most) = (percentile(50)?, percentile(95)?, percentile(100)?);
     Ok(Figure {
-        name: "Service to address, one by one".to_owned(),
+        name: name.to_owned(),
         text: format!("median {median} ms, p95 {p95} ms, most {most} ms"),
-        values: json!({ "services": times.len(), "median_ms": median, "p95_ms": p95, "most_ms": most }),
+        values: json!({ count: times.len(), "median_ms": median, "p95_ms": p95, "most_ms": most }),
     })
 }
 
