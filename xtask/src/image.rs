@@ -40,8 +40,6 @@ pub fn of_what_is_built() -> Result<()> {
 /// Builds the archive, checks it, and says where it is.
 pub fn image(what: &What) -> Result<()> {
     let folder = product::target()?.join("image");
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
     let binary = match &what.binary {
         Some(path) => path.clone(),
         None => {
@@ -63,6 +61,10 @@ pub fn image(what: &What) -> Result<()> {
         "the archive has {} octets, {LARGEST} are allowed: see what grew with `cargo bloat`",
         archive.bytes.len()
     );
+    if let Some(folder) = output.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
     std::fs::write(&output, &archive.bytes)
         .with_context(|| format!("cannot write {}", output.display()))?;
     verify::read_again(&archive.bytes, &archive.digest)?;
