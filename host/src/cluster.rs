@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::Client;
 use outrigger_core::facts::Change;
 use outrigger_kube::State;
-use outrigger_kube::api::{Reports, Watches, read_gossip_key};
+use outrigger_kube::api::{Reader, Reports, Watches, read_gossip_key};
 use outrigger_kube::convert::ServiceClasses;
 use outrigger_kube::crd::{DesiredReport, NodeReport, NodeReportStatus};
 use outrigger_net::now;
@@ -39,7 +39,7 @@ const MEMORY_DELAY: Duration = Duration::from_secs(2);
 
 /// Everything the node role needs to know.
 pub fn watch(client: &Client, classes: &ServiceClasses) -> Source {
-    Source::Cluster(Box::new(Watches::start(client, classes, false)))
+    Source::Cluster(Box::new(Watches::start(client, classes, Reader::Node)))
 }
 
 /// The node tries what is published for it, and policies where it allocates too. `loaded` is told by name.

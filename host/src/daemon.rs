@@ -31,6 +31,9 @@ use origin::Origin;
 
 /// Between two NodeReports at least.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+/// From a change to the NodeReport that tells of it: what the change is for comes first, and a Service that has just come is
+/// given its address meanwhile.
+const REPORT_DELAY: Duration = Duration::from_millis(100);
 
 /// The running daemon.
 pub struct Daemon {
@@ -184,7 +187,12 @@ impl Daemon {
         self.settle();
         while !self.node.stopped(now().monotonic_us) {
             match self.wait().await {
-                Wake::Facts => self.read_facts(),
+                Wake::Facts => {
+                    // A kubelet says every few seconds that its node is as it was.
+                    if !self.read_facts() {
+                        continue;
+                    }
+                }
                 Wake::Follower(follower) => self.follow(follower),
                 Wake::Links => self.take_links(),
                 Wake::Mesh(change) => self.node.view_changed(&change),
@@ -202,6 +210,9 @@ impl Daemon {
                 }
                 Wake::MemoryDue => {
                     self.memory.write(&self.source, &self.state);
+                    if self.sent.is_some() {
+                        self.keep_report();
+                    }
                     outrigger_net::give_back();
                     continue;
                 }
@@ -255,14 +266,17 @@ impl Daemon {
         if self.node.gossip() {
             self.node.settle(now);
         }
-        let earliest = self.reported_us + REPORT_INTERVAL.as_micros() as u64;
-        self.report_due.get_or_insert(earliest.max(now));
+        let micros = |time: Duration| time.as_micros() as u64;
+        let earliest = self.reported_us + micros(REPORT_INTERVAL);
+        self.report_due.get_or_insert(earliest.max(now + micros(REPORT_DELAY)));
     }
 
-    fn read_facts(&mut self) {
-        let changes = self.source.read();
+    /// Says whether there was anything new.
+    fn read_facts(&mut self) -> bool {
+        let Some(changes) = self.source.read() else { return false };
         self.pass_on(&changes);
         self.take_facts(changes);
+        true
     }
 
     /// To the controller of this process, if it leads.

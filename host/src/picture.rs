@@ -9,7 +9,7 @@ use outrigger_core::allocation::Condition;
 use outrigger_core::facts::{Change, Cluster, NodeName, ServiceKey};
 use outrigger_core::plan::Silence;
 use outrigger_core::why::{Inputs, Said};
-use outrigger_kube::api::{self, Watches};
+use outrigger_kube::api::{self, Reader, Watches};
 use outrigger_kube::{Allocated, Folder, Problem, State, utc};
 use outrigger_net::now;
 use serde_json::Value;
@@ -134,7 +134,7 @@ impl Picture {
         runtime.block_on(async {
             let (client, namespace) =
                 api::connect_as(config.kubeconfig.as_deref(), context).await?;
-            let mut watches = Watches::start(&client, &config.classes(), true);
+            let mut watches = Watches::start(&client, &config.classes(), Reader::Person);
             let cluster = listed(&mut watches).await?;
             let (reports, asked) = tokio::join!(api::reports(&client), api::details(&client));
             let reports: Reports = reports

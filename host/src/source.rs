@@ -12,11 +12,14 @@ pub enum Source {
 }
 
 impl Source {
-    /// What differs from what was told before.
-    pub fn read(&mut self) -> Vec<Change> {
+    /// What differs from what was told before; `None` when nothing at all does, what is wrong included.
+    pub fn read(&mut self) -> Option<Vec<Change>> {
         match self {
-            Self::Folder(folder) => folder.read(),
-            Self::Cluster(watches) => watches.read(),
+            Self::Folder(folder) => Some(folder.read()),
+            Self::Cluster(watches) => {
+                let changes = watches.read();
+                (watches.differ() || !changes.is_empty()).then_some(changes)
+            }
         }
     }
 
@@ -24,7 +27,7 @@ impl Source {
     pub async fn changed(&mut self) {
         match self {
             Self::Folder(folder) => folder.changed().await,
-            Self::Cluster(watches) => watches.changed().await,
+            Self::Cluster(watches) => watches.changed_together().await,
         }
     }
 

@@ -32,7 +32,7 @@ pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
     let state = State::existing(&config.state());
     let folder = Folder::open(config.manifests()?, state.as_ref())?;
     let mut folder = Source::Folder(Box::new(folder.with_classes(config.classes())));
-    let changes = folder.read();
+    let changes = folder.read().unwrap_or_default();
     let plugins = plugins::open(config)?;
     for change in &changes {
         if let Change::Upsert(Fact::Plugin(delivery)) = change {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use outrigger_kube::State;
-use outrigger_kube::api::{self, Kind};
+use outrigger_kube::api::{self, Reader};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing_subscriber::EnvFilter;
@@ -112,7 +112,7 @@ impl ControllerThread {
             .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
         let identity = format!("{}_{:08x}", config.node()?, u32::from_ne_bytes(random));
         let (says, standing) = watch::channel(Standing {
-            missing: Kind::ALL.map(|kind| kind.plural().to_owned()).to_vec(),
+            missing: Reader::Controller.kinds().map(|kind| kind.plural().to_owned()).collect(),
             ..Standing::default()
         });
         let (stop, stopped) = watch::channel(false);

@@ -9,8 +9,8 @@ use outrigger_core::allocation::{Allocations, Condition, PoolStatus, Verdict};
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 use outrigger_kube::Allocated;
 use outrigger_kube::api::{
-    CONTROLLER, Events, Lead, Lease, ObjectStatus, Observed, PluginWriter, Told, Wanted, Watches,
-    WriteError, Writer, create_gossip_key,
+    CONTROLLER, Events, Lead, Lease, ObjectStatus, Observed, PluginWriter, Reader, Told, Wanted,
+    Watches, WriteError, Writer, create_gossip_key,
 };
 use outrigger_kube::convert::ServiceClasses;
 use outrigger_net::now;
@@ -70,7 +70,7 @@ pub struct Standing {
 impl ClusterController {
     /// Runs until told to stop, then gives leadership up.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut watches = Watches::start(&self.client, &self.classes, true);
+        let mut watches = Watches::start(&self.client, &self.classes, Reader::Controller);
         let mut lease = Lease::new(self.client.clone(), self.identity.clone());
         loop {
             let lead = tokio::select! {
@@ -250,7 +250,6 @@ impl<'a> Reign<'a> {
     fn hear_verdicts(&mut self, watches: &Watches) {
         for verdict in self.allocations.verdicts() {
             let Verdict { service, addresses, writes_ingress, condition, .. } = verdict;
-            tell(&service, &addresses, &condition);
             if condition.warns() {
                 warn(&self.events, watches, &service, &condition);
             }
@@ -280,8 +279,13 @@ impl<'a> Reign<'a> {
             let Some(status) = observed.status(wanted, now()) else { continue };
             self.busy.insert(key.clone(), observed.version);
             let (writer, observed) = (self.writer.clone(), observed.clone());
+            let wanted = wanted.cloned();
             self.writes.spawn(async move {
                 let result = writer.write(&key, &observed, status).await;
+                if let (Ok(_), Some(Wanted { addresses, allocated, .. })) = (&result, wanted) {
+                    let Allocated { status, reason, message } = allocated;
+                    tell(&key, &addresses, &Condition { status, reason, message });
+                }
                 (key, result)
             });
         }

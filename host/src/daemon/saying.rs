@@ -35,13 +35,22 @@ impl Daemon {
         report::details(&self.node, &self.links.borrow(), &self.responder.handle())
     }
 
+    /// To the API server, and later to the disk, where nobody looks while the API server answers; over a folder to the disk.
     pub(super) fn write_report(&mut self) {
         self.report_due = None;
         self.reported_us = now().monotonic_us;
-        let report = self.report();
-        if let Some(sent) = &self.sent {
-            sent.report(report.clone());
+        match &self.sent {
+            Some(sent) => {
+                sent.report(self.report());
+                self.memory.changed();
+            }
+            None => self.keep_report(),
         }
+    }
+
+    /// With the details of every address.
+    pub(super) fn keep_report(&self) {
+        let report = self.report();
         if let Err(error) = self.state.write_report(&self.node.name, &report) {
             tracing::error!("the NodeReport could not be written: {error}");
         }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use outrigger_tests::kubernetes::{Lab, binaries, metallb, web};
 use outrigger_tests::product;
 
@@ -19,10 +19,10 @@ mod requests;
 mod system;
 mod watch;
 
-use creator::{Pace, create};
+use creator::{Created, Pace, create};
 use figure::{Figure, Report};
 use system::{Supplies, System};
-use watch::Watcher;
+use watch::{Seen, Watcher};
 
 #[cfg(test)]
 mod tests;
@@ -50,9 +50,27 @@ pub struct What {
     /// Only this one.
     #[arg(long)]
     only: Option<System>,
+    /// Only this kind of figure.
+    #[arg(long)]
+    figure: Option<Kind>,
     /// The laboratory's name.
     #[arg(long, default_value = "bench")]
     lab: String,
+}
+
+/// A kind of figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// A write of a status while there is no load balancer.
+    Alone,
+    /// API requests and memory while nothing happens.
+    Steady,
+    /// A node falls silent.
+    Blackout,
+    /// From a Service to its address.
+    OneByOne,
+    /// Many Services at once.
+    Burst,
 }
 
 /// Measures.
@@ -65,7 +83,7 @@ pub fn kube(what: &What) -> Result<()> {
     let mut report = Report::new(what.json);
     for system in systems {
         let lab = Lab::up(&what.lab, NODES)?;
-        let measured = measure(&lab, system, &supplies, &mut report);
+        let measured = measure(&lab, system, &supplies, what.figure, &mut report);
         measured.with_context(|| format!("{} is not measured", system.name()))?;
         lab.down()?;
     }
@@ -85,41 +103,74 @@ fn image(what: &What) -> Result<PathBuf> {
 }
 
 /// From an empty cluster to one with [`MANY`] Services.
-fn measure(lab: &Lab, system: System, supplies: &Supplies, report: &mut Report) -> Result<()> {
+fn measure(
+    lab: &Lab,
+    system: System,
+    supplies: &Supplies,
+    only: Option<Kind>,
+    report: &mut Report,
+) -> Result<()> {
+    let wanted = |kind| only.is_none_or(|only| only == kind);
     let mut add = |figure: Figure| report.add(system, figure);
     widen(lab)?;
     // One pod: when another node falls silent, nothing but the way to it is lost.
     web::deploy(lab, NAMESPACE, 1)?;
-    add(alone::measure(lab, NAMESPACE)?);
+    if wanted(Kind::Alone) {
+        add(alone::measure(lab, NAMESPACE)?);
+    }
     system.install(lab, supplies)?;
     system.pool(lab, POOL)?;
-    let watcher = Watcher::start(lab, NAMESPACE)?;
-    let created = create(lab, NAMESPACE, FEW, Pace::Parallel)?;
-    let addresses: Vec<_> =
-        watcher.served(created.began, FEW)?.iter().filter_map(|seen| seen.address).collect();
-    requests::quiet(lab, system)?;
-    add(requests::steady(lab, system, FEW)?);
-    memory::measure(lab, system, FEW)?.into_iter().for_each(&mut add);
-    add(blackout::measure(lab, &addresses)?);
-    requests::quiet(lab, system)?;
-
-    let created = create(lab, NAMESPACE, ONE_BY_ONE, Pace::OneByOne)?;
-    add(figure::latency(&created, &watcher.served(created.began, ONE_BY_ONE)?)?);
-    requests::quiet(lab, system)?;
-
-    let mark = lab.audit_mark()?;
-    let created = create(lab, NAMESPACE, BURST, Pace::Parallel)?;
-    add(figure::burst(&created, &watcher.served(created.began, BURST)?)?);
-    requests::quiet(lab, system)?;
-    add(requests::writes(lab, system, mark, BURST)?);
-
-    let rest = MANY - FEW - ONE_BY_ONE - BURST;
-    let created = create(lab, NAMESPACE, rest, Pace::Parallel)?;
-    watcher.served(created.began, rest)?;
-    requests::quiet(lab, system)?;
-    add(requests::steady(lab, system, MANY)?);
-    memory::measure(lab, system, MANY)?.into_iter().for_each(add);
+    let mut services = Services { lab, system, watcher: Watcher::start(lab, NAMESPACE)?, count: 0 };
+    let (_, seen) = services.add(FEW, Pace::Parallel)?;
+    if wanted(Kind::Steady) {
+        steady(lab, system, FEW)?.into_iter().for_each(&mut add);
+    }
+    if wanted(Kind::Blackout) {
+        let addresses: Vec<_> = seen.iter().filter_map(|seen| seen.address).collect();
+        add(blackout::measure(lab, &addresses)?);
+        requests::quiet(lab, system)?;
+    }
+    if wanted(Kind::OneByOne) {
+        let (created, seen) = services.add(ONE_BY_ONE, Pace::OneByOne)?;
+        add(figure::latency(&created, &seen)?);
+    }
+    if wanted(Kind::Burst) {
+        let mark = lab.audit_mark()?;
+        let (created, seen) = services.add(BURST, Pace::Parallel)?;
+        add(figure::burst(&created, &seen)?);
+        add(requests::writes(lab, system, mark, BURST)?);
+    }
+    if wanted(Kind::Steady) {
+        services.add(MANY - services.count, Pace::Parallel)?;
+        steady(lab, system, MANY)?.into_iter().for_each(add);
+    }
     Ok(())
+}
+
+/// While nothing happens.
+fn steady(lab: &Lab, system: System, services: usize) -> Result<Vec<Figure>> {
+    let mut figures = vec![requests::steady(lab, system, services)?];
+    figures.extend(memory::measure(lab, system, services)?);
+    Ok(figures)
+}
+
+/// The Services of a laboratory so far.
+struct Services<'a> {
+    lab: &'a Lab,
+    system: System,
+    watcher: Watcher,
+    count: usize,
+}
+
+impl Services<'_> {
+    /// Adds some, and returns once they are served and all that follows from that is written.
+    fn add(&mut self, count: usize, pace: Pace) -> Result<(Created, Vec<Seen>)> {
+        let created = create(self.lab, NAMESPACE, count, pace)?;
+        let seen = self.watcher.served(created.began, count)?;
+        requests::quiet(self.lab, self.system)?;
+        self.count += count;
+        Ok((created, seen))
+    }
 }
 
 /// Gives the client and every node an address on the pool's network, on the segment that is there for Services.

@@ -207,8 +207,9 @@ impl Writer {
             },
             "status": status,
         });
-        // `force`: an ingress list that others have added to has several owners, and is kept whole by what is applied.
-        let parameters = PatchParams::apply(CONTROLLER).force();
+        // `force`: an ingress list that others have added to has several owners, and is kept whole by what is applied. Its shape is
+        // always the same: no need for the API server to read it a second time in search of unknown fields.
+        let parameters = PatchParams::apply(CONTROLLER).force().validation_ignore();
         if !self.lead.holds() {
             return Err(WriteError::NotLeading);
         }

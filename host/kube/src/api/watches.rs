@@ -3,38 +3,48 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::follow::Heard;
 use super::services::Observed;
 use crate::before::{Before, Stands};
 use crate::claims::Claims;
 use crate::convert::{Converted, Invalid, ServiceClasses};
-use crate::problem::Problem;
 
 mod failures;
 mod kind;
 mod told;
+mod wrong;
 
 use failures::AllFailures;
 pub use failures::Failure;
-pub use kind::Kind;
+pub use kind::{Kind, Reader};
 use kind::{Said, Seen};
 use told::News;
 pub use told::Told;
+use wrong::title;
+
+/// What belongs together follows within so long: a Service, its endpoints, its address.
+const TOGETHER: Duration = Duration::from_millis(20);
 
 /// Every watch that a role needs.
 pub struct Watches {
     said: mpsc::UnboundedReceiver<Said>,
     /// What [`Self::changed`] took and nobody has read.
     waiting: Option<Said>,
+    /// When [`Self::changed_together`] has waited long enough.
+    due: Option<Instant>,
     kinds: BTreeMap<Kind, Standing>,
     claims: Claims,
     /// What is wrong with single objects, by the path under which they claim.
     problems: BTreeMap<PathBuf, Vec<String>>,
+    /// What is wrong, or missing, differs from when that was last asked.
+    differ: bool,
     /// Services with a status to look after; empty unless asked for.
     observed: BTreeMap<ServiceKey, Observed>,
     /// Services whose [`Observed`] changed since they were last asked for.
@@ -57,23 +67,24 @@ struct Standing {
 }
 
 impl Watches {
-    /// Opens every watch, on tasks of the current runtime. Services of `classes` are ours. With `observe`, what their status
-    /// holds is kept for a [`super::Writer`], and what nodes report is heard.
-    pub fn start(client: &Client, classes: &ServiceClasses, observe: bool) -> Self {
+    /// Opens every watch, on tasks of the current runtime. Services of `classes` are ours.
+    pub fn start(client: &Client, classes: &ServiceClasses, reader: Reader) -> Self {
         let (says, said) = mpsc::unbounded_channel();
-        for kind in Kind::ALL.into_iter().chain(observe.then_some(Kind::NodeReports)) {
-            kind.watch(client, classes, observe, says.clone());
+        for kind in reader.kinds() {
+            kind.watch(client, classes, reader, says.clone());
         }
-        Self::hear(&Kind::ALL, said)
+        Self::hear(reader.kinds(), said)
     }
 
-    fn hear(kinds: &[Kind], said: mpsc::UnboundedReceiver<Said>) -> Self {
+    fn hear(kinds: impl Iterator<Item = Kind>, said: mpsc::UnboundedReceiver<Said>) -> Self {
         Self {
             said,
             waiting: None,
-            kinds: kinds.iter().map(|kind| (*kind, Standing::default())).collect(),
+            due: None,
+            kinds: kinds.map(|kind| (kind, Standing::default())).collect(),
             claims: Claims::default(),
             problems: BTreeMap::new(),
+            differ: false,
             observed: BTreeMap::new(),
             touched: BTreeSet::new(),
             failures: AllFailures::default(),
@@ -110,6 +121,7 @@ impl Watches {
     /// What differs from what was told before. Everything that was listed before the last kind was listed comes in that
     /// call, which ends with [`Change::Synced`].
     pub fn read(&mut self) -> Vec<Change> {
+        self.due = None;
         let mut touched = Before::default();
         while let Some(said) = self.waiting.take().or_else(|| self.said.try_recv().ok()) {
             self.take(said, &mut touched);
@@ -171,50 +183,6 @@ impl Watches {
         self.remembered
     }
 
-    /// Everything that is wrong now.
-    pub fn problems(&self) -> Vec<Problem> {
-        let api = |object: String, message: String| Problem {
-            file: String::new(),
-            object: Some(object),
-            message,
-        };
-        let failing = self.kinds.iter().filter_map(|(kind, standing)| {
-            let why = standing.failing.as_ref()?;
-            Some(api(
-                format!("watch of {}", kind.plural()),
-                format!("{why}; until it works again what was known stays in force"),
-            ))
-        });
-        let own = self.problems.iter().flat_map(|(path, messages)| {
-            messages.iter().map(move |message| api(title(path), message.clone()))
-        });
-        let losers = self.claims.losers().map(|(claim, winner)| {
-            let message = format!(
-                "{} is also in {}, which stays in force: delete one of the two",
-                claim.title(),
-                title(&winner.path)
-            );
-            api(title(&claim.path), message)
-        });
-        failing.chain(own).chain(losers).collect()
-    }
-
-    /// What is wrong with the object that a fact comes from.
-    pub fn problem_of(&self, key: &FactKey) -> Option<String> {
-        let claim = self.claims.in_force(key)?;
-        Some(self.problems.get(&*claim.path)?.join("; "))
-    }
-
-    /// Pools and announcers of which nothing is known because they were never valid: kind, name and message.
-    pub fn unread(&self) -> impl Iterator<Item = (&'static str, String, String)> + '_ {
-        self.problems.iter().filter_map(|(path, messages)| {
-            let kind =
-                ["AddressPool", "Announcer"].into_iter().find(|kind| path.starts_with(kind))?;
-            let name = path.file_name()?.to_string_lossy().into_owned();
-            self.claims.words(path).is_empty().then(|| (kind, name, messages.join("; ")))
-        })
-    }
-
     /// What the status of a Service holds, as the API server showed it last.
     pub fn observed(&self, key: &ServiceKey) -> Option<&Observed> {
         self.observed.get(key)
@@ -250,6 +218,14 @@ impl Watches {
         }
     }
 
+    /// The same once what belongs together has come: one look at it in place of three. May be dropped at any point.
+    pub async fn changed_together(&mut self) {
+        self.changed().await;
+        // Remembered, so that a caller who drops this now and then still gets there.
+        let due = *self.due.get_or_insert_with(|| Instant::now() + TOGETHER);
+        tokio::time::sleep_until(due).await;
+    }
+
     fn take(&mut self, (kind, heard): Said, touched: &mut Before) {
         match heard {
             Heard::Listed(seen) => {
@@ -262,20 +238,20 @@ impl Watches {
                     self.gone(kind, gone, touched);
                 }
                 *self.standing(kind) = Standing { listed: true, failing: None, objects };
+                self.differ = true;
                 self.news.listed(kind);
             }
             Heard::Seen(seen) => {
-                let standing = self.standing(kind);
-                standing.failing = None;
-                standing.objects.insert(seen.key.clone());
+                self.fails(kind, None);
+                self.standing(kind).objects.insert(seen.key.clone());
                 self.seen(kind, seen, touched);
             }
             Heard::Gone(key) => {
                 self.standing(kind).objects.remove(&key);
                 self.gone(kind, &key, touched);
             }
-            Heard::Failed(why) => self.standing(kind).failing = Some(why),
-            Heard::Recovered => self.standing(kind).failing = None,
+            Heard::Failed(why) => self.fails(kind, Some(why)),
+            Heard::Recovered => self.fails(kind, None),
         }
     }
 
@@ -302,10 +278,7 @@ impl Watches {
         }
         let object: Arc<str> = title(&path).into();
         self.claims.replace(&path, facts.iter().map(|fact| (&object, fact)));
-        match problems.is_empty() {
-            true => drop(self.problems.remove(&path)),
-            false => drop(self.problems.insert(path, problems)),
-        }
+        self.is_wrong(path, problems);
     }
 
     /// The facts of one object, with what was known in place of what could not be converted.
@@ -372,18 +345,11 @@ impl Watches {
             touched.note(fact.key(), |key| self.stands(key));
         }
         self.claims.replace(&path, std::iter::empty());
-        self.problems.remove(&path);
+        self.is_wrong(path, Vec::new());
         if kind == Kind::Services && self.observed.remove(object).is_some() {
             self.touched.insert(object.clone());
         }
     }
-}
-
-/// "Service shop/web", from the path under which it claims.
-fn title(path: &Path) -> String {
-    let mut parts = path.iter().map(|part| part.to_string_lossy().into_owned());
-    let kind = parts.next().unwrap_or_default();
-    format!("{kind} {}", parts.collect::<Vec<_>>().join("/"))
 }
 
 #[cfg(test)]

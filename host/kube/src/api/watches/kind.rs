@@ -37,6 +37,30 @@ pub enum Kind {
     NodeReports,
 }
 
+/// Whom watches are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// The role that announces.
+    Node,
+    /// The role that allocates and writes status: what a status holds is kept for a [`super::Writer`], and what nodes report is
+    /// heard.
+    Controller,
+    /// Somebody who asks once.
+    Person,
+}
+
+impl Reader {
+    /// What it needs to know.
+    pub fn kinds(self) -> impl Iterator<Item = Kind> {
+        Kind::ALL.into_iter().filter(move |kind| match kind {
+            // They decide where an address is announced, not which one it is; and no other kind changes as often.
+            Kind::EndpointSlices => self != Self::Controller,
+            Kind::NodeReports => self == Self::Controller,
+            _ => true,
+        })
+    }
+}
+
 /// What the watch of a kind has to say.
 pub(super) type Said = (Kind, Heard<Seen>);
 
@@ -54,8 +78,8 @@ pub(super) struct Seen {
 }
 
 impl Kind {
-    /// Everything that allocation and announcement depend on.
-    pub const ALL: [Self; 7] = [
+    /// All of them.
+    pub(super) const ALL: [Self; 8] = [
         Self::Services,
         Self::EndpointSlices,
         Self::Nodes,
@@ -63,6 +87,7 @@ impl Kind {
         Self::AddressPools,
         Self::Announcers,
         Self::Plugins,
+        Self::NodeReports,
     ];
 
     /// As `kubectl get` names it.
@@ -128,10 +153,10 @@ impl Kind {
         self,
         client: &Client,
         classes: &ServiceClasses,
-        observe: bool,
+        reader: Reader,
         says: mpsc::UnboundedSender<Said>,
     ) {
-        let client = client.clone();
+        let (client, observe) = (client.clone(), reader != Reader::Node);
         match self {
             Self::Services => {
                 let classes = classes.clone();

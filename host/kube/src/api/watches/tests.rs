@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use super::kind::{see_plugin, see_report, see_service};
 use super::*;
 use crate::convert;
+use crate::problem::Problem;
 
 struct Bench {
     says: mpsc::UnboundedSender<Said>,
@@ -14,7 +15,7 @@ struct Bench {
 impl Bench {
     fn new(kinds: &[Kind]) -> Self {
         let (says, said) = mpsc::unbounded_channel();
-        Self { says, watches: Watches::hear(kinds, said) }
+        Self { says, watches: Watches::hear(kinds.iter().copied(), said) }
     }
 
     /// Says it and gives what is told, in short.
@@ -108,6 +109,52 @@ fn an_object_that_cannot_be_read_keeps_what_it_said_before() {
     );
     assert_eq!(bench.say(Kind::Nodes, Heard::Seen(node("n1", "10.0.0.3"))), ["+n1"]);
     assert!(bench.problems().is_empty());
+}
+
+#[test]
+fn an_object_that_says_what_it_said_before_differs_in_nothing() {
+    let mut bench = Bench::new(&[Kind::Nodes]);
+    bench.say(Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1")]));
+    assert!(bench.watches.differ(), "it is missing no more");
+    assert!(bench.say(Kind::Nodes, Heard::Seen(node("n1", "10.0.0.1"))).is_empty());
+    assert!(!bench.watches.differ());
+    for news in [
+        Heard::Seen(node("n1", "10.0.0.300")),
+        Heard::Failed("connection refused".to_owned()),
+        Heard::Recovered,
+        Heard::Gone(ServiceKey::new("", "n1")),
+    ] {
+        bench.say(Kind::Nodes, news);
+        assert!(bench.watches.differ(), "what is wrong differs");
+        assert!(!bench.watches.differ(), "and is asked for once");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_at_once_is_looked_at_together() {
+    let Bench { says, mut watches } = Bench::new(&[Kind::Nodes]);
+    assert!(says.send((Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1")]))).is_ok());
+    let looks = async {
+        watches.changed_together().await;
+        watches.read()
+    };
+    // It is polled first, and must not be done by then.
+    let (looked, sent) = tokio::join!(looks, async {
+        says.send((Kind::Nodes, Heard::Seen(node("n2", "10.0.0.2"))))
+    });
+    assert!(sent.is_ok());
+    assert_eq!(looked.iter().map(short).collect::<Vec<_>>(), ["+n1", "+n2", "synced"]);
+}
+
+#[test]
+fn a_controller_does_not_watch_what_only_decides_where_an_address_is_announced() {
+    let kinds = |reader: Reader| reader.kinds().collect::<BTreeSet<_>>();
+    assert!(!kinds(Reader::Controller).contains(&Kind::EndpointSlices));
+    assert!(kinds(Reader::Controller).contains(&Kind::NodeReports));
+    for reader in [Reader::Node, Reader::Person] {
+        assert!(kinds(reader).contains(&Kind::EndpointSlices), "{reader:?}");
+        assert!(!kinds(reader).contains(&Kind::NodeReports), "{reader:?}");
+    }
 }
 
 #[test]
