@@ -8,8 +8,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::kubernetes::Lab;
 use outrigger_tests::product;
 use outrigger_tests::scenarios::kubernetes::{
-    alone, delivery, explain, install, laboratory, leaders, leave, objects, pools, relist, rights,
-    routed, serve, steady, uninstall,
+    alone, delivery, explain, install, laboratory, leaders, leave, objects, pools, relist, rest,
+    rights, routed, serve, steady, uninstall,
 };
 
 const NODES: u8 = 3;
@@ -65,6 +65,7 @@ fn in_service(all: &Trials) -> Vec<Trial> {
             "a_new_address_is_announced_when_it_can_be_served",
             serve::when_it_can_be_served,
         ),
+        all.scenario("a_node_at_rest_writes_nothing", rest::writes_nothing),
         all.scenario("deleting_the_leader_loses_nothing", steady::without_its_leader),
         all.scenario("restarting_node_by_node_loses_nothing", steady::restarted_node_by_node),
         all.scenario("rolling_to_another_image_loses_nothing", steady::rolled_to_another_image),

@@ -22,6 +22,7 @@ pub mod leave;
 pub mod objects;
 pub mod pools;
 pub mod relist;
+pub mod rest;
 pub mod rights;
 pub mod routed;
 pub mod serve;
