@@ -142,22 +142,30 @@ pub async fn listed(watches: &mut Watches, state: &State) -> Vec<Change> {
 }
 
 /// Keeps what the node knows on disk.
+#[derive(Default)]
 pub struct Memory {
-    /// When it is to be written down, in monotonic microseconds; `None` while nothing changed since.
+    /// When the disk is to be written, in monotonic microseconds; `None` while nothing changed since.
     pub due: Option<u64>,
+    facts_changed: bool,
 }
 
 impl Memory {
-    /// Something changed.
+    /// What the node knows changed.
     pub fn changed(&mut self) {
+        self.facts_changed = true;
+        self.reported();
+    }
+
+    /// What the node says of itself changed.
+    pub fn reported(&mut self) {
         self.due.get_or_insert(now().monotonic_us + MEMORY_DELAY.as_micros() as u64);
     }
 
-    /// Writes down what is known, unless it is what was read from there.
+    /// Writes down what is known, if that changed, and unless it is what was read from there.
     pub fn write(&mut self, source: &Source, state: &State) {
         self.due = None;
         let Source::Cluster(watches) = source else { return };
-        if !watches.complete() {
+        if !std::mem::take(&mut self.facts_changed) || !watches.complete() {
             return;
         }
         if let Err(error) = state.remember(watches.facts(), now()) {

@@ -163,7 +163,7 @@ impl Daemon {
             _occupied: occupied,
             reports,
             sent,
-            memory: Memory { due: None },
+            memory: Memory::default(),
             loaded,
             deliveries,
             follower: None,

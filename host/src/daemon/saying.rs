@@ -42,7 +42,7 @@ impl Daemon {
         match &self.sent {
             Some(sent) => {
                 sent.report(self.report());
-                self.memory.changed();
+                self.memory.reported();
             }
             None => self.keep_report(),
         }
