@@ -1,17 +1,12 @@
 //! Builds and compiles the plugins that are embedded in the daemon, so that its first start compiles nothing.
 //! `src/embedded.rs` includes what comes out.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::Context;
-use outrigger_sdk_build::Guest;
 
-/// Folder, package, and the variable that names its component.
-const PLUGINS: [(&str, &str, &str); 3] = [
-    ("plugins/bgp", "outrigger-bgp", "OUTRIGGER_BGP"),
-    ("plugins/layer2", "outrigger-layer2", "OUTRIGGER_LAYER2"),
-    ("plugins/allocators/lowest-free", "outrigger-lowest-free", "OUTRIGGER_LOWEST_FREE"),
-];
+/// `OUTRIGGER_BGP` names the component of `bgp`, and so on.
+const PLUGINS: [&str; 3] = ["bgp", "layer2", "lowest-free"];
 
 fn main() -> anyhow::Result<()> {
     let root =
@@ -23,16 +18,28 @@ fn main() -> anyhow::Result<()> {
     let triple = env::var("TARGET").context("TARGET: this is a build script, run by cargo")?;
     // <target>/<profile>/build/<package>/out
     let target = Path::new(&out).ancestors().nth(4).context("OUT_DIR is not in a target folder")?;
-    for (folder, package, variable) in PLUGINS {
-        let component =
-            outrigger_sdk_build::build(&Guest::new(root.join(folder), package), target)?;
+    let components =
+        outrigger_sdk_build::examples(&root.join("plugins/components"), &PLUGINS, target)?;
+    for (name, component) in PLUGINS.iter().zip(components) {
+        let variable = format!("OUTRIGGER_{}", name.to_uppercase().replace('-', "_"));
         println!("cargo::rustc-env={variable}={}", component.display());
         let bytes =
             fs::read(&component).with_context(|| format!("cannot read {}", component.display()))?;
-        let compiled = Path::new(&out).join(package).with_extension("cwasm");
-        fs::write(&compiled, outrigger_runtime::precompile(&bytes, &triple)?)
-            .with_context(|| format!("cannot write {}", compiled.display()))?;
+        let compiled = compiled(&bytes, &component, &triple)?;
         println!("cargo::rustc-env={variable}_COMPILED={}", compiled.display());
     }
     Ok(())
+}
+
+/// Beside the component, so that the profiles share it: compiling takes ten times as long where the compiler is not optimized.
+fn compiled(bytes: &[u8], component: &Path, triple: &str) -> anyhow::Result<PathBuf> {
+    let key = outrigger_runtime::precompiled_key(bytes, triple)?;
+    let compiled = component.with_extension(format!("{key}.cwasm"));
+    if !compiled.is_file() {
+        let new = compiled.with_extension("new");
+        fs::write(&new, outrigger_runtime::precompile(bytes, triple)?)
+            .and_then(|()| fs::rename(&new, &compiled))
+            .with_context(|| format!("cannot write {}", compiled.display()))?;
+    }
+    Ok(compiled)
 }

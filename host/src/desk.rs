@@ -9,13 +9,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use outrigger_core::desired::Desired;
-use outrigger_core::guard::{Grant, Guard, Reason, Withdrawal};
+use outrigger_core::guard::budget::OCTETS_WAITING;
+use outrigger_core::guard::{Grant, Guard, Reason, Refusal, Withdrawal};
 use outrigger_core::outbox::{Change, Outbox, events, full_lists};
 use outrigger_net::{Owner, ResponderHandle, StreamsHandle, now};
 use outrigger_runtime::Factory;
 use outrigger_sdk::{
-    AddressReport, AnnouncementState, Closed, Condition, Denied, Event, LinksChanged, Pair,
-    PeerReport, Resumed, Stopping,
+    AddressReport, AnnouncementState, Closed, Denied, Endpoint, Event, LinksChanged, Pair, Resumed,
+    Stopping,
 };
 use tokio::sync::Notify;
 
@@ -27,8 +28,6 @@ pub use said::Said;
 
 /// Refusals wait this long before they are told, so that a plugin that insists does not spin.
 const DENIED_DELAY: Duration = Duration::from_millis(100);
-/// Octets of streams and datagrams that may wait; then no more are read.
-const OCTETS_WAITING: usize = 1 << 20;
 /// What an event weighs besides its octets.
 const EVENT_OCTETS: usize = 64;
 /// Refusals that wait at most; more are counted only.
@@ -92,12 +91,6 @@ pub struct Swap {
 pub struct Standing {
     /// Of addresses.
     pub addresses: Said,
-    /// By protocol and peer.
-    pub peers: BTreeMap<(String, String), PeerReport>,
-    /// By condition type.
-    pub conditions: BTreeMap<String, Condition>,
-    /// By metric name.
-    pub metrics: BTreeMap<String, f64>,
     /// Digest of the plugin in force, "" while none ever started.
     pub digest: String,
     /// "Running", "Held" or "NotStarted".
@@ -251,6 +244,7 @@ impl Desk {
             let (speaks, known) = (entry.is_some_and(|entry| entry.duty.speaks()), entry.is_some());
             if !speaks {
                 for id in self.responder.withdraw(self.owner, address) {
+                    inner.guard.ended(id);
                     inner.outbox.push(Event::Ended(id));
                 }
             }
@@ -279,7 +273,9 @@ impl Desk {
 
     /// Adds one event: a frame, an offload that ended.
     pub fn tell(&self, event: Event) {
-        self.lock().outbox.push(event);
+        let mut inner = self.lock();
+        inner.guard.hear(&event);
+        inner.outbox.push(event);
         self.work.notify_one();
     }
 
@@ -328,6 +324,25 @@ impl Desk {
         Turn { events, command }
     }
 
+    /// Another instance begins: it has to say again what is still so.
+    pub fn begin(&self, now_us: u64) {
+        self.lock().guard.begin(now_us);
+    }
+
+    /// Lets go what only earlier instances said, when its time has come. When to come back.
+    pub fn sweep(&self, now_us: u64) -> Option<u64> {
+        self.lock().guard.sweep(now_us)
+    }
+
+    /// Waits, unless there is a command.
+    pub fn pause(&self, time: Duration) {
+        if !time.is_zero() {
+            let waited =
+                self.work.wait_timeout_while(self.lock(), time, |inner| inner.commands.is_empty());
+            drop(waited.expect("nothing panics while it holds the desk"));
+        }
+    }
+
     /// What still waits, and the full lists as they stand, in one step: nothing that waits is newer than the lists.
     pub fn full(&self) -> (Vec<Event>, Vec<Event>) {
         let mut inner = self.lock();
@@ -363,6 +378,19 @@ impl Inner {
     /// An endpoint was not opened: whoever asked knows it by its number.
     pub fn not_opened(&mut self, closed: Closed) {
         self.outbox.push(Event::Closed(closed));
+    }
+
+    /// Counts and notes what was refused only while it was carried out.
+    pub fn refuse(&mut self, effect: &'static str, subject: String, reason: Reason) {
+        self.guard.refuse(reason);
+        self.deny(Refusal { effect, subject, reason }.to_event());
+    }
+
+    /// An offload that could not be set is none.
+    pub fn offloaded<E>(&mut self, id: Endpoint, set: &Result<(), E>) {
+        if set.is_err() {
+            self.guard.ended(id);
+        }
     }
 
     /// Notes a refusal, to be told a little later.

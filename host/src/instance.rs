@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use outrigger_net::{Groups, Owner, ResponderHandle, StreamsHandle, now};
+use outrigger_core::guard::Share;
+use outrigger_net::{Groups, Owner, ResponderHandle, StreamsHandle, now, thread_us};
 use outrigger_runtime::{Incident, Phase, Supervised};
 use outrigger_sdk::{Context, Event};
 
@@ -55,6 +56,8 @@ impl Instance {
             machine: None,
             wake: None,
             held_since: None,
+            sweep: None,
+            share: Share::default(),
             answers: Answers::new(),
             trial: None,
         };
@@ -82,6 +85,9 @@ struct Worker {
     wake: Option<(u64, String)>,
     /// Since when no instance runs (monotonic microseconds).
     held_since: Option<u64>,
+    /// When what only an earlier instance reported goes (monotonic microseconds).
+    sweep: Option<u64>,
+    share: Share,
     /// What it answers for.
     answers: Answers,
     /// What runs is a candidate. One that has failed is told nothing more and does nothing more, until another build takes
@@ -95,12 +101,16 @@ impl Worker {
             let Turn { mut events, command } = self.desk.wait(self.patience());
             self.ports.streams.resume(self.owner);
             events.extend(self.due());
+            let before = thread_us();
             self.deliver(events);
+            self.sweep = self.desk.sweep(now().monotonic_us);
             match command {
                 Some(Command::Swap(swap)) => self.swap(swap),
                 Some(Command::End) => break,
                 None => self.drop_what_nobody_speaks_for(),
             }
+            let wait = self.share.used(now().monotonic_us, thread_us().saturating_sub(before));
+            self.desk.pause(Duration::from_micros(wait));
         }
         self.ports.responder.end_owner(self.owner);
         self.ports.streams.end_owner(self.owner);
@@ -110,6 +120,7 @@ impl Worker {
     fn patience(&self) -> Duration {
         let now = now().monotonic_us;
         let wake = self.wake.as_ref().map_or(u64::MAX, |(at, _)| *at);
+        let wake = self.sweep.map_or(wake, |sweep| sweep.min(wake));
         Duration::from_micros(wake.saturating_sub(now).min(3_600_000_000))
     }
 
@@ -136,6 +147,7 @@ impl Worker {
             if self.has_failed() {
                 return;
             }
+            self.desk.begin(now().monotonic_us);
             let (waiting, lists) = self.desk.full();
             let others = waiting.into_iter().filter(|event| !is_change(event));
             let events = [self.desk.resumed()].into_iter().chain(lists).chain(others).collect();

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 
 use outrigger_core::allocation::{Counts, PoolStatus};
+use outrigger_core::guard::reports::Series;
 use outrigger_net::Counters;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -17,6 +18,8 @@ use outrigger_sdk::{PeerHealth, PeerReport};
 use crate::controller::Standing;
 
 type Labels = Vec<(&'static str, String)>;
+/// Named by a plugin.
+type PluginLabels = Vec<(String, String)>;
 
 /// One page of metrics.
 pub struct Page(Registry);
@@ -124,11 +127,9 @@ impl Page {
         for (announcer, report) in peers {
             let labels = vec![("announcer", announcer), ("peer", report.peer.clone())];
             let is_up = matches!(report.health, PeerHealth::Up | PeerHealth::Degraded);
-            up.entry(report.protocol.clone()).or_default().push((labels.clone(), is_up.into()));
+            up.entry(word(&report.protocol)).or_default().push((labels.clone(), is_up.into()));
             for (name, value) in &report.counters {
-                // A plugin's word: only what a metric may be called.
-                let name = format!("{}_{name}", report.protocol)
-                    .replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+                let name = word(&format!("{}_{name}", report.protocol));
                 counters.entry(name).or_default().push((labels.clone(), *value));
             }
         }
@@ -141,6 +142,22 @@ impl Page {
                 family.get_or_create(&labels).set(value);
             }
             self.0.register(name, "As the announcer's plugin counts it", family);
+        }
+    }
+
+    /// What plugins measure, by announcer: `outrigger_plugin_<name>` with the labels that they gave.
+    pub fn plugins(&mut self, metrics: Vec<(String, Series, f64)>) {
+        let mut families: BTreeMap<String, Vec<(PluginLabels, f64)>> = BTreeMap::new();
+        for (announcer, (name, labels), value) in metrics {
+            let labels = [("announcer".to_owned(), announcer)].into_iter().chain(labels);
+            families.entry(name).or_default().push((labels.collect(), value));
+        }
+        for (name, values) in families {
+            let family = Family::<PluginLabels, Gauge<f64, AtomicU64>>::default();
+            for (labels, value) in values {
+                family.get_or_create(&labels).set(value);
+            }
+            self.0.register(format!("plugin_{name}"), "As the announcer's plugin says", family);
         }
     }
 
@@ -213,6 +230,11 @@ impl Page {
     }
 }
 
+/// A plugin's word as a part of a metric's name.
+fn word(said: &str) -> String {
+    said.replace(|octet: char| !octet.is_ascii_alphanumeric(), "_")
+}
+
 /// One figure of every pool, for each family that it has.
 fn counts(
     pools: &BTreeMap<String, PoolStatus>,
@@ -233,6 +255,24 @@ fn counts(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_plugin_says_forges_no_line_of_the_page() {
+        let mut page = Page::default();
+        let peer = PeerReport {
+            peer: "tor-a".to_owned(),
+            protocol: "bgp\noutrigger_leader 7".to_owned(),
+            counters: vec![("routes\noutrigger_leader 8".to_owned(), 1.0)],
+            ..PeerReport::default()
+        };
+        page.peers(vec![("tor".to_owned(), peer)]);
+        let series = ("queue".to_owned(), vec![("zone".to_owned(), "a\"b".to_owned())]);
+        page.plugins(vec![("tor".to_owned(), series, 2.5)]);
+        let text = page.text();
+        assert!(!text.contains("\noutrigger_leader"), "{text}");
+        let line = "outrigger_plugin_queue{announcer=\"tor\",zone=\"a\\\"b\"} 2.5";
+        assert!(text.lines().any(|it| it == line), "{text}");
+    }
 
     #[test]
     fn every_figure_has_a_name_a_help_and_a_value() {

@@ -191,7 +191,7 @@ fn flooding(before: &BTreeMap<Reason, u64>, now: &BTreeMap<Reason, u64>) -> Opti
         |(reason, count): (&Reason, &u64)| (*reason, count - before.get(reason).unwrap_or(&0));
     let denied: Vec<(Reason, u64)> = now.iter().map(more).filter(|(_, count)| *count > 0).collect();
     let sum: u64 = denied.iter().map(|(_, count)| count).sum();
-    let floods = denied.iter().any(|(reason, _)| *reason == Reason::ChurnLimit);
+    let floods = denied.iter().any(|(reason, _)| reason.is_of_budget());
     (floods || sum > MOST_DENIED).then(|| {
         let listed: Vec<_> =
             denied.iter().map(|(reason, count)| format!("{} {count}", reason.name())).collect();

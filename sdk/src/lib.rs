@@ -2,8 +2,9 @@
 //! wasm shell. The host uses the same vocabulary, so a plugin's logic runs natively in tests exactly as it runs as a
 //! component.
 //!
-//! A plugin is a crate of type `["cdylib", "rlib"]` that implements [`Announcer`] or [`Policy`] and ends with
-//! `outrigger_sdk::announcer!(Type);` or `outrigger_sdk::policy!(Type);`.
+//! A plugin is a crate of type `["cdylib"]` that implements [`Announcer`] or [`Policy`] and ends with
+//! `outrigger_sdk::announcer!(Type);` or `outrigger_sdk::policy!(Type);`. One whose logic others use as a library, tests included,
+//! leaves that line to a crate of its own.
 //!
 //! Nothing here reads a clock, a socket or the environment: time and seed are arguments.
 #![forbid(unsafe_code)]

@@ -1,6 +1,8 @@
 //! What a plugin says about itself: levels, not edges. WIT: `status`.
 use std::net::IpAddr;
 
+use crate::Pair;
+
 /// The last report about a subject stands, across swaps and crashes, until replaced or the subject goes away.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
@@ -12,8 +14,10 @@ pub enum Report {
     Peer(PeerReport),
     /// A number, exported as `outrigger_plugin_<name>`.
     Metric {
-        /// Metric name.
+        /// Metric name: `[a-z_][a-z0-9_]{0,62}`.
         name: String,
+        /// Labels besides those of the instance, each of them named in the same way.
+        labels: Vec<Pair>,
         /// Added to a counter, or set on a gauge.
         value: MetricValue,
     },

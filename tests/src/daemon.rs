@@ -122,7 +122,7 @@ impl Daemon {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// What it holds in memory once that has not changed for [`IDLE`].
+    /// What it holds in memory once that has not changed for `IDLE`.
     ///
     /// # Errors
     /// When it is gone or never idle.
@@ -137,6 +137,14 @@ impl Daemon {
     /// When it is gone or never idle.
     pub fn idle_own_kib(&self) -> Result<u64> {
         self.idle_kib("RssAnon:")
+    }
+
+    /// What it holds in memory now, without pages of files.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn own_kib(&self) -> Result<u64> {
+        self.memory_kib("RssAnon:")
     }
 
     fn idle_kib(&self, part: &str) -> Result<u64> {

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use outrigger_sdk_build::{Guest, build};
 
 use crate::product;
 
@@ -36,63 +35,112 @@ pub struct Guests {
     pub withdraw: PathBuf,
     /// A policy that traps in every decision.
     pub trap_in_allocate: PathBuf,
+    /// Reports ever new peers, conditions and metrics.
+    pub reports: PathBuf,
+    /// Sets ever new beacons.
+    pub storm: PathBuf,
+    /// Opens ever more sockets.
+    pub squat: PathBuf,
 }
 
+/// Examples of `plugins/components`.
+const SHIPPED: [&str; 3] = ["bgp", "layer2", "lowest-free"];
+/// Examples of `tests/guests` that do what the shipped ones do.
+const ANOTHER: [&str; 2] = ["another-bgp", "another-layer2"];
+/// Examples of `tests/guests` that mean harm.
+const HOSTILE: [&str; 11] = [
+    "forgery",
+    "late-trap",
+    "loop",
+    "memory",
+    "reports",
+    "squat",
+    "storm",
+    "trap",
+    "trap-in-allocate",
+    "trap-in-start",
+    "withdraw",
+];
+/// The same that speak BGP.
+const HOSTILE_BGP: [&str; 2] = ["faulty", "rogue"];
+
 impl Guests {
-    /// Builds what is not built yet.
+    /// Builds those that are not built yet.
     ///
     /// # Errors
     /// When the toolchain is missing or a guest does not compile; the message says which.
     pub fn build() -> Result<Self> {
-        let (root, target) = (product::root(), product::target()?);
-        let layer2 = Guest::new(root.join("plugins/layer2"), "outrigger-layer2");
-        let hostile = |feature| {
-            build(
-                &Guest::new(root.join("tests/guests/hostile"), "hostile").feature(feature),
-                &target,
-            )
-        };
+        Self::build_harmless()?;
+        examples("tests/guests", &HOSTILE)?;
+        Self::located()
+    }
+
+    /// Builds those that mean no harm, which is what can be shown first. The others may not be there yet.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn build_harmless() -> Result<Self> {
+        examples("plugins/components", &SHIPPED)?;
+        outrigger_sdk_build::c::build(
+            &product::root().join("examples/highest-free-c"),
+            &product::target()?,
+        )?;
+        examples("tests/guests", &ANOTHER)?;
+        Self::located()
+    }
+
+    /// Where they are, built or not.
+    ///
+    /// # Errors
+    /// When this program does not run from cargo's target folder.
+    pub fn located() -> Result<Self> {
+        let folder = product::target()?.join("guests");
+        let at = |name: &str| folder.join(name).with_extension("wasm");
         Ok(Self {
-            bgp: build(&Guest::new(root.join("plugins/bgp"), "outrigger-bgp"), &target)?,
-            layer2: build(&layer2, &target)?,
-            layer2_other: build(&layer2.clone().opt_level(2), &target)?,
-            lowest_free: build(
-                &Guest::new(root.join("plugins/allocators/lowest-free"), "outrigger-lowest-free"),
-                &target,
-            )?,
-            highest_free: outrigger_sdk_build::c::build(
-                &root.join("examples/highest-free-c"),
-                &target,
-            )?,
-            trap: hostile("trap")?,
-            looping: hostile("loop")?,
-            memory: hostile("memory")?,
-            forgery: hostile("forgery")?,
-            trap_in_start: hostile("trap-in-start")?,
-            late_trap: hostile("late-trap")?,
-            withdraw: hostile("withdraw")?,
-            trap_in_allocate: hostile("trap-in-allocate")?,
+            bgp: at("bgp"),
+            layer2: at("layer2"),
+            layer2_other: at("another-layer2"),
+            lowest_free: at("lowest-free"),
+            highest_free: at("highest-free-c"),
+            trap: at("trap"),
+            looping: at("loop"),
+            memory: at("memory"),
+            forgery: at("forgery"),
+            trap_in_start: at("trap-in-start"),
+            late_trap: at("late-trap"),
+            withdraw: at("withdraw"),
+            trap_in_allocate: at("trap-in-allocate"),
+            reports: at("reports"),
+            storm: at("storm"),
+            squat: at("squat"),
         })
     }
 
-    /// All of them, in the order they are built.
-    pub fn all(&self) -> [&PathBuf; 13] {
+    /// Those that mean no harm, in the order in which they are built.
+    pub fn harmless(&self) -> [&PathBuf; 5] {
+        [&self.bgp, &self.layer2, &self.lowest_free, &self.highest_free, &self.layer2_other]
+    }
+
+    /// The others.
+    pub fn hostile(&self) -> [&PathBuf; 11] {
         [
-            &self.bgp,
-            &self.layer2,
-            &self.layer2_other,
-            &self.lowest_free,
-            &self.highest_free,
             &self.trap,
             &self.looping,
             &self.memory,
             &self.forgery,
             &self.trap_in_start,
             &self.late_trap,
-            &self.withdraw,
             &self.trap_in_allocate,
+            &self.reports,
+            &self.storm,
+            &self.squat,
+            &self.withdraw,
         ]
     }
+}
+
+fn examples(folder: &str, names: &[&str]) -> Result<Vec<PathBuf>> {
+    outrigger_sdk_build::examples(&product::root().join(folder), names, &product::target()?)
 }
 
 /// A component with so much code beside its own that compiling it takes seconds on any machine; compressed it is small. A
@@ -155,15 +203,10 @@ impl BgpGuests {
     /// # Errors
     /// When the toolchain is missing or a guest does not compile; the message says which.
     pub fn build() -> Result<Self> {
-        let (root, target) = (product::root(), product::target()?);
-        let shipped = Guest::new(root.join("plugins/bgp"), "outrigger-bgp");
-        let guest = |feature| {
-            build(&Guest::new(root.join("tests/guests/bgp"), "bgp-guest").feature(feature), &target)
-        };
-        Ok(Self {
-            other: build(&shipped.opt_level(2), &target)?,
-            faulty: guest("faulty")?,
-            rogue: guest("rogue")?,
-        })
+        examples("tests/guests", &ANOTHER)?;
+        examples("tests/guests", &HOSTILE_BGP)?;
+        let folder = product::target()?.join("guests");
+        let at = |name: &str| folder.join(name).with_extension("wasm");
+        Ok(Self { other: at("another-bgp"), faulty: at("faulty"), rogue: at("rogue") })
     }
 }

@@ -17,4 +17,5 @@ pub mod product;
 pub mod sandbox;
 pub mod scenarios;
 pub mod story;
+pub mod times;
 pub mod wait;

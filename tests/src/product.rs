@@ -23,7 +23,7 @@ pub fn target() -> Result<PathBuf> {
         .with_context(|| format!("{} was not run by cargo", program.display()))
 }
 
-/// The `outrigger` binary: `OUTRIGGER_BIN`, or the one cargo built beside this program.
+/// The `outrigger` binary: `OUTRIGGER_BIN`, or the one that runs in production too, `release/outrigger` in cargo's target folder.
 ///
 /// # Errors
 /// When it is not there.
@@ -31,14 +31,10 @@ pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("OUTRIGGER_BIN") {
         return Ok(path.into());
     }
-    let program = std::env::current_exe().context("no path of this program")?;
-    let beside = program.ancestors().skip(1).take(2).map(|folder| folder.join("outrigger"));
-    let Some(binary) = beside.into_iter().find(|path| path.is_file()) else {
-        bail!(
-            "no outrigger beside {}; build it with: cargo build --release --workspace",
-            program.display()
-        );
-    };
+    let binary = target()?.join("release/outrigger");
+    if !binary.is_file() {
+        bail!("no {}; build it with: cargo build --release --package outrigger", binary.display());
+    }
     Ok(binary)
 }
 

@@ -1,16 +1,17 @@
 //! Waiting for a condition instead of for time.
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 
 use crate::clock;
 
 const STEP: Duration = Duration::from_millis(10);
 
-/// Asks `condition` again and again until it gives a value.
+/// Asks `condition` again and again until it gives a value. An error counts as "not yet": a report that is not written, a
+/// process that does not listen and an API server that is busy all pass, and on a slow machine they pass later.
 ///
 /// # Errors
-/// The condition's own error at once; or, after `limit`, one that says what was awaited.
+/// After `limit`, one that says what was awaited, with the condition's last error if it ended in one.
 pub fn until<T>(
     what: &str,
     limit: Duration,
@@ -18,12 +19,43 @@ pub fn until<T>(
 ) -> Result<T> {
     let start = clock::now();
     loop {
-        if let Some(value) = condition()? {
-            return Ok(value);
-        }
+        let error = match condition() {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
         if clock::since(start) > limit {
-            bail!("not within {limit:?}: {what}");
+            let late = format!("not within {limit:?}: {what}");
+            return Err(match error {
+                Some(error) => error.context(late),
+                None => anyhow!(late),
+            });
         }
         std::thread::sleep(STEP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{bail, ensure};
+
+    use super::*;
+
+    #[test]
+    fn an_error_that_passes_is_waited_for() {
+        let mut asked = 0;
+        let found = until("a report", Duration::from_secs(60), || {
+            asked += 1;
+            ensure!(asked > 2, "no report");
+            Ok(Some(asked))
+        });
+        assert_eq!(found.unwrap(), 3);
+    }
+
+    #[test]
+    fn an_error_that_stays_is_told_with_what_was_awaited() {
+        let never = until::<()>("a report", Duration::ZERO, || bail!("no such node"));
+        let said = format!("{:#}", never.unwrap_err());
+        assert_eq!(said, "not within 0ns: a report: no such node");
     }
 }

@@ -11,7 +11,7 @@ use outrigger_tests::bgp::matrix::{self, Feature};
 use outrigger_tests::bgp::{Kind, Neighbor, Net, Router, Speaker, fib, programs, uml};
 use outrigger_tests::guests::BgpGuests;
 use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, oracle, plugin, vrf};
-use outrigger_tests::{product, sandbox};
+use outrigger_tests::{product, sandbox, times};
 
 /// So many at a time: each is a few processes that sleep.
 const SIDE_BY_SIDE: usize = 4;
@@ -95,7 +95,10 @@ fn trials() -> Vec<Trial> {
 }
 
 fn trial(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
-    Trial::test(name, move || run().map_err(|error| Failed::from(format!("{error:#}"))))
+    let named = name.to_owned();
+    Trial::test(name, move || {
+        times::taken(&named, run).map_err(|error| Failed::from(format!("{error:#}")))
+    })
 }
 
 fn guests() -> Result<&'static BgpGuests> {
@@ -112,7 +115,7 @@ fn written(page: &str, wanted: &str, filter: &str) -> Result<()> {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     ensure!(
         written == wanted,
-        "{page} is not as generated; write it with: OUTRIGGER_CODEGEN=1 cargo test --release --workspace --test bgp {filter} -- --include-ignored\n\
+        "{page} is not as generated; write it with: OUTRIGGER_CODEGEN=1 cargo test -p outrigger-tests --test bgp {filter} -- --include-ignored\n\
          {wanted}"
     );
     Ok(())

@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::kubernetes::Lab;
-use outrigger_tests::product;
 use outrigger_tests::scenarios::kubernetes::{
-    alone, delivery, explain, install, laboratory, leaders, leave, objects, pools, relist, rest,
-    rights, routed, serve, steady, uninstall,
+    delivery, explain, install, laboratory, leaders, leave, objects, pools, rest, rights, routed,
+    serve, steady, uninstall,
 };
+use outrigger_tests::{product, times};
 
 const NODES: u8 = 3;
 
@@ -19,8 +19,6 @@ const NODES: u8 = 3;
 struct Stand {
     lab: Lab,
     installed: OnceLock<Result<()>>,
-    /// An API server without nodes, for what needs none.
-    alone: OnceLock<Result<Lab>>,
 }
 
 fn main() {
@@ -45,13 +43,13 @@ fn main() {
 
 fn stand() -> Result<Stand> {
     let lab = Lab::up(&format!("test{}", std::process::id()), NODES)?;
-    Ok(Stand { lab, installed: OnceLock::new(), alone: OnceLock::new() })
+    Ok(Stand { lab, installed: OnceLock::new() })
 }
 
 /// In the order in which they run: the last ones leave no Outrigger behind.
 fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
     let all = Trials(stand.clone());
-    let parts = [in_service(&all), without_nodes(&all), coming_and_going(&all)];
+    let parts = [in_service(&all), coming_and_going(&all)];
     parts.into_iter().flatten().collect()
 }
 
@@ -85,22 +83,13 @@ fn in_service(all: &Trials) -> Vec<Trial> {
             "a_delivery_reaches_nodes_that_come_late",
             delivery::rolled_out::nodes_that_come_late,
         ),
+        all.scenario(
+            "a_daemon_that_dies_of_a_candidate_is_the_verdict",
+            delivery::rolled_out::that_kills_a_daemon,
+        ),
         all.scenario("a_node_may_do_nothing_that_is_not_its_own", rights::of_a_node),
         all.scenario("metallbs_old_config_map_is_imported_and_served", leave::old_config_map),
         all.scenario("every_right_is_used", rights::all_used),
-    ]
-}
-
-fn without_nodes(all: &Trials) -> Vec<Trial> {
-    vec![
-        all.alone("a_bad_service_says_why_and_stops_only_itself", alone::bad_services),
-        all.alone("a_bad_pool_or_announcer_says_why_and_stops_only_itself", objects::bad),
-        all.alone("a_watch_that_is_too_old_withdraws_nothing", relist::after_compaction),
-        all.alone("a_delivery_that_is_no_plugin_says_why", delivery::alone::refused),
-        all.alone("a_delivery_is_copied_and_its_copy_swept", delivery::alone::copied_and_swept),
-        all.alone("a_delivered_policy_takes_over_and_goes_back", delivery::alone::policies),
-        all.alone("what_happened_while_nobody_led_is_made_good", alone::changes_while_nobody_leads),
-        all.alone("many_services_get_one_address_each", alone::many_services),
     ]
 }
 
@@ -122,43 +111,28 @@ impl Trials {
     fn scenario(&self, name: &str, scenario: fn(&Lab) -> Result<()>) -> Trial {
         self.trial(name, move |stand| {
             stand.installed()?;
-            scenario(&stand.lab)
-                .map_err(|error| Failed::from(format!("{error:#}\n{}", explain(&stand.lab))))
+            scenario(&stand.lab).map_err(|error| anyhow!("{error:#}\n{}", explain(&stand.lab)))
         })
     }
 
     /// Without it.
     fn bare(&self, name: &str, scenario: fn(&Lab) -> Result<()>) -> Trial {
-        self.trial(name, move |stand| scenario(&stand.lab).map_err(failed))
+        self.trial(name, move |stand| scenario(&stand.lab))
     }
 
-    /// On an API server without nodes.
-    fn alone(&self, name: &str, scenario: fn(&Lab) -> Result<()>) -> Trial {
-        self.trial(name, move |stand| scenario(stand.alone()?).map_err(failed))
-    }
-
-    fn trial(
-        &self,
-        name: &str,
-        run: impl FnOnce(&Stand) -> Result<(), Failed> + Send + 'static,
-    ) -> Trial {
-        let stand = self.0.clone();
-        Trial::test(name, move || run(&*stand.context("no laboratory").map_err(failed)?))
+    fn trial(&self, name: &str, run: impl FnOnce(&Stand) -> Result<()> + Send + 'static) -> Trial {
+        let (stand, named) = (self.0.clone(), name.to_owned());
+        Trial::test(name, move || {
+            let stand = stand.context("no laboratory").map_err(failed)?;
+            times::taken(&named, || run(&stand)).map_err(failed)
+        })
     }
 }
 
 impl Stand {
-    fn alone(&self) -> Result<&Lab, Failed> {
-        let lab = self.alone.get_or_init(|| Lab::up(&format!("api{}", std::process::id()), 0));
-        lab.as_ref().map_err(|error| failed(anyhow!("no API server: {error:#}")))
-    }
-
-    fn installed(&self) -> Result<(), Failed> {
+    fn installed(&self) -> Result<()> {
         let installed = self.installed.get_or_init(|| install(&self.lab, &product::image()?));
-        installed
-            .as_ref()
-            .map_err(|error| failed(anyhow!("cannot install Outrigger: {error:#}")))
-            .copied()
+        installed.as_ref().map_err(|error| anyhow!("cannot install Outrigger: {error:#}")).copied()
     }
 }
 

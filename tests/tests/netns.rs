@@ -11,7 +11,7 @@ use outrigger_tests::lab::Lab;
 use outrigger_tests::prober::{Prober, RATE};
 use outrigger_tests::scenarios::{failover, hostile, input, serve, swap};
 use outrigger_tests::story::Story;
-use outrigger_tests::{http, sandbox, wait};
+use outrigger_tests::{http, sandbox, times, wait};
 
 static GUESTS: OnceLock<Result<Guests>> = OnceLock::new();
 
@@ -84,10 +84,13 @@ fn trial(
     cluster: fn() -> Result<Cluster>,
     scenario: impl FnOnce(&mut Cluster) -> Result<()> + Send + 'static,
 ) -> Trial {
+    let named = name.to_owned();
     Trial::test(name, move || {
-        let mut cluster = cluster().map_err(failed)?;
-        scenario(&mut cluster)
-            .map_err(|error| Failed::from(format!("{error:#}\n{}", cluster.explain())))
+        times::taken(&named, || {
+            let mut cluster = cluster()?;
+            scenario(&mut cluster).map_err(|error| anyhow!("{error:#}\n{}", cluster.explain()))
+        })
+        .map_err(failed)
     })
 }
 

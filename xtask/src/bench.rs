@@ -1,12 +1,13 @@
 //! `cargo xtask bench`: figures, never judged here.
-use std::process::Stdio;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
 use outrigger_tests::cluster::Cluster;
 use outrigger_tests::scenarios::serve::{self, Served};
 use outrigger_tests::story::Story;
-use outrigger_tests::{clock, sandbox};
+use outrigger_tests::{clock, product, sandbox};
 use serde_json::{Value, json};
 
 use crate::{run, setup};
@@ -32,8 +33,15 @@ pub enum What {
     Kube(kube::What),
 }
 
-/// Measures.
+/// Measures. What measures is to be as quick as what is measured: it is built anew for that, and takes this one's place.
 pub fn bench(what: &What) -> Result<()> {
+    if cfg!(debug_assertions) {
+        let build = ["build", "--release", "--package", "xtask"];
+        run::show(&mut run::cargo(build))?;
+        let program = product::target()?.join("release/xtask");
+        let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
+        return Err(error).with_context(|| format!("cannot run {}", program.display()));
+    }
     match what {
         What::Spine { json } => spine(*json),
         What::Bgp(what) => bgp::bgp(what),
@@ -70,9 +78,9 @@ fn spine(json: bool) -> Result<()> {
 }
 
 /// The runtime beside a bare wasmtime harness: a benchmark of its own, since only the room that sees wasmtime can hold
-/// the two together. Its last line is JSON. Cargo is told of the whole workspace, as in [`run::build_outrigger`].
+/// the two together. Its last line is JSON.
 fn runtime() -> Result<Value> {
-    let mut command = run::cargo(["bench", "--workspace", "--bench", "spine"]);
+    let mut command = run::cargo(["bench", "--package", "outrigger-runtime", "--bench", "spine"]);
     let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo bench")?;
     let text =
         String::from_utf8(output.stdout).context("the benchmark prints what is not UTF-8")?;

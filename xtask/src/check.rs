@@ -1,101 +1,36 @@
-//! `cargo xtask test`: all that must hold, in the order that fails soonest.
+//! `cargo xtask check`: what needs neither root nor the daemon, for a change that is being written.
 use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
-use outrigger_tests::clock;
+use anyhow::Result;
 
-use crate::{demo, fuzz, image, previous, run, setup};
+use crate::{run, setup};
 
-/// How often a soak repeats the namespace tests and the demonstration.
-const SOAK_ROUNDS: u32 = 10;
-/// Cases per property in a soak; proptest's default is 256.
-const SOAK_CASES: &str = "10000";
+mod features;
 
-/// Services of the cluster tests in a soak.
-const SOAK_SERVICES: &str = "5000";
-
-type Step = (&'static str, fn() -> Result<()>);
-
-const STEPS: [Step; 8] = [
-    ("format", || run::show(&mut run::cargo(["fmt", "--all", "--check"]))),
-    ("set-up", setup::all),
-    ("guests", || setup::guests().map(drop)),
-    ("clippy", clippy),
-    // The daemon too, which `cargo test` alone does not build: component, namespace and cluster tests run it.
-    ("build", || {
-        run::show(&mut run::cargo(["build", "--release", "--workspace", "--bins", "--tests"]))
-    }),
-    ("image", image::of_what_is_built),
-    ("tests", || tests(&mut run::cargo(["test", "--release", "--workspace"]))),
-    ("deny", deny),
-];
-
-const SOAK: [Step; 5] = [
-    ("properties", || {
-        tests(
-            run::cargo(["test", "--release", "--workspace", "--lib"])
-                .env("PROPTEST_CASES", SOAK_CASES),
-        )
-    }),
-    ("namespaces", || {
-        (0..SOAK_ROUNDS).try_for_each(|_| {
-            tests(&mut run::cargo([
-                "test",
-                "--release",
-                "--workspace",
-                "--test",
-                "netns",
-                "--test",
-                "bgp",
-                "--",
-                "--include-ignored",
-            ]))
-        })
-    }),
-    ("clusters", || {
-        tests(
-            run::cargo(["test", "--release", "--workspace", "--test", "cluster"])
-                .env("OUTRIGGER_TEST_SERVICES", SOAK_SERVICES)
-                .env("OUTRIGGER_PREVIOUS", previous::build()?),
-        )
-    }),
-    ("fuzz", fuzz::an_hour_each),
-    ("demonstrations", || (0..SOAK_ROUNDS).try_for_each(|_| demo::in_a_process_of_its_own())),
-];
-
-/// Runs every step and says how long each took.
-pub fn test(soak: bool) -> Result<()> {
-    let mut times = Vec::new();
-    let steps = STEPS.iter().chain(SOAK.iter().filter(|_| soak));
-    for (name, step) in steps {
-        println!("\n== {name}");
-        let start = clock::now();
-        let result = step();
-        let time = clock::since(start);
-        times.push((*name, time));
-        if result.is_err() {
-            summary(&times, "FAILED");
-        }
-        result.with_context(|| format!("step {name} failed"))?;
-    }
-    summary(&times, "ok");
-    Ok(())
+/// All of it, in the order that fails soonest.
+pub fn check() -> Result<()> {
+    format()?;
+    dependencies()?;
+    clippy()?;
+    documentation()
 }
 
-fn summary(times: &[(&str, Duration)], last: &str) {
-    println!();
-    for (number, (name, time)) in times.iter().enumerate() {
-        let outcome = if number + 1 == times.len() { last } else { "ok" };
-        println!("{name:16} {outcome:8} {}", run::readable(*time));
-    }
-    println!("{:16} {:8} {}", "all", "", run::readable(times.iter().map(|(_, time)| *time).sum()));
+/// rustfmt, in both workspaces.
+pub fn format() -> Result<()> {
+    run::show(&mut run::cargo(["fmt", "--all", "--check"]))?;
+    run::show(&mut run::cargo([
+        "fmt",
+        "--all",
+        "--check",
+        "--manifest-path",
+        "tests/guests/Cargo.toml",
+    ]))
 }
 
-fn clippy() -> Result<()> {
+/// Clippy, with warnings denied.
+pub fn clippy() -> Result<()> {
     run::show(&mut run::cargo([
         "clippy",
-        "--release",
         "--workspace",
         "--all-targets",
         "--",
@@ -104,12 +39,16 @@ fn clippy() -> Result<()> {
     ]))
 }
 
-fn tests(command: &mut Command) -> Result<()> {
-    run::show(command)
+/// rustdoc, with warnings denied.
+pub fn documentation() -> Result<()> {
+    run::show(
+        run::cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"),
+    )
 }
 
-/// Licences, sources and bans need nothing from outside; advisories need their database.
-fn deny() -> Result<()> {
+/// Licences, sources and bans of dependencies, which need nothing from outside; advisories, which need their database; features.
+pub fn dependencies() -> Result<()> {
+    features::are_one_set()?;
     let deny = setup::cargo_deny()?;
     let check = |what: &[&str]| {
         let mut command = Command::new(&deny);

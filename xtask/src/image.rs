@@ -22,7 +22,7 @@ const LARGEST: usize = 40_000_000;
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// What is to be made.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct What {
     /// Where the archive goes [default: target/image/outrigger-VERSION.tar].
     #[arg(long, value_name = "FILE")]

@@ -1,9 +1,11 @@
 //! `cargo xtask`: everything that is done with the repository. Each command does first what it needs of the others.
 #![forbid(unsafe_code)]
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use outrigger_tests::guests::Guests;
 
 mod bench;
 mod check;
@@ -14,6 +16,7 @@ mod lab;
 mod previous;
 mod run;
 mod setup;
+mod test;
 
 /// Everything that is done with the repository.
 #[derive(Debug, Parser)]
@@ -27,21 +30,18 @@ struct Arguments {
 enum Command {
     /// Install, or name, what this machine lacks to build and test everything.
     Setup,
-    /// Build the plugins that the demonstration and the tests run, and say where they are.
-    Guests,
+    /// Build the plugins that the demonstration and the tests run, and say where each is as soon as it is there.
+    Guests {
+        /// Only those that mean no harm.
+        #[arg(long)]
+        harmless: bool,
+    },
     /// Show with real packets what Outrigger promises; fails when a promise is broken.
-    Demo {
-        /// Print the figures as a last line of JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Demo(demo::What),
+    /// Format, clippy, documentation, licences and sources of dependencies: what needs no root and no daemon.
+    Check,
     /// Everything that must hold before a change is merged; `.ci/run` calls it.
-    Test {
-        /// Repeat what depends on chance: properties with many cases, namespace tests and demonstration many times; 5,000
-        /// Services; and upgrade from the version before this one, built from its own source.
-        #[arg(long)]
-        soak: bool,
-    },
+    Test(test::What),
     /// Feed octets that nobody vouches for to the codecs, to BFD and to whole BGP sessions, and look for ever new ways through them.
     Fuzz(fuzz::What),
     /// Measure.
@@ -58,7 +58,7 @@ enum Command {
         #[command(subcommand)]
         what: lab::What,
     },
-    /// Generate the CRDs in manifests/crds from the Rust types, and manifests/install.yaml from the kustomize base.
+    /// Generate the CRDs in manifests/crds from the Rust types, manifests/install.yaml from the kustomize base, and docs/limits.md.
     Codegen,
     /// Build the image of the version before this one, from its own source, into target/previous: with OUTRIGGER_PREVIOUS naming
     /// that folder, the cluster tests upgrade from it.
@@ -80,25 +80,39 @@ fn main() -> ExitCode {
 fn obey(command: Command) -> Result<()> {
     match command {
         Command::Setup => setup::all(),
-        Command::Guests => {
-            let guests = setup::guests()?;
-            guests.all().into_iter().for_each(|path| println!("{}", path.display()));
-            Ok(())
-        }
-        Command::Demo { json } => demo::demo(json),
-        Command::Test { soak } => check::test(soak),
+        Command::Guests { harmless } => guests(harmless),
+        Command::Demo(what) => demo::demo(&what),
+        Command::Check => check::check(),
+        Command::Test(what) => test::test(&what),
         Command::Fuzz(what) => fuzz::fuzz(&what),
         Command::Bench { what } => bench::bench(&what),
         Command::Lab { name, what } => lab::lab(&name, &what),
         // The tests that compare the files with what they come from write them first when asked to; CRDs first, since
         // install.yaml holds them.
-        Command::Codegen => ["--lib", "--test=manifests"].into_iter().try_for_each(|target| {
+        Command::Codegen => [
+            ("outrigger-kube", "--lib"),
+            ("outrigger-kube", "--test=manifests"),
+            ("outrigger-tests", "--test=docs"),
+        ]
+        .into_iter()
+        .try_for_each(|(package, target)| {
             run::show(
-                run::cargo(["test", "--release", "--package", "outrigger-kube", target, "on_disk"])
+                run::cargo(["test", "--package", package, target, "on_disk"])
                     .env("OUTRIGGER_CODEGEN", "1"),
             )
         }),
         Command::Previous => previous::build().map(|folder| println!("{}", folder.display())),
         Command::Image(what) => image::image(&what),
     }
+}
+
+fn guests(harmless: bool) -> Result<()> {
+    let show = |paths: &[&PathBuf]| paths.iter().for_each(|path| println!("{}", path.display()));
+    setup::guest_compilers()?;
+    let guests = Guests::build_harmless()?;
+    show(&guests.harmless());
+    if !harmless {
+        show(&Guests::build()?.hostile());
+    }
+    Ok(())
 }

@@ -5,11 +5,25 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use outrigger_tests::product;
 
-/// This cargo, in the repository's root.
+/// This cargo, in the repository's root, without what the cargo that runs xtask says of xtask: build scripts that ask for it (ring's
+/// does) would run anew, and all that depends on them, whenever somebody calls cargo by hand in between.
 pub fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    const OF_XTASK: [&str; 5] =
+        ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_"];
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if OF_XTASK.iter().any(|prefix| text.starts_with(prefix)) || text == "LD_LIBRARY_PATH" {
+            command.env_remove(&name);
+        }
+    }
     command.current_dir(product::root()).args(arguments);
     command
+}
+
+/// A heading: which part this is, what it brings, and how long it usually takes.
+pub fn phase(number: &str, what: &str, takes: &str) {
+    println!("\n[{number}] {what} ({takes})");
 }
 
 /// Shows the command and runs it.
@@ -28,14 +42,13 @@ pub fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// The `outrigger` binary of the release profile. Cargo is told of the whole workspace, so that libraries have the
-/// features, and the build results, that they have in the tests.
+/// The `outrigger` binary of the release profile.
 pub fn build_outrigger() -> Result<()> {
     // Whoever names a binary wants that one.
     if std::env::var_os("OUTRIGGER_BIN").is_some() {
         return Ok(());
     }
-    show(&mut cargo(["build", "--release", "--workspace", "--bin", "outrigger"]))
+    show(&mut cargo(["build", "--release", "--package", "outrigger"]))
 }
 
 /// "2 min 03 s", "0.4 s".

@@ -9,33 +9,117 @@ use outrigger_tests::bgp::programs;
 use outrigger_tests::guests::Guests;
 use outrigger_tests::kubernetes::binaries::{self, Binaries};
 use outrigger_tests::kubernetes::metallb;
-use outrigger_tests::{product, sandbox};
+use outrigger_tests::{clock, product, sandbox};
 
 use crate::run;
 
 const TARGET: &str = "wasm32-unknown-unknown";
+/// What looks at licences, sources and advisories.
+const CARGO_DENY: &str = "0.20.2";
 /// Whether daemons start when their package is installed is asked here (invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// Versions of LLVM in the order they are tried; "" is the distribution's default.
 const LLVM: [&str; 8] = ["-22", "-21", "-20", "-19", "-18", "-17", "-16", ""];
 
-/// Everything.
+/// What a machine may lack, and how long it usually takes to get it on two processors.
+struct Part {
+    name: &'static str,
+    takes: &'static str,
+    /// Programs and packages that are not here.
+    missing: Vec<String>,
+    obtain: fn() -> Result<()>,
+}
+
+/// Everything: first says what is missing and how long it takes to get it, then gets it.
 pub fn all() -> Result<()> {
-    network()?;
-    routers()?;
-    rust_for_wasm()?;
-    c_for_wasm()?;
-    kubernetes(binaries::ALL)?;
+    let parts: Vec<_> = parts()?.into_iter().filter(|part| !part.missing.is_empty()).collect();
+    if !parts.is_empty() {
+        println!(
+            "missing here, to be installed or built (once; what is built is kept in ~/.cache/outrigger):"
+        );
+    }
+    for Part { name, takes, missing, .. } in &parts {
+        println!("  {name} ({takes}): {}", missing.join(", "));
+    }
+    for part in &parts {
+        let start = clock::now();
+        (part.obtain)().with_context(|| format!("cannot set up: {}", part.name))?;
+        println!("  {}: there after {}", part.name, run::readable(clock::since(start)));
+    }
     println!("set-up: all is there");
     Ok(())
 }
 
+fn parts() -> Result<[Part; 8]> {
+    let packages = |missing: Vec<(&str, &str)>| {
+        missing.into_iter().map(|(_, package)| package.to_owned()).collect::<Vec<_>>()
+    };
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let one =
+        |is_missing: bool, name: &str| is_missing.then(|| name.to_owned()).into_iter().collect();
+    Ok([
+        Part {
+            name: "programs of the network laboratory",
+            takes: "seconds",
+            missing: packages(sandbox::missing_programs()),
+            obtain: network,
+        },
+        Part {
+            name: "Rust for WebAssembly",
+            takes: "a minute",
+            missing: one(!rust_is_there(), TARGET),
+            obtain: rust_for_wasm,
+        },
+        Part {
+            name: "C for WebAssembly",
+            takes: "a minute",
+            missing: one(!c_is_there(), "clang, lld, wasi-libc"),
+            obtain: c_for_wasm,
+        },
+        Part {
+            name: "routers",
+            takes: "a minute",
+            missing: owned(programs::missing_packages()),
+            obtain: router_packages,
+        },
+        Part {
+            name: "GoBGP, built with Go",
+            takes: "1 to 2 minutes",
+            missing: one(programs::gobgp("gobgpd").is_err(), programs::GOBGP),
+            obtain: programs::obtain_gobgp,
+        },
+        Part {
+            name: "programs of the Kubernetes laboratory",
+            takes: "a minute",
+            missing: cluster_packages(),
+            obtain: || install(&cluster_packages()),
+        },
+        Part {
+            name: "Kubernetes, downloaded or built with Go",
+            takes: "5 to 15 minutes to build",
+            missing: owned(binaries::missing_of(binaries::ALL)?),
+            obtain: || Binaries::obtain(binaries::ALL).map(drop),
+        },
+        Part {
+            name: "MetalLB, built with Go",
+            takes: "1 to 3 minutes",
+            missing: one(metallb::Release::is_missing()?, metallb::VERSION),
+            obtain: || metallb::Release::obtain().map(drop),
+        },
+    ])
+}
+
 /// The guests, and first what builds them.
 pub fn guests() -> Result<Guests> {
-    rust_for_wasm()?;
-    c_for_wasm()?;
+    guest_compilers()?;
     println!("building the guests");
     Guests::build()
+}
+
+/// What builds plugins: Rust and C for WebAssembly.
+pub fn guest_compilers() -> Result<()> {
+    rust_for_wasm()?;
+    c_for_wasm()
 }
 
 /// Programs of the network laboratory.
@@ -56,18 +140,24 @@ pub fn compiler_for_fuzzer() -> Result<()> {
 /// BGP speakers to test with: FRR, BIRD and ExaBGP of the distribution, GoBGP of its own modules; and user-mode Linux, for
 /// what the machine's kernel lacks.
 pub fn routers() -> Result<()> {
+    router_packages()?;
+    programs::obtain_gobgp()
+}
+
+fn router_packages() -> Result<()> {
     let missing = programs::missing_packages();
-    if !missing.is_empty() {
-        let packages: Vec<_> = missing.iter().map(|package| (*package).to_owned()).collect();
-        without_starting(|| install(&packages))?;
-        // Nor are they to start when the machine does: this machine is no router.
-        if Path::new("/run/systemd/system").is_dir() {
-            for unit in ["frr", "bird", "exabgp"] {
-                run::succeeds(as_root("systemctl").context("no root")?.args(["disable", unit]));
-            }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = missing.iter().map(|package| (*package).to_owned()).collect();
+    without_starting(|| install(&packages))?;
+    // Nor are they to start when the machine does: this machine is no router.
+    if Path::new("/run/systemd/system").is_dir() {
+        for unit in ["frr", "bird", "exabgp"] {
+            run::succeeds(as_root("systemctl").context("no root")?.args(["disable", unit]));
         }
     }
-    programs::obtain_gobgp()
+    Ok(())
 }
 
 /// Installs packages of daemons without starting these: while invoke-rc.d finds a policy that says so (its exit code
@@ -91,8 +181,22 @@ fn without_starting(install: impl FnOnce() -> Result<()>) -> Result<()> {
 
 /// Programs of the Kubernetes laboratory, these of the cluster's own included, and what images are checked with.
 pub fn kubernetes(programs: &[&'static str]) -> Result<()> {
-    let mut packages: Vec<_> =
-        binaries::missing_programs().iter().map(|(_, package)| (*package).to_owned()).collect();
+    let packages = cluster_packages();
+    if !packages.is_empty() {
+        install(&packages)?;
+    }
+    Binaries::obtain(programs).map(drop)
+}
+
+/// The same for a cluster of nodes, which also runs what people come from.
+pub fn cluster() -> Result<()> {
+    kubernetes(binaries::ALL)?;
+    metallb::Release::obtain().map(drop)
+}
+
+fn cluster_packages() -> Vec<String> {
+    let programs = binaries::missing_programs();
+    let mut packages: Vec<_> = programs.iter().map(|(_, package)| (*package).to_owned()).collect();
     if !sandbox::installed("skopeo") {
         packages.push("skopeo".to_owned());
     }
@@ -101,36 +205,35 @@ pub fn kubernetes(programs: &[&'static str]) -> Result<()> {
         packages.push("libc6-dev".to_owned());
     }
     packages.dedup();
-    if !packages.is_empty() {
-        install(&packages)?;
-    }
-    Binaries::obtain(programs)?;
-    // What people come from: a cluster of nodes runs it.
-    if programs.len() == binaries::ALL.len() {
-        metallb::Release::obtain()?;
-    }
-    Ok(())
+    packages
 }
 
-/// cargo-deny, from where cargo has it or built into the target folder.
+/// cargo-deny, from where cargo has it, or built once.
 pub fn cargo_deny() -> Result<PathBuf> {
-    let root = product::target()?.join("tools");
+    let root = binaries::cache_of("cargo-deny", CARGO_DENY)?;
     let own = root.join("bin/cargo-deny");
-    if let Some(found) = [PathBuf::from("cargo-deny"), own.clone()]
+    if let Some(found) = [own.clone(), PathBuf::from("cargo-deny")]
         .into_iter()
         .find(|path| run::succeeds(Command::new(path).arg("--version")))
     {
         return Ok(found);
     }
-    println!("cargo-deny is missing; it is built without optimization, which takes some minutes");
-    let mut install = run::cargo(["install", "--locked", "--debug", "cargo-deny", "--root"]);
-    run::show(install.arg(&root).env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
+    println!(
+        "cargo-deny is missing; it is built without optimization, which takes some minutes, once"
+    );
+    let mut install = run::cargo(["install", "--locked", "--debug", "--version", CARGO_DENY]);
+    install.args(["cargo-deny", "--root"]).arg(&root).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    run::show(&mut install)?;
     Ok(own)
+}
+
+fn rust_is_there() -> bool {
+    ["rustc", "/usr/bin/rustc"].iter().any(|rustc| knows_wasm(rustc))
 }
 
 /// A Rust that builds for WebAssembly: a target of rustup's, or the distribution's compiler with the source of std.
 fn rust_for_wasm() -> Result<()> {
-    if ["rustc", "/usr/bin/rustc"].iter().any(|rustc| knows_wasm(rustc)) {
+    if rust_is_there() {
         return Ok(());
     }
     if run::succeeds(Command::new("rustup").arg("--version")) {
@@ -167,15 +270,19 @@ fn knows_wasm(rustc: &str) -> bool {
     rustlib.join(TARGET).is_dir() || rustlib.join("src/rust/library/std/Cargo.toml").is_file()
 }
 
-/// A C compiler and a C library for WebAssembly, for the policy that is written in C.
-fn c_for_wasm() -> Result<()> {
+fn c_is_there() -> bool {
     let complete = |version: &str| {
         sandbox::installed(&format!("clang{version}"))
             && sandbox::installed(&format!("wasm-ld{version}"))
             && runtime_of(version).is_some()
     };
     let library = Path::new("/usr/include/wasm32-wasi/stdlib.h").is_file();
-    if library && LLVM.iter().any(|version| complete(version)) {
+    library && LLVM.iter().any(|version| complete(version))
+}
+
+/// A C compiler and a C library for WebAssembly, for the policy that is written in C.
+fn c_for_wasm() -> Result<()> {
+    if c_is_there() {
         return Ok(());
     }
     know_packages();

@@ -15,18 +15,26 @@ use outrigger_wire::{Message, solicited_node_group};
 
 use crate::desired::Desired;
 
+pub mod budget;
 mod churn;
 mod frames;
 mod grant;
+mod offloads;
 mod reason;
+pub mod reports;
 mod session;
+mod share;
 mod streams;
 #[cfg(test)]
 mod tests;
 
-use churn::Churn;
+use budget::{OPENED, REPORTS, SENT};
+use churn::{ANNOUNCEMENTS, Churn};
 pub use grant::Grant;
+pub use offloads::Offloads;
 pub use reason::{Reason, Refusal};
+pub use reports::Reports;
+pub use share::Share;
 pub use streams::{Endpoints, Withdrawal};
 
 /// Numbers from here on are the host's own.
@@ -73,6 +81,8 @@ pub enum Granted {
     OpenSocket(OpenSocket),
     /// Write to a stream: whole messages that were read.
     Write(StreamBytes),
+    /// Give back no credit for what is written to this stream before then (monotonic microseconds).
+    Hold(Endpoint, u64),
     /// Send a datagram.
     Datagram(SendDatagram),
     /// Work on a stream or a socket.
@@ -103,15 +113,37 @@ pub struct Guard {
     groups: BTreeMap<Ipv6Addr, usize>,
     grant: Grant,
     endpoints: Endpoints,
+    offloads: Offloads,
+    /// Frames, and offloads on links.
     churn: Churn,
+    /// What it opens.
+    opening: Churn,
+    datagrams: Churn,
+    /// What it says of peers, conditions and metrics.
+    reports: Reports,
+    /// How much it says of anything.
+    talk: Churn,
     denied: BTreeMap<Reason, u64>,
 }
 
 impl Default for Guard {
     fn default() -> Self {
         let (links, desired, groups, denied) = Default::default();
-        let (grant, endpoints) = Default::default();
-        Self { links, desired, groups, grant, endpoints, churn: Churn::new(), denied }
+        let (grant, endpoints, offloads, reports) = Default::default();
+        Self {
+            links,
+            desired,
+            groups,
+            grant,
+            endpoints,
+            offloads,
+            churn: Churn::new(ANNOUNCEMENTS),
+            opening: Churn::new(OPENED),
+            datagrams: Churn::new(SENT),
+            reports,
+            talk: Churn::new(REPORTS),
+            denied,
+        }
     }
 }
 
@@ -181,6 +213,53 @@ impl Guard {
         &self.denied
     }
 
+    /// What it says of peers, conditions and metrics.
+    pub fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    /// Another instance begins: it pays for nothing that its predecessor did, and has to say again what is still so.
+    pub fn begin(&mut self, now_us: u64) {
+        self.churn = Churn::new(ANNOUNCEMENTS);
+        self.opening = Churn::new(OPENED);
+        self.datagrams = Churn::new(SENT);
+        self.talk = Churn::new(REPORTS);
+        self.reports.begin(now_us);
+    }
+
+    /// Lets go what only earlier instances said, once its time has come. When to come back, if that is still to come.
+    pub fn sweep(&mut self, now_us: u64) -> Option<u64> {
+        self.reports.sweep(now_us)
+    }
+
+    /// Keeps a report that was granted.
+    ///
+    /// # Errors
+    /// When there is no room for it by now.
+    pub fn keep(&mut self, report: Report) -> Result<(), Reason> {
+        self.reports.keep(report)
+    }
+
+    /// Something that was granted is over by itself, or was not put in force.
+    pub fn ended(&mut self, id: Endpoint) {
+        self.offloads.end(id);
+    }
+
+    /// What is in force, for [`Guard::undo_offloads`].
+    pub fn offloads(&self) -> &Offloads {
+        &self.offloads
+    }
+
+    /// What was granted since then is not set.
+    pub fn undo_offloads(&mut self, before: Offloads) {
+        self.offloads = before;
+    }
+
+    /// Counts a refusal that was found only while a granted effect was carried out.
+    pub fn refuse(&mut self, reason: Reason) {
+        *self.denied.entry(reason).or_default() += 1;
+    }
+
     /// Judges one effect. `now_us` is monotonic.
     ///
     /// # Errors
@@ -211,21 +290,35 @@ impl Guard {
             }
             Effect::LeaveGroup { link, group } => Ok(vec![Granted::Leave(link, group)]),
             Effect::Offload(offload) => self.offload(now_us, offload),
-            Effect::Close(id) => Ok(vec![Granted::Close(id)]),
-            Effect::Abort(id) => Ok(vec![Granted::Abort(id)]),
+            Effect::Close(id) => {
+                self.offloads.end(id);
+                Ok(vec![Granted::Close(id)])
+            }
+            Effect::Abort(id) => {
+                self.offloads.end(id);
+                Ok(vec![Granted::Abort(id)])
+            }
             Effect::Connect(connect) => {
-                self.spend(now_us)?;
+                self.open(now_us)?;
                 self.connect(connect)
             }
-            Effect::Listen(listen) => self.listen(listen),
-            Effect::OpenSocket(open) => self.open_socket(open),
+            Effect::Listen(listen) => {
+                self.open(now_us)?;
+                self.listen(listen)
+            }
+            Effect::OpenSocket(open) => {
+                self.open(now_us)?;
+                self.open_socket(open)
+            }
             Effect::Write(bytes) => self.write(now_us, bytes),
             Effect::SendDatagram(sent) => {
                 self.send_datagram(&sent)?;
-                self.spend(now_us)?;
+                if !self.datagrams.spend(now_us, self.endpoints.count()) {
+                    return Err(Reason::ChurnLimit);
+                }
                 Ok(vec![Granted::Datagram(sent)])
             }
-            Effect::Report(report) => self.report(report),
+            Effect::Report(report) => self.report(now_us, report),
             Effect::Drained => Ok(vec![Granted::Drained]),
             Effect::Unsupported { .. } => Err(Reason::Unsupported),
         }
@@ -247,6 +340,8 @@ impl Guard {
         if id >= HOST_ENDPOINTS {
             return Err(Reason::NumberReserved);
         }
+        let spots = self.desired.len() * self.links.len().max(1);
+        let noted = work.clone();
         let granted = match work {
             OffloadWork::AnswerNeighbor { link, address } => {
                 self.granted_link(link)?;
@@ -263,15 +358,28 @@ impl Guard {
                 }
                 Granted::Beacon { id, address, beacon }
             }
-            work => self.work(id, work)?,
+            work => {
+                let granted = self.work(id, work)?;
+                self.offloads.set(id, &noted, spots, now_us)?;
+                return Ok(vec![granted]);
+            }
         };
+        // What is refused is not charged.
+        if !self.churn.has_room(now_us, spots) {
+            return Err(Reason::ChurnLimit);
+        }
+        self.offloads.set(id, &noted, spots, now_us)?;
         self.spend(now_us)?;
         Ok(vec![granted])
     }
 
     /// A report about an address the instance was not told about is refused; that it is withdrawn is true by then.
-    fn report(&self, report: Report) -> Result<Vec<Granted>, Reason> {
+    fn report(&mut self, now_us: u64, report: Report) -> Result<Vec<Granted>, Reason> {
         use outrigger_sdk::AnnouncementState::Withdrawn;
+        if !self.talk.spend(now_us, self.desired.len() + self.reports.peer_count()) {
+            return Err(Reason::TooMuchSaid);
+        }
+        self.reports.admit(&report)?;
         match &report {
             Report::Address(about) if !self.desired.contains_key(&about.address) => {
                 match about.state {
@@ -330,6 +438,11 @@ impl Guard {
 
     fn granted_group(&self, group: Ipv6Addr) -> Result<(), Reason> {
         if self.groups.contains_key(&group) { Ok(()) } else { Err(Reason::GroupNotGranted) }
+    }
+
+    fn open(&mut self, now_us: u64) -> Result<(), Reason> {
+        let is_within = self.opening.spend(now_us, self.endpoints.count());
+        if is_within { Ok(()) } else { Err(Reason::ChurnLimit) }
     }
 
     fn spend(&mut self, now_us: u64) -> Result<(), Reason> {

@@ -16,6 +16,11 @@ pub fn now() -> Time {
     }
 }
 
+/// Processor time that this thread has used, in microseconds.
+pub fn thread_us() -> u64 {
+    sys::thread_us()
+}
+
 #[cfg(test)]
 mod tests {
     use super::now;

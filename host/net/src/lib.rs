@@ -18,7 +18,7 @@ mod sys;
 #[cfg(test)]
 mod namespace;
 
-pub use clock::now;
+pub use clock::{now, thread_us};
 pub use gateways::default_gateways;
 pub use gossip::{GossipError, GossipSocket, MAX_DATAGRAM};
 pub use groups::{GroupError, Groups};

@@ -161,6 +161,11 @@ impl StreamsHandle {
         self.shared.act(|state, poller| state.write(owner, id, poller, write))
     }
 
+    /// Gives back no credit for what is written to this stream before then, in monotonic microseconds.
+    pub fn hold(&self, owner: Owner, id: Endpoint, until_us: u64) {
+        self.shared.act(|state, _| state.hold((owner, id), until_us));
+    }
+
     /// Messages of this stream may be as long as RFC 8654 allows from now on.
     pub fn extend(&self, owner: Owner, id: Endpoint) {
         if let Some(stream) = self.shared.lock().streams.get_mut(&(owner, id)) {

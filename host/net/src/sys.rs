@@ -24,6 +24,16 @@ pub(crate) fn boottime_us() -> u64 {
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
+/// Microseconds of processor time that this thread has used.
+pub(crate) fn thread_us() -> u64 {
+    // SAFETY: timespec is plain integers, all-zero is a value of it.
+    let mut time: libc::timespec = unsafe { zeroed() };
+    // SAFETY: `time` outlives the call and is writable.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    debug_assert_eq!(status, 0, "CLOCK_THREAD_CPUTIME_ID exists since Linux 2.6.12");
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
+}
+
 /// A packet socket (packet(7)) that sends and receives whole Ethernet frames of one type on one link, never blocking.
 #[derive(Debug)]
 pub(crate) struct PacketSocket(Socket);

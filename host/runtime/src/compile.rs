@@ -1,6 +1,7 @@
 //! The compiling child process, both sides of it: what it does, and how the daemon starts, bounds and reads it. A compiler
 //! costs hundreds of MiB and may be made to run for ever or to panic by what it is given, so it lives and dies apart.
 use std::fs::OpenOptions;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,19 @@ pub fn precompile(component: &[u8], target: &str) -> Result<Vec<u8>, CompileErro
     let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
     let engine = crate::engine::compiling_for(target).map_err(refused)?;
     engine.precompile_component(component).map_err(refused)
+}
+
+/// What [`precompile`] makes of a component is another one when this is: hexadecimal, for a file's name.
+///
+/// # Errors
+/// [`CompileError::Refused`] when there is no compiler for `target`.
+pub fn precompiled_key(component: &[u8], target: &str) -> Result<String, CompileError> {
+    let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
+    let engine = crate::engine::compiling_for(target).map_err(refused)?;
+    let mut hash = DefaultHasher::new();
+    (env!("CARGO_PKG_VERSION"), component).hash(&mut hash);
+    engine.precompile_compatibility_hash().hash(&mut hash);
+    Ok(format!("{:016x}", hash.finish()))
 }
 
 /// The child's work: compiles the component in `input` and puts the result at `output` in one step.

@@ -23,7 +23,7 @@ mod supervised;
 mod unpack;
 
 pub use cache::CacheError;
-pub use compile::{CompileError, compile, precompile};
+pub use compile::{CompileError, compile, precompile, precompiled_key};
 pub use engine::{Engine, EngineError};
 pub use inspect::{INTERFACE, Inspection, LoadError, World, inspect};
 pub use limits::Limits;

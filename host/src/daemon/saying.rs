@@ -21,10 +21,18 @@ impl Daemon {
         page.node(&status);
         page.frames(&self.responder.handle().counters());
         let peers = self.node.announcers.desks().flat_map(|(announcer, desk)| {
-            let peers = desk.lock().standing.peers.values().cloned().collect::<Vec<_>>();
+            let peers = desk.lock().guard.reports().peers().cloned().collect::<Vec<_>>();
             peers.into_iter().map(|peer| (announcer.name.clone(), peer))
         });
         page.peers(peers.collect::<Vec<_>>());
+        let metrics = self.node.announcers.desks().flat_map(|(announcer, desk)| {
+            let inner = desk.lock();
+            let metrics = inner.guard.reports().metrics();
+            let named =
+                metrics.map(|(series, value)| (announcer.name.clone(), series.clone(), value));
+            named.collect::<Vec<_>>()
+        });
+        page.plugins(metrics.collect());
         if let Some(standing) = &self.shared.controller {
             page.controller(&standing.borrow());
         }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use outrigger_core::guard::{Granted, Reason, Refusal};
 use outrigger_net::{Keys, now};
 use outrigger_runtime::Delivered;
-use outrigger_sdk::report::MetricValue;
 use outrigger_sdk::{CloseReason, Closed, Denied, Effect, Endpoint, Report};
 
 use super::endpoints::opens;
@@ -58,6 +57,7 @@ impl Worker {
         let desk = self.desk.clone();
         let mut inner = desk.lock();
         let known = effects.iter().any(opens_or_tells).then(|| inner.guard.endpoints().clone());
+        let offloads = inner.guard.offloads().clone();
         let mut granted = Vec::new();
         for effect in effects {
             granted.extend(self.judge(&mut inner, now, effect));
@@ -68,8 +68,9 @@ impl Worker {
                 self.ports.responder.offloads(self.owner).into_iter().collect();
             self.answers.retain(|id, _| in_force.contains(id));
             granted = trial.review(granted, &self.answers, &inner.guard);
-            if let (Some(_), Some(known)) = (trial.failed(), known) {
-                inner.guard.undo(known);
+            if trial.failed().is_some() {
+                inner.guard.undo_offloads(offloads);
+                known.into_iter().for_each(|known| inner.guard.undo(known));
             }
         }
         self.act_all(&mut inner, granted, &keys);
@@ -121,15 +122,14 @@ impl Worker {
             }
             Granted::Leave(link, group) => groups.leave(self.owner, link, group),
             Granted::Answer { id, link, address } => {
-                failed(inner, "offload", address, responder.answer(self.owner, id, link, address));
+                let set = responder.answer(self.owner, id, link, address);
+                inner.offloaded(id, &set);
+                failed(inner, "offload", address, set);
             }
             Granted::Beacon { id, address, beacon } => {
-                failed(
-                    inner,
-                    "offload",
-                    address,
-                    responder.beacon(self.owner, id, address, beacon),
-                );
+                let set = responder.beacon(self.owner, id, address, beacon);
+                inner.offloaded(id, &set);
+                failed(inner, "offload", address, set);
             }
             Granted::Close(id) => {
                 let _ = responder.close(self.owner, id) || self.ports.streams.close(self.owner, id);
@@ -141,26 +141,16 @@ impl Worker {
             | Granted::Listen(_)
             | Granted::OpenSocket(_)
             | Granted::Write(_)
+            | Granted::Hold(..)
             | Granted::Datagram(_)
             | Granted::Work { .. } => self.act_on_endpoint(inner, granted, keys),
             Granted::Refused(refusal) => inner.deny(refusal.to_event()),
             Granted::Report(Report::Address(report)) => inner.report(report),
-            Granted::Report(Report::Peer(peer)) => {
-                let key = (peer.protocol.clone(), peer.peer.clone());
-                inner.standing.peers.insert(key, peer);
-            }
-            Granted::Report(Report::Condition(condition)) => {
-                inner.standing.conditions.insert(condition.kind.clone(), condition);
-            }
-            Granted::Report(Report::Metric { name, value }) => {
-                let metric = inner.standing.metrics.entry(name).or_default();
-                match value {
-                    MetricValue::Add(more) => *metric += more,
-                    MetricValue::Set(now) => *metric = now,
+            Granted::Report(report) => {
+                if let Err(reason) = inner.guard.keep(report) {
+                    inner.refuse("report", String::new(), reason);
                 }
             }
-            // The guard grants none of these.
-            Granted::Report(Report::Other(_)) => {}
             Granted::Drained => inner.standing.drained = true,
         }
     }

@@ -28,7 +28,21 @@ impl Worker {
 
     pub(super) fn act_on_endpoint(&self, inner: &mut Inner, granted: Granted, keys: &KeysOf) {
         let (streams, owner) = (&self.ports.streams, self.owner);
+        let opens = match &granted {
+            Granted::Connect(connect) => Some(connect.id),
+            Granted::Listen(listen) => Some(listen.id),
+            Granted::OpenSocket(open) => Some(open.id),
+            _ => None,
+        };
+        let offloads = match &granted {
+            Granted::Work { id, .. } => Some(*id),
+            _ => None,
+        };
         let mut deny = |effect: &str, subject: String, done: Result<(), EndpointError>| {
+            if let (Some(id), Err(_)) = (opens, &done) {
+                inner.guard.not_opened(id);
+            }
+            offloads.into_iter().for_each(|id| inner.offloaded(id, &done));
             failed(inner, effect, subject, done);
         };
         let keys = |id| keys.get(&id).cloned().unwrap_or_default();
@@ -48,6 +62,7 @@ impl Worker {
                 let done = streams.write(owner, bytes.id, &bytes.data);
                 deny("write", bytes.id.to_string(), done);
             }
+            Granted::Hold(id, until_us) => streams.hold(owner, id, until_us),
             Granted::Datagram(sent) => {
                 let done = streams.send_datagram(owner, &sent);
                 deny("send-datagram", sent.remote.to_string(), done);

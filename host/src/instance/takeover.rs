@@ -45,6 +45,7 @@ impl Worker {
                 inner.standing.last_fault.clear();
                 inner.standing.refused.clear();
                 self.trial = on_trial.then(|| Trial::new(&digest, &inner.guard));
+                inner.guard.begin(now().monotonic_us);
                 drop(inner);
                 self.carry_out(delivered);
             }

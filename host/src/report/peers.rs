@@ -14,7 +14,7 @@ const ROUTES: usize = 1_000;
 
 /// For the NodeReport.
 pub fn peers(inner: &Inner) -> Vec<PeerReport> {
-    let peers = inner.standing.peers.values().take(MAX_PEERS);
+    let peers = inner.guard.reports().peers().take(MAX_PEERS);
     peers
         .map(|peer| PeerReport {
             peer: peer.peer.clone(),
@@ -35,7 +35,7 @@ pub fn details(name: &str, desk: &Desk, now: Time) -> Value {
         let list = told.entry(remote.to_string()).or_default();
         list.extend(routes.iter().take(ROUTES).map(ToString::to_string));
     }
-    let peers = inner.standing.peers.values().map(|peer| {
+    let peers = inner.guard.reports().peers().map(|peer| {
         let mut about: Map<String, Value> =
             peer.ext.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         let remote = about.get("remote").and_then(|remote| remote.as_str()?.parse().ok());

@@ -11,6 +11,7 @@ use outrigger_sdk::{
 };
 
 use crate::config::Config;
+use crate::neighbour::Neighbour;
 use crate::node::Node;
 use crate::settings::Settings;
 use crate::state::State;
@@ -66,6 +67,8 @@ impl Announcer for Speaker {
             Origin::Restored(saved) => {
                 let mut state = snapshot::decode(&saved)?;
                 state.under(&context);
+                // What it does not say is taken for what its predecessor was about.
+                state.neighbours.values_mut().for_each(Neighbour::say_again);
                 state
             }
         };
@@ -90,6 +93,3 @@ impl Announcer for Speaker {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(not(feature = "library"))]
-outrigger_sdk::announcer!(Speaker);

@@ -27,6 +27,14 @@ pub(crate) struct Liveness {
     told: String,
 }
 
+impl Liveness {
+    /// What was reported is reported once more.
+    pub(crate) fn say_again(&mut self) {
+        self.told.clear();
+        self.touched = true;
+    }
+}
+
 impl Neighbour {
     /// Begins BFD with a session, or sees to it that it fits this one.
     pub(crate) fn watch(&mut self, turn: &mut Turn<'_>) {

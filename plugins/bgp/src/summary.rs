@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::{Agreed, Connection};
 use crate::counts::Counts;
+use crate::liveness::Liveness;
 use crate::neighbour::{Neighbour, Standing};
 use crate::open;
 use crate::routes::Routes;
@@ -33,6 +34,12 @@ struct Told {
 }
 
 impl Neighbour {
+    /// What was reported is reported once more.
+    pub(crate) fn say_again(&mut self) {
+        self.summary = Summary::default();
+        self.liveness.iter_mut().for_each(Liveness::say_again);
+    }
+
     /// The report, if it is due.
     pub(crate) fn summarize(&mut self, now_us: u64, routes: &Routes, effects: &mut Vec<Effect>) {
         let standing = self.standing();

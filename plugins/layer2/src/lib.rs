@@ -226,5 +226,3 @@ impl Layer2 {
 
 #[cfg(test)]
 mod tests;
-
-outrigger_sdk::announcer!(Layer2);

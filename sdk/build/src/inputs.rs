@@ -1,23 +1,22 @@
-//! What a component is built from, as one digest. Two variants of a package leave their module at the same path, so cargo
-//! takes each for stale after the other; this is how an unchanged variant is known without asking cargo.
+//! What components are built from, as one digest: this is how unchanged ones are known without asking cargo, which wants a
+//! network, or a lock that another cargo holds.
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::Guest;
 use crate::toolchain::Toolchain;
 
-/// The digest of everything that goes into this guest: its package, the SDK, the WIT, the lock file, the toolchain.
-pub fn digest(guest: &Guest, toolchain: &Toolchain) -> anyhow::Result<String> {
+/// The digest of everything that goes into the components of a folder: its packages, plugins, SDK, WIT, lock file, toolchain.
+pub fn digest(folder: &Path, toolchain: &Toolchain) -> anyhow::Result<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut hash = DefaultHasher::new();
-    format!("{guest:?} {toolchain:?}").hash(&mut hash);
-    for input in ["sdk/Cargo.toml", "sdk/src", "sdk/wire", "wit", "Cargo.lock"] {
+    format!("{toolchain:?}").hash(&mut hash);
+    for input in ["plugins", "sdk/Cargo.toml", "sdk/src", "sdk/wire", "wit", "Cargo.lock"] {
         take_in(&root.join(input), &mut hash)?;
     }
-    take_in(&guest.manifest_dir, &mut hash)?;
+    take_in(folder, &mut hash)?;
     Ok(format!("{:016x}", hash.finish()))
 }
 

@@ -8,7 +8,8 @@ use anyhow::bail;
 use crate::TARGET;
 
 /// Plugins are optimized as one unit and carry nothing that does not run: they travel in ConfigMaps, which hold 1 MiB.
-const PROFILE: [&str; 6] = [
+const PROFILE: [&str; 7] = [
+    "opt-level = 3",
     "lto = 'fat'",
     "codegen-units = 1",
     "panic = 'abort'",
@@ -69,12 +70,11 @@ impl Toolchain {
     }
 
     /// `cargo build` for the target, into this folder.
-    pub fn cargo(&self, target_dir: &Path, opt_level: u8) -> Command {
+    pub fn cargo(&self, target_dir: &Path) -> Command {
         let mut cargo = command(&self.bin, "cargo");
-        cargo.args(["build", "--lib", "--release", "--target", TARGET]);
+        cargo.args(["build", "--release", "--target", TARGET]);
         cargo.env("CARGO_TARGET_DIR", target_dir);
-        let opt_level = format!("opt-level = {opt_level}");
-        for setting in PROFILE.into_iter().chain([opt_level.as_str()]) {
+        for setting in PROFILE {
             cargo.args(["--config", &format!("profile.release.{setting}")]);
         }
         if let Some(bin) = &self.bin {

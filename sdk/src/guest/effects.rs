@@ -124,9 +124,9 @@ fn report(report: Report) -> wit::Effect {
             status::Report::Condition(status::Condition { kind, status, reason, message })
         }
         Report::Peer(said) => status::Report::Peer(peer(said)),
-        Report::Metric { name, value } => status::Report::Metric(status::Metric {
+        Report::Metric { name, labels, value } => status::Report::Metric(status::Metric {
             name,
-            labels: Vec::new(),
+            labels,
             value: match value {
                 MetricValue::Add(by) => status::MetricValue::Add(by),
                 MetricValue::Set(to) => status::MetricValue::Set(to),

@@ -52,18 +52,20 @@ impl Cluster {
         })
     }
 
-    /// What the node says of the announcer that runs layer2.
+    /// Waits until the node says something of the announcer that runs layer2, and gives it.
     ///
     /// # Errors
     /// When it says nothing.
     pub fn layer2_on(&self, node: usize) -> Result<Value> {
         let name = &self.lab.nodes[node].name;
-        let reports = self.reports()?;
-        let report = reports.iter().find(|report| report["node"] == **name);
-        let announcer = report.and_then(|report| {
-            list(report, "announcers").find(|entry| entry["plugin"] == "layer2")
-        });
-        announcer.cloned().with_context(|| format!("status has no layer2 on {name}"))
+        wait::until(&format!("a report of layer2 on {name}"), LIMIT, || {
+            let reports = self.reports()?;
+            let report = reports.iter().find(|report| report["node"] == **name);
+            let announcer = report.and_then(|report| {
+                list(report, "announcers").find(|entry| entry["plugin"] == "layer2")
+            });
+            Ok(announcer.cloned())
+        })
     }
 
     /// The reports of nodes whose daemon runs.

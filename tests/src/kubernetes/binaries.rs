@@ -11,7 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::cluster::digest;
 use crate::namespace::feed;
-use crate::{product, sandbox};
+use crate::sandbox;
+
+mod build;
 
 /// The version of Kubernetes. `tests/kubernetes/go.mod` has it too.
 pub const KUBERNETES: &str = "1.36.3";
@@ -73,12 +75,9 @@ impl Binaries {
             println!("another process obtains Kubernetes {KUBERNETES}; waiting for it");
             lock.lock().context("cannot lock the cache of Kubernetes programs")?;
         }
-        for program in programs {
-            if find(program, &cache).is_none() {
-                println!("Kubernetes {KUBERNETES}: {program} is missing");
-                obtain(program, &cache).with_context(|| format!("cannot obtain {program}"))?;
-            }
-        }
+        let missing = missing(programs, &cache);
+        println!("Kubernetes {KUBERNETES}: missing are {}", missing.join(", "));
+        build::all(&downloaded(missing, &cache)?, &cache)?;
         Self::found()
     }
 
@@ -98,6 +97,18 @@ impl Binaries {
     }
 }
 
+/// Those of the programs that are neither in the cache nor in `PATH`.
+///
+/// # Errors
+/// When the user has no folder for a cache.
+pub fn missing_of(programs: &[&'static str]) -> Result<Vec<&'static str>> {
+    Ok(missing(programs, &cache()?))
+}
+
+fn missing(programs: &[&'static str], cache: &Path) -> Vec<&'static str> {
+    programs.iter().copied().filter(|program| find(program, cache).is_none()).collect()
+}
+
 /// What else a laboratory runs and is not here, with Debian's packages.
 pub fn missing_programs() -> Vec<(&'static str, &'static str)> {
     let missing = NEEDED.into_iter().filter(|(program, _)| !sandbox::installed(program));
@@ -115,7 +126,10 @@ fn cache() -> Result<PathBuf> {
 }
 
 /// `~/.cache/outrigger/<project>/<version>`, whether it is there or not.
-pub(crate) fn cache_of(project: &str, version: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// When the user has no folder for a cache.
+pub fn cache_of(project: &str, version: &str) -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     let base = base.context("neither XDG_CACHE_HOME nor HOME is set")?;
@@ -141,24 +155,35 @@ fn find(program: &str, cache: &Path) -> Option<PathBuf> {
     })
 }
 
-fn obtain(program: &str, cache: &Path) -> Result<()> {
-    let new = cache.join(format!("{program}.new"));
-    let downloaded = if program == "etcd" { download_etcd(&new) } else { download(program, &new) };
-    match downloaded {
-        Ok(()) => println!("  {program}: downloaded"),
-        Err(error) if !sandbox::installed("go") => bail!(
-            "the release cannot be had ({error:#}), and there is no Go to build it with; install Go 1.26 or later \
-             (https://go.dev/dl, or apt-get install golang where that is new enough), or put Kubernetes {KUBERNETES} and etcd \
-             {ETCD} into PATH"
-        ),
-        Err(error) => {
-            println!("  {program}: no release ({error:#}); building it with Go");
-            build(program, &new)?;
+/// Downloads what can be had; the rest is to be built. Where one release cannot be reached, the others are not tried.
+fn downloaded(missing: Vec<&'static str>, cache: &Path) -> Result<Vec<&'static str>> {
+    let mut programs = missing.into_iter();
+    for program in programs.by_ref() {
+        let new = cache.join(format!("{program}.new"));
+        let fetched = if program == "etcd" { download_etcd(&new) } else { download(program, &new) };
+        match fetched {
+            Ok(()) => {
+                keep(&new, &cache.join(program))?;
+                println!("  {program}: downloaded");
+            }
+            Err(error) if !sandbox::installed("go") => bail!(
+                "the release cannot be had ({error:#}), and there is no Go to build it with; install Go 1.26 or later \
+                 (https://go.dev/dl, or apt-get install golang where that is new enough), or put Kubernetes {KUBERNETES} and etcd \
+                 {ETCD} into PATH"
+            ),
+            Err(error) => {
+                println!("  {program}: no release ({error:#})");
+                return Ok(std::iter::once(program).chain(programs).collect());
+            }
         }
     }
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
-    fs::rename(&new, cache.join(program))?;
-    Ok(())
+    Ok(Vec::new())
+}
+
+/// A program that is whole gets its name.
+fn keep(new: &Path, program: &Path) -> Result<()> {
+    fs::set_permissions(new, fs::Permissions::from_mode(0o755))?;
+    fs::rename(new, program).with_context(|| format!("cannot keep {}", program.display()))
 }
 
 /// The name that Go and the releases have for this processor.
@@ -206,32 +231,5 @@ fn fetch_into(url: &str, file: &Path, sum: &str) -> Result<()> {
         fs::remove_file(file)?;
         bail!("{url} has the SHA-256 {has} and should have {sum}");
     }
-    Ok(())
-}
-
-/// Builds a program from the module sources that `go.sum` pins.
-fn build(program: &str, new: &Path) -> Result<()> {
-    let modules = product::root().join("tests/kubernetes");
-    let (folder, package) = if program == "etcd" {
-        (modules.join("etcd"), "go.etcd.io/etcd/server/v3".to_owned())
-    } else {
-        (modules, format!("k8s.io/kubernetes/cmd/{program}"))
-    };
-    let (major_minor, _) = KUBERNETES.rsplit_once('.').expect("a version has three parts");
-    let (major, minor) = major_minor.split_once('.').expect("a version has three parts");
-    // As hack/lib/version.sh of Kubernetes sets them; without, a kubelet calls itself v0.0.0.
-    let variables = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"].map(|room| {
-        format!("-X {room}.gitVersion=v{KUBERNETES} -X {room}.gitMajor={major} -X {room}.gitMinor={minor}")
-    });
-    let mut go = Command::new("nice");
-    go.args(["-n", "10", "go", "build", "-trimpath", "-buildvcs=false", "-ldflags"]);
-    go.arg(format!("-s -w {}", variables.join(" "))).arg("-o").arg(new).arg(package);
-    let status = go
-        .current_dir(folder)
-        .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "")
-        .status()
-        .context("cannot run go")?;
-    ensure!(status.success(), "go could not build {program}: {status}");
     Ok(())
 }

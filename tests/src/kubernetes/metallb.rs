@@ -38,15 +38,21 @@ impl Release {
     /// # Errors
     /// When Go is missing or cannot build them.
     pub fn obtain() -> Result<Self> {
-        let folder = cache_of("metallb", VERSION)?;
-        let release = Self { folder };
-        let missing =
-            PROGRAMS.iter().chain([&MANIFEST]).any(|file| !release.folder.join(file).is_file());
-        if missing {
+        let release = Self { folder: cache_of("metallb", VERSION)? };
+        if Self::is_missing()? {
             println!("MetalLB {VERSION} is missing; building it with Go");
             release.build().with_context(|| format!("cannot obtain MetalLB {VERSION}"))?;
         }
         Ok(release)
+    }
+
+    /// Whether it is to be built first.
+    ///
+    /// # Errors
+    /// When the user has no folder for a cache.
+    pub fn is_missing() -> Result<bool> {
+        let folder = cache_of("metallb", VERSION)?;
+        Ok(PROGRAMS.iter().chain([&MANIFEST]).any(|file| !folder.join(file).is_file()))
     }
 
     fn build(&self) -> Result<()> {

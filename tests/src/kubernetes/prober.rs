@@ -72,7 +72,7 @@ impl Prober {
         lock(&self.seen).clone()
     }
 
-    /// Waits until [`SETTLED`] requests in a row, sent from now on, have been answered.
+    /// Waits until `SETTLED` requests in a row, sent from now on, have been answered.
     ///
     /// # Errors
     /// When it does not come to that in `limit`.

@@ -13,6 +13,9 @@ use crate::wait;
 /// The address that the forger answers for: a router's, in no pool.
 pub const FORGED: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 
+/// An instance has 64 MiB of its own; the host keeps little beside them.
+const GROWTH_KIB: u64 = (64 + 16) << 10;
+
 /// What a plugin does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Harm {
@@ -24,11 +27,25 @@ pub enum Harm {
     Memory,
     /// It answers for an address it was not given.
     Forgery,
+    /// It reports ever more.
+    Reports,
+    /// It has the host send ever more.
+    Storm,
+    /// It opens ever more ports of the host.
+    Squat,
 }
 
 impl Harm {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Trap, Self::Loop, Self::Memory, Self::Forgery];
+    pub const ALL: [Self; 7] = [
+        Self::Trap,
+        Self::Loop,
+        Self::Memory,
+        Self::Forgery,
+        Self::Reports,
+        Self::Storm,
+        Self::Squat,
+    ];
 
     /// Its name, as in the demonstration's figures.
     pub fn name(self) -> &'static str {
@@ -37,6 +54,9 @@ impl Harm {
             Self::Loop => "loop",
             Self::Memory => "memory",
             Self::Forgery => "forgery",
+            Self::Reports => "flood-of-reports",
+            Self::Storm => "storm-of-beacons",
+            Self::Squat => "squat-on-ports",
         }
     }
 
@@ -48,10 +68,10 @@ impl Harm {
             Self::Trap => any(&["trap", "unreachable"]),
             Self::Loop => any(&["did not answer within"]),
             Self::Memory => any(&["memory"]),
-            Self::Forgery => {
-                return (denied(after) > denied(before))
-                    .then(|| format!("denied: {}", after["denied"]));
-            }
+            Self::Forgery => return refused(before, after, "address-not-desired"),
+            Self::Reports => return refused(before, after, "too-much-said"),
+            Self::Storm => return refused(before, after, "too-many-offloads"),
+            Self::Squat => return refused(before, after, "peer-not-granted"),
         };
         told.then(|| fault.to_owned())
     }
@@ -62,6 +82,9 @@ impl Harm {
             Self::Loop => &guests.looping,
             Self::Memory => &guests.memory,
             Self::Forgery => &guests.forgery,
+            Self::Reports => &guests.reports,
+            Self::Storm => &guests.storm,
+            Self::Squat => &guests.squat,
         }
     }
 }
@@ -76,6 +99,7 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
     let forged = Prober::start(cluster.lab.client.namespace(), "eth0", FORGED, 20)?;
     let holder = cluster.settled(&prober, None)?;
     let before = cluster.layer2_on(holder)?;
+    let memory = cluster.daemon(holder)?.own_kib()?;
     let digest = cluster.put_plugin("layer2", harm.plugin(guests))?;
     story.say(format!("layer2.wasm is now one with a {}, {}", harm.name(), &digest[..12]));
     let told = wait::until("the product says what the plugin did", LIMIT, || {
@@ -91,6 +115,8 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
     let body = cluster.get(VIP.into())?;
     story.say(format!("HTTP 200 from {body}"));
 
+    let grown = cluster.daemon(holder)?.own_kib()?.saturating_sub(memory);
+    ensure!(grown < GROWTH_KIB, "the daemon grew by {grown} KiB");
     let good = cluster.put_plugin("layer2", &guests.layer2)?;
     cluster.await_plugin("layer2", &good)?;
     cluster.settled(&prober, None)?;
@@ -108,9 +134,10 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
     Ok(())
 }
 
-/// How many effects were denied.
-fn denied(report: &Value) -> u64 {
-    report["denied"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum()
+/// What is denied, once more is for this reason than before.
+fn refused(before: &Value, after: &Value, reason: &str) -> Option<String> {
+    let count = |report: &Value| report["denied"][reason].as_u64().unwrap_or(0);
+    (count(after) > count(before)).then(|| format!("denied: {}", after["denied"]))
 }
 
 fn shorten(message: &str) -> String {

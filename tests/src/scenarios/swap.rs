@@ -47,7 +47,7 @@ pub fn layer2(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<P
 /// A component that was never compiled here is compiled by a child: the daemon itself hardly grows.
 ///
 /// # Errors
-/// When the daemon holds [`GROWTH_KIB`] more once the component is in force.
+/// When the daemon holds `GROWTH_KIB` more once the component is in force.
 pub fn compiled_apart(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<()> {
     let before = cluster.daemon(0)?.idle_own_kib()?;
     let digest = cluster.put_plugin("layer2", &guests.layer2_other)?;

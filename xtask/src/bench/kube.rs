@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use outrigger_tests::kubernetes::{Lab, binaries, metallb, web};
+use outrigger_tests::kubernetes::{Lab, metallb, web};
 use outrigger_tests::product;
 
 use crate::{run, setup};
@@ -76,7 +76,7 @@ enum Kind {
 /// Measures.
 pub fn kube(what: &What) -> Result<()> {
     let systems = what.only.map_or_else(|| System::BOTH.to_vec(), |only| vec![only]);
-    setup::kubernetes(binaries::ALL)?;
+    setup::cluster()?;
     let metallb = systems.contains(&System::Metallb).then(metallb::Release::obtain).transpose()?;
     let ours = systems.contains(&System::Outrigger).then(|| image(what)).transpose()?;
     let supplies = Supplies { ours, metallb };

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use outrigger_sdk::wire::bgp::{Attributes, Community};
+use outrigger_sdk::wire::bgp::{Attributes, Capability, Community, Family};
 use serde::{Deserialize, Serialize};
 
 /// `spec.allow` and the names of `spec.secretRefs`.
@@ -14,6 +14,8 @@ pub struct Grant {
     /// Prefixes wider than one address that may be announced, or that hold such prefixes: while one of their addresses
     /// is to be announced.
     pub aggregates: Vec<IpNet>,
+    /// The longest time, in seconds, that a peer may be asked to keep routes of a session that is gone (RFC 4724); 0 = none.
+    pub restart_s: u16,
     /// Communities that may be sent, `*` for any part; `None` = all.
     pub communities: Option<Vec<String>>,
     /// Links and VRFs that a socket may be bound to; empty = all.
@@ -31,6 +33,24 @@ impl Grant {
     /// Whether all of these peers may be spoken with.
     pub(super) fn has_peers(&self, peers: &IpNet) -> bool {
         self.peers.iter().any(|prefix| prefix.contains(peers))
+    }
+
+    /// Whether this may be offered in an OPEN. What the guard does not read, as ADD-PATH (RFC 7911), would let the peer read other
+    /// routes than the guard; what keeps routes beyond the session is the owner's to allow, and for days (RFC 9494) nobody's.
+    pub(super) fn has_capability(&self, capability: &Capability) -> bool {
+        match capability {
+            Capability::Multiprotocol(family) => {
+                [Family::IPV4_UNICAST, Family::IPV6_UNICAST].contains(family)
+            }
+            Capability::GracefulRestart(restart) => restart.restart_time <= self.restart_s,
+            Capability::RouteRefresh
+            | Capability::ExtendedNextHop(_)
+            | Capability::ExtendedMessage
+            | Capability::FourOctetAs(_)
+            | Capability::EnhancedRouteRefresh
+            | Capability::Fqdn { .. } => true,
+            Capability::Role(_) | Capability::AddPath(_) | Capability::Unknown { .. } => false,
+        }
     }
 
     pub(super) fn has_device(&self, name: &str) -> bool {

@@ -49,11 +49,27 @@ pub enum Reason {
     AttributeNotAllowed,
     /// The community is not in `spec.allow.communities`.
     CommunityNotAllowed,
+    /// A capability in the OPEN that the guard does not read, or that keeps routes for longer than `spec.allow.restartTime`.
+    CapabilityNotAllowed,
+    /// More reports, or about more, than an instance may make.
+    TooMuchSaid,
+    /// More offloads, or faster ones, than the addresses and endpoints explain.
+    TooManyOffloads,
+    /// More streams, listeners and sockets than an instance may have.
+    TooManyEndpoints,
     /// No refusal of an effect: the host has withdrawn it, because the plugin had not in time.
     NotDesiredWithdrawn,
 }
 
 impl Reason {
+    /// Whether it is about how much an instance does and not about what: an honest one stays far from it.
+    pub fn is_of_budget(self) -> bool {
+        matches!(
+            self,
+            Self::ChurnLimit | Self::TooMuchSaid | Self::TooManyOffloads | Self::TooManyEndpoints
+        )
+    }
+
     /// The name in `denied`, logs and counters.
     pub fn name(self) -> &'static str {
         match self {
@@ -80,6 +96,10 @@ impl Reason {
             Self::NextHopNotSelf => "next-hop-not-self",
             Self::AttributeNotAllowed => "attribute-not-allowed",
             Self::CommunityNotAllowed => "community-not-allowed",
+            Self::CapabilityNotAllowed => "capability-not-allowed",
+            Self::TooMuchSaid => "too-much-said",
+            Self::TooManyOffloads => "too-many-offloads",
+            Self::TooManyEndpoints => "too-many-endpoints",
             Self::NotDesiredWithdrawn => "not-desired-withdrawn",
         }
     }

@@ -9,6 +9,8 @@ use outrigger_sdk::wire::bgp::{
 };
 
 use super::Reason;
+use super::budget::{CONTROL, UPDATES};
+use super::churn::{ANNOUNCEMENTS, Churn};
 
 /// Type code of UPDATE (RFC 4271 section 4.1).
 pub(super) const UPDATE: u8 = 2;
@@ -19,6 +21,8 @@ pub(super) trait Leave {
     fn prefix(&self, prefix: &IpNet) -> Result<(), Reason>;
     /// Whether this is an address of this node.
     fn is_own(&self, address: IpAddr) -> bool;
+    /// Whether this may be offered in an OPEN.
+    fn capability(&self, capability: &Capability) -> bool;
     /// Whether everything that is said of the route is allowed.
     fn attributes(&self, attributes: &Attributes) -> Result<(), Reason>;
 }
@@ -29,6 +33,10 @@ pub(super) struct Judged {
     /// Whole messages.
     pub(super) messages: Vec<Vec<u8>>,
     pub(super) refused: Vec<(IpNet, Reason)>,
+    /// The capability because of which an OPEN was not written.
+    pub(super) capability: Option<String>,
+    /// Routes that were to be announced: what the stream's budget pays for. Withdrawals are free.
+    pub(super) routes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -43,13 +51,30 @@ pub(super) struct Session {
     wide: BTreeSet<IpNet>,
     /// No longer allowed, and when the host withdraws it.
     overdue: BTreeMap<IpNet, u64>,
+    /// Routes that are announced.
+    pub(super) routes: Churn,
+    /// UPDATEs, whatever is in them.
+    pub(super) updates: Churn,
+    /// Messages that are no UPDATEs.
+    pub(super) control: Churn,
 }
 
 impl Session {
     pub(super) fn new(remote: SocketAddr, local: Option<IpAddr>) -> Self {
         let (ours, theirs) = (None, None);
         let (hosts, wide, overdue) = Default::default();
-        Self { remote, local, ours, theirs, hosts, wide, overdue }
+        Self {
+            remote,
+            local,
+            ours,
+            theirs,
+            hosts,
+            wide,
+            overdue,
+            routes: Churn::new(ANNOUNCEMENTS),
+            updates: Churn::new(UPDATES),
+            control: Churn::new(CONTROL),
+        }
     }
 
     /// What the peer was told to reach here.
@@ -74,6 +99,19 @@ impl Session {
         offers(&self.ours) && offers(&self.theirs)
     }
 
+    /// Whether an UPDATE announces nothing and withdraws something that the peer was told.
+    pub(super) fn only_takes_back(&self, message: &[u8]) -> bool {
+        let (Some(theirs), Some(ours)) = (&self.theirs, &self.ours) else { return false };
+        match bgp::decode(message, &Negotiated::new(theirs, ours)) {
+            Ok(Message::Update(update)) => {
+                let was_told =
+                    |prefix: &IpNet| self.hosts.contains(prefix) || self.wide.contains(prefix);
+                update.announced.is_empty() && update.withdrawn.iter().any(was_told)
+            }
+            _ => false,
+        }
+    }
+
     /// Judges one write.
     pub(super) fn judge(&mut self, message: Vec<u8>, leave: &impl Leave) -> Result<Judged, Reason> {
         let as_peer = match (&self.theirs, &self.ours) {
@@ -88,6 +126,9 @@ impl Session {
         match read {
             Message::Open(_) if self.ours.is_some() => Err(Reason::NotWellFormed),
             Message::Open(open) => {
+                if let Some(refused) = open.capabilities.iter().find(|it| !leave.capability(it)) {
+                    return Ok(Judged { capability: Some(named(refused)), ..Judged::default() });
+                }
                 self.ours = Some(open);
                 Ok(whole(message))
             }
@@ -118,6 +159,7 @@ impl Session {
         for Announced { next_hop, prefixes } in announced {
             let of_route = self.route(next_hop, &attributes, negotiated, leave);
             let mut kept = Vec::with_capacity(prefixes.len());
+            judged.routes += prefixes.len() as u64;
             for prefix in prefixes {
                 match of_route.and_then(|()| leave.prefix(&prefix)) {
                     Ok(()) => kept.push(prefix),
@@ -247,7 +289,16 @@ impl Session {
 
 fn whole(message: Vec<u8>) -> Judged {
     debug_assert!(message.len() >= HEADER, "a message was read");
-    Judged { messages: vec![message], refused: Vec::new() }
+    Judged { messages: vec![message], ..Judged::default() }
+}
+
+fn named(capability: &Capability) -> String {
+    match capability {
+        Capability::GracefulRestart(restart) => {
+            format!("{} for {} s", capability.name(), restart.restart_time)
+        }
+        _ => capability.name(),
+    }
 }
 
 /// Prefixes of both families, each in messages of its own.

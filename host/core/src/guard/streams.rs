@@ -11,6 +11,7 @@ use outrigger_sdk::{
     SendDatagram, SocketOption, Speech, StreamBytes,
 };
 
+use super::budget::ENDPOINTS;
 use super::grant::Grant;
 use super::session::{Judged, Leave, Session, UPDATE};
 use super::{Granted, Guard, HOST_ENDPOINTS, Reason, Refusal};
@@ -85,6 +86,10 @@ impl Leave for Standing<'_> {
         addresses.any(|own| own.addr() == address)
     }
 
+    fn capability(&self, capability: &bgp::Capability) -> bool {
+        self.grant.has_capability(capability)
+    }
+
     fn attributes(&self, attributes: &bgp::Attributes) -> Result<(), Reason> {
         match self.grant.has_communities(attributes) {
             true => Ok(()),
@@ -102,6 +107,11 @@ impl Endpoints {
 
     pub(super) fn doubt_all(&mut self) {
         self.all_doubted = true;
+    }
+
+    /// Streams, listeners and sockets.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
     }
 
     pub(super) fn sessions(&self) -> impl Iterator<Item = (Endpoint, &Session)> {
@@ -148,7 +158,12 @@ impl Guard {
                     return session.is_extended();
                 }
             }
-            Event::Closed(closed) => drop(open.remove(&closed.id)),
+            Event::Closed(closed) => {
+                open.remove(&closed.id);
+                self.offloads.end_endpoint(closed.id);
+            }
+            Event::Ended(id) => self.offloads.end(*id),
+            Event::Expired(id) => self.offloads.end(*id),
             _ => {}
         }
         false
@@ -256,6 +271,10 @@ impl Guard {
         {
             return Err(Reason::PortNotGranted);
         }
+        // Who names nobody could speak with anybody.
+        if open.remotes.is_empty() {
+            return Err(Reason::PeerNotGranted);
+        }
         for remote in &open.remotes {
             self.options(&open.options, remote)?;
             if !self.grant.has_peers(remote) {
@@ -272,18 +291,32 @@ impl Guard {
         StreamBytes { id, data }: StreamBytes,
     ) -> Result<Vec<Granted>, Reason> {
         let Self { grant, desired, links, endpoints, .. } = self;
-        let sessions = endpoints.sessions().count();
         let Some(Open::Stream(session)) = endpoints.open.get_mut(&id) else {
             return Err(Reason::NoSuchEndpoint);
         };
-        let count = desired.len() * sessions.max(1);
-        if !self.churn.spend_many(now_us, cost(&data), count) {
+        let is_within = match data.get(bgp::HEADER - 1) {
+            // What only takes back what the peer was told is never too much.
+            Some(&UPDATE) => {
+                session.updates.spend(now_us, desired.len()) || session.only_takes_back(&data)
+            }
+            _ => session.control.spend(now_us, 0),
+        };
+        if !is_within {
             return Err(Reason::ChurnLimit);
         }
         let leave = Standing { grant, desired, links };
-        let Judged { messages, refused } = session.judge(data, &leave)?;
+        let Judged { messages, refused, capability, routes } = session.judge(data, &leave)?;
+        // What is beyond the budget is said, and what comes after it waits (never lost, and at nobody else's cost).
+        let hold = session.routes.owe(now_us, routes, desired.len());
         let write = |data| Granted::Write(StreamBytes { id, data });
         let mut granted: Vec<_> = messages.into_iter().map(write).collect();
+        granted.extend(hold.map(|until_us| Granted::Hold(id, until_us)));
+        if let Some(capability) = capability {
+            let reason = Reason::CapabilityNotAllowed;
+            *self.denied.entry(reason).or_default() += 1;
+            let subject = format!("{id} {capability}");
+            granted.push(Granted::Refused(Refusal { effect: "write", subject, reason }));
+        }
         for (index, (prefix, reason)) in refused.into_iter().enumerate() {
             *self.denied.entry(reason).or_default() += 1;
             if index < REFUSALS_TOLD {
@@ -337,10 +370,16 @@ impl Guard {
         self.endpoints.open.get(&endpoint).map(drop).ok_or(Reason::NoSuchEndpoint)
     }
 
+    /// The host could not open what was granted: there is nothing of that number.
+    pub fn not_opened(&mut self, id: Endpoint) {
+        self.endpoints.open.remove(&id);
+    }
+
     fn number(&self, id: Endpoint) -> Result<(), Reason> {
         match (id >= HOST_ENDPOINTS, self.endpoints.open.contains_key(&id)) {
             (true, _) => Err(Reason::NumberReserved),
             (_, true) => Err(Reason::NumberInUse),
+            _ if self.endpoints.open.len() >= ENDPOINTS => Err(Reason::TooManyEndpoints),
             _ => Ok(()),
         }
     }
@@ -362,16 +401,6 @@ impl Guard {
             }
         }
         Ok(())
-    }
-}
-
-/// Routes in a message, about: an UPDATE of many routes is many announcements.
-fn cost(message: &[u8]) -> u64 {
-    /// Octets of an IPv4 host route.
-    const ROUTE: u64 = 5;
-    match message.get(bgp::HEADER - 1) {
-        Some(&UPDATE) => (message.len() as u64).saturating_sub(bgp::HEADER as u64) / ROUTE,
-        _ => 1,
     }
 }
 

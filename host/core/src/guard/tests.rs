@@ -208,3 +208,24 @@ proptest! {
         prop_assert!(said == address || (probe && said == IpAddr::from(STANDBY)), "{said}");
     }
 }
+
+#[test]
+fn who_comes_after_a_storm_pays_for_none_of_it() {
+    let mut guard = guard();
+    let message = announcement(OURS.into(), MAC);
+    let beacon = |id| {
+        let frame = Frame { link: 1, data: message.clone() };
+        let beacon = Beacon { frame, interval_us: 100_000, jitter_percent: 0, count: 0 };
+        Effect::Offload(Offload { id, work: OffloadWork::Beacon(beacon) })
+    };
+    for id in 100..10_000 {
+        let _ = guard.check(0, beacon(id));
+    }
+    assert_eq!(guard.check(0, beacon(7)).unwrap_err().reason, Reason::TooManyOffloads);
+    let work = OffloadWork::AnswerNeighbor { link: 1, address: OURS.into() };
+    let answer = || Effect::Offload(Offload { id: 1, work: work.clone() });
+    guard.check(0, answer()).expect("what was refused cost nothing");
+    while guard.check(0, send(message.clone())).is_ok() {}
+    guard.begin(0);
+    guard.check(0, answer()).expect("another instance begins anew");
+}

@@ -5,12 +5,16 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use outrigger_core::facts::{self, Fact, PluginRef};
 use outrigger_core::guard::Grant;
+use outrigger_sdk::wire::bgp::GracefulRestart;
 
 use super::{Converted, Invalid, checked, name, selector};
 use crate::crd::{Announcer, AnnouncerSpec, Election};
 
 /// The plugin whose peers share traffic out by themselves.
 const EVERYWHERE: &str = "bgp";
+
+/// What RFC 4724's Restart Time is by default everywhere.
+const RESTART_S: u16 = 120;
 
 /// Converts an Announcer.
 ///
@@ -43,6 +47,7 @@ fn grant(spec: &AnnouncerSpec) -> Result<(Grant, BTreeMap<String, String>), Inva
     let mut grant = Grant {
         peers: prefixes("spec.allow.peers", &spec.allow.peers)?,
         aggregates: prefixes("spec.allow.aggregates", &spec.allow.aggregates)?,
+        restart_s: restart_time(spec.allow.restart_time)?,
         communities: spec.allow.communities.clone(),
         devices: spec.interfaces.clone(),
         secrets: BTreeMap::new(),
@@ -65,6 +70,16 @@ fn grant(spec: &AnnouncerSpec) -> Result<(Grant, BTreeMap<String, String>), Inva
         grant.secrets.insert(name, peers);
     }
     Ok((grant, names))
+}
+
+/// Seconds, twelve bits (RFC 4724 section 3).
+fn restart_time(seconds: Option<i32>) -> Result<u16, Invalid> {
+    let Some(seconds) = seconds else { return Ok(RESTART_S) };
+    let within = u16::try_from(seconds).ok().filter(|it| *it <= GracefulRestart::MAX_RESTART_TIME);
+    within.ok_or_else(|| {
+        let problem = format!("{seconds} is not a restart time: give 0 to 4095 seconds");
+        Invalid::new("spec.allow.restartTime".to_owned(), problem)
+    })
 }
 
 /// Bare addresses count as prefixes of one.

@@ -83,6 +83,11 @@ pub struct Allow {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "rules::prefixes")]
     pub aggregates: Vec<String>,
+    /// The longest time, in seconds, that a BGP peer may be asked to keep routes of a session that is gone (graceful restart, RFC 4724);
+    /// 0: none. Absent: 120.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 4095))]
+    pub restart_time: Option<i32>,
     /// Communities that may be sent, as `64512:100`, `64512:*`, `64512:1:*` or `no-export`; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), inner(length(max = 64)))]

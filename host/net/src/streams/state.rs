@@ -43,6 +43,8 @@ pub(super) enum Timer {
     /// The stream with this key, if it still connects.
     Connect(Id, u64),
     Linger(u64),
+    /// The stream gives credit back again.
+    Credit(Id),
     Devices,
 }
 
@@ -153,10 +155,19 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn hold(&mut self, id: Id, until_us: u64) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.held_until_us < until_us {
+            self.timers.remove(&(stream.held_until_us, Timer::Credit(id)));
+            stream.held_until_us = until_us;
+            self.timers.insert((until_us, Timer::Credit(id)));
+        }
+    }
+
     /// After something was written: credit, and whether the rest waits for the peer.
     pub(super) fn wrote(&mut self, id: Id, poller: &Poller) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if let Some(credit) = stream.take_credit() {
+        if let Some(credit) = stream.take_credit(boottime_us()) {
             self.news.push((id.0, Event::Credit(id.1, credit)));
         }
         stream.watch(poller);

@@ -59,6 +59,8 @@ pub(super) struct Stream {
     on_behalf: usize,
     credit: u32,
     owed: u32,
+    /// No credit is given back before then.
+    pub(super) held_until_us: u64,
     registered: bool,
 }
 
@@ -87,6 +89,7 @@ impl Stream {
             on_behalf: 0,
             credit: WINDOW,
             owed: 0,
+            held_until_us: 0,
             registered: false,
         }
     }
@@ -141,8 +144,8 @@ impl Stream {
     }
 
     /// Credit to give back, if it is worth an event.
-    pub(super) fn take_credit(&mut self) -> Option<u32> {
-        if self.owed < PORTION {
+    pub(super) fn take_credit(&mut self, now: u64) -> Option<u32> {
+        if self.owed < PORTION || now < self.held_until_us {
             return None;
         }
         let owed = std::mem::take(&mut self.owed);

@@ -63,6 +63,7 @@ fn due(state: &mut State, shared: &Shared, now: u64) {
                     state.lose(id, CloseReason::TimedOut);
                 }
             }
+            Timer::Credit(id) => state.wrote(id, &shared.poller),
             Timer::Devices => state.look_at_devices(now),
             Timer::Linger(key) => {
                 state.lingering.remove(&key);

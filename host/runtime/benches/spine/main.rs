@@ -13,7 +13,6 @@ use outrigger_sdk::{
     Context, DesiredAddress, DesiredChanged, Duty, Event, Family, Frame, IpNet, Link, LinksChanged,
     MacAddr, Request, Time, wire,
 };
-use outrigger_sdk_build::Guest;
 
 mod bare;
 
@@ -58,13 +57,13 @@ impl Host {
             .parent()
             .expect("a target folder")
             .to_owned();
-        let build = |folder: &str, package: &str| {
-            let component =
-                outrigger_sdk_build::build(&Guest::new(root.join(folder), package), &target);
-            std::fs::read(component.expect("the guest builds")).expect("the component is there")
-        };
-        let layer2 = build("plugins/layer2", "outrigger-layer2");
-        let lowest_free = build("plugins/allocators/lowest-free", "outrigger-lowest-free");
+        let names = ["layer2", "lowest-free"];
+        let folder = root.join("plugins/components");
+        let components = outrigger_sdk_build::examples(&folder, &names, &target);
+        let components = components.expect("the guests build").into_iter();
+        let read = |path| std::fs::read(path).expect("the component is there");
+        let [layer2, lowest_free] =
+            components.map(read).collect::<Vec<_>>().try_into().expect("one of each");
         let bare = bare::Bare::new(&layer2, &lowest_free);
         // No child here: compiled as the embedded ones are.
         let engine = Engine::new().expect("an engine");

@@ -122,5 +122,3 @@ fn refusal(reason: &str, message: String) -> Refusal {
 
 #[cfg(test)]
 mod tests;
-
-outrigger_sdk::policy!(LowestFree);

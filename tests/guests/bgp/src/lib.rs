@@ -1,29 +1,26 @@
-//! The speaker that ships, with a fault of its own, in the way that its feature names. It begins as the real one does,
-//! so that there is a session for it to harm.
+//! The speaker that ships, with a fault of its own, one per example. It begins as the real one does, so that there is a
+//! session for it to harm.
 #![forbid(unsafe_code)]
 use outrigger_bgp::Speaker;
 use outrigger_sdk::{
-    Announcer, Context, Event, FieldError, Origin, Reply, SavedState, StartError, Time,
+    Announcer, Context, Effect, Event, FieldError, Origin, Reply, SavedState, StartError, Time,
 };
 
-mod rogue;
-
-use rogue::Rogue;
-
-/// When it begins to trap, after its first call.
-const FAULTY_FROM_US: u64 = 5_000_000;
-/// When it ends.
-const FAULTY_TO_US: u64 = 65_000_000;
+/// What is wrong with it.
+pub trait Fault: Default {
+    /// Sees a call before the speaker does, `age` microseconds after the first one. Returns what it says besides.
+    fn strike(&mut self, age_us: u64, events: &[Event]) -> Vec<Effect>;
+}
 
 /// The plugin.
-pub struct Guest {
+pub struct Guest<F> {
     speaker: Speaker,
-    rogue: Rogue,
+    fault: F,
     /// When its first call was; 0 = there was none.
     began_us: u64,
 }
 
-impl Announcer for Guest {
+impl<F: Fault> Announcer for Guest<F> {
     fn validate(config: &str) -> Result<(), Vec<FieldError>> {
         Speaker::validate(config)
     }
@@ -38,22 +35,16 @@ impl Announcer for Guest {
             }
             origin => (0, origin),
         };
-        Ok(Self { speaker: Speaker::start(context, origin)?, rogue: Rogue::default(), began_us })
+        Ok(Self { speaker: Speaker::start(context, origin)?, fault: F::default(), began_us })
     }
 
     fn handle(&mut self, now: Time, events: Vec<Event>) -> Reply {
         if self.began_us == 0 {
             self.began_us = now.monotonic_us;
         }
-        let age = now.monotonic_us.saturating_sub(self.began_us);
-        if cfg!(feature = "faulty") && (FAULTY_FROM_US..FAULTY_TO_US).contains(&age) {
-            panic!("faulty: traps {age} us after its first call");
-        }
-        self.rogue.see(&events);
+        let said = self.fault.strike(now.monotonic_us.saturating_sub(self.began_us), &events);
         let mut reply = self.speaker.handle(now, events);
-        if cfg!(feature = "rogue") {
-            reply.effects.extend(self.rogue.harm());
-        }
+        reply.effects.extend(said);
         reply
     }
 
@@ -63,5 +54,3 @@ impl Announcer for Guest {
         SavedState { data, ..saved }
     }
 }
-
-outrigger_sdk::announcer!(Guest);

@@ -4,9 +4,9 @@ use super::{Feature, KINDS};
 const HEAD: &str = "\
 # BGP: what works with which router
 
-Generated from `tests/src/bgp/matrix.rs` by `OUTRIGGER_CODEGEN=1 cargo test --release --workspace --test bgp page`; a test
+Generated from `tests/src/bgp/matrix.rs` by `OUTRIGGER_CODEGEN=1 cargo test -p outrigger-tests --test bgp page`; a test
 holds this page to it. Every cell with a \"yes\" is run by `cargo xtask test` with the real router, each in a network of its own
-(`cargo test --release --workspace --test bgp -- FRR`), and a cell that fails fails the run: FRR 8.4.4 and BIRD 2.0.12 as
+(`cargo test -p outrigger-tests --test bgp -- FRR`), and a cell that fails fails the run: FRR 8.4.4 and BIRD 2.0.12 as
 Debian 12 has them, GoBGP 4.8.0 from its modules.
 
 In every cell the session is established, the route has the right AS path and next hop, it is in the kernel's table (FRR and

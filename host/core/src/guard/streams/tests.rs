@@ -299,6 +299,9 @@ fn a_flood_of_updates_is_cut_off() {
     assert_eq!(refused(&mut guard, write(message)), Some(Reason::ChurnLimit));
 }
 
+mod budgets;
+mod opens;
+
 /// One thing that a plugin or the cluster does.
 #[derive(Debug, Clone)]
 enum Step {

@@ -42,7 +42,7 @@ pub enum Kind {
 pub enum Reader {
     /// The role that announces.
     Node,
-    /// The role that allocates and writes status: what a status holds is kept for a [`super::Writer`], and what nodes report is
+    /// The role that allocates and writes status: what a status holds is kept for the writer of statuses, and what nodes report is
     /// heard.
     Controller,
     /// Somebody who asks once.

@@ -156,6 +156,7 @@ fn report(report: status::Report) -> sdk::Report {
         }),
         status::Report::Metric(metric) => sdk::Report::Metric {
             name: metric.name,
+            labels: metric.labels,
             value: match metric.value {
                 status::MetricValue::Add(value) => sdk::report::MetricValue::Add(value),
                 status::MetricValue::Set(value) => sdk::report::MetricValue::Set(value),

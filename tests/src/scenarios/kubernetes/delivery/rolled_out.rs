@@ -1,6 +1,7 @@
 //! Plugins are swapped on a real cluster while a client asks: a good build loses nothing, and a bad one loses nothing either.
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -144,6 +145,8 @@ fn play_swaps(play: &mut Play<'_>) -> Result<()> {
         bad(&guests.forgery, "RolledBack", "Denied"),
         bad(&slow, "RolledBack", "CompileTimeout"),
         bad(&guests.memory, "RolledBack", "MemoryLimit"),
+        bad(&guests.reports, "RolledBack", "Flooding"),
+        bad(&guests.storm, "RolledBack", "Flooding"),
     ] {
         play.bad(&case)?;
     }
@@ -202,6 +205,43 @@ fn down_all_the_time(play: &mut Play<'_>) -> Result<()> {
     rolled?;
     await_running(lab, &node, "layer2", &digest(&play.guests.layer2)?)?;
     play.nothing_lost("a node came back that was down all the time")
+}
+
+/// The first node's daemon dies while it begins with a candidate: that is the verdict, no other node tries it, and the daemon runs
+/// what is active once it is back.
+///
+/// # Errors
+/// When the candidate goes on, anywhere.
+pub fn that_kills_a_daemon(lab: &Lab) -> Result<()> {
+    let mut play = Play::begin(lab, "kills", 240)?;
+    let played = killed_by_a_candidate(&mut play);
+    let cleaned = take_back(lab, CONFIG_MAP).and_then(|()| await_embedded(lab));
+    played.with_context(|| explain(lab)).and(cleaned)
+}
+
+fn killed_by_a_candidate(play: &mut Play<'_>) -> Result<()> {
+    let lab = play.lab;
+    let active = super::status(lab, "layer2")?["active"].clone();
+    let slow = lab.folder().join("slow.wasm");
+    std::fs::write(&slow, guests::slow_to_compile(&play.guests.layer2_other)?)?;
+    let settings = json!({ "outrigger.dev/settle-seconds": "2", "outrigger.dev/compile-within-seconds": "60" });
+    play.deliver(&slow, Packing::Gzip, &settings)?;
+    let said = await_status(lab, "layer2", "is tried on a node", |status| {
+        status["candidate"]["nodes"][0].is_string()
+    })?;
+    let first = said["candidate"]["nodes"][0].as_str().unwrap_or_default().to_owned();
+    let pods = pods_of(lab, NODE)?;
+    let pod = pods.iter().find(|pod| pod["spec"]["nodeName"] == *first).context("no pod there")?;
+    kill(leaders::process_of(lab, name_of(pod))?, Signal::SIGKILL).context("the daemon is gone")?;
+    let said = await_reason(lab, "layer2", "Crashed")?;
+    ensure!(said["phase"] == "RolledBack" && said["active"] == active, "{said}");
+    ensure!(reason(&said).1.contains(&first), "{said}");
+    play.settle()?;
+    // Neither another node nor the one that came back tries it.
+    std::thread::sleep(Duration::from_secs(3));
+    let still = super::status(lab, "layer2")?;
+    ensure!(still["candidate"].is_null() && reason(&still).0 == "Crashed", "{still}");
+    play.nothing_lost("a candidate had killed a daemon")
 }
 
 fn roll_without(play: &mut Play<'_>, node: &str) -> Result<()> {

@@ -2,10 +2,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
+use outrigger_tests::cluster::example;
+use outrigger_tests::product;
 
-fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/metallb-v0.9")
+fn program() -> PathBuf {
+    product::binary().expect("the daemon is built")
 }
 
 fn run(program: &Path, arguments: &[&str]) -> Output {
@@ -15,7 +16,7 @@ fn run(program: &Path, arguments: &[&str]) -> Output {
 }
 
 fn outrigger(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = run(Path::new(PROGRAM), arguments);
+    let output = run(&program(), arguments);
     let text = |octets| String::from_utf8(octets).expect("UTF-8");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -107,7 +108,7 @@ fn a_folder_is_explained_like_a_cluster() {
 fn as_a_plugin_of_kubectl_it_says_what_a_person_types() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = folder.path().join("kubectl-outrigger");
-    std::os::unix::fs::symlink(PROGRAM, &plugin).expect("a link");
+    std::os::unix::fs::symlink(program(), &plugin).expect("a link");
     let help = run(&plugin, &["why", "--help"]);
     let help = String::from_utf8(help.stdout).expect("UTF-8");
     assert!(help.contains("Usage: kubectl outrigger why"), "{help}");

@@ -1,6 +1,9 @@
-//! Everything an announcer might claim without the right to. Each effect must come back as denied.
-use std::net::{IpAddr, Ipv4Addr};
+//! Claims everything an announcer might claim without the right to. Each effect must come back as denied.
+#![forbid(unsafe_code)]
+use std::net::Ipv4Addr;
 
+use hostile::segment::Segment;
+use hostile::{Harm, Hostile};
 use outrigger_sdk::{
     AddressReport, AnnouncementState, Beacon, Effect, Event, Frame, Link, MacAddr, Offload,
     OffloadWork, Report,
@@ -10,42 +13,24 @@ use outrigger_sdk::{
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 const FOREIGN: MacAddr = MacAddr(0x02, 0x66, 0x6f, 0x72, 0x67, 0x65);
 
-/// What a forger has to know: where it can speak, and what it may say, to pervert it.
 #[derive(Default)]
-pub struct Forger {
-    links: Vec<Link>,
-    desired: Vec<Ipv4Addr>,
+struct Forger {
+    /// Where it can speak, and what it may say, to pervert it.
+    segment: Segment,
+}
+
+impl Harm for Forger {
+    fn start(_config: &str) -> Self {
+        Self::default()
+    }
+
+    fn strike(&mut self, events: Vec<Event>) -> Vec<Effect> {
+        self.segment.hear(events);
+        self.segment.links.iter().flat_map(|link| self.forge(link)).collect()
+    }
 }
 
 impl Forger {
-    /// Takes the events in and forges on every link.
-    pub fn handle(&mut self, events: Vec<Event>) -> Vec<Effect> {
-        for event in events {
-            match event {
-                Event::LinksChanged(links) => {
-                    self.links.retain(|old| {
-                        !links.remove.contains(&old.index)
-                            && links.upsert.iter().all(|new| new.index != old.index)
-                    });
-                    self.links.extend(links.upsert);
-                }
-                Event::DesiredChanged(desired) => {
-                    let new = desired.upsert.iter().map(|entry| entry.address);
-                    let gone = |old: &Ipv4Addr| desired.remove.contains(&IpAddr::V4(*old));
-                    self.desired.retain(|old| !gone(old));
-                    self.desired.extend(new.filter_map(|address| match address {
-                        IpAddr::V4(address) => Some(address),
-                        IpAddr::V6(_) => None,
-                    }));
-                    self.desired.sort_unstable();
-                    self.desired.dedup();
-                }
-                _ => {}
-            }
-        }
-        self.links.iter().flat_map(|link| self.forge(link)).collect()
-    }
-
     fn forge(&self, link: &Link) -> Vec<Effect> {
         let frame = |data| Frame { link: link.index, data };
         let claim = |id, address: Ipv4Addr| {
@@ -69,7 +54,7 @@ impl Forger {
             Effect::Report(announced(ROUTER, link)),
         ];
         // An address it was given, with a MAC that is not the link's: in the Ethernet header, in the ARP body.
-        for &address in &self.desired {
+        for &address in &self.segment.desired {
             effects.push(Effect::SendFrame(frame(arp(FOREIGN, FOREIGN, address))));
             effects.push(Effect::SendFrame(frame(arp(link.mac, FOREIGN, address))));
             effects.push(beacon(5, arp(FOREIGN, link.mac, address)));
@@ -124,3 +109,5 @@ fn ipv4(source: MacAddr) -> Vec<u8> {
 fn octets(MacAddr(a, b, c, d, e, f): MacAddr) -> [u8; 6] {
     [a, b, c, d, e, f]
 }
+
+outrigger_sdk::announcer!(Hostile<Forger>);

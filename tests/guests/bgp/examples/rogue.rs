@@ -1,6 +1,9 @@
-//! UPDATEs that a plugin must not send, octet by octet: the SDK's builder would not say what a rogue says.
+//! Writes UPDATEs that it must not write as soon as a session is up, octet by octet: the SDK's builder would not say what a
+//! rogue says.
+#![forbid(unsafe_code)]
 use std::collections::BTreeMap;
 
+use bgp_guest::{Fault, Guest};
 use outrigger_sdk::{Effect, Event, StreamBytes};
 
 /// An OPEN and a KEEPALIVE: after these a session is established (RFC 4271 section 8).
@@ -10,14 +13,21 @@ const FLOOD: usize = 2_000;
 
 /// What it knows: streams, and how many messages came on each.
 #[derive(Default)]
-pub struct Rogue {
+struct Rogue {
     streams: BTreeMap<u32, u32>,
     done: Vec<u32>,
 }
 
+impl Fault for Rogue {
+    fn strike(&mut self, _age_us: u64, events: &[Event]) -> Vec<Effect> {
+        self.see(events);
+        self.harm()
+    }
+}
+
 impl Rogue {
     /// Notes what happened.
-    pub fn see(&mut self, events: &[Event]) {
+    fn see(&mut self, events: &[Event]) {
         for event in events {
             match event {
                 Event::Opened(opened) => drop(self.streams.insert(opened.id, 0)),
@@ -30,7 +40,7 @@ impl Rogue {
     }
 
     /// Once per session, everything that is forbidden.
-    pub fn harm(&mut self) -> Vec<Effect> {
+    fn harm(&mut self) -> Vec<Effect> {
         let ready: Vec<u32> = self
             .streams
             .iter()
@@ -38,7 +48,10 @@ impl Rogue {
             .map(|(id, _)| *id)
             .collect();
         self.done.extend(&ready);
-        ready.into_iter().flat_map(|id| updates().into_iter().map(move |data| write(id, data))).collect()
+        ready
+            .into_iter()
+            .flat_map(|id| updates().into_iter().map(move |data| write(id, data)))
+            .collect()
     }
 }
 
@@ -79,8 +92,9 @@ fn withdraw(nlri: &[u8]) -> Vec<u8> {
 /// RFC 4271 section 4.3.
 fn update(withdrawn: &[u8], attributes: &[u8], nlri: &[u8]) -> Vec<u8> {
     let length = |octets: &[u8]| u16::try_from(octets.len()).expect("short").to_be_bytes();
-    let body =
-        [&length(withdrawn), withdrawn, &length(attributes), attributes, nlri].concat();
+    let body = [&length(withdrawn), withdrawn, &length(attributes), attributes, nlri].concat();
     let total = u16::try_from(19 + body.len()).expect("short").to_be_bytes();
     [&[0xff; 16][..], &total, &[2], &body].concat()
 }
+
+outrigger_sdk::announcer!(Guest<Rogue>);

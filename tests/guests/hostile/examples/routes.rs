@@ -1,7 +1,9 @@
 //! A BGP speaker that announces what it was not given: a default route, a prefix of somebody else, its own address by way of
 //! somebody else; and the same again and again. It opens a session as an honest one does, or nobody would listen.
+#![forbid(unsafe_code)]
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use hostile::{Harm, Hostile};
 use outrigger_sdk::wire::bgp::{
     self, AsPath, Attributes, Capability, Family, Message, Negotiated, NextHop, Open,
 };
@@ -14,7 +16,7 @@ const FLOOD: usize = 500;
 
 /// Whom to speak with, from the configuration: "PEER ASN", "10.0.0.2 64512".
 #[derive(Default)]
-pub struct Speaker {
+struct Speaker {
     peer: Option<(IpAddr, u32)>,
     dialled: bool,
     local: Option<Ipv4Addr>,
@@ -24,9 +26,9 @@ pub struct Speaker {
     desired: Vec<IpNet>,
 }
 
-impl Speaker {
+impl Harm for Speaker {
     /// Reads `{"peer": "10.0.0.2 64512"}` without a parser: the value between the last two quotes.
-    pub fn new(config: &str) -> Self {
+    fn start(config: &str) -> Self {
         let value = config.rsplit('"').nth(1).unwrap_or_default();
         let mut words = value.split(' ');
         let peer = words.next().and_then(|peer| peer.parse().ok());
@@ -34,8 +36,7 @@ impl Speaker {
         Self { peer: peer.zip(asn), ..Self::default() }
     }
 
-    /// Takes the events in, and says what it likes.
-    pub fn handle(&mut self, events: Vec<Event>) -> Vec<Effect> {
+    fn strike(&mut self, events: Vec<Event>) -> Vec<Effect> {
         let mut effects = Vec::new();
         for event in events {
             match event {
@@ -67,7 +68,9 @@ impl Speaker {
         }
         effects
     }
+}
 
+impl Speaker {
     fn open(&mut self, local: Ipv4Addr) -> Option<Open> {
         let (_, asn) = self.peer?;
         let capabilities =
@@ -117,3 +120,5 @@ impl Speaker {
 fn write(data: Vec<u8>) -> Effect {
     Effect::Write(StreamBytes { id: SESSION, data })
 }
+
+outrigger_sdk::announcer!(Hostile<Speaker>);

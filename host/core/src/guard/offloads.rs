@@ -1,0 +1,249 @@
+//! Offloads in force, and what they send: an instance has no more of them than its addresses and endpoints explain.
+use std::collections::{BTreeMap, BTreeSet};
+
+use outrigger_sdk::{Endpoint, OffloadWork};
+
+use super::Reason;
+use super::budget::{
+    DATAGRAMS, FRAMES, FRAMES_EACH, OFFLOADS, OFFLOADS_EACH, OFFLOADS_OF_ENDPOINT,
+};
+
+/// Frames or datagrams in a thousand seconds.
+type Rate = u64;
+
+/// What is in force, with what of it is asked for at each change.
+#[derive(Debug, Clone, Default)]
+pub struct Offloads {
+    /// Answers, which send nothing by themselves.
+    answers: BTreeSet<Endpoint>,
+    beacons: BTreeMap<Endpoint, Sending>,
+    /// Beacons of a counted number, by when the last is out.
+    due: BTreeSet<(u64, Endpoint)>,
+    /// Of all beacons.
+    frames: Rate,
+    /// Work on streams and sockets.
+    works: BTreeMap<Endpoint, OfEndpoint>,
+    /// How many works each stream and socket has.
+    each: BTreeMap<Endpoint, usize>,
+    /// Of all repeated datagrams.
+    datagrams: Rate,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sending {
+    rate: Rate,
+    /// When the last of a counted number is out.
+    until_us: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct OfEndpoint {
+    endpoint: Endpoint,
+    /// Of datagrams; 0 for what is not repeated or waits.
+    rate: Rate,
+}
+
+/// One offload.
+#[derive(Debug, Clone, Copy)]
+enum One {
+    Answer,
+    Beacon(Sending),
+    Work(OfEndpoint),
+}
+
+impl One {
+    fn of(work: &OffloadWork, now_us: u64) -> Self {
+        match work {
+            OffloadWork::AnswerNeighbor { .. } => Self::Answer,
+            OffloadWork::Beacon(beacon) => {
+                let lasts = u64::from(beacon.interval_us) * u64::from(beacon.count);
+                let until_us = (beacon.count > 0).then_some(now_us + lasts);
+                Self::Beacon(Sending { rate: rate(beacon.interval_us), until_us })
+            }
+            OffloadWork::DatagramBeacon(beacon) => {
+                let (endpoint, rate) = (beacon.datagram.socket, rate(beacon.interval_us));
+                Self::Work(OfEndpoint { endpoint, rate })
+            }
+            OffloadWork::Keepalive { endpoint, .. } | OffloadWork::Expect { endpoint, .. } => {
+                Self::Work(OfEndpoint { endpoint: *endpoint, rate: 0 })
+            }
+        }
+    }
+}
+
+impl Offloads {
+    /// Notes an offload that is about to be set, in the place of what had its number. `spots` = addresses × links.
+    pub(super) fn set(
+        &mut self,
+        id: Endpoint,
+        work: &OffloadWork,
+        spots: usize,
+        now_us: u64,
+    ) -> Result<(), Reason> {
+        self.expire(now_us);
+        let before = self.take(id);
+        let new = One::of(work, now_us);
+        if self.has_room(&new, spots) {
+            self.insert(id, new);
+            Ok(())
+        } else {
+            // What had the number goes on.
+            before.into_iter().for_each(|before| self.insert(id, before));
+            Err(Reason::TooManyOffloads)
+        }
+    }
+
+    fn has_room(&self, new: &One, spots: usize) -> bool {
+        let few = self.answers.len() + self.beacons.len() < OFFLOADS + OFFLOADS_EACH * spots;
+        match new {
+            One::Answer => few,
+            One::Beacon(Sending { rate, .. }) => {
+                few && self.frames + rate <= (FRAMES + FRAMES_EACH * spots as u64) * 1_000
+            }
+            One::Work(OfEndpoint { endpoint, rate }) => {
+                self.each.get(endpoint).is_none_or(|count| *count < OFFLOADS_OF_ENDPOINT)
+                    && self.datagrams + rate <= DATAGRAMS * 1_000
+            }
+        }
+    }
+
+    fn insert(&mut self, id: Endpoint, one: One) {
+        match one {
+            One::Answer => {
+                self.answers.insert(id);
+            }
+            One::Beacon(sending) => {
+                self.frames += sending.rate;
+                self.due.extend(sending.until_us.map(|until| (until, id)));
+                self.beacons.insert(id, sending);
+            }
+            One::Work(work) => {
+                self.datagrams += work.rate;
+                *self.each.entry(work.endpoint).or_default() += 1;
+                self.works.insert(id, work);
+            }
+        }
+    }
+
+    /// An offload is over.
+    pub(super) fn end(&mut self, id: Endpoint) {
+        self.take(id);
+    }
+
+    /// A stream or socket is over, and all work on it with it.
+    pub(super) fn end_endpoint(&mut self, endpoint: Endpoint) {
+        if self.each.contains_key(&endpoint) {
+            let of = self.works.iter().filter(|(_, work)| work.endpoint == endpoint);
+            let ids: Vec<Endpoint> = of.map(|(id, _)| *id).collect();
+            ids.into_iter().for_each(|id| self.end(id));
+        }
+    }
+
+    fn take(&mut self, id: Endpoint) -> Option<One> {
+        if self.answers.remove(&id) {
+            return Some(One::Answer);
+        }
+        if let Some(sending) = self.beacons.remove(&id) {
+            self.frames -= sending.rate;
+            if let Some(until) = sending.until_us {
+                self.due.remove(&(until, id));
+            }
+            return Some(One::Beacon(sending));
+        }
+        let work = self.works.remove(&id)?;
+        self.datagrams -= work.rate;
+        if let Some(count) = self.each.get_mut(&work.endpoint) {
+            *count -= 1;
+            if *count == 0 {
+                self.each.remove(&work.endpoint);
+            }
+        }
+        Some(One::Work(work))
+    }
+
+    fn expire(&mut self, now_us: u64) {
+        while let Some((_, id)) = self.due.first().copied().filter(|(until, _)| *until <= now_us) {
+            self.end(id);
+        }
+    }
+}
+
+fn rate(interval_us: u32) -> Rate {
+    1_000_000_000 / u64::from(interval_us.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use outrigger_sdk::{Beacon, Frame};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn beacon(interval_us: u32, count: u32) -> OffloadWork {
+        let frame = Frame { link: 1, data: Vec::new() };
+        OffloadWork::Beacon(Beacon { frame, interval_us, jitter_percent: 0, count })
+    }
+
+    fn answer() -> OffloadWork {
+        OffloadWork::AnswerNeighbor { link: 1, address: Ipv4Addr::new(192, 0, 2, 1).into() }
+    }
+
+    #[test]
+    fn a_new_beacon_in_each_call_is_refused_and_one_that_is_replaced_is_not() {
+        let mut offloads = Offloads::default();
+        // One address on one link: 22 frames a second, ten from each.
+        let set = |offloads: &mut Offloads, id| offloads.set(id, &beacon(100_000, 0), 1, 0);
+        assert_eq!([1, 2].map(|id| set(&mut offloads, id)), [Ok(()), Ok(())]);
+        assert_eq!(set(&mut offloads, 3), Err(Reason::TooManyOffloads));
+        assert_eq!(set(&mut offloads, 2), Ok(()), "in the place of itself");
+        offloads.end(1);
+        assert_eq!(set(&mut offloads, 3), Ok(()));
+    }
+
+    #[test]
+    fn a_burst_that_is_out_leaves_its_room() {
+        let mut offloads = Offloads::default();
+        for id in 0..2 {
+            offloads.set(id, &beacon(100_000, 5), 1, 0).unwrap();
+        }
+        assert_eq!(offloads.set(9, &beacon(100_000, 5), 1, 499_999), Err(Reason::TooManyOffloads));
+        assert_eq!(offloads.set(9, &beacon(100_000, 5), 1, 500_000), Ok(()));
+    }
+
+    #[test]
+    fn ten_thousand_addresses_are_announced_and_answered_for_at_once() {
+        let mut offloads = Offloads::default();
+        for id in 0..10_000 {
+            offloads.set(2 * id, &answer(), 10_000, 0).unwrap();
+            offloads.set(2 * id + 1, &beacon(1_000_000, 5), 10_000, 0).unwrap();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_counted_is_what_is_in_force(
+            done in proptest::collection::vec((0_u8..4, 0_u32..8, 1_u32..2_000_000, 0_u32..3), 0..200),
+        ) {
+            let mut offloads = Offloads::default();
+            for (step, (what, id, interval, count)) in done.into_iter().enumerate() {
+                let now = step as u64 * 100_000;
+                let keepalive = OffloadWork::Keepalive { endpoint: count, data: vec![], interval_ms: 1 };
+                let _ = match what {
+                    0 => offloads.set(id, &answer(), 1, now),
+                    1 => offloads.set(id, &beacon(interval, count), 1, now),
+                    2 => offloads.set(id, &keepalive, 1, now),
+                    _ => {
+                        offloads.end(id);
+                        Ok(())
+                    }
+                };
+                let frames: Rate = offloads.beacons.values().map(|it| it.rate).sum();
+                prop_assert_eq!(frames, offloads.frames);
+                prop_assert!(frames <= (FRAMES + FRAMES_EACH) * 1_000);
+                prop_assert_eq!(offloads.each.values().sum::<usize>(), offloads.works.len());
+            }
+        }
+    }
+}

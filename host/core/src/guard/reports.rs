@@ -1,0 +1,235 @@
+//! What an instance says of its peers, its conditions and its metrics: levels, kept within `budget`. What it says of addresses is
+//! kept by who knows the addresses.
+use std::collections::BTreeMap;
+
+use outrigger_sdk::report::MetricValue;
+use outrigger_sdk::{AddressReport, Condition, Pair, PeerReport, Report};
+
+use super::Reason;
+use super::budget::{CONDITIONS, LABELS, LIST, NAME, PEER_COUNTERS, PEERS, SERIES, TEXT};
+
+/// What a new instance has not said again by then is gone.
+const SAID_AGAIN_WITHIN_US: u64 = 10_000_000;
+
+/// A metric and its labels, in the order of their names.
+pub type Series = (String, Vec<(String, String)>);
+
+/// What stands.
+#[derive(Debug, Default)]
+pub struct Reports {
+    peers: Levels<(String, String), PeerReport>,
+    conditions: Levels<String, Condition>,
+    metrics: Levels<Series, f64>,
+    /// Which instance speaks: each has another number.
+    instance: u64,
+    /// When what earlier instances said goes.
+    sweep_us: Option<u64>,
+}
+
+/// By subject: which instance said it last, and what.
+#[derive(Debug)]
+struct Levels<K, V>(BTreeMap<K, (u64, V)>);
+
+impl<K, V> Default for Levels<K, V> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord, V> Levels<K, V> {
+    fn has_room(&self, key: &K, most: usize) -> Result<(), Reason> {
+        if self.0.len() < most || self.0.contains_key(key) {
+            Ok(())
+        } else {
+            Err(Reason::TooMuchSaid)
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.0.iter().map(|(key, (_, value))| (key, value))
+    }
+}
+
+impl Reports {
+    /// Peers by protocol and name.
+    pub fn peers(&self) -> impl Iterator<Item = &PeerReport> {
+        self.peers.all().map(|(_, report)| report)
+    }
+
+    /// Conditions by type.
+    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.conditions.all().map(|(_, condition)| condition)
+    }
+
+    /// Metrics by name and labels.
+    pub fn metrics(&self) -> impl Iterator<Item = (&Series, f64)> {
+        self.metrics.all().map(|(series, value)| (series, *value))
+    }
+
+    /// How many peers there are.
+    pub fn peer_count(&self) -> usize {
+        self.peers.0.len()
+    }
+
+    /// Whether a report is well formed and there is room for it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn admit(&self, report: &Report) -> Result<(), Reason> {
+        match report {
+            Report::Address(about) => address(about),
+            Report::Peer(about) => {
+                peer(about)?;
+                self.peers.has_room(&(about.protocol.clone(), about.peer.clone()), PEERS)
+            }
+            Report::Condition(about) => {
+                condition(about)?;
+                self.conditions.has_room(&about.kind, CONDITIONS)
+            }
+            Report::Metric { name, labels, .. } => {
+                if labels.len() > LABELS {
+                    return Err(Reason::TooMuchSaid);
+                }
+                self.metrics.has_room(&series(name, labels)?, SERIES)
+            }
+            Report::Other(_) => Err(Reason::Unsupported),
+        }
+    }
+
+    /// Keeps a report that was admitted; one about an address is not kept here. What takes itself back goes: a peer without a
+    /// state, a condition without a reason, a metric that is set to no number.
+    ///
+    /// # Errors
+    /// When there is no room by now.
+    pub(super) fn keep(&mut self, report: Report) -> Result<(), Reason> {
+        self.admit(&report)?;
+        let by = self.instance;
+        match report {
+            Report::Peer(about) => {
+                let key = (about.protocol.clone(), about.peer.clone());
+                match about.state.is_empty() {
+                    true => drop(self.peers.0.remove(&key)),
+                    false => drop(self.peers.0.insert(key, (by, about))),
+                }
+            }
+            Report::Condition(about) => match about.reason.is_empty() {
+                true => drop(self.conditions.0.remove(&about.kind)),
+                false => drop(self.conditions.0.insert(about.kind.clone(), (by, about))),
+            },
+            Report::Metric { name, labels, value } => {
+                let key = series(&name, &labels)?;
+                match value {
+                    MetricValue::Set(now) if !now.is_finite() => drop(self.metrics.0.remove(&key)),
+                    MetricValue::Set(now) => drop(self.metrics.0.insert(key, (by, now))),
+                    MetricValue::Add(more) => {
+                        let (last, level) = self.metrics.0.entry(key).or_insert((by, 0.0));
+                        *last = by;
+                        let sum = *level + more;
+                        if sum.is_finite() {
+                            *level = sum;
+                        }
+                    }
+                }
+            }
+            Report::Address(_) | Report::Other(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Another instance speaks from now on. It has ten seconds to say again what is still so.
+    pub(super) fn begin(&mut self, now_us: u64) {
+        self.instance += 1;
+        self.sweep_us = Some(now_us + SAID_AGAIN_WITHIN_US);
+    }
+
+    /// Lets go what only earlier instances said, once their time is over. When to come back, if that is still to come.
+    pub(super) fn sweep(&mut self, now_us: u64) -> Option<u64> {
+        let due = self.sweep_us?;
+        if now_us < due {
+            return Some(due);
+        }
+        self.sweep_us = None;
+        let by = self.instance;
+        self.peers.0.retain(|_, (last, _)| *last == by);
+        self.conditions.0.retain(|_, (last, _)| *last == by);
+        self.metrics.0.retain(|_, (last, _)| *last == by);
+        None
+    }
+}
+
+fn series(name: &str, labels: &[Pair]) -> Result<Series, Reason> {
+    metric_name(name)?;
+    let mut sorted = Vec::with_capacity(labels.len());
+    for (key, value) in labels {
+        metric_name(key)?;
+        text(value)?;
+        sorted.push((key.clone(), value.clone()));
+    }
+    sorted.sort_unstable();
+    let is_twice = sorted.windows(2).any(|pair| pair[0].0 == pair[1].0);
+    // These are the host's.
+    let is_ours = sorted.iter().any(|(key, _)| ["announcer", "plugin", "node"].contains(&&**key));
+    if is_twice || is_ours { Err(Reason::NotWellFormed) } else { Ok((name.to_owned(), sorted)) }
+}
+
+/// What a metric and its labels may be called in every system that reads them.
+fn metric_name(name: &str) -> Result<(), Reason> {
+    let is_word = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'_';
+    let begins = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
+    match begins && name.len() <= NAME && name.bytes().all(is_word) {
+        true => Ok(()),
+        false => Err(Reason::NotWellFormed),
+    }
+}
+
+fn address(AddressReport { via, reason, message, .. }: &AddressReport) -> Result<(), Reason> {
+    list(via.len())?;
+    via.iter().try_for_each(|one| text(one))?;
+    short(reason)?;
+    text(message)
+}
+
+fn peer(about: &PeerReport) -> Result<(), Reason> {
+    let PeerReport { peer, protocol, state, last_error, counters, ext, .. } = about;
+    if counters.len() > PEER_COUNTERS {
+        return Err(Reason::TooMuchSaid);
+    }
+    name(peer)?;
+    name(protocol)?;
+    short(state)?;
+    text(last_error)?;
+    counters.iter().try_for_each(|(counter, _)| name(counter))?;
+    list(ext.len())?;
+    ext.iter().try_for_each(|(key, value)| text(key).and_then(|()| text(value)))
+}
+
+fn condition(Condition { kind, reason, message, .. }: &Condition) -> Result<(), Reason> {
+    name(kind)?;
+    short(reason)?;
+    text(message)
+}
+
+fn list(entries: usize) -> Result<(), Reason> {
+    if entries <= LIST { Ok(()) } else { Err(Reason::NotWellFormed) }
+}
+
+/// One that is not empty.
+fn name(name: &str) -> Result<(), Reason> {
+    if name.is_empty() { Err(Reason::NotWellFormed) } else { short(name) }
+}
+
+fn short(name: &str) -> Result<(), Reason> {
+    if name.len() <= NAME { line(name) } else { Err(Reason::NotWellFormed) }
+}
+
+fn text(text: &str) -> Result<(), Reason> {
+    if text.len() <= TEXT { line(text) } else { Err(Reason::NotWellFormed) }
+}
+
+/// One line: what stands in it may be printed, logged and exported.
+fn line(text: &str) -> Result<(), Reason> {
+    if text.chars().any(char::is_control) { Err(Reason::NotWellFormed) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;

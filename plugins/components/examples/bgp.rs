@@ -1,0 +1,4 @@
+//! `bgp` as a component.
+#![forbid(unsafe_code)]
+
+outrigger_sdk::announcer!(outrigger_bgp::Speaker);

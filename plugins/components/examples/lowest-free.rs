@@ -1,0 +1,4 @@
+//! `lowest-free` as a component.
+#![forbid(unsafe_code)]
+
+outrigger_sdk::policy!(outrigger_lowest_free::LowestFree);

@@ -1,0 +1,34 @@
+//! Opens UDP ports of the host, ever more, without naming whom it wants to speak with.
+#![forbid(unsafe_code)]
+use hostile::{Harm, Hostile};
+use outrigger_sdk::{Effect, Event, OpenSocket, Speech};
+
+/// In one call.
+const EACH: u16 = 100;
+
+struct Squat {
+    port: u16,
+}
+
+impl Harm for Squat {
+    fn start(_config: &str) -> Self {
+        Self { port: 49_152 }
+    }
+
+    fn strike(&mut self, _events: Vec<Event>) -> Vec<Effect> {
+        let ports = self.port..self.port.saturating_add(EACH);
+        self.port = ports.end;
+        let open = |port: u16| {
+            Effect::OpenSocket(OpenSocket {
+                id: port.into(),
+                protocol: Speech::Bfd,
+                port,
+                remotes: Vec::new(),
+                options: Vec::new(),
+            })
+        };
+        ports.map(open).collect()
+    }
+}
+
+outrigger_sdk::announcer!(Hostile<Squat>);

@@ -1,0 +1,29 @@
+//! How long each trial took: a line for `cargo xtask test`, which shows the slowest.
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::clock;
+
+/// Set where somebody reads the lines.
+pub const VARIABLE: &str = "OUTRIGGER_TEST_TIMES";
+const MARK: &str = "::took ";
+
+/// Runs a trial and prints how long it took, where that is asked for.
+///
+/// # Errors
+/// The trial's own.
+pub fn taken<T>(name: &str, trial: impl FnOnce() -> Result<T>) -> Result<T> {
+    let start = clock::now();
+    let result = trial();
+    if std::env::var_os(VARIABLE).is_some() {
+        println!("\n{MARK}{} {name}", clock::since(start).as_millis());
+    }
+    result
+}
+
+/// The time and the name of a trial, if the line has them.
+pub fn read(line: &str) -> Option<(Duration, &str)> {
+    let (time, name) = line.strip_prefix(MARK)?.split_once(' ')?;
+    Some((Duration::from_millis(time.parse().ok()?), name))
+}

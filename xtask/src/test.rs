@@ -1,0 +1,79 @@
+//! `cargo xtask test`: all that must hold, in the order that fails soonest, or one group of it.
+use anyhow::{Context, Result};
+use clap::Args;
+use outrigger_tests::clock;
+
+use crate::{check, image, run, setup};
+
+mod groups;
+mod lane;
+mod soak;
+mod summary;
+
+use groups::Group;
+use summary::Summary;
+
+/// What is tested.
+#[derive(Debug, Args)]
+pub struct What {
+    /// Only this group; all of them, and what `cargo xtask check` does, when none is named.
+    group: Option<Group>,
+    /// Of the group, only trials with this in their name.
+    name: Option<String>,
+    /// Repeat what depends on chance: properties with many cases, namespace tests and demonstration many times; 5,000
+    /// Services; and upgrade from the version before this one, built from its own source.
+    #[arg(long, conflicts_with = "group")]
+    soak: bool,
+}
+
+/// Tests it, and says how long each part took.
+pub fn test(what: &What) -> Result<()> {
+    match what.group {
+        Some(group) => alone(group, what.name.as_deref()),
+        None => all(what.soak),
+    }
+}
+
+/// One group, after what it needs.
+fn alone(group: Group, name: Option<&str>) -> Result<()> {
+    group.needs()?;
+    let mut summary = Summary::default();
+    let run = lane::run(&[group], name, lane::Output::Plain);
+    summary.add(run);
+    summary.print()
+}
+
+type Step = (&'static str, &'static str, fn() -> Result<()>);
+
+/// Each with how long it usually takes on two processors, when nothing is built or there yet.
+const STEPS: [Step; 9] = [
+    ("format", "seconds", check::format),
+    ("set-up", "it says so itself", setup::all),
+    ("dependencies", "seconds", check::dependencies),
+    ("daemon", "6 to 15 minutes", run::build_outrigger),
+    ("image", "seconds", image::of_what_is_built),
+    ("guests", "a minute or two", || setup::guests().map(drop)),
+    ("tests", "4 to 8 minutes", groups::build),
+    ("clippy", "2 to 5 minutes", check::clippy),
+    ("documentation", "a minute", check::documentation),
+];
+
+fn all(soak: bool) -> Result<()> {
+    let mut summary = Summary::default();
+    for (number, (name, takes, step)) in STEPS.iter().enumerate() {
+        run::phase(&format!("{}/{}", number + 1, STEPS.len() + 1), name, takes);
+        let start = clock::now();
+        let result = step();
+        summary.step(name, clock::since(start), result.is_ok());
+        if result.is_err() {
+            summary.print().ok();
+        }
+        result.with_context(|| format!("step {name} failed"))?;
+    }
+    run::phase(&format!("{0}/{0}", STEPS.len() + 1), "trials", "15 minutes");
+    lane::side_by_side(&mut summary);
+    if soak && summary.is_well() {
+        soak::soak(&mut summary);
+    }
+    summary.print()
+}

@@ -1,0 +1,72 @@
+//! Groups that run one after the other, and lanes of them side by side: most wait more than they work.
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use outrigger_tests::{clock, times};
+
+use super::groups::Group;
+use super::summary::{Ran, Summary};
+
+/// Cluster tests wait for kubelets, probes and leases; what waits for timers of routers runs beside them.
+const LANES: [&[Group]; 2] =
+    [&[Group::Cluster], &[Group::Unit, Group::Component, Group::Apiserver, Group::Net, Group::Bgp]];
+
+/// How the lines of a group are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// As they are.
+    Plain,
+    /// Each behind the name of its group.
+    Named,
+}
+
+/// Runs every lane, and says in the summary how it went.
+pub fn side_by_side(summary: &mut Summary) {
+    let ran = std::thread::scope(|scope| {
+        let lanes = LANES.map(|lane| scope.spawn(move || run(lane, None, Output::Named)));
+        lanes.map(|lane| lane.join().expect("a lane does not panic"))
+    });
+    ran.into_iter().for_each(|ran| summary.add(ran));
+}
+
+/// Runs groups one after the other, all of them, whatever fails.
+pub fn run(groups: &[Group], name: Option<&str>, output: Output) -> Vec<Ran> {
+    groups.iter().map(|group| one(*group, name, output)).collect()
+}
+
+fn one(group: Group, name: Option<&str>, output: Output) -> Ran {
+    let start = clock::now();
+    let mut ran = Ran { name: group.name().to_owned(), ..Ran::default() };
+    let result = attempt(group, name, output, &mut ran);
+    ran.time = clock::since(start);
+    if let Err(error) = result {
+        ran.error = Some(format!("{error:#}"));
+    }
+    ran
+}
+
+fn attempt(group: Group, name: Option<&str>, output: Output, ran: &mut Ran) -> Result<()> {
+    let mut cargo = group.cargo();
+    if let Some(name) = name {
+        cargo.args(["--", name]);
+    }
+    cargo.env(times::VARIABLE, "1").stdout(Stdio::piped());
+    let mut child = cargo.spawn().context("cannot run cargo")?;
+    let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+    for line in lines {
+        let line = line.context("the tests print what is not UTF-8")?;
+        if let Some((time, name)) = times::read(&line) {
+            ran.trials.push((time, name.to_owned()));
+            continue;
+        }
+        ran.count(&line);
+        match output {
+            Output::Plain => println!("{line}"),
+            Output::Named => println!("{:9} | {line}", group.name()),
+        }
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "{} tests failed: {status}", group.name());
+    Ok(())
+}

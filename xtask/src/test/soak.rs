@@ -1,0 +1,56 @@
+//! What takes hours: repeats of what depends on chance, full sizes, the upgrade from the version before this one, fuzzing.
+use anyhow::Result;
+use outrigger_tests::clock;
+
+use super::summary::Summary;
+use crate::{demo, fuzz, previous, run};
+
+/// How often the namespace tests and the demonstration are repeated.
+const ROUNDS: u32 = 10;
+/// Cases per property; proptest's default is 256.
+const CASES: &str = "10000";
+/// Services of the cluster tests.
+const SERVICES: &str = "5000";
+
+type Step = (&'static str, fn() -> Result<()>);
+
+const STEPS: [Step; 5] = [
+    ("properties", || {
+        run::show(run::cargo(["test", "--workspace", "--lib"]).env("PROPTEST_CASES", CASES))
+    }),
+    ("namespaces", || {
+        let tests = ["test", "--package", "outrigger-tests", "--test", "netns", "--test", "bgp"];
+        (0..ROUNDS).try_for_each(|_| run::show(run::cargo(tests).args(["--", "--include-ignored"])))
+    }),
+    ("clusters", || {
+        run::show(
+            run::cargo([
+                "test",
+                "--package",
+                "outrigger-tests",
+                "--test",
+                "cluster",
+                "--test",
+                "apiserver",
+            ])
+            .env("OUTRIGGER_TEST_SERVICES", SERVICES)
+            .env("OUTRIGGER_PREVIOUS", previous::build()?),
+        )
+    }),
+    ("fuzz", fuzz::an_hour_each),
+    ("demonstrations", || (0..ROUNDS).try_for_each(|_| demo::in_a_process_of_its_own())),
+];
+
+/// Does all of it; the first failure ends it.
+pub fn soak(summary: &mut Summary) {
+    for (name, step) in STEPS {
+        println!("\n== soak: {name}");
+        let start = clock::now();
+        let result = step();
+        summary.step(name, clock::since(start), result.is_ok());
+        if let Err(error) = result {
+            eprintln!("soak: {name} failed: {error:#}");
+            return;
+        }
+    }
+}

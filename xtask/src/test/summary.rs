@@ -1,0 +1,102 @@
+//! What is said at the end of a run: every part with its time, the slowest trials, how many passed and failed.
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::run::readable;
+
+/// So many of the slowest trials are shown.
+const SLOWEST: usize = 10;
+
+/// A group that ran.
+#[derive(Debug, Default)]
+pub struct Ran {
+    pub name: String,
+    pub time: Duration,
+    pub passed: u64,
+    pub failed: u64,
+    pub ignored: u64,
+    pub trials: Vec<(Duration, String)>,
+    pub error: Option<String>,
+}
+
+impl Ran {
+    /// Takes in a closing line of libtest or libtest-mimic: "test result: ok. 12 passed; 0 failed; 1 ignored; …".
+    pub fn count(&mut self, line: &str) {
+        let Some(result) = line.trim_start().strip_prefix("test result: ") else { return };
+        for part in result.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (Some(number), Some(what)) = (words.next(), words.next()) else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// All of a run.
+#[derive(Debug, Default)]
+pub struct Summary {
+    steps: Vec<(String, Duration, bool)>,
+    groups: Vec<Ran>,
+}
+
+impl Summary {
+    /// Notes a step.
+    pub fn step(&mut self, name: &str, time: Duration, is_well: bool) {
+        self.steps.push((name.to_owned(), time, is_well));
+    }
+
+    /// Notes groups.
+    pub fn add(&mut self, groups: Vec<Ran>) {
+        self.groups.extend(groups);
+    }
+
+    /// Whether nothing failed.
+    pub fn is_well(&self) -> bool {
+        self.steps.iter().all(|(_, _, well)| *well)
+            && self.groups.iter().all(|group| group.error.is_none())
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// When something failed, with what.
+    pub fn print(&self) -> Result<()> {
+        println!();
+        for (name, time, well) in &self.steps {
+            println!("{name:16} {:8} {}", if *well { "ok" } else { "FAILED" }, readable(*time));
+        }
+        for group in &self.groups {
+            let outcome = if group.error.is_none() { "ok" } else { "FAILED" };
+            println!("{:16} {outcome:8} {}", group.name, readable(group.time));
+        }
+        let mut trials: Vec<_> = self.groups.iter().flat_map(|group| &group.trials).collect();
+        trials.sort_by(|left, right| right.cmp(left));
+        if !trials.is_empty() {
+            println!("\nslowest trials:");
+        }
+        for (time, name) in trials.iter().take(SLOWEST) {
+            println!("{:>12}  {name}", readable(*time));
+        }
+        let sum = |of: fn(&Ran) -> u64| self.groups.iter().map(of).sum::<u64>();
+        println!(
+            "\n{} passed, {} failed, {} skipped",
+            sum(|group| group.passed),
+            sum(|group| group.failed),
+            sum(|group| group.ignored)
+        );
+        let failures = self.groups.iter().filter_map(|group| group.error.as_deref());
+        let steps =
+            self.steps.iter().filter(|(_, _, well)| !well).map(|(name, _, _)| name.as_str());
+        let failures: Vec<&str> = steps.chain(failures).collect();
+        if !failures.is_empty() {
+            bail!("failed: {}", failures.join("; "));
+        }
+        Ok(())
+    }
+}
