@@ -14,8 +14,10 @@ use sha2::{Digest as _, Sha256};
 use crate::config::Config;
 use crate::embedded;
 
+mod attempts;
 mod tried;
 
+use attempts::Attempts;
 pub use tried::{Progress, Tried, world_name};
 
 /// The origin of the plugins that come with the program.
@@ -25,6 +27,7 @@ const EMBEDDED: &str = "embedded";
 pub struct Plugins {
     engine: Engine,
     compiler: Compiler,
+    attempts: Attempts,
     table: RwLock<BTreeMap<String, Entry>>,
 }
 
@@ -88,7 +91,8 @@ impl Plugins {
     /// # Errors
     /// When an embedded plugin cannot be compiled: the cache folder or the machine is at fault, not the plugin.
     pub fn new(engine: Engine, compiler: Compiler) -> Result<Self, LoadError> {
-        let plugins = Self { engine, compiler, table: RwLock::default() };
+        let attempts = Attempts::new(compiler.folder().join("attempts"));
+        let plugins = Self { engine, compiler, attempts, table: RwLock::default() };
         for name in embedded::PLUGINS.iter().map(|plugin| plugin.name) {
             plugins.withdraw(name)?;
         }

@@ -15,6 +15,9 @@ const MISSING: u32 = 2;
 /// ... and more than one in so many.
 const MISSING_SHARE: u32 = 10;
 
+/// A node went away before it had confirmed the candidate, or found after its restart that it had been trying it.
+pub const CRASHED: &str = "Crashed";
+
 /// What is decided about a plugin, and is kept where the next leader finds it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
@@ -125,6 +128,8 @@ pub struct Rollout {
     confirmed: BTreeSet<NodeName>,
     /// Nodes that said nothing for too long: they are not waited for.
     skipped: BTreeSet<NodeName>,
+    /// Nodes of the batch that were up since this attempt began, or since this leader did.
+    seen: BTreeSet<NodeName>,
     /// When the last batch began.
     since: u64,
 }
@@ -138,6 +143,7 @@ impl Rollout {
             well_since: BTreeMap::new(),
             confirmed: BTreeSet::new(),
             skipped: BTreeSet::new(),
+            seen: BTreeSet::new(),
             since: now_us,
         }
     }
@@ -197,6 +203,7 @@ impl Rollout {
         record.candidate = Some(Candidate { build, delivery, nodes: BTreeSet::new() });
         self.confirmed.clear();
         self.skipped.clear();
+        self.seen.clear();
         self.turn(now_us);
     }
 
@@ -212,6 +219,9 @@ impl Rollout {
         let mut failed = None;
         for node in &candidate.nodes {
             let member = members.get(node);
+            if member.is_some_and(|member| member.up) {
+                self.seen.insert(node.clone());
+            }
             match member.map(|member| (&member.standing, member.up)) {
                 // Also of a node that is gone since: it may be gone because of it.
                 Some((Standing::Failed { reason, message }, _)) => {
@@ -242,7 +252,17 @@ impl Rollout {
                         self.skipped.insert(node.clone());
                     }
                 }
-                // A node that is down starts with what is active, and is not waited for.
+                // Gone with the candidate in it: whether or not it is to blame, no other node is to find out.
+                None | Some((_, false))
+                    if self.seen.contains(node) && !self.confirmed.contains(node) =>
+                {
+                    let message = format!(
+                        "{node} went away while it tried it; deliver it anew to try once more"
+                    );
+                    failed = Some((node.clone(), CRASHED.to_owned(), message));
+                    break;
+                }
+                // One that was gone before is not waited for.
                 None | Some((_, false)) => drop(self.well_since.remove(node)),
             }
         }
@@ -283,7 +303,11 @@ impl Rollout {
         let (has, quarter) = (candidate.nodes.len(), up().count().div_ceil(SECOND_BATCH));
         let more = if has < quarter { quarter - has } else { rest.len() };
         if let Some(candidate) = &mut self.record.candidate {
-            candidate.nodes.extend(rest.into_iter().take(more));
+            let next = rest.into_iter().take(more);
+            next.for_each(|node| {
+                self.seen.insert(node.clone());
+                candidate.nodes.insert(node);
+            });
         }
         self.turn(now_us);
     }
@@ -299,6 +323,7 @@ impl Rollout {
         match least.or_else(most) {
             Some((node, _)) if candidate.nodes.contains(node) => {}
             Some((node, _)) => {
+                self.seen.insert(node.clone());
                 candidate.nodes = [node.clone()].into();
                 self.turn(now_us);
             }

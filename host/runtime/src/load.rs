@@ -65,6 +65,11 @@ impl Compiler {
         })
     }
 
+    /// The folder of what was compiled and kept.
+    pub fn folder(&self) -> &Path {
+        &self.cache
+    }
+
     /// Keeps what was delivered, so that it is there when nobody can be asked for it.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_core::facts::Build;
+use outrigger_core::rollout::CRASHED;
 use outrigger_runtime::{LoadError, Plugin, World};
 
 use super::{EMBEDDED, Entry, InForce, Plugins};
@@ -91,6 +92,19 @@ impl Plugins {
         if known.is_some_and(|tried| tried.progress != Progress::Loading) {
             return false;
         }
+        if known.is_none() && self.attempts.begun(name) == Some(attempt) {
+            let message =
+                "the daemon ended while it tried it, and does not try it again".to_owned();
+            tracing::warn!(plugin = name, attempt, "candidate refused: {message}");
+            let verdict = Verdict { reason: CRASHED, message };
+            entry.tried = Some(Tried { attempt, progress: Progress::Failed(verdict) });
+            entry.settle(None);
+            return false;
+        }
+        // Before anything of it is compiled or run.
+        if let Err(error) = self.attempts.begin(name, attempt) {
+            tracing::warn!(plugin = name, "that a candidate is tried is not on the disk: {error}");
+        }
         entry.tried = Some(Tried { attempt, progress: Progress::Loading });
         entry.settle(None);
         true
@@ -137,6 +151,7 @@ impl Plugins {
         let mut table = self.write();
         let Some(entry) = table.get_mut(name) else { return false };
         let served = entry.in_force.as_ref().is_some_and(|in_force| in_force.on_trial);
+        self.attempts.end(name);
         // What it came to stays to be read, unless it came to nothing.
         entry.tried.take_if(|tried| !matches!(tried.progress, Progress::Failed(_)));
         entry.settle(None);
@@ -164,13 +179,15 @@ impl Plugins {
         bytes: &[u8],
         within: Option<Duration>,
     ) -> Result<Arc<Plugin>, Verdict> {
-        let loaded = self.compiler.load_within(&self.engine, bytes, within);
-        let plugin = loaded.map_err(|error| of_load(&error))?;
-        let found = &plugin.inspection().digest;
+        // Before anything is compiled of what was not meant.
+        let unpacked = outrigger_runtime::unpack(bytes).map_err(|error| of_load(&error))?;
+        let found = outrigger_runtime::inspect(&unpacked).map_err(|error| of_load(&error))?.digest;
         if found != digest {
             let message = format!("its digest is {found}, not {digest}");
             return Err(Verdict { reason: "NotAPlugin", message });
         }
+        let loaded = self.compiler.load_within(&self.engine, &unpacked, within);
+        let plugin = loaded.map_err(|error| of_load(&error))?;
         let wrong = |message| Verdict { reason: "WrongWorld", message };
         self.fits(name, plugin.inspection().world).map_err(wrong)?;
         if let Err(error) = self.compiler.keep(digest, bytes) {
@@ -266,6 +283,30 @@ mod tests {
         assert!(!plugins.fail_trial("layer2", &digest, verdict()), "once");
         assert!(!plugins.begin_trial("layer2", 1), "the same one is not tried again");
         assert!(plugins.begin_trial("layer2", 2));
+    }
+
+    #[test]
+    fn a_daemon_that_died_of_a_candidate_says_so_and_does_not_try_it_again() {
+        let (cache, plugins) = plugins();
+        assert!(plugins.begin_trial("layer2", 7));
+        // It dies: another process finds the same folder.
+        drop(plugins);
+        let restarted = || {
+            let compiler = Compiler::new("/nonexistent".into(), vec![], cache.path().join("cache"));
+            Plugins::new(Engine::new().unwrap(), compiler).unwrap()
+        };
+        let plugins = restarted();
+        assert!(!plugins.begin_trial("layer2", 7));
+        let Some(Tried { progress: Progress::Failed(verdict), .. }) = plugins.tried("layer2")
+        else {
+            panic!("it did not fail")
+        };
+        assert_eq!(verdict.reason, CRASHED);
+        assert_eq!(serves(&plugins), ("embedded".to_owned(), false));
+        assert!(!restarted().begin_trial("layer2", 7), "nor after the next one");
+        assert!(restarted().begin_trial("layer2", 8), "another attempt is another chance");
+        plugins.end_trial("layer2");
+        assert!(restarted().begin_trial("layer2", 7), "it came to its end");
     }
 
     #[test]

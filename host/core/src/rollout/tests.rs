@@ -23,6 +23,8 @@ enum Does {
     /// Runs, and loses these of its ten addresses.
     Loses(u32),
     Nothing,
+    /// Takes its daemon with it.
+    Dies,
 }
 
 struct World {
@@ -30,6 +32,8 @@ struct World {
     rollout: Rollout,
     nodes: BTreeMap<NodeName, (Does, u32)>,
     down: BTreeSet<NodeName>,
+    /// Those that a candidate took with it.
+    died: BTreeSet<NodeName>,
     began: BTreeMap<(u32, NodeName), u64>,
     /// The nodes that tried each attempt, in the order in which they were told to.
     tried: Vec<(u32, BTreeSet<NodeName>)>,
@@ -44,6 +48,7 @@ impl World {
             rollout: Rollout::new(record, SETTINGS, 0),
             nodes: named.collect(),
             down: BTreeSet::new(),
+            died: BTreeSet::new(),
             began: BTreeMap::new(),
             tried: Vec::new(),
         }
@@ -51,7 +56,7 @@ impl World {
 
     fn members(&mut self) -> BTreeMap<NodeName, Member> {
         let record = self.rollout.record().clone();
-        let mut members = BTreeMap::new();
+        let (mut members, mut died) = (BTreeMap::new(), Vec::new());
         for (node, (does, announces)) in &self.nodes {
             let up = !self.down.contains(node);
             let tries = record.candidate.as_ref().is_some_and(|it| it.nodes.contains(node));
@@ -66,11 +71,16 @@ impl World {
                         Standing::Failed { reason, message }
                     }
                     Does::Fails(_) => Standing::Running { wanted: 10, missing: 0 },
-                    Does::Nothing => Standing::Silent,
+                    Does::Nothing | Does::Dies => Standing::Silent,
                 };
+                if *does == Does::Dies && self.now > began {
+                    died.push(node.clone());
+                }
             }
             members.insert(node.clone(), Member { up, announces: *announces, standing });
         }
+        self.died.extend(died.iter().cloned());
+        self.down.extend(died);
         members
     }
 
@@ -182,17 +192,46 @@ fn a_node_that_is_down_is_not_waited_for_and_one_that_says_nothing_not_for_ever(
 }
 
 #[test]
-fn when_the_first_node_goes_another_is_first_and_with_none_it_waits() {
+fn a_node_that_goes_while_it_tries_a_candidate_is_the_verdict_and_no_other_tries_it() {
+    let mut world = World::new(&[(Does::Dies, 2), (Does::Dies, 4), (Does::Dies, 4)]);
+    world.deliver("a");
+    let seconds = world.run(500);
+    assert!(seconds < 10, "{seconds}");
+    assert_eq!((world.active(), world.reason()), (Some(&Build::Embedded), CRASHED));
+    // It comes back, and the same delivery is there still.
+    world.down.clear();
+    world.deliver("a");
+    world.run(500);
+    assert_eq!(world.died.len(), 1, "{:?}", world.tried);
+    // Somebody delivers it anew: another chance, and another node at most.
+    let again = Offer::Build { build: build("a"), delivery: "again".to_owned() };
+    world.rollout.offer(world.now, &again, SETTINGS);
+    world.run(500);
+    assert_eq!((world.died.len(), world.reason()), (1, CRASHED), "the same first node");
+}
+
+#[test]
+fn a_node_that_goes_the_moment_it_was_chosen_is_the_verdict_too() {
     let mut world = World::new(&[(Does::Well, 2), (Does::Well, 4)]);
     world.deliver("a");
     world.step();
     world.down.insert("n0".to_owned());
     world.step();
-    assert_eq!(world.tried.last(), Some(&(1, ["n1".to_owned()].into())));
-    world.down.insert("n1".to_owned());
+    assert_eq!(world.reason(), CRASHED);
+}
+
+#[test]
+fn a_node_that_has_confirmed_may_go_and_with_nobody_there_it_waits() {
+    let mut world = World::new(&[(Does::Well, 2), (Does::Well, 4)]);
+    world.down = ["n0".to_owned(), "n1".to_owned()].into();
+    world.deliver("a");
     assert_eq!(world.run(500), 500, "nobody has tried it");
     assert_eq!(world.active(), Some(&Build::Embedded));
     world.down.clear();
+    while world.rollout.confirmed() == 0 {
+        world.step();
+    }
+    world.down.insert("n0".to_owned());
     assert!(world.run(200) < 100);
     assert_eq!(world.active(), Some(&build("a")));
 }
