@@ -324,11 +324,6 @@ impl Desk {
         Turn { events, command }
     }
 
-    /// Another instance begins: it has to say again what is still so.
-    pub fn begin(&self, now_us: u64) {
-        self.lock().guard.begin(now_us);
-    }
-
     /// Lets go what only earlier instances said, when its time has come. When to come back.
     pub fn sweep(&self, now_us: u64) -> Option<u64> {
         self.lock().guard.sweep(now_us)

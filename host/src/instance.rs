@@ -147,7 +147,7 @@ impl Worker {
             if self.has_failed() {
                 return;
             }
-            self.desk.begin(now().monotonic_us);
+            self.desk.lock().guard.begin(now().monotonic_us);
             let (waiting, lists) = self.desk.full();
             let others = waiting.into_iter().filter(|event| !is_change(event));
             let events = [self.desk.resumed()].into_iter().chain(lists).chain(others).collect();

@@ -32,6 +32,25 @@ fn load(component: &Path) -> Arc<Plugin> {
     compiler.load(engine, &bytes).expect("a component that loads")
 }
 
+/// Limits that a slow machine, and a wasmtime that is not optimized, stay within.
+fn patient() -> Limits {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    Limits { handle: PATIENCE, start: PATIENCE, allocate: PATIENCE, ..Limits::default() }
+}
+
+/// A component that is given the time it needs.
+struct Patient(Arc<Plugin>);
+
+impl Factory for Patient {
+    fn instantiate(&self) -> Result<Box<dyn Machine>, Fault> {
+        self.0.machine(&patient())
+    }
+
+    fn digest(&self) -> &str {
+        self.0.digest()
+    }
+}
+
 fn context() -> Context {
     Context {
         instance: "test".to_owned(),
@@ -61,7 +80,7 @@ fn transcript(
 fn native_and_wasm_builds_of_layer2_agree_byte_for_byte() {
     let native = Native::<Layer2>::new("native");
     for component in [&GUESTS.layer2, &GUESTS.layer2_other] {
-        let wasm = load(component);
+        let wasm = Patient(load(component));
         for (name, calls) in scripts() {
             let machines =
                 (native.instantiate().expect("native"), wasm.instantiate().expect("wasm"));
@@ -77,7 +96,7 @@ fn native_and_wasm_builds_of_layer2_agree_byte_for_byte() {
 #[test]
 fn native_and_wasm_builds_of_bgp_agree_byte_for_byte() {
     let native = Native::<Speaker>::new("native");
-    let wasm = load(&GUESTS.bgp);
+    let wasm = Patient(load(&GUESTS.bgp));
     let node = vec![("node-ip".to_owned(), "192.0.2.10".to_owned())];
     let context = Context { config: bgp::CONFIG.to_owned(), ext: node, ..context() };
     for (name, calls) in bgp::scripts() {
@@ -94,7 +113,7 @@ fn native_and_wasm_builds_of_bgp_agree_byte_for_byte() {
 fn a_wrong_configuration_is_refused_alike() {
     let native =
         Native::<Layer2>::new("native").instantiate().expect("native").validate("{\"x\": 1}");
-    let wasm = load(&GUESTS.layer2).instantiate().expect("wasm").validate("{\"x\": 1}");
+    let wasm = Patient(load(&GUESTS.layer2)).instantiate().expect("wasm").validate("{\"x\": 1}");
     assert_eq!(native, wasm);
     assert!(native.expect("no fault").is_err());
 }
@@ -106,7 +125,7 @@ fn policies_in_rust_and_c_answer_the_golden_vectors() {
     {
         let plugin = load(component);
         vectors::check(policy, |request, pool| {
-            plugin.allocate(request, Arc::new(pool), &Limits::default()).expect("no fault")
+            plugin.allocate(request, Arc::new(pool), &patient()).expect("no fault")
         });
     }
 }
@@ -134,18 +153,17 @@ fn fault_of(component: &Path, limits: &Limits) -> Fault {
 #[test]
 fn every_kind_of_harm_is_a_fault_of_its_own_kind() {
     // A busy machine must not turn one kind into another.
-    let patient = Limits { handle: Duration::from_secs(20), ..Limits::default() };
-    assert!(matches!(fault_of(&GUESTS.trap, &patient), Fault::Trap { .. }));
+    assert!(matches!(fault_of(&GUESTS.trap, &patient()), Fault::Trap { .. }));
     assert!(matches!(fault_of(&GUESTS.looping, &Limits::default()), Fault::Deadline { .. }));
-    let memory = fault_of(&GUESTS.memory, &patient);
+    let memory = fault_of(&GUESTS.memory, &patient());
     assert!(matches!(memory, Fault::Memory { .. }), "{memory}");
 }
 
 #[test]
 fn a_build_that_faults_at_once_never_replaces_one_that_works() {
-    let good = load(&GUESTS.layer2);
+    let good = Patient(load(&GUESTS.layer2));
     let digest = good.digest().to_owned();
-    let mut running = Supervised::start(good, context()).expect("layer2 starts");
+    let mut running = Supervised::start(Arc::new(good), context()).expect("layer2 starts");
     for bad in [&GUESTS.looping, &GUESTS.memory] {
         let lists = vec![
             Event::LinksChanged(LinksChanged { reset: true, ..Default::default() }),

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use outrigger_sdk::{
-    Beacon, Connect, Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex, LinksChanged, Listen,
-    Offload, OffloadWork, OpenSocket, Report, SendDatagram, StreamBytes, Topic,
+    Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex, LinksChanged, Offload, OffloadWork,
+    Report,
 };
 use outrigger_wire::{Message, solicited_node_group};
 
@@ -17,8 +17,10 @@ use crate::desired::Desired;
 
 pub mod budget;
 mod churn;
+mod describe;
 mod frames;
 mod grant;
+mod granted;
 mod offloads;
 mod reason;
 pub mod reports;
@@ -30,7 +32,9 @@ mod tests;
 
 use budget::{OPENED, REPORTS, SENT};
 use churn::{ANNOUNCEMENTS, Churn};
+use describe::describe;
 pub use grant::Grant;
+pub use granted::Granted;
 pub use offloads::Offloads;
 pub use reason::{Reason, Refusal};
 pub use reports::Reports;
@@ -41,68 +45,6 @@ pub use streams::{Endpoints, Withdrawal};
 const HOST_ENDPOINTS: Endpoint = 0x8000_0000;
 /// Nothing that layer 2 repeats is useful more often (RFC 5227 section 1.1: ANNOUNCE_INTERVAL is 2 s).
 const MIN_BEACON_INTERVAL_US: u32 = 100_000;
-
-/// An effect that may take place.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Granted {
-    /// Deliver frames about this topic.
-    Watch(LinkIndex, Topic),
-    /// Stop delivering them.
-    Unwatch(LinkIndex, Topic),
-    /// Send this frame.
-    Send(Frame),
-    /// Join this group.
-    Join(LinkIndex, Ipv6Addr),
-    /// Leave it.
-    Leave(LinkIndex, Ipv6Addr),
-    /// Answer for this address.
-    Answer {
-        /// The plugin's number.
-        id: Endpoint,
-        /// On this link.
-        link: LinkIndex,
-        /// For this address.
-        address: IpAddr,
-    },
-    /// Repeat this frame, which speaks for `address`.
-    Beacon {
-        /// The plugin's number.
-        id: Endpoint,
-        /// The address it announces.
-        address: IpAddr,
-        /// What and how often.
-        beacon: Beacon,
-    },
-    /// Open a stream.
-    Connect(Connect),
-    /// Accept streams.
-    Listen(Listen),
-    /// Open a UDP socket.
-    OpenSocket(OpenSocket),
-    /// Write to a stream: whole messages that were read.
-    Write(StreamBytes),
-    /// Give back no credit for what is written to this stream before then (monotonic microseconds).
-    Hold(Endpoint, u64),
-    /// Send a datagram.
-    Datagram(SendDatagram),
-    /// Work on a stream or a socket.
-    Work {
-        /// The plugin's number.
-        id: Endpoint,
-        /// What.
-        work: OffloadWork,
-    },
-    /// Part of an effect was refused; the rest is granted.
-    Refused(Refusal),
-    /// End whatever has this number.
-    Close(Endpoint),
-    /// The same at once.
-    Abort(Endpoint),
-    /// Keep this report.
-    Report(Report),
-    /// The plugin has nothing more to hand over.
-    Drained,
-}
 
 /// What one instance may do: the links it was given, the addresses it was told about, and how often.
 #[derive(Debug)]
@@ -448,54 +390,5 @@ impl Guard {
     fn spend(&mut self, now_us: u64) -> Result<(), Reason> {
         let announcements = self.desired.len() * self.links.len().max(1);
         if self.churn.spend(now_us, announcements) { Ok(()) } else { Err(Reason::ChurnLimit) }
-    }
-}
-
-/// An effect's WIT case and what it is about, for `denied` and for the log.
-fn describe(effect: &Effect) -> (&'static str, String) {
-    match effect {
-        Effect::WatchFrames(watch) => ("watch-frames", topics(watch)),
-        Effect::UnwatchFrames(watch) => ("unwatch-frames", topics(watch)),
-        Effect::SendFrame(frame) => ("send-frame", about(frame)),
-        Effect::JoinGroup { group, .. } => ("join-group", group.to_string()),
-        Effect::LeaveGroup { group, .. } => ("leave-group", group.to_string()),
-        Effect::Offload(Offload { work: OffloadWork::AnswerNeighbor { address, .. }, .. }) => {
-            ("offload", address.to_string())
-        }
-        Effect::Offload(Offload { work: OffloadWork::Beacon(beacon), .. }) => {
-            ("offload", about(&beacon.frame))
-        }
-        Effect::Offload(Offload { work, .. }) => ("offload", endpoint(work)),
-        Effect::Connect(connect) => ("connect", connect.remote.to_string()),
-        Effect::Listen(listen) => ("listen", listen.remote.to_string()),
-        Effect::Write(bytes) => ("write", bytes.id.to_string()),
-        Effect::OpenSocket(open) => ("open-socket", open.id.to_string()),
-        Effect::SendDatagram(sent) => ("send-datagram", sent.remote.to_string()),
-        Effect::Close(id) | Effect::Abort(id) => ("close", id.to_string()),
-        Effect::Report(Report::Address(report)) => ("report", report.address.to_string()),
-        Effect::Report(_) => ("report", String::new()),
-        Effect::Drained => ("drained", String::new()),
-        Effect::Unsupported { subject, .. } => ("unsupported", subject.clone()),
-    }
-}
-
-fn endpoint(work: &OffloadWork) -> String {
-    match work {
-        OffloadWork::DatagramBeacon(beacon) => beacon.datagram.remote.to_string(),
-        OffloadWork::Keepalive { endpoint, .. } | OffloadWork::Expect { endpoint, .. } => {
-            endpoint.to_string()
-        }
-        OffloadWork::AnswerNeighbor { .. } | OffloadWork::Beacon(_) => String::new(),
-    }
-}
-
-fn topics(watch: &FrameWatch) -> String {
-    watch.topics.first().map(|topic| topic.address().to_string()).unwrap_or_default()
-}
-
-fn about(frame: &Frame) -> String {
-    match outrigger_wire::decode(&frame.data) {
-        Ok(decoded) => decoded.message.address().to_string(),
-        Err(_) => format!("link {}", frame.link),
     }
 }

@@ -38,9 +38,9 @@ pub const NODE: &str = "outrigger-node";
 /// The container in the DaemonSet's pods.
 pub const CONTAINER: &str = "outrigger";
 /// How long anything may take before it counts as broken. Far more than it takes, for busy machines.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(120);
 /// The same as an argument of kubectl.
-const LIMIT_ARGUMENT: &str = "--timeout=60s";
+const LIMIT_ARGUMENT: &str = "--timeout=120s";
 
 /// Loads the image, applies `manifests/install.yaml` and waits until all of it runs.
 ///

@@ -2,20 +2,22 @@
 //! the host makes go along by [`Guard::hear`].
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 use outrigger_sdk::wire::{bfd, bgp};
 use outrigger_sdk::{
-    Connect, DatagramBeacon, Endpoint, Event, Link, LinkIndex, Listen, OffloadWork, OpenSocket,
-    SendDatagram, SocketOption, Speech, StreamBytes,
+    Connect, DatagramBeacon, Endpoint, Event, Listen, OffloadWork, OpenSocket, SendDatagram,
+    SocketOption, Speech, StreamBytes,
 };
 
 use super::budget::ENDPOINTS;
 use super::grant::Grant;
 use super::session::{Judged, Leave, Session, UPDATE};
 use super::{Granted, Guard, HOST_ENDPOINTS, Reason, Refusal};
-use crate::desired::Desired;
+
+mod standing;
+
+use standing::Standing;
 
 /// BFD single hop (RFC 5881 section 4) and multihop (RFC 5883 section 5).
 const BFD_PORTS: [u16; 2] = [3784, 4784];
@@ -56,46 +58,6 @@ pub struct Withdrawal {
     pub messages: Vec<Vec<u8>>,
     /// What they are about.
     pub prefixes: Vec<IpNet>,
-}
-
-/// What an instance may announce, as it stands.
-struct Standing<'a> {
-    grant: &'a Grant,
-    desired: &'a BTreeMap<IpAddr, Arc<Desired>>,
-    links: &'a BTreeMap<LinkIndex, Link>,
-}
-
-impl Leave for Standing<'_> {
-    fn prefix(&self, prefix: &IpNet) -> Result<(), Reason> {
-        if prefix.prefix_len() == prefix.max_prefix_len() {
-            let entry = self.desired.get(&prefix.addr()).ok_or(Reason::PrefixNotDesired)?;
-            return if entry.duty.speaks() { Ok(()) } else { Err(Reason::NotThisNodesDuty) };
-        }
-        if prefix.prefix_len() == 0
-            || !self.grant.aggregates.iter().any(|aggregate| aggregate.contains(prefix))
-        {
-            return Err(Reason::PrefixNotDesired);
-        }
-        let inside = self.desired.range(prefix.network()..=prefix.broadcast());
-        let mut spoken = inside.filter(|(_, entry)| entry.duty.speaks());
-        spoken.next().map(drop).ok_or(Reason::PrefixNotDesired)
-    }
-
-    fn is_own(&self, address: IpAddr) -> bool {
-        let mut addresses = self.links.values().flat_map(|link| &link.addresses);
-        addresses.any(|own| own.addr() == address)
-    }
-
-    fn capability(&self, capability: &bgp::Capability) -> bool {
-        self.grant.has_capability(capability)
-    }
-
-    fn attributes(&self, attributes: &bgp::Attributes) -> Result<(), Reason> {
-        match self.grant.has_communities(attributes) {
-            true => Ok(()),
-            false => Err(Reason::CommunityNotAllowed),
-        }
-    }
 }
 
 impl Endpoints {
