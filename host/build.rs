@@ -36,7 +36,7 @@ fn compiled(bytes: &[u8], component: &Path, triple: &str) -> anyhow::Result<Path
     let key = outrigger_runtime::precompiled_key(bytes, triple)?;
     let compiled = component.with_extension(format!("{key}.cwasm"));
     if !compiled.is_file() {
-        let new = compiled.with_extension("new");
+        let new = compiled.with_extension(format!("{}.new", std::process::id()));
         fs::write(&new, outrigger_runtime::precompile(bytes, triple)?)
             .and_then(|()| fs::rename(&new, &compiled))
             .with_context(|| format!("cannot write {}", compiled.display()))?;

@@ -58,12 +58,12 @@ pub struct Guard {
     offloads: Offloads,
     /// Frames, and offloads on links.
     churn: Churn,
-    /// What it opens.
+    /// Streams, listeners and sockets opened.
     opening: Churn,
     datagrams: Churn,
-    /// What it says of peers, conditions and metrics.
+    /// Its last reports of peers, conditions and metrics.
     reports: Reports,
-    /// How much it says of anything.
+    /// Reports of any kind.
     talk: Churn,
     denied: BTreeMap<Reason, u64>,
 }
@@ -155,7 +155,7 @@ impl Guard {
         &self.denied
     }
 
-    /// What it says of peers, conditions and metrics.
+    /// Its last reports of peers, conditions and metrics.
     pub fn reports(&self) -> &Reports {
         &self.reports
     }
@@ -187,12 +187,12 @@ impl Guard {
         self.offloads.end(id);
     }
 
-    /// What is in force, for [`Guard::undo_offloads`].
+    /// The offloads in force, for [`Guard::undo_offloads`].
     pub fn offloads(&self) -> &Offloads {
         &self.offloads
     }
 
-    /// What was granted since then is not set.
+    /// Forgets the offloads that were granted since then: they are not set.
     pub fn undo_offloads(&mut self, before: Offloads) {
         self.offloads = before;
     }
@@ -321,7 +321,7 @@ impl Guard {
         if !self.talk.spend(now_us, self.desired.len() + self.reports.peer_count()) {
             return Err(Reason::TooMuchSaid);
         }
-        self.reports.admit(&report)?;
+        let report = self.reports.admit(report)?;
         match &report {
             Report::Address(about) if !self.desired.contains_key(&about.address) => {
                 match about.state {

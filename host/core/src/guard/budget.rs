@@ -1,18 +1,18 @@
-//! What one instance may make the host keep and do: one table, which docs/limits.md shows.
+//! The limits of one instance: one table, which docs/limits.md shows.
 use super::churn::Rates;
 
 /// One row.
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
-    /// What is limited.
+    /// The thing that is limited.
     pub subject: &'static str,
-    /// How much of it there may be, or what follows from what the instance is to announce.
+    /// The most of it.
     pub most: Most,
-    /// What happens beyond it.
+    /// The refusal, or whatever else happens beyond it.
     pub beyond: &'static str,
 }
 
-/// How much.
+/// A number, or a formula.
 #[derive(Debug, Clone, Copy)]
 pub enum Most {
     /// A number, and its unit.
@@ -31,9 +31,9 @@ pub const CONDITIONS: usize = 64;
 pub const SERIES: usize = 1_000;
 /// Labels of one series.
 pub const LABELS: usize = 8;
-/// Octets of a name: of a peer, a protocol, a condition type, a reason, a metric, a label.
+/// Octets of a name: of a protocol, a condition type, a reason, a metric, a label.
 pub const NAME: usize = 63;
-/// Octets of a text: a message, an error, a label's value, the key and value of an extension.
+/// Octets of a text: a peer's name, a message, an error, a label's value, the key and value of an extension.
 pub const TEXT: usize = 512;
 /// Entries of a list in a report: links and peers in `via`, extensions.
 pub const LIST: usize = 64;
@@ -95,14 +95,14 @@ pub const LIMITS: &[Limit] = &[
         beyond: "`too-much-said`",
     },
     Limit {
-        subject: "name of a peer, protocol, condition, reason, metric or label",
+        subject: "name of a protocol, condition, reason, metric or label",
         most: Most::Fixed(NAME as u64, "octets"),
         beyond: "`not-well-formed`",
     },
     Limit {
         subject: "message, error, value of a label or of an extension",
         most: Most::Fixed(TEXT as u64, "octets"),
-        beyond: "`not-well-formed`",
+        beyond: "cut; a peer's name: `not-well-formed`",
     },
     Limit {
         subject: "list in a report",

@@ -71,29 +71,32 @@ impl Reports {
         self.peers.0.len()
     }
 
-    /// Whether a report is well formed and there is room for it.
+    /// A report that may be kept: its names are well formed, and there is room for it. Texts are cut and made one line: a part of them
+    /// comes from peers, who are not to decide whether a report is kept.
     ///
     /// # Errors
     /// Why not.
-    pub(super) fn admit(&self, report: &Report) -> Result<(), Reason> {
-        match report {
-            Report::Address(about) => address(about),
+    pub(super) fn admit(&self, mut report: Report) -> Result<Report, Reason> {
+        match &mut report {
+            Report::Address(about) => address(about)?,
             Report::Peer(about) => {
                 peer(about)?;
-                self.peers.has_room(&(about.protocol.clone(), about.peer.clone()), PEERS)
+                self.peers.has_room(&(about.protocol.clone(), about.peer.clone()), PEERS)?;
             }
             Report::Condition(about) => {
                 condition(about)?;
-                self.conditions.has_room(&about.kind, CONDITIONS)
+                self.conditions.has_room(&about.kind, CONDITIONS)?;
             }
             Report::Metric { name, labels, .. } => {
                 if labels.len() > LABELS {
                     return Err(Reason::TooMuchSaid);
                 }
-                self.metrics.has_room(&series(name, labels)?, SERIES)
+                labels.iter_mut().for_each(|(_, value)| text(value));
+                self.metrics.has_room(&series(name, labels)?, SERIES)?;
             }
-            Report::Other(_) => Err(Reason::Unsupported),
+            Report::Other(_) => return Err(Reason::Unsupported),
         }
+        Ok(report)
     }
 
     /// Keeps a report that was admitted; one about an address is not kept here. What takes itself back goes: a peer without a
@@ -102,9 +105,8 @@ impl Reports {
     /// # Errors
     /// When there is no room by now.
     pub(super) fn keep(&mut self, report: Report) -> Result<(), Reason> {
-        self.admit(&report)?;
         let by = self.instance;
-        match report {
+        match self.admit(report)? {
             Report::Peer(about) => {
                 let key = (about.protocol.clone(), about.peer.clone());
                 match about.state.is_empty() {
@@ -162,7 +164,6 @@ fn series(name: &str, labels: &[Pair]) -> Result<Series, Reason> {
     let mut sorted = Vec::with_capacity(labels.len());
     for (key, value) in labels {
         metric_name(key)?;
-        text(value)?;
         sorted.push((key.clone(), value.clone()));
     }
     sorted.sort_unstable();
@@ -182,31 +183,38 @@ fn metric_name(name: &str) -> Result<(), Reason> {
     }
 }
 
-fn address(AddressReport { via, reason, message, .. }: &AddressReport) -> Result<(), Reason> {
+fn address(AddressReport { via, reason, message, .. }: &mut AddressReport) -> Result<(), Reason> {
     list(via.len())?;
-    via.iter().try_for_each(|one| text(one))?;
-    short(reason)?;
-    text(message)
+    via.iter_mut().for_each(text);
+    text(message);
+    short(reason)
 }
 
-fn peer(about: &PeerReport) -> Result<(), Reason> {
+fn peer(about: &mut PeerReport) -> Result<(), Reason> {
     let PeerReport { peer, protocol, state, last_error, counters, ext, .. } = about;
     if counters.len() > PEER_COUNTERS {
         return Err(Reason::TooMuchSaid);
     }
-    name(peer)?;
+    if peer.is_empty() || peer.len() > TEXT {
+        return Err(Reason::NotWellFormed);
+    }
+    line(peer)?;
     name(protocol)?;
     short(state)?;
-    text(last_error)?;
     counters.iter().try_for_each(|(counter, _)| name(counter))?;
     list(ext.len())?;
-    ext.iter().try_for_each(|(key, value)| text(key).and_then(|()| text(value)))
+    text(last_error);
+    for (key, value) in ext {
+        text(key);
+        text(value);
+    }
+    Ok(())
 }
 
-fn condition(Condition { kind, reason, message, .. }: &Condition) -> Result<(), Reason> {
+fn condition(Condition { kind, reason, message, .. }: &mut Condition) -> Result<(), Reason> {
+    text(message);
     name(kind)?;
-    short(reason)?;
-    text(message)
+    short(reason)
 }
 
 fn list(entries: usize) -> Result<(), Reason> {
@@ -222,13 +230,17 @@ fn short(name: &str) -> Result<(), Reason> {
     if name.len() <= NAME { line(name) } else { Err(Reason::NotWellFormed) }
 }
 
-fn text(text: &str) -> Result<(), Reason> {
-    if text.len() <= TEXT { line(text) } else { Err(Reason::NotWellFormed) }
-}
-
 /// One line: what stands in it may be printed, logged and exported.
 fn line(text: &str) -> Result<(), Reason> {
     if text.chars().any(char::is_control) { Err(Reason::NotWellFormed) } else { Ok(()) }
+}
+
+/// Cuts a text at [`TEXT`] octets, between characters, and makes it one line.
+fn text(text: &mut String) {
+    text.truncate(text.floor_char_boundary(TEXT));
+    if text.chars().any(char::is_control) {
+        *text = text.replace(char::is_control, " ");
+    }
 }
 
 #[cfg(test)]

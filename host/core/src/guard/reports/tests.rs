@@ -84,12 +84,26 @@ fn a_name_that_a_page_of_metrics_cannot_have_is_refused() {
         let refused = reports.keep(metric(name, &[], MetricValue::Set(1.0)));
         assert_eq!(refused, Err(Reason::NotWellFormed), "{name:?}");
     }
-    for labels in [&[("announcer", "x")][..], &[("a", "1"), ("a", "2")], &[("a", "1\n2")]] {
+    for labels in [&[("announcer", "x")][..], &[("a", "1"), ("a", "2")]] {
         let refused = reports.keep(metric("queue", labels, MetricValue::Set(1.0)));
         assert_eq!(refused, Err(Reason::NotWellFormed), "{labels:?}");
     }
     let refused = reports.keep(peer("a\nforged 1"));
     assert_eq!(refused, Err(Reason::NotWellFormed), "a line break");
+}
+
+#[test]
+fn a_router_that_says_much_or_control_characters_keeps_no_report_from_being_kept() {
+    let mut reports = Reports::default();
+    let mut about = peer("tor-a");
+    if let Report::Peer(about) = &mut about {
+        about.last_error = "a\nforged line \u{1b}[31m".to_owned();
+        about.ext = vec![("capabilities-received".to_owned(), "ä".repeat(TEXT))];
+    }
+    reports.keep(about).unwrap();
+    let kept = reports.peers().next().unwrap();
+    assert_eq!(kept.last_error, "a forged line  [31m");
+    assert_eq!(kept.ext[0].1.len(), TEXT);
 }
 
 proptest! {

@@ -51,10 +51,8 @@ fn write(data: Vec<u8>) -> Effect {
     Effect::Write(StreamBytes { id: STREAM, data })
 }
 
-/// With one session up, on which nothing was told yet.
-fn session() -> Guard {
-    let mut guard = Guard::default();
-    guard.allow(grant());
+/// The one link, with this node's address.
+fn link(guard: &mut Guard) {
     let link = Link {
         index: 1,
         name: "eth0".into(),
@@ -66,6 +64,13 @@ fn session() -> Guard {
         addresses: vec!["10.0.0.1/24".parse().unwrap()],
     };
     guard.link(&LinksChanged { reset: true, upsert: vec![link], ..Default::default() });
+}
+
+/// With one session up, on which nothing was told yet.
+fn session() -> Guard {
+    let mut guard = Guard::default();
+    guard.allow(grant());
+    link(&mut guard);
     let upsert = [entry(OURS, Duty::Announce), entry(STANDBY, Duty::Standby("b".into()))];
     guard.desire(&[], &upsert);
     guard.check(0, connect("10.0.0.9")).unwrap();

@@ -14,17 +14,7 @@ fn address(service: u32) -> IpAddr {
 fn sessions(peers: u32, addresses: u32) -> Guard {
     let mut guard = Guard::default();
     guard.allow(grant());
-    let link = Link {
-        index: 1,
-        name: "eth0".into(),
-        mac: MacAddr(2, 0, 0, 0, 0, 1),
-        mtu: 1500,
-        up: true,
-        arp: true,
-        generation: 1,
-        addresses: vec!["10.0.0.1/24".parse().unwrap()],
-    };
-    guard.link(&LinksChanged { reset: true, upsert: vec![link], ..Default::default() });
+    link(&mut guard);
     let desired: Vec<_> =
         (0..addresses).map(|it| Desired::bare(address(it), Duty::Announce)).collect();
     guard.desire(&[], &desired);
