@@ -24,6 +24,9 @@ pub use rollouts::MEMBER;
 /// Pools that are not in force as written, and why. Empty in processes that do not lead.
 pub type Problems = Arc<Mutex<BTreeMap<String, String>>>;
 
+/// For so many microseconds policies are asked before the answers so far are written.
+const SHARE_US: u64 = 50_000;
+
 /// A line in the log about what came of a Service.
 fn tell(service: &ServiceKey, addresses: &[IpAddr], condition: &Condition) {
     let Condition { status, reason, message } = condition;
@@ -34,8 +37,33 @@ fn tell(service: &ServiceKey, addresses: &[IpAddr], condition: &Condition) {
     }
 }
 
-/// Asks the policies until nothing is left to ask.
-pub fn decide(plugins: &Plugins, allocations: &mut Allocations) {
+/// Asks the policies until nothing is left to ask, or for [`SHARE_US`]. True: something is left. A policy runs on a thread of its own,
+/// so that what else this thread does (renewing the Lease is part of it) goes on meanwhile.
+async fn decide(plugins: &Arc<Plugins>, allocations: &mut Allocations) -> bool {
+    let begun_us = now().monotonic_us;
+    while let Some(question) = allocations.poll(now()) {
+        let plugins = Arc::clone(plugins);
+        let answered = tokio::task::spawn_blocking(move || {
+            let outcome = ask(&plugins, &question);
+            (question, outcome)
+        });
+        // It is never cancelled, and a panic in it is one here.
+        let (question, outcome) = answered.await.expect("nothing panics while it asks a policy");
+        if let Err(fault) = &outcome {
+            let (service, pool, plugin) =
+                (&question.service, &question.pool, &question.plugin.plugin);
+            tracing::warn!(%service, pool, plugin, "policy failed: {fault}");
+        }
+        allocations.answer(question, outcome, now());
+        if now().monotonic_us.saturating_sub(begun_us) >= SHARE_US {
+            return true;
+        }
+    }
+    false
+}
+
+/// The same at once and on this thread, for whoever does nothing else meanwhile.
+pub fn decide_now(plugins: &Plugins, allocations: &mut Allocations) {
     while let Some(question) = allocations.poll(now()) {
         let outcome = ask(plugins, &question);
         allocations.answer(question, outcome, now());
@@ -44,7 +72,10 @@ pub fn decide(plugins: &Plugins, allocations: &mut Allocations) {
 
 fn ask(plugins: &Plugins, question: &Question) -> Result<Outcome, String> {
     let name = &question.plugin.plugin;
-    let in_force = plugins.need(Kind::Allocator, name)?;
+    let in_force = match question.built_in {
+        true => plugins.embedded(name)?,
+        false => plugins.need(Kind::Allocator, name)?,
+    };
     let pool = Arc::new(question.view.clone());
     match in_force.plugin.allocate(&question.request, pool, &Limits::default()) {
         Ok(outcome) => Ok(outcome),

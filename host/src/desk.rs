@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use outrigger_core::desired::Desired;
 use outrigger_core::guard::budget::OCTETS_WAITING;
-use outrigger_core::guard::{Grant, Guard, Reason, Refusal, Withdrawal};
+use outrigger_core::guard::{Guard, Reason, Refusal};
 use outrigger_core::outbox::{Change, Outbox, events, full_lists};
 use outrigger_net::{Owner, ResponderHandle, StreamsHandle, now};
 use outrigger_runtime::Factory;
@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 
 use crate::trial::Verdict;
 
+mod peers;
 mod said;
 
 pub use said::Said;
@@ -141,15 +142,6 @@ impl Desk {
         })
     }
 
-    /// What the owner allows from now on. Streams to peers that are not allowed any more are closed.
-    pub fn allow(&self, grant: Grant, secrets: BTreeMap<String, String>) {
-        let mut inner = self.lock();
-        inner.secrets = secrets;
-        for stream in inner.guard.allow(grant) {
-            self.streams.abort(self.owner, stream);
-        }
-    }
-
     /// Adds what happened to an endpoint, which the guard goes along with.
     pub fn hear(&self, event: Event) {
         let octets = match &event {
@@ -181,38 +173,6 @@ impl Desk {
     /// Notes whether an instance runs.
     pub fn set_running(&self, running: bool) {
         self.running.store(running, Ordering::SeqCst);
-    }
-
-    /// Withdraws what peers were told and that is no longer desired, when the plugin has not in time. When to come back.
-    pub fn withdraw_overdue(&self, now_us: u64) -> Option<u64> {
-        let mut inner = self.lock();
-        let (withdrawals, next) = inner.guard.overdue(now_us);
-        self.withdraw(&mut inner, withdrawals);
-        next
-    }
-
-    /// The same for everything, at once: the instance ends.
-    pub fn withdraw_all(&self, now_us: u64) {
-        let mut inner = self.lock();
-        let withdrawals = inner.guard.withdraw_now(now_us);
-        self.withdraw(&mut inner, withdrawals);
-    }
-
-    fn withdraw(&self, inner: &mut Inner, withdrawals: Vec<Withdrawal>) {
-        for Withdrawal { stream, messages, prefixes } in withdrawals {
-            for message in messages {
-                // A stream that is gone has withdrawn everything.
-                let _ = self.streams.write_on_behalf(self.owner, stream, &message);
-            }
-            for prefix in prefixes {
-                inner.outbox.push(Event::Denied(Denied {
-                    effect: "write".to_owned(),
-                    subject: format!("{stream} {prefix}"),
-                    reason: Reason::NotDesiredWithdrawn.name().to_owned(),
-                }));
-            }
-            self.work.notify_one();
-        }
     }
 
     /// Takes in what the instance is to announce. What it is no longer to announce is out before this returns, with or

@@ -173,6 +173,8 @@ impl Worker {
             for id in self.ports.responder.end_owner(self.owner) {
                 self.desk.tell(Event::Ended(id));
             }
+            // Closing alone would have peers keep the routes where graceful restart was agreed (RFC 4724 section 4.2).
+            self.desk.end_sessions();
             self.ports.streams.end_owner(self.owner);
         }
     }

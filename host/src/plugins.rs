@@ -186,6 +186,18 @@ impl Plugins {
         Ok(())
     }
 
+    /// The plugin of this name that comes with the program, whatever was delivered under it.
+    ///
+    /// # Errors
+    /// When none does, or it cannot be compiled.
+    pub fn embedded(&self, name: &str) -> Result<InForce, String> {
+        if let Some(it) = self.get(name).filter(|it| it.origin == EMBEDDED) {
+            return Ok(it);
+        }
+        let plugin = self.load_embedded(name).map_err(|verdict| verdict.message)?;
+        Ok(InForce { plugin, origin: EMBEDDED.to_owned(), on_trial: false })
+    }
+
     /// Everything, by name.
     pub fn list(&self) -> Vec<Listed> {
         let table = self.read();

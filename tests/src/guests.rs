@@ -35,6 +35,8 @@ pub struct Guests {
     pub withdraw: PathBuf,
     /// A policy that traps in every decision.
     pub trap_in_allocate: PathBuf,
+    /// A policy that never ends a decision.
+    pub loop_in_allocate: PathBuf,
     /// Reports ever new peers, conditions and metrics.
     pub reports: PathBuf,
     /// Sets ever new beacons.
@@ -48,10 +50,11 @@ const SHIPPED: [&str; 3] = ["bgp", "layer2", "lowest-free"];
 /// Examples of `tests/guests` that do what the shipped ones do.
 const ANOTHER: [&str; 2] = ["another-bgp", "another-layer2"];
 /// Examples of `tests/guests` that mean harm.
-const HOSTILE: [&str; 11] = [
+const HOSTILE: [&str; 12] = [
     "forgery",
     "late-trap",
     "loop",
+    "loop-in-allocate",
     "memory",
     "reports",
     "squat",
@@ -110,6 +113,7 @@ impl Guests {
             late_trap: at("late-trap"),
             withdraw: at("withdraw"),
             trap_in_allocate: at("trap-in-allocate"),
+            loop_in_allocate: at("loop-in-allocate"),
             reports: at("reports"),
             storm: at("storm"),
             squat: at("squat"),
@@ -122,7 +126,7 @@ impl Guests {
     }
 
     /// The others.
-    pub fn hostile(&self) -> [&PathBuf; 11] {
+    pub fn hostile(&self) -> [&PathBuf; 12] {
         [
             &self.trap,
             &self.looping,
@@ -131,6 +135,7 @@ impl Guests {
             &self.trap_in_start,
             &self.late_trap,
             &self.trap_in_allocate,
+            &self.loop_in_allocate,
             &self.reports,
             &self.storm,
             &self.squat,

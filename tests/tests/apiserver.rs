@@ -32,13 +32,14 @@ fn main() {
 type Scenario = fn(&Lab) -> Result<()>;
 
 fn trials(lab: &Option<Arc<Lab>>) -> Vec<Trial> {
-    let all: [(&str, Scenario); 8] = [
+    let all: [(&str, Scenario); 9] = [
         ("a_bad_service_says_why_and_stops_only_itself", alone::bad_services),
         ("a_bad_pool_or_announcer_says_why_and_stops_only_itself", objects::bad),
         ("a_watch_that_is_too_old_withdraws_nothing", relist::after_compaction),
         ("a_delivery_that_is_no_plugin_says_why", delivery::alone::refused),
         ("a_delivery_is_copied_and_its_copy_swept", delivery::alone::copied_and_swept),
         ("a_delivered_policy_takes_over_and_goes_back", delivery::alone::policies),
+        ("a_policy_that_fails_stops_only_its_own_pools", delivery::failing::policies),
         ("what_happened_while_nobody_led_is_made_good", alone::changes_while_nobody_leads),
         ("many_services_get_one_address_each", alone::many_services),
     ];

@@ -147,6 +147,7 @@ fn pool(pool: &Pool) -> facts::Pool {
         namespace_selector: None,
         service_selector: facts::Selector::default(),
         allocator: facts::PluginRef { plugin: "any".to_owned(), config: "{}".to_owned() },
+        failure_policy: facts::FailurePolicy::default(),
         announcers: None,
         draining: false,
         last_valid: None,

@@ -12,8 +12,11 @@ use crate::ledger::{Ledger, PoolView};
 use crate::plan::Reach;
 
 mod adopt;
+mod breaker;
 mod contested;
+mod fair;
 mod known;
+mod note;
 mod pool_status;
 mod pools;
 mod queue;
@@ -28,7 +31,9 @@ pub use pool_status::{Counts, PoolCondition, PoolConditionType, PoolStatus};
 pub use verdict::{Condition, Verdict};
 pub use why::{PoolOutcome, PoolWord};
 
+use breaker::Breakers;
 use contested::Pauses;
+use fair::FairQueue;
 use known::{Known, Said};
 use pools::{Pools, Step};
 use queue::{Cause, Queue};
@@ -50,6 +55,9 @@ pub struct Allocations {
     /// Nodes, namespaces and announcers.
     reach: Reach,
     queue: Queue,
+    /// Those of them that wait for the policy of a pool.
+    fair: FairQueue,
+    breakers: Breakers,
     /// Services that are on their way through the pools.
     turns: BTreeMap<ServiceKey, Turn>,
     next_turn: u64,
@@ -69,12 +77,16 @@ pub struct Question {
     pub pool: String,
     /// The policy of that pool.
     pub plugin: PluginRef,
+    /// The policy that comes with the program, whatever was delivered under its name: that of the pool failed.
+    pub built_in: bool,
     /// What to ask.
     pub request: Request,
     /// What the policy may look at.
     pub view: PoolView,
     /// Tells an answer that comes too late from one that is expected.
     turn: u64,
+    /// Monotonic.
+    asked_us: u64,
 }
 
 impl Allocations {
@@ -103,6 +115,7 @@ impl Allocations {
     /// Another build of a plugin serves from now on: Services that its pools refused ask again. What is held stays.
     pub fn plugin_changed(&mut self, plugin: &str) {
         for pool in self.order.iter().filter(|pool| pool.allocator.plugin == plugin) {
+            self.breakers.reset(&pool.name);
             self.queue.wake(&Cause::Pool(pool.name.clone()));
         }
     }
@@ -150,10 +163,14 @@ impl Allocations {
         let touched: BTreeSet<String> = steps.iter().map(Step::pool).map(str::to_owned).collect();
         let ledger = Arc::make_mut(&mut self.ledger);
         for step in steps {
+            self.breakers.reset(step.pool());
             match step {
                 Step::Put(pool) => ledger.put_pool(pool),
                 Step::Drain(pool) => ledger.drain_pool(pool),
-                Step::Retire(name) => ledger.retire_pool(&name),
+                Step::Retire(name) => {
+                    self.fair.close(&name);
+                    ledger.retire_pool(&name);
+                }
             }
         }
         self.order = self.pools.in_order();
@@ -289,6 +306,8 @@ impl Allocations {
         }
         self.turns.remove(key);
         self.queue.forget(key);
+        self.fair.leave(key);
+        self.breakers.forget(key);
         self.unsaid.remove(key);
         self.said.remove(key);
         if !known.service.sharing_key.is_empty() {

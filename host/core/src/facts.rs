@@ -197,12 +197,28 @@ pub struct Pool {
     pub service_selector: Selector,
     /// The policy.
     pub allocator: PluginRef,
+    /// What becomes of a Service for which the policy fails.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
     /// Announcers by name; `None` = every announcer.
     pub announcers: Option<Vec<String>>,
     /// It is being deleted: it gives out nothing new and keeps what it gave.
     pub draining: bool,
     /// The version that was in force last, by its status: serves while this one cannot (invariant 4).
     pub last_valid: Option<Box<Pool>>,
+}
+
+/// What becomes of a Service for which a policy fails: it traps, takes too long, or its answer breaks a rule of the ledger. A
+/// refusal is no failure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailurePolicy {
+    /// It waits until the policy works again.
+    #[default]
+    Wait,
+    /// The next pool that suits is tried.
+    NextPool,
+    /// The policy that comes with the program decides.
+    Builtin,
 }
 
 /// A plugin and what it is configured with.

@@ -39,7 +39,7 @@ pub use offloads::Offloads;
 pub use reason::{Reason, Refusal};
 pub use reports::Reports;
 pub use share::Share;
-pub use streams::{Endpoints, Withdrawal};
+pub use streams::{Ended, Endpoints, Withdrawal};
 
 /// Numbers from here on are the host's own.
 const HOST_ENDPOINTS: Endpoint = 0x8000_0000;

@@ -15,6 +15,9 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
+/// How a pool's line begins that gave nothing, and how when no pool after it was tried.
+const PASSED_OVER: &str = "passed over: ";
+const WAITED_FOR: &str = "waited for: ";
 /// What is longer than this is said once in a table.
 const LONG: usize = 160;
 
@@ -290,7 +293,8 @@ fn list(addresses: &[IpAddr]) -> String {
 }
 
 fn strip(message: &str) -> &str {
-    message.strip_prefix("passed over: ").unwrap_or(message)
+    let bare = [PASSED_OVER, WAITED_FOR].iter().find_map(|it| message.strip_prefix(it));
+    bare.unwrap_or(message)
 }
 
 /// The fix of a message that ends with one.

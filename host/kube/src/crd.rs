@@ -17,7 +17,9 @@ pub use announcer::{Allow, Announcer, AnnouncerSpec, AnnouncerStatus, Election, 
 pub use condition::{Condition, ConditionStatus, DRAINING, READY};
 pub use definition::{crds, write_crds};
 pub use plugin::{BuildStatus, CandidateStatus, FailedStatus, Plugin, PluginSpec, PluginStatus};
-pub use pool::{AddressPool, AddressPoolSpec, AddressPoolStatus, AllocatorSpec, Count, WideCount};
+pub use pool::{
+    AddressPool, AddressPoolSpec, AddressPoolStatus, AllocatorSpec, Count, FailurePolicy, WideCount,
+};
 pub use report::{
     AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MAX_PEERS, MemberReport,
     NodeReport, NodeReportSpec, NodeReportStatus, PeerReport, PluginReport, ProblemReport,

@@ -10,6 +10,8 @@ use wasmtime::component::Component;
 
 /// Of SHA-256 in hexadecimal, with which every file begins.
 const DIGEST: usize = 64;
+/// How the name of a checksum ends.
+const SUM: &str = "crc32";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The directory cannot be trusted, or not be made.
@@ -78,12 +80,30 @@ pub(crate) fn place(directory: &Path, digest: &str, compatibility: &str) -> Path
     directory.join(format!("{digest}-{compatibility}.cwasm"))
 }
 
+/// Puts what was compiled in its place, with a checksum beside it: a disk that went bad, or a machine that lost power, is found out
+/// before anything of it is run.
+pub(crate) fn seal(apart: &Path, place: &Path) -> std::io::Result<()> {
+    let sum = checksum(apart)?;
+    crate::compile::replace(&place.with_extension(SUM), sum.as_bytes())?;
+    std::fs::rename(apart, place)
+}
+
+/// CRC-32 in hexadecimal: against accidents, not against people, who could write it as well.
+fn checksum(file: &Path) -> std::io::Result<String> {
+    let mut sum = flate2::CrcWriter::new(std::io::sink());
+    std::io::copy(&mut std::fs::File::open(file)?, &mut sum)?;
+    Ok(format!("{:08x}", sum.crc().sum()))
+}
+
 /// Maps a compiled component. The file must stay as it is while the component lives: it is replaced by rename only.
 #[expect(unsafe_code, reason = "the one place where compiled code is loaded")]
 pub(crate) fn open(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<Component> {
     let metadata = file.symlink_metadata()?;
     if !metadata.is_file() || metadata.uid() != user() || writable_by_others(&metadata) {
         return Err(wasmtime::Error::msg("the cached file is not this user's alone"));
+    }
+    if std::fs::read_to_string(file.with_extension(SUM))? != checksum(file)? {
+        return Err(wasmtime::Error::msg("the cached file is not as it was written"));
     }
     // SAFETY: the file is this user's and only this user can write it or its directory (`prepare`), so it was written by
     // our own compiling child, whole and by rename. wasmtime checks version, CPU and settings, and refuses on mismatch.
@@ -94,8 +114,10 @@ pub(crate) fn open(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<C
 pub(crate) fn touch(file: &Path) {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     let times = Timestamps { last_access: now, last_modification: now };
-    // Whoever may not do this sweeps it too early, and compiles it again.
-    let _ = utimensat(CWD, file, &times, AtFlags::empty());
+    for file in [file, &file.with_extension(SUM)] {
+        // Whoever may not do this sweeps it too early, and compiles it again.
+        let _ = utimensat(CWD, file, &times, AtFlags::empty());
+    }
 }
 
 /// Deletes what was not used for longest until no more than `most` octets are left. What is of a digest `in_use`, and what was

@@ -4,22 +4,29 @@ use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Stdio};
+use std::process::{self, Child, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_process};
-
 use crate::cache::CacheError;
+use crate::confine;
 
-/// So long a child may take unless somebody says otherwise; the slowest known component takes 8 s (StarlingMonkey).
-pub(crate) const WALL: Duration = Duration::from_secs(60);
-const CPU_SECONDS: u64 = 120;
-/// Address space; the largest known component needs 376 MiB resident.
-const ADDRESS_SPACE: u64 = 4 << 30;
-/// Nice, but not as nice as can be: beside programs that never rest it would not come to its end in time.
-const PRIORITY: i32 = 10;
+/// So much processor time a child may take unless somebody says otherwise; the slowest known component takes 8 s (StarlingMonkey).
+pub(crate) const WITHIN: Duration = Duration::from_secs(60);
+/// So many times its processor time a child may live: on a machine that is busy with something else it gets little of it, and only
+/// one that is stuck comes to this end.
+const PATIENCE: u32 = 5;
+/// How often a child that has closed its end of the pipe is looked at, and how many times: for two seconds.
+const LOOK: Duration = Duration::from_millis(5);
+const LOOKS: u32 = 400;
+/// Tells the child how many seconds of processor time it has.
+const SECONDS: &str = "OUTRIGGER_COMPILE_SECONDS";
+/// What a process dies of that used up its processor time.
+const SIGXCPU: i32 = 24;
+/// How Rust's allocator begins when there is no memory left.
+const NO_MEMORY: &str = "memory allocation of ";
 /// Of what the child says, so much is kept.
 const WORDS: u64 = 4096;
 
@@ -50,11 +57,19 @@ pub enum CompileError {
         /// Why.
         reason: String,
     },
-    /// The child took too long and was killed.
+    /// The child took too much processor time, or did not end, and was killed.
     #[error("compiling took longer than {seconds} s and was stopped; make the component smaller")]
     TimedOut {
         /// What it had.
         seconds: u64,
+    },
+    /// The child would have needed more than it may have.
+    #[error(
+        "compiling it needs more than the {mib} MiB of memory that are left for it here; make the component smaller, or give Outrigger more memory"
+    )]
+    Memory {
+        /// What it had, in MiB.
+        mib: u64,
     },
     /// The child ended badly.
     #[error("the compiler ended with {status}: {words}")]
@@ -92,16 +107,23 @@ pub fn precompiled_key(component: &[u8], target: &str) -> Result<String, Compile
     Ok(format!("{:016x}", hash.finish()))
 }
 
-/// The child's work: compiles the component in `input` and puts the result at `output` in one step.
+/// The child's work: compiles the component in `input` into `output`, which is this user's alone. From the moment that both are
+/// open this thread can do nothing but compute; what this machine cannot take from it is told on stderr.
 ///
 /// # Errors
-/// See [`CompileError`]. Nothing is at `output` that was not there before.
+/// See [`CompileError`]. `output` is empty or cut short then.
 pub fn compile(input: &Path, output: &Path) -> Result<(), CompileError> {
     let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
     let component = std::fs::read(input).map_err(|error| file("read", input, &error))?;
+    let mut compiled = create(output).map_err(|error| file("write", output, &error))?;
+    let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok());
+    for lacking in confine::confine(seconds.unwrap_or(WITHIN.as_secs())) {
+        eprintln!("{lacking}");
+    }
     let engine = crate::engine::compiling().map_err(refused)?;
-    let compiled = engine.precompile_component(&component).map_err(refused)?;
-    replace(output, &compiled).map_err(|error| file("write", output, &error))
+    let code = engine.precompile_component(&component).map_err(refused)?;
+    let written = compiled.write_all(&code).and_then(|()| compiled.sync_all());
+    written.map_err(|error| file("write", output, &error))
 }
 
 /// Written apart and renamed, because the file that was there may be mapped by a running instance.
@@ -118,9 +140,11 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// A new file for this user alone.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)
+    create(path)?.write_all(bytes)
+}
+
+fn create(path: &Path) -> std::io::Result<std::fs::File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 pub(crate) fn file(what: &'static str, path: &Path, error: &std::io::Error) -> CompileError {
@@ -140,53 +164,62 @@ impl Command {
         Self { program, args }
     }
 
-    /// Runs the child to its end, which is never later than `within`.
+    /// Runs the child to its end, which comes when it has used `within` of processor time, and never later than [`PATIENCE`] times that.
     pub(crate) fn run(
         &self,
         input: &Path,
         output: &Path,
         within: Duration,
     ) -> Result<(), CompileError> {
-        let spawned = process::Command::new(&self.program)
+        let failed = |error: std::io::Error| CompileError::Spawn {
+            program: self.program.display().to_string(),
+            reason: error.to_string(),
+        };
+        let seconds = within.as_secs().max(1);
+        let mut child = process::Command::new(&self.program)
             .args(&self.args)
             .args([input, output])
             .env_clear()
+            .env(SECONDS, seconds.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .spawn();
-        let mut child = spawned.map_err(|error| CompileError::Spawn {
-            program: self.program.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        confine(&child);
-        let words = listen(&mut child).recv_timeout(within);
-        if words.is_err() {
-            let _ = child.kill();
-        }
-        let status = child.wait().map_err(|error| CompileError::Spawn {
-            program: self.program.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        match words {
-            Err(_) => Err(CompileError::TimedOut { seconds: within.as_secs() }),
-            Ok(_) if status.success() => Ok(()),
-            Ok(words) => Err(CompileError::Failed { status: status.to_string(), words }),
+            .spawn()
+            .map_err(failed)?;
+        let words = listen(&mut child).recv_timeout(within * PATIENCE);
+        let ended = end(&mut child, words.is_ok()).map_err(failed)?;
+        let words = words.unwrap_or_default();
+        match ended {
+            None => Err(CompileError::TimedOut { seconds: (within * PATIENCE).as_secs() }),
+            Some(status) if status.success() => {
+                if !words.is_empty() {
+                    tracing::warn!("{words}");
+                }
+                Ok(())
+            }
+            Some(status) if status.signal() == Some(SIGXCPU) => {
+                Err(CompileError::TimedOut { seconds })
+            }
+            Some(_) if words.contains(NO_MEMORY) => {
+                Err(CompileError::Memory { mib: confine::memory() >> 20 })
+            }
+            Some(status) => Err(CompileError::Failed { status: status.to_string(), words }),
         }
     }
 }
 
-/// From outside, because a process may set its own limits only before `exec`, in unsafe code. What the child did in the
-/// microseconds before is a fraction of what it may do.
-fn confine(child: &Child) {
-    let Ok(pid) = i32::try_from(child.id()) else { return };
-    let pid = Pid::from_raw(pid);
-    for (resource, most) in [(Resource::As, ADDRESS_SPACE), (Resource::Cpu, CPU_SECONDS)] {
-        // Fails when the child has already ended.
-        let _ = prlimit(pid, resource, Rlimit { current: Some(most), maximum: Some(most) });
+/// How the child ended; `None` when it was stopped because it was too late. One that has said its last word `ends`, or should: it has
+/// [`LOOKS`] for it.
+fn end(child: &mut Child, ends: bool) -> std::io::Result<Option<ExitStatus>> {
+    for _ in 0..if ends { LOOKS } else { 0 } {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(LOOK);
     }
-    // Whoever serves goes first: a daemon that is kept from its gossip by compilers is taken for dead.
-    let _ = setpriority_process(pid, PRIORITY);
+    let _ = child.kill();
+    child.wait()?;
+    Ok(None)
 }
 
 /// What the child says, once it has said all: when it ends, its end of the pipe closes.

@@ -139,8 +139,9 @@ mod tests {
             compiling().expect("engine").precompile_component(&component).expect("compiles");
         let serving = Engine::new().expect("engine");
         let directory = tempfile::tempdir().expect("directory");
-        let file = directory.path().join("empty.cwasm");
-        std::fs::write(&file, compiled).expect("written");
+        let (apart, file) = (directory.path().join("apart"), directory.path().join("empty.cwasm"));
+        std::fs::write(&apart, compiled).expect("written");
+        crate::cache::seal(&apart, &file).expect("sealed");
         crate::cache::open(serving.wasmtime(), &file).expect("loads");
         assert!(serving.wasmtime().precompile_component(&component).is_err());
     }

@@ -10,6 +10,7 @@ mod abi;
 mod allocate;
 mod cache;
 mod compile;
+mod confine;
 mod deadlines;
 mod engine;
 mod inspect;

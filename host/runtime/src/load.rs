@@ -48,7 +48,7 @@ impl Compiler {
         self.load_within(engine, bytes, None)
     }
 
-    /// The same, where compiling may take no longer than this.
+    /// The same, where compiling may take no more processor time than this.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -59,7 +59,7 @@ impl Compiler {
         within: Option<Duration>,
     ) -> Result<Arc<Plugin>, LoadError> {
         let bytes = &unpack(bytes)?;
-        let within = within.unwrap_or(compile::WALL);
+        let within = within.unwrap_or(compile::WITHIN);
         self.load_by(engine, bytes, |digest, compiled| {
             self.compile(digest, bytes, compiled, within)
         })
@@ -104,7 +104,10 @@ impl Compiler {
         compiled: &[u8],
     ) -> Result<Arc<Plugin>, LoadError> {
         let unpack = |_: &str, place: &Path| {
-            compile::replace(place, compiled).map_err(|error| compile::file("write", place, &error))
+            let apart = place.with_extension(std::process::id().to_string());
+            let written = compile::write_new(&apart, compiled);
+            let sealed = written.and_then(|()| cache::seal(&apart, place));
+            sealed.map_err(|error| compile::file("write", place, &error))
         };
         self.load_by(engine, bytes, unpack).or_else(|_| self.load(engine, bytes))
     }
@@ -165,10 +168,15 @@ impl Compiler {
     ) -> Result<(), CompileError> {
         let number = self.inputs.fetch_add(1, Ordering::Relaxed);
         let input = self.cache.join(format!("{digest}-{}-{number}.wasm", std::process::id()));
+        let output = input.with_extension("compiled");
         let written = compile::write_new(&input, bytes)
             .map_err(|error| compile::file("write", &input, &error));
-        let done = written.and_then(|()| self.child.run(&input, compiled, within));
-        let _ = std::fs::remove_file(&input);
+        let done = written.and_then(|()| self.child.run(&input, &output, within)).and_then(|()| {
+            cache::seal(&output, compiled).map_err(|error| compile::file("write", compiled, &error))
+        });
+        for file in [input, output] {
+            let _ = std::fs::remove_file(file);
+        }
         done
     }
 }

@@ -61,7 +61,7 @@ fn allocate(
     for change in changes {
         allocations.apply(change, now());
     }
-    controller::decide(plugins, &mut allocations);
+    controller::decide_now(plugins, &mut allocations);
     let problem = |(pool, message)| object_problem(folder, &FactKey::Pool(pool), message);
     let problems = allocations.problems().into_iter().map(problem).collect();
     (allocations.verdicts().collect(), problems)

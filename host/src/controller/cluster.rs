@@ -188,14 +188,15 @@ impl<'a> Reign<'a> {
             for change in changes.drain(..) {
                 self.apply(change);
             }
-            decide(&self.role.plugins, &mut self.allocations);
+            let more = decide(&self.role.plugins, &mut self.allocations).await;
             self.hear_verdicts(watches);
             self.dirty.extend(watches.touched());
             // Nobody listens only when roll-outs have ended, which nothing but the end of this term does.
             watches.told().for_each(|told| drop(self.told.send(told)));
             self.start_writes(watches);
             let retry = self.retry.as_ref().map(|retry| retry.0);
-            let deadline = [self.allocations.next_deadline(), retry, self.report_due];
+            let at_once = more.then(|| now().monotonic_us);
+            let deadline = [at_once, self.allocations.next_deadline(), retry, self.report_due];
             let mut lead = self.lead.clone();
             tokio::select! {
                 biased;

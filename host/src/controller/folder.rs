@@ -92,11 +92,11 @@ impl FolderController {
             if listed && unread.is_empty() {
                 allocations.apply(&Change::Synced, now());
             }
-            decide(&self.plugins, &mut allocations);
+            let more = decide(&self.plugins, &mut allocations).await;
             self.write(&lead, &mut allocations);
             *self.problems.lock().expect("nothing panics while it holds the problems") =
                 allocations.problems();
-            let retry = allocations.next_deadline();
+            let retry = if more { Some(now().monotonic_us) } else { allocations.next_deadline() };
             let unread = async {
                 match unread.is_empty() {
                     true => std::future::pending().await,

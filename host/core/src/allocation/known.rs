@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Verdict;
 use super::contested::Contest;
-use super::turn::Note;
+use super::note::Note;
 use crate::facts::Service;
 
 /// A Service that is known.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use outrigger_sdk::Family;
 
 use super::Allocations;
-use crate::facts::{Pool, ServiceKey};
+use super::note::printable;
+use crate::facts::{FailurePolicy, Pool, ServiceKey};
 use crate::ledger::{Standing, Stock};
 
 /// Names in one message.
@@ -54,7 +55,9 @@ impl PoolCondition {
                 !self.status && !matches!(self.reason, "Draining" | "Pending")
             }
             PoolConditionType::Draining => false,
-            PoolConditionType::Shrunk | PoolConditionType::Overlap => self.status,
+            PoolConditionType::Shrunk
+            | PoolConditionType::Overlap
+            | PoolConditionType::PolicyFailed => self.status,
         }
     }
 }
@@ -70,6 +73,8 @@ pub enum PoolConditionType {
     Shrunk,
     /// It shares addresses with another pool, or with nodes.
     Overlap,
+    /// Its policy failed when it was asked last.
+    PolicyFailed,
 }
 
 impl PoolConditionType {
@@ -80,6 +85,7 @@ impl PoolConditionType {
             Self::Draining => "Draining",
             Self::Shrunk => "Shrunk",
             Self::Overlap => "Overlap",
+            Self::PolicyFailed => "PolicyFailed",
         }
     }
 }
@@ -102,6 +108,7 @@ impl Allocations {
         conditions.extend(stock.filter(|_| pool.draining).and_then(|_| self.draining(name)));
         conditions.extend(stock.filter(|_| !pool.draining).and_then(|stock| self.shrunk(stock)));
         conditions.extend(self.overlap(name, stock));
+        conditions.extend(self.policy_failed(name));
         Some(PoolStatus { ipv4, ipv6, conditions })
     }
 
@@ -183,6 +190,28 @@ impl Allocations {
             kind: PoolConditionType::Shrunk,
             status: true,
             reason: "InUse",
+            message,
+        })
+    }
+
+    fn policy_failed(&self, name: &str) -> Option<PoolCondition> {
+        let fault = printable(self.breakers.fault(name)?);
+        let pool = self.pools.last_valid(name)?;
+        let plugin = &pool.allocator.plugin;
+        let meanwhile = match pool.failure_policy {
+            FailurePolicy::Wait => "until then Services that need an address of this pool wait",
+            FailurePolicy::NextPool => "until then Services go on to the next pool",
+            FailurePolicy::Builtin => {
+                "until then the policy \"lowest-free\" of this release decides"
+            }
+        };
+        let message = format!(
+            "its policy {plugin:?} failed when it was asked last: {fault}; deliver a build that works, or name another in spec.allocator.plugin; {meanwhile}"
+        );
+        Some(PoolCondition {
+            kind: PoolConditionType::PolicyFailed,
+            status: true,
+            reason: "PolicyFault",
             message,
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::facts::{AddressRange, Pool};
+use crate::facts::{AddressRange, FailurePolicy, Pool};
 
 /// Pools as written, and the last good version of each that is in force.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +51,11 @@ impl Pools {
         }
         self.offered.insert(pool.name.clone(), pool);
         true
+    }
+
+    /// What is to happen when the policy of a pool in force fails.
+    pub(super) fn failure_policy(&self, name: &str) -> FailurePolicy {
+        self.accepted.get(name).map_or_else(FailurePolicy::default, |pool| pool.failure_policy)
     }
 
     pub(super) fn withdraw(&mut self, name: &str) -> bool {

@@ -6,6 +6,7 @@ use super::*;
 use crate::facts::{Labels, Requirement, Selector, with};
 
 mod asked;
+mod failing;
 mod families;
 mod hostile;
 mod pools;
@@ -172,6 +173,7 @@ fn pool(name: &str, addresses: &[&str]) -> Pool {
         namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
+        failure_policy: crate::facts::FailurePolicy::default(),
         announcers: None,
         draining: false,
         last_valid: None,

@@ -4,22 +4,17 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use outrigger_sdk::{AddressState, Family, Outcome, Pool as _, Refusal, Request, Time};
+use outrigger_sdk::{Family, Outcome, Pool as _, Request, Time};
 use sha2::{Digest, Sha256};
 
+use super::note::{Note, fault, obstacle, refused, violated};
 use super::queue::Cause;
 use super::{Allocations, Question};
-use crate::facts::{Pool, Service, ServiceKey};
-use crate::ledger::{Blocked, PoolView, REST_US, Violation, why_not};
+use crate::facts::{FailurePolicy, PluginRef, Pool, Service, ServiceKey};
+use crate::ledger::{PoolView, why_not};
 
-/// A policy cannot ask to be asked more often than this.
-const SOONEST_RETRY_MS: u32 = 1_000;
-/// A trap or a timeout may pass by itself.
-const FAULT_RETRY_MS: u32 = 10_000;
-/// By then what rested when it was answered rests no more.
-const REST_RETRY_MS: u32 = (REST_US / 1_000) as u32;
-/// Of a policy's own words, so that a condition stays readable.
-const LONGEST_MESSAGE: usize = 256;
+/// The policy that comes with the program.
+const BUILT_IN: &str = "lowest-free";
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turn {
@@ -35,16 +30,12 @@ pub(super) struct Turn {
     tried: BTreeSet<Family>,
     /// Families the policy at hand is asked for.
     asked: Vec<Family>,
+    /// The pool whose policy failed, so that the built-in one is asked in its place.
+    built_in: Option<String>,
+    /// A policy failed, and no other pool is to give what it should have given.
+    ends: bool,
     /// Something changed meanwhile: if this turn ends short, begin another.
     pub(super) again: bool,
-}
-
-/// Why a pool gave nothing, or not everything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Note {
-    pub(super) reason: String,
-    pub(super) message: String,
-    retry_ms: u32,
 }
 
 impl Turn {
@@ -54,17 +45,40 @@ impl Turn {
             self.notes.push(note);
         }
     }
-}
 
-impl Note {
-    pub(super) fn new(reason: &str, message: String) -> Self {
-        Self { reason: reason.to_owned(), message, retry_ms: 0 }
+    /// Addresses that a policy gave, and that the ledger allows.
+    fn take(&mut self, pool: &str, asked: &[Family], addresses: Vec<IpAddr>) {
+        let silent = asked.iter().filter(|f| !addresses.iter().any(|a| Family::of(a) == **f));
+        self.notes.extend(silent.map(|family| {
+            let message = format!("pool {pool:?}: its policy gave no {family} address");
+            Note::new("PoolExhausted", message)
+        }));
+        self.got.extend(addresses.into_iter().map(|at| (at, pool.to_owned())));
+    }
+
+    /// The policy of a pool failed. By default nobody else decides in its place: an address of the next pool may be one that its
+    /// owner never meant for this Service. True: the built-in policy is to be asked for the same pool.
+    fn failed(&mut self, pool: &str, note: Note, failure_policy: FailurePolicy) -> bool {
+        self.note(note);
+        match failure_policy {
+            FailurePolicy::Wait => self.ends = true,
+            FailurePolicy::NextPool => {}
+            FailurePolicy::Builtin => self.built_in = Some(pool.to_owned()),
+        }
+        failure_policy == FailurePolicy::Builtin
     }
 }
 
+/// A pool that may give something.
+struct Candidate {
+    pool: Arc<Pool>,
+    families: Vec<Family>,
+    view: PoolView,
+}
+
 impl Allocations {
-    /// The next question, in key order of Services. It may ask several before the first answer: every answer is
-    /// checked against the ledger as it stands then.
+    /// The next question. Pools take turns by the time that their policies took, the Services of one by their keys. It may ask
+    /// several before the first answer: every answer is checked against the ledger as it stands then.
     pub fn poll(&mut self, now: Time) -> Option<Question> {
         if !self.synced {
             return None;
@@ -72,47 +86,75 @@ impl Allocations {
         self.end_rests(now);
         self.end_pauses(now);
         self.queue.wake_due(now.monotonic_us);
-        while let Some(key) = self.queue.pop() {
-            let turn = self.turns.remove(&key).unwrap_or_else(|| self.new_turn(&key));
-            let question = self.advance(&key, turn, now);
-            if question.is_some() {
-                return question;
+        loop {
+            while let Some(key) = self.queue.pop() {
+                self.fair.leave(&key);
+                let turn = self.turns.remove(&key).unwrap_or_else(|| self.new_turn(&key));
+                if let Some((turn, candidate)) = self.advance(&key, turn, now) {
+                    self.stand_in_line(&key, turn, &candidate.pool);
+                }
+            }
+            let (pool, key) = self.fair.pop()?;
+            // Without a turn it lacks nothing by now.
+            let Some(turn) = self.turns.remove(&key) else { continue };
+            match self.advance(&key, turn, now) {
+                Some((turn, candidate)) if candidate.pool.name == pool => {
+                    return self.question(&key, turn, candidate, now);
+                }
+                Some((turn, candidate)) => self.stand_in_line(&key, turn, &candidate.pool),
+                None => {}
             }
         }
-        None
+    }
+
+    /// Comes back to this pool when it is its turn: what the pool has to give is looked at then.
+    fn stand_in_line(&mut self, key: &ServiceKey, mut turn: Turn, pool: &Pool) {
+        turn.next -= 1;
+        self.turns.insert(key.clone(), turn);
+        let stands_back = self.breakers.failed_for(&pool.name, key);
+        self.fair.join(&pool.name, key, stands_back);
     }
 
     /// Takes the answer to a question, or the fault of the policy. An answer that nobody waits for any more, because
     /// the Service or the pools changed meanwhile, is ignored: the question is asked anew.
-    pub fn answer(&mut self, question: Question, result: Result<Outcome, String>, _now: Time) {
-        let Question { service: key, pool, view, turn: id, .. } = question;
+    pub fn answer(&mut self, question: Question, result: Result<Outcome, String>, now: Time) {
+        let Question { service: key, pool, view, turn: id, built_in, asked_us, .. } = question;
         drop(view); // or the ledger would be copied at its next change
+        self.fair.charge(&pool, now.monotonic_us.saturating_sub(asked_us));
+        if !built_in {
+            match &result {
+                Ok(_) => self.breakers.succeeded(&pool, &key),
+                Err(text) => self.breakers.failed(&pool, &key, text, now.monotonic_us),
+            }
+        }
         let Some(turn) = self.turns.get_mut(&key).filter(|turn| turn.id == id) else { return };
         let Some(known) = self.services.get(&key) else { return };
         let asked = std::mem::take(&mut turn.asked);
-        match result {
+        let failure = match result {
             Ok(Outcome::Assign(addresses)) => {
                 match self.ledger.check(&pool, &known.service, &asked, &addresses) {
                     Ok(()) => {
-                        let silent = asked
-                            .iter()
-                            .filter(|f| !addresses.iter().any(|a| Family::of(a) == **f));
-                        turn.notes.extend(silent.map(|family| {
-                            Note::new(
-                                "PoolExhausted",
-                                format!("pool {pool:?}: its policy gave no {family} address"),
-                            )
-                        }));
-                        turn.got.extend(addresses.into_iter().map(|at| (at, pool.clone())));
+                        turn.take(&pool, &asked, addresses);
+                        None
                     }
-                    Err(violation) => turn.note(violated(&pool, &violation)),
+                    Err(violation) => Some(violated(&pool, &violation)),
                 }
             }
-            Ok(Outcome::Refuse(refusal)) => turn.note(refused(&pool, refusal)),
-            Ok(Outcome::Ask(_)) => {
-                turn.note(fault(&pool, "it asks for HTTP requests, which are not carried out"));
+            Ok(Outcome::Refuse(refusal)) => {
+                turn.note(refused(&pool, refusal));
+                None
             }
-            Err(text) => turn.note(fault(&pool, &text)),
+            Ok(Outcome::Ask(_)) => {
+                Some(fault(&pool, "it asks for HTTP requests, which are not carried out"))
+            }
+            Err(text) => Some(fault(&pool, &text)),
+        };
+        let failure_policy = match built_in {
+            true => FailurePolicy::Wait,
+            false => self.pools.failure_policy(&pool),
+        };
+        if failure.is_some_and(|note| turn.failed(&pool, note, failure_policy)) {
+            turn.next -= 1;
         }
         self.queue.push(&key);
     }
@@ -128,10 +170,14 @@ impl Allocations {
     }
 
     /// Goes on to the next pool that may give something; at the end of the order, ends the turn.
-    fn advance(&mut self, key: &ServiceKey, mut turn: Turn, now: Time) -> Option<Question> {
+    fn advance(
+        &mut self,
+        key: &ServiceKey,
+        mut turn: Turn,
+        now: Time,
+    ) -> Option<(Turn, Candidate)> {
         let service = self.services.get(key)?.service.clone();
-        let has = |turn: &Turn, family| turn.got.iter().any(|(at, _)| Family::of(at) == family);
-        loop {
+        while !turn.ends {
             let Some(pool) = self.order.get(turn.next).cloned() else {
                 if !std::mem::take(&mut turn.joins) {
                     break;
@@ -139,8 +185,9 @@ impl Allocations {
                 turn.next = 0;
                 continue;
             };
+            let has = |family| turn.got.iter().any(|(at, _)| Family::of(at) == family);
             let mut families = self.lacks(key);
-            families.retain(|family| !has(&turn, *family));
+            families.retain(|family| !has(*family));
             if families.is_empty() {
                 break;
             }
@@ -163,55 +210,68 @@ impl Allocations {
                 }
                 None => true,
             });
-            if families.is_empty() {
-                continue;
+            if !families.is_empty() && self.may_ask(&pool, &mut turn, now) {
+                return Some((turn, Candidate { pool, families, view }));
             }
-            let question = self.question(&service, &pool, families, &mut turn, view);
-            self.turns.insert(key.clone(), turn);
-            return Some(question);
         }
         self.conclude(&service, turn, now);
         None
     }
 
+    /// Whether a policy can be asked for this pool: its own, or the built-in one in its place.
+    fn may_ask(&self, pool: &Pool, turn: &mut Turn, now: Time) -> bool {
+        if turn.built_in.as_ref() == Some(&pool.name) {
+            return true;
+        }
+        let Some((text, left_us)) = self.breakers.open(&pool.name, now.monotonic_us) else {
+            return true;
+        };
+        let retry_ms = u32::try_from(left_us.div_ceil(1_000)).unwrap_or(u32::MAX);
+        let note = Note { retry_ms, ..fault(&pool.name, text) };
+        turn.failed(&pool.name, note, pool.failure_policy)
+    }
+
     fn question(
-        &self,
-        service: &Service,
-        pool: &Pool,
-        families: Vec<Family>,
-        turn: &mut Turn,
-        view: PoolView,
-    ) -> Question {
-        turn.asked = families.clone();
-        let held = self.ledger.held(&service.key).iter().copied();
+        &mut self,
+        key: &ServiceKey,
+        mut turn: Turn,
+        candidate: Candidate,
+        now: Time,
+    ) -> Option<Question> {
+        let Candidate { pool, families, view } = candidate;
+        let service = &self.services.get(key)?.service;
+        let built_in = turn.built_in.as_ref() == Some(&pool.name);
+        let plugin = match built_in {
+            true => PluginRef { plugin: BUILT_IN.to_owned(), config: "{}".to_owned() },
+            false => pool.allocator.clone(),
+        };
+        let held = self.ledger.held(key).iter().copied();
         let wanted = service.wanted.iter().filter(|at| families.contains(&Family::of(at)));
         let request = Request {
             service: service.to_sdk(),
             all_families: service.all_families,
             wanted: wanted.copied().collect(),
             holds: held.chain(turn.got.iter().map(|(at, _)| *at)).collect(),
-            previous: self.ledger.previous(&service.key).to_vec(),
+            previous: self.ledger.previous(key).to_vec(),
             sharing_key: service.sharing_key.clone(),
-            config: pool.allocator.config.clone(),
+            config: plugin.config.clone(),
             seed: seed(service, &pool.name),
-            families,
+            families: families.clone(),
             ext: Vec::new(),
         };
-        Question {
-            service: service.key.clone(),
-            pool: pool.name.clone(),
-            plugin: pool.allocator.clone(),
-            request,
-            view,
-            turn: turn.id,
-        }
+        turn.asked = families;
+        let (service, pool) = (key.clone(), pool.name.clone());
+        let (id, asked_us) = (turn.id, now.monotonic_us);
+        self.turns.insert(service.clone(), turn);
+        Some(Question { service, pool, plugin, built_in, request, view, turn: id, asked_us })
     }
 
     /// The last pool was tried: holds what was got, and waits for what is lacking.
     fn conclude(&mut self, service: &Arc<Service>, mut turn: Turn, now: Time) {
         let key = &service.key;
         let families = self.lacks(key);
-        let untried = families.iter().filter(|family| !turn.tried.contains(family));
+        let untried = |family: &&Family| !turn.ends && !turn.tried.contains(family);
+        let untried = families.iter().filter(untried);
         turn.notes.extend(untried.map(|family| self.no_candidate(service, *family)));
         let lacking = families.len();
         if service.all_families && turn.got.len() < lacking {
@@ -270,100 +330,8 @@ impl Allocations {
     }
 }
 
-/// Why a pool has nothing to give, whatever its policy would say.
-pub(super) fn obstacle(
-    view: &PoolView,
-    pool: &Pool,
-    service: &Service,
-    family: Family,
-) -> Option<Note> {
-    let name = &pool.name;
-    let wanted = service.wanted.iter().filter(|at| Family::of(at) == family);
-    let mut why_not = None;
-    for &address in wanted {
-        match view.state(address) {
-            AddressState::Free | AddressState::Shareable => return None,
-            AddressState::Outside => {}
-            AddressState::Excluded => {
-                let message = match view.blocked(address) {
-                    Some(Blocked::Node(node)) => {
-                        format!(
-                            "{address} is asked for, but is the address of node {node}: ask for another"
-                        )
-                    }
-                    _ => format!("{address} is asked for, but pool {name:?} excludes it"),
-                };
-                why_not = Some(Note::new("AddressExcluded", message));
-            }
-            AddressState::Taken => why_not = Some(taken(view, address)),
-        }
-    }
-    let count = view.count(family);
-    if why_not.is_some()
-        || count.free > 0
-        || view.may_return(family)
-        || !view.shareable(family, 1).is_empty()
-    {
-        return why_not;
-    }
-    let message = match count.total {
-        0 => format!("pool {name:?} excludes all of its {family} addresses: exclude less"),
-        total => format!(
-            "pool {name:?} has no free {family} address (all {total} held): add addresses or delete Services"
-        ),
-    };
-    Some(Note::new("PoolExhausted", message))
-}
-
-fn taken(view: &PoolView, address: IpAddr) -> Note {
-    let Some((holder, why)) = view.in_the_way(address) else {
-        let message = format!(
-            "{address} is asked for, but was given back a moment ago and may still be announced: it is given out when the network has let go of it"
-        );
-        return Note::new("AddressTaken", message);
-    };
-    let message = format!(
-        "{address} is asked for, but held by {holder} and may not be shared: {}",
-        why.join("; and ")
-    );
-    Note::new("AddressTaken", message)
-}
-
 fn group(service: &Service) -> Cause {
     Cause::Group(service.key.namespace().to_owned(), service.sharing_key.clone())
-}
-
-fn fault(pool: &str, text: &str) -> Note {
-    let message = format!("pool {pool:?}: its policy failed: {}", printable(text));
-    Note { retry_ms: FAULT_RETRY_MS, ..Note::new("PolicyFault", message) }
-}
-
-/// Asking again would give the same answer, unless it is only a matter of time.
-fn violated(pool: &str, violation: &Violation) -> Note {
-    let message = format!("pool {pool:?}: {violation} ({})", violation.reason());
-    let retry_ms = match violation {
-        Violation::Resting { .. } => REST_RETRY_MS,
-        _ => 0,
-    };
-    Note { retry_ms, ..Note::new("PolicyAnswerRefused", message) }
-}
-
-/// A refusal is a plugin's own words: they become a condition's reason only if Kubernetes would take them.
-fn refused(pool: &str, refusal: Refusal) -> Note {
-    let reason = &refusal.reason;
-    let is_camel_case = reason.starts_with(|c: char| c.is_ascii_uppercase())
-        && reason.len() <= 64
-        && reason.chars().all(|c| c.is_ascii_alphanumeric());
-    let retry_ms = match refusal.retry_after_ms {
-        0 => 0,
-        ms => ms.max(SOONEST_RETRY_MS),
-    };
-    let message = format!("pool {pool:?}: {}", printable(&refusal.message));
-    Note { retry_ms, ..Note::new(if is_camel_case { reason } else { "PolicyRefused" }, message) }
-}
-
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()
 }
 
 /// The same request in the same ledger gets the same seed, on whichever leader. Names cannot contain the separator.

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use outrigger_sdk::Family;
 
-use super::turn::Note;
+use super::note::Note;
 use super::{Allocations, Known, Said, addresses};
 use crate::facts::{Service, ServiceKey};
 

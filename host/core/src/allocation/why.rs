@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use outrigger_sdk::{Pool as _, Time};
 
+use super::note::obstacle;
 use super::suits::Unsuited;
-use super::turn::obstacle;
 use super::{Allocations, Verdict, addresses};
 use crate::facts::{Pool, Service, ServiceKey};
 use crate::ledger::PoolView;

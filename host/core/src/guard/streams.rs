@@ -1,6 +1,6 @@
 //! Streams, listeners and sockets: whom an instance may speak with, and what about. Keeps the record of what is open, which
 //! the host makes go along by [`Guard::hear`].
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -15,8 +15,11 @@ use super::grant::Grant;
 use super::session::{Judged, Leave, Session, UPDATE};
 use super::{Granted, Guard, HOST_ENDPOINTS, Reason, Refusal};
 
+mod endpoints;
 mod standing;
 
+use endpoints::Open;
+pub use endpoints::{Ended, Endpoints, Withdrawal};
 use standing::Standing;
 
 /// BFD single hop (RFC 5881 section 4) and multihop (RFC 5883 section 5).
@@ -32,71 +35,21 @@ const PATIENCE_US: u64 = 200_000;
 /// Refusals told of one write; the rest is counted.
 const REFUSALS_TOLD: usize = 50;
 
-/// What is open.
-#[derive(Debug, Clone, Default)]
-pub struct Endpoints {
-    open: BTreeMap<Endpoint, Open>,
-    /// Addresses whose announcement is to be looked at again.
-    doubted: Vec<IpAddr>,
-    all_doubted: bool,
-}
-
-#[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are streams")]
-enum Open {
-    Stream(Session),
-    Listener,
-    Socket,
-}
-
-/// What the host withdraws in a plugin's stead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Withdrawal {
-    /// On this stream.
-    pub stream: Endpoint,
-    /// Whole messages.
-    pub messages: Vec<Vec<u8>>,
-    /// What they are about.
-    pub prefixes: Vec<IpNet>,
-}
-
-impl Endpoints {
-    pub(super) fn doubt(&mut self, address: IpAddr) {
-        if self.sessions().next().is_some() {
-            self.doubted.push(address);
-        }
-    }
-
-    pub(super) fn doubt_all(&mut self) {
-        self.all_doubted = true;
-    }
-
-    /// Streams, listeners and sockets.
-    pub(super) fn count(&self) -> usize {
-        self.open.len()
-    }
-
-    pub(super) fn sessions(&self) -> impl Iterator<Item = (Endpoint, &Session)> {
-        self.open.iter().filter_map(|(id, open)| match open {
-            Open::Stream(session) => Some((*id, session)),
-            _ => None,
-        })
-    }
-}
-
 impl Guard {
-    /// What the owner allows from now on. The streams to close: their peers are not allowed any more.
-    pub fn allow(&mut self, grant: Grant) -> Vec<Endpoint> {
+    /// What the owner allows from now on, and what therefore ends: everything with a peer that is not allowed any more.
+    pub fn allow(&mut self, grant: Grant) -> Ended {
         if self.grant == grant {
-            return Vec::new();
+            return Ended::default();
         }
         self.grant = grant;
         self.endpoints.doubt_all();
-        let grant = &self.grant;
-        let foreign = |(id, session): (Endpoint, &Session)| {
-            (!grant.has_peer(session.remote.ip())).then_some(id)
-        };
-        self.endpoints.sessions().filter_map(foreign).collect()
+        let Self { grant, endpoints, .. } = self;
+        endpoints.end(|open| !open.peers().iter().all(|peers| grant.has_peers(peers)))
+    }
+
+    /// Nobody speaks for the instance any more: all that is open ends.
+    pub fn end_all(&mut self) -> Ended {
+        self.endpoints.end(|_| true)
     }
 
     /// Takes in what an instance is about to be told of its endpoints. True when messages of that stream may be longer
@@ -220,7 +173,7 @@ impl Guard {
         if !self.grant.has_peers(&listen.remote) {
             return Err(Reason::PeerNotGranted);
         }
-        self.endpoints.open.insert(listen.id, Open::Listener);
+        self.endpoints.open.insert(listen.id, Open::Listener(listen.remote));
         Ok(vec![Granted::Listen(listen)])
     }
 
@@ -243,7 +196,7 @@ impl Guard {
                 return Err(Reason::PeerNotGranted);
             }
         }
-        self.endpoints.open.insert(open.id, Open::Socket);
+        self.endpoints.open.insert(open.id, Open::Socket(open.remotes.clone()));
         Ok(vec![Granted::OpenSocket(open)])
     }
 
@@ -256,6 +209,10 @@ impl Guard {
         let Some(Open::Stream(session)) = endpoints.open.get_mut(&id) else {
             return Err(Reason::NoSuchEndpoint);
         };
+        // It may have dialled just before the owner took it out.
+        if !grant.has_peer(session.remote.ip()) {
+            return Err(Reason::PeerNotGranted);
+        }
         let is_within = match data.get(bgp::HEADER - 1) {
             // What only takes back what the peer was told is never too much.
             Some(&UPDATE) => {
@@ -290,7 +247,7 @@ impl Guard {
     }
 
     pub(super) fn send_datagram(&self, sent: &SendDatagram) -> Result<(), Reason> {
-        if !matches!(self.endpoints.open.get(&sent.socket), Some(Open::Socket)) {
+        if !matches!(self.endpoints.open.get(&sent.socket), Some(Open::Socket(_))) {
             return Err(Reason::NoSuchEndpoint);
         }
         if !self.grant.has_peer(sent.remote.ip()) {

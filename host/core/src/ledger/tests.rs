@@ -22,6 +22,7 @@ fn pool(name: &str, addresses: &[&str], exclude: &[&str]) -> Arc<Pool> {
         namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
+        failure_policy: crate::facts::FailurePolicy::default(),
         announcers: None,
         draining: false,
         last_valid: None,

@@ -24,6 +24,7 @@ pub(crate) fn pool(name: &str, addresses: &[&str]) -> Pool {
         namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
+        failure_policy: crate::facts::FailurePolicy::default(),
         announcers: None,
         draining: false,
         last_valid: None,

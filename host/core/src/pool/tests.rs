@@ -21,6 +21,7 @@ fn pool(addresses: &[&str], exclude: &[&str], avoid_buggy_ips: bool) -> Pool {
         namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".into(), config: "{}".into() },
+        failure_policy: crate::facts::FailurePolicy::default(),
         announcers: None,
         draining: false,
         last_valid: None,

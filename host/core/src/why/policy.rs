@@ -1,7 +1,8 @@
 //! What became of a pool's policy: the policy itself is not asked again, so that its answer is read from what the controller
 //! wrote on the Service. Knows nothing of any other reason.
-use super::{Inputs, Said};
+use super::{Inputs, PASSED_OVER, Said, WAITED_FOR};
 use crate::allocation::{PoolOutcome, PoolWord};
+use crate::facts::FailurePolicy;
 
 impl Inputs {
     /// A pool that could give an address, and whose policy did not by the controller's words.
@@ -11,7 +12,9 @@ impl Inputs {
             return word;
         };
         let name = &word.pool;
-        let plugin = self.cluster.pools.get(name).map_or("", |pool| &pool.allocator.plugin);
+        let pool = self.cluster.pools.get(name);
+        let plugin = pool.map_or("", |pool| &pool.allocator.plugin);
+        let failure_policy = pool.map(|pool| pool.failure_policy).unwrap_or_default();
         let policy = format!("policy {plugin:?} of AddressPool {name}");
         let other = format!(
             "use another policy, for every Service of pool {name}: kubectl edit addresspool {name}, spec.allocator.plugin (to see the names: kubectl get plugins)"
@@ -19,24 +22,29 @@ impl Inputs {
         let mend = format!(
             "replace policy {plugin:?}: apply a ConfigMap with a build that works (docs/plugins.md)"
         );
-        let (message, first) = match text.strip_prefix("its policy ") {
+        let (message, first, failed) = match text.strip_prefix("its policy ") {
             Some(rest) => {
                 let again = "until then Outrigger asks this one again by itself";
-                (format!("{policy} {rest}"), format!("{mend}; {again}"))
+                (format!("{policy} {rest}"), format!("{mend}; {again}"), true)
             }
             None if said.condition.reason == "PolicyAnswerRefused" => {
-                (format!("what {policy} answered cannot be used: {text}"), mend)
+                (format!("what {policy} answered cannot be used: {text}"), mend, true)
             }
             None => {
-                (format!("{policy} refused. It says: \"{text}\""), "follow that message".to_owned())
+                let first = "follow that message".to_owned();
+                (format!("{policy} refused. It says: \"{text}\""), first, false)
             }
         };
-        PoolWord {
-            outcome: PoolOutcome::Refused,
-            message: format!("passed over: {message}"),
-            fixes: vec![first, other],
-            ..word
+        let mut fixes = vec![first, other];
+        let mut prefix = PASSED_OVER;
+        if failed && failure_policy == FailurePolicy::Wait {
+            prefix = WAITED_FOR;
+            fixes.push(format!(
+                "have the next pool or the built-in policy give an address meanwhile: kubectl edit addresspool {name}, spec.allocator.failurePolicy: NextPool or Builtin"
+            ));
         }
+        let message = format!("{prefix}{message}");
+        PoolWord { outcome: PoolOutcome::Refused, message, fixes, ..word }
     }
 }
 

@@ -2,7 +2,7 @@
 //! Must not know MetalLB's custom resources, which came with 0.13.
 use std::collections::BTreeSet;
 
-use outrigger_core::facts::{Fact, FactKey, Labels, PluginRef, Pool, Selector};
+use outrigger_core::facts::{Fact, FactKey, FailurePolicy, Labels, PluginRef, Pool, Selector};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -124,6 +124,7 @@ fn fact(field: &str, value: Value) -> Result<Fact, Invalid> {
         namespace_selector: None,
         service_selector: Selector::default(),
         allocator: PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
+        failure_policy: FailurePolicy::default(),
         announcers: Some(vec!["layer2".to_owned()]),
         draining: false,
         last_valid: None,

@@ -1,9 +1,9 @@
 //! AddressPool to fact, and a pool in force back to what its status says of it. Must not know other pools: whether two overlap
 //! is `core`'s question.
-use outrigger_core::facts::{AddressRange, Fact, PluginRef, Pool};
+use outrigger_core::facts::{AddressRange, Fact, FailurePolicy, PluginRef, Pool};
 
 use super::{Converted, Invalid, Note, checked, labels, name, ranges, selector};
-use crate::crd::{AddressPool, AddressPoolSpec, AllocatorSpec, PluginConfig};
+use crate::crd::{self, AddressPool, AddressPoolSpec, AllocatorSpec, PluginConfig};
 
 /// Converts an AddressPool. One that is being deleted drains. One that is not valid is what it was when it was valid last, if
 /// its status says so.
@@ -48,6 +48,11 @@ fn pool(object: &AddressPool, spec: &AddressPoolSpec) -> Result<Pool, Invalid> {
             plugin: checked("spec.allocator.plugin", &spec.allocator.plugin, 63)?,
             config: spec.allocator.config.to_json(),
         },
+        failure_policy: match spec.allocator.failure_policy {
+            crd::FailurePolicy::Wait => FailurePolicy::Wait,
+            crd::FailurePolicy::NextPool => FailurePolicy::NextPool,
+            crd::FailurePolicy::Builtin => FailurePolicy::Builtin,
+        },
         announcers: spec.announcers.clone(),
         draining: object.metadata.deletion_timestamp.is_some(),
         last_valid: None,
@@ -71,6 +76,11 @@ pub fn pool_spec(pool: &Pool) -> AddressPoolSpec {
             plugin: pool.allocator.plugin.clone(),
             // It was an object when it was read.
             config: PluginConfig(serde_json::from_str(&pool.allocator.config).unwrap_or_default()),
+            failure_policy: match pool.failure_policy {
+                FailurePolicy::Wait => crd::FailurePolicy::Wait,
+                FailurePolicy::NextPool => crd::FailurePolicy::NextPool,
+                FailurePolicy::Builtin => crd::FailurePolicy::Builtin,
+            },
         },
         announcers: pool.announcers.clone(),
     }

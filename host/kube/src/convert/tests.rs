@@ -1,6 +1,8 @@
 //! One table per kind: a manifest, and what it comes to.
 use k8s_openapi::api::{core::v1, discovery};
-use outrigger_core::facts::{Component, Fact, Node, Plugin, PluginRef, Pool, Service};
+use outrigger_core::facts::{
+    Component, Fact, FailurePolicy, Node, Plugin, PluginRef, Pool, Service,
+};
 use serde::de::DeserializeOwned;
 
 use super::*;

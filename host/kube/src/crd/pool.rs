@@ -92,11 +92,31 @@ pub struct AllocatorSpec {
     /// What it is configured with; the plugin checks it.
     #[serde(default, skip_serializing_if = "PluginConfig::is_empty")]
     pub config: PluginConfig,
+    /// What becomes of a Service for which the plugin fails (it traps, takes too long, or its answer breaks a rule): `Wait` until it
+    /// works again, try the `NextPool` that suits, or let the `Builtin` policy lowest-free of this release decide.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
+}
+
+/// What becomes of a Service for which a policy fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FailurePolicy {
+    /// It waits until the policy works again.
+    #[default]
+    Wait,
+    /// The next pool that suits is tried.
+    NextPool,
+    /// The policy lowest-free of this release decides.
+    Builtin,
 }
 
 impl Default for AllocatorSpec {
     fn default() -> Self {
-        Self { plugin: lowest_free(), config: PluginConfig::default() }
+        Self {
+            plugin: lowest_free(),
+            config: PluginConfig::default(),
+            failure_policy: FailurePolicy::default(),
+        }
     }
 }
 

@@ -164,7 +164,7 @@ lastValid:
   autoAssign: true
   avoidBuggyIPs: false
   priority: 0
-  allocator: {plugin: lowest-free}
+  allocator: {plugin: lowest-free, failurePolicy: Wait}
 ipv4: {capacity: 16, allocated: 3, free: 13}
 ipv6: {capacity: '18446744073709551616', allocated: 1, free: '18446744073709551615'}
 ";

@@ -6,7 +6,7 @@ use outrigger_core::facts::AddressRange;
 use serde_json::{Value, json};
 
 use super::{Imported, METALLB_NAMESPACE, ORIGINALS, Original, Work, layer2, metallb, read_values};
-use crate::crd::{AddressPool, Announcer};
+use crate::crd::{AddressPool, Announcer, FailurePolicy};
 
 /// From our objects, the kept originals among them.
 pub fn undo(ours: &[Original], namespace: Option<&str>) -> Imported {
@@ -234,6 +234,10 @@ fn pool_spec(work: &mut Work, origin: &str, pool: &AddressPool) -> Value {
             ours.allocator.plugin
         );
         work.leave(origin, "spec.allocator.plugin", message);
+    }
+    if ours.allocator.failure_policy != FailurePolicy::default() {
+        let message = "MetalLB's own allocation does not fail".to_owned();
+        work.leave(origin, "spec.allocator.failurePolicy", message);
     }
     spec
 }

@@ -207,6 +207,7 @@ fn question() -> (Request, PoolView) {
         namespace_selector: None,
         service_selector: facts::Selector::default(),
         allocator: facts::PluginRef { plugin: "lowest-free".to_owned(), config: "{}".to_owned() },
+        failure_policy: facts::FailurePolicy::default(),
         announcers: None,
         draining: false,
         last_valid: None,

@@ -157,7 +157,7 @@ pub(super) fn apply(lab: &Lab, name: &str, annotations: &Value) -> Result<()> {
 }
 
 /// Several clients at once, since each creates one after the other.
-fn create(lab: &Lab, namespace: &str, numbers: std::ops::Range<usize>) -> Result<()> {
+pub(super) fn create(lab: &Lab, namespace: &str, numbers: std::ops::Range<usize>) -> Result<()> {
     const CLIENTS: usize = 4;
     let numbers: Vec<usize> = numbers.collect();
     let clients = numbers.chunks(numbers.len().div_ceil(CLIENTS).max(1)).map(|numbers| {
@@ -180,7 +180,7 @@ fn create(lab: &Lab, namespace: &str, numbers: std::ops::Range<usize>) -> Result
     Ok(())
 }
 
-fn addresses(lab: &Lab, namespace: &str) -> Result<Vec<(String, String)>> {
+pub(super) fn addresses(lab: &Lab, namespace: &str) -> Result<Vec<(String, String)>> {
     let services = lab.get_json(&["services", "--namespace", namespace])?;
     let pairs = items(&services).iter().flat_map(|service| {
         let name = super::name_of(service).to_owned();

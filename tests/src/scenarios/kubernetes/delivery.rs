@@ -11,6 +11,7 @@ use crate::namespace::feed;
 use crate::wait;
 
 pub mod alone;
+pub mod failing;
 pub mod rolled_out;
 
 /// Under which key a component is delivered.

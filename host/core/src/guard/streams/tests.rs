@@ -17,6 +17,8 @@ use proptest::prelude::*;
 use crate::desired::Desired;
 use crate::guard::{Grant, Granted, Guard, Reason};
 
+mod ended;
+
 const STREAM: u32 = 7;
 const OURS: &str = "192.0.2.1";
 const STANDBY: &str = "192.0.2.2";

@@ -114,8 +114,14 @@ impl Asked<'_> {
             ];
             return Failure::plain(why, fixes);
         }
-        let (what, advice) = said.rsplit_once(": ").unwrap_or((said, said));
-        let mut why = format!("plugin {:?} of {title} says: {what}", announcer.plugin.plugin);
+        let plugin = &announcer.plugin.plugin;
+        let Some((what, advice)) = said.rsplit_once(": ").filter(|(_, text)| is_sentence(text))
+        else {
+            let origin = word.announcers.get(&announcer.name).map_or("", |one| &one.origin);
+            let why = format!("plugin {plugin:?} of {title} says: {said}");
+            return Failure::plain(why, fixes_of_plugin(plugin, origin));
+        };
+        let mut why = format!("plugin {plugin:?} of {title} says: {what}");
         let mut fixes = vec![format!("on {node}: {advice}")];
         let may = usable(announcer, word);
         if advice.contains(BRING_UP) && !may.is_empty() {
@@ -152,6 +158,11 @@ impl Failure {
     fn plain(why: String, fixes: Vec<String>) -> Self {
         Self { why, error: String::new(), fixes, held: false }
     }
+}
+
+/// Whether a person can follow it: a single word is the name of a reason ("address-not-desired"), or a value.
+fn is_sentence(text: &str) -> bool {
+    text.split_whitespace().nth(1).is_some()
 }
 
 /// The interfaces of a node that an announcer may use, as far as the node told.

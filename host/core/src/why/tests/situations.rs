@@ -19,8 +19,15 @@ fn fails_on_n2(s: &mut Scene) -> &mut Scene {
         .says("n3", "10.0.0.240", false, "standby", "n2 announces it")
 }
 
+/// n2 is to answer, and the host refuses what its plugin wants to do.
+fn refused_on_n2(s: &mut Scene) -> &mut Scene {
+    s.says("n1", "10.0.0.240", false, "standby", "n2 announces it")
+        .says("n2", "10.0.0.240", true, "failed", "the host refused offload: address-not-desired")
+        .says("n3", "10.0.0.240", false, "standby", "n2 announces it")
+}
+
 /// Situation, what makes it, and whether somebody must change something.
-pub(super) const SITUATIONS: [(&str, Play, bool); 24] = [
+pub(super) const SITUATIONS: [(&str, Play, bool); 26] = [
     (
         "assigned, and n2 announces it, not n1",
         |s| served(s).says("n2", "10.0.0.240", true, "announced", ""),
@@ -98,6 +105,18 @@ pub(super) const SITUATIONS: [(&str, Play, bool); 24] = [
         true,
     ),
     (
+        "pending because the policy failed, and the owner wants another pool then",
+        |s| {
+            s.pool("lan", "10.0.0.240/28", |pool| {
+                pool.allocator.plugin = "quota".into();
+                pool.failure_policy = crate::facts::FailurePolicy::NextPool;
+            })
+            .service("web", &[], |_| {})
+            .condition("web", "PolicyFault", "Service default/web has no address: pool \"lan\": its policy failed: the plugin did not answer within 50 ms")
+        },
+        true,
+    ),
+    (
         "assigned, but no endpoint can serve",
         |s| {
             lan(s)
@@ -149,6 +168,7 @@ pub(super) const SITUATIONS: [(&str, Play, bool); 24] = [
         },
         true,
     ),
+    ("assigned, but the host refuses what the plugin does", |s| refused_on_n2(served(s)), true),
     ("assigned, but every interface is down", |s| fails_on_n2(served(s)), true),
     (
         "assigned, but the interface that may be used is down",

@@ -22,6 +22,10 @@ fn address_pools_are_read_or_refused_with_the_fix() {
             "addresses: [10.0.0.0/24], allocator: {config: null}",
             "10.0.0.0/24 auto=true lowest-free {} None",
         ),
+        (
+            "addresses: [10.0.0.0/24], allocator: {failurePolicy: NextPool}",
+            "10.0.0.0/24 auto=true lowest-free {} None NextPool",
+        ),
         ("addresses: []", "spec.addresses: is empty: add a CIDR (192.0.2.0/28) or a range"),
         (
             "addresses: [10.0.0.0/24, 10.0.0.300-1]",
@@ -49,8 +53,12 @@ fn address_pools_are_read_or_refused_with_the_fix() {
             Ok(converted) => {
                 let pool = pools(&converted)[0];
                 let PluginRef { plugin, config } = &pool.allocator;
+                let otherwise = match pool.failure_policy {
+                    FailurePolicy::Wait => String::new(),
+                    other => format!(" {other:?}"),
+                };
                 format!(
-                    "{} auto={} {plugin} {config} {:?}",
+                    "{} auto={} {plugin} {config} {:?}{otherwise}",
                     pool.addresses[0], pool.auto_assign, pool.announcers
                 )
             }

@@ -1,0 +1,104 @@
+//! Services that wait for a policy's answer, a line for each pool. The pool whose policy took least time is next, so that a slow
+//! policy holds up nobody but the Services of its own pools. Knows nothing of what is asked.
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::facts::ServiceKey;
+
+/// Fair queueing by start time: who comes back after a rest begins where the others are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FairQueue {
+    lines: BTreeMap<String, Line>,
+    /// Which line a Service stands in, and where.
+    places: BTreeMap<ServiceKey, (String, bool)>,
+    /// Microseconds that the line served last had used by then.
+    floor_us: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Line {
+    /// Those that stand back come last.
+    services: BTreeSet<(bool, ServiceKey)>,
+    used_us: u64,
+}
+
+impl FairQueue {
+    /// Puts a Service in the line of a pool, and takes it out of every other. Who `stands_back` comes after all who do not.
+    pub(super) fn join(&mut self, pool: &str, service: &ServiceKey, stands_back: bool) {
+        self.leave(service);
+        let line = self.lines.entry(pool.to_owned()).or_default();
+        if line.services.is_empty() {
+            line.used_us = line.used_us.max(self.floor_us);
+        }
+        line.services.insert((stands_back, service.clone()));
+        self.places.insert(service.clone(), (pool.to_owned(), stands_back));
+    }
+
+    pub(super) fn leave(&mut self, service: &ServiceKey) {
+        let Some((pool, stands_back)) = self.places.remove(service) else { return };
+        if let Some(line) = self.lines.get_mut(&pool) {
+            line.services.remove(&(stands_back, service.clone()));
+        }
+    }
+
+    /// The next Service, and the pool in whose line it stood.
+    pub(super) fn pop(&mut self) -> Option<(String, ServiceKey)> {
+        let waiting = self.lines.iter_mut().filter(|(_, line)| !line.services.is_empty());
+        let (pool, line) = waiting.min_by_key(|(_, line)| line.used_us)?;
+        let (_, service) = line.services.pop_first()?;
+        self.floor_us = line.used_us;
+        let pool = pool.clone();
+        self.places.remove(&service);
+        Some((pool, service))
+    }
+
+    /// The policy of a pool took so long.
+    pub(super) fn charge(&mut self, pool: &str, took_us: u64) {
+        if let Some(line) = self.lines.get_mut(pool) {
+            line.used_us = line.used_us.saturating_add(took_us);
+        }
+    }
+
+    /// There is no such pool any more.
+    pub(super) fn close(&mut self, pool: &str) {
+        for (_, service) in self.lines.remove(pool).unwrap_or_default().services {
+            self.places.remove(&service);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_policy_holds_up_only_its_own() {
+        let mut queue = FairQueue::default();
+        let key = |name: &str| ServiceKey::new("ns", name);
+        for name in ["a", "b", "c"] {
+            queue.join("slow", &key(name), name == "a");
+        }
+        let pop = |queue: &mut FairQueue, took_us| {
+            let (pool, service) = queue.pop()?;
+            queue.charge(&pool, took_us);
+            Some(format!("{pool} {}", service.name()))
+        };
+        assert_eq!(pop(&mut queue, 95_000).as_deref(), Some("slow b"), "a stands back");
+        for name in ["x", "y", "z"] {
+            queue.join("quick", &key(name), false);
+        }
+        let order: Vec<_> = std::iter::from_fn(|| pop(&mut queue, 100)).collect();
+        assert_eq!(order, ["quick x", "quick y", "quick z", "slow c", "slow a"]);
+        // A long rest is no credit.
+        queue.join("slow", &key("b"), false);
+        queue.join("quick", &key("x"), false);
+        pop(&mut queue, 95_000);
+        pop(&mut queue, 95_000);
+        queue.join("quick", &key("x"), false);
+        queue.join("quick", &key("y"), false);
+        queue.join("slow", &key("b"), false);
+        queue.join("other", &key("y"), false);
+        queue.close("other");
+        let order: Vec<_> = std::iter::from_fn(|| pop(&mut queue, 100)).collect();
+        assert_eq!(order.len(), 2, "{order:?}: y left its line and lost the other");
+    }
+}
