@@ -203,7 +203,11 @@ proptest! {
         let [Granted::Send(frame)] = granted.as_slice() else { panic!("{granted:?}") };
         let decoded = outrigger_wire::decode(&frame.data).unwrap();
         prop_assert_eq!(decoded.source, MAC);
-        let said = decoded.message.address();
+        // A reply claims its sender's address, whomever it is for.
+        let said = match &decoded.message {
+            Message::Arp(arp) if arp.operation == ArpOperation::Reply => arp.sender_ip.into(),
+            message => message.address(),
+        };
         let probe = matches!(&decoded.message, Message::Arp(arp) if arp.sender_ip.is_unspecified());
         prop_assert!(said == address || (probe && said == IpAddr::from(STANDBY)), "{said}");
     }

@@ -13,6 +13,10 @@ use crate::bgp::{Family, Neighbor, Net, Speaker, fib};
 use crate::cluster::digest;
 use crate::{clock, wait};
 
+/// A router that is taken out has lost the route by then; the restart time is 120 s.
+const REVOKED: Duration = Duration::from_secs(5);
+/// For so long it tries in vain.
+const STAYS_OUT: Duration = Duration::from_secs(5);
 /// How the router knows us.
 const US: &str = "10.77.0.1";
 /// How long the faulty guest traps.
@@ -197,6 +201,41 @@ pub fn rogue(rogue: &Path) -> Result<()> {
         ensure!(hops == [US], "the kernel's next hops are {hops:?}");
         let updates = router.session(US)?.updates.unwrap_or_default();
         ensure!(updates < FLOOD / 2, "{updates} UPDATEs came: the flood was not bounded");
+        anyhow::Ok(())
+    })();
+    result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
+}
+
+/// The owner takes the router out of `allow.peers`, and puts it back: it loses every route at once although both ends can do
+/// graceful restart, reads why, is told nothing while it dials again, and is told everything when it may be.
+///
+/// # Errors
+/// When the router keeps a route, or is told one while it is out.
+pub fn revoked() -> Result<()> {
+    let (_net, ours, router) = pair(9, None)?;
+    let file = ours.manifests().join("announcer.yaml");
+    let allowed = std::fs::read_to_string(&file)?;
+    let result = (|| {
+        let mut announcer: serde_json::Value = serde_json::from_str(&allowed)?;
+        announcer["spec"]["allow"]["peers"] = json!(["10.77.0.99/32"]);
+        let monitor = Monitor::start(router.namespace())?;
+        let taken_out = clock::now();
+        ours.put("announcer.yaml", &announcer.to_string())?;
+        let took = monitor.await_change(VIP, taken_out, LIMIT)?;
+        ensure!(took < REVOKED, "the route was there for {took:?} more");
+        router.await_down(US)?;
+        let neighbor = router.say(&format!("show bgp neighbors {US} json"))?;
+        let told = ["Peer Unconfigured", "Peer De-configured"];
+        ensure!(told.iter().any(|words| neighbor.contains(words)), "it reads: {neighbor}");
+        let until = clock::now() + STAYS_OUT;
+        while clock::now() < until {
+            ensure!(router.paths(VIP)?.is_empty(), "it has the route again");
+            ensure!(!router.session(US)?.established, "the session is up again");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        ours.put("announcer.yaml", &allowed)?;
+        router.await_established(US)?;
+        fib::await_next_hops(router.namespace(), VIP, 1)?;
         anyhow::Ok(())
     })();
     result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
