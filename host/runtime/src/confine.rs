@@ -36,12 +36,12 @@ pub(crate) fn confine(seconds: u64) -> Vec<String> {
 fn limit(seconds: u64) -> Result<(), String> {
     // Whoever serves goes first: a daemon that is kept from its gossip by compilers is taken for dead.
     setpriority_process(None, PRIORITY).map_err(|error| error.to_string())?;
-    for (resource, most) in [
-        (Resource::Cpu, seconds),
-        (Resource::As, ADDRESS_SPACE),
-        (Resource::Data, memory()),
-        (Resource::Core, 0),
-    ] {
+    // The kernel kills without a word whoever comes to the hard limit, and with SIGXCPU at the soft one.
+    let cpu = Rlimit { current: Some(seconds), maximum: Some(seconds.saturating_add(1)) };
+    setrlimit(Resource::Cpu, cpu).map_err(|error| error.to_string())?;
+    for (resource, most) in
+        [(Resource::As, ADDRESS_SPACE), (Resource::Data, memory()), (Resource::Core, 0)]
+    {
         let limit = Rlimit { current: Some(most), maximum: Some(most) };
         setrlimit(resource, limit).map_err(|error| format!("{resource:?}: {error}"))?;
     }

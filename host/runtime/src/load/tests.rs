@@ -157,6 +157,22 @@ fn a_component_is_compiled_once_and_then_comes_from_the_cache() {
     assert!(no_compiler(&setup.directory).load(&setup.engine, &bytes).is_err());
 }
 
+/// A function that the compiler needs many seconds for. It is stopped by its processor time, however busy the machine is.
+#[test]
+fn a_component_that_compiles_for_ever_is_stopped() {
+    let setup = Setup::new();
+    let body = "(local.set $x (i32.add (i32.mul (local.get $x) (local.get $x)) (i32.const 7)))";
+    let huge = format!("(local $x i32) {} {ZEROS}", body.repeat(60_000));
+    let loaded = setup.compiler.load_within(
+        &setup.engine,
+        &announcer(ZEROS, &huge),
+        Some(Duration::from_secs(1)),
+    );
+    let error = loaded.expect_err("it takes longer than a second");
+    assert!(error.to_string().contains("took longer than 1 s"), "{error}");
+    assert_eq!(setup.files(), Vec::<PathBuf>::new(), "nothing is left of it");
+}
+
 #[test]
 fn a_component_with_the_right_names_and_the_wrong_types_is_told_so() {
     let setup = Setup::new();

@@ -7,7 +7,7 @@ use crate::guard::Ended;
 /// What each of these messages withdraws, and what it ends with.
 fn farewell(ended: &Ended, peer: &mut Peer) -> Vec<bgp::ErrorCode> {
     let reading = Negotiated::new(&open(64513), &open(64512));
-    ended.messages.iter().for_each(|(_, message)| peer.read(message, &reading));
+    ended.messages.iter().for_each(|(_, message)| peer.read(message));
     let notification = |(_, message): &(u32, Vec<u8>)| match bgp::decode(message, &reading) {
         Ok(Message::Notification(notification)) => Some(notification.error),
         _ => None,
