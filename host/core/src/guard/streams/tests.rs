@@ -13,6 +13,7 @@ use outrigger_sdk::{
 };
 use outrigger_wire::MacAddr;
 use proptest::prelude::*;
+use zettabgp::prelude::*;
 
 use crate::desired::Desired;
 use crate::guard::{Grant, Granted, Guard, Reason};
@@ -112,23 +113,36 @@ impl Peer {
     }
 
     fn read(&mut self, message: &[u8]) {
-        use bgpkit_parser::models::{AsnLength, BgpMessage, Nlri};
-        let mut octets = message.to_vec().into();
-        let read =
-            bgpkit_parser::parser::bgp::parse_bgp_message(&mut octets, false, &AsnLength::Bits32);
-        let read = read.unwrap_or_else(|error| panic!("{error:?} in {message:02x?}"));
-        let BgpMessage::Update(update) = read else { return };
-        let attributes = &update.attributes;
-        let nlri = |nlri: Option<&Nlri>| nlri.map(|it| it.prefixes.clone()).unwrap_or_default();
-        let withdrawn = nlri(attributes.get_unreachable_nlri());
-        for gone in update.withdrawn_prefixes.iter().chain(&withdrawn) {
-            self.0.remove(&gone.prefix);
+        let (header, body) = message.split_at(bgp::HEADER);
+        if header[bgp::HEADER - 1] != 2 {
+            return;
         }
-        let reachable = nlri(attributes.get_reachable_nlri());
-        for announced in update.announced_prefixes.iter().chain(&reachable) {
-            assert_eq!(attributes.next_hop(), Some(SELF.into()));
-            self.0.insert(announced.prefix);
+        let (asn, families) = (64513, vec![BgpCapability::SafiIPv4u, BgpCapability::SafiIPv6u]);
+        let session = BgpSessionParams::new(asn, 90, BgpTransportMode::IPv4, SELF, families);
+        let mut update = BgpUpdateMessage::new();
+        let read = update.decode_from(&session, body);
+        read.unwrap_or_else(|error| panic!("{error:?} in {message:02x?}"));
+        let withdrawn = update.get_mpwithdraws().map(|them| prefixes(&them.addrs));
+        for gone in prefixes(&update.withdraws).into_iter().chain(withdrawn.into_iter().flatten()) {
+            self.0.remove(&gone);
         }
+        let announced = prefixes(&update.updates);
+        if !announced.is_empty() {
+            let next_hop = update.get_attr_nexthop().expect("a next hop");
+            assert_eq!(next_hop.value, IpAddr::from(SELF));
+        }
+        let reachable = update.get_mpupdates().map(|them| prefixes(&them.addrs));
+        self.0.extend(announced.into_iter().chain(reachable.into_iter().flatten()));
+    }
+}
+
+fn prefixes(of: &BgpAddrs) -> Vec<IpNet> {
+    let net = |address: IpAddr, length| IpNet::new(address, length).expect("a prefix");
+    match of {
+        BgpAddrs::None => Vec::new(),
+        BgpAddrs::IPV4U(all) => all.iter().map(|it| net(it.addr.into(), it.prefixlen)).collect(),
+        BgpAddrs::IPV6U(all) => all.iter().map(|it| net(it.addr.into(), it.prefixlen)).collect(),
+        other => panic!("of no family that was agreed on: {other:?}"),
     }
 }
 
