@@ -162,7 +162,7 @@ fn a_component_is_compiled_once_and_then_comes_from_the_cache() {
 fn a_component_that_compiles_for_ever_is_stopped() {
     let setup = Setup::new();
     let body = "(local.set $x (i32.add (i32.mul (local.get $x) (local.get $x)) (i32.const 7)))";
-    let huge = format!("(local $x i32) {} {ZEROS}", body.repeat(60_000));
+    let huge = format!("(local $x i32) {} {ZEROS}", body.repeat(300_000));
     let loaded = setup.compiler.load_within(
         &setup.engine,
         &announcer(ZEROS, &huge),
