@@ -198,15 +198,19 @@ impl Desk {
         self.work.notify_one();
     }
 
+    fn end_offloads(&self, inner: &mut Inner, address: IpAddr) {
+        for id in self.responder.withdraw(self.owner, address) {
+            inner.guard.ended(id);
+            inner.outbox.push(Event::Ended(id));
+        }
+    }
+
     fn withdraw_undesired(&self, inner: &mut Inner, touched: Vec<IpAddr>) {
         for address in touched {
             let entry = inner.guard.desired().get(&address);
             let (speaks, known) = (entry.is_some_and(|entry| entry.duty.speaks()), entry.is_some());
             if !speaks {
-                for id in self.responder.withdraw(self.owner, address) {
-                    inner.guard.ended(id);
-                    inner.outbox.push(Event::Ended(id));
-                }
+                self.end_offloads(inner, address);
             }
             if !known {
                 inner.standing.addresses.remove(address);

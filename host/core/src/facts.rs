@@ -197,7 +197,7 @@ pub struct Pool {
     pub service_selector: Selector,
     /// The policy.
     pub allocator: PluginRef,
-    /// What becomes of a Service for which the policy fails.
+    /// Decides about a Service for which the policy fails.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
     /// Announcers by name; `None` = every announcer.
@@ -208,8 +208,8 @@ pub struct Pool {
     pub last_valid: Option<Box<Pool>>,
 }
 
-/// What becomes of a Service for which a policy fails: it traps, takes too long, or its answer breaks a rule of the ledger. A
-/// refusal is no failure.
+/// The outcome for a Service for which a policy fails: it traps, takes too long, or its answer breaks a rule of the ledger. A refusal
+/// is no failure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailurePolicy {
     /// It waits until the policy works again.

@@ -338,12 +338,9 @@ impl Guard {
 
     /// A frame that speaks for no address, and that peers on the link may hear if any of them is granted (unnumbered BGP).
     fn shows_itself(&self, frame: &Frame) -> bool {
-        let on_link = IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
-        self.grant.has_peer(on_link)
-            && self
-                .links
-                .get(&frame.link)
-                .is_some_and(|link| frames::only_shows_itself(&frame.data, link))
+        let link = self.links.get(&frame.link);
+        self.grant.has_link_local_peers()
+            && link.is_some_and(|link| frames::only_shows_itself(&frame.data, link))
     }
 
     /// The address this frame speaks for, if all of it is granted.

@@ -1,4 +1,4 @@
-//! What the compiling child takes from itself before it looks at what it was given: whoever makes a compiler do something else
+//! The compiling child confines itself before it looks at what it was given: whoever makes a compiler do something else
 //! than compile finds no file, no socket, no capability and no memory but the daemon's rest. Knows nothing of compiling.
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,9 +17,8 @@ const LEAST: u64 = 32 << 20;
 /// Nice, but not as nice as can be: beside programs that never rest it would not come to its end in time.
 const PRIORITY: i32 = 10;
 
-/// For the rest of this thread and of those that it starts; the limits are the process's. `seconds` of processor time are left.
-/// Returns what could not be had here, for a
-/// person: an older kernel has no Landlock.
+/// Confines this thread and those that it starts; the limits are the process's. `seconds` of processor time are left. Returns what
+/// could not be had here, for a person: an older kernel has no Landlock.
 pub(crate) fn confine(seconds: u64) -> Vec<String> {
     let steps = [
         ("resource limits", limit(seconds)),

@@ -1,5 +1,6 @@
 //! What the host tells peers in a plugin's stead: that a route is gone, and that a session ends. Knows nothing of why.
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use outrigger_core::guard::{Ended, Grant, Reason, Withdrawal};
 use outrigger_sdk::{Denied, Event};
@@ -7,11 +8,12 @@ use outrigger_sdk::{Denied, Event};
 use super::{Desk, Inner};
 
 impl Desk {
-    /// What the owner allows from now on. Peers that are not allowed any more lose what they were told, then their sessions.
+    /// Takes in the owner's grant. Peers that are not allowed any more lose what they were told, then their sessions.
     pub fn allow(&self, grant: Grant, secrets: BTreeMap<String, String>) {
         let mut inner = self.lock();
         inner.secrets = secrets;
-        self.end(inner.guard.allow(grant));
+        let ended = inner.guard.allow(grant);
+        self.end(&mut inner, ended);
     }
 
     /// Withdraws what peers were told and that is no longer desired, when the plugin has not in time. When to come back.
@@ -29,13 +31,20 @@ impl Desk {
         self.withdraw(&mut inner, withdrawals);
     }
 
-    /// Nobody speaks for the instance any more: its peers lose what they were told, then their sessions.
+    /// Ends all sessions, since nobody speaks for the instance any more: its peers lose what they were told, then their sessions.
     pub fn end_sessions(&self) {
-        self.end(self.lock().guard.end_all());
+        let mut inner = self.lock();
+        let ended = inner.guard.end_all();
+        self.end(&mut inner, ended);
     }
 
-    /// What is closed is heard of as `closed`, by the guard and by the plugin.
-    fn end(&self, Ended { messages, close }: Ended) {
+    /// Ends what the guard says. Guard and plugin hear of it as `closed` and `ended`.
+    fn end(&self, inner: &mut Inner, Ended { messages, close, hides }: Ended) {
+        if hides {
+            // They speak for no address.
+            self.end_offloads(inner, Ipv6Addr::UNSPECIFIED.into());
+            self.work.notify_one();
+        }
         for (stream, message) in messages {
             // A stream that is gone has withdrawn everything.
             let _ = self.streams.write_on_behalf(self.owner, stream, &message);

@@ -38,7 +38,7 @@ impl Breakers {
         self.0.get(pool).filter(failing).map(|breaker| breaker.fault.as_str())
     }
 
-    /// Whether the policy failed for this Service when it was asked last.
+    /// True when the policy failed for this Service when it was asked last.
     pub(super) fn failed_for(&self, pool: &str, service: &ServiceKey) -> bool {
         self.0.get(pool).is_some_and(|breaker| breaker.failed.contains(service))
     }

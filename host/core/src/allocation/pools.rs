@@ -53,7 +53,7 @@ impl Pools {
         true
     }
 
-    /// What is to happen when the policy of a pool in force fails.
+    /// The failure policy of a pool in force.
     pub(super) fn failure_policy(&self, name: &str) -> FailurePolicy {
         self.accepted.get(name).map_or_else(FailurePolicy::default, |pool| pool.failure_policy)
     }

@@ -121,7 +121,8 @@ impl Allocations {
         let Question { service: key, pool, view, turn: id, built_in, asked_us, .. } = question;
         drop(view); // or the ledger would be copied at its next change
         self.fair.charge(&pool, now.monotonic_us.saturating_sub(asked_us));
-        if !built_in {
+        // What is gone is remembered nowhere.
+        if !built_in && self.services.contains_key(&key) && self.ledger.pool(&pool).is_some() {
             match &result {
                 Ok(_) => self.breakers.succeeded(&pool, &key),
                 Err(text) => self.breakers.failed(&pool, &key, text, now.monotonic_us),
@@ -218,7 +219,7 @@ impl Allocations {
         None
     }
 
-    /// Whether a policy can be asked for this pool: its own, or the built-in one in its place.
+    /// True when a policy can be asked for this pool: its own, or the built-in one in its place.
     fn may_ask(&self, pool: &Pool, turn: &mut Turn, now: Time) -> bool {
         if turn.built_in.as_ref() == Some(&pool.name) {
             return true;

@@ -1,4 +1,4 @@
-//! What an effect is called and what it is about, in the words of the WIT, for whoever is told that it was refused.
+//! An effect's name and subject in the words of the WIT, for whoever is told that it was refused.
 use outrigger_sdk::{Effect, Frame, FrameWatch, Offload, OffloadWork, Report};
 
 /// An effect's WIT case and what it is about, for `denied` and for the log.

@@ -1,6 +1,6 @@
 //! What the owner of an Announcer allows it besides what it is told to announce. Deny by default.
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 use outrigger_sdk::wire::bgp::{Attributes, Capability, Community, Family};
@@ -28,6 +28,11 @@ impl Grant {
     /// Whether this peer may be spoken with.
     pub(super) fn has_peer(&self, peer: IpAddr) -> bool {
         self.peers.iter().any(|prefix| prefix.contains(&peer))
+    }
+
+    /// Peers that find each other on a link (unnumbered BGP) are allowed.
+    pub(super) fn has_link_local_peers(&self) -> bool {
+        self.has_peer(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into())
     }
 
     /// Whether all of these peers may be spoken with.

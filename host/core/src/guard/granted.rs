@@ -1,4 +1,4 @@
-//! What is left of an effect once the guard has judged it: exactly what the host does.
+//! The remainder of an effect once the guard has judged it: exactly what the host does.
 use std::net::{IpAddr, Ipv6Addr};
 
 use outrigger_sdk::{
@@ -36,7 +36,7 @@ pub enum Granted {
         id: Endpoint,
         /// The address it announces.
         address: IpAddr,
-        /// What and how often.
+        /// The frame, and its interval.
         beacon: Beacon,
     },
     /// Open a stream.

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use outrigger_sdk::wire::bgp::{
-    self, Announced, Attributes, Capability, ErrorCode, HEADER, Message, Negotiated, NextHop,
-    Notification, Open, Update,
+    self, Announced, Attributes, Capability, HEADER, Message, Negotiated, NextHop, Notification,
+    Open, Update,
 };
 
 use super::Reason;
@@ -271,14 +271,13 @@ impl Session {
         self.overdue.values().copied().min()
     }
 
-    /// Takes back all that the peer was told, and ends the session (RFC 4486 section 4: Peer De-configured): the messages. A peer
-    /// that keeps routes of a session that is gone (RFC 4724) has none to keep then.
-    pub(super) fn dismiss(&mut self) -> Vec<Vec<u8>> {
+    /// Returns the last messages of the session: all that the peer was told is withdrawn, then `why` it ends. A peer that keeps routes
+    /// of a session that is gone (RFC 4724) has none to keep then.
+    pub(super) fn dismiss(&mut self, why: &Notification) -> Vec<Vec<u8>> {
         let told: Vec<IpNet> = self.told().copied().collect();
         told.iter().for_each(|prefix| self.untell(prefix));
         let withdrawn = self.sending().map(|sending| withdrawal(&told, &sending));
-        let farewell =
-            self.ours.as_ref().map(|_| Notification::new(ErrorCode::PEER_DECONFIGURED).encode());
+        let farewell = self.ours.as_ref().map(|_| why.encode());
         withdrawn.into_iter().flatten().chain(farewell).collect()
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use outrigger_sdk::wire::{bfd, bgp};
+use outrigger_sdk::wire::bfd;
+use outrigger_sdk::wire::bgp::{self, ErrorCode, Notification};
 use outrigger_sdk::{
     Connect, DatagramBeacon, Endpoint, Event, Listen, OffloadWork, OpenSocket, SendDatagram,
     SocketOption, Speech, StreamBytes,
@@ -36,20 +37,27 @@ const PATIENCE_US: u64 = 200_000;
 const REFUSALS_TOLD: usize = 50;
 
 impl Guard {
-    /// What the owner allows from now on, and what therefore ends: everything with a peer that is not allowed any more.
+    /// Takes in the owner's grant. Returns what it ends: everything with a peer that is not allowed any more.
     pub fn allow(&mut self, grant: Grant) -> Ended {
         if self.grant == grant {
             return Ended::default();
         }
-        self.grant = grant;
+        let before = std::mem::replace(&mut self.grant, grant);
         self.endpoints.doubt_all();
         let Self { grant, endpoints, .. } = self;
-        endpoints.end(|open| !open.peers().iter().all(|peers| grant.has_peers(peers)))
+        let foreign = |open: &Open| !open.peers().iter().all(|peers| grant.has_peers(peers));
+        let hides = before.has_link_local_peers() && !grant.has_link_local_peers();
+        let why = Notification::new(ErrorCode::PEER_DECONFIGURED);
+        Ended { hides, ..endpoints.end(foreign, &why) }
     }
 
-    /// Nobody speaks for the instance any more: all that is open ends.
+    /// Ends all that is open: nobody speaks for the instance any more.
     pub fn end_all(&mut self) -> Ended {
-        self.endpoints.end(|_| true)
+        let why = Notification::with_communication(
+            ErrorCode::ADMINISTRATIVE_SHUTDOWN,
+            "the announcer has failed",
+        );
+        self.endpoints.end(|_| true, &why)
     }
 
     /// Takes in what an instance is about to be told of its endpoints. True when messages of that stream may be longer

@@ -92,13 +92,13 @@ pub struct AllocatorSpec {
     /// What it is configured with; the plugin checks it.
     #[serde(default, skip_serializing_if = "PluginConfig::is_empty")]
     pub config: PluginConfig,
-    /// What becomes of a Service for which the plugin fails (it traps, takes too long, or its answer breaks a rule): `Wait` until it
+    /// The outcome for a Service for which the plugin fails (it traps, takes too long, or its answer breaks a rule): `Wait` until it
     /// works again, try the `NextPool` that suits, or let the `Builtin` policy lowest-free of this release decide.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
 }
 
-/// What becomes of a Service for which a policy fails.
+/// The outcome for a Service for which a policy fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FailurePolicy {
     /// It waits until the policy works again.

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use outrigger_sdk::Endpoint;
+use outrigger_sdk::wire::bgp::Notification;
 
 use super::super::session::Session;
 
-/// What is open.
+/// Streams, listeners and sockets that are open.
 #[derive(Debug, Clone, Default)]
 pub struct Endpoints {
     pub(super) open: BTreeMap<Endpoint, Open>,
@@ -36,13 +37,15 @@ impl Open {
     }
 }
 
-/// What the host ends in a plugin's stead.
+/// Ends that the host brings about in a plugin's stead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ended {
     /// The last that the peers hear, by stream: what they were told is withdrawn, then why it ends.
     pub messages: Vec<(Endpoint, Vec<u8>)>,
     /// Streams, listeners and sockets to close then, with what runs on them.
     pub close: Vec<Endpoint>,
+    /// Router Advertisements by which peers on a link find this node end as well.
+    pub hides: bool,
 }
 
 /// What the host withdraws in a plugin's stead.
@@ -73,11 +76,13 @@ impl Endpoints {
     }
 
     /// The record goes when the host says that it is closed. Until then nothing is granted on it.
-    pub(super) fn end(&mut self, ends: impl Fn(&Open) -> bool) -> Ended {
+    pub(super) fn end(&mut self, ends: impl Fn(&Open) -> bool, why: &Notification) -> Ended {
         let mut ended = Ended::default();
         for (id, open) in self.open.iter_mut().filter(|(_, open)| ends(open)) {
             if let Open::Stream(session) = open {
-                ended.messages.extend(session.dismiss().into_iter().map(|message| (*id, message)));
+                ended
+                    .messages
+                    .extend(session.dismiss(why).into_iter().map(|message| (*id, message)));
             }
             ended.close.push(*id);
         }

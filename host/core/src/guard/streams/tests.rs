@@ -13,12 +13,14 @@ use outrigger_sdk::{
 };
 use outrigger_wire::MacAddr;
 use proptest::prelude::*;
-use zettabgp::prelude::*;
 
 use crate::desired::Desired;
 use crate::guard::{Grant, Granted, Guard, Reason};
 
 mod ended;
+mod peer;
+
+use peer::Peer;
 
 const STREAM: u32 = 7;
 const OURS: &str = "192.0.2.1";
@@ -97,53 +99,6 @@ fn update(attributes: &Attributes, next_hop: Ipv4Addr, prefixes: &[&str]) -> Vec
     let mut packed =
         bgp::announcements(attributes, NextHop::V4(next_hop), &prefixes, &sending()).unwrap();
     packed.next().unwrap().message
-}
-
-/// What the peer knows after all these writes, read by other code than the guard's: a message that the two read differently is one
-/// that the router reads differently.
-#[derive(Default)]
-struct Peer(BTreeSet<IpNet>);
-
-impl Peer {
-    fn hear(&mut self, granted: &[Granted]) {
-        for one in granted {
-            let Granted::Write(bytes) = one else { continue };
-            self.read(&bytes.data);
-        }
-    }
-
-    fn read(&mut self, message: &[u8]) {
-        let (header, body) = message.split_at(bgp::HEADER);
-        if header[bgp::HEADER - 1] != 2 {
-            return;
-        }
-        let (asn, families) = (64513, vec![BgpCapability::SafiIPv4u, BgpCapability::SafiIPv6u]);
-        let session = BgpSessionParams::new(asn, 90, BgpTransportMode::IPv4, SELF, families);
-        let mut update = BgpUpdateMessage::new();
-        let read = update.decode_from(&session, body);
-        read.unwrap_or_else(|error| panic!("{error:?} in {message:02x?}"));
-        let withdrawn = update.get_mpwithdraws().map(|them| prefixes(&them.addrs));
-        for gone in prefixes(&update.withdraws).into_iter().chain(withdrawn.into_iter().flatten()) {
-            self.0.remove(&gone);
-        }
-        let announced = prefixes(&update.updates);
-        if !announced.is_empty() {
-            let next_hop = update.get_attr_nexthop().expect("a next hop");
-            assert_eq!(next_hop.value, IpAddr::from(SELF));
-        }
-        let reachable = update.get_mpupdates().map(|them| prefixes(&them.addrs));
-        self.0.extend(announced.into_iter().chain(reachable.into_iter().flatten()));
-    }
-}
-
-fn prefixes(of: &BgpAddrs) -> Vec<IpNet> {
-    let net = |address: IpAddr, length| IpNet::new(address, length).expect("a prefix");
-    match of {
-        BgpAddrs::None => Vec::new(),
-        BgpAddrs::IPV4U(all) => all.iter().map(|it| net(it.addr.into(), it.prefixlen)).collect(),
-        BgpAddrs::IPV6U(all) => all.iter().map(|it| net(it.addr.into(), it.prefixlen)).collect(),
-        other => panic!("of no family that was agreed on: {other:?}"),
-    }
 }
 
 fn refused(guard: &mut Guard, effect: Effect) -> Option<Reason> {

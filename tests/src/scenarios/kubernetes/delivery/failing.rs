@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::super::alone::{addresses, apply, await_condition, create, pool, prepare};
+use super::super::alone::{addresses, apply, await_condition, create, pool, prepare, service};
 use super::super::{LIMIT, SYSTEM, leaders};
 use super::{Packing, await_status, deliver, digest, take_back};
 use crate::guests::Guests;
@@ -63,8 +63,7 @@ pub fn policies(lab: &Lab) -> Result<()> {
     for (failure_policy, prefix) in [("NextPool", "192.0.2."), ("Builtin", "10.95.0.")] {
         lab.apply(&first("trapping", failure_policy).to_string())?;
         let name = failure_policy.to_lowercase();
-        let service = super::super::alone::service(NAMESPACE, &name, &json!({}));
-        lab.apply(&service.to_string())?;
+        lab.apply(&service(NAMESPACE, &name, &json!({})).to_string())?;
         wait::until(&format!("{name} has an address of {prefix}"), LIMIT, || {
             let all = addresses(lab, NAMESPACE)?;
             Ok(all.iter().any(|(of, at)| *of == name && at.starts_with(prefix)).then_some(()))

@@ -60,6 +60,17 @@ fn what_nobody_speaks_for_any_more_is_withdrawn_before_the_session_ends() {
     );
     let ended = guard.end_all();
     assert_eq!(ended.close, [STREAM]);
-    assert_eq!(farewell(&ended, &mut peer), [bgp::ErrorCode::PEER_DECONFIGURED]);
+    assert_eq!(farewell(&ended, &mut peer), [bgp::ErrorCode::ADMINISTRATIVE_SHUTDOWN]);
     assert!(peer.0.is_empty());
+}
+
+#[test]
+fn a_node_shows_itself_on_no_link_once_its_peers_there_are_taken_out() {
+    let mut guard = session();
+    let peers = |prefixes: &[&str]| prefixes.iter().map(|it| it.parse().unwrap()).collect();
+    let on_link = Grant { peers: peers(&["10.0.0.0/24", "fe80::/10"]), ..grant() };
+    assert!(!guard.allow(on_link).hides);
+    let ended = guard.allow(grant());
+    assert!(ended.hides && ended.close.is_empty(), "{ended:?}");
+    assert!(!guard.allow(Grant { communities: None, ..grant() }).hides, "they are gone already");
 }
