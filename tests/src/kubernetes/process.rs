@@ -122,9 +122,9 @@ impl Process {
 /// A process id and when the process began, which together are never given twice while the machine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    pid: u32,
+    pub pid: u32,
     /// In ticks since the machine started: field 22 of /proc/pid/stat (proc(5)).
-    started: u64,
+    pub started: u64,
 }
 
 impl Identity {

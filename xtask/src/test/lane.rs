@@ -60,7 +60,7 @@ fn attempt(group: Group, name: Option<&str>, output: Output, ran: &mut Ran) -> R
             ran.trials.push((time, name.to_owned()));
             continue;
         }
-        ran.count(&line);
+        ran.read(&line);
         match output {
             Output::Plain => println!("{line}"),
             Output::Named => println!("{:9} | {line}", group.name()),

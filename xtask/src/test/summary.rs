@@ -7,6 +7,9 @@ use crate::run::readable;
 
 /// So many of the slowest trials are shown.
 const SLOWEST: usize = 10;
+/// So many lines of what a failed trial said, and characters of each: the whole stands above.
+const WORDS: usize = 3;
+const WIDTH: usize = 400;
 
 /// A group that ran.
 #[derive(Debug, Default)]
@@ -17,12 +20,44 @@ pub struct Ran {
     pub failed: u64,
     pub ignored: u64,
     pub trials: Vec<(Duration, String)>,
+    pub failures: Vec<Failure>,
     pub error: Option<String>,
 }
 
+/// A trial that failed, and the first lines of what it said.
+#[derive(Debug, Default)]
+pub struct Failure {
+    trial: String,
+    words: Vec<String>,
+    is_whole: bool,
+}
+
+impl Failure {
+    fn read(&mut self, line: &str) {
+        // libtest has an empty line before the words as well.
+        self.is_whole |= self.words.len() == WORDS || (line.is_empty() && !self.words.is_empty());
+        if !self.is_whole && !line.is_empty() {
+            self.words.push(line.chars().take(WIDTH).collect());
+        }
+    }
+}
+
 impl Ran {
+    /// Takes in a line of libtest or libtest-mimic.
+    pub fn read(&mut self, line: &str) {
+        self.count(line);
+        // "---- a_trial ----", with "stdout" in it where libtest wrote it, and below it what was said.
+        if let Some(trial) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" ----"))
+        {
+            let trial = trial.trim_end_matches(" stdout").to_owned();
+            self.failures.push(Failure { trial, ..Failure::default() });
+        } else if let Some(failure) = self.failures.last_mut() {
+            failure.read(line);
+        }
+    }
+
     /// Takes in a closing line of libtest or libtest-mimic: "test result: ok. 12 passed; 0 failed; 1 ignored; …".
-    pub fn count(&mut self, line: &str) {
+    fn count(&mut self, line: &str) {
         let Some(result) = line.trim_start().strip_prefix("test result: ") else { return };
         for part in result.split([';', '.']) {
             let mut words = part.split_whitespace();
@@ -83,6 +118,12 @@ impl Summary {
         for (time, name) in trials.iter().take(SLOWEST) {
             println!("{:>12}  {name}", readable(*time));
         }
+        for group in &self.groups {
+            for failure in &group.failures {
+                println!("\n{} failed: {}", group.name, failure.trial);
+                failure.words.iter().for_each(|line| println!("    {line}"));
+            }
+        }
         let sum = |of: fn(&Ran) -> u64| self.groups.iter().map(of).sum::<u64>();
         println!(
             "\n{} passed, {} failed, {} skipped",
@@ -98,5 +139,38 @@ impl Summary {
             bail!("failed: {}", failures.join("; "));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_trial_is_read_with_its_first_words() {
+        let mut ran = Ran::default();
+        let printed = [
+            "test a_route_is_withdrawn ... FAILED",
+            "---- a_route_is_withdrawn ----",
+            "not within 10s: the route is gone",
+            "",
+            "---- codec::an_open_is_read stdout ----",
+            "",
+            "thread 'codec::an_open_is_read' panicked at core/src/codec.rs:7:5:",
+            "two",
+            "three",
+            "four",
+            "",
+            "failures:",
+            "    a_route_is_withdrawn",
+            "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out",
+        ];
+        printed.iter().for_each(|line| ran.read(line));
+        assert_eq!((ran.passed, ran.failed, ran.ignored), (3, 2, 1));
+        let trials: Vec<&str> = ran.failures.iter().map(|it| it.trial.as_str()).collect();
+        assert_eq!(trials, ["a_route_is_withdrawn", "codec::an_open_is_read"]);
+        assert_eq!(ran.failures[0].words, ["not within 10s: the route is gone"]);
+        assert_eq!(ran.failures[1].words.len(), WORDS);
+        assert_eq!(ran.failures[1].words[1], "two");
     }
 }

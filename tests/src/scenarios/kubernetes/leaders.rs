@@ -2,13 +2,14 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
 use super::{LIMIT, SYSTEM, Stage, name_of, pods_of};
 use crate::kubernetes::Lab;
+use crate::kubernetes::process::Identity;
 use crate::wait;
 
 /// The controllers' service account.
@@ -74,7 +75,7 @@ pub fn await_another(lab: &Lab, old: &str) -> Result<String> {
     })
 }
 
-/// The process of a pod's container, by its cgroup.
+/// The process of a pod's container, by its cgroup: the first of them, since a daemon starts compilers there.
 ///
 /// # Errors
 /// When it is not here.
@@ -83,12 +84,19 @@ pub fn process_of(lab: &Lab, pod: &str) -> Result<Pid> {
     let container = object["status"]["containerStatuses"][0]["containerID"].as_str();
     let container =
         container.and_then(|id| id.rsplit('/').next()).context("the pod has no container")?;
+    let mut first: Option<Identity> = None;
     for entry in fs::read_dir("/proc")? {
         let Ok(pid) = entry?.file_name().to_string_lossy().parse() else { continue };
         let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        if cgroups.contains(container) {
-            return Ok(Pid::from_raw(pid));
+        if !cgroups.contains(container) {
+            continue;
+        }
+        let Some(process) = Identity::of(pid) else { continue };
+        // Not by their numbers, which begin again when they have come to their end.
+        if first.is_none_or(|first| process.started < first.started) {
+            first = Some(process);
         }
     }
-    bail!("pod {pod} has no process here")
+    let first = first.with_context(|| format!("pod {pod} has no process here"))?;
+    Ok(Pid::from_raw(i32::try_from(first.pid)?))
 }
