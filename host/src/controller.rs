@@ -13,6 +13,7 @@ use crate::plugins::{Kind, Plugins};
 use crate::trial;
 
 mod cluster;
+mod events;
 mod folder;
 mod rollouts;
 mod statuses;

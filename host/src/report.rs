@@ -6,12 +6,13 @@ use outrigger_core::eligibility::Ineligible;
 use outrigger_core::facts::{Announcer, FactKey, NodeName};
 use outrigger_kube::Problem;
 use outrigger_kube::crd::{
-    AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MemberReport, NodeReport,
-    NodeReportSpec, NodeReportStatus, PluginReport, TrialReport,
+    AddressException, AnnouncerReport, ConditionReport, DesiredReport, MAX_EXCEPTIONS,
+    MemberReport, NodeReport, NodeReportSpec, NodeReportStatus, PluginReport, ServiceEventReport,
+    TrialReport,
 };
-use outrigger_kube::utc;
+use outrigger_kube::{rfc3339, utc};
 use outrigger_net::{Counters, LinkFailure, Links, ResponderHandle};
-use outrigger_sdk::{AnnouncementState, Duty, Link};
+use outrigger_sdk::{AnnouncementState, Condition, Duty, Link, ServiceEvent, Time};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -226,12 +227,39 @@ fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -
         last_fault: standing.last_fault.clone(),
         refused: standing.refused.clone(),
         peers: peers::peers(&inner),
+        conditions: inner.guard.reports().conditions().map(condition).collect(),
+        events: inner.guard.reports().events().map(event).collect(),
         denied: inner
             .guard
             .denied()
             .iter()
             .map(|(reason, count)| (reason.name().to_owned(), *count))
             .collect(),
+    }
+}
+
+fn condition(said: &Condition) -> ConditionReport {
+    let status = match said.status {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    ConditionReport {
+        kind: said.kind.clone(),
+        status: status.to_owned(),
+        reason: said.reason.clone(),
+        message: said.message.clone(),
+    }
+}
+
+fn event((since, said): &(Time, ServiceEvent)) -> ServiceEventReport {
+    ServiceEventReport {
+        namespace: said.namespace.clone(),
+        name: said.name.clone(),
+        kind: if said.warning { "Warning" } else { "Normal" }.to_owned(),
+        reason: said.reason.clone(),
+        message: said.message.clone(),
+        at: rfc3339(since.utc_us),
     }
 }
 

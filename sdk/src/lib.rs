@@ -39,7 +39,9 @@ pub use outrigger_wire as wire;
 pub use policy::{
     AddressState, Family, HeldAddress, Holder, Outcome, Policy, Pool, PoolCount, Refusal, Request,
 };
-pub use report::{AddressReport, AnnouncementState, Condition, PeerHealth, PeerReport, Report};
+pub use report::{
+    AddressReport, AnnouncementState, Condition, PeerHealth, PeerReport, Report, ServiceEvent,
+};
 pub use service::{Protocol, Service, ServicePort, TrafficPolicy};
 pub use wire::MacAddr;
 

@@ -10,6 +10,8 @@ pub enum Report {
     Address(AddressReport),
     /// About the plugin, as in Kubernetes.
     Condition(Condition),
+    /// About a Service that it was told about, once.
+    Event(ServiceEvent),
     /// About a peer.
     Peer(PeerReport),
     /// A number, exported as `outrigger_plugin_<name>`.
@@ -110,6 +112,21 @@ pub struct Condition {
     pub kind: String,
     /// `Some(true)` = True, `None` = Unknown.
     pub status: Option<bool>,
+    /// CamelCase.
+    pub reason: String,
+    /// One sentence for a person.
+    pub message: String,
+}
+
+/// WIT: `status.service-event`. A Kubernetes Event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceEvent {
+    /// Namespace of the Service.
+    pub namespace: String,
+    /// Name of the Service.
+    pub name: String,
+    /// Whether its type is Warning, else Normal.
+    pub warning: bool,
     /// CamelCase.
     pub reason: String,
     /// One sentence for a person.

@@ -37,7 +37,7 @@ pub struct Guests {
     pub trap_in_allocate: PathBuf,
     /// A policy that never ends a decision.
     pub loop_in_allocate: PathBuf,
-    /// Reports ever new peers, conditions and metrics.
+    /// Reports ever new peers, conditions, metrics and events about Services.
     pub reports: PathBuf,
     /// Sets ever new beacons.
     pub storm: PathBuf,

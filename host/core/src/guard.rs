@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use outrigger_sdk::{
     Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex, LinksChanged, Offload, OffloadWork,
-    Report,
+    Report, ServiceEvent, Time,
 };
 use outrigger_wire::{Message, solicited_node_group};
 
@@ -61,7 +61,7 @@ pub struct Guard {
     /// Streams, listeners and sockets opened.
     opening: Churn,
     datagrams: Churn,
-    /// Its last reports of peers, conditions and metrics.
+    /// What it says of peers, conditions, metrics and Services.
     reports: Reports,
     /// Reports of any kind.
     talk: Churn,
@@ -155,7 +155,7 @@ impl Guard {
         &self.denied
     }
 
-    /// Its last reports of peers, conditions and metrics.
+    /// What it says of peers, conditions, metrics and Services.
     pub fn reports(&self) -> &Reports {
         &self.reports
     }
@@ -169,7 +169,7 @@ impl Guard {
         self.reports.begin(now_us);
     }
 
-    /// Lets go what only earlier instances said, once its time has come. When to come back, if that is still to come.
+    /// Lets go what only earlier instances said, and events, once its time has come. When to come back, if that is still to come.
     pub fn sweep(&mut self, now_us: u64) -> Option<u64> {
         self.reports.sweep(now_us)
     }
@@ -178,8 +178,8 @@ impl Guard {
     ///
     /// # Errors
     /// When there is no room for it by now.
-    pub fn keep(&mut self, report: Report) -> Result<(), Reason> {
-        self.reports.keep(report)
+    pub fn keep(&mut self, report: Report, now: Time) -> Result<(), Reason> {
+        self.reports.keep(report, now)
     }
 
     /// Something that was granted is over by itself, or was not put in force.
@@ -321,7 +321,13 @@ impl Guard {
         if !self.talk.spend(now_us, self.desired.len() + self.reports.peer_count()) {
             return Err(Reason::TooMuchSaid);
         }
-        let report = self.reports.admit(report)?;
+        let desired = &self.desired;
+        let is_told = |event: &ServiceEvent| {
+            desired.values().flat_map(|entry| entry.services.iter()).any(|service| {
+                (service.key.namespace(), service.key.name()) == (&event.namespace, &event.name)
+            })
+        };
+        let report = self.reports.admit(now_us, report, is_told)?;
         match &report {
             Report::Address(about) if !self.desired.contains_key(&about.address) => {
                 match about.state {
@@ -329,10 +335,7 @@ impl Guard {
                     _ => Err(Reason::AddressNotDesired),
                 }
             }
-            Report::Address(_) | Report::Peer(_) | Report::Condition(_) | Report::Metric { .. } => {
-                Ok(vec![Granted::Report(report)])
-            }
-            Report::Other(_) => Err(Reason::Unsupported),
+            _ => Ok(vec![Granted::Report(report)]),
         }
     }
 

@@ -25,7 +25,7 @@ pub use plugins::{CopyError, Delivered, PluginWriter, read_copy, ready, watch_de
 pub use reports::Reports;
 pub use services::{Observed, Wanted, WriteError, Writer};
 pub use uninstall::{release_pools, release_services};
-pub use watches::{Failure, Kind, Reader, Told, Watches};
+pub use watches::{Failure, Kind, Reader, Reported, Told, Watches};
 
 /// Outrigger's own namespace.
 pub const NAMESPACE: &str = "outrigger-system";

@@ -21,9 +21,9 @@ pub use pool::{
     AddressPool, AddressPoolSpec, AddressPoolStatus, AllocatorSpec, Count, FailurePolicy, WideCount,
 };
 pub use report::{
-    AddressException, AnnouncerReport, DesiredReport, MAX_EXCEPTIONS, MAX_PEERS, MemberReport,
-    NodeReport, NodeReportSpec, NodeReportStatus, PeerReport, PluginReport, ProblemReport,
-    TrialReport,
+    AddressException, AnnouncerReport, ConditionReport, DesiredReport, MAX_EXCEPTIONS, MAX_PEERS,
+    MemberReport, NodeReport, NodeReportSpec, NodeReportStatus, PeerReport, PluginReport,
+    ProblemReport, ServiceEventReport, TrialReport,
 };
 pub use selector::{LabelOperator, LabelRequirement, LabelSelector, SelectorError};
 

@@ -15,4 +15,6 @@ pub mod state;
 
 pub use folder::{Folder, FolderError};
 pub use problem::Problem;
-pub use state::{Allocated, Lead, Memory, Occupied, ServiceStatus, State, StateError, utc};
+pub use state::{
+    Allocated, Lead, Memory, Occupied, ServiceStatus, State, StateError, rfc3339, utc,
+};

@@ -24,7 +24,7 @@ mod service;
 
 pub use memory::Memory;
 pub(crate) use service::timestamp;
-pub use service::{Allocated, ServiceStatus, utc};
+pub use service::{Allocated, ServiceStatus, rfc3339, utc};
 
 const SERVICES: &str = "services";
 const REPORTS: &str = "reports";

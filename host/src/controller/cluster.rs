@@ -17,7 +17,7 @@ use outrigger_net::now;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Problems, decide, rollouts, statuses, tell};
+use super::{Problems, decide, events, rollouts, statuses, tell};
 use crate::delivery::Deliveries;
 use crate::plugins::Plugins;
 
@@ -192,7 +192,11 @@ impl<'a> Reign<'a> {
             self.hear_verdicts(watches);
             self.dirty.extend(watches.touched());
             // Nobody listens only when roll-outs have ended, which nothing but the end of this term does.
-            watches.told().for_each(|told| drop(self.told.send(told)));
+            let told: Vec<Told> = watches.told().collect();
+            for told in told {
+                events::publish(&self.events, watches, &told);
+                drop(self.told.send(told));
+            }
             self.start_writes(watches);
             let retry = self.retry.as_ref().map(|retry| retry.0);
             let at_once = more.then(|| now().monotonic_us);
@@ -252,7 +256,7 @@ impl<'a> Reign<'a> {
         for verdict in self.allocations.verdicts() {
             let Verdict { service, addresses, writes_ingress, condition, .. } = verdict;
             if condition.warns() {
-                warn(&self.events, watches, &service, &condition);
+                events::warn(&self.events, watches, &service, &condition);
             }
             let allocated = Allocated {
                 status: condition.status,
@@ -369,15 +373,4 @@ impl<'a> Reign<'a> {
             }
         });
     }
-}
-
-/// An Event, unless the status already says the same: then somebody before us has published it.
-fn warn(events: &Events, watches: &Watches, service: &ServiceKey, condition: &Condition) {
-    let Some(observed) = watches.observed(service) else { return };
-    if observed.says(&condition.reason, &condition.message) {
-        return;
-    }
-    let (events, uid) = (events.clone(), observed.uid().to_owned());
-    let (service, Condition { reason, message, .. }) = (service.clone(), condition.clone());
-    tokio::spawn(async move { events.service(&service, &uid, &reason, &message).await });
 }

@@ -6,19 +6,20 @@ use std::time::Duration;
 use kube::Client;
 use outrigger_core::allocation::{Allocations, Counts, PoolCondition, PoolStatus};
 use outrigger_core::facts::{Change, Cluster, Fact, FactKey};
-use outrigger_kube::api::{Events, Failure, Lead, ObjectCondition, ObjectStatus, Objects, Watches};
+use outrigger_kube::api::{
+    Events, Lead, ObjectCondition, ObjectStatus, Objects, Reported, Watches,
+};
 use outrigger_kube::convert::pool_spec;
 use outrigger_net::now;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
+mod nodes;
+
 /// Between two rounds of writes at least: many Services that come at once change a pool's counts once.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// After a write that failed.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// Names in one message.
-const NAMES_SHOWN: usize = 5;
 
 /// Pools and announcers, as [`crate::plugins::Plugins::wrong`] looks at them.
 pub fn cluster(watches: &Watches) -> Cluster {
@@ -59,11 +60,7 @@ pub fn objects(
             Fact::Announcer(announcer) => Some(ObjectStatus {
                 kind: "Announcer",
                 name: announcer.name.clone(),
-                conditions: vec![
-                    worse
-                        .or_else(|| failing(watches.failures_of(&announcer.name)))
-                        .unwrap_or_else(ready),
-                ],
+                conditions: announcer_conditions(worse, watches.reported_of(&announcer.name)),
                 rest: Map::new(),
                 in_use: None,
             }),
@@ -80,6 +77,14 @@ pub fn objects(
     watches.own_facts().filter_map(status).chain(unread).collect()
 }
 
+fn announcer_conditions(
+    worse: Option<ObjectCondition>,
+    reported: &BTreeMap<String, Reported>,
+) -> Vec<ObjectCondition> {
+    let ready = worse.or_else(|| nodes::failing(reported)).unwrap_or_else(ready);
+    std::iter::once(ready).chain(nodes::of_plugin(reported)).collect()
+}
+
 fn pool_status(
     name: &str,
     status: &PoolStatus,
@@ -87,8 +92,8 @@ fn pool_status(
     in_use: bool,
 ) -> ObjectStatus {
     let own = |condition: &PoolCondition| ObjectCondition {
-        kind: condition.kind.name(),
-        holds: condition.status,
+        kind: condition.kind.name().into(),
+        holds: Some(condition.status),
         reason: condition.reason.to_owned(),
         message: condition.message.clone(),
         warns: condition.warns(),
@@ -127,8 +132,8 @@ fn pool_status(
 
 fn ready() -> ObjectCondition {
     ObjectCondition {
-        kind: "Ready",
-        holds: true,
+        kind: "Ready".into(),
+        holds: Some(true),
         reason: "InForce".to_owned(),
         message: "it is in force".to_owned(),
         warns: false,
@@ -137,35 +142,7 @@ fn ready() -> ObjectCondition {
 
 fn not_ready(reason: &str, message: &str) -> ObjectCondition {
     let (reason, message) = (reason.to_owned(), message.to_owned());
-    ObjectCondition { kind: "Ready", holds: false, reason, message, warns: true }
-}
-
-/// What nodes say of an announcer that does not run there as it is written; those that say the same, together.
-fn failing(failures: &BTreeMap<String, Failure>) -> Option<ObjectCondition> {
-    let first = failures.values().next()?;
-    let mut alike: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (node, failure) in failures {
-        alike.entry(&failure.message).or_default().push(node);
-    }
-    let messages: Vec<String> = alike
-        .into_iter()
-        .map(|(message, nodes)| {
-            let more = match nodes.len().saturating_sub(NAMES_SHOWN) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            let nodes = nodes[..nodes.len().min(NAMES_SHOWN)].join(", ");
-            format!("on {nodes}{more}: {message}")
-        })
-        .collect();
-    let message = match first.reason {
-        "Refused" => format!(
-            "{}; what ran there before serves on: correct plugin or config",
-            messages.join("; ")
-        ),
-        _ => messages.join("; "),
-    };
-    Some(not_ready(first.reason, &message))
+    ObjectCondition { kind: "Ready".into(), holds: Some(false), reason, message, warns: true }
 }
 
 /// Writes what is wanted, until the sender is dropped.
@@ -185,28 +162,5 @@ pub async fn write(
             tokio::time::sleep(RETRY).await;
         }
         tokio::time::sleep(INTERVAL).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nodes_that_say_the_same_of_an_announcer_are_told_together() {
-        let says = |message: &str| Failure { reason: "Refused", message: message.to_owned() };
-        let mut failures: BTreeMap<String, Failure> =
-            (1..=7).map(|node| (format!("n{node}"), says("config.x: unknown"))).collect();
-        failures.insert("other".to_owned(), says("no memory"));
-        let condition = failing(&failures).unwrap();
-        assert_eq!(
-            (condition.holds, condition.reason.as_str(), condition.message.as_str()),
-            (
-                false,
-                "Refused",
-                "on n1, n2, n3, n4, n5 and 2 more: config.x: unknown; on other: no memory; what ran there before serves on: correct plugin or config"
-            )
-        );
-        assert_eq!(failing(&BTreeMap::new()), None);
     }
 }

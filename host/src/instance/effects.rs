@@ -147,7 +147,7 @@ impl Worker {
             Granted::Refused(refusal) => inner.deny(refusal.to_event()),
             Granted::Report(Report::Address(report)) => inner.report(report),
             Granted::Report(report) => {
-                if let Err(reason) = inner.guard.keep(report) {
+                if let Err(reason) = inner.guard.keep(report, now()) {
                     inner.refuse("report", String::new(), reason);
                 }
             }

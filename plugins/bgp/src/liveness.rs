@@ -103,6 +103,15 @@ impl Neighbour {
         }
     }
 
+    /// Asks again for the beacon and the detection time, of which the host refused one.
+    pub(crate) fn offload_liveness_again(&mut self, turn: &mut Turn<'_>) {
+        let Some(liveness) = &mut self.liveness else { return };
+        let Numbers { beacon, expect, .. } = liveness.session.numbers();
+        for number in [beacon, expect] {
+            liveness.session.ended(number, turn.effects);
+        }
+    }
+
     /// A socket is gone, or could not be had.
     pub(crate) fn socketless(&mut self, closed: &Closed, turn: &mut Turn<'_>) {
         let Some(liveness) = &mut self.liveness else { return };

@@ -19,10 +19,6 @@ use crate::words::not_connected;
 
 /// The first pause after a failure; each further one is twice as long, up to `connectRetryTime`.
 const FIRST_PAUSE_US: u64 = 250_000;
-/// Between a message that the host did not write and the next attempt to say it.
-const REPEAT_US: u64 = 5_000_000;
-/// As many cut-out routes the host names, the rest it counts.
-const NAMED_AT_MOST: usize = 50;
 /// A session that held for so long was a good one: pauses begin short again.
 const GOOD_US: u64 = 10_000_000;
 /// After the peer exceeded its maximum of prefixes, which it would at once do again.
@@ -56,9 +52,12 @@ pub(crate) struct Neighbour {
     /// No session may be had any more.
     pub(crate) halted: bool,
     /// When to say everything again, since the host did not let all of it through.
-    repeat_us: Option<u64>,
+    pub(crate) repeat_us: Option<u64>,
     /// Routes the host has cut out since.
-    cut: usize,
+    pub(crate) cut: usize,
+    /// When to ask again for what the host did not take on: timers, KEEPALIVEs, BFD.
+    #[serde(skip)]
+    pub(crate) unaided_until_us: Option<u64>,
     /// What was last reported, and when.
     pub(crate) summary: Summary,
 }
@@ -114,6 +113,7 @@ impl Neighbour {
             halted: terms.manner.shutdown,
             repeat_us: None,
             cut: 0,
+            unaided_until_us: None,
             summary: Summary::default(),
             terms,
         }
@@ -165,6 +165,9 @@ impl Neighbour {
             (self.repeat_us, self.cut) = (None, 0);
             self.out.all_changed();
         }
+        if self.unaided_until_us.take_if(|due_us| *due_us <= turn.now_us).is_some() {
+            self.offload_again(turn);
+        }
         self.check_send_hold(turn);
         self.tick_liveness(turn);
     }
@@ -177,7 +180,8 @@ impl Neighbour {
         };
         let stuck = self.session().and_then(|session| session.stuck_since_us);
         let send_hold = stuck.map(|since_us| since_us + self.send_hold_us());
-        let others = [self.repeat_us, self.summary.due_us, self.liveness_due_us()];
+        let liveness = self.liveness_due_us();
+        let others = [self.repeat_us, self.unaided_until_us, self.summary.due_us, liveness];
         others.into_iter().chain([dial, send_hold]).flatten().min()
     }
 
@@ -332,22 +336,6 @@ impl Neighbour {
         self.halted = false;
         if self.terms.dials && self.connections.is_empty() && self.dial == Dial::Off {
             self.dial = Dial::At(turn.now_us);
-        }
-    }
-
-    /// The host did not write a message. What the peer knows is doubtful until all was said again.
-    pub(crate) fn doubt(&mut self, reason: &str, now_us: u64) {
-        self.out.doubt_all();
-        self.last_error = format!("the host did not write a message: {reason}");
-        self.repeat_us = Some(now_us + REPEAT_US);
-    }
-
-    /// Of many routes that are cut out of one message the host names some.
-    pub(crate) fn doubt_after_many(&mut self, now_us: u64) {
-        self.cut += 1;
-        if self.cut >= NAMED_AT_MOST {
-            self.out.doubt_all();
-            self.repeat_us = Some(now_us + REPEAT_US);
         }
     }
 

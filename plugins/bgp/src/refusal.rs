@@ -1,12 +1,24 @@
-//! What the host cut out of an UPDATE or withdrew by itself, why, and when to try again: a refusal can be out of date by the
-//! time it arrives, so none is final.
+//! What the host refused, cut out of an UPDATE or withdrew by itself, why, and when to try again: a refusal can be out of date by
+//! the time it arrives, so none is final.
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use outrigger_sdk::{Denied, Endpoint, IpNet};
 use serde::{Deserialize, Serialize};
 
+use crate::connection::State;
+use crate::neighbour::{Ending, Neighbour};
+use crate::turn::Turn;
+use crate::words::denied;
+
 /// Between two tries.
 const PATIENCE_US: u64 = 10_000_000;
+/// Between a message that the host did not write and the next attempt to say it.
+const REPEAT_US: u64 = 5_000_000;
+/// Between an offload that the host refused and the next attempt: less than the shortest hold time (RFC 4271 section 4.2).
+const ASK_AGAIN_US: u64 = 1_000_000;
+/// As many cut-out routes the host names, the rest it counts.
+const NAMED_AT_MOST: usize = 50;
 
 /// By the neighbour's name and the prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,23 +30,32 @@ struct Refusal {
     due_us: u64,
 }
 
-/// What of a stream was not written.
+/// What is not in force.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
-    /// One route: the subject is "STREAM PREFIX".
-    Route(IpNet),
-    /// A message, and nobody says which: the subject is "STREAM".
-    Message,
+pub(crate) enum Missing {
+    /// One route on a stream: the subject is "STREAM PREFIX".
+    Route(Endpoint, IpNet),
+    /// A message on a stream, and nobody says which: the subject is "STREAM".
+    Message(Endpoint),
+    /// A timer of a stream or of a socket, which is the subject.
+    Timer(Endpoint),
+    /// A beacon of BFD: the subject is the peer, with its port.
+    Beacon(IpAddr),
 }
 
-/// Which stream, and what of it.
-pub(crate) fn cut(denied: &Denied) -> Option<(Endpoint, Cut)> {
-    if denied.effect != "write" {
-        return None;
-    }
-    match denied.subject.split_once(' ') {
-        Some((stream, prefix)) => Some((stream.parse().ok()?, Cut::Route(prefix.parse().ok()?))),
-        None => Some((denied.subject.parse().ok()?, Cut::Message)),
+/// What a refusal leaves out.
+pub(crate) fn missing(denied: &Denied) -> Option<Missing> {
+    let subject = &denied.subject;
+    match (denied.effect.as_str(), subject.split_once(' ')) {
+        ("write", Some((stream, prefix))) => {
+            Some(Missing::Route(stream.parse().ok()?, prefix.parse().ok()?))
+        }
+        ("write", None) => Some(Missing::Message(subject.parse().ok()?)),
+        ("offload", _) => {
+            let beacon = || Some(Missing::Beacon(subject.parse::<SocketAddr>().ok()?.ip()));
+            subject.parse().ok().map(Missing::Timer).or_else(beacon)
+        }
+        _ => None,
     }
 }
 
@@ -57,5 +78,48 @@ impl Refusals {
 
     pub(crate) fn due_us(&self) -> Option<u64> {
         self.0.values().map(|refusal| refusal.due_us).min()
+    }
+}
+
+impl Neighbour {
+    /// The host did not write a message. What the peer knows is doubtful until all was said again; before the session is up, the peer
+    /// would wait for what never comes.
+    pub(crate) fn not_written(&mut self, stream: Endpoint, reason: &str, turn: &mut Turn<'_>) {
+        let Some(index) = self.connections.iter().position(|one| one.id == stream) else { return };
+        let reason = denied(reason);
+        let message = match self.connections[index].state {
+            State::OpenSent => "OPEN",
+            State::OpenConfirm => "KEEPALIVE",
+            State::Established => {
+                self.out.doubt_all();
+                self.last_error = format!("the host did not write a message: {reason}");
+                self.repeat_us = Some(turn.now_us + REPEAT_US);
+                return;
+            }
+        };
+        let why = format!("the host did not write our {message}: {reason}");
+        self.end(index, Ending::Quiet, &why, turn);
+    }
+
+    /// The host did not take on a timer, the KEEPALIVEs or a beacon: it is not in force.
+    pub(crate) fn not_offloaded(&mut self, reason: &str, now_us: u64) {
+        self.last_error = format!("the host does not keep this session alive: {}", denied(reason));
+        self.unaided_until_us.get_or_insert(now_us + ASK_AGAIN_US);
+    }
+
+    pub(crate) fn offload_again(&mut self, turn: &mut Turn<'_>) {
+        for connection in &self.connections {
+            connection.offloads(&self.terms, turn);
+        }
+        self.offload_liveness_again(turn);
+    }
+
+    /// Of many routes that are cut out of one message the host names some.
+    pub(crate) fn doubt_after_many(&mut self, now_us: u64) {
+        self.cut += 1;
+        if self.cut >= NAMED_AT_MOST {
+            self.out.doubt_all();
+            self.repeat_us = Some(now_us + REPEAT_US);
+        }
     }
 }

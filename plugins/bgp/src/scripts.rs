@@ -229,16 +229,19 @@ fn dynamic() -> Vec<Vec<Event>> {
 }
 
 fn denied() -> Vec<Vec<Event>> {
-    let denied = |subject: &str, reason: &str| {
-        let (subject, reason) = (subject.to_owned(), reason.to_owned());
-        vec![Event::Denied(Denied { effect: "write".to_owned(), subject, reason })]
+    let refused = |effect: &str, subject: &str, reason: &str| {
+        let (effect, subject, reason) = (effect.to_owned(), subject.to_owned(), reason.to_owned());
+        vec![Event::Denied(Denied { effect, subject, reason })]
     };
+    let denied = |subject: &str, reason: &str| refused("write", subject, reason);
     let mut calls = then(
         up(1 << 20),
         vec![
             denied("2 203.0.113.0/24", "prefix-not-desired"),
             denied("2", "churn-limit"),
             denied("nonsense", "churn-limit"),
+            refused("offload", "2", "too-many-offloads"),
+            refused("offload", "192.0.2.1:3784", "too-many-offloads"),
         ],
     );
     calls.extend(vec![wake(); 12]);

@@ -1,5 +1,6 @@
 //! All that changes, and one call of the host from its events to its effects. What each part does is its own business.
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use outrigger_sdk::log::Level;
 use outrigger_sdk::wire::bgp::{ErrorCode, Notification};
@@ -11,7 +12,7 @@ use crate::links::Links;
 use crate::listeners::Listeners;
 use crate::neighbour::Neighbour;
 use crate::random::Random;
-use crate::refusal::{self, Cut, Refusals};
+use crate::refusal::{self, Missing, Refusals};
 use crate::routes::{Changed, Routes};
 use crate::settings::{Place, Settings, Terms};
 use crate::shown::Shown;
@@ -112,7 +113,7 @@ impl State {
                     self.neighbour(&name).credit(id, octets);
                 }
             }
-            Event::Denied(denied) => self.denied(&denied, now_us),
+            Event::Denied(denied) => self.denied(&denied, settings, now_us, effects),
             Event::Stopping(stopping) => {
                 self.stopping = Some(Stop::new(stopping, settings.graceful_shutdown_ms, now_us));
                 self.neighbours.values_mut().for_each(|one| one.out.all_changed());
@@ -251,23 +252,47 @@ impl State {
         }
     }
 
-    /// The host cut a route out, or withdrew it. What else it refuses comes as the end of a stream.
-    fn denied(&mut self, denied: &Denied, now_us: u64) {
-        let Some((stream, cut)) = refusal::cut(denied) else { return };
-        let Some(name) = self.owner(stream) else { return };
-        let neighbour = self.neighbour(&name);
-        match cut {
-            Cut::Route(prefix) => {
+    /// The host cut a route out or withdrew it, or does not do something for us. What else it refuses comes as the end of a stream.
+    fn denied(
+        &mut self,
+        denied: &Denied,
+        settings: &Settings,
+        now_us: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(missing) = refusal::missing(denied) else { return };
+        let known = match missing {
+            Missing::Beacon(peer) => self.watcher(peer),
+            Missing::Route(id, _) | Missing::Message(id) | Missing::Timer(id) => self.owner(id),
+        };
+        let Some(name) = known else { return };
+        let reason = &denied.reason;
+        match missing {
+            Missing::Route(_, prefix) => {
+                let neighbour = self.neighbour(&name);
                 neighbour.out.not_told(&prefix);
                 neighbour.doubt_after_many(now_us);
-                self.refused.refused(name, prefix, denied.reason.clone(), now_us);
+                self.refused.refused(name, prefix, reason.clone(), now_us);
                 self.standings.changed(self.routes.tasks_under(&prefix));
             }
-            Cut::Message => {
-                neighbour.doubt(&denied.reason, now_us);
+            Missing::Message(stream) => {
+                self.with(Some(name), settings, now_us, effects, |neighbour, turn| {
+                    neighbour.map(|one| one.not_written(stream, reason, turn))
+                });
                 self.standings.all_changed();
             }
+            Missing::Timer(_) | Missing::Beacon(_) => {
+                self.neighbour(&name).not_offloaded(reason, now_us);
+            }
         }
+    }
+
+    /// The neighbour whose BFD speaks with this peer.
+    fn watcher(&self, peer: IpAddr) -> Option<String> {
+        let watches = |one: &&Neighbour| {
+            one.liveness.as_ref().is_some_and(|liveness| liveness.session.peer() == peer)
+        };
+        self.neighbours.values().find(watches).map(|one| one.name.clone())
     }
 
     fn owner(&self, number: u32) -> Option<String> {

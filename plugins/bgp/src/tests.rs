@@ -12,6 +12,7 @@ mod fsm;
 mod net;
 mod places;
 mod property;
+mod refused;
 mod sessions;
 mod speaking;
 

@@ -47,10 +47,13 @@ pub(crate) fn not_listening(reason: &CloseReason, port: u16) -> String {
 }
 
 /// The guard's named reasons, with what mends each.
-fn denied(reason: &str) -> String {
+pub(crate) fn denied(reason: &str) -> String {
     let mend = match reason {
         "peer-not-granted" => "name the peer in the Announcer's allow.peers",
         "secret-not-granted" => "name the Secret in the Announcer's secretRefs, for this peer",
+        "capability-not-allowed" => {
+            "ask for a shorter gracefulRestart.restartTime, or raise the Announcer's allow.restartTime"
+        }
         "link-not-granted" => "name the link in the Announcer's interfaces",
         _ => return reason.to_owned(),
     };

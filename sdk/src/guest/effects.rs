@@ -6,7 +6,7 @@ use super::wit as words;
 use crate::report::MetricValue;
 use crate::{
     AnnouncementState, Beacon, Condition, DatagramBeacon, Effect, Frame, FrameWatch, Offload,
-    OffloadWork, PeerHealth, PeerReport, Reply, Report, Topic, Wake,
+    OffloadWork, PeerHealth, PeerReport, Reply, Report, ServiceEvent, Topic, Wake,
 };
 
 pub fn reply(reply: Reply) -> wit::Reply {
@@ -122,6 +122,10 @@ fn report(report: Report) -> wit::Effect {
                 None => status::ConditionStatus::Unknown,
             };
             status::Report::Condition(status::Condition { kind, status, reason, message })
+        }
+        Report::Event(ServiceEvent { namespace, name, warning, reason, message }) => {
+            let event = status::ServiceEvent { namespace, name, warning, reason, message };
+            status::Report::Event(event)
         }
         Report::Peer(said) => status::Report::Peer(peer(said)),
         Report::Metric { name, labels, value } => status::Report::Metric(status::Metric {

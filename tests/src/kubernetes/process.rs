@@ -122,6 +122,7 @@ impl Process {
 /// A process id and when the process began, which together are never given twice while the machine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
+    /// The number that the kernel gave it.
     pub pid: u32,
     /// In ticks since the machine started: field 22 of /proc/pid/stat (proc(5)).
     pub started: u64,

@@ -26,7 +26,9 @@ pub const PEERS: usize = 1_024;
 /// Counters of one peer.
 pub const PEER_COUNTERS: usize = 32;
 /// Condition types.
-pub const CONDITIONS: usize = 64;
+pub const CONDITIONS: usize = 16;
+/// Events about Services that stand, each for ten minutes.
+pub const EVENTS: usize = 16;
 /// Metric series: names with their labels.
 pub const SERIES: usize = 1_000;
 /// Labels of one series.
@@ -54,6 +56,8 @@ pub const FRAMES: u64 = 20;
 pub const DATAGRAMS: u64 = 10_000;
 /// Reports.
 pub(super) const REPORTS: Rates = Rates { burst: 1_000, rounds: 8, per_second: 1_000 };
+/// Events, kept or not: whether the instance was told about their Service has to be looked for.
+pub(super) const ASKED_FOR_EVENTS: Rates = Rates { burst: 64, rounds: 0, per_second: 1 };
 /// Streams, listeners and sockets opened.
 pub(super) const OPENED: Rates = Rates { burst: 1_000, rounds: 8, per_second: 50 };
 /// Datagrams sent one by one.
@@ -82,6 +86,11 @@ pub const LIMITS: &[Limit] = &[
     Limit {
         subject: "reported conditions",
         most: Most::Fixed(CONDITIONS as u64, "types"),
+        beyond: "`too-much-said`",
+    },
+    Limit {
+        subject: "events about Services, each for ten minutes",
+        most: Most::Fixed(EVENTS as u64, "events"),
         beyond: "`too-much-said`",
     },
     Limit {

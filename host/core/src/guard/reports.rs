@@ -1,12 +1,16 @@
-//! What an instance says of its peers, its conditions and its metrics: levels, kept within `budget`. What it says of addresses is
+//! What an instance says of its peers, its conditions, its metrics and of Services: kept within `budget`. What it says of addresses is
 //! kept by who knows the addresses.
 use std::collections::BTreeMap;
 
 use outrigger_sdk::report::MetricValue;
-use outrigger_sdk::{AddressReport, Condition, Pair, PeerReport, Report};
+use outrigger_sdk::{AddressReport, Condition, Pair, PeerReport, Report, ServiceEvent, Time};
 
 use super::Reason;
 use super::budget::{CONDITIONS, LABELS, LIST, NAME, PEER_COUNTERS, PEERS, SERIES, TEXT};
+
+mod events;
+
+use events::Events;
 
 /// What a new instance has not said again by then is gone.
 const SAID_AGAIN_WITHIN_US: u64 = 10_000_000;
@@ -20,6 +24,7 @@ pub struct Reports {
     peers: Levels<(String, String), PeerReport>,
     conditions: Levels<String, Condition>,
     metrics: Levels<Series, f64>,
+    events: Events,
     /// Which instance speaks: each has another number.
     instance: u64,
     /// When what earlier instances said goes.
@@ -66,18 +71,37 @@ impl Reports {
         self.metrics.all().map(|(series, value)| (series, *value))
     }
 
+    /// Events about Services that stand, oldest first, and since when.
+    pub fn events(&self) -> impl Iterator<Item = &(Time, ServiceEvent)> {
+        self.events.all()
+    }
+
     /// How many peers there are.
     pub fn peer_count(&self) -> usize {
         self.peers.0.len()
     }
 
     /// A report that may be kept: its names are well formed, and there is room for it. Texts are cut and made one line: a part of them
-    /// comes from peers, who are not to decide whether a report is kept.
+    /// comes from peers, who are not to decide whether a report is kept. `is_told` says whether the instance was told about a Service,
+    /// which may take long.
     ///
     /// # Errors
     /// Why not.
-    pub(super) fn admit(&self, mut report: Report) -> Result<Report, Reason> {
+    pub(super) fn admit(
+        &mut self,
+        now_us: u64,
+        mut report: Report,
+        is_told: impl FnOnce(&ServiceEvent) -> bool,
+    ) -> Result<Report, Reason> {
         match &mut report {
+            Report::Event(event) => self.events.admit(now_us, event, is_told)?,
+            report => self.admit_level(report)?,
+        }
+        Ok(report)
+    }
+
+    fn admit_level(&self, report: &mut Report) -> Result<(), Reason> {
+        match report {
             Report::Address(about) => address(about)?,
             Report::Peer(about) => {
                 peer(about)?;
@@ -94,9 +118,9 @@ impl Reports {
                 labels.iter_mut().for_each(|(_, value)| text(value));
                 self.metrics.has_room(&series(name, labels)?, SERIES)?;
             }
-            Report::Other(_) => return Err(Reason::Unsupported),
+            Report::Event(_) | Report::Other(_) => return Err(Reason::Unsupported),
         }
-        Ok(report)
+        Ok(())
     }
 
     /// Keeps a report that was admitted; one about an address is not kept here. What takes itself back goes: a peer without a
@@ -104,9 +128,13 @@ impl Reports {
     ///
     /// # Errors
     /// When there is no room by now.
-    pub(super) fn keep(&mut self, report: Report) -> Result<(), Reason> {
+    pub(super) fn keep(&mut self, mut report: Report, now: Time) -> Result<(), Reason> {
+        if let Report::Event(event) = report {
+            return self.events.keep(event, now);
+        }
+        self.admit_level(&mut report)?;
         let by = self.instance;
-        match self.admit(report)? {
+        match report {
             Report::Peer(about) => {
                 let key = (about.protocol.clone(), about.peer.clone());
                 match about.state.is_empty() {
@@ -133,7 +161,7 @@ impl Reports {
                     }
                 }
             }
-            Report::Address(_) | Report::Other(_) => {}
+            Report::Address(_) | Report::Event(_) | Report::Other(_) => {}
         }
         Ok(())
     }
@@ -144,8 +172,12 @@ impl Reports {
         self.sweep_us = Some(now_us + SAID_AGAIN_WITHIN_US);
     }
 
-    /// Lets go what only earlier instances said, once their time is over. When to come back, if that is still to come.
+    /// Lets go what only earlier instances said, and events, once their time is over. When to come back, if that is still to come.
     pub(super) fn sweep(&mut self, now_us: u64) -> Option<u64> {
+        [self.sweep_levels(now_us), self.events.sweep(now_us)].into_iter().flatten().min()
+    }
+
+    fn sweep_levels(&mut self, now_us: u64) -> Option<u64> {
         let due = self.sweep_us?;
         if now_us < due {
             return Some(due);
@@ -213,8 +245,21 @@ fn peer(about: &mut PeerReport) -> Result<(), Reason> {
 
 fn condition(Condition { kind, reason, message, .. }: &mut Condition) -> Result<(), Reason> {
     text(message);
-    name(kind)?;
-    short(reason)
+    // This one is the host's.
+    if kind == "Ready" {
+        return Err(Reason::NotWellFormed);
+    }
+    camel_case(kind)?;
+    if reason.is_empty() { Ok(()) } else { camel_case(reason) }
+}
+
+/// What the API server takes for a condition's type and for every reason.
+fn camel_case(word: &str) -> Result<(), Reason> {
+    let begins = word.bytes().next().is_some_and(|first| first.is_ascii_alphabetic());
+    match begins && word.len() <= NAME && word.bytes().all(|octet| octet.is_ascii_alphanumeric()) {
+        true => Ok(()),
+        false => Err(Reason::NotWellFormed),
+    }
 }
 
 fn list(entries: usize) -> Result<(), Reason> {

@@ -1,5 +1,5 @@
-//! Kubernetes Events: what went wrong with an object, for `kubectl describe`. Success writes none, and what was said is not
-//! said again for a while. Must not know why it went wrong.
+//! Kubernetes Events: what went wrong with an object, and what plugins say of Services, for `kubectl describe`. What was said is
+//! not said again for a while. Must not know why it is said.
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,14 +11,28 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, PostParams};
 use outrigger_core::facts::ServiceKey;
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::convert::DEFAULT_NAMESPACE;
+use crate::crd::ServiceEventReport;
 
 /// `note` holds at most 1 kB (events.k8s.io/v1).
 const LONGEST_NOTE: usize = 1000;
 /// The API server keeps an Event for an hour; the same is not said again before.
 const SILENCE: Duration = Duration::from_secs(3600);
+
+/// One Event.
+struct Saying<'a> {
+    name: String,
+    regarding: ObjectReference,
+    kind: &'a str,
+    action: &'a str,
+    reason: &'a str,
+    message: &'a str,
+    /// With the object's uid: it is not said again while this is remembered.
+    once: &'a str,
+}
 
 /// Publishes events under one name.
 #[derive(Clone)]
@@ -39,15 +53,31 @@ impl Events {
 
     /// Warns about a Service.
     pub async fn service(&self, key: &ServiceKey, uid: &str, reason: &str, message: &str) {
-        let regarding = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Service".to_owned()),
-            namespace: Some(key.namespace().to_owned()),
-            name: Some(key.name().to_owned()),
-            uid: Some(uid.to_owned()),
-            ..ObjectReference::default()
-        };
-        self.warn(regarding, "Allocate", reason, message).await;
+        self.warn(service(key, uid), "Allocate", reason, message).await;
+    }
+
+    /// Passes on what an announcer on a node said of a Service. One leader after the other may do so: it is one Event.
+    pub async fn of_plugin(
+        &self,
+        uid: &str,
+        node: &str,
+        announcer: &str,
+        said: &ServiceEventReport,
+    ) {
+        let message = format!("{} (announcer {announcer} on {node})", said.message);
+        // The same for every node and every leader.
+        let said_of = [uid, &said.kind, &said.reason, &said.message].join("\n");
+        let hash = format!("{:x}", Sha256::digest(&said_of));
+        self.publish(Saying {
+            name: format!("{:.200}.{hash:.16}", said.name),
+            regarding: service(&ServiceKey::new(&said.namespace, &said.name), uid),
+            kind: &said.kind,
+            action: "Announce",
+            reason: &said.reason,
+            message: &message,
+            once: &said_of,
+        })
+        .await;
     }
 
     /// Warns about any object, which must be named with its uid; `action` is what was being done.
@@ -58,32 +88,51 @@ impl Events {
         reason: &str,
         message: &str,
     ) {
+        let named = regarding.name.clone().unwrap_or_default();
+        let name = format!("{named}.{:x}", Timestamp::now().as_nanosecond());
+        self.publish(Saying {
+            name,
+            regarding,
+            kind: "Warning",
+            action,
+            reason,
+            message,
+            once: message,
+        })
+        .await;
+    }
+
+    async fn publish(
+        &self,
+        Saying { name, regarding, kind, action, reason, message, once }: Saying<'_>,
+    ) {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        if !self.is_news(&text(&regarding.uid), message) {
+        if !self.is_news(&text(&regarding.uid), once) {
             return;
         }
         // Events about what is in no namespace are in this one (events.k8s.io/v1).
         let namespace = regarding.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-        let (kind, name) = (text(&regarding.kind), text(&regarding.name));
-        let now = Timestamp::now();
+        let (of_kind, about) = (text(&regarding.kind), text(&regarding.name));
         let event = Event {
             action: Some(action.to_owned()),
-            event_time: Some(MicroTime(now)),
-            metadata: ObjectMeta {
-                name: Some(format!("{name}.{:x}", now.as_nanosecond())),
-                ..ObjectMeta::default()
-            },
+            event_time: Some(MicroTime(Timestamp::now())),
+            metadata: ObjectMeta { name: Some(name), ..ObjectMeta::default() },
             note: Some(message.chars().take(LONGEST_NOTE).collect()),
             reason: Some(reason.to_owned()),
             regarding: Some(regarding),
             reporting_controller: Some(self.controller.clone()),
             reporting_instance: Some(self.instance.clone()),
-            type_: Some("Warning".to_owned()),
+            type_: Some(kind.to_owned()),
             ..Event::default()
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        if let Err(error) = api.create(&PostParams::default(), &event).await {
-            tracing::debug!(kind, namespace, name, "an event could not be published: {error}");
+        match api.create(&PostParams::default(), &event).await {
+            Ok(_) => {}
+            // Another leader has said it.
+            Err(kube::Error::Api(error)) if error.code == 409 => {}
+            Err(error) => {
+                tracing::debug!(of_kind, namespace, about, "an event was not published: {error}");
+            }
         }
     }
 
@@ -92,5 +141,16 @@ impl Events {
         said.retain(|_, at| at.elapsed() < SILENCE);
         let key = (uid.to_owned(), message.to_owned());
         said.insert(key, Instant::now()).is_none()
+    }
+}
+
+fn service(key: &ServiceKey, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Service".to_owned()),
+        namespace: Some(key.namespace().to_owned()),
+        name: Some(key.name().to_owned()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
     }
 }

@@ -1,5 +1,6 @@
 //! Conditions of our own cluster-scoped objects, the Events that go with them, and the finalizer of pools in use. Must not know
 //! what makes a condition true.
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -21,9 +22,9 @@ const IN_USE: &str = "outrigger.dev/in-use";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectCondition {
     /// Its type.
-    pub kind: &'static str,
-    /// Its status.
-    pub holds: bool,
+    pub kind: Cow<'static, str>,
+    /// Its status; `None`: Unknown.
+    pub holds: Option<bool>,
     /// CamelCase.
     pub reason: String,
     /// Names the object and the fix.
@@ -126,7 +127,7 @@ impl Objects {
         let before = object.data.pointer("/status/conditions").and_then(Value::as_array);
         let is_known = |condition: &&ObjectCondition| {
             before.into_iter().flatten().any(|known| {
-                known["type"] == condition.kind && known["message"] == *condition.message
+                known["type"] == *condition.kind && known["message"] == *condition.message
             })
         };
         let news = wanted.conditions.iter().filter(|condition| condition.warns);
@@ -148,7 +149,11 @@ fn status(object: &DynamicObject, wanted: &ObjectStatus, now: Time) -> Value {
     let generation = object.metadata.generation;
     let condition = |condition: &ObjectCondition| {
         let ObjectCondition { kind, holds, reason, message, warns: _ } = condition;
-        let holds = if *holds { "True" } else { "False" };
+        let holds = match holds {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        };
         let same = |known: &&Value| known["type"] == **kind && known["status"] == holds;
         let since = before.into_iter().flatten().find(same);
         let since = match since {

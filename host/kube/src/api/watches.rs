@@ -16,15 +16,15 @@ use crate::before::{Before, Stands};
 use crate::claims::Claims;
 use crate::convert::{Converted, Invalid, ServiceClasses};
 
-mod failures;
 mod kind;
+mod reported;
 mod told;
 mod wrong;
 
-use failures::AllFailures;
-pub use failures::Failure;
 pub use kind::{Kind, Reader};
 use kind::{Said, Seen};
+use reported::AllReported;
+pub use reported::{Failure, Reported};
 use told::News;
 pub use told::Told;
 use wrong::title;
@@ -50,7 +50,7 @@ pub struct Watches {
     /// Services whose [`Observed`] changed since they were last asked for.
     touched: BTreeSet<ServiceKey>,
     /// By the NodeReports; empty unless asked for.
-    failures: AllFailures,
+    reported: AllReported,
     /// NodeReports and Plugins as they are, for roll-outs; empty unless asked for.
     news: News,
     synced: bool,
@@ -87,7 +87,7 @@ impl Watches {
             differ: false,
             observed: BTreeMap::new(),
             touched: BTreeSet::new(),
-            failures: AllFailures::default(),
+            reported: AllReported::default(),
             news: News::default(),
             synced: false,
             remembered: false,
@@ -161,9 +161,9 @@ impl Watches {
         self.claims.in_force_within(range).map(|claim| &claim.fact)
     }
 
-    /// Where an announcer does not run as it is written: why, by node.
-    pub fn failures_of(&self, announcer: &str) -> &BTreeMap<String, Failure> {
-        self.failures.of(announcer)
+    /// What is worth saying of an announcer, by node.
+    pub fn reported_of(&self, announcer: &str) -> &BTreeMap<String, Reported> {
+        self.reported.of(announcer)
     }
 
     /// Kinds that have not been listed by this process.
@@ -261,7 +261,7 @@ impl Watches {
 
     fn seen(&mut self, kind: Kind, seen: Seen, touched: &mut Before) {
         if let Some(whole) = &seen.whole {
-            self.failures.hear(seen.key.name(), whole);
+            self.reported.hear(seen.key.name(), whole);
             self.news.seen(kind, seen.key.name(), whole.clone());
         }
         match kind {
@@ -338,7 +338,7 @@ impl Watches {
     fn gone(&mut self, kind: Kind, object: &ServiceKey, touched: &mut Before) {
         self.news.gone(kind, object.name());
         if kind == Kind::NodeReports {
-            return self.failures.gone(object.name());
+            return self.reported.gone(object.name());
         }
         let path = kind.path(object);
         for fact in self.claims.words(&path) {

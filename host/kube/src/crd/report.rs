@@ -151,9 +151,52 @@ pub struct AnnouncerReport {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub peers: Vec<PeerReport>,
+    /// Conditions that the plugin reports. The Announcer has them of all nodes together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<ConditionReport>,
+    /// What the plugin said of Services within ten minutes. Each becomes an Event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub events: Vec<ServiceEventReport>,
     /// Effects refused by the guard, by named reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub denied: BTreeMap<String, u64>,
+}
+
+/// A condition, as one node sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConditionReport {
+    /// Its type, in CamelCase.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// "True", "False" or "Unknown".
+    pub status: String,
+    /// CamelCase.
+    pub reason: String,
+    /// For a person.
+    pub message: String,
+}
+
+/// What a plugin said of a Service once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceEventReport {
+    /// Namespace of the Service.
+    pub namespace: String,
+    /// Name of the Service.
+    pub name: String,
+    /// "Normal" or "Warning".
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// CamelCase.
+    pub reason: String,
+    /// For a person.
+    pub message: String,
+    /// When it was said (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub at: String,
 }
 
 /// One peer of an announcer.

@@ -129,6 +129,11 @@ pub(crate) fn timestamp(utc_us: u64) -> Timestamp {
     Timestamp(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX))
 }
 
+/// RFC 3339, to the second.
+pub fn rfc3339(utc_us: u64) -> String {
+    timestamp(utc_us).0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// The same for a person, "" for 1970: nobody knows.
 pub fn utc(utc_us: u64) -> String {
     match utc_us {

@@ -37,6 +37,8 @@ pub(super) struct Channel {
     socket: Socket,
     key: u64,
     pub(super) device: Option<Bound>,
+    /// The endpoint whose options are in force for what leaves.
+    sends_for: Option<Id>,
 }
 
 /// What an owner calls a socket.
@@ -135,6 +137,9 @@ impl State {
             self.channels.insert(channel.clone(), opened);
             self.look_again(boottime_us());
         }
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.send_for(id, &options)?;
+        }
         let socket = self.channels.get(&channel).map(|channel| &channel.socket);
         let bound = socket.and_then(|socket| socket.local_addr().ok()?.as_socket());
         let remote = SocketAddr::new(any, 0);
@@ -163,7 +168,9 @@ impl State {
         sent: &SendDatagram,
     ) -> Result<(), EndpointError> {
         let socket = self.sockets.get(&(owner, sent.socket)).ok_or(EndpointError::Unknown)?;
-        let channel = self.channels.get(&socket.channel).ok_or(EndpointError::Unknown)?;
+        let channel = self.channels.get_mut(&socket.channel).ok_or(EndpointError::Unknown)?;
+        // They took when it was opened.
+        let _ = channel.send_for((owner, sent.socket), &socket.options);
         // As networks do: one that the kernel has no room for is lost. An error that an earlier datagram caused (nobody
         // listens there) is told by the next call and says nothing of this one.
         let to = sent.remote.into();
@@ -224,18 +231,25 @@ impl Channel {
             socket.set_only_v6(true).map_err(io)?;
         }
         options.bind_device(&socket)?;
-        // Several owners may share it: how near a datagram must come from is looked at one by one.
-        Options { min_hop_limit: None, ..options.clone() }.apply_to_datagrams(&socket, v4)?;
+        // For one device beside all others, and for one address beside all others: the kernel gives each what is closest. No other
+        // user's program can share it.
+        socket.set_reuse_port(true).map_err(io)?;
         sockets::want_packet_info(&socket, v4).map_err(io)?;
         socket.bind(&key.local.into()).map_err(io)?;
         poller.add(socket.as_fd(), number).map_err(io)?;
-        Ok(Self { socket, key: number, device: key.device.as_deref().map(Bound::to) })
+        let device = key.device.as_deref().map(Bound::to);
+        Ok(Self { socket, key: number, device, sends_for: None })
     }
-}
 
-impl Options {
-    fn apply_to_datagrams(mut self, socket: &Socket, v4: bool) -> Result<(), CloseReason> {
-        self.user_timeout_ms = None;
-        self.apply(socket, v4)
+    /// Several endpoints may share it, each with options of its own: those of whoever sends now are put in force. How near a datagram
+    /// must come from is looked at one by one.
+    fn send_for(&mut self, id: Id, options: &Options) -> Result<(), CloseReason> {
+        if self.sends_for != Some(id) {
+            let v4 = self.socket.local_addr().is_ok_and(|local| local.is_ipv4());
+            self.sends_for = None;
+            options.apply_to_sent(&self.socket, v4)?;
+            self.sends_for = Some(id);
+        }
+        Ok(())
     }
 }

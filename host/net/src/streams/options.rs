@@ -69,8 +69,8 @@ impl Options {
 
     /// What holds for every packet of a socket.
     pub(super) fn apply(&self, socket: &Socket, v4: bool) -> Result<(), CloseReason> {
-        if let Some(hops) = self.hop_limit {
-            cannot("hop-limit", sockets::set_hop_limit(socket, v4, hops))?;
+        if self.hop_limit.is_some() {
+            cannot("hop-limit", sockets::set_hop_limit(socket, v4, self.hop_limit))?;
         }
         if let Some(hops) = self.min_hop_limit {
             cannot("min-hop-limit", sockets::set_min_hop_limit(socket, v4, hops))?;
@@ -82,6 +82,12 @@ impl Options {
             cannot("user-timeout-ms", sockets::set_user_timeout(socket, ms))?;
         }
         Ok(())
+    }
+
+    /// The same for what leaves alone, and nothing of what another endpoint set before is left.
+    pub(super) fn apply_to_sent(&self, socket: &Socket, v4: bool) -> Result<(), CloseReason> {
+        cannot("hop-limit", sockets::set_hop_limit(socket, v4, self.hop_limit))?;
+        cannot("dscp", sockets::set_dscp(socket, v4, self.dscp.unwrap_or(0)))
     }
 
     pub(super) fn bind_device(&self, socket: &Socket) -> Result<(), CloseReason> {

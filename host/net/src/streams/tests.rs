@@ -16,6 +16,8 @@ use super::{Keys, SecretKey, StreamSink, Streams, StreamsHandle};
 use crate::Owner;
 use crate::namespace::{ip, namespaced};
 
+mod shared;
+
 const OWNER: Owner = 1;
 const PATIENCE: Duration = Duration::from_secs(5);
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -101,26 +103,22 @@ fn since(begin: outrigger_sdk::Time) -> Duration {
     Duration::from_micros(crate::now().monotonic_us - begin.monotonic_us)
 }
 
-fn keepalive() -> Vec<u8> {
-    bgp::keepalive()
-}
-
 namespaced! {
     fn one_message_is_one_event_however_the_octets_come_and_a_bad_header_comes_alone() {
         let bench = Bench::new();
         let (mut far, _) = bench.connected(1);
         let notification = bgp::Notification::with(bgp::ErrorCode::HOLD_TIMER_EXPIRED, [1, 2, 3]).encode();
-        let octets = [keepalive(), notification.clone(), keepalive()].concat();
+        let octets = [bgp::keepalive(), notification.clone(), bgp::keepalive()].concat();
         for octet in &octets[..30] {
             far.write_all(&[*octet]).unwrap();
         }
         far.write_all(&octets[30..]).unwrap();
-        assert_eq!(data(bench.next()), keepalive());
+        assert_eq!(data(bench.next()), bgp::keepalive());
         assert_eq!(data(bench.next()), notification);
-        assert_eq!(data(bench.next()), keepalive());
-        let mut long = keepalive();
+        assert_eq!(data(bench.next()), bgp::keepalive());
+        let mut long = bgp::keepalive();
         long[16..18].copy_from_slice(&4097_u16.to_be_bytes());
-        far.write_all(&[long.clone(), keepalive()].concat()).unwrap();
+        far.write_all(&[long.clone(), bgp::keepalive()].concat()).unwrap();
         assert_eq!(data(bench.next()), long);
         bench.silent_for(100);
     }
@@ -130,13 +128,13 @@ namespaced! {
         let (mut far, _) = bench.connected(1);
         // Unread octets would make a plain close a reset.
         bench.inbox.room.store(false, Ordering::SeqCst);
-        far.write_all(&keepalive()).unwrap();
-        bench.handle.write(OWNER, 1, &keepalive()).unwrap();
+        far.write_all(&bgp::keepalive()).unwrap();
+        bench.handle.write(OWNER, 1, &bgp::keepalive()).unwrap();
         assert!(bench.handle.close(OWNER, 1));
         assert_eq!(reason(bench.next()), CloseReason::Local);
         let mut all = Vec::new();
         far.read_to_end(&mut all).unwrap();
-        assert_eq!(all, keepalive());
+        assert_eq!(all, bgp::keepalive());
         let (mut far, _) = bench.connected(1);
         assert!(bench.handle.abort(OWNER, 1));
         assert_eq!(far.read(&mut [0; 9]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
@@ -220,7 +218,7 @@ namespaced! {
         bench.inbox.room.store(false, Ordering::SeqCst);
         far.set_nonblocking(true).unwrap();
         let mut sent = 0;
-        while far.write(&keepalive()).is_ok_and(|count| count == 19) {
+        while far.write(&bgp::keepalive()).is_ok_and(|count| count == 19) {
             sent += 1;
         }
         assert!(sent > 100, "the kernel's buffers hold some");
@@ -228,7 +226,7 @@ namespaced! {
         bench.inbox.room.store(true, Ordering::SeqCst);
         bench.handle.resume(OWNER);
         for _ in 0..sent {
-            assert_eq!(data(bench.next()), keepalive());
+            assert_eq!(data(bench.next()), bgp::keepalive());
         }
     }
 
@@ -236,7 +234,7 @@ namespaced! {
         let bench = Bench::new();
         let (mut far, opened) = bench.connected(1);
         let mut credit = opened.credit as usize;
-        let chunk = keepalive().repeat(200);
+        let chunk = bgp::keepalive().repeat(200);
         let mut written = 0;
         while written < 4 << 20 {
             if credit < chunk.len() {
@@ -252,7 +250,7 @@ namespaced! {
             credit -= chunk.len();
             written += chunk.len();
         }
-        bench.handle.write(OWNER, 1, &keepalive().repeat(1 << 20)).unwrap();
+        bench.handle.write(OWNER, 1, &bgp::keepalive().repeat(1 << 20)).unwrap();
         loop {
             match bench.next() {
                 Event::Credit(..) => {}
@@ -265,7 +263,7 @@ namespaced! {
         let bench = Bench::new();
         let (mut far, _) = bench.connected(1);
         bench.inbox.heard.store(false, Ordering::SeqCst);
-        let work = OffloadWork::Keepalive { endpoint: 1, data: keepalive(), interval_ms: 50 };
+        let work = OffloadWork::Keepalive { endpoint: 1, data: bgp::keepalive(), interval_ms: 50 };
         bench.handle.offload(OWNER, 2, work).unwrap();
         let (remote, within_us) = (Ipv4Addr::UNSPECIFIED.into(), 2_000_000);
         let expect = OffloadWork::Expect { endpoint: 1, remote, within_us, then_close: true };
@@ -275,8 +273,8 @@ namespaced! {
         let mut octets = [0; 19 * 8];
         far.read_exact(&mut octets[..19 * 4]).unwrap();
         assert!(since(begin) >= Duration::from_millis(150), "{:?}", since(begin));
-        far.write_all(&keepalive()).unwrap();
-        assert_eq!(data(bench.next()), keepalive());
+        far.write_all(&bgp::keepalive()).unwrap();
+        assert_eq!(data(bench.next()), bgp::keepalive());
         let heard = crate::now();
         assert_eq!(bench.next(), Event::Expired(3));
         assert!(since(heard) >= Duration::from_millis(1_500), "{:?}", since(heard));

@@ -55,11 +55,12 @@ pub(crate) fn set_md5(socket: &Socket, peers: IpNet, key: &[u8]) -> io::Result<(
     .map(drop)
 }
 
-/// TTL or hop limit of what leaves.
-pub(crate) fn set_hop_limit(socket: &Socket, v4: bool, hops: u8) -> io::Result<()> {
+/// TTL or hop limit of what leaves; `None`: the node's.
+pub(crate) fn set_hop_limit(socket: &Socket, v4: bool, hops: Option<u8>) -> io::Result<()> {
+    let hops = hops.map_or(-1, libc::c_int::from);
     match v4 {
-        true => set_option(socket, libc::IPPROTO_IP, libc::IP_TTL, hops.into()),
-        false => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, hops.into()),
+        true => set_option(socket, libc::IPPROTO_IP, libc::IP_TTL, hops),
+        false => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, hops),
     }
 }
 

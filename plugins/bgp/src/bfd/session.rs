@@ -1,5 +1,6 @@
 //! One session: the state machine of RFC 5880 section 6.8. It is driven by what the host says, and has no clock: every timer of
 //! BFD is the host's.
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use outrigger_sdk::wire::bfd::{ControlPacket, Diagnostic, State};
@@ -64,6 +65,11 @@ impl Session {
     /// The host's numbers it uses.
     pub fn numbers(&self) -> Numbers {
         self.offloads.numbers()
+    }
+
+    /// The peer's address.
+    pub fn peer(&self) -> IpAddr {
+        self.settings.peer.ip()
     }
 
     /// Where it is.

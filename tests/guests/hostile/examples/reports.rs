@@ -1,28 +1,35 @@
-//! Reports ever new peers, conditions and metrics.
+//! Reports ever new peers, conditions, metrics and events about Services.
 #![forbid(unsafe_code)]
 use hostile::{Harm, Hostile};
 use outrigger_sdk::report::MetricValue;
-use outrigger_sdk::{Condition, Effect, Event, PeerReport, Report};
+use outrigger_sdk::{Condition, Effect, Event, PeerReport, Report, ServiceEvent};
 
 /// In one call; each has a text as long as may be.
 const EACH: u32 = 2_000;
 
 struct Reports {
     said: u32,
+    /// Namespace and name of a Service that it was told about.
+    service: (String, String),
 }
 
 impl Harm for Reports {
     fn start(_config: &str) -> Self {
-        Self { said: 0 }
+        Self { said: 0, service: Default::default() }
     }
 
-    fn strike(&mut self, _events: Vec<Event>) -> Vec<Effect> {
+    fn strike(&mut self, events: Vec<Event>) -> Vec<Effect> {
+        for event in events {
+            let Event::DesiredChanged(change) = event else { continue };
+            let told = change.upsert.into_iter().flat_map(|entry| entry.services).next();
+            self.service = told.map_or(self.service.clone(), |it| (it.namespace, it.name));
+        }
         let mut effects = Vec::new();
         for _ in 0..EACH {
             self.said += 1;
             let name = format!("{:050}", self.said);
             let last_error = "x".repeat(500);
-            let report = match self.said % 3 {
+            let report = match self.said % 4 {
                 0 => Report::Peer(PeerReport {
                     peer: name,
                     protocol: "bgp".to_owned(),
@@ -31,10 +38,17 @@ impl Harm for Reports {
                     ..PeerReport::default()
                 }),
                 1 => Report::Condition(Condition {
-                    kind: name,
+                    kind: format!("C{name}"),
                     status: None,
                     reason: "Hostile".to_owned(),
                     message: last_error,
+                }),
+                2 => Report::Event(ServiceEvent {
+                    namespace: self.service.0.clone(),
+                    name: self.service.1.clone(),
+                    warning: true,
+                    reason: "Hostile".to_owned(),
+                    message: name,
                 }),
                 _ => Report::Metric {
                     name: format!("m{name}"),

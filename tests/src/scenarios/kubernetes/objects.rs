@@ -56,7 +56,53 @@ pub fn bad(lab: &Lab) -> Result<()> {
         ensure!(ingress(&service) == [address.parse::<std::net::IpAddr>()?], "{name} changed");
     }
     lab.kubectl(&["delete", "announcer", "typo"])?;
+    said_by_plugins(lab)?;
     lab.kubectl(&["delete", "--raw", &format!("/api/v1/namespaces/{NAME}/services")]).map(drop)
+}
+
+/// What plugins on two nodes say of themselves and of a Service, by the NodeReports that the nodes write: a condition of the Announcer,
+/// and one Event however many nodes say it.
+fn said_by_plugins(lab: &Lab) -> Result<()> {
+    lab.apply(&announcer("lan", "layer2", &json!({})).to_string())?;
+    for (node, status) in [("said-1", "True"), ("said-2", "True"), ("said-2", "False")] {
+        report(lab, node, status)?;
+        let words = match status {
+            "True" => "on said-1",
+            _ => "on said-2: False Counted, 2 zones; on said-1: True Counted, 2 zones",
+        };
+        await_said(lab, ("announcer", "lan"), "ZonesServed", &[words])?;
+    }
+    let events = lab.get_json(&["events.events.k8s.io", "--namespace", NAME])?;
+    let said: Vec<_> = items(&events).iter().filter(|it| it["reason"] == "NameTaken").collect();
+    ensure!(said.len() == 1, "two nodes said the same, and that became {said:?}");
+    ensure!(said[0]["note"] == "its name is taken (announcer lan on said-1)", "{said:?}");
+    ensure!(said[0]["regarding"]["name"] == "first" && said[0]["type"] == "Warning", "{said:?}");
+    lab.kubectl(&["delete", "nodereport", "said-1", "said-2"])?;
+    lab.kubectl(&["delete", "announcer", "lan"]).map(drop)
+}
+
+fn report(lab: &Lab, node: &str, status: &str) -> Result<()> {
+    let head = json!({
+        "apiVersion": "outrigger.dev/v1alpha1", "kind": "NodeReport",
+        "metadata": { "name": node }, "spec": {},
+    });
+    lab.apply(&head.to_string())?;
+    let said = json!({ "status": {
+        "node": node, "version": "0", "ready": true,
+        "announcers": [{
+            "name": "lan", "plugin": "layer2", "digest": "", "phase": "Running", "restarts": 0,
+            "quarantined": 0,
+            "conditions": [
+                { "type": "ZonesServed", "status": status, "reason": "Counted", "message": "2 zones" },
+            ],
+            "events": [{
+                "namespace": NAME, "name": "first", "type": "Warning", "reason": "NameTaken",
+                "message": "its name is taken", "at": "2026-11-30T00:00:00Z",
+            }],
+        }],
+    }});
+    let path = ["patch", "nodereport", node, "--subresource=status", "--type=merge", "--patch"];
+    lab.kubectl(&[&path[..], &[&said.to_string()]].concat()).map(drop)
 }
 
 /// An Announcer with a configuration that its plugin refuses: it says so, with the nodes and the plugin's words, and what was in

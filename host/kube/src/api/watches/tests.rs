@@ -218,7 +218,8 @@ fn what_nodes_report_of_an_announcer_is_kept_by_node_until_they_say_otherwise() 
     };
     let mut bench = Bench::new(&[Kind::Nodes, Kind::NodeReports]);
     let told = |bench: &Bench| -> Vec<String> {
-        let failures = bench.watches.failures_of("lan").iter();
+        let reported = bench.watches.reported_of("lan").iter();
+        let failures = reported.filter_map(|(node, it)| Some((node, it.failure.as_ref()?)));
         failures.map(|(node, it)| format!("{node} {} {}", it.reason, it.message)).collect()
     };
     let all = vec![

@@ -163,7 +163,13 @@ fn report(report: status::Report) -> sdk::Report {
             },
         },
         status::Report::Peer(report) => sdk::Report::Peer(peer(report)),
-        status::Report::Event(_) => sdk::Report::Other("event".into()),
+        status::Report::Event(event) => sdk::Report::Event(sdk::ServiceEvent {
+            namespace: event.namespace,
+            name: event.name,
+            warning: event.warning,
+            reason: event.reason,
+            message: event.message,
+        }),
         status::Report::Other(extension) => sdk::Report::Other(extension.name),
     }
 }
