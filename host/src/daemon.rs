@@ -308,6 +308,7 @@ impl Daemon {
             self.load(delivery);
         }
         for name in withdrawn {
+            self.shared.plugins.forget_first_run(&name);
             if let Err(error) = self.shared.plugins.withdraw(&name) {
                 tracing::error!(
                     plugin = name,
@@ -321,14 +322,10 @@ impl Daemon {
         }
     }
 
-    /// Inspecting and compiling take long: on a thread of their own.
     fn load(&self, delivery: Arc<facts::Plugin>) {
-        let (plugins, done) = (self.shared.plugins.clone(), self.loaded.0.clone());
-        tokio::task::spawn_blocking(move || {
-            plugins.deliver(&delivery);
-            // Nobody listens only when the daemon has ended.
-            let _ = done.send(delivery.name.clone());
-        });
+        let (name, done) = (delivery.name.clone(), self.loaded.0.clone());
+        // Nobody listens only when the daemon has ended.
+        self.shared.plugins.clone().run(delivery, move || drop(done.send(name)));
     }
 
     /// What plugins say; where a candidate failed, what is active takes over.
@@ -386,6 +383,7 @@ impl Daemon {
             tracing::warn!("BGP peers will not be told that this was a restart: {error}");
         }
         self.node.end();
+        self.shared.plugins.end_first_runs();
         self.node.mesh.goodbye();
         self.write_report();
         // What was said last leaves before the process does.

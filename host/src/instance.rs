@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use outrigger_core::guard::Share;
+use outrigger_core::guard::{Reason, Share};
 use outrigger_net::{Groups, Owner, ResponderHandle, StreamsHandle, now, thread_us};
 use outrigger_runtime::{Incident, Phase, Supervised};
 use outrigger_sdk::{Context, Event};
@@ -110,7 +110,10 @@ impl Worker {
                 None => self.drop_what_nobody_speaks_for(),
             }
             let wait = self.share.used(now().monotonic_us, thread_us().saturating_sub(before));
-            self.desk.pause(Duration::from_micros(wait));
+            if wait > 0 {
+                self.desk.lock().guard.refuse(Reason::ProcessorShare);
+                self.desk.pause(Duration::from_micros(wait));
+            }
         }
         self.ports.responder.end_owner(self.owner);
         self.ports.streams.end_owner(self.owner);

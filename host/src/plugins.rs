@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::embedded;
 
 mod attempts;
+mod first_run;
 mod tried;
 
 use attempts::Attempts;
@@ -243,6 +244,15 @@ impl Plugins {
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Entry>> {
         self.table.write().expect("nothing panics while it holds the table")
+    }
+}
+
+/// The digest of a component's octets, in hexadecimal.
+fn digest_of(component: &Component) -> String {
+    let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    match component {
+        Component::Inline(bytes) => hex(&Sha256::digest(bytes)),
+        Component::File { digest, .. } => hex(&digest[..]),
     }
 }
 

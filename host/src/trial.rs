@@ -233,6 +233,7 @@ pub fn of_load(error: &LoadError) -> Verdict {
         LoadError::TooLarge { .. } | LoadError::Bomb { .. } => "TooLarge",
         LoadError::Instantiate(fault) => of_fault(fault).reason,
         LoadError::Compile(CompileError::TimedOut { .. }) => "CompileTimeout",
+        LoadError::Compile(CompileError::Memory { .. }) => "CompileMemory",
         LoadError::Compile(_) => "CompileFailed",
         LoadError::NotWasm(_)
         | LoadError::Truncated { .. }

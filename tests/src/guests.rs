@@ -43,6 +43,10 @@ pub struct Guests {
     pub storm: PathBuf,
     /// Opens ever more sockets.
     pub squat: PathBuf,
+    /// Sets ever new answers and timers.
+    pub offloads: PathBuf,
+    /// Takes nearly all the time that a call has, in every call.
+    pub slow: PathBuf,
 }
 
 /// Examples of `plugins/components`.
@@ -50,13 +54,15 @@ const SHIPPED: [&str; 3] = ["bgp", "layer2", "lowest-free"];
 /// Examples of `tests/guests` that do what the shipped ones do.
 const ANOTHER: [&str; 2] = ["another-bgp", "another-layer2"];
 /// Examples of `tests/guests` that mean harm.
-const HOSTILE: [&str; 12] = [
+const HOSTILE: [&str; 14] = [
     "forgery",
     "late-trap",
     "loop",
     "loop-in-allocate",
     "memory",
+    "offloads",
     "reports",
+    "slow",
     "squat",
     "storm",
     "trap",
@@ -117,6 +123,8 @@ impl Guests {
             reports: at("reports"),
             storm: at("storm"),
             squat: at("squat"),
+            offloads: at("offloads"),
+            slow: at("slow"),
         })
     }
 
@@ -126,7 +134,7 @@ impl Guests {
     }
 
     /// The others.
-    pub fn hostile(&self) -> [&PathBuf; 12] {
+    pub fn hostile(&self) -> [&PathBuf; 14] {
         [
             &self.trap,
             &self.looping,
@@ -139,6 +147,8 @@ impl Guests {
             &self.reports,
             &self.storm,
             &self.squat,
+            &self.offloads,
+            &self.slow,
             &self.withdraw,
         ]
     }
@@ -154,18 +164,28 @@ fn examples(folder: &str, names: &[&str]) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// When the component cannot be read.
 pub fn slow_to_compile(component: &Path) -> Result<Vec<u8>> {
-    const FUNCTIONS: usize = 3000;
-    const TURNS: usize = 600;
+    with_more_code(component, 3_000, 600)
+}
+
+/// The same with functions so large that compiling each takes hundreds of MiB: more than a node's daemon may have.
+///
+/// # Errors
+/// When the component cannot be read.
+pub fn hungry_to_compile(component: &Path) -> Result<Vec<u8>> {
+    with_more_code(component, 2, 700_000)
+}
+
+fn with_more_code(component: &Path, functions: usize, turns: usize) -> Result<Vec<u8>> {
     let mut octets = std::fs::read(component)?;
     // One parameter, no other locals; each turn is x = x * 7 + x.
     let turn = [0x20, 0, 0x41, 7, 0x6c, 0x20, 0, 0x6a, 0x21, 0];
-    let body = [&[0][..], &turn.repeat(TURNS), &[0x20, 0, 0x0b]].concat();
+    let body = [&[0][..], &turn.repeat(turns), &[0x20, 0, 0x0b]].concat();
     let body = [leb(body.len()), body].concat();
     let section =
         |id: u8, content: &[u8]| [vec![id], leb(content.len()), content.to_vec()].concat();
     let types = [1, 0x60, 1, 0x7f, 1, 0x7f];
-    let functions = [leb(FUNCTIONS), vec![0; FUNCTIONS]].concat();
-    let code = [leb(FUNCTIONS), body.repeat(FUNCTIONS)].concat();
+    let code = [leb(functions), body.repeat(functions)].concat();
+    let functions = [leb(functions), vec![0; functions]].concat();
     let module = [
         b"\0asm\x01\0\0\0".to_vec(),
         section(1, &types),

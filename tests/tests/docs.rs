@@ -31,7 +31,8 @@ fn the_page_of_limits_on_disk_is_the_table_that_the_guard_goes_by() {
          | what | how much | beyond it |\n|---|---|---|\n{rows}\n\
          `addresses` are those that the instance was told about, `links` those that it was given. Reports are levels: what is said of a\n\
          peer, a condition or a metric stands until it is said anew. A peer without a state, a condition without a reason and a metric that\n\
-         is set to NaN are taken back. What a new instance has not said again ten seconds after its start goes.\n\n\
+         is set to NaN are taken back. What a new instance has not said again ten seconds after its start goes.\n\
+         In these ten seconds what it found of offloads is not counted, up to twice the budget.\n\n\
          Memory and time of a single call are limited besides: 64 MiB and 50 ms for an announcer, 64 MiB and 100 ms for a policy.\n"
     );
     is_on_disk("docs/limits.md", &page);

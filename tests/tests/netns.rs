@@ -64,6 +64,11 @@ fn trials() -> Vec<Trial> {
             |cluster| input::all(cluster, guests()?, &Story::quiet()),
         ),
         trial(
+            "a_plugin_that_kills_the_daemon_is_not_run_again",
+            Cluster::lone_with_example,
+            |cluster| hostile::died_of(cluster, guests()?),
+        ),
+        trial(
             "while_a_status_cannot_be_read_nothing_new_is_given_out",
             Cluster::lone_with_example,
             input::unreadable_status,

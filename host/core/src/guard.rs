@@ -167,6 +167,7 @@ impl Guard {
         self.datagrams = Churn::new(SENT);
         self.talk = Churn::new(REPORTS);
         self.reports.begin(now_us);
+        self.offloads.begin(now_us);
     }
 
     /// Lets go what only earlier instances said, and events, once its time has come. When to come back, if that is still to come.

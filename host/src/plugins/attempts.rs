@@ -13,17 +13,17 @@ impl Attempts {
         Self(folder)
     }
 
-    /// Notes that this attempt begins, so that it is on the disk when this returns.
-    pub(super) fn begin(&self, plugin: &str, attempt: u32) -> io::Result<()> {
+    /// Notes something of what is tried, so that it is on the disk when this returns.
+    pub(super) fn note(&self, plugin: &str, words: &str) -> io::Result<()> {
         fs::create_dir_all(&self.0)?;
         let mut file = File::create(self.0.join(plugin))?;
-        file.write_all(attempt.to_string().as_bytes())?;
+        file.write_all(words.as_bytes())?;
         file.sync_all()
     }
 
-    /// The attempt that was begun and not ended.
-    pub(super) fn begun(&self, plugin: &str) -> Option<u32> {
-        fs::read_to_string(self.0.join(plugin)).ok()?.parse().ok()
+    /// The words that were noted last.
+    pub(super) fn noted(&self, plugin: &str) -> Option<String> {
+        fs::read_to_string(self.0.join(plugin)).ok()
     }
 
     /// No candidate of this plugin is tried any more.

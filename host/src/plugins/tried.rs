@@ -92,7 +92,7 @@ impl Plugins {
         if known.is_some_and(|tried| tried.progress != Progress::Loading) {
             return false;
         }
-        if known.is_none() && self.attempts.begun(name) == Some(attempt) {
+        if known.is_none() && self.attempts.noted(name) == Some(attempt.to_string()) {
             let message =
                 "the daemon ended while it tried it, and does not try it again".to_owned();
             tracing::warn!(plugin = name, attempt, "candidate refused: {message}");
@@ -102,7 +102,7 @@ impl Plugins {
             return false;
         }
         // Before anything of it is compiled or run.
-        if let Err(error) = self.attempts.begin(name, attempt) {
+        if let Err(error) = self.attempts.note(name, &attempt.to_string()) {
             tracing::warn!(plugin = name, "that a candidate is tried is not on the disk: {error}");
         }
         entry.tried = Some(Tried { attempt, progress: Progress::Loading });

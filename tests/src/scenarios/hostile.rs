@@ -1,5 +1,6 @@
 //! Plugins that mean harm, put in the place of layer2 while it is at work.
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -15,6 +16,9 @@ pub const FORGED: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 
 /// An instance has 64 MiB of its own; the host keeps little beside them.
 const GROWTH_KIB: u64 = (64 + 16) << 10;
+
+/// What does harm by its work alone is left at it for so long.
+const AT_WORK: Duration = Duration::from_secs(5);
 
 /// What a plugin does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +37,15 @@ pub enum Harm {
     Storm,
     /// It opens ever more ports of the host.
     Squat,
+    /// It has the host answer ever more.
+    Offloads,
+    /// It works all the time.
+    Slow,
 }
 
 impl Harm {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Trap,
         Self::Loop,
         Self::Memory,
@@ -45,6 +53,8 @@ impl Harm {
         Self::Reports,
         Self::Storm,
         Self::Squat,
+        Self::Offloads,
+        Self::Slow,
     ];
 
     /// Its name, as in the demonstration's figures.
@@ -57,6 +67,8 @@ impl Harm {
             Self::Reports => "flood-of-reports",
             Self::Storm => "storm-of-beacons",
             Self::Squat => "squat-on-ports",
+            Self::Offloads => "flood-of-offloads",
+            Self::Slow => "slow-hand",
         }
     }
 
@@ -72,7 +84,9 @@ impl Harm {
             Self::Reports => {
                 return refused(before, after, "too-much-said").filter(|_| is_full(after));
             }
-            Self::Storm => return refused(before, after, "too-many-offloads"),
+            Self::Storm | Self::Offloads => return refused(before, after, "too-many-offloads"),
+            // On a machine that has other work it does not come to the end of its share: that it runs is all there is to say.
+            Self::Slow => return is_another(before, after).then(|| format!("{}", after["digest"])),
             Self::Squat => return refused(before, after, "peer-not-granted"),
         };
         told.then(|| fault.to_owned())
@@ -87,6 +101,8 @@ impl Harm {
             Self::Reports => &guests.reports,
             Self::Storm => &guests.storm,
             Self::Squat => &guests.squat,
+            Self::Offloads => &guests.offloads,
+            Self::Slow => &guests.slow,
         }
     }
 }
@@ -108,6 +124,9 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
         Ok(harm.told(&before, &cluster.layer2_on(holder)?))
     })?;
     story.say(format!("status says: {}", shorten(&told)));
+    if harm == Harm::Slow {
+        std::thread::sleep(AT_WORK);
+    }
     cluster.settled(&prober, None)?;
 
     let name = format!("beside-{}", harm.name());
@@ -118,6 +137,7 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
     story.say(format!("HTTP 200 from {body}"));
 
     let grown = cluster.daemon(holder)?.own_kib()?.saturating_sub(memory);
+    story.say(format!("the daemon grew by {grown} KiB"));
     ensure!(grown < GROWTH_KIB, "the daemon grew by {grown} KiB");
     let good = cluster.put_plugin("layer2", &guests.layer2)?;
     cluster.await_plugin("layer2", &good)?;
@@ -136,9 +156,38 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
     Ok(())
 }
 
+/// Another build runs than before.
+fn is_another(before: &Value, after: &Value) -> bool {
+    after["phase"] == "Running" && after["digest"] != before["digest"]
+}
+
 /// The report holds as many conditions and events as there may be (docs/limits.md).
 fn is_full(report: &Value) -> bool {
     ["conditions", "events"].iter().all(|list| report[list].as_array().map(Vec::len) == Some(16))
+}
+
+/// The daemon dies in the first moments of a plugin: when it is started again it runs the embedded one and says why, and the plugin
+/// gets another chance when it is put there anew.
+///
+/// # Errors
+/// When it runs the plugin that it died of, or does not say so.
+pub fn died_of(cluster: &mut Cluster, guests: &Guests) -> Result<()> {
+    let prober = cluster.probe()?;
+    let holder = cluster.settled(&prober, None)?;
+    let digest = cluster.put_plugin("layer2", &guests.layer2_other)?;
+    cluster.await_plugin("layer2", &digest)?;
+    let before = cluster.said()?;
+    cluster.kill(holder)?;
+    cluster.start(holder)?;
+    cluster.await_message(&before, &["does not run it again", "deliver another build"])?;
+    cluster.settled(&prober, None)?;
+    let runs = cluster.layer2_on(holder)?;
+    ensure!(!runs["digest"].as_str().is_some_and(|it| it.ends_with(&digest)), "{runs}");
+    cluster.remove("layer2.wasm")?;
+    cluster.await_silence_about("layer2.wasm")?;
+    cluster.put_plugin("layer2", &guests.layer2_other)?;
+    cluster.await_plugin("layer2", &digest)?;
+    cluster.settled(&prober, None).map(drop)
 }
 
 /// What is denied, once more is for this reason than before.

@@ -186,6 +186,6 @@ pub const LIMITS: &[Limit] = &[
     Limit {
         subject: "processor, over ten seconds",
         most: Most::Fixed(PROCESSOR, "percent of one"),
-        beyond: "its next call waits",
+        beyond: "its next call waits; counted as `processor-share`",
     },
 ];

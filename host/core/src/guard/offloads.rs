@@ -8,6 +8,9 @@ use super::budget::{
     DATAGRAMS, FRAMES, FRAMES_EACH, OFFLOADS, OFFLOADS_EACH, OFFLOADS_OF_ENDPOINT,
 };
 
+/// As long as a new instance has to say again what is still so.
+const TAKES_OVER_WITHIN_US: u64 = 10_000_000;
+
 /// Frames or datagrams in a thousand seconds.
 type Rate = u64;
 
@@ -26,6 +29,18 @@ pub struct Offloads {
     /// How many works each stream and socket has.
     each: BTreeMap<Endpoint, usize>,
     /// Of all repeated datagrams.
+    datagrams: Rate,
+    /// Set by instances before this one.
+    found: Found,
+}
+
+/// A new instance has its whole budget beside these, for a while. That it begins again and again brings it no more than twice that.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    until_us: u64,
+    /// Answers and beacons.
+    count: usize,
+    frames: Rate,
     datagrams: Rate,
 }
 
@@ -72,6 +87,16 @@ impl One {
 }
 
 impl Offloads {
+    /// Another instance begins beside what the one before it has set.
+    pub(super) fn begin(&mut self, now_us: u64) {
+        self.found = Found {
+            until_us: now_us + TAKES_OVER_WITHIN_US,
+            count: self.answers.len() + self.beacons.len(),
+            frames: self.frames,
+            datagrams: self.datagrams,
+        };
+    }
+
     /// Notes an offload that is about to be set, in the place of what had its number. `spots` = addresses × links.
     pub(super) fn set(
         &mut self,
@@ -83,6 +108,9 @@ impl Offloads {
         self.expire(now_us);
         let before = self.take(id);
         let new = One::of(work, now_us);
+        if now_us >= self.found.until_us {
+            self.found = Found::default();
+        }
         if self.has_room(&new, spots) {
             self.insert(id, new);
             Ok(())
@@ -94,15 +122,17 @@ impl Offloads {
     }
 
     fn has_room(&self, new: &One, spots: usize) -> bool {
-        let few = self.answers.len() + self.beacons.len() < OFFLOADS + OFFLOADS_EACH * spots;
+        let most = OFFLOADS + OFFLOADS_EACH * spots;
+        let few = self.answers.len() + self.beacons.len() < beside(most, self.found.count);
         match new {
             One::Answer => few,
             One::Beacon(Sending { rate, .. }) => {
-                few && self.frames + rate <= (FRAMES + FRAMES_EACH * spots as u64) * 1_000
+                let most = (FRAMES + FRAMES_EACH * spots as u64) * 1_000;
+                few && self.frames + rate <= beside(most, self.found.frames)
             }
             One::Work(OfEndpoint { endpoint, rate }) => {
                 self.each.get(endpoint).is_none_or(|count| *count < OFFLOADS_OF_ENDPOINT)
-                    && self.datagrams + rate <= DATAGRAMS * 1_000
+                    && self.datagrams + rate <= beside(DATAGRAMS * 1_000, self.found.datagrams)
             }
         }
     }
@@ -168,6 +198,11 @@ impl Offloads {
     }
 }
 
+/// The most beside what was found.
+fn beside<N: Copy + Ord + std::ops::Add<Output = N>>(most: N, found: N) -> N {
+    most + found.min(most + most)
+}
+
 fn rate(interval_us: u32) -> Rate {
     1_000_000_000 / u64::from(interval_us.max(1))
 }
@@ -200,6 +235,24 @@ mod tests {
         assert_eq!(set(&mut offloads, 2), Ok(()), "in the place of itself");
         offloads.end(1);
         assert_eq!(set(&mut offloads, 3), Ok(()));
+    }
+
+    #[test]
+    fn a_new_instance_has_room_beside_what_it_finds_and_beginning_again_and_again_is_bounded() {
+        let mut offloads = Offloads::default();
+        let fill = |offloads: &mut Offloads, now_us| {
+            (0..)
+                .take_while(|id| offloads.set(now_us as u32 + id, &answer(), 1, now_us).is_ok())
+                .count()
+        };
+        let most = OFFLOADS + OFFLOADS_EACH;
+        assert_eq!(fill(&mut offloads, 0), most);
+        let added = [1, 2, 3, 4].map(|second| {
+            offloads.begin(second * 1_000_000);
+            fill(&mut offloads, second * 1_000_000)
+        });
+        assert_eq!(added, [most, most, 0, 0]);
+        assert_eq!(offloads.set(7, &answer(), 1, 20_000_000), Err(Reason::TooManyOffloads));
     }
 
     #[test]

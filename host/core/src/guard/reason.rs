@@ -57,6 +57,8 @@ pub enum Reason {
     TooManyOffloads,
     /// More streams, listeners and sockets than an instance may have.
     TooManyEndpoints,
+    /// No refusal of an effect: the instance has used its share of a processor, and its next call waited.
+    ProcessorShare,
     /// No refusal of an effect: the host has withdrawn it, because the plugin had not in time.
     NotDesiredWithdrawn,
 }
@@ -100,6 +102,7 @@ impl Reason {
             Self::TooMuchSaid => "too-much-said",
             Self::TooManyOffloads => "too-many-offloads",
             Self::TooManyEndpoints => "too-many-endpoints",
+            Self::ProcessorShare => "processor-share",
             Self::NotDesiredWithdrawn => "not-desired-withdrawn",
         }
     }

@@ -169,7 +169,8 @@ fn a_component_that_compiles_for_ever_is_stopped() {
         Some(Duration::from_secs(1)),
     );
     let error = loaded.expect_err("it takes longer than a second");
-    assert!(error.to_string().contains("took longer than 1 s"), "{error}");
+    // Of its processor time, or five times that where there is so little of it.
+    assert!(error.to_string().contains("compiling took longer than"), "{error}");
     assert_eq!(setup.files(), Vec::<PathBuf>::new(), "nothing is left of it");
 }
 

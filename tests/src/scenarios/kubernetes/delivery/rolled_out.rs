@@ -128,6 +128,8 @@ fn play_swaps(play: &mut Play<'_>) -> Result<()> {
     std::fs::write(&bytes, b"\x00\xff\xfe neither text nor WebAssembly")?;
     let slow = lab.folder().join("slow.wasm");
     std::fs::write(&slow, guests::slow_to_compile(&good)?)?;
+    let hungry = lab.folder().join("hungry.wasm");
+    std::fs::write(&hungry, guests::hungry_to_compile(&good)?)?;
     let guests = play.guests.clone();
     let bad = |file: &Path, phase, reason| Bad {
         file: file.to_owned(),
@@ -144,6 +146,7 @@ fn play_swaps(play: &mut Play<'_>) -> Result<()> {
         bad(&guests.looping, "RolledBack", "TookTooLong"),
         bad(&guests.forgery, "RolledBack", "Denied"),
         bad(&slow, "RolledBack", "CompileTimeout"),
+        bad(&hungry, "RolledBack", "CompileMemory"),
         bad(&guests.memory, "RolledBack", "MemoryLimit"),
         bad(&guests.reports, "RolledBack", "Flooding"),
         bad(&guests.storm, "RolledBack", "Flooding"),
