@@ -71,7 +71,7 @@ const HOSTILE: [&str; 14] = [
     "withdraw",
 ];
 /// The same that speak BGP.
-const HOSTILE_BGP: [&str; 2] = ["faulty", "rogue"];
+const HOSTILE_BGP: [&str; 3] = ["faulty", "offers", "rogue"];
 
 impl Guests {
     /// Builds those that are not built yet.
@@ -220,6 +220,8 @@ pub struct BgpGuests {
     pub faulty: PathBuf,
     /// Writes what it must not write.
     pub rogue: PathBuf,
+    /// Offers what it must not offer, three times.
+    pub offers: PathBuf,
 }
 
 impl BgpGuests {
@@ -232,6 +234,11 @@ impl BgpGuests {
         examples("tests/guests", &HOSTILE_BGP)?;
         let folder = product::target()?.join("guests");
         let at = |name: &str| folder.join(name).with_extension("wasm");
-        Ok(Self { other: at("another-bgp"), faulty: at("faulty"), rogue: at("rogue") })
+        Ok(Self {
+            other: at("another-bgp"),
+            faulty: at("faulty"),
+            rogue: at("rogue"),
+            offers: at("offers"),
+        })
     }
 }

@@ -65,6 +65,9 @@ fn trials() -> Vec<Trial> {
         }),
         trial("a_peer_that_is_taken_out_keeps_nothing_and_is_told_nothing", plugin::revoked),
         trial("a_rogue_plugin_is_not_heard_by_the_router", || plugin::rogue(&guests()?.rogue)),
+        trial("a_plugin_offers_a_router_only_what_the_guard_reads", || {
+            plugin::offers(&guests()?.offers)
+        }),
         trial("a_vanished_node_costs_less_than_a_blink", || ecmp::vanished().map(drop)),
         trial("a_stopped_node_and_a_new_plugin_lose_nothing", || {
             ecmp::drained_and_swapped(&guests()?.other)

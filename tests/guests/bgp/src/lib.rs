@@ -10,6 +10,9 @@ use outrigger_sdk::{
 pub trait Fault: Default {
     /// Sees a call before the speaker does, `age` microseconds after the first one. Returns what it says besides.
     fn strike(&mut self, age_us: u64, events: &[Event]) -> Vec<Effect>;
+
+    /// Changes what the speaker says.
+    fn rewrite(&mut self, _effects: &mut [Effect]) {}
 }
 
 /// The plugin.
@@ -44,6 +47,7 @@ impl<F: Fault> Announcer for Guest<F> {
         }
         let said = self.fault.strike(now.monotonic_us.saturating_sub(self.began_us), &events);
         let mut reply = self.speaker.handle(now, events);
+        self.fault.rewrite(&mut reply.effects);
         reply.effects.extend(said);
         reply
     }

@@ -206,6 +206,32 @@ pub fn rogue(rogue: &Path) -> Result<()> {
     result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
 }
 
+/// A plugin that offers ADD-PATH, long-lived graceful restart and 4,095 s of graceful restart: the router never hears of any of them,
+/// and has a session, and the granted route alone, when it offers none.
+///
+/// # Errors
+/// When the router has heard of one, or has another route.
+pub fn offers(offers: &Path) -> Result<()> {
+    let (_net, ours, router) = pair(9, Some(("offers", offers)))?;
+    let result = (|| {
+        let denied = ours.announcer()?["denied"]["capability-not-allowed"].as_u64().unwrap_or(0);
+        ensure!(denied == 3, "{denied} OPENs were refused");
+        let neighbor = router.say(&format!("show bgp neighbors {US} json"))?;
+        let neighbor: serde_json::Value = serde_json::from_str(&neighbor)?;
+        let heard = &neighbor[US]["neighborCapabilities"];
+        ensure!(heard.is_object(), "nothing of its capabilities in {neighbor}");
+        // FRR says "advertisedAndReceived" or "rxReceived" of what both offer.
+        for offer in ["addPath", "longLivedGracefulRestart", "gracefulRestartCapability"] {
+            let heard = heard[offer].to_string();
+            ensure!(!heard.contains("eceived"), "the router heard of {offer}: {heard}");
+        }
+        let count = router.count(Family::V4)?;
+        ensure!(count == 1, "the router has {count} prefixes");
+        anyhow::Ok(())
+    })();
+    result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
+}
+
 /// The owner takes the router out of `allow.peers`, and puts it back: it loses every route at once although both ends can do
 /// graceful restart, reads why, is told nothing while it dials again, and is told everything when it may be.
 ///
