@@ -10,7 +10,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::bgp::matrix::{self, Feature};
 use outrigger_tests::bgp::{Kind, Neighbor, Net, Router, Speaker, fib, programs, uml};
 use outrigger_tests::guests::BgpGuests;
-use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, oracle, plugin, vrf};
+use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, oracle, plugin, storm, vrf};
 use outrigger_tests::{product, sandbox, times};
 
 /// So many at a time: each is a few processes that sleep.
@@ -68,6 +68,8 @@ fn trials() -> Vec<Trial> {
         trial("a_plugin_offers_a_router_only_what_the_guard_reads", || {
             plugin::offers(&guests()?.offers)
         }),
+        trial("a_crowd_of_routers_comes_up_at_once", storm::crowd),
+        trial("routers_that_ask_again_and_again_keep_nobody_from_news", storm::refreshes),
         trial("a_vanished_node_costs_less_than_a_blink", || ecmp::vanished().map(drop)),
         trial("a_stopped_node_and_a_new_plugin_lose_nothing", || {
             ecmp::drained_and_swapped(&guests()?.other)

@@ -17,6 +17,8 @@ pub const UPDATE: u8 = 2;
 pub const NOTIFICATION: u8 = 3;
 /// KEEPALIVE.
 pub const KEEPALIVE: u8 = 4;
+/// RFC 2918.
+pub const ROUTE_REFRESH: u8 = 5;
 
 /// One message: its type, and what follows the header.
 pub type Message = (u8, Vec<u8>);

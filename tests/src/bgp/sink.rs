@@ -2,7 +2,7 @@
 //! came and when. It keeps no routes, so that it costs next to nothing.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ use crate::{clock, wait};
 pub struct Sink {
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
+    /// How often each session is to have asked for everything.
+    asked: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -30,12 +32,14 @@ pub struct Seen {
     pub updates: usize,
     /// Octets of these.
     pub octets: usize,
-    /// IPv4 prefixes announced, counted as often as they came.
+    /// Prefixes announced, counted as often as they came.
     pub announced: usize,
+    /// Sessions that ended.
+    pub ended: usize,
     /// When the last of them came.
     pub last: Option<Instant>,
-    /// When a /32 that is watched was announced last.
-    watched: BTreeMap<Ipv4Addr, Option<Instant>>,
+    /// When a /32 that is watched was announced, each time.
+    watched: BTreeMap<Ipv4Addr, Vec<Instant>>,
 }
 
 impl Sink {
@@ -50,10 +54,12 @@ impl Sink {
         })?;
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
-        let (kept, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
+        let asked = Arc::default();
+        let session = Session { asn, hold, seen: seen.clone(), stop: stop.clone(), asked };
+        let asked = session.asked.clone();
         listener.set_nonblocking(true)?;
-        let thread = std::thread::spawn(move || accept(&listener, asn, hold, &kept, &stopped));
-        Ok(Self { seen, stop, thread: Some(thread) })
+        let thread = std::thread::spawn(move || accept(&listener, &session));
+        Ok(Self { seen, stop, asked, thread: Some(thread) })
     }
 
     /// What came so far.
@@ -84,18 +90,29 @@ impl Sink {
         .with_context(|| format!("{} came", lock(&self.seen).announced))
     }
 
-    /// Begins to watch for a /32.
-    pub fn watch(&self, address: Ipv4Addr) {
-        lock(&self.seen).watched.insert(address, None);
+    /// Has every session ask for all routes of both families once more (RFC 2918).
+    pub fn refresh(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits until a watched /32 was announced, and gives when.
+    /// Begins to watch for a /32.
+    pub fn watch(&self, address: Ipv4Addr) {
+        lock(&self.seen).watched.insert(address, Vec::new());
+    }
+
+    /// Waits until a watched /32 was announced so often, and gives when.
     ///
     /// # Errors
     /// When it is not in time.
-    pub fn await_watched(&self, address: Ipv4Addr, limit: Duration) -> Result<Instant> {
-        wait::until(&format!("{address} is announced"), limit, || {
-            Ok(lock(&self.seen).watched.get(&address).copied().flatten())
+    pub fn await_watched(
+        &self,
+        address: Ipv4Addr,
+        times: usize,
+        limit: Duration,
+    ) -> Result<Instant> {
+        wait::until(&format!("{address} is announced {times} times"), limit, || {
+            let seen = lock(&self.seen);
+            Ok(seen.watched.get(&address).and_then(|came| came.get(times - 1)).copied())
         })
     }
 }
@@ -109,23 +126,28 @@ impl Drop for Sink {
     }
 }
 
-fn accept(
-    listener: &TcpListener,
+/// What all sessions are about.
+#[derive(Debug, Clone)]
+struct Session {
     asn: u16,
     hold: u16,
-    seen: &Arc<Mutex<Seen>>,
-    stop: &Arc<AtomicBool>,
-) {
+    seen: Arc<Mutex<Seen>>,
+    stop: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
+}
+
+fn accept(listener: &TcpListener, session: &Session) {
     let mut sessions = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
+    while !session.stop.load(Ordering::Relaxed) {
         let Ok((stream, _)) = listener.accept() else {
             std::thread::sleep(Duration::from_millis(1));
             continue;
         };
-        let (seen, stop) = (Arc::clone(seen), Arc::clone(stop));
+        let session = session.clone();
         sessions.push(std::thread::spawn(move || {
-            // A session that breaks shows as prefixes that do not come.
-            let _ = session(stream, asn, hold, &seen, &stop);
+            // A session that breaks shows as one that ended, and as prefixes that do not come.
+            let _ = session.run(stream);
+            lock(&session.seen).ended += 1;
         }));
     }
     for session in sessions {
@@ -133,59 +155,94 @@ fn accept(
     }
 }
 
-fn session(
-    stream: TcpStream,
-    asn: u16,
-    hold: u16,
-    seen: &Mutex<Seen>,
-    stop: &AtomicBool,
-) -> Result<()> {
-    stream.set_nonblocking(false)?;
-    let IpAddr::V4(local) = stream.local_addr()?.ip() else { return Ok(()) };
-    let mut peer = Peer::on(stream)?;
-    let four = u32::from(asn).to_be_bytes();
-    let capabilities: [(u8, &[u8]); 3] = [(1, &[0, 1, 0, 1]), (2, &[]), (65, &four)];
-    peer.establish(&raw::open(asn, hold, local.octets(), &capabilities), Duration::from_secs(10))?;
-    lock(seen).established.push(clock::now());
-    let third = Duration::from_secs(u64::from(hold.max(3)) / 3);
-    let look = third.min(Duration::from_millis(500));
-    let mut said = clock::now();
-    while !stop.load(Ordering::Relaxed) {
-        if clock::since(said) >= third.saturating_sub(look) {
-            peer.send(&raw::message(raw::KEEPALIVE, &[]))?;
-            said = clock::now();
+impl Session {
+    fn run(&self, stream: TcpStream) -> Result<()> {
+        stream.set_nonblocking(false)?;
+        let IpAddr::V4(local) = stream.local_addr()?.ip() else { return Ok(()) };
+        let mut peer = Peer::on(stream)?;
+        let four = u32::from(self.asn).to_be_bytes();
+        let capabilities: [(u8, &[u8]); 4] =
+            [(1, &[0, 1, 0, 1]), (1, &[0, 2, 0, 1]), (2, &[]), (65, &four)];
+        let open = raw::open(self.asn, self.hold, local.octets(), &capabilities);
+        peer.establish(&open, Duration::from_secs(10))?;
+        lock(&self.seen).established.push(clock::now());
+        let third = Duration::from_secs(u64::from(self.hold.max(3)) / 3);
+        let look = third.min(Duration::from_millis(500));
+        let (mut said, mut asked) = (clock::now(), 0);
+        while !self.stop.load(Ordering::Relaxed) {
+            if clock::since(said) >= third.saturating_sub(look) {
+                peer.send(&raw::message(raw::KEEPALIVE, &[]))?;
+                said = clock::now();
+            }
+            if asked < self.asked.load(Ordering::Relaxed) {
+                asked += 1;
+                // AFI, reserved, SAFI (RFC 2918 section 3).
+                for family in [[0, 1, 0, 1], [0, 2, 0, 1]] {
+                    peer.send(&raw::message(raw::ROUTE_REFRESH, &family))?;
+                }
+            }
+            match peer.receive_if(look)? {
+                Some(Some((raw::UPDATE, body))) => note(&body, &self.seen),
+                Some(Some(_)) | None => {}
+                Some(None) => return Ok(()),
+            }
         }
-        match peer.receive_if(look)? {
-            Some(Some((raw::UPDATE, body))) => note(&body, seen),
-            Some(Some(_)) | None => {}
-            Some(None) => return Ok(()),
-        }
+        Ok(())
     }
-    Ok(())
 }
 
-/// RFC 4271 section 4.3, as far as IPv4 prefixes without path identifiers.
+/// RFC 4271 section 4.3 and RFC 4760 section 3, without path identifiers.
 fn note(body: &[u8], seen: &Mutex<Seen>) {
-    let now = clock::now();
-    let skip = |at: usize| {
-        let length = body.get(at..at + 2)?;
-        Some(at + 2 + usize::from(u16::from_be_bytes([length[0], length[1]])))
+    let length =
+        |at: usize| body.get(at..at + 2).map(|it| usize::from(u16::from_be_bytes([it[0], it[1]])));
+    let Some(attributes) = length(0).map(|withdrawn| 2 + withdrawn) else { return };
+    let Some(nlri) = length(attributes).map(|octets| attributes + 2 + octets) else { return };
+    let (Some(attributes), Some(nlri)) = (body.get(attributes + 2..nlri), body.get(nlri..)) else {
+        return;
     };
-    let Some(mut at) = skip(0).and_then(skip) else { return };
     let mut seen = lock(seen);
     seen.updates += 1;
     seen.octets += 19 + body.len();
-    while let Some(&bits) = body.get(at) {
-        let octets = usize::from(bits).div_ceil(8);
-        let Some(prefix) = body.get(at + 1..at + 1 + octets) else { return };
-        seen.announced += 1;
-        seen.last = Some(now);
-        if let Ok(address) = <[u8; 4]>::try_from(prefix)
-            && let Some(when) = seen.watched.get_mut(&Ipv4Addr::from(address))
-        {
-            *when = Some(now);
+    seen.came(nlri);
+    if let Some(reach) = reach(attributes) {
+        seen.came(reach);
+    }
+}
+
+/// The prefixes of MP_REACH_NLRI, if it is among the attributes.
+fn reach(mut attributes: &[u8]) -> Option<&[u8]> {
+    const MP_REACH_NLRI: u8 = 14;
+    const EXTENDED_LENGTH: u8 = 0x10;
+    loop {
+        let (flags, kind) = (*attributes.first()?, *attributes.get(1)?);
+        let (from, length) = match flags & EXTENDED_LENGTH {
+            0 => (3, usize::from(*attributes.get(2)?)),
+            _ => (4, usize::from(u16::from_be_bytes([*attributes.get(2)?, *attributes.get(3)?]))),
+        };
+        let value = attributes.get(from..from + length)?;
+        if kind == MP_REACH_NLRI {
+            // AFI, SAFI, length of the next hop, next hop, reserved.
+            return value.get(5 + usize::from(*value.get(3)?)..);
         }
-        at += 1 + octets;
+        attributes = &attributes[from + length..];
+    }
+}
+
+impl Seen {
+    fn came(&mut self, prefixes: &[u8]) {
+        let (now, mut at) = (clock::now(), 0);
+        while let Some(&bits) = prefixes.get(at) {
+            let octets = usize::from(bits).div_ceil(8);
+            let Some(prefix) = prefixes.get(at + 1..at + 1 + octets) else { return };
+            self.announced += 1;
+            self.last = Some(now);
+            if let Ok(address) = <[u8; 4]>::try_from(prefix)
+                && let Some(came) = self.watched.get_mut(&Ipv4Addr::from(address))
+            {
+                came.push(now);
+            }
+            at += 1 + octets;
+        }
     }
 }
 

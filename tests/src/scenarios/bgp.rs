@@ -5,4 +5,5 @@ pub mod ecmp;
 pub mod input;
 pub mod oracle;
 pub mod plugin;
+pub mod storm;
 pub mod vrf;
