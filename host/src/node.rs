@@ -114,9 +114,10 @@ impl Node {
             })
             .collect();
         self.planner.time(now_us);
-        let settled = self.mesh_problem.is_none() && self.mesh.settled(now_us);
+        let mut outlook = self.mesh.outlook(now_us);
+        outlook.settled &= self.mesh_problem.is_none();
         let Planned { changes, claims } =
-            self.planner.plan(&self.cluster, self.mesh.view(), settled);
+            self.planner.plan(&self.cluster, self.mesh.view(), outlook);
         for change in changes {
             self.announcers.desire(change);
         }

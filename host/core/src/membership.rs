@@ -16,17 +16,20 @@ mod claims;
 mod exchange;
 mod identity;
 mod message;
+mod outlook;
 mod seal;
 mod swim;
 #[cfg(test)]
 mod tests;
 mod view;
 
+pub use outlook::Outlook;
 pub use view::{Claim, ClaimChanges, Member, View, ViewChange};
 
 use claims::{Log, Peer};
 use identity::Identity;
 use message::Message;
+use outlook::Company;
 use seal::Seal;
 use swim::Swim;
 
@@ -41,6 +44,8 @@ pub struct MembershipConfig {
     pub suspect_us: u64,
     /// Between announcements to peers that are not members.
     pub announce_us: u64,
+    /// The same to those that were members within the last minute.
+    pub announce_again_us: u64,
     /// Between repetitions of claims that were not acknowledged.
     pub resend_us: u64,
     /// How long a node that has heard some of its peers waits for the first word of the others.
@@ -63,6 +68,7 @@ impl MembershipConfig {
             probe_rtt_us: probe_interval_us * 2 / 5,
             suspect_us: probe_interval_us * 5 / 2,
             announce_us: 1_000_000,
+            announce_again_us: 200_000,
             resend_us: 100_000,
             silent_us: probe_interval_us * 5,
             settle_us: 1_000_000,
@@ -135,6 +141,8 @@ pub struct Membership {
     configured: Option<BTreeMap<NodeName, SocketAddr>>,
     /// Members but this node.
     peers: BTreeMap<NodeName, Peer>,
+    /// Members that were declared down and may object until then.
+    missing: BTreeMap<NodeName, u64>,
     view: View,
     sends: VecDeque<(SocketAddr, Vec<u8>)>,
     change: ViewChange,
@@ -144,6 +152,7 @@ pub struct Membership {
     /// When peers were first configured.
     since: u64,
     settled: bool,
+    company: Company,
     left: bool,
 }
 
@@ -175,6 +184,7 @@ impl Membership {
             log: Log::new(),
             configured: None,
             peers: BTreeMap::new(),
+            missing: BTreeMap::new(),
             view,
             sends: VecDeque::new(),
             change: ViewChange::default(),
@@ -183,6 +193,7 @@ impl Membership {
             resend_at: None,
             since: now_us,
             settled: false,
+            company: Company::default(),
             left: false,
         }
     }
@@ -195,11 +206,12 @@ impl Membership {
         if self.configured.as_ref() == Some(&peers) {
             return;
         }
+        self.company.retain(|name| peers.contains_key(name));
         if self.configured.replace(peers).is_none() {
             self.since = now_us;
         }
         self.announce(now_us);
-        self.settle(now_us);
+        self.look_out(now_us);
     }
 
     /// A datagram came in. The sender's address proves nothing; the seal does.
@@ -207,7 +219,7 @@ impl Membership {
         if let Err(reason) = self.receive(now_us, bytes) {
             *self.dropped.entry(reason).or_default() += 1;
         }
-        self.settle(now_us);
+        self.look_out(now_us);
     }
 
     /// Does what is due. Call at [`Membership::next_deadline`]; earlier or later does no harm.
@@ -215,19 +227,21 @@ impl Membership {
         while let Some(turn) = self.swim.handle_timeout(now_us) {
             self.absorb(now_us, turn);
         }
+        self.bury(now_us);
         if self.announce_at.is_some_and(|at| at <= now_us) {
             self.announce(now_us);
         }
         if self.resend_at.is_some_and(|at| at <= now_us) {
             self.resend(now_us);
         }
-        self.settle(now_us);
+        self.look_out(now_us);
     }
 
     /// When to call [`Membership::handle_timeout`]. `None` = not before something else happens.
     pub fn next_deadline(&self) -> Option<u64> {
-        let settle_at = self.settle_at().filter(|_| !self.settled);
-        [self.swim.next_deadline(), self.announce_at, self.resend_at, settle_at]
+        let outlook_at = self.outlook_changes_at();
+        let buried_at = self.missing.values().min().copied();
+        [self.swim.next_deadline(), self.announce_at, self.resend_at, buried_at, outlook_at]
             .into_iter()
             .flatten()
             .min()
@@ -281,12 +295,6 @@ impl Membership {
         &self.view
     }
 
-    /// Whether this node may announce what it did not announce before: once true, true for good. A node that has just
-    /// come up must first hear who answers for what.
-    pub fn settled(&self, now_us: u64) -> bool {
-        self.settled || self.would_settle(now_us)
-    }
-
     /// Datagrams dropped since the start, by reason.
     pub fn dropped(&self) -> &BTreeMap<DropReason, u64> {
         &self.dropped
@@ -294,13 +302,6 @@ impl Membership {
 
     fn would_settle(&self, now_us: u64) -> bool {
         self.settle_at().is_some_and(|at| at <= now_us)
-    }
-
-    fn settle(&mut self, now_us: u64) {
-        if !self.settled && self.would_settle(now_us) {
-            self.settled = true;
-            self.change.members = true;
-        }
     }
 
     /// When this node may decide, if nothing happens until then: in the past when it knows enough. `None` while it does not

@@ -12,9 +12,10 @@ use outrigger_sdk::Duty;
 use crate::desired::Desired;
 use crate::election::{Claimant, Standing, elect};
 use crate::facts::{Announcer, Cluster, Difference, Election, NodeName};
-use crate::membership::{Claim, ClaimChanges, View, ViewChange};
+use crate::membership::{Claim, ClaimChanges, Outlook, View, ViewChange};
 
 mod case;
+mod claims;
 mod cover;
 mod draft;
 mod everywhere;
@@ -94,7 +95,9 @@ pub struct Planner {
     /// Held by nobody for a moment: to be removed even if it came back.
     taken_out: BTreeSet<IpAddr>,
     fresh: Fresh,
-    settled: bool,
+    outlook: Outlook,
+    /// Claims that were made among a majority which may have been parting: the term below each of them.
+    unproven: BTreeMap<IpAddr, u32>,
 }
 
 impl Planner {
@@ -116,7 +119,8 @@ impl Planner {
             all_stale: false,
             taken_out: BTreeSet::new(),
             fresh: Fresh::default(),
-            settled: false,
+            outlook: Outlook::default(),
+            unproven: BTreeMap::new(),
         }
     }
 
@@ -172,12 +176,12 @@ impl Planner {
     }
 
     /// Decides everything that was marked. Until the facts have been listed once nothing changes (invariant 1).
-    /// `settled` is [`crate::membership::Membership::settled`]: before it nothing new is announced.
-    pub fn plan(&mut self, cluster: &Cluster, view: &View, settled: bool) -> Planned {
+    /// `outlook` is [`crate::membership::Membership::outlook`]: before it is settled nothing new is announced.
+    pub fn plan(&mut self, cluster: &Cluster, view: &View, outlook: Outlook) -> Planned {
         if !cluster.synced {
             return Planned::default();
         }
-        self.all_open |= std::mem::replace(&mut self.settled, settled) != settled;
+        self.all_open |= std::mem::replace(&mut self.outlook, outlook) != outlook;
         let index = self.index.take().unwrap_or_else(|| {
             self.all_stale = true;
             Index::of(cluster)
@@ -189,6 +193,9 @@ impl Planner {
         }
         self.stale.clear();
         self.taken_out.clear();
+        if outlook.steady {
+            self.unproven.clear();
+        }
         self.desired.retain(|_, addresses| !addresses.is_empty());
         self.announced.retain(|_, addresses| !addresses.is_empty());
         self.index = Some(index);
@@ -260,6 +267,7 @@ impl Planner {
         self.held.remove(&address);
         self.fresh.forget(address);
         self.terms.remove(&address);
+        self.unproven.remove(&address);
         self.forget_reports(address);
     }
 
@@ -309,51 +317,11 @@ impl Planner {
             let members = view.members.keys().map(String::as_str);
             members.filter(|node| standing(node) == wanted).collect::<Vec<_>>()
         });
-        let waits = !self.settled || (claimants.is_empty() && self.fresh.waits(address));
+        let waits = !self.outlook.settled || (claimants.is_empty() && self.fresh.waits(address));
         if duty.speaks() && mine.is_none() && waits {
             return Duty::Standby(String::new());
         }
         duty
-    }
-
-    /// A claim exists exactly while this node speaks for the address.
-    fn claim(&mut self, view: &View, address: IpAddr, speaks: bool, draft: &mut Draft) {
-        let known = view.claims_on(address).map(|(_, claim)| claim.term).max().unwrap_or(0);
-        let term = self.terms.get(&address).copied().unwrap_or(0).max(known);
-        let before = self.claims.get(&address).copied();
-        let after = speaks.then(|| Claim {
-            term: before.map_or(term.saturating_add(1), |claim| claim.term),
-            announced: self.is_announced(address),
-        });
-        let term = after.map_or(term, |claim| claim.term.max(term));
-        // Nobody ever claims what every node announces.
-        if term > 0 {
-            self.terms.insert(address, term);
-        }
-        match after {
-            Some(claim) => {
-                self.claims.insert(address, claim);
-            }
-            None => {
-                self.claims.remove(&address);
-                // A report from now on is about the next time.
-                self.forget_reports(address);
-            }
-        }
-        if before != after {
-            draft.claims.insert(address, after);
-        }
-    }
-
-    /// One announcer suffices: others may never announce it, such as one whose peers are away.
-    fn is_announced(&self, address: IpAddr) -> bool {
-        self.announced.values().any(|addresses| addresses.contains(&address))
-    }
-
-    fn forget_reports(&mut self, address: IpAddr) {
-        for addresses in self.announced.values_mut() {
-            addresses.remove(&address);
-        }
     }
 
     /// Puts what is wanted of an address in force, and the difference into the draft.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use outrigger_core::allocation::{Allocations, Verdict};
 use outrigger_core::facts::{Change, Cluster, Fact, FactKey};
-use outrigger_core::membership::{Member, View};
+use outrigger_core::membership::{Member, Outlook, View};
 use outrigger_core::plan::{Planner, announcers};
 use outrigger_kube::{Folder, Problem, State};
 use outrigger_net::now;
@@ -93,7 +93,7 @@ fn announce(config: &Config, cluster: &Cluster) -> anyhow::Result<Answering> {
         view.members.insert(node.clone(), member());
     }
     let mut planner = Planner::new(me.clone());
-    planner.plan(cluster, &view, true);
+    planner.plan(cluster, &view, Outlook::UNDISTURBED);
     let mut answering = Answering::new();
     for announcer in announcers(cluster).into_keys() {
         for (address, desired) in planner.desired(&announcer) {

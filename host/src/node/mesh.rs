@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use outrigger_core::facts::{Cluster, NodeName};
 use outrigger_core::membership::{
-    Claim, ClaimChanges, Membership, MembershipConfig, Output, View, ViewChange,
+    Claim, ClaimChanges, Membership, MembershipConfig, Outlook, Output, View, ViewChange,
 };
 use outrigger_net::{GossipError, GossipSocket, now};
 
@@ -132,9 +132,9 @@ impl Mesh {
         self.membership.view()
     }
 
-    /// See [`Membership::settled`].
-    pub fn settled(&self, now_us: u64) -> bool {
-        self.membership.settled(now_us)
+    /// See [`Membership::outlook`].
+    pub fn outlook(&self, now_us: u64) -> Outlook {
+        self.membership.outlook(now_us)
     }
 
     /// See [`Membership::set_claims`].

@@ -17,6 +17,7 @@ impl Membership {
             return Err(DropReason::Left);
         }
         let plaintext = self.seal.open(bytes)?;
+        self.company.heard(now_us);
         match Message::decode(&plaintext)? {
             Message::Swim(data) => {
                 let turn = self.swim.handle_data(now_us, data);
@@ -61,9 +62,23 @@ impl Membership {
             .filter(|(name, _)| !self.peers.contains_key(*name))
             .map(|(name, address)| (name.clone(), *address))
             .collect();
-        self.announce_at =
-            (!missing.is_empty()).then(|| now_us.saturating_add(self.config.announce_us));
+        let pause_us = match self.company.lost_lately(now_us) {
+            true => self.config.announce_again_us,
+            false => self.config.announce_us,
+        };
+        self.announce_at = (!missing.is_empty()).then(|| now_us.saturating_add(pause_us));
         for (name, address) in missing {
+            let turn = self.swim.announce(now_us, &name, address);
+            self.absorb(now_us, turn);
+        }
+    }
+
+    /// Tells everybody of this node's new life before they have buried the one before.
+    fn show_up(&mut self, now_us: u64) {
+        self.announce(now_us);
+        let members: Vec<_> =
+            self.peers.iter().map(|(name, peer)| (name.clone(), peer.address)).collect();
+        for (name, address) in members {
             let turn = self.swim.announce(now_us, &name, address);
             self.absorb(now_us, turn);
         }
@@ -137,7 +152,7 @@ impl Membership {
                 OwnedNotification::Rename(_, identity) => self.renewed(now_us, &identity),
                 OwnedNotification::MemberDown(identity) => {
                     died = true;
-                    self.went(now_us, &identity.name);
+                    self.missed(now_us, &identity.name);
                 }
                 OwnedNotification::Rejoin(_) => reborn = true,
                 _ => {}
@@ -148,13 +163,38 @@ impl Membership {
             self.absorb(now_us, turn);
         }
         if reborn {
-            self.announce(now_us);
+            self.show_up(now_us);
+        }
+    }
+
+    /// A member was declared down, by whomever. One observer that hears nobody would rob the others of all that they have: the member is
+    /// asked itself, and it comes back as its own next life if it can. One that is leaving has said so.
+    fn missed(&mut self, now_us: u64, name: &str) {
+        let Some(member) = self.view.members.get(name) else { return };
+        if member.leaving {
+            return self.went(now_us, name);
+        }
+        let address = member.address;
+        self.missing.insert(name.to_owned(), now_us.saturating_add(self.config.probe_rtt_us));
+        let turn = self.swim.announce(now_us, name, address);
+        self.absorb(now_us, turn);
+    }
+
+    /// Members that did not object in time are gone.
+    pub(super) fn bury(&mut self, now_us: u64) {
+        let gone: Vec<_> = self.missing.extract_if(.., |_, at| *at <= now_us).collect();
+        for (name, _) in gone {
+            self.went(now_us, &name);
         }
     }
 
     fn came(&mut self, now_us: u64, identity: &Identity) {
+        if self.missing.remove(&identity.name).is_some() {
+            return self.renewed(now_us, identity);
+        }
         let peer = Peer::new(identity.address, identity.generation);
         self.peers.insert(identity.name.clone(), peer);
+        self.company.came(&identity.name);
         let member = Member { leaving: false, address: identity.address };
         self.view.members.insert(identity.name.clone(), member);
         self.change.members = true;
@@ -171,13 +211,15 @@ impl Membership {
 
     fn went(&mut self, now_us: u64, name: &str) {
         let Some(peer) = self.peers.remove(name) else { return };
-        self.view.members.remove(name);
+        let member = self.view.members.remove(name);
+        self.company.went(name, member.is_some_and(|member| member.leaving), now_us);
         for address in peer.claims.into_keys() {
             self.view.set(address, name, None);
             self.change.addresses.insert(address);
         }
         self.change.members = true;
-        self.announce_at.get_or_insert(now_us.saturating_add(self.config.announce_us));
+        let soon = now_us.saturating_add(self.config.announce_again_us);
+        self.announce_at = Some(self.announce_at.map_or(soon, |at| at.min(soon)));
     }
 }
 

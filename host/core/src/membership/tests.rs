@@ -63,13 +63,13 @@ fn claim(term: u32) -> Option<Claim> {
 fn nodes_find_each_other_and_share_claims() {
     let mut nodes =
         [membership(1, 5, 7, &[1, 2, 3]), membership(2, 5, 7, &[1]), membership(3, 5, 7, &[1])];
-    assert!(!nodes[0].settled(0), "peers have not answered yet");
+    assert!(!nodes[0].outlook(0).settled, "peers have not answered yet");
     let many = (0..200u8).map(|last| (IpAddr::from([10, 0, 0, last]), claim(1))).collect();
     nodes[0].set_claims(0, &many);
     run(&mut nodes, 0, SECOND / 2);
     for node in &nodes {
         assert_eq!(members(node), ["node-1", "node-2", "node-3"]);
-        assert!(node.settled(SECOND / 2));
+        assert!(node.outlook(SECOND / 2).settled);
         assert_eq!(node.view().claims.len(), 200);
         assert_eq!(node.view(), nodes[0].view());
     }
@@ -91,7 +91,7 @@ fn who_has_another_key_never_joins() {
     for node in &nodes {
         assert_eq!(node.view().members.len(), 1);
         assert!(node.dropped()[&DropReason::WrongKey] >= 4);
-        assert!(node.settled(5 * SECOND), "it goes on alone");
+        assert!(node.outlook(5 * SECOND).settled, "it goes on alone");
     }
 }
 
@@ -168,10 +168,10 @@ fn a_node_whose_clock_went_back_is_let_in_again() {
 
 #[test]
 fn alone_means_settled_at_once_and_silence_means_settled_after_a_second() {
-    assert!(membership(1, 5, 7, &[]).settled(0));
-    assert!(membership(1, 5, 7, &[1]).settled(0), "itself is no peer");
+    assert!(membership(1, 5, 7, &[]).outlook(0).settled);
+    assert!(membership(1, 5, 7, &[1]).outlook(0).settled, "itself is no peer");
     let mut silent = membership(1, 5, 7, &[2]);
-    assert!(!silent.settled(SECOND - 1));
+    assert!(!silent.outlook(SECOND - 1).settled);
     let mut changed = 0;
     while let Some(now) = silent.next_deadline().filter(|at| *at <= 2 * SECOND) {
         silent.handle_timeout(now);
@@ -179,7 +179,7 @@ fn alone_means_settled_at_once_and_silence_means_settled_after_a_second() {
             changed += usize::from(matches!(output, Output::Changed(_)));
         }
     }
-    assert!(silent.settled(SECOND));
+    assert!(silent.outlook(SECOND).settled);
     assert_eq!(changed, 1);
     let fresh = Membership::new(
         MembershipConfig::default(),
@@ -190,7 +190,7 @@ fn alone_means_settled_at_once_and_silence_means_settled_after_a_second() {
         [0; 32],
         0,
     );
-    assert!(!fresh.settled(9 * SECOND), "peers are not known yet");
+    assert!(!fresh.outlook(9 * SECOND).settled, "peers are not known yet");
 }
 
 #[test]
@@ -198,12 +198,12 @@ fn the_word_of_one_is_not_the_word_of_all() {
     let mut two = [membership(1, 5, 7, &[2, 3]), membership(2, 5, 7, &[1])];
     run(&mut two, 0, 299_000);
     assert_eq!(members(&two[0]), ["node-1", "node-2"]);
-    assert!(!two[0].settled(299_999), "the third may hold what it is about to take");
-    assert!(two[0].settled(300_000), "the third is down");
+    assert!(!two[0].outlook(299_999).settled, "the third may hold what it is about to take");
+    assert!(two[0].outlook(300_000).settled, "the third is down");
     let mut three =
         [membership(1, 5, 7, &[2, 3]), membership(2, 5, 7, &[1, 3]), membership(3, 5, 7, &[1, 2])];
     run(&mut three, 0, 1);
-    assert!(three.iter().all(|node| node.settled(1)), "nobody is missing");
+    assert!(three.iter().all(|node| node.outlook(1).settled), "nobody is missing");
 }
 
 proptest! {

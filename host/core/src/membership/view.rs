@@ -7,7 +7,8 @@ use crate::facts::NodeName;
 /// "I answer for this address."
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
-    /// Counts take-overs of the address. Of two claims the higher term is right.
+    /// Of two claims the higher term is right. One that was made among a majority is even and above every one known before it; one
+    /// that was made without is odd and below that of the node whose address it takes over.
     pub term: u32,
     /// The network has been told.
     pub announced: bool,

@@ -36,6 +36,10 @@ struct Simulation {
     loss: f64,
     /// Nodes on the far side of a partition.
     far: BTreeSet<String>,
+    /// Nodes that nobody hears.
+    mute: BTreeSet<String>,
+    /// Nodes that hear nobody.
+    deaf: BTreeSet<String>,
     addresses: Vec<IpAddr>,
     /// Check at every instant that somebody speaks for each address.
     no_gap: bool,
@@ -75,6 +79,8 @@ impl Simulation {
             random: ChaCha12Rng::seed_from_u64(seed),
             loss: 0.0,
             far: BTreeSet::new(),
+            mute: BTreeSet::new(),
+            deaf: BTreeSet::new(),
             addresses,
             no_gap: false,
         }
@@ -118,8 +124,8 @@ impl Simulation {
         let now = self.now;
         loop {
             let Some(machine) = self.machines.get_mut(node) else { return };
-            let settled = machine.membership.settled(now);
-            let planned = machine.planner.plan(&self.cluster, machine.membership.view(), settled);
+            let outlook = machine.membership.outlook(now);
+            let planned = machine.planner.plan(&self.cluster, machine.membership.view(), outlook);
             machine.obey(now, &planned);
             machine.membership.set_claims(now, &planned.claims);
             let mut again = false;
@@ -149,6 +155,8 @@ impl Simulation {
         };
         if self.random.random_bool(self.loss)
             || self.far.contains(from) != self.far.contains(target)
+            || self.mute.contains(from)
+            || self.deaf.contains(target)
         {
             return;
         }

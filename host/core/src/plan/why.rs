@@ -9,6 +9,7 @@ use super::cover::Home;
 use super::heard::{Heard, NodeWord};
 use super::{Planner, announcers};
 use crate::facts::{Announcer, Cluster, NodeName, Service};
+use crate::membership::Outlook;
 
 mod failure;
 mod node;
@@ -155,7 +156,7 @@ impl Asked<'_> {
         let view = self.heard.view();
         let me = view.members.keys().next()?.clone();
         let mut planner = Planner::new(me.clone());
-        planner.plan(self.cluster, &view, true);
+        planner.plan(self.cluster, &view, Outlook::UNDISTURBED);
         let duty = self.cover.iter().find_map(|one| planner.desired(&one.name).get(&self.address));
         let node = match &duty?.duty {
             Duty::Announce | Duty::TakeOver(_) => me,

@@ -147,7 +147,7 @@ fn event(name: &str, message: &str) -> ServiceEvent {
 #[test]
 fn an_event_is_about_a_service_that_was_told_and_stands_once_for_ten_minutes() {
     let mut reports = Reports::default();
-    let mut say = |reports: &mut Reports, at_us: u64, event: ServiceEvent| {
+    let say = |reports: &mut Reports, at_us: u64, event: ServiceEvent| {
         let report = reports.admit(at_us, Report::Event(event), |it| it.name == "web")?;
         reports.keep(report, Time { monotonic_us: at_us, utc_us: at_us })
     };

@@ -16,6 +16,57 @@ fn two_sides_of_a_partition_agree_once_it_heals() {
     }
 }
 
+/// One node hears nobody, is heard by nobody, or both, for so long: nothing of the others moves, and within a second after it is back
+/// each address has one speaker.
+fn cut_off(seed: u64, nodes: usize, duration: u64, [mute, deaf]: [bool; 2]) {
+    let mut simulation = Simulation::started(seed, nodes, 16);
+    let mut before = simulation.holders();
+    before.retain(|_, holder| *holder != name(0));
+    let zero = BTreeSet::from([name(0)]);
+    if mute {
+        simulation.mute.clone_from(&zero);
+    }
+    if deaf {
+        simulation.deaf = zero;
+    }
+    simulation.run(duration);
+    (simulation.mute, simulation.deaf) = Default::default();
+    simulation.run(SECOND);
+    let mut after = simulation.holders();
+    after.retain(|address, _| before.contains_key(address));
+    let case = format!("seed {seed}, {nodes} nodes, {duration} us, mute {mute}, deaf {deaf}");
+    assert_eq!(after, before, "{case}");
+    simulation.run(4 * SECOND);
+    simulation.assert_one_speaker();
+}
+
+#[test]
+fn a_node_that_was_cut_off_comes_back_with_nothing_of_the_others() {
+    let durations = [200 * MS, 300 * MS, 500 * MS, SECOND, 5 * SECOND, 30 * SECOND];
+    for (seed, duration) in (0..).zip(durations) {
+        for nodes in [2, 3, 5] {
+            cut_off(seed, nodes, duration, [true, true]);
+        }
+        cut_off(seed, 4, duration, [true, false]);
+        cut_off(seed, 4, duration, [false, true]);
+    }
+}
+
+#[test]
+fn when_the_one_switch_restarts_nothing_moves() {
+    for (seed, cut_off) in [(0, 300 * MS), (1, SECOND), (2, 5 * SECOND)] {
+        let mut simulation = Simulation::started(seed, 4, 16);
+        let before = simulation.holders();
+        simulation.mute = (0..4).map(name).collect();
+        simulation.run(cut_off);
+        simulation.mute.clear();
+        simulation.run(2 * SECOND);
+        assert_eq!(simulation.holders(), before, "seed {seed}, {cut_off} us");
+        simulation.run(3 * SECOND);
+        simulation.assert_one_speaker();
+    }
+}
+
 #[test]
 fn after_any_trouble_exactly_one_node_speaks_for_each_address() {
     for seed in 0..6 {

@@ -9,7 +9,7 @@ fn make_before_break_from_both_sides() {
     let mut bench = Bench::new(nodes());
     bench.plan();
     bench.planner.reported("layer2", "10.0.0.1".parse().unwrap(), true);
-    assert_eq!(bench.plan(), "claim 10.0.0.1 1 true");
+    assert_eq!(bench.plan(), "claim 10.0.0.1 2 true");
     bench.member("you", false);
     assert_eq!(bench.plan(), "", "sticky");
     bench.member("me", true);
@@ -26,7 +26,7 @@ fn make_before_break_from_both_sides() {
     bench.member("you", true);
     assert_eq!(
         bench.plan(),
-        "layer2 +10.0.0.1 default web TakeOver(\"you\")\nclaim 10.0.0.1 5 false"
+        "layer2 +10.0.0.1 default web TakeOver(\"you\")\nclaim 10.0.0.1 6 false"
     );
     bench.other_claims("you", "10.0.0.1", None);
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Announce");

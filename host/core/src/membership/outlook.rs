@@ -1,0 +1,120 @@
+//! In what company a node decides: a claim that is made alone counts less than any that was made among the others.
+use std::collections::BTreeMap;
+
+use super::{Membership, MembershipConfig, NodeName, View};
+
+/// A member that died counts for so long among those that there should be.
+const REMEMBERED_US: u64 = 600_000_000;
+/// A member that is lost is called often for so long.
+const LATELY_US: u64 = 60_000_000;
+/// So long without losing a member or the majority: what was decided then was no error of a network that was just parting.
+const STEADY_US: u64 = 1_000_000;
+
+/// What a node may decide now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outlook {
+    /// It may announce what it did not announce before: once true, true for good. A node that has just come up must first hear who
+    /// answers for what.
+    pub settled: bool,
+    /// It hears more than half of the nodes that were members lately, itself counted, and knows the claims of all it hears.
+    pub majority: bool,
+    /// The same, and so it was for a second.
+    pub steady: bool,
+}
+
+/// Who was there lately.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    /// Members, and those that died and did not say goodbye: since when.
+    known: BTreeMap<NodeName, Option<u64>>,
+    /// When the last genuine datagram came.
+    heard_us: u64,
+    /// When the last member was lost, or the majority came back.
+    unsteady_us: u64,
+    /// As it was told last.
+    told: Outlook,
+}
+
+impl Outlook {
+    /// Of a node that hears everybody, or has nobody to hear.
+    pub const UNDISTURBED: Self = Self { settled: true, majority: true, steady: true };
+}
+
+impl Company {
+    pub fn heard(&mut self, now_us: u64) {
+        self.heard_us = now_us;
+    }
+
+    pub fn came(&mut self, name: &str) {
+        self.known.insert(name.to_owned(), None);
+    }
+
+    /// One that said goodbye is not missed.
+    pub fn went(&mut self, name: &str, in_order: bool, now_us: u64) {
+        match in_order {
+            true => drop(self.known.remove(name)),
+            false => drop(self.known.insert(name.to_owned(), Some(now_us))),
+        }
+        self.unsteady_us = now_us;
+    }
+
+    /// Nodes that there should be no more are not missed.
+    pub fn retain(&mut self, is_configured: impl Fn(&str) -> bool) {
+        self.known.retain(|name, died| died.is_none() || is_configured(name));
+    }
+
+    /// Whether somebody may be about to come back.
+    pub fn lost_lately(&self, now_us: u64) -> bool {
+        let lately = |at: &u64| now_us < at.saturating_add(LATELY_US);
+        self.known.values().flatten().any(lately)
+    }
+
+    /// Who is alone hears nobody: a node that misses one member and hears no other since is the one that is missing.
+    fn is_silent_at(&self, config: &MembershipConfig) -> u64 {
+        self.heard_us.saturating_add(config.suspect_us)
+    }
+
+    fn has_majority(&self, view: &View, now_us: u64) -> bool {
+        let is_missed =
+            |died: &&Option<u64>| died.is_none_or(|at| now_us < at.saturating_add(REMEMBERED_US));
+        let others = self.known.values().filter(is_missed).count();
+        2 * view.members.len() > others + 1
+    }
+}
+
+impl Membership {
+    /// What this node may decide.
+    pub fn outlook(&self, now_us: u64) -> Outlook {
+        let Self { company, config, .. } = self;
+        let alone = !company.known.is_empty() && company.is_silent_at(config) <= now_us;
+        let complete = self.peers.values().all(|peer| peer.complete);
+        let majority = !alone && complete && company.has_majority(&self.view, now_us);
+        // While it was not told of a majority this is the moment in which it comes back.
+        let since_us = if company.told.majority { company.unsteady_us } else { now_us };
+        let steady = majority && since_us.saturating_add(STEADY_US) <= now_us;
+        Outlook { settled: self.settled || self.would_settle(now_us), majority, steady }
+    }
+
+    /// Says so when the outlook is another.
+    pub(super) fn look_out(&mut self, now_us: u64) {
+        let outlook = self.outlook(now_us);
+        self.settled = outlook.settled;
+        if outlook != self.company.told {
+            if outlook.majority && !self.company.told.majority {
+                self.company.unsteady_us = now_us;
+            }
+            self.company.told = outlook;
+            self.change.members = true;
+        }
+    }
+
+    /// When the outlook may be another though nothing comes.
+    pub(super) fn outlook_changes_at(&self) -> Option<u64> {
+        let Self { company, config, .. } = self;
+        let Outlook { settled, majority, steady } = company.told;
+        let settles = self.settle_at().filter(|_| !settled);
+        let silent = (majority && !company.known.is_empty()).then(|| company.is_silent_at(config));
+        let calm = (majority && !steady).then(|| company.unsteady_us.saturating_add(STEADY_US));
+        [settles, silent, calm].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,106 @@
+//! What this node claims, and in what company it did: the terms of claims say so. By their order alone a node that knows nothing of
+//! this agrees.
+use std::net::IpAddr;
+
+use super::draft::Draft;
+use super::{Claim, Outlook, Planner, View};
+
+impl Planner {
+    /// A claim exists exactly while this node speaks for the address.
+    pub(super) fn claim(&mut self, view: &View, address: IpAddr, speaks: bool, draft: &mut Draft) {
+        let known = view.claims_on(address).map(|(_, claim)| claim.term).max().unwrap_or(0);
+        let term = self.terms.get(&address).copied().unwrap_or(0).max(known);
+        let before = self.claims.get(&address).copied();
+        let mine = before.map(|claim| claim.term);
+        let alone = view.claims_on(address).all(|(node, _)| node == self.me);
+        let after = speaks.then(|| Claim {
+            term: self.term(address, mine, term, alone),
+            announced: self.is_announced(address),
+        });
+        let term = after.map_or(term, |claim| claim.term.max(term));
+        // Nobody ever claims what every node announces.
+        if term > 0 {
+            self.terms.insert(address, term);
+        }
+        match after {
+            Some(claim) => {
+                self.claims.insert(address, claim);
+            }
+            None => {
+                self.claims.remove(&address);
+                self.unproven.remove(&address);
+                // A report from now on is about the next time.
+                self.forget_reports(address);
+            }
+        }
+        if before != after {
+            draft.claims.insert(address, after);
+        }
+    }
+
+    /// The term of this node's claim, which is `mine` so far; `known` is the highest there was. What was taken over while the network
+    /// was parting is as if it had been taken over alone, and what was taken over alone stays so until this node has been among a
+    /// majority for a while and nobody else claims it.
+    fn term(&mut self, address: IpAddr, mine: Option<u32>, known: u32, undisputed: bool) -> u32 {
+        let Outlook { majority, steady, .. } = self.outlook;
+        match mine {
+            None if majority => {
+                self.unproven.insert(address, known);
+                among_a_majority(known)
+            }
+            None => alone(known),
+            Some(mine) if !majority => self.unproven.remove(&address).map_or(mine, alone),
+            Some(mine) if steady && undisputed && is_alone(mine) => among_a_majority(known),
+            Some(mine) => mine,
+        }
+    }
+
+    /// One announcer suffices: others may never announce it, such as one whose peers are away.
+    fn is_announced(&self, address: IpAddr) -> bool {
+        self.announced.values().any(|addresses| addresses.contains(&address))
+    }
+
+    pub(super) fn forget_reports(&mut self, address: IpAddr) {
+        for addresses in self.announced.values_mut() {
+            addresses.remove(&address);
+        }
+    }
+}
+
+/// Above everything that is known: even.
+fn among_a_majority(known: u32) -> u32 {
+    (known | 1).saturating_add(1) & !1
+}
+
+/// Below what is known: odd. Who takes over from one that was made alone stands below that too, as far as there is room.
+fn alone(known: u32) -> u32 {
+    match known {
+        0..=2 => 1,
+        _ if is_alone(known) => known - 2,
+        _ => known - 1,
+    }
+}
+
+fn is_alone(term: u32) -> bool {
+    term % 2 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn who_decides_among_a_majority_is_above_the_rest_and_who_decides_alone_is_not(
+            known in 0_u32..u32::MAX - 2,
+        ) {
+            prop_assert!(among_a_majority(known) > known);
+            prop_assert!(!is_alone(among_a_majority(known)));
+            prop_assert!(alone(known) <= known.max(1));
+            prop_assert!(is_alone(alone(known)));
+            prop_assert!(alone(among_a_majority(known)) < among_a_majority(known));
+        }
+    }
+}
