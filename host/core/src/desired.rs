@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use outrigger_sdk::{DesiredAddress, Duty, EndpointCount};
+use outrigger_sdk::{DesiredAddress, Duty, EndpointCount, Pair};
 
 use crate::facts::ServiceSpec;
 
@@ -20,6 +20,8 @@ pub struct Desired {
     pub duty: Duty,
     /// Endpoints on this node.
     pub local_endpoints: EndpointCount,
+    /// How often the network is to be told besides, because another node had answered for it.
+    pub announcements: u32,
 }
 
 impl Desired {
@@ -31,14 +33,19 @@ impl Desired {
             services: self.services.iter().map(|service| service.to_sdk()).collect(),
             duty: self.duty.clone(),
             local_endpoints: self.local_endpoints,
-            ext: Vec::new(),
+            ext: self.ext(),
         }
+    }
+
+    fn ext(&self) -> Vec<Pair> {
+        let again = (self.announcements > 0).then(|| self.announcements.to_string());
+        again.into_iter().map(|times| ("announcements".to_owned(), times)).collect()
     }
 
     /// Without Services, for tests of what does not look at them.
     #[cfg(test)]
     pub(crate) fn bare(address: IpAddr, duty: Duty) -> Arc<Self> {
         let (pool, services, local_endpoints) = ("default".into(), [].into(), Default::default());
-        Arc::new(Self { address, pool, services, duty, local_endpoints })
+        Arc::new(Self { address, pool, services, duty, local_endpoints, announcements: 0 })
     }
 }

@@ -70,6 +70,10 @@ struct Held {
     duty: Duty,
     /// Its pool, if it ever had one.
     home: Option<Arc<Home>>,
+    /// Another node claims it as well and must not.
+    rivalled: bool,
+    /// How often the network is to be told besides.
+    announcements: u32,
 }
 
 /// Plans for one node.
@@ -164,6 +168,13 @@ impl Planner {
     pub fn view_changed(&mut self, change: &ViewChange) {
         self.all_open |= change.members;
         self.open.extend(&change.addresses);
+        // Whoever was told by them is to be told by this node.
+        for address in &change.ended {
+            if let Some(held) = self.held.get_mut(address) {
+                held.rivalled = true;
+                self.open.insert(*address);
+            }
+        }
     }
 
     /// The plugin of this announcer reports the address as announced, or no longer so.
@@ -243,16 +254,25 @@ impl Planner {
         };
         let case = Case::new(cluster, &self.me, &self.announcers, index, home.as_deref(), address);
         let duty = self.duty(view, &case, address);
-        let same = self.held.get(&address).is_some_and(|held| held.duty == duty);
+        let rivalled =
+            duty == Duty::Announce && view.claims_on(address).any(|(it, _)| it != self.me);
+        let before = self.held.get(&address);
+        let mut announcements = before.map_or(0, |held| held.announcements);
+        // The rival is gone: the network may believe what it said last.
+        let again = duty == Duty::Announce
+            && !rivalled
+            && before.is_some_and(|held| held.rivalled && held.duty == duty);
+        announcements += u32::from(again);
+        let same = before.is_some_and(|held| held.duty == duty) && !again;
         let everywhere = case.cover.iter().any(|announcer| announcer.election == Election::All);
         let wanted = (self.stale.contains(&address) || !same || everywhere)
-            .then(|| self.wanted(view, &case, address, &duty));
+            .then(|| self.wanted(view, &case, &duty, announcements));
         if let Some(wanted) = wanted {
             self.record(address, wanted, draft);
         }
         self.claim(view, address, duty.speaks(), draft);
         if index.is_held(address) {
-            self.held.insert(address, Held { duty, home });
+            self.held.insert(address, Held { duty, home, rivalled, announcements });
         } else {
             self.forget(address);
         }
@@ -276,10 +296,10 @@ impl Planner {
         &self,
         view: &View,
         case: &Case<'_>,
-        address: IpAddr,
         duty: &Duty,
+        announcements: u32,
     ) -> BTreeMap<String, Desired> {
-        let has = |name: &str| self.desired(name).contains_key(&address);
+        let has = |name: &str| self.desired(name).contains_key(&case.address);
         let entry = |announcer: &&Announcer| {
             let duty = match announcer.election {
                 Election::One if case.selects_me(announcer) => duty.clone(),
@@ -289,7 +309,7 @@ impl Planner {
                 }
                 _ => return None,
             };
-            Some((announcer.name.clone(), case.entry(announcer, &duty)))
+            Some((announcer.name.clone(), case.entry(announcer, &duty, announcements)))
         };
         case.cover.iter().filter_map(entry).collect()
     }

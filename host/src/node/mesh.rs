@@ -164,6 +164,7 @@ async fn receive(socket: Option<&GossipSocket>) -> Result<(Vec<u8>, SocketAddr),
 fn merge(into: &mut ViewChange, more: ViewChange) {
     into.members |= more.members;
     into.addresses.extend(more.addresses);
+    into.ended.extend(more.ended);
 }
 
 fn address(node: &NodeName, cluster: &Cluster, gossip: &Gossip) -> anyhow::Result<IpAddr> {

@@ -40,6 +40,7 @@ fn desire(guard: &mut Guard, which: std::ops::RangeInclusive<u8>) {
         services: [].into(),
         duty: Duty::Announce,
         local_endpoints: EndpointCount::default(),
+        announcements: 0,
     };
     let before: Vec<_> = guard.desired().keys().copied().collect();
     let upsert: Vec<_> = which.map(entry).map(Arc::new).collect();

@@ -133,6 +133,13 @@ impl Announcements {
         self.refusals.hurry(address, now_us);
     }
 
+    /// The next call announces it again, and goes on answering meanwhile.
+    pub(crate) fn repeat(&mut self, address: IpAddr) {
+        if let Some(announcement) = self.by_address.get_mut(&address) {
+            announcement.on.values_mut().for_each(Presence::announce_again);
+        }
+    }
+
     /// A new instance: only these offloads are in force.
     pub(crate) fn resumed(&mut self, in_force: &[Endpoint]) {
         for (address, announcement) in &mut self.by_address {

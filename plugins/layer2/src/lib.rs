@@ -5,13 +5,13 @@
 //! it only keeps what is in force equal to what is asked for, and sends the difference.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use outrigger_sdk::announcer::parse_config;
 use outrigger_sdk::{
-    Announcer, Context, Effect, Event, FieldError, LinkIndex, Origin, Reply, SavedState,
-    StartError, StopReason, Time,
+    Announcer, Context, DesiredChanged, Effect, Event, FieldError, LinkIndex, Origin, Reply,
+    SavedState, StartError, StopReason, Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,9 @@ pub struct Layer2 {
     desired: Listing<IpAddr, Task>,
     announcements: Announcements,
     stopping: Option<Stop>,
+    /// How often the network was to be told of an address besides: `desired-address.ext`. A successor is told, and need not know.
+    #[serde(skip)]
+    again: BTreeMap<IpAddr, String>,
 }
 
 /// How far the end of this instance is.
@@ -119,6 +122,7 @@ impl Layer2 {
             }
             Event::LinksChanged(links) => self.apply_links(links.into(), now_us, changed, effects),
             Event::DesiredChanged(desired) => {
+                self.hear_of_rivals(&desired);
                 self.apply_desired(desired.into(), now_us, changed, effects);
             }
             Event::Ended(number) => changed.extend(self.announcements.ended(number)),
@@ -184,6 +188,22 @@ impl Layer2 {
                     self.announcements.try_again(address, now_us);
                     changed.insert(address);
                 }
+            }
+        }
+    }
+
+    /// Another node had answered for these: whoever believes it is to be told.
+    fn hear_of_rivals(&mut self, desired: &DesiredChanged) {
+        for gone in &desired.remove {
+            self.again.remove(gone);
+        }
+        for entry in &desired.upsert {
+            let times = entry.ext.iter().find(|(name, _)| name == "announcements");
+            let Some((_, times)) = times else { continue };
+            let before = self.again.insert(entry.address, times.clone());
+            // A full list says nothing new of what is announced already.
+            if before.as_ref() != Some(times) && self.desired.is_listed() {
+                self.announcements.repeat(entry.address);
             }
         }
     }

@@ -98,6 +98,11 @@ impl Presence {
         (self.answered, self.announced) = (false, false);
     }
 
+    /// The next `set` asks for the announcements alone, under their number.
+    pub(crate) fn announce_again(&mut self) {
+        self.announced = false;
+    }
+
     /// The host has ended this offload.
     pub(crate) fn ended(&mut self, number: Endpoint) {
         self.answered &= number != self.answer;

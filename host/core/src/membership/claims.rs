@@ -38,6 +38,8 @@ pub(super) struct Peer {
     /// All claims of this life are here.
     pub complete: bool,
     coming: BTreeMap<IpAddr, Claim>,
+    /// Among what is coming: taken back.
+    ended: BTreeSet<IpAddr>,
     log: u64,
     known: u64,
     acked: u64,
@@ -48,6 +50,8 @@ pub(super) struct Peer {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Learned {
     pub addresses: BTreeSet<IpAddr>,
+    /// Claimed and taken back before this member was heard.
+    pub ended: BTreeSet<IpAddr>,
     pub leaving: bool,
     pub completed: bool,
 }
@@ -139,6 +143,7 @@ impl Peer {
             leaving: false,
             complete: false,
             coming: BTreeMap::new(),
+            ended: BTreeSet::new(),
             log: 0,
             known: 0,
             acked: 0,
@@ -164,21 +169,25 @@ impl Peer {
         }
         if chunk.base == 0 {
             self.coming.clear();
+            self.ended.clear();
             self.complete = false;
         }
         self.known = chunk.upto;
         let leaving = std::mem::replace(&mut self.leaving, chunk.leaving) != chunk.leaving;
         if self.complete {
             let addresses = put(&mut self.claims, &chunk.entries);
-            return Learned { addresses, leaving, completed: false };
+            return Learned { addresses, leaving, ..Learned::default() };
         }
         put(&mut self.coming, &chunk.entries);
+        let taken_back = chunk.entries.iter().filter(|(_, claim)| claim.is_none());
+        self.ended.extend(taken_back.map(|(address, _)| *address));
         if chunk.upto < chunk.version {
             return Learned { leaving, ..Learned::default() };
         }
         self.complete = true;
         let before = std::mem::replace(&mut self.claims, std::mem::take(&mut self.coming));
-        Learned { addresses: differences(&before, &self.claims), leaving, completed: true }
+        let ended = std::mem::take(&mut self.ended);
+        Learned { addresses: differences(&before, &self.claims), ended, leaving, completed: true }
     }
 
     pub fn ack(&self) -> Ack {

@@ -42,6 +42,7 @@ impl Membership {
         }
         self.change.members |= learned.leaving;
         self.change.addresses.extend(learned.addresses);
+        self.change.ended.extend(learned.ended);
         self.send_ack(from.name);
         Ok(())
     }

@@ -42,6 +42,8 @@ pub struct ViewChange {
     pub members: bool,
     /// Addresses whose claims changed.
     pub addresses: BTreeSet<IpAddr>,
+    /// Addresses that a member claimed while it was away, and claims no more.
+    pub ended: BTreeSet<IpAddr>,
 }
 
 impl View {

@@ -75,7 +75,7 @@ impl<'a> Case<'a> {
     }
 
     /// What the announcer's instance on this node is told.
-    pub fn entry(&self, announcer: &Announcer, duty: &Duty) -> Desired {
+    pub fn entry(&self, announcer: &Announcer, duty: &Duty, announcements: u32) -> Desired {
         let services = || {
             let all = self.services.iter();
             all.filter(|(service, _)| announcer.service_selector.matches(&service.labels))
@@ -95,6 +95,7 @@ impl<'a> Case<'a> {
             services: services().map(|(service, _)| service.spec.clone()).collect(),
             duty: duty.clone(),
             local_endpoints: count,
+            announcements,
         }
     }
 }

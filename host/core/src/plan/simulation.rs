@@ -23,6 +23,7 @@ struct Machine {
     membership: Membership,
     planner: Planner,
     duties: BTreeMap<IpAddr, Duty>,
+    announcements: BTreeMap<IpAddr, u32>,
     reports: BTreeMap<IpAddr, u64>,
 }
 
@@ -41,6 +42,8 @@ struct Simulation {
     /// Nodes that hear nobody.
     deaf: BTreeSet<String>,
     addresses: Vec<IpAddr>,
+    /// Who told the network last where an address is.
+    told: BTreeMap<IpAddr, String>,
     /// Check at every instant that somebody speaks for each address.
     no_gap: bool,
 }
@@ -82,6 +85,7 @@ impl Simulation {
             mute: BTreeSet::new(),
             deaf: BTreeSet::new(),
             addresses,
+            told: BTreeMap::new(),
             no_gap: false,
         }
     }
@@ -110,8 +114,8 @@ impl Simulation {
         );
         membership.set_peers(self.now, &peers);
         let planner = Planner::new(node.to_owned());
-        let machine =
-            Machine { membership, planner, duties: BTreeMap::new(), reports: BTreeMap::new() };
+        let (duties, announcements, reports) = Default::default();
+        let machine = Machine { membership, planner, duties, announcements, reports };
         self.machines.insert(node.to_owned(), machine);
         self.plan(node);
     }
@@ -126,7 +130,9 @@ impl Simulation {
             let Some(machine) = self.machines.get_mut(node) else { return };
             let outlook = machine.membership.outlook(now);
             let planned = machine.planner.plan(&self.cluster, machine.membership.view(), outlook);
-            machine.obey(now, &planned);
+            for address in machine.obey(now, &planned) {
+                self.told.insert(address, node.to_owned());
+            }
             machine.membership.set_claims(now, &planned.claims);
             let mut again = false;
             let mut sends = Vec::new();
@@ -218,6 +224,7 @@ impl Simulation {
     /// Exactly one speaks, by plain announcement, and all others know who.
     fn assert_one_speaker(&self) {
         for (address, holder) in self.holders() {
+            assert_eq!(self.told[&address], holder, "{address}: the network was told otherwise");
             for (node, machine) in &self.machines {
                 let expected =
                     if *node == holder { Duty::Announce } else { Duty::Standby(holder.clone()) };
@@ -231,7 +238,9 @@ impl Simulation {
 }
 
 impl Machine {
-    fn obey(&mut self, now: u64, planned: &Planned) {
+    /// Gives the addresses that the network is told of.
+    fn obey(&mut self, now: u64, planned: &Planned) -> Vec<IpAddr> {
+        let mut told = Vec::new();
         for change in &planned.changes {
             for address in &change.remove {
                 self.duties.remove(address);
@@ -239,13 +248,20 @@ impl Machine {
             }
             for entry in &change.upsert {
                 let before = self.duties.insert(entry.address, entry.duty.clone());
+                let times = self.announcements.insert(entry.address, entry.announcements);
+                let spoke = before.as_ref().is_some_and(Duty::speaks);
+                let aloud = matches!(entry.duty, Duty::Announce | Duty::TakeOver(_));
+                if aloud && (!spoke || times.is_some_and(|times| times != entry.announcements)) {
+                    told.push(entry.address);
+                }
                 if !entry.duty.speaks() {
                     self.reports.remove(&entry.address);
-                } else if !before.is_some_and(|duty| duty.speaks()) {
+                } else if !spoke {
                     self.reports.insert(entry.address, now + PLUGIN_US);
                 }
             }
         }
+        told
     }
 
     fn next(&self) -> u64 {

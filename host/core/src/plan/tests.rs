@@ -53,7 +53,7 @@ impl Bench {
             None => self.view.claims.remove(&key),
         };
         let addresses = [address].into();
-        self.planner.view_changed(&ViewChange { members: false, addresses });
+        self.planner.view_changed(&ViewChange { addresses, ..ViewChange::default() });
     }
 
     fn plan(&mut self) -> String {

@@ -77,3 +77,22 @@ fn an_address_that_was_removed_during_the_swap_is_withdrawn() {
         ],
     );
 }
+
+#[test]
+fn after_a_rival_the_network_is_told_again_and_answers_go_on() {
+    let again = |times: &str| {
+        let mut entry = entry("192.0.2.1", Duty::Announce);
+        entry.ext.push(("announcements".to_owned(), times.to_owned()));
+        Event::DesiredChanged(DesiredChanged { upsert: vec![entry], ..DesiredChanged::default() })
+    };
+    let announces = "beacon 2: 192.0.2.1 at 02:00:00:00:00:02 on 2";
+    check(
+        &[
+            start(&[("192.0.2.1", Duty::Announce)]),
+            vec![again("1")],
+            vec![again("1")],
+            vec![again("2")],
+        ],
+        &[START_V4, announces, "", announces],
+    );
+}
