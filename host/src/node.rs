@@ -129,7 +129,7 @@ impl Node {
         for (address, claim) in &claims {
             match claim {
                 Some(claim) => {
-                    tracing::debug!(%address, announced = claim.announced, settled, "claimed")
+                    tracing::debug!(%address, announced = claim.announced, settled = outlook.settled, "claimed")
                 }
                 None => tracing::debug!(%address, "given up"),
             }

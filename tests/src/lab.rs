@@ -30,6 +30,15 @@ pub struct Lab {
     pub client: Node,
 }
 
+/// How a node is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Nothing comes through, and its link is up.
+    Silent,
+    /// Its link is down.
+    Port,
+}
+
 /// A namespace with one interface, `eth0`, on the segment.
 #[derive(Debug)]
 pub struct Node {
@@ -84,6 +93,27 @@ impl Lab {
 
     fn bridge(&self) -> Namespace {
         Namespace::named(format!("{}-bridge", self.prefix))
+    }
+
+    /// Cuts a node off: the switch loses its port, with or without the node's link.
+    ///
+    /// # Errors
+    /// What `ip` said.
+    pub fn cut(&self, node: usize, how: Cut) -> Result<()> {
+        let name = &self.nodes[node].name;
+        self.bridge().ip(&match how {
+            Cut::Silent => format!("link set {name} nomaster\n"),
+            Cut::Port => format!("link set {name} down\n"),
+        })
+    }
+
+    /// Brings it back.
+    ///
+    /// # Errors
+    /// What `ip` said.
+    pub fn heal(&self, node: usize) -> Result<()> {
+        let name = &self.nodes[node].name;
+        self.bridge().ip(&format!("link set {name} master br0\nlink set {name} up\n"))
     }
 
     fn connect(&self) -> Result<()> {
@@ -181,6 +211,14 @@ impl Node {
         let name = self.name.clone();
         self.service = Some(self.inside(|| Server::start(any, name))?);
         let rules = self.forwarding();
+        self.nft(&rules)
+    }
+
+    /// Runs rules of `nft` in this node's network.
+    ///
+    /// # Errors
+    /// What `nft` said.
+    pub fn nft(&self, rules: &str) -> Result<()> {
         feed(self.command(Path::new("nft")).args(["-f", "-"]), rules.as_bytes()).map(drop)
     }
 }

@@ -5,5 +5,6 @@ pub mod failover;
 pub mod hostile;
 pub mod input;
 pub mod kubernetes;
+pub mod partition;
 pub mod serve;
 pub mod swap;

@@ -9,7 +9,7 @@ use outrigger_tests::cluster::{Cluster, VIP};
 use outrigger_tests::guests::Guests;
 use outrigger_tests::lab::Lab;
 use outrigger_tests::prober::{Prober, RATE};
-use outrigger_tests::scenarios::{failover, hostile, input, serve, swap};
+use outrigger_tests::scenarios::{failover, hostile, input, partition, serve, swap};
 use outrigger_tests::story::Story;
 use outrigger_tests::{http, sandbox, times, wait};
 
@@ -45,6 +45,16 @@ fn trials() -> Vec<Trial> {
         trial("sigterm_loses_no_answer", Cluster::of_three, |cluster| {
             failover::stopped(cluster, &Story::quiet()).map(drop)
         }),
+        trial(
+            "a_node_that_was_cut_off_takes_nothing_from_the_others",
+            Cluster::of_three,
+            |cluster| partition::cut_off(cluster, &Story::quiet()),
+        ),
+        trial(
+            "a_node_that_was_not_heard_takes_nothing_and_misleads_nobody",
+            Cluster::of_three,
+            |cluster| partition::unheard(cluster, &Story::quiet()),
+        ),
         trial("replacing_layer2_loses_no_answer", Cluster::of_three, |cluster| {
             swap::layer2(cluster, guests()?, &Story::quiet()).map(drop)
         }),

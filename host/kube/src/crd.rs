@@ -25,6 +25,7 @@ pub use report::{
     MemberReport, NodeReport, NodeReportSpec, NodeReportStatus, PeerReport, PluginReport,
     ProblemReport, ServiceEventReport, TrialReport,
 };
+pub(crate) use rules::ALL_ON_LAYER2;
 pub use selector::{LabelOperator, LabelRequirement, LabelSelector, SelectorError};
 
 /// The group of every object of ours.

@@ -8,10 +8,12 @@ use outrigger_core::guard::Grant;
 use outrigger_sdk::wire::bgp::GracefulRestart;
 
 use super::{Converted, Invalid, checked, name, selector};
-use crate::crd::{Announcer, AnnouncerSpec, Election};
+use crate::crd::{ALL_ON_LAYER2, Announcer, AnnouncerSpec, Election};
 
 /// The plugin whose peers share traffic out by themselves.
 const EVERYWHERE: &str = "bgp";
+/// The plugin whose neighbours believe one node at a time.
+const LAYER2: &str = "layer2";
 
 /// What RFC 4724's Restart Time is by default everywhere.
 const RESTART_S: u16 = 120;
@@ -25,6 +27,9 @@ pub fn announcer(object: &Announcer) -> Result<Converted, Invalid> {
     let plugin = checked("spec.plugin", &spec.plugin, 63)?;
     let election = match spec.election {
         Some(Election::One) => facts::Election::One,
+        Some(Election::All) if plugin == LAYER2 => {
+            return Err(Invalid::new("spec.election", ALL_ON_LAYER2));
+        }
         Some(Election::All) => facts::Election::All,
         None if plugin == EVERYWHERE => facts::Election::All,
         None => facts::Election::One,

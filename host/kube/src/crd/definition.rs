@@ -16,13 +16,17 @@ pub fn crds() -> Vec<(&'static str, String)> {
         without_rules(schema);
         schema["x-kubernetes-map-type"] = "atomic".into();
     });
+    let mut announcer = definition(&Announcer::crd());
+    within(&mut announcer, "/properties/spec", |schema| {
+        schema["x-kubernetes-validations"] = rules::announcer_spec();
+    });
     let mut report = definition(&NodeReport::crd());
     within(&mut report, "", |schema| schema["x-kubernetes-validations"] = rules::node_report());
     let mut plugin = definition(&Plugin::crd());
     within(&mut plugin, "", |schema| schema["x-kubernetes-validations"] = rules::plugin_object());
     [
         ("addresspools.yaml", pool),
-        ("announcers.yaml", definition(&Announcer::crd())),
+        ("announcers.yaml", announcer),
         ("nodereports.yaml", report),
         ("plugins.yaml", plugin),
     ]

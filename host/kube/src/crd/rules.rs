@@ -108,6 +108,19 @@ pub(super) fn requirement() -> Value {
     ])
 }
 
+/// Two nodes that answer ARP for one address are one too many: neighbours keep whoever came last.
+pub(super) fn announcer_spec() -> Value {
+    json!([{
+        "rule": "!(self.plugin == 'layer2' && has(self.election) && self.election == 'all')",
+        "message": ALL_ON_LAYER2,
+        "fieldPath": ".election",
+    }])
+}
+
+/// What is wrong with `election: all` of an Announcer of layer2.
+pub(crate) const ALL_ON_LAYER2: &str =
+    "on layer 2 one node answers for an address: remove election, or use the plugin bgp";
+
 /// A node speaks for itself only: with the admission policy, which binds a node to the object of its name, nobody can
 /// report as another.
 pub(super) fn node_report() -> Value {
