@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -48,11 +49,20 @@ impl<'a> Stage<'a> {
 
     /// Which node answers for each address, alone.
     fn holders(&self) -> Result<BTreeMap<Ipv4Addr, usize>> {
-        let holder = |(address, prober): (&Ipv4Addr, &Prober)| {
-            let holder = self.cluster.settled(prober, None);
-            Ok((*address, holder.with_context(|| address.to_string())?))
-        };
-        self.probers.iter().map(holder).collect()
+        std::thread::scope(|scope| {
+            let settles: Vec<_> = self
+                .probers
+                .iter()
+                .map(|(address, prober)| {
+                    (*address, scope.spawn(|| self.cluster.settled(prober, None)))
+                })
+                .collect();
+            let holder = |(address, settles): (Ipv4Addr, ScopedJoinHandle<'_, Result<usize>>)| {
+                let holder = settles.join().expect("a prober does not panic");
+                Ok((address, holder.with_context(|| address.to_string())?))
+            };
+            settles.into_iter().map(holder).collect()
+        })
     }
 
     /// How long after this moment somebody else than these answered.
