@@ -39,22 +39,6 @@ fn trials() -> Vec<Trial> {
         trial("an_ipv6_address_is_found_by_a_linux_client", Cluster::lone, |cluster| {
             serve::ipv6(cluster, &Story::quiet())
         }),
-        trial("another_node_answers_after_sigkill", Cluster::of_three, |cluster| {
-            failover::killed(cluster, &Story::quiet()).map(drop)
-        }),
-        trial("sigterm_loses_no_answer", Cluster::of_three, |cluster| {
-            failover::stopped(cluster, &Story::quiet()).map(drop)
-        }),
-        trial(
-            "a_node_that_was_cut_off_takes_nothing_from_the_others",
-            Cluster::of_three,
-            |cluster| partition::cut_off(cluster, &Story::quiet()),
-        ),
-        trial(
-            "a_node_that_was_not_heard_takes_nothing_and_misleads_nobody",
-            Cluster::of_three,
-            |cluster| partition::unheard(cluster, &Story::quiet()),
-        ),
         trial("replacing_layer2_loses_no_answer", Cluster::of_three, |cluster| {
             swap::layer2(cluster, guests()?, &Story::quiet()).map(drop)
         }),
@@ -84,6 +68,7 @@ fn trials() -> Vec<Trial> {
             input::unreadable_status,
         ),
     ];
+    trials.extend(whoever_answers());
     trials.extend(hostile::Harm::ALL.map(|harm| {
         trial(
             &format!("a_plugin_with_a_{}_is_contained", harm.name()),
@@ -92,6 +77,28 @@ fn trials() -> Vec<Trial> {
         )
     }));
     trials
+}
+
+/// Nodes come, go, and are not heard.
+fn whoever_answers() -> Vec<Trial> {
+    vec![
+        trial("another_node_answers_after_sigkill", Cluster::of_three, |cluster| {
+            failover::killed(cluster, &Story::quiet()).map(drop)
+        }),
+        trial("sigterm_loses_no_answer", Cluster::of_three, |cluster| {
+            failover::stopped(cluster, &Story::quiet()).map(drop)
+        }),
+        trial(
+            "a_node_that_was_cut_off_takes_nothing_from_the_others",
+            Cluster::of_three,
+            |cluster| partition::cut_off(cluster, &Story::quiet()),
+        ),
+        trial(
+            "a_node_that_was_not_heard_takes_nothing_and_misleads_nobody",
+            Cluster::of_three,
+            |cluster| partition::unheard(cluster, &Story::quiet()),
+        ),
+    ]
 }
 
 fn trial(
