@@ -12,9 +12,9 @@ impl Planner {
         let term = self.terms.get(&address).copied().unwrap_or(0).max(known);
         let before = self.claims.get(&address).copied();
         let mine = before.map(|claim| claim.term);
-        let alone = view.claims_on(address).all(|(node, _)| node == self.me);
+        let undisputed = view.claims_on(address).all(|(node, _)| node == self.me);
         let after = speaks.then(|| Claim {
-            term: self.term(address, mine, term, alone),
+            term: self.term(address, mine, term, undisputed),
             announced: self.is_announced(address),
         });
         let term = after.map_or(term, |claim| claim.term.max(term));
