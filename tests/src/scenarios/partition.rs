@@ -18,6 +18,8 @@ use crate::{clock, wait};
 const MORE: usize = 5;
 /// Requests a second for each address.
 const RATE: u32 = 100;
+/// Rounds that may show nothing.
+const ROUNDS: usize = 10;
 /// The last word of somebody who lost an address, after the node is back.
 const SOON: Duration = Duration::from_secs(3);
 /// The port of the gossip.
@@ -92,36 +94,74 @@ impl<'a> Stage<'a> {
 /// When an address of another node moves, or two answer for long.
 pub fn cut_off(cluster: &Cluster, story: &Story) -> Result<()> {
     let stage = Stage::set(cluster)?;
-    for (how, duration) in
-        [(Cut::Silent, 300), (Cut::Silent, 1_000), (Cut::Port, 1_000), (Cut::Silent, 5_000)]
-    {
-        let before = stage.holders()?;
+    let cuts = [(Cut::Silent, 300), (Cut::Silent, 1_000), (Cut::Port, 1_000), (Cut::Silent, 5_000)];
+    for (how, milliseconds) in cuts {
+        undisturbed(|| stage.cut_off(how, milliseconds, story))?;
+    }
+    Ok(())
+}
+
+/// Plays a round again in which the others lost each other: on a machine that is too slow for their probes it shows nothing.
+fn undisturbed(mut round: impl FnMut() -> Result<bool>) -> Result<()> {
+    for _ in 0..ROUNDS {
+        if round()? {
+            return Ok(());
+        }
+    }
+    bail!(
+        "in {ROUNDS} rounds the nodes that were not touched lost each other: the machine is too slow"
+    )
+}
+
+impl Stage<'_> {
+    /// One round; false when the others lost each other.
+    fn cut_off(&self, how: Cut, milliseconds: u64, story: &Story) -> Result<bool> {
+        let (cluster, before) = (self.cluster, self.holders()?);
         let victim = *before.values().next().context("no address")?;
-        let others: Vec<_> = before.iter().filter(|(_, holder)| **holder != victim).collect();
-        ensure!(!others.is_empty(), "one node holds everything: {before:?}");
+        ensure!(before.values().any(|it| *it != victim), "one node holds everything: {before:?}");
+        let losses = self.losses(victim)?;
         cluster.lab.cut(victim, how)?;
-        std::thread::sleep(Duration::from_millis(duration));
+        std::thread::sleep(Duration::from_millis(milliseconds));
         cluster.lab.heal(victim)?;
         let healed = clock::now();
         std::thread::sleep(SOON);
-        let after = stage.holders()?;
-        let last = stage.last_word(healed, &after);
+        let after = self.holders()?;
+        let last = self.last_word(healed, &after);
+        cluster.await_members()?;
+        if self.losses(victim)? != losses {
+            return Ok(false);
+        }
         story.say(format!(
-            "n{} {how:?} for {duration} ms; who lost an address answered {:.0} ms after it was back",
+            "n{} {how:?} for {milliseconds} ms; who lost an address answered {:.0} ms after it was back",
             victim + 1,
             clock::ms(last)
         ));
-        for (address, holder) in others {
-            ensure!(
-                after[address] == *holder,
-                "{address} moved from n{} to n{} when n{} was cut off for {duration} ms ({how:?})",
-                holder + 1,
-                after[address] + 1,
-                victim + 1
-            );
-        }
+        kept(&before, &after, victim).with_context(|| format!("{how:?} for {milliseconds} ms"))?;
         ensure!(last < SOON, "two nodes answer {last:?} after the node was back");
-        cluster.await_members()?;
+        Ok(true)
+    }
+
+    /// How often the others lost each other, by their logs.
+    fn losses(&self, victim: usize) -> Result<usize> {
+        let name = format!("node=\"n{}\"", victim + 1);
+        let lost = |line: &&str| line.contains("a node is gone") && !line.contains(&name);
+        let mut losses = 0;
+        for node in (0..self.cluster.lab.nodes.len()).filter(|node| *node != victim) {
+            losses += self.cluster.daemon(node)?.log().lines().filter(lost).count();
+        }
+        Ok(losses)
+    }
+}
+
+fn kept(
+    before: &BTreeMap<Ipv4Addr, usize>,
+    after: &BTreeMap<Ipv4Addr, usize>,
+    victim: usize,
+) -> Result<()> {
+    for (address, holder) in before.iter().filter(|(_, holder)| **holder != victim) {
+        let now = after[address];
+        let (was, is, cut) = (holder + 1, now + 1, victim + 1);
+        ensure!(now == *holder, "{address} moved from n{was} to n{is} when n{cut} was away");
     }
     Ok(())
 }
@@ -133,38 +173,43 @@ pub fn cut_off(cluster: &Cluster, story: &Story) -> Result<()> {
 /// When an address of another node moves, or the client believes who does not answer.
 pub fn unheard(cluster: &Cluster, story: &Story) -> Result<()> {
     let stage = Stage::set(cluster)?;
-    let before = stage.holders()?;
-    let victim = *before.values().next().context("no address")?;
-    for address in before.keys() {
-        cluster.get((*address).into())?;
+    undisturbed(|| stage.unheard(story))
+}
+
+impl Stage<'_> {
+    /// One round; false when the others lost each other.
+    fn unheard(&self, story: &Story) -> Result<bool> {
+        let (cluster, before) = (self.cluster, self.holders()?);
+        let victim = *before.values().next().context("no address")?;
+        for address in before.keys() {
+            cluster.get((*address).into())?;
+        }
+        let losses = self.losses(victim)?;
+        let node = &cluster.lab.nodes[victim];
+        node.nft(CLOSED)?;
+        std::thread::sleep(Duration::from_secs(3));
+        let misled = before.iter().filter(|(address, holder)| {
+            let believed = self.believed(**address).ok().flatten();
+            believed.is_some_and(|mac| mac != cluster.lab.nodes[**holder].mac)
+        });
+        story.say(format!(
+            "UDP 7953 was closed: the client was told otherwise of {}",
+            misled.count()
+        ));
+        node.nft("delete table inet closed\n")?;
+        std::thread::sleep(SOON);
+        let after = self.holders()?;
+        cluster.await_members()?;
+        if self.losses(victim)? != losses {
+            return Ok(false);
+        }
+        kept(&before, &after, victim)?;
+        for (address, holder) in &after {
+            let mac = cluster.lab.nodes[*holder].mac;
+            wait::until(&format!("the client believes that {address} is at {mac}"), LIMIT, || {
+                Ok((self.believed(*address)? == Some(mac)).then_some(()))
+            })?;
+        }
+        Ok(true)
     }
-    let node = &cluster.lab.nodes[victim];
-    node.nft(CLOSED)?;
-    std::thread::sleep(Duration::from_secs(3));
-    let misled = before.iter().filter(|(address, holder)| {
-        let believed = stage.believed(**address).ok().flatten();
-        believed.is_some_and(|mac| mac != cluster.lab.nodes[**holder].mac)
-    });
-    story.say(format!(
-        "while UDP 7953 was closed the client was told otherwise of {}",
-        misled.count()
-    ));
-    node.nft("delete table inet closed\n")?;
-    std::thread::sleep(SOON);
-    let after = stage.holders()?;
-    for (address, holder) in &before {
-        ensure!(
-            *holder == victim || after[address] == *holder,
-            "{address} moved from n{} to n{}",
-            holder + 1,
-            after[address] + 1
-        );
-    }
-    for (address, holder) in &after {
-        let mac = cluster.lab.nodes[*holder].mac;
-        wait::until(&format!("the client believes that {address} is at {mac}"), LIMIT, || {
-            Ok((stage.believed(*address)? == Some(mac)).then_some(()))
-        })?;
-    }
-    Ok(())
 }
