@@ -67,15 +67,20 @@ impl Planner {
     }
 }
 
+/// Room below the first claim on an address, for those who take it over alone.
+const ROOM: u32 = 1 << 10;
+
 /// Above everything that is known: even.
 fn among_a_majority(known: u32) -> u32 {
-    (known | 1).saturating_add(1) & !1
+    (known.max(ROOM) | 1).saturating_add(1) & !1
 }
 
 /// Below what is known: odd. Who takes over from one that was made alone stands below that too, as far as there is room.
 fn alone(known: u32) -> u32 {
     match known {
-        0..=2 => 1,
+        // Nobody is known to have claimed it.
+        0 => ROOM | 1,
+        1 | 2 => 1,
         _ if is_alone(known) => known - 2,
         _ => known - 1,
     }
@@ -98,9 +103,10 @@ mod tests {
         ) {
             prop_assert!(among_a_majority(known) > known);
             prop_assert!(!is_alone(among_a_majority(known)));
-            prop_assert!(alone(known) <= known.max(1));
+            prop_assert!(known < 4 || alone(known) < known);
             prop_assert!(is_alone(alone(known)));
             prop_assert!(alone(among_a_majority(known)) < among_a_majority(known));
+            prop_assert!(alone(0) < among_a_majority(0));
         }
     }
 }

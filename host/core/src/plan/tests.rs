@@ -95,7 +95,7 @@ fn only(key: &str, value: &str) -> Selector {
     Selector { requirements: vec![Requirement::In(key.into(), [value.into()].into())] }
 }
 
-const ANNOUNCED: &str = "layer2 +10.0.0.1 default web Announce\nclaim 10.0.0.1 2 false";
+const ANNOUNCED: &str = "layer2 +10.0.0.1 default web Announce\nclaim 10.0.0.1 1026 false";
 
 #[test]
 fn nothing_is_planned_before_the_facts_are_listed() {
@@ -136,14 +136,17 @@ fn a_new_address_is_announced_when_its_traffic_can_be_forwarded() {
     bench.other_claims("other", "10.0.0.3", Some(Claim { term: 1, announced: true }));
     assert_eq!(
         bench.plan(),
-        "layer2 +10.0.0.3 default dns TakeOver(\"other\")\nclaim 10.0.0.3 2 false"
+        "layer2 +10.0.0.3 default dns TakeOver(\"other\")\nclaim 10.0.0.3 1026 false"
     );
     // A change of the Service does not begin anew, nor does one more Service.
     bench.upsert(Fact::from(service("more", &["10.0.0.2"])));
     bench.planner.time(2_099);
     assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns+more Standby(\"\")");
     bench.planner.time(2_100);
-    assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns+more Announce\nclaim 10.0.0.2 2 false");
+    assert_eq!(
+        bench.plan(),
+        "layer2 +10.0.0.2 default dns+more Announce\nclaim 10.0.0.2 1026 false"
+    );
     assert_eq!(bench.planner.next_deadline(), None);
 
     // Given back and given out again, it is new.
@@ -172,7 +175,7 @@ fn a_service_comes_changes_and_goes() {
     bench.upsert(Fact::from(service("web", &["10.0.0.2"])));
     assert_eq!(
         bench.plan(),
-        "layer2 -10.0.0.1\nlayer2 +10.0.0.2 default web Announce\nclaim 10.0.0.1 no\nclaim 10.0.0.2 2 false"
+        "layer2 -10.0.0.1\nlayer2 +10.0.0.2 default web Announce\nclaim 10.0.0.1 no\nclaim 10.0.0.2 1026 false"
     );
     bench.upsert(Fact::from(service("dns", &["10.0.0.2"])));
     assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns+web Announce");
@@ -212,7 +215,7 @@ fn a_pool_that_is_deleted_or_shrunk_keeps_serving() {
 fn what_a_pool_gave_is_served_by_a_daemon_that_never_saw_the_pool() {
     let mut bench = Bench::new(vec![Fact::from(web())]);
     bench.apply(Change::Remove(FactKey::Pool("default".to_owned())));
-    assert_eq!(bench.plan(), "layer2 +10.0.0.1  web Announce\nclaim 10.0.0.1 2 false");
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1  web Announce\nclaim 10.0.0.1 1026 false");
 }
 
 #[test]
@@ -230,7 +233,7 @@ fn of_two_pools_that_overlap_the_one_that_was_in_force_says_who_announces() {
         was("one", &["10.9.0.0/24"], pool("default", &["10.0.0.0/16"])),
         was("two", &["10.0.0.0/24"], pool("other", &["10.0.0.0/24"])),
     ]);
-    assert_eq!(bench.plan(), "two +10.0.0.1 other web Announce\nclaim 10.0.0.1 2 false");
+    assert_eq!(bench.plan(), "two +10.0.0.1 other web Announce\nclaim 10.0.0.1 1026 false");
     // What only the last valid version has is that pool's too.
     bench.upsert(was("two", &["10.0.0.0/24"], pool("other", &["10.8.0.0/24"])));
     bench.upsert(Fact::from(pool("default", &["10.9.0.0/24"])));
@@ -258,7 +261,7 @@ fn a_node_that_is_not_ready_serves_only_while_no_other_can() {
     bench.view.members.remove("other");
     bench.view.claims.clear();
     bench.planner.view_changed(&ViewChange { members: true, ..ViewChange::default() });
-    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Announce\nclaim 10.0.0.1 4 false");
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Announce\nclaim 10.0.0.1 1028 false");
 }
 
 #[test]
@@ -302,14 +305,14 @@ fn a_pool_chooses_announcers_and_they_choose_services_and_nodes() {
     bench.planner.reported("layer2", "10.0.0.1".parse().unwrap(), true);
     assert_eq!(bench.plan(), "layer2 -10.0.0.1\nother +10.0.0.1 default web Announce");
     bench.planner.reported("other", "10.0.0.1".parse().unwrap(), true);
-    assert_eq!(bench.plan(), "claim 10.0.0.1 2 true");
+    assert_eq!(bench.plan(), "claim 10.0.0.1 1026 true");
 
     // A pool that names the built-in one gets it, though nobody wrote it down.
     let named = Some(vec!["layer2".to_owned()]);
     bench.upsert(Fact::from(Pool { announcers: named, ..pool("default", &["10.0.0.0/16"]) }));
     assert_eq!(
         bench.plan(),
-        "layer2 +10.0.0.1 default web Announce\nother -10.0.0.1\nclaim 10.0.0.1 2 false"
+        "layer2 +10.0.0.1 default web Announce\nother -10.0.0.1\nclaim 10.0.0.1 1026 false"
     );
     assert_eq!(announcers(&bench.cluster).len(), 2);
 

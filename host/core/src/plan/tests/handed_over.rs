@@ -9,24 +9,24 @@ fn make_before_break_from_both_sides() {
     let mut bench = Bench::new(nodes());
     bench.plan();
     bench.planner.reported("layer2", "10.0.0.1".parse().unwrap(), true);
-    assert_eq!(bench.plan(), "claim 10.0.0.1 2 true");
+    assert_eq!(bench.plan(), "claim 10.0.0.1 1026 true");
     bench.member("you", false);
     assert_eq!(bench.plan(), "", "sticky");
     bench.member("me", true);
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web HandOver(\"you\")");
-    bench.other_claims("you", "10.0.0.1", theirs(2, false));
+    bench.other_claims("you", "10.0.0.1", theirs(1028, false));
     assert_eq!(bench.plan(), "");
-    bench.other_claims("you", "10.0.0.1", theirs(2, true));
+    bench.other_claims("you", "10.0.0.1", theirs(1028, true));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"you\")\nclaim 10.0.0.1 no");
 
     let mut bench = Bench::new(nodes());
     bench.member("you", false);
-    bench.other_claims("you", "10.0.0.1", theirs(4, true));
+    bench.other_claims("you", "10.0.0.1", theirs(1028, true));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"you\")");
     bench.member("you", true);
     assert_eq!(
         bench.plan(),
-        "layer2 +10.0.0.1 default web TakeOver(\"you\")\nclaim 10.0.0.1 6 false"
+        "layer2 +10.0.0.1 default web TakeOver(\"you\")\nclaim 10.0.0.1 1030 false"
     );
     bench.other_claims("you", "10.0.0.1", None);
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Announce");
@@ -38,10 +38,10 @@ fn a_rival_of_better_rank_is_yielded_to_and_its_term_remembered() {
     let mut bench = Bench::new(nodes);
     bench.plan();
     bench.member("you", false);
-    bench.other_claims("you", "10.0.0.1", Some(Claim { term: 7, announced: false }));
+    bench.other_claims("you", "10.0.0.1", Some(Claim { term: 1031, announced: false }));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"you\")\nclaim 10.0.0.1 no");
     bench.view.members.remove("you");
     bench.other_claims("you", "10.0.0.1", None);
     bench.member("me", false);
-    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Announce\nclaim 10.0.0.1 8 false");
+    assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Announce\nclaim 10.0.0.1 1032 false");
 }
