@@ -20,7 +20,7 @@ pub struct Desired {
     pub duty: Duty,
     /// Endpoints on this node.
     pub local_endpoints: EndpointCount,
-    /// How often the network is to be told besides, because another node had answered for it.
+    /// Raised when the network is to be told anew, because another node had answered for it.
     pub announcements: u32,
 }
 

@@ -61,7 +61,7 @@ pub struct Guard {
     /// Streams, listeners and sockets opened.
     opening: Churn,
     datagrams: Churn,
-    /// What it says of peers, conditions, metrics and Services.
+    /// Its reports of peers, conditions, metrics and Services.
     reports: Reports,
     /// Reports of any kind.
     talk: Churn,
@@ -155,7 +155,7 @@ impl Guard {
         &self.denied
     }
 
-    /// What it says of peers, conditions, metrics and Services.
+    /// Its reports of peers, conditions, metrics and Services.
     pub fn reports(&self) -> &Reports {
         &self.reports
     }

@@ -192,7 +192,7 @@ impl Planner {
         if !cluster.synced {
             return Planned::default();
         }
-        self.all_open |= std::mem::replace(&mut self.outlook, outlook) != outlook;
+        self.look_out(outlook);
         let index = self.index.take().unwrap_or_else(|| {
             self.all_stale = true;
             Index::of(cluster)
@@ -204,9 +204,7 @@ impl Planner {
         }
         self.stale.clear();
         self.taken_out.clear();
-        if outlook.steady {
-            self.unproven.clear();
-        }
+        self.prove();
         self.desired.retain(|_, addresses| !addresses.is_empty());
         self.announced.retain(|_, addresses| !addresses.is_empty());
         self.index = Some(index);

@@ -165,6 +165,7 @@ fn merge(into: &mut ViewChange, more: ViewChange) {
     into.members |= more.members;
     into.addresses.extend(more.addresses);
     into.ended.extend(more.ended);
+    into.outlook |= more.outlook;
 }
 
 fn address(node: &NodeName, cluster: &Cluster, gossip: &Gossip) -> anyhow::Result<IpAddr> {

@@ -56,6 +56,8 @@ pub const FRAMES: u64 = 20;
 pub const DATAGRAMS: u64 = 10_000;
 /// Reports.
 pub(super) const REPORTS: Rates = Rates { burst: 1_000, rounds: 8, per_second: 1_000 };
+/// A new instance has this time to say again what is still so; the rest of its predecessor's words go.
+pub(super) const SAID_AGAIN_WITHIN_US: u64 = 10_000_000;
 /// Events, kept or not: whether the instance was told about their Service has to be looked for.
 pub(super) const ASKED_FOR_EVENTS: Rates = Rates { burst: 64, rounds: 0, per_second: 1 };
 /// Streams, listeners and sockets opened.

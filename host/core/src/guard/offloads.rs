@@ -6,10 +6,8 @@ use outrigger_sdk::{Endpoint, OffloadWork};
 use super::Reason;
 use super::budget::{
     DATAGRAMS, FRAMES, FRAMES_EACH, OFFLOADS, OFFLOADS_EACH, OFFLOADS_OF_ENDPOINT,
+    SAID_AGAIN_WITHIN_US,
 };
-
-/// As long as a new instance has to say again what is still so.
-const TAKES_OVER_WITHIN_US: u64 = 10_000_000;
 
 /// Frames or datagrams in a thousand seconds.
 type Rate = u64;
@@ -90,7 +88,7 @@ impl Offloads {
     /// Another instance begins beside what the one before it has set.
     pub(super) fn begin(&mut self, now_us: u64) {
         self.found = Found {
-            until_us: now_us + TAKES_OVER_WITHIN_US,
+            until_us: now_us + SAID_AGAIN_WITHIN_US,
             count: self.answers.len() + self.beacons.len(),
             frames: self.frames,
             datagrams: self.datagrams,

@@ -1,4 +1,4 @@
-//! What an instance says of its peers, its conditions, its metrics and of Services: kept within `budget`. What it says of addresses is
+//! Reports of an instance about its peers, its conditions, its metrics and Services, kept within `budget`. Those of addresses are
 //! kept by who knows the addresses.
 use std::collections::BTreeMap;
 
@@ -6,14 +6,13 @@ use outrigger_sdk::report::MetricValue;
 use outrigger_sdk::{AddressReport, Condition, Pair, PeerReport, Report, ServiceEvent, Time};
 
 use super::Reason;
-use super::budget::{CONDITIONS, LABELS, LIST, NAME, PEER_COUNTERS, PEERS, SERIES, TEXT};
+use super::budget::{
+    CONDITIONS, LABELS, LIST, NAME, PEER_COUNTERS, PEERS, SAID_AGAIN_WITHIN_US, SERIES, TEXT,
+};
 
 mod events;
 
 use events::Events;
-
-/// What a new instance has not said again by then is gone.
-const SAID_AGAIN_WITHIN_US: u64 = 10_000_000;
 
 /// A metric and its labels, in the order of their names.
 pub type Series = (String, Vec<(String, String)>);
@@ -253,7 +252,7 @@ fn condition(Condition { kind, reason, message, .. }: &mut Condition) -> Result<
     if reason.is_empty() { Ok(()) } else { camel_case(reason) }
 }
 
-/// What the API server takes for a condition's type and for every reason.
+/// Accepts names that the API server takes for a condition's type and for every reason.
 fn camel_case(word: &str) -> Result<(), Reason> {
     let begins = word.bytes().next().is_some_and(|first| first.is_ascii_alphabetic());
     match begins && word.len() <= NAME && word.bytes().all(|octet| octet.is_ascii_alphanumeric()) {

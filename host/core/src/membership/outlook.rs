@@ -1,4 +1,4 @@
-//! In what company a node decides: a claim that is made alone counts less than any that was made among the others.
+//! The company in which a node decides: a claim that is made alone counts less than any that was made among the others.
 use std::collections::BTreeMap;
 
 use super::{Membership, MembershipConfig, NodeName, View};
@@ -7,10 +7,10 @@ use super::{Membership, MembershipConfig, NodeName, View};
 const REMEMBERED_US: u64 = 600_000_000;
 /// A member that is lost is called often for so long.
 const LATELY_US: u64 = 60_000_000;
-/// So long without losing a member or the majority: what was decided then was no error of a network that was just parting.
+/// A time without losing a member or the majority: a decision in it was no error of a network that was just parting.
 const STEADY_US: u64 = 1_000_000;
 
-/// What a node may decide now.
+/// The decisions that a node may make now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Outlook {
     /// It may announce what it did not announce before: once true, true for good. A node that has just come up must first hear who
@@ -22,7 +22,7 @@ pub struct Outlook {
     pub steady: bool,
 }
 
-/// Who was there lately.
+/// The nodes that were there lately.
 #[derive(Debug, Default)]
 pub(super) struct Company {
     /// Members, and those that died and did not say goodbye: since when.
@@ -63,13 +63,13 @@ impl Company {
         self.known.retain(|name, died| died.is_none() || is_configured(name));
     }
 
-    /// Whether somebody may be about to come back.
+    /// True while a node that was lost may be about to come back.
     pub fn lost_lately(&self, now_us: u64) -> bool {
         let lately = |at: &u64| now_us < at.saturating_add(LATELY_US);
         self.known.values().flatten().any(lately)
     }
 
-    /// Who is alone hears nobody: a node that misses one member and hears no other since is the one that is missing.
+    /// The time from which this node counts as alone: one that misses one member and hears no other since is the one that is missing.
     fn is_silent_at(&self, config: &MembershipConfig) -> u64 {
         self.heard_us.saturating_add(config.suspect_us)
     }
@@ -83,7 +83,7 @@ impl Company {
 }
 
 impl Membership {
-    /// What this node may decide.
+    /// The decisions that this node may make.
     pub fn outlook(&self, now_us: u64) -> Outlook {
         let Self { company, config, .. } = self;
         let alone = !company.known.is_empty() && company.is_silent_at(config) <= now_us;
@@ -103,8 +103,9 @@ impl Membership {
             if outlook.majority && !self.company.told.majority {
                 self.company.unsteady_us = now_us;
             }
+            self.change.members |= outlook.settled != self.company.told.settled;
+            self.change.outlook = true;
             self.company.told = outlook;
-            self.change.members = true;
         }
     }
 

@@ -44,6 +44,8 @@ pub struct ViewChange {
     pub addresses: BTreeSet<IpAddr>,
     /// Addresses that a member claimed while it was away, and claims no more.
     pub ended: BTreeSet<IpAddr>,
+    /// The company in which this node decides is another.
+    pub outlook: bool,
 }
 
 impl View {

@@ -1,4 +1,4 @@
-//! What this node claims, and in what company it did: the terms of claims say so. By their order alone a node that knows nothing of
+//! The claims of this node, and the company in which it made them, which is in their terms. By their order alone a node that knows nothing of
 //! this agrees.
 use std::net::IpAddr;
 
@@ -6,6 +6,27 @@ use super::draft::Draft;
 use super::{Claim, Outlook, Planner, View};
 
 impl Planner {
+    /// Marks what is decided otherwise in another company: everything while nothing could be decided, and else only the claims whose
+    /// term may change.
+    pub(super) fn look_out(&mut self, outlook: Outlook) {
+        let before = std::mem::replace(&mut self.outlook, outlook);
+        self.all_open |= before.settled != outlook.settled;
+        if before.majority && !outlook.majority {
+            self.open.extend(self.unproven.keys());
+        }
+        if !before.steady && outlook.steady {
+            let alone = self.claims.iter().filter(|(_, claim)| is_alone(claim.term));
+            self.open.extend(alone.map(|(address, _)| *address));
+        }
+    }
+
+    /// Claims that were made before the company was steady have proved themselves.
+    pub(super) fn prove(&mut self) {
+        if self.outlook.steady {
+            self.unproven.clear();
+        }
+    }
+
     /// A claim exists exactly while this node speaks for the address.
     pub(super) fn claim(&mut self, view: &View, address: IpAddr, speaks: bool, draft: &mut Draft) {
         let known = view.claims_on(address).map(|(_, claim)| claim.term).max().unwrap_or(0);

@@ -16,7 +16,7 @@ use super::{Keys, SecretKey, StreamSink, Streams, StreamsHandle};
 use crate::Owner;
 use crate::namespace::{ip, namespaced};
 
-mod shared;
+mod one_port;
 
 const OWNER: Owner = 1;
 const PATIENCE: Duration = Duration::from_secs(5);

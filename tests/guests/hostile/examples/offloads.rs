@@ -2,39 +2,24 @@
 #![forbid(unsafe_code)]
 use hostile::segment::Segment;
 use hostile::{Harm, Hostile};
-use outrigger_sdk::{Effect, Event, Offload, OffloadWork};
+use outrigger_sdk::{Effect, Event, OffloadWork};
 
 /// In one call.
 const EACH: u32 = 200;
 
-/// Far from the numbers of what it took over: what is in force goes on beside it.
-const FIRST: u32 = 1_000_000;
-
-struct Offloads {
-    segment: Segment,
-    last: u32,
-}
+struct Offloads(Segment);
 
 impl Harm for Offloads {
     fn start(_config: &str) -> Self {
-        Self { segment: Segment::default(), last: FIRST }
+        Self(Segment::default())
     }
 
     fn strike(&mut self, events: Vec<Event>) -> Vec<Effect> {
-        self.segment.hear(events);
-        let (Some(link), Some(address)) =
-            (self.segment.links.first(), self.segment.desired.first())
-        else {
-            return Vec::new();
-        };
-        let (link, address) = (link.index, (*address).into());
-        let work = |id: u32| match id % 2 {
-            0 => OffloadWork::AnswerNeighbor { link, address },
+        self.0.hear(events);
+        self.0.offloads(EACH, |id, link, address| match id % 2 {
+            0 => OffloadWork::AnswerNeighbor { link: link.index, address: address.into() },
             _ => OffloadWork::Keepalive { endpoint: id, data: vec![0xff; 64], interval_ms: 10 },
-        };
-        let numbers = self.last..self.last + EACH;
-        self.last += EACH;
-        numbers.map(|id| Effect::Offload(Offload { id, work: work(id) })).collect()
+        })
     }
 }
 

@@ -3,37 +3,24 @@
 use hostile::segment::Segment;
 use hostile::{Harm, Hostile};
 use outrigger_sdk::wire::announcement;
-use outrigger_sdk::{Beacon, Effect, Event, Frame, Offload, OffloadWork};
+use outrigger_sdk::{Beacon, Effect, Event, Frame, OffloadWork};
 
 /// In one call.
 const EACH: u32 = 50;
 
-/// Far from the numbers of what it took over: what is in force goes on beside it.
-const FIRST: u32 = 1_000_000;
-
-struct Storm {
-    segment: Segment,
-    last: u32,
-}
+struct Storm(Segment);
 
 impl Harm for Storm {
     fn start(_config: &str) -> Self {
-        Self { segment: Segment::default(), last: FIRST }
+        Self(Segment::default())
     }
 
     fn strike(&mut self, events: Vec<Event>) -> Vec<Effect> {
-        self.segment.hear(events);
-        let (Some(link), Some(address)) =
-            (self.segment.links.first(), self.segment.desired.first())
-        else {
-            return Vec::new();
-        };
-        let frame = Frame { link: link.index, data: announcement((*address).into(), link.mac) };
-        let beacon = Beacon { frame, interval_us: 100_000, jitter_percent: 0, count: 0 };
-        let numbers = self.last..self.last + EACH;
-        self.last += EACH;
-        let work = || OffloadWork::Beacon(beacon.clone());
-        numbers.map(|id| Effect::Offload(Offload { id, work: work() })).collect()
+        self.0.hear(events);
+        self.0.offloads(EACH, |_, link, address| {
+            let frame = Frame { link: link.index, data: announcement(address.into(), link.mac) };
+            OffloadWork::Beacon(Beacon { frame, interval_us: 100_000, jitter_percent: 0, count: 0 })
+        })
     }
 }
 

@@ -1,7 +1,10 @@
 //! What an announcer was told: where it can speak, and for what.
 use std::net::{IpAddr, Ipv4Addr};
 
-use outrigger_sdk::{Event, Link};
+use outrigger_sdk::{Effect, Event, Link, Offload, OffloadWork};
+
+/// Far from the numbers of what a guest took over: what is in force goes on beside it.
+const FIRST: u32 = 1_000_000;
 
 /// Links, and the IPv4 addresses that are desired.
 #[derive(Default)]
@@ -10,9 +13,24 @@ pub struct Segment {
     pub links: Vec<Link>,
     /// In order.
     pub desired: Vec<Ipv4Addr>,
+    used: u32,
 }
 
 impl Segment {
+    /// Offloads under so many new numbers, about the first address on the first link; none before both are known.
+    pub fn offloads(
+        &mut self,
+        count: u32,
+        work: impl Fn(u32, &Link, Ipv4Addr) -> OffloadWork,
+    ) -> Vec<Effect> {
+        let (Some(link), Some(address)) = (self.links.first(), self.desired.first()) else {
+            return Vec::new();
+        };
+        let numbers = FIRST + self.used..FIRST + self.used + count;
+        self.used += count;
+        numbers.map(|id| Effect::Offload(Offload { id, work: work(id, link, *address) })).collect()
+    }
+
     /// Takes the events in.
     pub fn hear(&mut self, events: Vec<Event>) {
         for event in events {

@@ -46,8 +46,9 @@ impl Peer {
     }
 }
 
+/// The bits behind a prefix are irrelevant (RFC 4271 section 4.3).
 fn prefixes(of: &BgpAddrs) -> Vec<IpNet> {
-    let net = |address: IpAddr, length| IpNet::new(address, length).expect("a prefix");
+    let net = |address: IpAddr, length| IpNet::new(address, length).expect("a prefix").trunc();
     match of {
         BgpAddrs::None => Vec::new(),
         BgpAddrs::IPV4U(all) => all.iter().map(|it| net(it.addr.into(), it.prefixlen)).collect(),
