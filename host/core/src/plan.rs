@@ -100,8 +100,10 @@ pub struct Planner {
     taken_out: BTreeSet<IpAddr>,
     fresh: Fresh,
     outlook: Outlook,
-    /// Claims that were made among a majority which may have been parting: the term below each of them.
-    unproven: BTreeMap<IpAddr, u32>,
+    /// The term of the claim of another node that was seen last.
+    holders: BTreeMap<IpAddr, u32>,
+    /// Claims that were made among a majority which may have been parting.
+    unproven: BTreeSet<IpAddr>,
 }
 
 impl Planner {
@@ -124,7 +126,8 @@ impl Planner {
             taken_out: BTreeSet::new(),
             fresh: Fresh::default(),
             outlook: Outlook::default(),
-            unproven: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            unproven: BTreeSet::new(),
         }
     }
 
@@ -285,6 +288,7 @@ impl Planner {
         self.held.remove(&address);
         self.fresh.forget(address);
         self.terms.remove(&address);
+        self.holders.remove(&address);
         self.unproven.remove(&address);
         self.forget_reports(address);
     }

@@ -16,9 +16,9 @@ pub struct Outlook {
     /// It may announce what it did not announce before: once true, true for good. A node that has just come up must first hear who
     /// answers for what.
     pub settled: bool,
-    /// It hears more than half of the nodes that were members lately, itself counted, and knows the claims of all it hears.
+    /// It hears more than half of the nodes that were members lately, itself counted.
     pub majority: bool,
-    /// The same, and so it was for a second.
+    /// The same, so it was for a second, and it knows the claims of all that it hears.
     pub steady: bool,
 }
 
@@ -87,11 +87,11 @@ impl Membership {
     pub fn outlook(&self, now_us: u64) -> Outlook {
         let Self { company, config, .. } = self;
         let alone = !company.known.is_empty() && company.is_silent_at(config) <= now_us;
-        let complete = self.peers.values().all(|peer| peer.complete);
-        let majority = !alone && complete && company.has_majority(&self.view, now_us);
+        let majority = !alone && company.has_majority(&self.view, now_us);
         // While it was not told of a majority this is the moment in which it comes back.
         let since_us = if company.told.majority { company.unsteady_us } else { now_us };
-        let steady = majority && since_us.saturating_add(STEADY_US) <= now_us;
+        let complete = self.peers.values().all(|peer| peer.complete);
+        let steady = majority && complete && since_us.saturating_add(STEADY_US) <= now_us;
         Outlook { settled: self.settled || self.would_settle(now_us), majority, steady }
     }
 
@@ -115,7 +115,9 @@ impl Membership {
         let Outlook { settled, majority, steady } = company.told;
         let settles = self.settle_at().filter(|_| !settled);
         let silent = (majority && !company.known.is_empty()).then(|| company.is_silent_at(config));
-        let calm = (majority && !steady).then(|| company.unsteady_us.saturating_add(STEADY_US));
+        let complete = self.peers.values().all(|peer| peer.complete);
+        let calm = (majority && complete && !steady)
+            .then(|| company.unsteady_us.saturating_add(STEADY_US));
         [settles, silent, calm].into_iter().flatten().min()
     }
 }

@@ -12,7 +12,7 @@ impl Planner {
         let before = std::mem::replace(&mut self.outlook, outlook);
         self.all_open |= before.settled != outlook.settled;
         if before.majority && !outlook.majority {
-            self.open.extend(self.unproven.keys());
+            self.open.extend(&self.unproven);
         }
         if !before.steady && outlook.steady {
             let alone = self.claims.iter().filter(|(_, claim)| is_alone(claim.term));
@@ -29,13 +29,16 @@ impl Planner {
 
     /// A claim exists exactly while this node speaks for the address.
     pub(super) fn claim(&mut self, view: &View, address: IpAddr, speaks: bool, draft: &mut Draft) {
-        let known = view.claims_on(address).map(|(_, claim)| claim.term).max().unwrap_or(0);
-        let term = self.terms.get(&address).copied().unwrap_or(0).max(known);
+        let others = view.claims_on(address).filter(|(node, _)| *node != self.me);
+        let rival = others.map(|(_, claim)| claim.term).max();
+        if let Some(rival) = rival {
+            self.holders.insert(address, rival);
+        }
+        let term = self.terms.get(&address).copied().unwrap_or(0).max(rival.unwrap_or(0));
         let before = self.claims.get(&address).copied();
         let mine = before.map(|claim| claim.term);
-        let undisputed = view.claims_on(address).all(|(node, _)| node == self.me);
         let after = speaks.then(|| Claim {
-            term: self.term(address, mine, term, undisputed),
+            term: self.term(address, mine, term, rival.is_none()),
             announced: self.is_announced(address),
         });
         let term = after.map_or(term, |claim| claim.term.max(term));
@@ -64,13 +67,15 @@ impl Planner {
     /// majority for a while and nobody else claims it.
     fn term(&mut self, address: IpAddr, mine: Option<u32>, known: u32, undisputed: bool) -> u32 {
         let Outlook { majority, steady, .. } = self.outlook;
+        // Not below a term that this node itself had once: the holder that it takes over from may have had a lower one.
+        let holder = self.holders.get(&address).copied().unwrap_or(0);
         match mine {
             None if majority => {
-                self.unproven.insert(address, known);
+                self.unproven.insert(address);
                 among_a_majority(known)
             }
-            None => alone(known),
-            Some(mine) if !majority => self.unproven.remove(&address).map_or(mine, alone),
+            None => alone(holder),
+            Some(_) if !majority && self.unproven.remove(&address) => alone(holder),
             Some(mine) if steady && undisputed && is_alone(mine) => among_a_majority(known),
             Some(mine) => mine,
         }

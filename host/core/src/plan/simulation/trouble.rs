@@ -53,6 +53,27 @@ fn a_node_that_was_cut_off_comes_back_with_nothing_of_the_others() {
 }
 
 #[test]
+fn a_node_that_took_over_for_a_moment_does_not_remember_it_against_the_holder() {
+    for seed in 0..8 {
+        let mut simulation = Simulation::started(seed, 3, 16);
+        for (round, duration) in [300, 1_000, 1_000, 700, 5_000].into_iter().enumerate() {
+            let victim = name((seed as usize + round / 2) % 3);
+            let mut before = simulation.holders();
+            before.retain(|_, holder| *holder != victim);
+            simulation.mute = [victim.clone()].into();
+            simulation.deaf = [victim].into();
+            simulation.run(duration * MS);
+            (simulation.mute, simulation.deaf) = Default::default();
+            simulation.run(3 * SECOND);
+            let mut after = simulation.holders();
+            after.retain(|address, _| before.contains_key(address));
+            assert_eq!(after, before, "seed {seed}, round {round}");
+        }
+        simulation.assert_one_speaker();
+    }
+}
+
+#[test]
 fn when_the_one_switch_restarts_nothing_moves() {
     for (seed, cut_off) in [(0, 300 * MS), (1, SECOND), (2, 5 * SECOND)] {
         let mut simulation = Simulation::started(seed, 4, 16);
