@@ -58,7 +58,7 @@ pub struct Allocations {
     /// Those of them that wait for the policy of a pool.
     fair: FairQueue,
     breakers: Breakers,
-    /// Services that are on their way through the pools.
+    /// Services that are on their way through the pools. One that stands in a line without a turn is at its beginning.
     turns: BTreeMap<ServiceKey, Turn>,
     next_turn: u64,
     /// Services about which there may be something new to say.
@@ -168,7 +168,9 @@ impl Allocations {
                 Step::Put(pool) => ledger.put_pool(pool),
                 Step::Drain(pool) => ledger.drain_pool(pool),
                 Step::Retire(name) => {
-                    self.fair.close(&name);
+                    for key in self.fair.close(&name) {
+                        self.queue.push(&key);
+                    }
                     ledger.retire_pool(&name);
                 }
             }
@@ -190,7 +192,8 @@ impl Allocations {
     /// Everybody who waits or is on the way asks again: their place in the order means nothing any more.
     fn begin_anew(&mut self) {
         self.queue.wake_all();
-        for key in std::mem::take(&mut self.turns).into_keys() {
+        let on_the_way = std::mem::take(&mut self.turns).into_keys();
+        for key in on_the_way.chain(self.fair.leave_all()) {
             self.queue.push(&key);
         }
     }
@@ -318,6 +321,7 @@ impl Allocations {
     /// After anything happened to a Service: asks for what it lacks, and says how it stands.
     fn look_at(&mut self, key: &ServiceKey) {
         self.turns.remove(key);
+        self.fair.leave(key);
         self.unsaid.insert(key.clone());
         let is_unclear = self.services.get(key).is_some_and(Known::is_unclear);
         if self.lacks(key).is_empty() || self.is_foreign(key) || is_unclear {

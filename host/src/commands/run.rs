@@ -12,7 +12,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Log, LogFormat, Role};
-use crate::controller::{ClusterController, FolderController, MEMBER, Problems, Standing};
+use crate::controller::{
+    ClusterController, FolderController, MEMBER, Policies, Problems, Standing,
+};
 use crate::daemon::{Daemon, Shared};
 use crate::delivery::Deliveries;
 use crate::http::{self, Health};
@@ -121,6 +123,8 @@ impl ControllerThread {
         let (kubeconfig, classes) = (config.kubeconfig.clone(), config.classes());
         let (plugins, problems) = (shared.plugins.clone(), shared.pool_problems.clone());
         let plugins_changed = shared.plugins_changed.clone();
+        let policies = Policies::start(plugins.clone())
+            .context("the thread of the allocation policies cannot be started")?;
         let controller = async move {
             // Its own client: a client's connections are served by the runtime that made it.
             match api::connect(kubeconfig.as_deref()).await {
@@ -137,6 +141,7 @@ impl ControllerThread {
                         classes,
                         identity,
                         plugins,
+                        policies,
                         plugins_changed,
                         deliveries: Mutex::new(deliveries),
                         problems,

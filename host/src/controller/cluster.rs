@@ -17,7 +17,7 @@ use outrigger_net::now;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Problems, decide, events, rollouts, statuses, tell};
+use super::{Policies, Problems, events, rollouts, statuses, tell};
 use crate::delivery::Deliveries;
 use crate::plugins::Plugins;
 
@@ -38,6 +38,8 @@ pub struct ClusterController {
     pub identity: String,
     /// Where allocators come from.
     pub plugins: Arc<Plugins>,
+    /// Asks them.
+    pub policies: Policies,
     /// Told when another plugin is in force.
     pub plugins_changed: Arc<Notify>,
     /// Loads plugins; `None` where the node role in the same process does.
@@ -188,7 +190,7 @@ impl<'a> Reign<'a> {
             for change in changes.drain(..) {
                 self.apply(change);
             }
-            let more = decide(&self.role.plugins, &mut self.allocations).await;
+            let more = self.role.policies.decide(&mut self.allocations).await;
             self.hear_verdicts(watches);
             self.dirty.extend(watches.touched());
             // Nobody listens only when roll-outs have ended, which nothing but the end of this term does.

@@ -11,7 +11,7 @@ use outrigger_kube::{Allocated, Lead, State};
 use outrigger_net::now;
 use tokio::sync::{Notify, mpsc};
 
-use super::{Problems, decide, tell};
+use super::{Policies, Problems, tell};
 use crate::plugins::Plugins;
 
 /// How often a status that could not be read is looked at.
@@ -71,6 +71,7 @@ impl FolderController {
         let (news, mut heard) = mpsc::unbounded_channel();
         // The node role ends with the process, and this one with it.
         let Ok(()) = self.reader.send(Follower { news }) else { return Ok(()) };
+        let policies = Policies::start(self.plugins.clone())?;
         let mut allocations = Allocations::default();
         let Some(mut news) = heard.recv().await else { return Ok(()) };
         let mut unread = self.take_over(&lead, &news, &mut allocations)?;
@@ -92,7 +93,7 @@ impl FolderController {
             if listed && unread.is_empty() {
                 allocations.apply(&Change::Synced, now());
             }
-            let more = decide(&self.plugins, &mut allocations).await;
+            let more = policies.decide(&mut allocations).await;
             self.write(&lead, &mut allocations);
             *self.problems.lock().expect("nothing panics while it holds the problems") =
                 allocations.problems();

@@ -1,15 +1,16 @@
 //! Services that wait for a policy's answer, a line for each pool. The pool whose policy took least time is next, so that a slow
 //! policy holds up nobody but the Services of its own pools. Knows nothing of what is asked.
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::facts::ServiceKey;
 
 /// Fair queueing by start time: who comes back after a rest begins where the others are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FairQueue {
-    lines: BTreeMap<String, Line>,
+    lines: BTreeMap<Arc<str>, Line>,
     /// Which line a Service stands in, and where.
-    places: BTreeMap<ServiceKey, (String, bool)>,
+    places: BTreeMap<ServiceKey, (Arc<str>, bool)>,
     /// Microseconds that the line served last had used by then.
     floor_us: u64,
 }
@@ -25,12 +26,16 @@ impl FairQueue {
     /// Puts a Service in the line of a pool, and takes it out of every other. Who `stands_back` comes after all who do not.
     pub(super) fn join(&mut self, pool: &str, service: &ServiceKey, stands_back: bool) {
         self.leave(service);
-        let line = self.lines.entry(pool.to_owned()).or_default();
+        let name = match self.lines.get_key_value(pool) {
+            Some((name, _)) => name.clone(),
+            None => Arc::from(pool),
+        };
+        let line = self.lines.entry(name.clone()).or_default();
         if line.services.is_empty() {
             line.used_us = line.used_us.max(self.floor_us);
         }
         line.services.insert((stands_back, service.clone()));
-        self.places.insert(service.clone(), (pool.to_owned(), stands_back));
+        self.places.insert(service.clone(), (name, stands_back));
     }
 
     pub(super) fn leave(&mut self, service: &ServiceKey) {
@@ -40,8 +45,21 @@ impl FairQueue {
         }
     }
 
+    /// Whether a Service stands in a line.
+    pub(super) fn contains(&self, service: &ServiceKey) -> bool {
+        self.places.contains_key(service)
+    }
+
+    /// Everybody who stands in a line leaves it.
+    pub(super) fn leave_all(&mut self) -> impl Iterator<Item = ServiceKey> {
+        for line in self.lines.values_mut() {
+            line.services.clear();
+        }
+        std::mem::take(&mut self.places).into_keys()
+    }
+
     /// The next Service, and the pool in whose line it stood.
-    pub(super) fn pop(&mut self) -> Option<(String, ServiceKey)> {
+    pub(super) fn pop(&mut self) -> Option<(Arc<str>, ServiceKey)> {
         let waiting = self.lines.iter_mut().filter(|(_, line)| !line.services.is_empty());
         let (pool, line) = waiting.min_by_key(|(_, line)| line.used_us)?;
         let (_, service) = line.services.pop_first()?;
@@ -58,11 +76,11 @@ impl FairQueue {
         }
     }
 
-    /// There is no such pool any more.
-    pub(super) fn close(&mut self, pool: &str) {
-        for (_, service) in self.lines.remove(pool).unwrap_or_default().services {
-            self.places.remove(&service);
-        }
+    /// There is no such pool any more. Returns who stood in its line.
+    pub(super) fn close(&mut self, pool: &str) -> Vec<ServiceKey> {
+        let services = self.lines.remove(pool).unwrap_or_default().services;
+        let left = services.into_iter().map(|(_, service)| service);
+        left.inspect(|service| drop(self.places.remove(service))).collect()
     }
 }
 
@@ -97,8 +115,12 @@ mod tests {
         queue.join("quick", &key("y"), false);
         queue.join("slow", &key("b"), false);
         queue.join("other", &key("y"), false);
-        queue.close("other");
+        assert_eq!(queue.close("other"), [key("y")]);
+        assert!(!queue.contains(&key("y")) && queue.contains(&key("b")));
         let order: Vec<_> = std::iter::from_fn(|| pop(&mut queue, 100)).collect();
         assert_eq!(order.len(), 2, "{order:?}: y left its line and lost the other");
+        queue.join("quick", &key("x"), false);
+        assert_eq!(queue.leave_all().collect::<Vec<_>>(), [key("x")]);
+        assert_eq!(queue.pop(), None);
     }
 }

@@ -46,6 +46,20 @@ impl Turn {
         }
     }
 
+    /// Nothing came of it so far: a new one says the same.
+    fn is_fresh(&self) -> bool {
+        let Self { id: _, next: _, joins, got, notes, causes, tried, asked, built_in, ends, again } =
+            self;
+        let nothing = got.is_empty() && notes.is_empty() && causes.is_empty() && tried.is_empty();
+        nothing && asked.is_empty() && built_in.is_none() && !joins && !ends && !again
+    }
+
+    /// A pool was looked at, for these families.
+    fn tried(&mut self, pool: &Pool, families: Vec<Family>) {
+        self.tried.extend(families);
+        self.causes.insert(Cause::Pool(pool.name.clone()));
+    }
+
     /// Addresses that a policy gave, and that the ledger allows.
     fn take(&mut self, pool: &str, asked: &[Family], addresses: Vec<IpAddr>) {
         let silent = asked.iter().filter(|f| !addresses.iter().any(|a| Family::of(a) == **f));
@@ -72,6 +86,9 @@ impl Turn {
 /// A pool that may give something.
 struct Candidate {
     pool: Arc<Pool>,
+    /// The families that it was looked at for.
+    tried: Vec<Family>,
+    /// Those of them that it may give something for.
     families: Vec<Family>,
     view: PoolView,
 }
@@ -95,10 +112,9 @@ impl Allocations {
                 }
             }
             let (pool, key) = self.fair.pop()?;
-            // Without a turn it lacks nothing by now.
-            let Some(turn) = self.turns.remove(&key) else { continue };
+            let turn = self.turns.remove(&key).unwrap_or_else(|| self.new_turn(&key));
             match self.advance(&key, turn, now) {
-                Some((turn, candidate)) if candidate.pool.name == pool => {
+                Some((turn, candidate)) if candidate.pool.name == *pool => {
                     return self.question(&key, turn, candidate, now);
                 }
                 Some((turn, candidate)) => self.stand_in_line(&key, turn, &candidate.pool),
@@ -107,10 +123,13 @@ impl Allocations {
         }
     }
 
-    /// Comes back to this pool when it is its turn: what the pool has to give is looked at then.
+    /// Comes back to this pool when it is its turn: what the pool has to give is looked at then. Tens of thousands may stand in line
+    /// at once, so a turn of which nothing came is not kept.
     fn stand_in_line(&mut self, key: &ServiceKey, mut turn: Turn, pool: &Pool) {
         turn.next -= 1;
-        self.turns.insert(key.clone(), turn);
+        if !turn.is_fresh() {
+            self.turns.insert(key.clone(), turn);
+        }
         let stands_back = self.breakers.failed_for(&pool.name, key);
         self.fair.join(&pool.name, key, stands_back);
     }
@@ -202,8 +221,7 @@ impl Allocations {
             if families.is_empty() {
                 continue;
             }
-            turn.tried.extend(families.iter().copied());
-            turn.causes.insert(Cause::Pool(pool.name.clone()));
+            let tried = families.clone();
             families.retain(|family| match obstacle(&view, &pool, &service, *family) {
                 Some(note) => {
                     turn.note(note);
@@ -212,8 +230,9 @@ impl Allocations {
                 None => true,
             });
             if !families.is_empty() && self.may_ask(&pool, &mut turn, now) {
-                return Some((turn, Candidate { pool, families, view }));
+                return Some((turn, Candidate { pool, tried, families, view }));
             }
+            turn.tried(&pool, tried);
         }
         self.conclude(&service, turn, now);
         None
@@ -239,7 +258,8 @@ impl Allocations {
         candidate: Candidate,
         now: Time,
     ) -> Option<Question> {
-        let Candidate { pool, families, view } = candidate;
+        let Candidate { pool, tried, families, view } = candidate;
+        turn.tried(&pool, tried);
         let service = &self.services.get(key)?.service;
         let built_in = turn.built_in.as_ref() == Some(&pool.name);
         let plugin = match built_in {

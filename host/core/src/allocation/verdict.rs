@@ -49,7 +49,9 @@ impl Allocations {
     /// What changed since the last call, in key order. A Service that is still on its way through the pools is left out,
     /// and a removed one is never mentioned again. Each counts as said when it is taken.
     pub fn verdicts(&mut self) -> impl Iterator<Item = Verdict> {
-        let is_open = |key: &ServiceKey| self.queue.is_pending(key) || self.turns.contains_key(key);
+        let is_open = |key: &ServiceKey| {
+            self.queue.is_pending(key) || self.turns.contains_key(key) || self.fair.contains(key)
+        };
         let ready: Vec<ServiceKey> =
             self.unsaid.iter().filter(|key| !is_open(key)).cloned().collect();
         ready.into_iter().filter_map(|key| {

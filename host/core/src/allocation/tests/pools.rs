@@ -83,3 +83,30 @@ fn a_removed_or_changed_pool_takes_nothing_away() {
     rig.put_pool(Pool { allocator: other, ..pool("renamed", &["10.0.0.0/24"]) });
     assert_eq!((rig.said(), rig.held("a")), (vec![], "10.0.0.1".into()));
 }
+
+/// A pool is removed, put back with other addresses or filled up while Services stand in its line: nobody is forgotten there.
+#[test]
+fn who_stands_in_line_for_a_pool_that_changes_asks_again() {
+    let changes: [fn(&mut Rig); 3] = [
+        |rig| rig.apply(Change::Remove(FactKey::Pool("a".into()))),
+        |rig| rig.put_all(vec![pool("a", &["10.0.9.0/24"])], vec![]),
+        |rig| rig.put_all(vec![pool("a", &["10.0.0.7/32"])], vec![]),
+    ];
+    for change in changes {
+        let mut rig = Rig::default();
+        let names: Vec<_> = (0..20).map(|n| format!("s{n:02}")).collect();
+        let services = names.iter().map(|name| service(name)).collect();
+        rig.put_all(vec![pool("a", &["10.0.0.0/24"]), pool("b", &["10.0.1.0/24"])], services);
+        rig.apply(Change::Synced);
+        let question = rig.allocations.poll(rig.now).expect("all stand in line");
+        assert_eq!(rig.allocations.verdicts().count(), 0, "nobody has an answer yet");
+        change(&mut rig);
+        rig.apply(Change::Remove(FactKey::Service(key("s19"))));
+        rig.allocations.answer(question, Err("too late".into()), rig.now);
+        rig.settle();
+        let held: BTreeSet<_> = names[..19].iter().map(|name| rig.held(name)).collect();
+        assert_eq!(held.len(), 19, "{held:?}");
+        assert!(held.iter().all(|address| !address.is_empty()));
+        assert_eq!(rig.allocations.verdicts().count(), 19);
+    }
+}
