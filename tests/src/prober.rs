@@ -143,6 +143,16 @@ impl Probe {
         self.requests.len() - self.requests.iter().filter(in_time).count()
     }
 
+    /// The median time from a request to its first answer, of those of these requests that have one.
+    pub fn median(&self, requests: std::ops::Range<usize>) -> Option<Duration> {
+        let requests = self.requests.get(requests)?.iter();
+        let mut times: Vec<_> = requests
+            .filter_map(|request| Some(request.answers.first()?.at.duration_since(request.at)))
+            .collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    }
+
     /// How many answers came beyond the first of each request.
     pub fn duplicates(&self) -> usize {
         self.requests.iter().map(|request| request.answers.len().saturating_sub(1)).sum()

@@ -118,6 +118,7 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
     let holder = cluster.settled(&prober, None)?;
     let before = cluster.layer2_on(holder)?;
     let memory = cluster.daemon(holder)?.own_kib()?;
+    let quiet = prober.so_far().requests();
     let digest = cluster.put_plugin("layer2", harm.plugin(guests))?;
     story.say(format!("layer2.wasm is now one with a {}, {}", harm.name(), &digest[..12]));
     let told = wait::until("the product says what the plugin did", LIMIT, || {
@@ -139,11 +140,16 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
     let grown = cluster.daemon(holder)?.own_kib()?.saturating_sub(memory);
     story.say(format!("the daemon grew by {grown} KiB"));
     ensure!(grown < GROWTH_KIB, "the daemon grew by {grown} KiB");
+    let troubled = prober.so_far().requests();
     let good = cluster.put_plugin("layer2", &guests.layer2)?;
     cluster.await_plugin("layer2", &good)?;
     cluster.settled(&prober, None)?;
     let probe = prober.finish()?;
     cluster.nothing_lost(&probe)?;
+    if let (Some(before), Some(beside)) = (probe.median(0..quiet), probe.median(quiet..troubled)) {
+        let us = |time: Duration| time.as_micros();
+        story.say(format!("answers take {} µs before, {} µs beside it", us(before), us(beside)));
+    }
     story.say(format!(
         "layer2 is back; {} requests, {} unanswered",
         probe.requests(),
