@@ -15,6 +15,7 @@ use crate::facts::NodeName;
 mod claims;
 mod exchange;
 mod identity;
+mod lease;
 mod message;
 mod outlook;
 mod seal;
@@ -28,6 +29,7 @@ pub use view::{Claim, ClaimChanges, Member, View, ViewChange};
 
 use claims::{Log, Peer};
 use identity::Identity;
+use lease::Lease;
 use message::Message;
 use outlook::Company;
 use seal::Seal;
@@ -153,6 +155,7 @@ pub struct Membership {
     since: u64,
     settled: bool,
     company: Company,
+    lease: Lease,
     left: bool,
 }
 
@@ -194,6 +197,7 @@ impl Membership {
             since: now_us,
             settled: false,
             company: Company::default(),
+            lease: Lease::default(),
             left: false,
         }
     }
@@ -216,14 +220,18 @@ impl Membership {
 
     /// A datagram came in. The sender's address proves nothing; the seal does.
     pub fn handle_datagram(&mut self, now_us: u64, _from: SocketAddr, bytes: &[u8]) {
+        self.lease.wake(now_us);
         if let Err(reason) = self.receive(now_us, bytes) {
             *self.dropped.entry(reason).or_default() += 1;
         }
+        self.catch_up(now_us);
         self.look_out(now_us);
     }
 
     /// Does what is due. Call at [`Membership::next_deadline`]; earlier or later does no harm.
     pub fn handle_timeout(&mut self, now_us: u64) {
+        self.lease.wake(now_us);
+        self.ask_after_lapse(now_us);
         while let Some(turn) = self.swim.handle_timeout(now_us) {
             self.absorb(now_us, turn);
         }
@@ -234,6 +242,7 @@ impl Membership {
         if self.resend_at.is_some_and(|at| at <= now_us) {
             self.resend(now_us);
         }
+        self.catch_up(now_us);
         self.look_out(now_us);
     }
 
@@ -241,10 +250,18 @@ impl Membership {
     pub fn next_deadline(&self) -> Option<u64> {
         let outlook_at = self.outlook_changes_at();
         let buried_at = self.missing.values().min().copied();
-        [self.swim.next_deadline(), self.announce_at, self.resend_at, buried_at, outlook_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let awake_at = Some(self.lease.next_deadline());
+        [
+            self.swim.next_deadline(),
+            self.announce_at,
+            self.resend_at,
+            buried_at,
+            outlook_at,
+            awake_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Changes what this node claims, and tells all members.

@@ -13,9 +13,11 @@ use outrigger_sdk::{Beacon, Endpoint, Frame, LinkIndex, Topic};
 
 use crate::sys::Poller;
 use crate::{Links, Owner};
+use lease::Lease;
 use state::State;
 
 mod filter;
+mod lease;
 mod port;
 mod state;
 mod table;
@@ -119,6 +121,7 @@ pub struct Counters {
 
 struct Shared {
     state: Mutex<State>,
+    lease: Arc<Lease>,
     poller: Poller,
     sink: Arc<dyn Sink>,
 }
@@ -129,7 +132,9 @@ impl Responder {
     /// # Errors
     /// When the system gives no thread or descriptors.
     pub fn start(sink: Arc<dyn Sink>) -> io::Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), poller: Poller::new()?, sink });
+        let lease = Arc::new(Lease::default());
+        let state = Mutex::new(State::new(lease.clone()));
+        let shared = Arc::new(Shared { state, lease, poller: Poller::new()?, sink });
         let handle = ResponderHandle { shared: shared.clone() };
         let thread = std::thread::Builder::new()
             .name("responder".into())
@@ -154,6 +159,14 @@ impl Drop for Responder {
 }
 
 impl ResponderHandle {
+    /// From then on (monotonic microseconds; `None`: from now on) nobody is answered and no frame is sent, until another time is set: a
+    /// process that was frozen does not know what became of its addresses. Beacons wait. Waits for no lock while the lease holds.
+    pub fn set_lease(&self, ends_us: Option<u64>) {
+        if self.shared.lease.set(ends_us) {
+            self.shared.arm(&self.shared.lock());
+        }
+    }
+
     /// Takes over the list of links: opens sockets on new ones and closes those of links that are gone, whose offloads
     /// end. Answers go on with a link's new MAC address; its beacons end, since they carry the old one.
     pub fn set_links(&self, links: &Links) -> Vec<LinkFailure> {
@@ -222,10 +235,15 @@ impl ResponderHandle {
         self.shared.lock().send(frame)
     }
 
-    /// Ends every offload of this owner that speaks for an address, and returns their numbers. When this returns, nobody
-    /// is answered any more. Watches stay.
+    /// Ends every offload of this owner that speaks for an address, and returns their numbers. Who asked before is answered: whoever
+    /// takes the address over may not have been there then. When this returns, nobody is answered any more. Watches stay.
     pub fn withdraw(&self, owner: Owner, address: IpAddr) -> Vec<Endpoint> {
-        self.shared.lock().withdraw(owner, address)
+        let mut state = self.shared.lock();
+        let ended = state.withdraw(owner, address);
+        if !state.deliveries.is_empty() {
+            self.shared.poller.set_deadline(0);
+        }
+        ended
     }
 
     /// The numbers of this owner's offloads in force, in order.
@@ -257,7 +275,7 @@ impl Shared {
     }
 
     fn arm(&self, state: &State) {
-        if let Some(due) = state.table.next_due() {
+        if let Some(due) = state.table.next_due().filter(|_| self.lease.holds()) {
             self.poller.set_deadline(due);
         }
     }

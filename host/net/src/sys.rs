@@ -151,6 +151,7 @@ fn header(part: &mut libc::iovec) -> libc::mmsghdr {
 }
 
 /// Room for the frames of one system call.
+#[derive(Debug)]
 pub(crate) struct Batch {
     frames: Box<[[u8; Batch::LONGEST]; Batch::FRAMES]>,
     /// Octets in each frame received last; longer than [`Batch::LONGEST`] when it was cut.

@@ -119,6 +119,11 @@ impl Log {
         true
     }
 
+    /// A chunk that is known to whoever knows all.
+    pub fn end(&self) -> Chunk {
+        self.chunk(self.version)
+    }
+
     fn chunk(&self, base: u64) -> Chunk {
         let mut entries: Vec<Entry> = Vec::new();
         let mut upto = self.version;
@@ -190,6 +195,11 @@ impl Peer {
         Learned { addresses: differences(&before, &self.claims), ended, leaving, completed: true }
     }
 
+    /// Whether nothing that this chunk ends with, or came before it, is missing.
+    pub fn has_all(&self, chunk: &Chunk) -> bool {
+        self.complete && chunk.log == self.log && chunk.version <= self.known
+    }
+
     pub fn ack(&self) -> Ack {
         Ack { of: self.generation, log: self.log, known: self.known }
     }
@@ -202,9 +212,13 @@ impl Peer {
         self.sent = if back { known } else { self.sent.max(known) };
     }
 
+    pub fn knows_all(&self, log: &Log) -> bool {
+        self.acked >= log.version
+    }
+
     /// Whether it lacks something of ours, or we of it.
     pub fn behind(&self, log: &Log) -> bool {
-        self.acked < log.version || !self.complete
+        !self.knows_all(log) || !self.complete
     }
 
     /// Begins again at what the member acknowledged: what was sent since may be lost.

@@ -33,6 +33,9 @@ impl Membership {
     fn learn(&mut self, from: Sender<'_>, chunk: &Chunk) -> Result<(), DropReason> {
         let peer = member(&mut self.peers, from)?;
         let learned = peer.learn(chunk);
+        if peer.has_all(chunk) {
+            self.lease.told(from.name);
+        }
         if learned.leaving {
             let known = self.view.members.get_mut(from.name);
             known.into_iter().for_each(|member| member.leaving = peer.leaving);
@@ -52,6 +55,9 @@ impl Membership {
         let peer = member(&mut self.peers, from)?;
         if of_this_life {
             peer.acknowledge(&self.log, ack);
+            if peer.knows_all(&self.log) {
+                self.lease.acknowledged(from.name);
+            }
             self.tell(now_us, from.name);
         }
         Ok(())
@@ -87,6 +93,10 @@ impl Membership {
 
     pub(super) fn resend(&mut self, now_us: u64) {
         self.resend_at = None;
+        let unheard: Vec<_> = self.lease.unheard().cloned().collect();
+        for name in unheard {
+            self.inquire(now_us, &name);
+        }
         let behind = self.peers.iter_mut().filter(|(_, peer)| peer.behind(&self.log));
         let names: Vec<_> = behind
             .map(|(name, peer)| {
@@ -128,6 +138,19 @@ impl Membership {
         self.tell(now_us, name);
     }
 
+    /// Has a member say that it knows what this life of ours claims, and what it claims itself: who is told that its last claims did not arrive tells them
+    /// again, and who is told our last claims again acknowledges them.
+    pub(super) fn inquire(&mut self, now_us: u64, name: &str) {
+        self.resend_at.get_or_insert(now_us.saturating_add(self.config.resend_us));
+        let Some(peer) = self.peers.get(name) else { return };
+        let (to, all) = (peer.address, peer.ack());
+        let me = self.swim.me().clone();
+        let from = Sender { name: &me.name, generation: me.generation };
+        self.send(to, &Message::Claims { from, chunk: self.log.end() });
+        let ack = Ack { known: all.known.saturating_sub(1), ..all };
+        self.send(to, &Message::Ack { from, ack });
+    }
+
     fn send_ack(&mut self, name: &str) {
         let Some(peer) = self.peers.get(name) else { return };
         let (to, ack) = (peer.address, peer.ack());
@@ -164,6 +187,7 @@ impl Membership {
             self.absorb(now_us, turn);
         }
         if reborn {
+            self.lease.reborn();
             self.show_up(now_us);
         }
     }
@@ -196,6 +220,7 @@ impl Membership {
         let peer = Peer::new(identity.address, identity.generation);
         self.peers.insert(identity.name.clone(), peer);
         self.company.came(&identity.name);
+        self.lease.came(&identity.name);
         let member = Member { leaving: false, address: identity.address };
         self.view.members.insert(identity.name.clone(), member);
         self.change.members = true;
@@ -213,6 +238,7 @@ impl Membership {
     fn went(&mut self, now_us: u64, name: &str) {
         let Some(peer) = self.peers.remove(name) else { return };
         let member = self.view.members.remove(name);
+        self.lease.went(name);
         self.company.went(name, member.is_some_and(|member| member.leaving), now_us);
         for address in peer.claims.into_keys() {
             self.view.set(address, name, None);

@@ -176,7 +176,7 @@ fn alone_means_settled_at_once_and_silence_means_settled_after_a_second() {
     while let Some(now) = silent.next_deadline().filter(|at| *at <= 2 * SECOND) {
         silent.handle_timeout(now);
         while let Some(output) = silent.poll() {
-            changed += usize::from(matches!(output, Output::Changed(_)));
+            changed += usize::from(matches!(output, Output::Changed(change) if change.members));
         }
     }
     assert!(silent.outlook(SECOND).settled);

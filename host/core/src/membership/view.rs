@@ -46,6 +46,8 @@ pub struct ViewChange {
     pub ended: BTreeSet<IpAddr>,
     /// The company in which this node decides is another.
     pub outlook: bool,
+    /// The node was frozen, and now knows what became of its addresses meanwhile. For [`super::Membership::resume`].
+    pub caught_up: Option<u64>,
 }
 
 impl View {

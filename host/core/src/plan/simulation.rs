@@ -18,12 +18,16 @@ const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
 /// From being told to announce to the plugin's report.
 const PLUGIN_US: u64 = 5 * MS;
+/// Datagrams that a socket keeps for a process that does not read them.
+const SOCKET: usize = 150;
 
 struct Machine {
     membership: Membership,
     planner: Planner,
     duties: BTreeMap<IpAddr, Duty>,
     announcements: BTreeMap<IpAddr, u32>,
+    /// What the network is told as soon as the node may answer.
+    untold: BTreeSet<IpAddr>,
     reports: BTreeMap<IpAddr, u64>,
 }
 
@@ -41,6 +45,8 @@ struct Simulation {
     mute: BTreeSet<String>,
     /// Nodes that hear nobody.
     deaf: BTreeSet<String>,
+    /// Nodes whose processes stand still, and what waits for them in their sockets.
+    frozen: BTreeMap<String, Vec<(SocketAddr, Vec<u8>)>>,
     addresses: Vec<IpAddr>,
     /// Who told the network last where an address is.
     told: BTreeMap<IpAddr, String>,
@@ -84,6 +90,7 @@ impl Simulation {
             far: BTreeSet::new(),
             mute: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            frozen: BTreeMap::new(),
             addresses,
             told: BTreeMap::new(),
             no_gap: false,
@@ -114,8 +121,8 @@ impl Simulation {
         );
         membership.set_peers(self.now, &peers);
         let planner = Planner::new(node.to_owned());
-        let (duties, announcements, reports) = Default::default();
-        let machine = Machine { membership, planner, duties, announcements, reports };
+        let (duties, announcements, untold, reports) = Default::default();
+        let machine = Machine { membership, planner, duties, announcements, untold, reports };
         self.machines.insert(node.to_owned(), machine);
         self.plan(node);
     }
@@ -126,32 +133,53 @@ impl Simulation {
 
     fn plan(&mut self, node: &str) {
         let now = self.now;
+        let Some(mut machine) = self.machines.remove(node) else { return };
+        let mut caught_up = None;
         loop {
-            let Some(machine) = self.machines.get_mut(node) else { return };
             let outlook = machine.membership.outlook(now);
             let planned = machine.planner.plan(&self.cluster, machine.membership.view(), outlook);
-            for address in machine.obey(now, &planned) {
-                self.told.insert(address, node.to_owned());
-            }
+            machine.obey(now, &planned);
             machine.membership.set_claims(now, &planned.claims);
             let mut again = false;
-            let mut sends = Vec::new();
             while let Some(output) = machine.membership.poll() {
                 match output {
-                    Output::Send { to, data } => sends.push((to, data)),
+                    Output::Send { to, data } => self.transmit(node, to, data),
                     Output::Changed(change) => {
                         machine.planner.view_changed(&change);
+                        caught_up = change.caught_up.or(caught_up);
                         again = true;
                     }
                 }
             }
-            for (to, data) in sends {
-                self.transmit(node, to, data);
-            }
             if !again {
-                return;
+                break;
             }
         }
+        if let Some(number) = caught_up {
+            machine.membership.resume(number);
+        }
+        if machine.may_answer(now) {
+            let told = std::mem::take(&mut machine.untold).into_iter();
+            let told = told.filter(|at| machine.duties.get(at).is_some_and(Duty::speaks));
+            self.told.extend(told.map(|address| (address, node.to_owned())));
+        }
+        self.machines.insert(node.to_owned(), machine);
+    }
+
+    /// The process of a node stands still.
+    fn freeze(&mut self, node: &str) {
+        self.frozen.insert(node.to_owned(), Vec::new());
+    }
+
+    /// It goes on with what waits in its socket, which the kernel has not kept all of.
+    fn thaw(&mut self, node: &str) {
+        let waiting = self.frozen.remove(node).unwrap_or_default();
+        let Some(machine) = self.machines.get_mut(node) else { return };
+        for (from, data) in waiting {
+            machine.membership.handle_datagram(self.now, from, &data);
+        }
+        machine.timeout(self.now);
+        self.plan(node);
     }
 
     fn transmit(&mut self, from: &str, to: SocketAddr, data: Vec<u8>) {
@@ -180,7 +208,8 @@ impl Simulation {
     /// Does what comes next, if it comes before `end`.
     fn step(&mut self, end: u64) -> bool {
         let wire = self.wires.keys().next().map(|(at, _)| *at);
-        let machines = self.machines.iter().map(|(name, machine)| (machine.next(), name.clone()));
+        let awake = self.machines.iter().filter(|(name, _)| !self.frozen.contains_key(*name));
+        let machines = awake.map(|(name, machine)| (machine.next(), name.clone()));
         let due = machines.min().filter(|(at, _)| wire.is_none_or(|wire| *at < wire));
         let at = due.as_ref().map(|(at, _)| *at).or(wire);
         let Some(at) = at.filter(|at| *at < end) else { return false };
@@ -192,6 +221,12 @@ impl Simulation {
             }
             None => {
                 let (_, (node, from, data)) = self.wires.pop_first().unwrap();
+                if let Some(waiting) = self.frozen.get_mut(&node) {
+                    if waiting.len() < SOCKET {
+                        waiting.push((from, data));
+                    }
+                    return true;
+                }
                 if let Some(machine) = self.machines.get_mut(&node) {
                     machine.membership.handle_datagram(self.now, from, &data);
                 }
@@ -208,9 +243,11 @@ impl Simulation {
     }
 
     fn speakers(&self, address: IpAddr) -> Vec<&str> {
-        let speaks = |machine: &Machine| machine.duties.get(&address).is_some_and(Duty::speaks);
-        let machines = self.machines.iter().filter(|(_, machine)| speaks(machine));
-        machines.map(|(name, _)| name.as_str()).collect()
+        let speaks = |machine: &Machine| {
+            machine.duties.get(&address).is_some_and(Duty::speaks) && machine.may_answer(self.now)
+        };
+        let awake = self.machines.iter().filter(|(name, _)| !self.frozen.contains_key(*name));
+        awake.filter(|(_, machine)| speaks(machine)).map(|(name, _)| name.as_str()).collect()
     }
 
     fn holders(&self) -> BTreeMap<IpAddr, String> {
@@ -238,9 +275,7 @@ impl Simulation {
 }
 
 impl Machine {
-    /// Gives the addresses that the network is told of.
-    fn obey(&mut self, now: u64, planned: &Planned) -> Vec<IpAddr> {
-        let mut told = Vec::new();
+    fn obey(&mut self, now: u64, planned: &Planned) {
         for change in &planned.changes {
             for address in &change.remove {
                 self.duties.remove(address);
@@ -252,7 +287,7 @@ impl Machine {
                 let spoke = before.as_ref().is_some_and(Duty::speaks);
                 let aloud = matches!(entry.duty, Duty::Announce | Duty::TakeOver(_));
                 if aloud && (!spoke || times.is_some_and(|times| times != entry.announcements)) {
-                    told.push(entry.address);
+                    self.untold.insert(entry.address);
                 }
                 if !entry.duty.speaks() {
                     self.reports.remove(&entry.address);
@@ -261,7 +296,11 @@ impl Machine {
                 }
             }
         }
-        told
+    }
+
+    /// What the responder is told.
+    fn may_answer(&self, now: u64) -> bool {
+        self.membership.lease().is_some_and(|until| now < until)
     }
 
     fn next(&self) -> u64 {

@@ -1,27 +1,48 @@
 //! What is in force and the sockets it is in force on. Keeps the kernel filters in step with the table.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use outrigger_sdk::{Beacon, Endpoint, Frame, LinkIndex};
+use outrigger_sdk::{Beacon, Endpoint, Family, Frame, LinkIndex};
 
-use super::port::Port;
+use super::lease::Lease;
+use super::port::{Key, Port};
 use super::table::{Emission, Spot, Table, Work};
-use super::{Counters, LinkFailure, OffloadError, SendError};
-use crate::sys::{self, Poller};
+use super::{Counters, LinkFailure, OffloadError, SendError, thread};
+use crate::sys::{self, Batch, Poller};
 use crate::{Links, Owner};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
+    pub(super) lease: Arc<Lease>,
     pub(super) ports: BTreeMap<LinkIndex, Port>,
     pub(super) table: Table,
     pub(super) counters: Counters,
     pub(super) stopping: bool,
+    /// Frames for their owners, until they are delivered without the lock.
+    pub(super) deliveries: Vec<(Owner, Frame)>,
+    /// Kept for its allocations.
+    pub(super) batch: Option<Batch>,
 }
 
+/// What waits when an address is withdrawn is answered up to so many batches: a flood may not hold that up.
+const BATCHES: u32 = 8;
 /// The shortest beacon interval: BFD's fastest common one is 3.3 ms (RFC 7419).
 const SHORTEST_INTERVAL_US: u32 = 1_000;
 
 impl State {
+    pub(super) fn new(lease: Arc<Lease>) -> Self {
+        Self {
+            lease,
+            ports: BTreeMap::new(),
+            table: Table::default(),
+            counters: Counters::default(),
+            stopping: false,
+            deliveries: Vec::new(),
+            batch: None,
+        }
+    }
+
     pub(super) fn set_links(
         &mut self,
         links: &Links,
@@ -100,6 +121,9 @@ impl State {
 
     /// Sends one and puts the rest in force.
     pub(super) fn emit(&mut self, owner: Owner, id: Endpoint, mut emission: Emission) {
+        if !self.lease.holds() {
+            return self.place(owner, id, emission);
+        }
         let frame = &emission.beacon.frame;
         match self.ports.get(&frame.link).map(|port| port.send(&frame.data)) {
             Some(Ok(())) => self.counters.beacons += 1,
@@ -112,6 +136,10 @@ impl State {
         // In step with the last one, unless the thread was held up for longer than an interval: no bursts.
         let next = emission.due + interval(&emission.beacon);
         emission.due = next.max(sys::boottime_us());
+        self.place(owner, id, emission);
+    }
+
+    fn place(&mut self, owner: Owner, id: Endpoint, emission: Emission) {
         let placed = self.table.set(owner, id, Work::Beacon(emission));
         debug_assert!(placed.is_ok(), "only answers are taken");
     }
@@ -125,6 +153,11 @@ impl State {
     pub(super) fn send(&mut self, frame: &Frame) -> Result<(), SendError> {
         let link = frame.link;
         let port = self.ports.get(&link).ok_or(SendError::NoLink(link))?;
+        if !self.lease.holds() {
+            // Lost like any frame. What must not be lost is a beacon.
+            self.drop_frame("lease-ended");
+            return Ok(());
+        }
         port.send(&frame.data).map_err(|cause| SendError::Io { link, cause })?;
         self.counters.sent += 1;
         Ok(())
@@ -132,6 +165,16 @@ impl State {
 
     pub(super) fn withdraw(&mut self, owner: Owner, address: IpAddr) -> Vec<Endpoint> {
         let ids = self.table.offloads_for(owner, address);
+        let family = Family::of(&address);
+        let links: Vec<_> = self
+            .ports
+            .keys()
+            .copied()
+            .filter(|link| self.table.answers((*link, address)))
+            .collect();
+        for link in links {
+            let _more = (0..BATCHES).all(|_| thread::attend(self, Key { link, family }));
+        }
         for &id in &ids {
             self.close(owner, id);
         }

@@ -124,6 +124,8 @@ fn v4(address: IpAddr) -> Ipv4Addr {
     address
 }
 
+mod lease;
+
 namespaced! {
     fn arp_questions_broadcast_unicast_and_probes_are_answered_with_the_links_mac() {
         let mut bench = Bench::new();

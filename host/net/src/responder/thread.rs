@@ -1,6 +1,4 @@
 //! The responder's thread: beacons that are due, frames that came in.
-use std::sync::Arc;
-
 use outrigger_sdk::wire::{self, Message};
 use outrigger_sdk::{Family, Frame};
 
@@ -8,9 +6,9 @@ use super::Shared;
 use super::port::Key;
 use super::state::State;
 use crate::Owner;
-use crate::sys::{self, Batch, PacketSocket};
+use crate::sys::{self, Batch};
 
-/// What one batch of frames leads to. Kept between batches for its allocations.
+/// What one batch of frames leads to.
 #[derive(Default)]
 struct Outcome {
     answers: Vec<Vec<u8>>,
@@ -19,52 +17,68 @@ struct Outcome {
 
 /// Until the responder is dropped.
 pub(super) fn run(shared: &Shared) {
-    let (mut batch, mut outcome, mut ready) = (Batch::new(), Outcome::default(), Vec::new());
+    let mut ready = Vec::new();
     loop {
         shared.poller.wait(&mut ready);
-        let Some(sockets) = tick(shared, &ready) else { return };
-        for (key, socket) in sockets {
-            batch.receive(&socket);
-            respond(&mut shared.lock(), key, &batch, &mut outcome);
-            deliver(shared, &mut outcome);
+        if !tick(shared) {
+            return;
+        }
+        for key in ready.iter().map(|number| Key::from_number(*number)) {
+            attend(&mut shared.lock(), key);
+            deliver(shared);
         }
     }
 }
 
-/// Sends the beacons that are due and finds the sockets that can be read; `None` = stop.
-fn tick(shared: &Shared, ready: &[u64]) -> Option<Vec<(Key, Arc<PacketSocket>)>> {
+/// Sends the beacons that are due and delivers what others have read; false = stop.
+fn tick(shared: &Shared) -> bool {
     let mut state = shared.lock();
     if state.stopping {
-        return None;
+        return false;
     }
     let now = sys::boottime_us();
-    while let Some((owner, id, emission)) = state.table.take_due(now) {
+    while state.lease.holds()
+        && let Some((owner, id, emission)) = state.table.take_due(now)
+    {
         state.emit(owner, id, emission);
     }
     shared.arm(&state);
-    // A socket that was closed since it became ready is not found any more.
-    let sockets = ready.iter().filter_map(|&number| {
-        let key = Key::from_number(number);
-        Some((key, state.ports.get(&key.link)?.side(key.family).socket.clone()))
-    });
-    Some(sockets.collect())
+    drop(state);
+    deliver(shared);
+    true
+}
+
+/// Reads a socket, once, and answers what is to be answered. True: there may be more. It is read under the lock, so what was read is
+/// answered before anything is withdrawn.
+pub(super) fn attend(state: &mut State, key: Key) -> bool {
+    // One that was closed since it became ready is not found any more.
+    let Some(port) = state.ports.get(&key.link) else { return false };
+    let socket = port.side(key.family).socket.clone();
+    let mut batch = state.batch.take().unwrap_or_else(Batch::new);
+    batch.receive(&socket);
+    respond(state, key, &batch);
+    let more = batch.frames().len() == Batch::FRAMES;
+    state.batch = Some(batch);
+    more
 }
 
 /// Answers what is to be answered, and sorts out who is to see the rest.
-fn respond(state: &mut State, key: Key, batch: &Batch, outcome: &mut Outcome) {
+fn respond(state: &mut State, key: Key, batch: &Batch) {
+    let mut outcome = Outcome::default();
     state.counters.received += batch.frames().len() as u64;
     for frame in batch.frames() {
         let dropped = match frame {
-            Some(frame) => consider(state, key, frame, outcome),
+            Some(frame) => consider(state, key, frame, &mut outcome),
             None => Err("too-long"),
         };
         if let Err(reason) = dropped {
             state.drop_frame(reason);
         }
     }
+    state.deliveries.append(&mut outcome.deliveries);
     let Some(port) = state.ports.get(&key.link) else { return };
     let sent = port.side(key.family).socket.send_all(&outcome.answers);
-    let unsent = outcome.answers.drain(..).len() - sent;
+    let unsent = outcome.answers.len() - sent;
     *match key.family {
         Family::Ipv4 => &mut state.counters.answered_arp,
         Family::Ipv6 => &mut state.counters.answered_ndp,
@@ -88,6 +102,7 @@ fn consider(
     let about = decoded.message.address();
     let unanswered = if state.table.answers((key.link, about)) {
         match wire::answer(&decoded, port.mac) {
+            Ok(_) if !state.lease.holds() => "lease-ended",
             Ok(answer) => {
                 outcome.answers.push(answer);
                 return Ok(());
@@ -113,12 +128,13 @@ fn consider(
 }
 
 /// Without the lock: a sink may call the handle.
-fn deliver(shared: &Shared, outcome: &mut Outcome) {
-    if outcome.deliveries.is_empty() {
+fn deliver(shared: &Shared) {
+    let deliveries = std::mem::take(&mut shared.lock().deliveries);
+    if deliveries.is_empty() {
         return;
     }
     let (mut delivered, mut refused) = (0, 0);
-    for (owner, frame) in outcome.deliveries.drain(..) {
+    for (owner, frame) in deliveries {
         let counter = if shared.sink.frame(owner, frame) { &mut delivered } else { &mut refused };
         *counter += 1;
     }

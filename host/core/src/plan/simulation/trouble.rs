@@ -52,6 +52,49 @@ fn a_node_that_was_cut_off_comes_back_with_nothing_of_the_others() {
     }
 }
 
+/// The process of a holder stands still for so long. Half a second after it stood still never two nodes answer for one address, neither
+/// then nor when it goes on, and a second after that one does.
+fn stood_still(seed: u64, nodes: usize, duration: u64, loss: f64) {
+    let mut simulation = Simulation::started(seed, nodes, 16);
+    let victim = simulation.holders().into_values().next().unwrap();
+    let moment = simulation.random.random_range(0..100 * MS);
+    simulation.run(moment);
+    simulation.loss = loss;
+    let (froze, thaws) = (simulation.now, simulation.now + duration);
+    simulation.freeze(&victim);
+    let case = format!("seed {seed}, {nodes} nodes, {duration} us, loss {loss}");
+    let one_at_most = |simulation: &Simulation| {
+        for address in simulation.addresses.iter().filter(|_| simulation.now > froze + 500 * MS) {
+            let speakers = simulation.speakers(*address);
+            assert!(speakers.len() < 2, "{case}: {speakers:?} at {}", simulation.now - froze);
+        }
+    };
+    while simulation.step(thaws) {
+        one_at_most(&simulation);
+    }
+    simulation.now = thaws;
+    simulation.thaw(&victim);
+    one_at_most(&simulation);
+    while simulation.step(thaws + SECOND) {
+        one_at_most(&simulation);
+    }
+    simulation.now = thaws + SECOND;
+    assert_eq!(simulation.holders().len(), 16, "{case}");
+    simulation.loss = 0.0;
+    simulation.run(3 * SECOND);
+    simulation.assert_one_speaker();
+}
+
+#[test]
+fn a_node_that_stood_still_answers_for_nothing_that_others_took_over() {
+    let durations = [100, 150, 210, 250, 300, 400, 600, 1_000, 5_000, 30_000];
+    for (seed, duration) in (0..).zip(durations) {
+        for (nodes, loss) in [(1, 0.0), (2, 0.0), (3, 0.0), (5, 0.0), (4, 0.1)] {
+            stood_still(seed, nodes, duration * MS, loss);
+        }
+    }
+}
+
 #[test]
 fn a_node_that_took_over_for_a_moment_does_not_remember_it_against_the_holder() {
     for seed in 0..8 {

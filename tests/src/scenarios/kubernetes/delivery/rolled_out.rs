@@ -150,9 +150,11 @@ fn play_swaps(play: &mut Play<'_>) -> Result<()> {
         bad(&guests.memory, "RolledBack", "MemoryLimit"),
         bad(&guests.reports, "RolledBack", "Flooding"),
         bad(&guests.storm, "RolledBack", "Flooding"),
+        bad(&guests.offloads, "RolledBack", "Flooding"),
     ] {
         play.bad(&case)?;
     }
+    nearly_too_slow(play)?;
     // A name that nothing else has goes with its ConfigMap.
     deliver(lab, "extra", "extra", &bytes, Packing::Plain, &json!({}))?;
     await_reason(lab, "extra", "NotAPlugin")?;
@@ -160,6 +162,19 @@ fn play_swaps(play: &mut Play<'_>) -> Result<()> {
     wait::until("Plugin extra is gone", LIMIT, || {
         Ok(super::status(lab, "extra")?.is_null().then_some(()))
     })
+}
+
+/// One that takes nearly all the time that a call has: on a busy machine it takes more in one of them and goes back, else it stays.
+fn nearly_too_slow(play: &mut Play<'_>) -> Result<()> {
+    let (lab, slow) = (play.lab, play.guests.slow.clone());
+    let digest = digest(&slow)?;
+    play.deliver(&slow, Packing::Gzip, &json!({ "outrigger.dev/settle-seconds": "3" }))?;
+    await_status(lab, "layer2", "is decided", |status| {
+        let stays = status["phase"] == "Active" && status["active"]["digest"] == digest;
+        let went = status["failed"]["digest"] == digest && reason(status).0 == "TookTooLong";
+        stays || went
+    })?;
+    play.nothing_lost("a build that is nearly too slow")
 }
 
 fn await_embedded(lab: &Lab) -> Result<()> {

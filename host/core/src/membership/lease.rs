@@ -1,0 +1,150 @@
+//! How long a node may answer without having looked around. One that was frozen, or stuck, has missed what became of its addresses: it
+//! is silent until the others have told it (invariant 11). Knows nothing of who answers.
+use std::collections::BTreeMap;
+
+use super::{Membership, NodeName};
+
+/// The node may answer for so long after it did something last.
+const LEASE_US: u64 = 200_000;
+/// Something is done at least so often, so that a lease ends only where something is wrong.
+const RENEW_US: u64 = LEASE_US / 4;
+/// After so long the word of those that were heard is enough: one that hears only some of the members is no worse than before.
+const PATIENCE_US: u64 = 1_000_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Lease {
+    /// When something was done last; zero before the first time.
+    awake_us: u64,
+    standing: Standing,
+    /// How often the others have been heard after a lapse.
+    caught_up: u64,
+}
+
+#[derive(Debug, Default)]
+enum Standing {
+    /// It may answer.
+    #[default]
+    Held,
+    /// It ran out, and nobody has been asked yet: first everything that came meanwhile is taken in.
+    Lapsed,
+    /// These members have not said all of it yet.
+    Asking { unheard: BTreeMap<NodeName, Heard>, until_us: u64 },
+    /// All is known. Whoever plans has yet to act on it.
+    CaughtUp,
+}
+
+/// What a member has said since it was asked.
+#[derive(Debug, Default)]
+struct Heard {
+    /// That it knows what this life of the node claims: it does not take the node for dead, and yields where it is to.
+    acknowledged: bool,
+    /// The last of its claims.
+    claims: bool,
+}
+
+impl Lease {
+    /// Something is done now.
+    pub fn wake(&mut self, now_us: u64) {
+        if self.awake_us != 0 && self.ends_us() <= now_us {
+            self.standing = Standing::Lapsed;
+        }
+        self.awake_us = now_us;
+    }
+
+    fn ends_us(&self) -> u64 {
+        self.awake_us.saturating_add(LEASE_US)
+    }
+
+    /// A member acknowledged all claims of this life.
+    pub fn acknowledged(&mut self, name: &str) {
+        self.hear(name, |heard| heard.acknowledged = true);
+    }
+
+    /// A member told the last of its claims.
+    pub fn told(&mut self, name: &str) {
+        self.hear(name, |heard| heard.claims = true);
+    }
+
+    fn hear(&mut self, name: &str, what: impl FnOnce(&mut Heard)) {
+        let Standing::Asking { unheard, .. } = &mut self.standing else { return };
+        let Some(heard) = unheard.get_mut(name) else { return };
+        what(heard);
+        if heard.acknowledged && heard.claims {
+            unheard.remove(name);
+        }
+    }
+
+    /// A member is none any more.
+    pub fn went(&mut self, name: &str) {
+        if let Standing::Asking { unheard, .. } = &mut self.standing {
+            unheard.remove(name);
+        }
+    }
+
+    /// A member came that may know better.
+    pub fn came(&mut self, name: &str) {
+        if let Standing::Asking { unheard, .. } = &mut self.standing {
+            unheard.insert(name.to_owned(), Heard::default());
+        }
+    }
+
+    /// This node was declared down meanwhile and lives anew: what the others said of the life before counts no more.
+    pub fn reborn(&mut self) {
+        if matches!(self.standing, Standing::Asking { .. } | Standing::CaughtUp) {
+            self.standing = Standing::Lapsed;
+        }
+    }
+
+    /// Members that are to be asked again.
+    pub fn unheard(&self) -> impl Iterator<Item = &NodeName> {
+        let unheard = match &self.standing {
+            Standing::Asking { unheard, .. } => Some(unheard),
+            _ => None,
+        };
+        unheard.into_iter().flat_map(BTreeMap::keys)
+    }
+
+    /// When something is to be done at the latest.
+    pub fn next_deadline(&self) -> u64 {
+        self.awake_us.saturating_add(RENEW_US)
+    }
+}
+
+impl Membership {
+    /// Monotonic microseconds until which this node may answer for its addresses, unless it does something before; `None`: not now.
+    pub fn lease(&self) -> Option<u64> {
+        matches!(self.lease.standing, Standing::Held).then(|| self.lease.ends_us())
+    }
+
+    /// After [`super::ViewChange::caught_up`]: what was heard is acted on, so this node may answer again. The number tells a lapse from
+    /// a later one.
+    pub fn resume(&mut self, caught_up: u64) {
+        if matches!(self.lease.standing, Standing::CaughtUp) && self.lease.caught_up == caught_up {
+            self.lease.standing = Standing::Held;
+        }
+    }
+
+    /// Asks the others after a lapse. Call when all that came meanwhile is taken in: it may be older than the answers.
+    pub(super) fn ask_after_lapse(&mut self, now_us: u64) {
+        if !matches!(self.lease.standing, Standing::Lapsed) {
+            return;
+        }
+        let unheard: BTreeMap<_, _> =
+            self.peers.keys().map(|name| (name.clone(), Heard::default())).collect();
+        for name in unheard.keys() {
+            self.inquire(now_us, name);
+        }
+        let until_us = now_us.saturating_add(PATIENCE_US);
+        self.lease.standing = Standing::Asking { unheard, until_us };
+    }
+
+    /// Says so when the last of them was heard.
+    pub(super) fn catch_up(&mut self, now_us: u64) {
+        let Standing::Asking { unheard, until_us } = &self.lease.standing else { return };
+        if unheard.is_empty() || *until_us <= now_us {
+            self.lease.standing = Standing::CaughtUp;
+            self.lease.caught_up += 1;
+            self.change.caught_up = Some(self.lease.caught_up);
+        }
+    }
+}
