@@ -89,7 +89,8 @@ enum Wake {
     /// Somebody else wants to know the facts.
     Follower(Follower),
     Links,
-    Mesh(ViewChange),
+    /// `None`: the thread of membership has ended.
+    Mesh(Option<ViewChange>),
     Reports,
     /// A plugin of this name was delivered or taken back.
     Loaded(String),
@@ -148,7 +149,8 @@ impl Daemon {
         if client.is_some() {
             planner = planner.with_delay(config.new_address_delay_ms.saturating_mul(1_000));
         }
-        let node = Node::new(Mesh::alone(&name, &config.gossip), announcers, planner, name);
+        let mesh = Mesh::alone(&name, &config.gossip, responder.handle())?;
+        let node = Node::new(mesh, announcers, planner, name);
         Ok(Self {
             config: config.clone(),
             source,
@@ -195,7 +197,12 @@ impl Daemon {
                 }
                 Wake::Follower(follower) => self.follow(follower),
                 Wake::Links => self.take_links(),
-                Wake::Mesh(change) => self.node.view_changed(&change),
+                Wake::Mesh(Some(change)) => self.node.view_changed(&change),
+                Wake::Mesh(None) => {
+                    anyhow::bail!(
+                        "the thread of membership ended by itself: please report this as a bug"
+                    )
+                }
                 Wake::Reports => self.take_reports(),
                 Wake::Loaded(name) => self.plugin_loaded(&name),
                 Wake::ReportDue => {
@@ -229,33 +236,27 @@ impl Daemon {
         Ok(())
     }
 
-    /// Waits for the next thing. Gossip that changes nothing does not end the wait.
+    /// Waits for the next thing.
     async fn wait(&mut self) -> Wake {
-        loop {
-            let (report_due, stop_deadline) = (self.report_due, self.node.stop_deadline());
-            let plan_due = self.node.planner.next_deadline();
-            let overdue = self.node.overdue;
-            tokio::select! {
-                biased;
-                () = self.node.mesh.turn() => {
-                    if let Some(change) = self.node.mesh.flush() {
-                        return Wake::Mesh(change);
-                    }
-                }
-                _ = self.terminate.recv() => return Wake::Stop("SIGTERM"),
-                _ = self.interrupt.recv() => return Wake::Stop("SIGINT"),
-                () = at(overdue) => return Wake::Overdue,
-                _ = self.links.changed() => return Wake::Links,
-                () = self.reports.notified() => return Wake::Reports,
-                Some(name) = self.loaded.1.recv() => return Wake::Loaded(name),
-                Some(follower) = next(&mut self.shared.followers) => return Wake::Follower(follower),
-                () = self.source.changed() => return Wake::Facts,
-                Some(question) = self.shared.questions.recv() => return Wake::Asked(question),
-                () = at(plan_due) => return Wake::PlanDue,
-                () = at(report_due) => return Wake::ReportDue,
-                () = at(stop_deadline) => return Wake::StopDeadline,
-                () = at(self.memory.due) => return Wake::MemoryDue,
-            }
+        let (report_due, stop_deadline) = (self.report_due, self.node.stop_deadline());
+        let plan_due = self.node.planner.next_deadline();
+        let overdue = self.node.overdue;
+        tokio::select! {
+            biased;
+            change = self.node.mesh.changed() => Wake::Mesh(change),
+            _ = self.terminate.recv() => Wake::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Wake::Stop("SIGINT"),
+            () = at(overdue) => Wake::Overdue,
+            _ = self.links.changed() => Wake::Links,
+            () = self.reports.notified() => Wake::Reports,
+            Some(name) = self.loaded.1.recv() => Wake::Loaded(name),
+            Some(follower) = next(&mut self.shared.followers) => Wake::Follower(follower),
+            () = self.source.changed() => Wake::Facts,
+            Some(question) = self.shared.questions.recv() => Wake::Asked(question),
+            () = at(plan_due) => Wake::PlanDue,
+            () = at(report_due) => Wake::ReportDue,
+            () = at(stop_deadline) => Wake::StopDeadline,
+            () = at(self.memory.due) => Wake::MemoryDue,
         }
     }
 
@@ -266,6 +267,7 @@ impl Daemon {
         if self.node.gossip() {
             self.node.settle(now);
         }
+        self.node.mesh.settled();
         let micros = |time: Duration| time.as_micros() as u64;
         let earliest = self.reported_us + micros(REPORT_INTERVAL);
         self.report_due.get_or_insert(earliest.max(now + micros(REPORT_DELAY)));
@@ -356,14 +358,15 @@ impl Daemon {
         let Node { name, cluster, planner, mesh, mesh_problem, .. } = &mut self.node;
         *mesh_problem = None;
         if mesh.is_alone() && cluster.nodes.keys().any(|other| other != name) {
-            match Mesh::join(name, cluster, &self.config.gossip, self.gossip_key, planner.claims())
-            {
+            let (gossip, key) = (&self.config.gossip, self.gossip_key);
+            let responder = self.responder.handle();
+            match Mesh::join(name, cluster, gossip, key, planner.claims(), responder) {
                 Ok(joined) => *mesh = joined,
                 Err(error) => *mesh_problem = Some(report::cannot_join(name, &error)),
             }
         }
         if !self.node.mesh.is_alone() {
-            self.node.mesh.peers(&self.node.name, &self.node.cluster);
+            self.node.mesh.peers(&self.node.cluster);
         }
     }
 

@@ -114,7 +114,7 @@ impl Node {
             })
             .collect();
         self.planner.time(now_us);
-        let mut outlook = self.mesh.outlook(now_us);
+        let mut outlook = self.mesh.outlook();
         outlook.settled &= self.mesh_problem.is_none();
         let Planned { changes, claims } =
             self.planner.plan(&self.cluster, self.mesh.view(), outlook);
@@ -135,13 +135,13 @@ impl Node {
             }
         }
         if !claims.is_empty() {
-            self.mesh.claim(now_us, &claims);
+            self.mesh.claim(claims);
         }
     }
 
-    /// Sends gossip, and takes in what it brought.
+    /// Takes in what gossip brought meanwhile.
     pub fn gossip(&mut self) -> bool {
-        let Some(change) = self.mesh.flush() else { return false };
+        let Some(change) = self.mesh.take() else { return false };
         self.view_changed(&change);
         true
     }
@@ -184,7 +184,8 @@ impl Node {
     /// Begins a planned stop: other nodes take over first (invariant 7).
     pub fn stop(&mut self, now_us: u64, within_us: u64) {
         self.stopping = Some(now_us + within_us);
-        self.mesh.leave(now_us);
+        let change = self.mesh.leave();
+        self.view_changed(&change);
         self.gossip();
         self.settle(now_us);
         let within_ms = u32::try_from(within_us / 1_000).unwrap_or(u32::MAX);

@@ -96,12 +96,20 @@ impl Daemon {
         Ok(at)
     }
 
+    /// Sends it a signal, and waits for nothing.
+    ///
+    /// # Errors
+    /// When it is not there any more.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(self.pid()?, signal).with_context(|| format!("{signal} cannot be sent to the daemon"))
+    }
+
     /// SIGTERM, and waits until it is gone. Gives its exit code.
     ///
     /// # Errors
     /// When it does not stop in time.
     pub fn stop(mut self) -> Result<Option<i32>> {
-        kill(self.pid()?, Signal::SIGTERM).context("cannot stop the daemon")?;
+        self.signal(Signal::SIGTERM)?;
         let status = wait::until("the daemon stops", STOP_LIMIT, || Ok(self.child.try_wait()?))?;
         Ok(status.code())
     }

@@ -158,6 +158,23 @@ impl Probe {
         self.requests.iter().map(|request| request.answers.len().saturating_sub(1)).sum()
     }
 
+    /// Requests later than `after` that more than one hardware address answered.
+    pub fn answered_by_several(&self, after: Instant) -> usize {
+        let several = |request: &&Request| {
+            request.at > after && request.answers.iter().any(|it| it.mac != request.answers[0].mac)
+        };
+        self.requests.iter().filter(several).count()
+    }
+
+    /// Requests later than `after` that nobody answered so far, but those of the last second.
+    pub fn missed(&self, after: Instant) -> usize {
+        let last = self.requests.last().map(|request| request.at);
+        let due = |request: &&Request| {
+            request.at > after && last.is_some_and(|last| last - request.at > PATIENCE)
+        };
+        self.requests.iter().filter(due).filter(|request| request.answers.is_empty()).count()
+    }
+
     /// Answers in the order they came.
     pub fn answers(&self) -> &[Answer] {
         &self.answers

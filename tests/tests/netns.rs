@@ -98,6 +98,11 @@ fn whoever_answers() -> Vec<Trial> {
             Cluster::of_three,
             |cluster| partition::unheard(cluster, &Story::quiet()),
         ),
+        trial(
+            "a_node_that_stood_still_answers_for_nothing_that_others_took_over",
+            Cluster::of_three,
+            |cluster| partition::stood_still(cluster, &Story::quiet()),
+        ),
     ]
 }
 

@@ -25,6 +25,7 @@ mod tests;
 mod view;
 
 pub use outlook::Outlook;
+pub use seal::MAGIC;
 pub use view::{Claim, ClaimChanges, Member, View, ViewChange};
 
 use claims::{Log, Peer};
@@ -210,6 +211,9 @@ impl Membership {
         if self.configured.as_ref() == Some(&peers) {
             return;
         }
+        if !self.has_others() {
+            self.lease.begin(now_us);
+        }
         self.company.retain(|name| peers.contains_key(name));
         if self.configured.replace(peers).is_none() {
             self.since = now_us;
@@ -250,14 +254,14 @@ impl Membership {
     pub fn next_deadline(&self) -> Option<u64> {
         let outlook_at = self.outlook_changes_at();
         let buried_at = self.missing.values().min().copied();
-        let awake_at = Some(self.lease.next_deadline());
+        let renew_at = self.renew_at();
         [
             self.swim.next_deadline(),
             self.announce_at,
             self.resend_at,
             buried_at,
             outlook_at,
-            awake_at,
+            renew_at,
         ]
         .into_iter()
         .flatten()

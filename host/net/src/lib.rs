@@ -30,5 +30,12 @@ pub use responder::{
 
 pub use streams::{EndpointError, Keys, SecretKey, StreamSink, Streams, StreamsHandle};
 
+/// Puts this thread before ordinary ones where that is allowed. Not before all: it may be made to work without an end from outside.
+pub fn be_early() {
+    if let Err(error) = sys::sockets::be_less_nice() {
+        tracing::debug!(%error, "this thread runs like any other");
+    }
+}
+
 /// Who asked for a watch, an offload or a group: the number of an announcer instance.
 pub type Owner = u32;

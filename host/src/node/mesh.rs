@@ -1,20 +1,38 @@
-//! Membership and its socket: this node among the others of its folder.
+//! Membership as the loop knows it: what its thread has told, and what that one is told. Only the thread speaks to the network.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::mpsc as blocking;
+use std::time::Duration;
 
 use outrigger_core::facts::{Cluster, NodeName};
 use outrigger_core::membership::{
-    Claim, ClaimChanges, Membership, MembershipConfig, Outlook, Output, View, ViewChange,
+    Claim, ClaimChanges, MAGIC, Membership, MembershipConfig, Outlook, View, ViewChange,
 };
-use outrigger_net::{GossipError, GossipSocket, now};
+use outrigger_net::{GossipSocket, ResponderHandle, now};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 
 use crate::config::Gossip;
+use thread::{News, Order, Worker};
+
+mod thread;
+
+/// How long the last word of a node that goes is waited for.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// This node among others, or alone.
 pub struct Mesh {
-    membership: Membership,
-    /// `None` while this machine is the only node: then nothing is open to the network.
-    socket: Option<GossipSocket>,
+    me: NodeName,
+    orders: mpsc::UnboundedSender<Order>,
+    news: mpsc::UnboundedReceiver<News>,
+    /// Nothing ever comes: it closes when the thread ends.
+    ended: blocking::Receiver<()>,
+    view: View,
+    outlook: Outlook,
+    /// See [`ViewChange::caught_up`]: not acted on yet.
+    caught_up: Option<u64>,
+    /// This machine is the only node: nothing is open to the network.
+    is_alone: bool,
     port: u16,
     /// The members that the log knows of, and whether each is leaving.
     told: BTreeMap<NodeName, bool>,
@@ -22,7 +40,14 @@ pub struct Mesh {
 
 impl Mesh {
     /// The only node there is.
-    pub fn alone(node: &NodeName, gossip: &Gossip) -> Self {
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn alone(
+        node: &NodeName,
+        gossip: &Gossip,
+        responder: ResponderHandle,
+    ) -> std::io::Result<Self> {
         let nowhere = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), gossip.port);
         let now = now();
         let config = MembershipConfig::default();
@@ -30,7 +55,7 @@ impl Mesh {
         let mut membership =
             Membership::new(config, node.clone(), nowhere, now.utc_us, key, seed, now.monotonic_us);
         membership.set_peers(now.monotonic_us, &BTreeMap::new());
-        Self { membership, socket: None, port: gossip.port, told: [(node.clone(), false)].into() }
+        Self::start(node, gossip.port, membership, None, responder, runtime()?)
     }
 
     /// Joins the others. `key` seals every datagram; `claims` is what this node already answers for.
@@ -43,9 +68,15 @@ impl Mesh {
         gossip: &Gossip,
         key: [u8; 32],
         claims: &BTreeMap<IpAddr, Claim>,
+        responder: ResponderHandle,
     ) -> anyhow::Result<Self> {
         let local = SocketAddr::new(address(node, cluster, gossip)?, gossip.port);
-        let socket = Some(GossipSocket::bind(local)?);
+        let runtime = runtime()?;
+        let socket = {
+            // The socket is served by the runtime in which it was made.
+            let _inside = runtime.enter();
+            GossipSocket::bind(local, MAGIC)?
+        };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)
             .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
@@ -55,63 +86,98 @@ impl Mesh {
             Membership::new(config, node.clone(), local, now.utc_us, key, seed, now.monotonic_us);
         let claims = claims.iter().map(|(address, claim)| (*address, Some(*claim))).collect();
         membership.set_claims(now.monotonic_us, &claims);
-        let told = [(node.clone(), false)].into();
-        Ok(Self { membership, socket, port: gossip.port, told })
+        Ok(Self::start(node, gossip.port, membership, Some(socket), responder, runtime)?)
+    }
+
+    fn start(
+        node: &NodeName,
+        port: u16,
+        membership: Membership,
+        socket: Option<GossipSocket>,
+        responder: ResponderHandle,
+        runtime: Runtime,
+    ) -> std::io::Result<Self> {
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let (tell, news) = mpsc::unbounded_channel();
+        let (end, ended) = blocking::channel();
+        let mesh = Self {
+            me: node.clone(),
+            orders,
+            news,
+            ended,
+            view: membership.view().clone(),
+            outlook: membership.outlook(now().monotonic_us),
+            caught_up: None,
+            is_alone: socket.is_none(),
+            port,
+            told: [(node.clone(), false)].into(),
+        };
+        let worker = Worker { membership, socket, orders: ordered, news: tell, responder };
+        std::thread::Builder::new().name("membership".to_owned()).spawn(move || {
+            let _end: blocking::Sender<()> = end;
+            runtime.block_on(worker.run());
+        })?;
+        Ok(mesh)
     }
 
     /// Whether this machine is the only node it knows of.
     pub fn is_alone(&self) -> bool {
-        self.socket.is_none()
+        self.is_alone
     }
 
     /// Takes in who the others may be.
-    pub fn peers(&mut self, node: &NodeName, cluster: &Cluster) {
-        let others = cluster.nodes.values().filter(|other| &other.name != node);
+    pub fn peers(&self, cluster: &Cluster) {
+        let others = cluster.nodes.values().filter(|other| other.name != self.me);
         let peers: BTreeMap<_, _> = others
             .filter_map(|other| {
                 Some((other.name.clone(), SocketAddr::new(*other.addresses.first()?, self.port)))
             })
             .collect();
-        self.membership.set_peers(now().monotonic_us, &peers);
+        self.order(Order::Peers(peers));
     }
 
-    /// Waits for datagrams or the next deadline, and takes them in.
-    pub async fn turn(&mut self) {
-        let deadline = self.membership.next_deadline();
-        tokio::select! {
-            biased;
-            // First what was received: after a stall it must count before the timers that miss it.
-            received = receive(self.socket.as_ref()) => match received {
-                Ok((data, from)) => self.membership.handle_datagram(now().monotonic_us, from, &data),
-                Err(error) => tracing::debug!("gossip: {error}"),
-            },
-            () = crate::deadline::at(deadline) => self.membership.handle_timeout(now().monotonic_us),
-        }
+    fn order(&self, order: Order) {
+        // Without its thread there is no news either, and that ends the daemon.
+        let _heard = self.orders.send(order);
     }
 
-    /// Sends what is to be sent. Says what changed meanwhile, if anything.
-    pub fn flush(&mut self) -> Option<ViewChange> {
-        let mut changed = None;
-        while let Some(output) = self.membership.poll() {
-            match output {
-                Output::Send { to, data } => {
-                    if let Some(socket) = &self.socket {
-                        // Lost like any datagram when the socket is full: SWIM and the claims repeat themselves.
-                        let _sent = socket.try_send(&data, to);
-                    }
-                }
-                Output::Changed(change) => merge(changed.get_or_insert_default(), change),
-            }
+    /// Waits for news. `None`: there will be none, the thread has ended.
+    pub async fn changed(&mut self) -> Option<ViewChange> {
+        let first = self.news.recv().await?;
+        let mut change = self.take_in(first);
+        if let Some(more) = self.take() {
+            change.merge(more);
         }
-        if changed.as_ref().is_some_and(|change| change.members) {
-            self.log_members();
+        Some(change)
+    }
+
+    /// What is new already, if anything.
+    pub fn take(&mut self) -> Option<ViewChange> {
+        let mut changed: Option<ViewChange> = None;
+        while let Ok(news) = self.news.try_recv() {
+            let change = self.take_in(news);
+            changed.get_or_insert_default().merge(change);
         }
         changed
     }
 
+    fn take_in(&mut self, news: News) -> ViewChange {
+        let News { change, members, claims, outlook } = news;
+        self.outlook = outlook;
+        self.caught_up = change.caught_up.or(self.caught_up);
+        for (address, claims) in claims {
+            self.view.set_others(&self.me, address, claims);
+        }
+        if let Some(members) = members {
+            self.view.members = members;
+            self.log_members();
+        }
+        change
+    }
+
     /// Who came and went is what anybody looks for first in the log of a night.
     fn log_members(&mut self) {
-        let members = &self.membership.view().members;
+        let members = &self.view.members;
         let now: BTreeMap<_, _> =
             members.iter().map(|(name, member)| (name.clone(), member.leaving)).collect();
         let before = std::mem::replace(&mut self.told, now);
@@ -127,45 +193,51 @@ impl Mesh {
         }
     }
 
-    /// See [`Membership::view`].
+    /// What this node knows of all.
     pub fn view(&self) -> &View {
-        self.membership.view()
+        &self.view
     }
 
-    /// See [`Membership::outlook`].
-    pub fn outlook(&self, now_us: u64) -> Outlook {
-        self.membership.outlook(now_us)
+    /// The decisions that this node may make.
+    pub fn outlook(&self) -> Outlook {
+        self.outlook
     }
 
     /// See [`Membership::set_claims`].
-    pub fn claim(&mut self, now_us: u64, claims: &ClaimChanges) {
-        self.membership.set_claims(now_us, claims);
+    pub fn claim(&mut self, claims: ClaimChanges) {
+        self.view.change(&self.me, &claims);
+        self.order(Order::Claim(claims));
+    }
+
+    /// What was told so far is acted on: see [`Membership::resume`].
+    pub fn settled(&mut self) {
+        if let Some(caught_up) = self.caught_up.take() {
+            tracing::warn!(
+                "this node stood still and answered for nothing: it has heard the others, and goes on"
+            );
+            self.order(Order::Resume(caught_up));
+        }
     }
 
     /// See [`Membership::leave`].
-    pub fn leave(&mut self, now_us: u64) {
-        self.membership.leave(now_us);
+    pub fn leave(&mut self) -> ViewChange {
+        if let Some(member) = self.view.members.get_mut(&self.me) {
+            member.leaving = true;
+        }
+        self.order(Order::Leave);
+        ViewChange { members: true, ..ViewChange::default() }
     }
 
-    /// See [`Membership::goodbye`].
-    pub fn goodbye(&mut self) {
-        self.membership.goodbye(now().monotonic_us);
-        drop(self.flush());
-    }
-}
-
-async fn receive(socket: Option<&GossipSocket>) -> Result<(Vec<u8>, SocketAddr), GossipError> {
-    match socket {
-        Some(socket) => socket.receive().await,
-        None => std::future::pending().await,
+    /// See [`Membership::goodbye`]. Waits until it is said.
+    pub fn goodbye(&self) {
+        self.order(Order::Goodbye);
+        // It is answered by the end.
+        let _ended = self.ended.recv_timeout(LAST_WORD);
     }
 }
 
-fn merge(into: &mut ViewChange, more: ViewChange) {
-    into.members |= more.members;
-    into.addresses.extend(more.addresses);
-    into.ended.extend(more.ended);
-    into.outlook |= more.outlook;
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 fn address(node: &NodeName, cluster: &Cluster, gossip: &Gossip) -> anyhow::Result<IpAddr> {

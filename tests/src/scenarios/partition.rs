@@ -6,6 +6,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
 use pnet_base::MacAddr;
 
 use crate::cluster::{Cluster, LIMIT, VIP};
@@ -209,6 +210,68 @@ impl Stage<'_> {
             wait::until(&format!("the client believes that {address} is at {mac}"), LIMIT, || {
                 Ok((self.believed(*address)? == Some(mac)).then_some(()))
             })?;
+        }
+        Ok(true)
+    }
+}
+
+/// The process of a node that holds addresses stands still and goes on: half a second after it stood still nobody else's request has two
+/// answers, also when what waited for it is read, and a second after it goes on every request has one.
+///
+/// # Errors
+/// When two answer one request, nobody does, or an address of another node moves.
+pub fn stood_still(cluster: &Cluster, story: &Story) -> Result<()> {
+    let stage = Stage::set(cluster)?;
+    for milliseconds in [150, 1_000, 5_000] {
+        undisturbed(|| stage.stood_still(milliseconds, story))?;
+    }
+    Ok(())
+}
+
+/// How long it may take until the others have noticed, and until all agree again.
+const NOTICED: Duration = Duration::from_millis(500);
+const AGREED: Duration = Duration::from_secs(1);
+
+impl Stage<'_> {
+    /// One round; false when the others lost each other.
+    fn stood_still(&self, milliseconds: u64, story: &Story) -> Result<bool> {
+        let (cluster, before) = (self.cluster, self.holders()?);
+        let victim = *before.values().next().context("no address")?;
+        let losses = self.losses(victim)?;
+        for address in before.keys() {
+            cluster.get((*address).into())?;
+        }
+        let process = cluster.daemon(victim)?;
+        let stopped = clock::now();
+        process.signal(Signal::SIGSTOP)?;
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        let goes_on = clock::now();
+        process.signal(Signal::SIGCONT)?;
+        std::thread::sleep(SOON);
+        let after = self.holders()?;
+        cluster.await_members()?;
+        if self.losses(victim)? != losses {
+            return Ok(false);
+        }
+        let moved = before.iter().filter(|(address, holder)| after[*address] != **holder).count();
+        story.say(format!(
+            "n{} stood still for {milliseconds} ms: {moved} addresses moved",
+            victim + 1
+        ));
+        kept(&before, &after, victim)?;
+        for (address, prober) in &self.probers {
+            let seen = prober.so_far();
+            let several = seen.answered_by_several(stopped + NOTICED);
+            ensure!(
+                several == 0,
+                "{address}, {milliseconds} ms: {several} requests were answered by two"
+            );
+            let missed = seen.missed(goes_on + AGREED);
+            ensure!(
+                missed == 0,
+                "{address}, {milliseconds} ms: {missed} requests were not answered"
+            );
+            cluster.get((*address).into())?;
         }
         Ok(true)
     }

@@ -51,6 +51,11 @@ impl Lease {
         self.awake_us = now_us;
     }
 
+    /// Somebody is there who could take an address over, from now on.
+    pub fn begin(&mut self, now_us: u64) {
+        self.awake_us = now_us;
+    }
+
     fn ends_us(&self) -> u64 {
         self.awake_us.saturating_add(LEASE_US)
     }
@@ -103,17 +108,23 @@ impl Lease {
         };
         unheard.into_iter().flat_map(BTreeMap::keys)
     }
-
-    /// When something is to be done at the latest.
-    pub fn next_deadline(&self) -> u64 {
-        self.awake_us.saturating_add(RENEW_US)
-    }
 }
 
 impl Membership {
     /// Monotonic microseconds until which this node may answer for its addresses, unless it does something before; `None`: not now.
+    /// Without others there is nobody who could take an address over.
     pub fn lease(&self) -> Option<u64> {
-        matches!(self.lease.standing, Standing::Held).then(|| self.lease.ends_us())
+        let held = matches!(self.lease.standing, Standing::Held);
+        held.then(|| if self.has_others() { self.lease.ends_us() } else { u64::MAX })
+    }
+
+    /// When the lease is to be renewed.
+    pub(super) fn renew_at(&self) -> Option<u64> {
+        self.has_others().then(|| self.lease.awake_us.saturating_add(RENEW_US))
+    }
+
+    pub(super) fn has_others(&self) -> bool {
+        self.configured.as_ref().is_none_or(|others| !others.is_empty()) || !self.peers.is_empty()
     }
 
     /// After [`super::ViewChange::caught_up`]: what was heard is acted on, so this node may answer again. The number tells a lapse from

@@ -7,8 +7,10 @@ use rand::rngs::ChaCha12Rng;
 
 use super::DropReason;
 
+/// What every datagram of ours has after its version.
+pub const MAGIC: [u8; 4] = *b"OTRG";
 /// Version byte and magic: sent in the clear and authenticated as associated data.
-const HEADER: [u8; 5] = [1, b'O', b'T', b'R', b'G'];
+const HEADER: [u8; 5] = [1, MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3]];
 /// 192 random bits: safe under one key without a counter that would have to survive restarts (XChaCha20).
 const NONCE: usize = 24;
 const TAG: usize = 16;

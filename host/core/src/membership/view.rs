@@ -50,12 +50,41 @@ pub struct ViewChange {
     pub caught_up: Option<u64>,
 }
 
+impl ViewChange {
+    /// Adds a later change.
+    pub fn merge(&mut self, later: Self) {
+        self.members |= later.members;
+        self.addresses.extend(later.addresses);
+        self.ended.extend(later.ended);
+        self.outlook |= later.outlook;
+        self.caught_up = later.caught_up.or(self.caught_up);
+    }
+}
+
 impl View {
     /// The claims on an address.
     pub fn claims_on(&self, address: IpAddr) -> impl Iterator<Item = (&str, Claim)> {
         let claims = self.claims.range((address, NodeName::new())..);
         let claims = claims.take_while(move |((on, _), _)| *on == address);
         claims.map(|((_, node), claim)| (node.as_str(), *claim))
+    }
+
+    /// Takes in what all nodes but `me` claim of an address.
+    pub fn set_others(&mut self, me: &str, address: IpAddr, claims: Vec<(NodeName, Claim)>) {
+        let before: Vec<_> = self.claims_on(address).map(|(node, _)| node.to_owned()).collect();
+        for node in before.iter().filter(|node| *node != me) {
+            self.set(address, node, None);
+        }
+        for (node, claim) in claims.into_iter().filter(|(node, _)| node != me) {
+            self.set(address, &node, Some(claim));
+        }
+    }
+
+    /// Takes in what one node claims otherwise than before.
+    pub fn change(&mut self, node: &str, changes: &ClaimChanges) {
+        for (address, claim) in changes {
+            self.set(*address, node, *claim);
+        }
     }
 
     pub(super) fn set(&mut self, address: IpAddr, node: &str, claim: Option<Claim>) {

@@ -3,38 +3,55 @@ use std::net::SocketAddr;
 
 use super::{GossipError, GossipSocket, MAX_DATAGRAM};
 
+const MAGIC: [u8; 4] = *b"TEST";
+
+fn bind(address: &str) -> Result<GossipSocket, GossipError> {
+    GossipSocket::bind(address.parse().unwrap(), MAGIC)
+}
+
+/// An octet, the magic, and as much more as it takes.
+fn datagram(length: usize) -> Vec<u8> {
+    let mut all = [&[1], &MAGIC[..]].concat();
+    all.resize(length, 7);
+    all
+}
+
 #[tokio::test]
 async fn datagrams_arrive_whole_with_their_sender() {
     for loopback in ["127.0.0.1:0", "[::1]:0"] {
-        let address: SocketAddr = loopback.parse().unwrap();
-        let (a, b) = (GossipSocket::bind(address).unwrap(), GossipSocket::bind(address).unwrap());
+        let (a, b) = (bind(loopback).unwrap(), bind(loopback).unwrap());
         let to = b.local_address().unwrap();
-        for datagram in [vec![], vec![7; MAX_DATAGRAM]] {
+        for datagram in [datagram(5), datagram(MAX_DATAGRAM)] {
             // The very first as well, before anything was waited for.
             assert!(a.try_send(&datagram, to));
             assert_eq!(b.receive().await.unwrap(), (datagram, a.local_address().unwrap()));
         }
-        assert!(!a.try_send(&[0; MAX_DATAGRAM + 1], to));
+        assert!(!a.try_send(&datagram(MAX_DATAGRAM + 1), to));
+        assert!(b.try_receive().is_none());
     }
 }
 
 #[tokio::test]
-async fn what_is_too_long_is_skipped() {
-    let ours = GossipSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let stranger = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    for length in [MAX_DATAGRAM + 1, 3] {
-        stranger.send_to(&vec![1; length], ours.local_address().unwrap()).await.unwrap();
+async fn what_is_not_ours_does_not_leave_the_kernel() {
+    for loopback in ["127.0.0.1:0", "[::1]:0"] {
+        let ours = bind(loopback).unwrap();
+        let stranger = tokio::net::UdpSocket::bind(loopback).await.unwrap();
+        let cut = datagram(4);
+        let other = [&[1], &b"TESS"[..], &[7; 60]].concat();
+        for datagram in [vec![], cut, other, datagram(MAX_DATAGRAM + 1), datagram(MAX_DATAGRAM)] {
+            stranger.send_to(&datagram, ours.local_address().unwrap()).await.unwrap();
+        }
+        assert_eq!(ours.receive().await.unwrap().0, datagram(MAX_DATAGRAM));
     }
-    assert_eq!(ours.receive().await.unwrap().0, [1; 3]);
 }
 
 #[tokio::test]
 async fn a_port_that_is_taken_and_an_address_of_others_are_named() {
-    let first = GossipSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = first.local_address().unwrap();
-    let taken = GossipSocket::bind(address).unwrap_err();
+    let first = bind("127.0.0.1:0").unwrap();
+    let address: SocketAddr = first.local_address().unwrap();
+    let taken = bind(&address.to_string()).unwrap_err();
     assert!(matches!(taken, GossipError::PortTaken(_)));
     assert!(taken.to_string().contains(&format!("gossip port {}", address.port())), "{taken}");
-    let foreign = GossipSocket::bind("192.0.2.1:7947".parse().unwrap()).unwrap_err();
+    let foreign = bind("192.0.2.1:7947").unwrap_err();
     assert!(matches!(foreign, GossipError::NoSuchAddress(_)), "{foreign}");
 }

@@ -1,0 +1,141 @@
+//! The thread of membership: datagrams, timers and the responder's lease. Nothing else of the daemon holds it up: it takes orders, tells
+//! news, and waits for no lock.
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use outrigger_core::facts::NodeName;
+use outrigger_core::membership::{
+    Claim, ClaimChanges, Member, Membership, Outlook, Output, ViewChange,
+};
+use outrigger_net::{GossipError, GossipSocket, ResponderHandle, now};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+/// Datagrams that are taken in before the timers have their turn: what waits after a stall counts before the timers that miss it, and a
+/// flood stops no timer.
+const AT_ONCE: usize = 600;
+
+/// What the loop has to say.
+pub(super) enum Order {
+    /// See [`Membership::set_peers`].
+    Peers(BTreeMap<NodeName, SocketAddr>),
+    /// See [`Membership::set_claims`].
+    Claim(ClaimChanges),
+    /// See [`Membership::leave`].
+    Leave,
+    /// See [`Membership::resume`].
+    Resume(u64),
+    /// See [`Membership::goodbye`]. The thread ends.
+    Goodbye,
+}
+
+/// What is otherwise than before.
+pub(super) struct News {
+    pub change: ViewChange,
+    /// All members, if one came, went or is leaving.
+    pub members: Option<BTreeMap<NodeName, Member>>,
+    /// All claims on the addresses whose claims changed.
+    pub claims: Vec<(IpAddr, Vec<(NodeName, Claim)>)>,
+    pub outlook: Outlook,
+}
+
+pub(super) struct Worker {
+    pub membership: Membership,
+    pub socket: Option<GossipSocket>,
+    pub orders: UnboundedReceiver<Order>,
+    pub news: UnboundedSender<News>,
+    pub responder: ResponderHandle,
+}
+
+impl Worker {
+    /// Until it is told goodbye, or nobody can order anything any more.
+    pub async fn run(mut self) {
+        outrigger_net::be_early();
+        loop {
+            self.flush();
+            self.responder.set_lease(self.membership.lease());
+            let deadline = self.membership.next_deadline();
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => return,
+                },
+                received = receive(self.socket.as_ref()) => match received {
+                    Ok(first) => self.take_in(first),
+                    Err(error) => tracing::debug!("gossip: {error}"),
+                },
+                () = crate::deadline::at(deadline) => {
+                    self.membership.handle_timeout(now().monotonic_us);
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let now_us = now().monotonic_us;
+        match order {
+            Order::Peers(peers) => self.membership.set_peers(now_us, &peers),
+            Order::Claim(claims) => self.membership.set_claims(now_us, &claims),
+            Order::Leave => self.membership.leave(now_us),
+            Order::Resume(caught_up) => self.membership.resume(caught_up),
+            Order::Goodbye => {
+                self.membership.goodbye(now_us);
+                self.orders.close();
+            }
+        }
+    }
+
+    fn take_in(&mut self, first: (Vec<u8>, SocketAddr)) {
+        let mut next = Some(first);
+        for _ in 0..AT_ONCE {
+            let Some((data, from)) = next else { return };
+            self.membership.handle_datagram(now().monotonic_us, from, &data);
+            next = self.socket.as_ref().and_then(GossipSocket::try_receive);
+        }
+        if let Some((data, from)) = next {
+            self.membership.handle_datagram(now().monotonic_us, from, &data);
+        }
+        self.membership.handle_timeout(now().monotonic_us);
+    }
+
+    /// Sends what is to be sent, and tells what changed.
+    fn flush(&mut self) {
+        let mut changed: Option<ViewChange> = None;
+        while let Some(output) = self.membership.poll() {
+            match output {
+                Output::Send { to, data } => {
+                    if let Some(socket) = &self.socket {
+                        // Lost like any datagram when the socket is full: SWIM and the claims repeat themselves.
+                        let _sent = socket.try_send(&data, to);
+                    }
+                }
+                Output::Changed(change) => changed.get_or_insert_default().merge(change),
+            }
+        }
+        if let Some(change) = changed {
+            // Nobody listens only when the daemon ends.
+            let _told = self.news.send(self.news(change));
+        }
+    }
+
+    fn news(&self, change: ViewChange) -> News {
+        let view = self.membership.view();
+        let claims_on = |address: &IpAddr| {
+            let claims = view.claims_on(*address);
+            (*address, claims.map(|(node, claim)| (node.to_owned(), claim)).collect())
+        };
+        News {
+            members: change.members.then(|| view.members.clone()),
+            claims: change.addresses.iter().map(claims_on).collect(),
+            outlook: self.membership.outlook(now().monotonic_us),
+            change,
+        }
+    }
+}
+
+async fn receive(socket: Option<&GossipSocket>) -> Result<(Vec<u8>, SocketAddr), GossipError> {
+    match socket {
+        Some(socket) => socket.receive().await,
+        None => std::future::pending().await,
+    }
+}
