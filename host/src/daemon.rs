@@ -239,7 +239,7 @@ impl Daemon {
     /// Waits for the next thing.
     async fn wait(&mut self) -> Wake {
         let (report_due, stop_deadline) = (self.report_due, self.node.stop_deadline());
-        let plan_due = self.node.planner.next_deadline();
+        let plan_due = self.node.next_deadline();
         let overdue = self.node.overdue;
         tokio::select! {
             biased;
@@ -332,7 +332,7 @@ impl Daemon {
 
     /// What plugins say; where a candidate failed, what is active takes over.
     fn take_reports(&mut self) {
-        self.node.reports();
+        self.node.reports(now().monotonic_us);
         for (plugin, digest, verdict) in self.node.failed_trials() {
             if self.shared.plugins.fail_trial(&plugin, &digest, verdict) {
                 self.plugin_loaded(&plugin);

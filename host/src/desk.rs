@@ -60,11 +60,22 @@ pub struct Inner {
     pub secrets: BTreeMap<String, String>,
     outbox: Outbox,
     denied: Vec<Denied>,
-    /// Addresses whose report changed since [`Desk::take_reported`], and whether each is announced.
-    reported: BTreeMap<IpAddr, bool>,
+    /// Addresses whose report changed since [`Desk::take_reported`], and what each is now.
+    reported: BTreeMap<IpAddr, Reported>,
     /// Said once more to whoever takes over meanwhile.
     stopping: Option<Stopping>,
     commands: VecDeque<Command>,
+}
+
+/// What a plugin says of an address, as far as others are elected by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reported {
+    /// The network was told.
+    Announced,
+    /// It cannot announce it.
+    Failed,
+    /// Anything else.
+    Otherwise,
 }
 
 /// What the host wants of an instance besides telling it events.
@@ -250,7 +261,7 @@ impl Desk {
     }
 
     /// Addresses whose report changed since the last call, and whether each is announced.
-    pub fn take_reported(&self) -> BTreeMap<IpAddr, bool> {
+    pub fn take_reported(&self) -> BTreeMap<IpAddr, Reported> {
         std::mem::take(&mut self.lock().reported)
     }
 
@@ -328,9 +339,14 @@ impl Desk {
 impl Inner {
     /// Keeps what the plugin says of an address.
     pub fn report(&mut self, report: AddressReport) {
-        let (address, announced) = (report.address, report.state == AnnouncementState::Announced);
+        let address = report.address;
+        let reported = match &report.state {
+            AnnouncementState::Announced => Reported::Announced,
+            AnnouncementState::Failed => Reported::Failed,
+            _ => Reported::Otherwise,
+        };
         if self.standing.addresses.put(report, now().utc_us) {
-            self.reported.insert(address, announced);
+            self.reported.insert(address, reported);
         }
     }
 

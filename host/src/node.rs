@@ -11,18 +11,21 @@ use outrigger_kube::Problem;
 use outrigger_net::Links;
 use outrigger_sdk::{Duty, StopReason, Stopping};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Reported};
 use crate::trial::Verdict;
 
 mod about;
 mod announcer;
 mod links;
 mod mesh;
+mod ready;
 mod router;
 
 pub use announcer::Announcers;
 pub use mesh::Mesh;
 pub use router::Router;
+
+use ready::Ready;
 
 /// Everything this node knows and runs.
 pub struct Node {
@@ -46,6 +49,7 @@ pub struct Node {
     stopping: Option<u64>,
     /// Monotonic microseconds at which the host withdraws what a plugin has not.
     pub overdue: Option<u64>,
+    ready: Ready,
     /// Labels, links or routes may have changed.
     about_changed: bool,
 }
@@ -75,6 +79,7 @@ impl Node {
             link_problems: Vec::new(),
             stopping: None,
             overdue: None,
+            ready: Ready::default(),
             about_changed: true,
         }
     }
@@ -113,6 +118,10 @@ impl Node {
                 labels.is_none_or(|labels| announcer.node_selector.matches(labels))
             })
             .collect();
+        let readiness = self.ready.look(now_us, &wanted, &self.announcers, &self.links);
+        if self.mesh.ready(readiness) {
+            self.view_changed(&ViewChange { readiness: true, ..ViewChange::default() });
+        }
         self.planner.time(now_us);
         let mut outlook = self.mesh.outlook();
         outlook.settled &= self.mesh_problem.is_none();
@@ -164,12 +173,20 @@ impl Node {
     }
 
     /// Takes in what the plugins say: an address that one of them announces confirms the claim.
-    pub fn reports(&mut self) {
+    pub fn reports(&mut self, now_us: u64) {
         for (announcer, desk) in self.announcers.desks() {
-            for (address, announced) in desk.take_reported() {
+            for (address, reported) in desk.take_reported() {
+                let announced = reported == Reported::Announced;
                 self.planner.reported(&announcer.name, address, announced);
+                let failed = reported == Reported::Failed;
+                self.ready.reported(&announcer.name, address, failed, now_us);
             }
         }
+    }
+
+    /// When to settle though nothing happened.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.planner.next_deadline().into_iter().chain(self.ready.due).min()
     }
 
     /// Candidates that failed since the last call: plugin, digest and why.

@@ -24,6 +24,10 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 /// So many requests in a row with one answer each, all from one node: half a second.
 const SETTLED: usize = RATE as usize / 2;
 
+/// Addresses are announced where the clients are.
+const ON_ETH0: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: Announcer\nmetadata: {name: layer2}\n\
+                       spec: {plugin: layer2, interfaces: [eth0]}\n";
+
 /// Nodes with daemons, and a client.
 #[derive(Debug)]
 pub struct Cluster {
@@ -53,13 +57,29 @@ impl Cluster {
     /// # Errors
     /// When it does not come to that.
     pub fn of_three() -> Result<Self> {
-        let lab = Lab::new(3)?;
+        Self::of_three_in(Lab::new(3)?)
+    }
+
+    /// The same with a network of their own for all that the nodes say to each other; addresses are announced on `eth0` only.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn of_three_with_management() -> Result<Self> {
+        let mut lab = Lab::new(3)?;
+        lab.add_management()?;
+        Self::of_three_in(lab)
+    }
+
+    fn of_three_in(lab: Lab) -> Result<Self> {
         let (manifests, state) = (lab.folder().join("manifests"), lab.folder().join("state"));
         fs::create_dir_all(&manifests)?;
         fs::create_dir_all(&state)?;
         let mut cluster = Self { daemons: vec![None, None, None], manifests, state, lab };
         cluster.add_example()?;
-        for Node { name, address, .. } in &cluster.lab.nodes {
+        if cluster.lab.nodes.iter().any(|node| node.internal != node.address) {
+            cluster.put("announcer.yaml", ON_ETH0.as_bytes())?;
+        }
+        for Node { name, internal: address, .. } in &cluster.lab.nodes {
             let object = format!(
                 "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\nstatus:\n  addresses:\n  - type: InternalIP\n    \
                  address: {address}\n"

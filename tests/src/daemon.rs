@@ -48,7 +48,7 @@ impl Daemon {
     /// When it cannot be started.
     pub fn start(node: &Node, folders: Folders<'_>) -> Result<Self> {
         let command = node.command(&product::binary()?);
-        Self::run(command, &node.name, node.address.into(), folders)
+        Self::run(command, &node.name, node.internal.into(), folders)
     }
 
     /// Starts `outrigger run` in a namespace, as the node of this name.

@@ -48,6 +48,8 @@ pub struct Node {
     pub address: Ipv4Addr,
     /// `fd00:1::b` for n1.
     pub address6: Ipv6Addr,
+    /// Where the other nodes reach it: `address`, or an address on a network of their own.
+    pub internal: Ipv4Addr,
     /// 02:00 followed by the IPv4 address.
     pub mac: MacAddr,
     namespace: Namespace,
@@ -79,6 +81,26 @@ impl Lab {
             node.serve()?;
         }
         Ok(lab)
+    }
+
+    /// Gives the nodes a network of their own, `eth1`, for all that they say to each other.
+    ///
+    /// # Errors
+    /// What `ip` said.
+    pub fn add_management(&mut self) -> Result<()> {
+        let mut bridge = "link add br1 type bridge\nlink set br1 up\n".to_owned();
+        for Node { name, namespace, .. } in &self.nodes {
+            bridge += &format!(
+                "link add {name}m type veth peer name eth1 netns {}\nlink set {name}m master br1 up\n",
+                namespace.name()
+            );
+        }
+        self.bridge().ip(&bridge)?;
+        for node in &mut self.nodes {
+            node.internal = Ipv4Addr::new(10, 9, 0, node.address.octets()[3]);
+            node.ip(&format!("addr add {}/24 dev eth1\nlink set eth1 up\n", node.internal))?;
+        }
+        Ok(())
     }
 
     /// A folder of this laboratory's own, in memory.
@@ -160,6 +182,7 @@ impl Node {
             namespace: Namespace::named(format!("{prefix}-{name}")),
             name,
             address: Ipv4Addr::new(192, 168, 1, host),
+            internal: Ipv4Addr::new(192, 168, 1, host),
             address6: Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, host.into()),
             mac: MacAddr::new(2, 0, 192, 168, 1, host),
             service: None,

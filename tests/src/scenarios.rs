@@ -6,5 +6,6 @@ pub mod hostile;
 pub mod input;
 pub mod kubernetes;
 pub mod partition;
+pub mod ports;
 pub mod serve;
 pub mod swap;

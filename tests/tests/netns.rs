@@ -9,7 +9,7 @@ use outrigger_tests::cluster::{Cluster, VIP};
 use outrigger_tests::guests::Guests;
 use outrigger_tests::lab::Lab;
 use outrigger_tests::prober::{Prober, RATE};
-use outrigger_tests::scenarios::{failover, hostile, input, partition, serve, swap};
+use outrigger_tests::scenarios::{failover, hostile, input, partition, ports, serve, swap};
 use outrigger_tests::story::Story;
 use outrigger_tests::{http, sandbox, times, wait};
 
@@ -97,6 +97,11 @@ fn whoever_answers() -> Vec<Trial> {
             "a_node_that_was_not_heard_takes_nothing_and_misleads_nobody",
             Cluster::of_three,
             |cluster| partition::unheard(cluster, &Story::quiet()),
+        ),
+        trial(
+            "a_node_whose_port_is_lost_hands_over",
+            Cluster::of_three_with_management,
+            |cluster| ports::lost(cluster, &Story::quiet()),
         ),
         trial(
             "a_node_that_stood_still_answers_for_nothing_that_others_took_over",

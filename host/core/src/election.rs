@@ -23,6 +23,8 @@ pub enum Standing {
     LastResort,
     /// Could, but is leaving: goes on only if nobody else can.
     Leaving,
+    /// May, and says that it cannot.
+    Unable,
     /// May not.
     Ineligible,
 }
@@ -66,7 +68,8 @@ where
         return Duty::Standby(String::new());
     };
     let must_end = |claimant: &&Claimant<'_>| {
-        claimant.standing > standing || claimant.standing >= Standing::Leaving
+        let may_not = matches!(claimant.standing, Standing::Leaving | Standing::Ineligible);
+        claimant.standing > standing || may_not
     };
     if winner == me {
         let others = claimants.iter().filter(|claimant| claimant.node != me);
@@ -97,6 +100,10 @@ where
         .into_iter()
         .find_map(|one| best(address, of(one)).or_else(|| fresh(one)).map(with(one)))
         .or_else(|| best(address, of(Standing::Leaving)).map(with(Standing::Leaving)))
+        .or_else(|| {
+            let unable = best(address, of(Standing::Unable)).or_else(|| fresh(Standing::Unable));
+            unable.map(with(Standing::Unable))
+        })
 }
 
 /// Of rivals the one with the highest term is right, as it took over from the others.

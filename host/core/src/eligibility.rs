@@ -54,6 +54,23 @@ pub enum Ineligible {
         "the node is cordoned or out of service: it serves only while no node that is neither can"
     )]
     Cordoned,
+    /// Clients of its networks do not ask there for the address; a route to the node may lead to it all the same.
+    #[error(
+        "no interface of the announcer on the node has an address of its network: the node serves only while no node that has one can"
+    )]
+    NotInSubnet,
+    /// The plugin says so.
+    #[error("the announcer on the node reports that it cannot announce the address")]
+    Failed,
+    /// Nobody decides there; what is in force goes on for a while.
+    #[error("the plugin of the announcer does not run on the node")]
+    PluginHeld,
+    /// They are all down.
+    #[error("no interface that the announcer may use is up on the node")]
+    NoCarrier,
+    /// None has a name of `spec.interfaces`.
+    #[error("the node has no interface that the announcer may use")]
+    NoInterface,
 }
 
 impl Ineligible {
@@ -72,6 +89,11 @@ impl Ineligible {
             Self::OnlyTerminating => "OnlyTerminating",
             Self::NotReady => "NotReady",
             Self::Cordoned => "Cordoned",
+            Self::NotInSubnet => "NotInSubnet",
+            Self::Failed => "Failed",
+            Self::PluginHeld => "PluginHeld",
+            Self::NoCarrier => "NoCarrier",
+            Self::NoInterface => "NoInterface",
         }
     }
 
@@ -79,7 +101,14 @@ impl Ineligible {
     /// whoever observes them than about the nodes, and must stop no traffic (invariant 2). A cordoned node is meant to go, and
     /// until then loses nothing for anybody: where there is another it hands over, where there is none it goes on (invariant 7).
     pub fn is_last_resort(self) -> bool {
-        matches!(self, Self::OnlyTerminating | Self::NotReady | Self::Cordoned)
+        use Ineligible::{Cordoned, NotInSubnet, NotReady, OnlyTerminating};
+        matches!(self, OnlyTerminating | NotReady | Cordoned | NotInSubnet)
+    }
+
+    /// Whether the node could not announce the address if it were to. It goes on with what it has while no other can: that all say so may
+    /// be the fault of a plugin, and what is in force then is still answered for.
+    pub fn is_inability(self) -> bool {
+        matches!(self, Self::Failed | Self::PluginHeld | Self::NoCarrier | Self::NoInterface)
     }
 }
 

@@ -13,5 +13,6 @@ pub mod membership;
 pub mod outbox;
 pub mod plan;
 pub mod pool;
+pub mod readiness;
 pub mod rollout;
 pub mod why;

@@ -18,6 +18,7 @@ mod identity;
 mod lease;
 mod message;
 mod outlook;
+mod ready;
 mod seal;
 mod swim;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use identity::Identity;
 use lease::Lease;
 use message::Message;
 use outlook::Company;
+use ready::Ready;
 use seal::Seal;
 use swim::Swim;
 
@@ -157,6 +159,7 @@ pub struct Membership {
     settled: bool,
     company: Company,
     lease: Lease,
+    ready: Ready,
     left: bool,
 }
 
@@ -199,6 +202,7 @@ impl Membership {
             settled: false,
             company: Company::default(),
             lease: Lease::default(),
+            ready: Ready::default(),
             left: false,
         }
     }
@@ -224,7 +228,7 @@ impl Membership {
 
     /// A datagram came in. The sender's address proves nothing; the seal does.
     pub fn handle_datagram(&mut self, now_us: u64, _from: SocketAddr, bytes: &[u8]) {
-        self.lease.wake(now_us);
+        self.wake(now_us);
         if let Err(reason) = self.receive(now_us, bytes) {
             *self.dropped.entry(reason).or_default() += 1;
         }
@@ -234,7 +238,7 @@ impl Membership {
 
     /// Does what is due. Call at [`Membership::next_deadline`]; earlier or later does no harm.
     pub fn handle_timeout(&mut self, now_us: u64) {
-        self.lease.wake(now_us);
+        self.wake(now_us);
         self.ask_after_lapse(now_us);
         while let Some(turn) = self.swim.handle_timeout(now_us) {
             self.absorb(now_us, turn);
@@ -246,6 +250,7 @@ impl Membership {
         if self.resend_at.is_some_and(|at| at <= now_us) {
             self.resend(now_us);
         }
+        self.tell_readiness_again(now_us);
         self.catch_up(now_us);
         self.look_out(now_us);
     }
@@ -255,6 +260,7 @@ impl Membership {
         let outlook_at = self.outlook_changes_at();
         let buried_at = self.missing.values().min().copied();
         let renew_at = self.renew_at();
+        let ready_at = self.ready.again_at();
         [
             self.swim.next_deadline(),
             self.announce_at,
@@ -262,6 +268,7 @@ impl Membership {
             buried_at,
             outlook_at,
             renew_at,
+            ready_at,
         ]
         .into_iter()
         .flatten()

@@ -169,7 +169,7 @@ impl Planner {
 
     /// Members or claims changed.
     pub fn view_changed(&mut self, change: &ViewChange) {
-        self.all_open |= change.members;
+        self.all_open |= change.members | change.readiness;
         self.open.extend(&change.addresses);
         // Whoever was told by them is to be told by this node.
         for address in &change.ended {
@@ -324,9 +324,12 @@ impl Planner {
         let leaves = |node: &str| view.members.get(node).is_none_or(|member| member.leaving);
         let standing = |node: &str| match eligibility.check(node) {
             Err(reason) if !reason.is_last_resort() => Standing::Ineligible,
-            _ if leaves(node) => Standing::Leaving,
-            Err(_) => Standing::LastResort,
-            Ok(()) => Standing::Candidate,
+            fit => match case.readiness(view, node) {
+                Err(reason) if reason.is_inability() => Standing::Unable,
+                _ if leaves(node) => Standing::Leaving,
+                ready if fit.and(ready).is_err() => Standing::LastResort,
+                _ => Standing::Candidate,
+            },
         };
         // What the view says of this node's own claims lags behind.
         let others = view.claims_on(address).filter(|(node, _)| *node != self.me);

@@ -129,6 +129,15 @@ impl Announcers {
         }
     }
 
+    /// Whether an announcer's plugin decides here; `None` while that is not known yet.
+    pub(super) fn runs(&self, announcer: &facts::Announcer) -> Option<bool> {
+        match self.running.get(&announcer.name) {
+            Some(running) => Some(running.instance.desk.lock().standing.phase != "Held"),
+            None if self.plugins.awaited(&announcer.plugin.plugin) => None,
+            None => Some(false),
+        }
+    }
+
     /// Announcers that do not run, and why.
     pub fn problems(&self) -> impl Iterator<Item = (&String, &String)> {
         self.problems.iter()

@@ -8,6 +8,7 @@ use outrigger_core::facts::{Cluster, NodeName};
 use outrigger_core::membership::{
     Claim, ClaimChanges, MAGIC, Membership, MembershipConfig, Outlook, View, ViewChange,
 };
+use outrigger_core::readiness::NodeReadiness;
 use outrigger_net::{GossipSocket, ResponderHandle, now};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -162,11 +163,16 @@ impl Mesh {
     }
 
     fn take_in(&mut self, news: News) -> ViewChange {
-        let News { change, members, claims, outlook } = news;
+        let News { change, members, claims, readiness, outlook } = news;
         self.outlook = outlook;
         self.caught_up = change.caught_up.or(self.caught_up);
         for (address, claims) in claims {
             self.view.set_others(&self.me, address, claims);
+        }
+        if let Some(mut readiness) = readiness {
+            // What the view says of this node itself lags behind.
+            readiness.extend(self.view.readiness.remove_entry(&self.me));
+            self.view.readiness = readiness;
         }
         if let Some(members) = members {
             self.view.members = members;
@@ -217,6 +223,16 @@ impl Mesh {
             );
             self.order(Order::Resume(caught_up));
         }
+    }
+
+    /// See [`Membership::set_readiness`]. True: it is another than before.
+    pub fn ready(&mut self, readiness: NodeReadiness) -> bool {
+        if self.view.readiness.get(&self.me) == Some(&readiness) {
+            return false;
+        }
+        self.view.readiness.insert(self.me.clone(), readiness.clone());
+        self.order(Order::Ready(readiness));
+        true
     }
 
     /// See [`Membership::leave`].

@@ -37,6 +37,8 @@ pub(super) struct Peer {
     pub leaving: bool,
     /// All claims of this life are here.
     pub complete: bool,
+    /// The number of what was said last of each announcer.
+    pub readiness: BTreeMap<String, u64>,
     coming: BTreeMap<IpAddr, Claim>,
     /// Among what is coming: taken back.
     ended: BTreeSet<IpAddr>,
@@ -147,6 +149,7 @@ impl Peer {
             claims: BTreeMap::new(),
             leaving: false,
             complete: false,
+            readiness: BTreeMap::new(),
             coming: BTreeMap::new(),
             ended: BTreeSet::new(),
             log: 0,

@@ -27,6 +27,9 @@ impl Membership {
             }
             Message::Claims { from, chunk } => self.learn(from, &chunk),
             Message::Ack { from, ack } => self.acknowledge(now_us, from, ack),
+            Message::Readiness { from, number, announcer, readiness } => {
+                self.hear_readiness(from, number, announcer, readiness)
+            }
         }
     }
 
@@ -136,6 +139,7 @@ impl Membership {
             self.send_ack(name);
         }
         self.tell(now_us, name);
+        self.greet_with_readiness(now_us, name);
     }
 
     /// Has a member say that it knows what this life of ours claims, and what it claims itself: who is told that its last claims did not arrive tells them
@@ -240,6 +244,7 @@ impl Membership {
         let member = self.view.members.remove(name);
         self.lease.went(name);
         self.company.went(name, member.is_some_and(|member| member.leaving), now_us);
+        self.view.readiness.remove(name);
         for address in peer.claims.into_keys() {
             self.view.set(address, name, None);
             self.change.addresses.insert(address);
@@ -251,7 +256,7 @@ impl Membership {
 }
 
 /// The sender, if it is a member in the life that speaks.
-fn member<'a>(
+pub(super) fn member<'a>(
     peers: &'a mut BTreeMap<NodeName, Peer>,
     from: Sender<'_>,
 ) -> Result<&'a mut Peer, DropReason> {

@@ -44,7 +44,7 @@ struct Heard {
 
 impl Lease {
     /// Something is done now.
-    pub fn wake(&mut self, now_us: u64) {
+    fn wake(&mut self, now_us: u64) {
         if self.awake_us != 0 && self.ends_us() <= now_us {
             self.standing = Standing::Lapsed;
         }
@@ -116,6 +116,13 @@ impl Membership {
     pub fn lease(&self) -> Option<u64> {
         let held = matches!(self.lease.standing, Standing::Held);
         held.then(|| if self.has_others() { self.lease.ends_us() } else { u64::MAX })
+    }
+
+    pub(super) fn wake(&mut self, now_us: u64) {
+        match self.has_others() {
+            true => self.lease.wake(now_us),
+            false => self.lease.begin(now_us),
+        }
     }
 
     /// When the lease is to be renewed.

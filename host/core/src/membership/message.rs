@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::DropReason;
+use crate::readiness::Readiness;
 
 /// A claim on the wire: term, announced. `None` takes it back.
 pub(super) type Entry = (IpAddr, Option<(u32, bool)>);
@@ -17,6 +18,8 @@ pub(super) enum Message<'a> {
     Claims { from: Sender<'a>, chunk: Chunk },
     /// How far the sender has another node's claims; asks for the rest.
     Ack { from: Sender<'a>, ack: Ack },
+    /// What one of the sender's announcers can do. Of two the one with the higher number is true.
+    Readiness { from: Sender<'a>, number: u64, announcer: &'a str, readiness: Readiness },
 }
 
 /// Which life of which node says it.

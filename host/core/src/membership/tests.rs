@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use super::claims::{Log, Peer};
 use super::message::Chunk;
 use super::*;
+use crate::readiness::Readiness;
 
 const SECOND: u64 = 1_000_000;
 
@@ -191,6 +192,30 @@ fn alone_means_settled_at_once_and_silence_means_settled_after_a_second() {
         0,
     );
     assert!(!fresh.outlook(9 * SECOND).settled, "peers are not known yet");
+}
+
+#[test]
+fn who_is_alone_may_answer_for_ever_and_does_nothing() {
+    let mut alone = membership(1, 5, 7, &[]);
+    alone.set_readiness(0, BTreeMap::from([("layer2".into(), Readiness::default())]));
+    while let Some(now) = alone.next_deadline().filter(|at| *at < 9 * SECOND) {
+        alone.handle_timeout(now);
+    }
+    assert!(alone.next_deadline().is_none_or(|at| at > 60 * SECOND), "{:?}", alone.next_deadline());
+    while let Some(output) = alone.poll() {
+        assert!(!matches!(output, Output::Send { .. }));
+        assert!(!matches!(output, Output::Changed(change) if change.caught_up.is_some()));
+    }
+    assert_eq!(alone.lease(), Some(u64::MAX));
+    alone.handle_timeout(60 * SECOND);
+    assert_eq!(alone.lease(), Some(u64::MAX));
+    // Others come, long after.
+    alone.set_peers(90 * SECOND, &BTreeMap::from([("node-2".into(), socket(2))]));
+    assert!(alone.lease().is_some_and(|until| until > 90 * SECOND));
+    alone.handle_timeout(90 * SECOND + 100_000);
+    assert!(alone.lease().is_some());
+    alone.handle_timeout(91 * SECOND);
+    assert_eq!(alone.lease(), None, "it stood still, and the loop has not heard of it");
 }
 
 #[test]

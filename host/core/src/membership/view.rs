@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::facts::NodeName;
+use crate::readiness::NodeReadiness;
 
 /// "I answer for this address."
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +34,8 @@ pub struct View {
     pub members: BTreeMap<NodeName, Member>,
     /// Their claims, by address and node. Never one without its member.
     pub claims: BTreeMap<(IpAddr, NodeName), Claim>,
+    /// What their announcers can do, where they said it.
+    pub readiness: BTreeMap<NodeName, NodeReadiness>,
 }
 
 /// What is no longer as it was in the [`View`].
@@ -46,6 +49,8 @@ pub struct ViewChange {
     pub ended: BTreeSet<IpAddr>,
     /// The company in which this node decides is another.
     pub outlook: bool,
+    /// What an announcer can do on some node is another.
+    pub readiness: bool,
     /// The node was frozen, and now knows what became of its addresses meanwhile. For [`super::Membership::resume`].
     pub caught_up: Option<u64>,
 }
@@ -57,6 +62,7 @@ impl ViewChange {
         self.addresses.extend(later.addresses);
         self.ended.extend(later.ended);
         self.outlook |= later.outlook;
+        self.readiness |= later.readiness;
         self.caught_up = later.caught_up.or(self.caught_up);
     }
 }

@@ -9,8 +9,10 @@ use outrigger_sdk::{Duty, EndpointCount};
 use super::cover::Home;
 use super::index::Index;
 use crate::desired::Desired;
-use crate::eligibility::Eligibility;
+use crate::eligibility::{Eligibility, Ineligible};
 use crate::facts::{Announcer, Cluster, Election, Endpoint, Labels, Selector, Service};
+use crate::membership::View;
+use crate::readiness;
 
 /// What the facts say of one address.
 pub(super) struct Case<'a> {
@@ -46,6 +48,15 @@ impl<'a> Case<'a> {
     /// Who may be elected.
     pub fn eligibility(&self) -> Eligibility<'a> {
         self.eligible_for(self.elected().map(|announcer| &announcer.node_selector).collect())
+    }
+
+    /// Whether one of them can announce it on a node, by what the node says.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn readiness(&self, view: &View, node: &str) -> Result<(), Ineligible> {
+        let elected = self.elected().map(|announcer| announcer.name.as_str());
+        readiness::check(view.readiness.get(node), elected, self.address)
     }
 
     /// Who may announce it at all.

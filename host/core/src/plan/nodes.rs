@@ -36,7 +36,8 @@ impl Planner {
             if member.leaving {
                 return Err(Ineligible::Leaving);
             }
-            eligibility.check(node)
+            eligibility.check(node)?;
+            case.readiness(view, node)
         };
         nodes.into_iter().map(|node| (node.clone(), verdict(node))).collect()
     }

@@ -7,6 +7,7 @@ use outrigger_core::facts::NodeName;
 use outrigger_core::membership::{
     Claim, ClaimChanges, Member, Membership, Outlook, Output, ViewChange,
 };
+use outrigger_core::readiness::NodeReadiness;
 use outrigger_net::{GossipError, GossipSocket, ResponderHandle, now};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -20,6 +21,8 @@ pub(super) enum Order {
     Peers(BTreeMap<NodeName, SocketAddr>),
     /// See [`Membership::set_claims`].
     Claim(ClaimChanges),
+    /// See [`Membership::set_readiness`].
+    Ready(NodeReadiness),
     /// See [`Membership::leave`].
     Leave,
     /// See [`Membership::resume`].
@@ -35,6 +38,8 @@ pub(super) struct News {
     pub members: Option<BTreeMap<NodeName, Member>>,
     /// All claims on the addresses whose claims changed.
     pub claims: Vec<(IpAddr, Vec<(NodeName, Claim)>)>,
+    /// What all announcers can do, if that changed.
+    pub readiness: Option<BTreeMap<NodeName, NodeReadiness>>,
     pub outlook: Outlook,
 }
 
@@ -76,6 +81,7 @@ impl Worker {
         match order {
             Order::Peers(peers) => self.membership.set_peers(now_us, &peers),
             Order::Claim(claims) => self.membership.set_claims(now_us, &claims),
+            Order::Ready(readiness) => self.membership.set_readiness(now_us, readiness),
             Order::Leave => self.membership.leave(now_us),
             Order::Resume(caught_up) => self.membership.resume(caught_up),
             Order::Goodbye => {
@@ -127,6 +133,7 @@ impl Worker {
         News {
             members: change.members.then(|| view.members.clone()),
             claims: change.addresses.iter().map(claims_on).collect(),
+            readiness: (change.readiness || change.members).then(|| view.readiness.clone()),
             outlook: self.membership.outlook(now().monotonic_us),
             change,
         }

@@ -1,5 +1,6 @@
 //! What becomes of addresses when the facts about nodes change while every daemon lives.
 use super::*;
+use crate::readiness::Readiness;
 
 impl Simulation {
     /// Every node hears of it at once.
@@ -44,6 +45,91 @@ fn a_node_that_may_no_longer_hands_over_without_a_gap() {
         simulation.node_is(test_facts::node(&victim));
         simulation.run(2 * SECOND);
         assert_eq!(simulation.holders(), before);
+    }
+}
+
+/// A node that is fit, with the addresses of the simulation on its network.
+fn fit() -> Readiness {
+    let networks = BTreeSet::from(["10.0.0.0/8".parse().unwrap()]);
+    Readiness { runs: true, interface: true, carrier: true, networks, failed: BTreeSet::new() }
+}
+
+impl Simulation {
+    /// A node finds out what its announcer can do.
+    fn is_ready(&mut self, node: &str, readiness: Readiness) {
+        let now = self.now;
+        let machine = self.machines.get_mut(node).unwrap();
+        machine.membership.set_readiness(now, BTreeMap::from([("layer2".into(), readiness)]));
+        self.plan(node);
+    }
+}
+
+fn unable(addresses: &[IpAddr]) -> [Readiness; 5] {
+    [
+        Readiness { carrier: false, ..fit() },
+        Readiness { interface: false, ..fit() },
+        Readiness { runs: false, ..fit() },
+        Readiness { failed: addresses.iter().copied().collect(), ..fit() },
+        Readiness { networks: BTreeSet::from(["192.0.2.0/24".parse().unwrap()]), ..fit() },
+    ]
+}
+
+#[test]
+fn a_node_that_cannot_announce_hands_over_and_takes_nothing() {
+    for loss in [0.0, 0.2] {
+        for seed in 0..5 {
+            let mut simulation = Simulation::started(seed, 4, 16);
+            simulation.loss = loss;
+            let names: Vec<String> = simulation.machines.keys().cloned().collect();
+            names.iter().for_each(|node| simulation.is_ready(node, fit()));
+            let before = simulation.holders();
+            simulation.run(SECOND);
+            assert_eq!(simulation.holders(), before, "all can: nothing moves");
+            let victim = before.values().next().unwrap().clone();
+            simulation.no_gap = true;
+            let addresses = simulation.addresses.clone();
+            simulation.is_ready(&victim, unable(&addresses)[seed as usize].clone());
+            let begun = simulation.now;
+            while simulation.speaks(&victim) && simulation.step(begun + SECOND) {}
+            let took = simulation.now - begun;
+            assert!(took < if loss > 0.0 { SECOND } else { 50 * MS }, "seed {seed}: {took} us");
+            // Somebody dies: what it had does not go there either.
+            simulation.no_gap = false;
+            let dies = names.iter().find(|node| **node != victim).unwrap().clone();
+            simulation.kill(&dies);
+            simulation.run(2 * SECOND);
+            simulation.loss = 0.0;
+            simulation.run(SECOND);
+            assert!(!simulation.speaks(&victim), "seed {seed}: it took something");
+            simulation.assert_one_speaker();
+            let before = simulation.holders();
+            simulation.is_ready(&victim, fit());
+            simulation.run(SECOND);
+            assert_eq!(simulation.holders(), before, "fit again it moves nothing");
+            simulation.start(&dies);
+            simulation.run(3 * SECOND);
+            simulation.assert_one_speaker();
+        }
+    }
+}
+
+#[test]
+fn when_no_node_can_announce_each_address_stays_with_one() {
+    for which in 0..5 {
+        let mut simulation = Simulation::started(which, 4, 16);
+        simulation.no_gap = true;
+        let names: Vec<String> = simulation.machines.keys().cloned().collect();
+        let addresses = simulation.addresses.clone();
+        let readiness = unable(&addresses)[which as usize].clone();
+        let now = simulation.now;
+        for node in &names {
+            let machine = simulation.machines.get_mut(node).unwrap();
+            let readiness = BTreeMap::from([("layer2".into(), readiness.clone())]);
+            machine.membership.set_readiness(now, readiness);
+        }
+        simulation.run(2 * SECOND);
+        assert_eq!(simulation.holders().len(), 16);
+        simulation.assert_one_speaker();
     }
 }
 

@@ -129,6 +129,19 @@ impl Asked<'_> {
             }
             Ineligible::NotReady => format!("make {node} Ready (kubectl describe node {node})"),
             Ineligible::Cordoned => format!("take it into service again: kubectl uncordon {node}"),
+            Ineligible::NotInSubnet => format!(
+                "give an interface of {node} an address of the network of {}, or name the interface that has one in spec.interfaces of the announcer",
+                self.address
+            ),
+            Ineligible::NoInterface => format!(
+                "name an interface that {node} has in spec.interfaces of the announcer (to see them: ip link, on {node})"
+            ),
+            Ineligible::NoCarrier => {
+                format!("plug in the cable, or set the interface up, on {node} (ip link)")
+            }
+            Ineligible::PluginHeld | Ineligible::Failed => {
+                format!("mend what its report says: kubectl get nodereport {node} -o yaml")
+            }
         };
         let message = match reason {
             Ineligible::NotAlive => "Outrigger does not run there, or cannot be reached; to see its pods: kubectl -n outrigger-system get pods -o wide".to_owned(),

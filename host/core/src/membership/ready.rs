@@ -1,0 +1,104 @@
+//! What this node's announcers can do, told to every member, and what theirs can do. Said again and again instead of acknowledged: it is
+//! small, and the last word is the whole truth.
+use super::claims::Peer;
+use super::exchange::member;
+use super::message::{Message, Sender};
+use super::{DropReason, Membership};
+use crate::readiness::{NodeReadiness, Readiness};
+
+/// After a change it is said again after these times, so that a loss costs little.
+const AGAIN_US: [u64; 3] = [30_000, 100_000, 300_000];
+/// And then so often.
+const REPEAT_US: u64 = 1_000_000;
+/// Announcers of one node that are remembered: what a node says may not take memory without an end.
+const ANNOUNCERS: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    /// When it changed: what was said earlier is older, on the same machine.
+    changed_us: u64,
+    told: usize,
+    again_at: Option<u64>,
+}
+
+impl Ready {
+    pub fn again_at(&self) -> Option<u64> {
+        self.again_at
+    }
+
+    fn schedule(&mut self, now_us: u64) {
+        let pause_us = AGAIN_US.get(self.told).copied().unwrap_or(REPEAT_US);
+        self.told += 1;
+        self.again_at = Some(now_us.saturating_add(pause_us));
+    }
+}
+
+impl Membership {
+    /// What this node's announcers can do from now on; all that is not named is unknown.
+    pub fn set_readiness(&mut self, now_us: u64, readiness: NodeReadiness) {
+        let me = self.swim.me().name.clone();
+        let readiness = readiness.into_iter().map(|(name, one)| (name, one.bounded())).collect();
+        if self.view.readiness.get(&me) == Some(&readiness) {
+            return;
+        }
+        self.view.readiness.insert(me, readiness);
+        self.change.readiness = true;
+        self.ready = Ready { changed_us: now_us, ..Ready::default() };
+        self.tell_all_readiness(now_us);
+    }
+
+    pub(super) fn tell_readiness_again(&mut self, now_us: u64) {
+        if self.ready.again_at.is_some_and(|at| at <= now_us) {
+            self.tell_all_readiness(now_us);
+        }
+    }
+
+    fn tell_all_readiness(&mut self, now_us: u64) {
+        self.ready.again_at = None;
+        let names: Vec<_> = self.peers.keys().cloned().collect();
+        if !names.is_empty() {
+            self.ready.schedule(now_us);
+        }
+        for name in names {
+            self.tell_readiness(&name);
+        }
+    }
+
+    /// A member that has just come is told, and again as the others are.
+    pub(super) fn greet_with_readiness(&mut self, now_us: u64, name: &str) {
+        self.tell_readiness(name);
+        self.ready.again_at.get_or_insert(now_us.saturating_add(AGAIN_US[0]));
+    }
+
+    fn tell_readiness(&mut self, name: &str) {
+        let Some(to) = self.peers.get(name).map(|peer| peer.address) else { return };
+        let me = self.swim.me().clone();
+        let from = Sender { name: &me.name, generation: me.generation };
+        let number = self.ready.changed_us;
+        for (announcer, readiness) in self.view.readiness.get(&me.name).cloned().unwrap_or_default()
+        {
+            self.send(to, &Message::Readiness { from, number, announcer: &announcer, readiness });
+        }
+    }
+
+    pub(super) fn hear_readiness(
+        &mut self,
+        from: Sender<'_>,
+        number: u64,
+        announcer: &str,
+        readiness: Readiness,
+    ) -> Result<(), DropReason> {
+        let Peer { readiness: numbers, .. } = member(&mut self.peers, from)?;
+        let known = numbers.get(announcer).copied();
+        if known.is_some_and(|known| known >= number)
+            || (known.is_none() && numbers.len() >= ANNOUNCERS)
+        {
+            return Ok(());
+        }
+        numbers.insert(announcer.to_owned(), number);
+        let of_node = self.view.readiness.entry(from.name.to_owned()).or_default();
+        self.change.readiness |= of_node.get(announcer) != Some(&readiness);
+        of_node.insert(announcer.to_owned(), readiness);
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! A node can no longer announce, though it lives and the others hear it on another network.
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cluster::{Cluster, LIMIT, VIP};
+use crate::lab::Cut;
+use crate::story::Story;
+use crate::{clock, wait};
+
+/// What becomes of the port that the holder announces on.
+const CUTS: [Cut; 3] = [Cut::Port, Cut::Port, Cut::Port];
+/// Until another node answers, in the median.
+const TAKEN_OVER: Duration = Duration::from_secs(1);
+
+/// The holder's port loses its link, while its management port lives: another node answers, and keeps the address when the port is back.
+///
+/// # Errors
+/// When nobody takes over, or the address moves once more.
+pub fn lost(cluster: &Cluster, story: &Story) -> Result<()> {
+    let prober = cluster.probe()?;
+    let mut gaps = Vec::new();
+    for how in CUTS {
+        let holder = cluster.settled(&prober, None)?;
+        let node = &cluster.lab.nodes[holder];
+        let cut = clock::now();
+        cluster.lab.cut(holder, how)?;
+        let first = wait::until("another node answers", LIMIT, || {
+            Ok(prober.so_far().first_by_another(cut, node.mac))
+        })?;
+        let gap = first.at.duration_since(cut);
+        story.say(format!(
+            "{}: {how:?}; another node answers after {:.0} ms",
+            node.name,
+            clock::ms(gap)
+        ));
+        gaps.push(gap);
+        let next = cluster.settled(&prober, Some(holder))?;
+        cluster.lab.heal(holder)?;
+        std::thread::sleep(Duration::from_secs(1));
+        let still = cluster.settled(&prober, None)?;
+        ensure!(
+            still == next,
+            "{VIP} moved from n{} to n{} when a port came back",
+            next + 1,
+            still + 1
+        );
+        cluster.get(VIP.into())?;
+    }
+    gaps.sort_unstable();
+    let median = gaps.get(gaps.len() / 2).context("no rounds")?;
+    ensure!(*median < TAKEN_OVER, "another node answers after {gaps:?}");
+    Ok(())
+}
