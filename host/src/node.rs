@@ -20,12 +20,14 @@ mod links;
 mod mesh;
 mod ready;
 mod router;
+mod segments;
 
 pub use announcer::Announcers;
 pub use mesh::Mesh;
 pub use router::Router;
 
 use ready::Ready;
+use segments::Segments;
 
 /// Everything this node knows and runs.
 pub struct Node {
@@ -50,6 +52,9 @@ pub struct Node {
     /// Monotonic microseconds at which the host withdraws what a plugin has not.
     pub overdue: Option<u64>,
     ready: Ready,
+    segments: Segments,
+    /// Links, members or who was heard may have changed.
+    segments_changed: bool,
     /// Labels, links or routes may have changed.
     about_changed: bool,
 }
@@ -66,9 +71,11 @@ pub struct ToDo {
 }
 
 impl Node {
-    /// A node that knows nothing yet.
+    /// A node that knows nothing yet. Call within a runtime.
     pub fn new(mesh: Mesh, announcers: Announcers, planner: Planner, name: NodeName) -> Self {
         Self {
+            segments: announcers.segments(),
+            segments_changed: true,
             planner,
             announcers,
             name,
@@ -118,7 +125,12 @@ impl Node {
                 labels.is_none_or(|labels| announcer.node_selector.matches(labels))
             })
             .collect();
-        let readiness = self.ready.look(now_us, &wanted, &self.announcers, &self.links);
+        if std::mem::take(&mut self.segments_changed) {
+            let usable = Ready::links(&wanted, &self.links);
+            self.segments.ask(&self.name, &self.links, &usable, self.mesh.view());
+        }
+        let Self { ready, announcers, links, segments, .. } = self;
+        let readiness = ready.look(now_us, &wanted, announcers, links, segments);
         if self.mesh.ready(readiness) {
             self.view_changed(&ViewChange { readiness: true, ..ViewChange::default() });
         }
@@ -157,6 +169,7 @@ impl Node {
 
     /// Members or claims changed.
     pub fn view_changed(&mut self, change: &ViewChange) {
+        self.segments_changed |= change.members || change.readiness;
         self.planner.view_changed(change);
     }
 
@@ -165,6 +178,7 @@ impl Node {
         self.announcers.links(&self.links, &links);
         self.links = links;
         self.about_changed = true;
+        self.segments_changed = true;
     }
 
     /// Another plugin may be in force under this name.
@@ -174,6 +188,7 @@ impl Node {
 
     /// Takes in what the plugins say: an address that one of them announces confirms the claim.
     pub fn reports(&mut self, now_us: u64) {
+        self.segments_changed = true;
         for (announcer, desk) in self.announcers.desks() {
             for (address, reported) in desk.take_reported() {
                 let announced = reported == Reported::Announced;

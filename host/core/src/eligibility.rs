@@ -65,6 +65,11 @@ pub enum Ineligible {
     /// Nobody decides there; what is in force goes on for a while.
     #[error("the plugin of the announcer does not run on the node")]
     PluginHeld,
+    /// Neighbours answered there, and none does any more.
+    #[error(
+        "no neighbour answers any more on any interface that the announcer may use on the node"
+    )]
+    SegmentSilent,
     /// They are all down.
     #[error("no interface that the announcer may use is up on the node")]
     NoCarrier,
@@ -92,6 +97,7 @@ impl Ineligible {
             Self::NotInSubnet => "NotInSubnet",
             Self::Failed => "Failed",
             Self::PluginHeld => "PluginHeld",
+            Self::SegmentSilent => "SegmentSilent",
             Self::NoCarrier => "NoCarrier",
             Self::NoInterface => "NoInterface",
         }
@@ -108,7 +114,8 @@ impl Ineligible {
     /// Whether the node could not announce the address if it were to. It goes on with what it has while no other can: that all say so may
     /// be the fault of a plugin, and what is in force then is still answered for.
     pub fn is_inability(self) -> bool {
-        matches!(self, Self::Failed | Self::PluginHeld | Self::NoCarrier | Self::NoInterface)
+        use Ineligible::{Failed, NoCarrier, NoInterface, PluginHeld, SegmentSilent};
+        matches!(self, Failed | PluginHeld | SegmentSilent | NoCarrier | NoInterface)
     }
 }
 

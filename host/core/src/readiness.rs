@@ -20,7 +20,9 @@ pub struct Readiness {
     pub interface: bool,
     /// One of them is up.
     pub carrier: bool,
-    /// The networks of those that are up; empty when there are more than [`MOST`].
+    /// On one of these neighbours answer, or none ever did.
+    pub heard: bool,
+    /// The addresses and networks of those; empty when there are more than [`MOST`].
     pub networks: BTreeSet<IpNet>,
     /// Addresses that it is to announce and reports as failed.
     pub failed: BTreeSet<IpAddr>,
@@ -40,6 +42,7 @@ impl Readiness {
         match self {
             Self { interface: false, .. } => Err(Ineligible::NoInterface),
             Self { carrier: false, .. } => Err(Ineligible::NoCarrier),
+            Self { heard: false, .. } => Err(Ineligible::SegmentSilent),
             Self { runs: false, .. } => Err(Ineligible::PluginHeld),
             Self { failed, .. } if failed.contains(&address) => Err(Ineligible::Failed),
             _ if off_its_networks => Err(Ineligible::NotInSubnet),

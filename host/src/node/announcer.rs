@@ -9,8 +9,8 @@ use outrigger_sdk::{Context, LinksChanged, Pair, Stopping};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
-use super::Router;
 use super::links;
+use super::{Router, Segments};
 use crate::desk::{Command, Desk, Swap};
 use crate::instance::{Instance, Ports};
 use crate::plugins::{InForce, Kind, Plugins};
@@ -58,6 +58,12 @@ impl Announcers {
             about: Vec::new(),
             restarted: false,
         }
+    }
+
+    /// What asks the neighbours of the segments that instances announce on.
+    pub(super) fn segments(&self) -> Segments {
+        let Self { ports, router, changed, .. } = self;
+        Segments::start(ports.responder.clone(), router.heard.clone(), changed.clone())
     }
 
     /// Instances that start from now on are told that their peers may still know them.

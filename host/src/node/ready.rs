@@ -1,13 +1,14 @@
 //! What this node's announcers can do, for the others to know: an address goes to a node that can announce it.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use outrigger_core::facts::{Announcer, Election};
 use outrigger_core::readiness::{NodeReadiness, Readiness};
 use outrigger_net::Links;
+use outrigger_sdk::LinkIndex;
 
-use super::{Announcers, links};
+use super::{Announcers, Segments, links};
 
 /// What passes within this is no reason to move an address: a plugin that is started again, a link that is only being set up.
 const PATIENCE_US: u64 = 500_000;
@@ -46,6 +47,13 @@ impl Ready {
         }
     }
 
+    /// The links that addresses are announced on for which one node is elected.
+    pub fn links(wanted: &BTreeMap<String, Arc<Announcer>>, links: &Links) -> BTreeSet<LinkIndex> {
+        let elects = wanted.values().filter(|announcer| announcer.election == Election::One);
+        let granted = elects.flat_map(|announcer| links::granted(links, &announcer.interfaces));
+        granted.filter(|link| link.arp && link.up).map(|link| link.index).collect()
+    }
+
     /// Of every announcer for which one node is elected.
     pub fn look(
         &mut self,
@@ -53,6 +61,7 @@ impl Ready {
         wanted: &BTreeMap<String, Arc<Announcer>>,
         announcers: &Announcers,
         links: &Links,
+        segments: &Segments,
     ) -> NodeReadiness {
         self.due = None;
         self.failed.retain(|(announcer, _), failed| {
@@ -62,7 +71,7 @@ impl Ready {
         self.held.retain(|announcer, _| wanted.contains_key(announcer));
         let elects = |announcer: &&Arc<Announcer>| announcer.election == Election::One;
         let known = wanted.values().filter(elects).filter_map(|announcer| {
-            let readiness = self.of_one(now_us, announcer, announcers, links)?;
+            let readiness = self.of_one(now_us, announcer, announcers, links, segments)?;
             Some((announcer.name.clone(), readiness))
         });
         known.collect()
@@ -74,6 +83,7 @@ impl Ready {
         announcer: &Announcer,
         announcers: &Announcers,
         links: &Links,
+        segments: &Segments,
     ) -> Option<Readiness> {
         let name = &announcer.name;
         let runs = announcers.runs(announcer)?;
@@ -86,6 +96,7 @@ impl Ready {
         let usable = links::granted(links, &announcer.interfaces);
         let usable: Vec<_> = usable.into_iter().filter(|link| link.arp).collect();
         let up = || usable.iter().filter(|link| link.up);
+        let heard = || up().filter(|link| !segments.is_silent(link.index));
         let (mut failed, mut waits) = (Vec::new(), Vec::new());
         for ((of, address), one) in &self.failed {
             if of == name {
@@ -102,7 +113,8 @@ impl Ready {
             runs: held_us.is_none_or(|since| now_us < since + PATIENCE_US),
             interface: !usable.is_empty(),
             carrier: up().next().is_some(),
-            networks: up().flat_map(|link| &link.addresses).map(|net| net.trunc()).collect(),
+            heard: heard().next().is_some(),
+            networks: heard().flat_map(|link| link.addresses.iter().copied()).collect(),
             failed: failed.into_iter().collect(),
         };
         waits.extend(held_us.map(|since| since + PATIENCE_US).filter(|at| now_us < *at));

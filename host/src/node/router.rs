@@ -5,12 +5,15 @@ use dashmap::DashMap;
 use outrigger_net::{Owner, Sink, StreamSink};
 use outrigger_sdk::{Endpoint, Event, Frame};
 
+use super::segments::{self, Heard};
 use crate::desk::Desk;
 
 /// Desks by the number the responder knows them by.
 #[derive(Default)]
 pub struct Router {
     desks: DashMap<Owner, Arc<Desk>>,
+    /// The neighbours that the node itself asks.
+    pub(super) heard: Arc<Heard>,
 }
 
 impl Router {
@@ -37,6 +40,10 @@ impl Router {
 
 impl Sink for Router {
     fn frame(&self, owner: Owner, frame: Frame) -> bool {
+        if owner == segments::OWNER {
+            self.heard.frame(&frame);
+            return true;
+        }
         self.tell(owner, Event::Frame(frame))
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Lease {
     /// When something was done last; zero before the first time.
     awake_us: u64,
     standing: Standing,
+    /// When it was found that the lease had run out.
+    lapsed_us: u64,
     /// How often the others have been heard after a lapse.
     caught_up: u64,
 }
@@ -47,6 +49,7 @@ impl Lease {
     fn wake(&mut self, now_us: u64) {
         if self.awake_us != 0 && self.ends_us() <= now_us {
             self.standing = Standing::Lapsed;
+            self.lapsed_us = now_us;
         }
         self.awake_us = now_us;
     }
@@ -152,7 +155,7 @@ impl Membership {
         for name in unheard.keys() {
             self.inquire(now_us, name);
         }
-        let until_us = now_us.saturating_add(PATIENCE_US);
+        let until_us = self.lease.lapsed_us.saturating_add(PATIENCE_US);
         self.lease.standing = Standing::Asking { unheard, until_us };
     }
 

@@ -237,7 +237,7 @@ impl Asked<'_> {
             Some((node, failure)) => {
                 let on = if answering.len() > 1 { format!(" on {node}") } else { String::new() };
                 format!(
-                    "{names} {verb} for {address}, though not for long{on}: {}. {node} goes on with what it announced for at most 5 minutes after the failure (or what OUTRIGGER_HOLD_LAST_FOR_SECONDS is set to there), and no other node takes over by itself.",
+                    "{names} {verb} for {address}, though not for long{on}: {}. {node} goes on with what it announced for at most 5 minutes after the failure (or what OUTRIGGER_HOLD_LAST_FOR_SECONDS is set to there), and a node that can announce it takes over where there is one.",
                     failure.why
                 )
             }

@@ -51,7 +51,14 @@ fn a_node_that_may_no_longer_hands_over_without_a_gap() {
 /// A node that is fit, with the addresses of the simulation on its network.
 fn fit() -> Readiness {
     let networks = BTreeSet::from(["10.0.0.0/8".parse().unwrap()]);
-    Readiness { runs: true, interface: true, carrier: true, networks, failed: BTreeSet::new() }
+    Readiness {
+        runs: true,
+        interface: true,
+        carrier: true,
+        heard: true,
+        networks,
+        failed: BTreeSet::new(),
+    }
 }
 
 impl Simulation {
@@ -64,8 +71,9 @@ impl Simulation {
     }
 }
 
-fn unable(addresses: &[IpAddr]) -> [Readiness; 5] {
+fn unable(addresses: &[IpAddr]) -> [Readiness; 6] {
     [
+        Readiness { heard: false, ..fit() },
         Readiness { carrier: false, ..fit() },
         Readiness { interface: false, ..fit() },
         Readiness { runs: false, ..fit() },
@@ -77,7 +85,7 @@ fn unable(addresses: &[IpAddr]) -> [Readiness; 5] {
 #[test]
 fn a_node_that_cannot_announce_hands_over_and_takes_nothing() {
     for loss in [0.0, 0.2] {
-        for seed in 0..5 {
+        for seed in 0..6 {
             let mut simulation = Simulation::started(seed, 4, 16);
             simulation.loss = loss;
             let names: Vec<String> = simulation.machines.keys().cloned().collect();
@@ -115,7 +123,7 @@ fn a_node_that_cannot_announce_hands_over_and_takes_nothing() {
 
 #[test]
 fn when_no_node_can_announce_each_address_stays_with_one() {
-    for which in 0..5 {
+    for which in 0..6 {
         let mut simulation = Simulation::started(which, 4, 16);
         simulation.no_gap = true;
         let names: Vec<String> = simulation.machines.keys().cloned().collect();

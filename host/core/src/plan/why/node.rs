@@ -71,7 +71,7 @@ impl Asked<'_> {
         match answering {
             [] if due.contains(&name) => "is to answer, and does not say that it does".to_owned(),
             [] if !due.is_empty() => format!(
-                "stands by: {0} was chosen to answer; another node is chosen only when {0} is down, is cordoned or has the label {EXCLUDE}",
+                "stands by: {0} was chosen to answer; another node is chosen only when {0} is down, cannot announce it, is cordoned or has the label {EXCLUDE}",
                 due.join(" and ")
             ),
             [] => match self.word(name).filter(|word| word.details.is_none()) {
@@ -135,6 +135,9 @@ impl Asked<'_> {
             ),
             Ineligible::NoInterface => format!(
                 "name an interface that {node} has in spec.interfaces of the announcer (to see them: ip link, on {node})"
+            ),
+            Ineligible::SegmentSilent => format!(
+                "mend the port, the cable or the switch between {node} and its neighbours (to see who answers it: ip neigh, on {node})"
             ),
             Ineligible::NoCarrier => {
                 format!("plug in the cable, or set the interface up, on {node} (ip link)")

@@ -1,0 +1,241 @@
+//! Whether the segments that addresses are announced on are alive: a port can be dead though its link is up. The node asks a few
+//! neighbours again and again, by ARP or Neighbor Discovery, and a segment on which none answers any more is silent. One on which nobody ever
+//! answered is not judged.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use outrigger_core::facts::NodeName;
+use outrigger_core::membership::View;
+use outrigger_net::{Links, Owner, ResponderHandle, default_gateways, now};
+use outrigger_sdk::wire::{self, Arp, ArpOperation, MacAddr, Message, NeighborSolicitation};
+use outrigger_sdk::{Beacon, Endpoint, Frame, IpNet, Link, LinkIndex, Topic};
+use tokio::sync::Notify;
+
+/// The responder knows the node itself by this number; instances have others.
+pub(super) const OWNER: Owner = 0;
+/// Between two questions to a neighbour whose hardware address is known, and to one that must be looked for: the latter disturb everybody.
+const ASK: Duration = Duration::from_millis(200);
+const LOOK_FOR: Duration = Duration::from_secs(1);
+/// Three questions in a row without an answer of anybody.
+const SILENT: Duration = Duration::from_millis(600);
+/// A neighbour that was not heard for so long may have another hardware address.
+const FORGOTTEN: Duration = Duration::from_secs(2);
+/// In percent of the interval, so that nodes do not ask in step.
+const JITTER: u8 = 20;
+
+/// Who was heard, where and when. Shared with the responder's thread.
+#[derive(Default)]
+pub struct Heard {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    neighbours: BTreeMap<(LinkIndex, IpAddr), Neighbour>,
+    silent: BTreeSet<LinkIndex>,
+}
+
+/// A neighbour that is asked.
+#[derive(Default, Clone, Copy)]
+struct Neighbour {
+    /// When it was heard last; `None` = never.
+    heard: Option<(u64, MacAddr)>,
+    /// The hardware address that it is asked at; `None`: everybody is.
+    asked_at: Option<MacAddr>,
+}
+
+impl Neighbour {
+    /// Where it should be asked now.
+    fn wants(&self, now_us: u64) -> Option<MacAddr> {
+        let fresh = |(at, _): &(u64, MacAddr)| now_us.saturating_sub(*at) < micros(FORGOTTEN);
+        self.heard.filter(fresh).map(|(_, mac)| mac)
+    }
+}
+
+impl Heard {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A frame about one of the neighbours came in. Must not block.
+    pub fn frame(&self, frame: &Frame) {
+        let Ok(decoded) = wire::decode(&frame.data) else { return };
+        let from: IpAddr = match decoded.message {
+            Message::Arp(arp) => arp.sender_ip.into(),
+            Message::Solicitation(solicitation) => solicitation.source.into(),
+            Message::Advertisement(advertisement) => advertisement.target.into(),
+        };
+        if let Some(neighbour) = self.lock().neighbours.get_mut(&(frame.link, from)) {
+            neighbour.heard = Some((now().monotonic_us, decoded.source));
+        }
+    }
+
+    /// True: another segment is silent than before, or a neighbour is to be asked elsewhere.
+    fn changes(&self, now_us: u64) -> bool {
+        let mut state = self.lock();
+        let mut last: BTreeMap<LinkIndex, u64> = BTreeMap::new();
+        for ((link, _), neighbour) in &state.neighbours {
+            if let Some((at, _)) = neighbour.heard {
+                let known = last.entry(*link).or_default();
+                *known = at.max(*known);
+            }
+        }
+        let silent =
+            last.into_iter().filter(|(_, at)| now_us.saturating_sub(*at) >= micros(SILENT));
+        let silent: BTreeSet<_> = silent.map(|(link, _)| link).collect();
+        let moved = state.neighbours.values().any(|one| one.wants(now_us) != one.asked_at);
+        let differs = silent != state.silent;
+        state.silent = silent;
+        differs || moved
+    }
+}
+
+/// Asks the neighbours.
+pub(super) struct Segments {
+    responder: ResponderHandle,
+    heard: Arc<Heard>,
+    asked: BTreeMap<(LinkIndex, IpAddr), Endpoint>,
+    next: Endpoint,
+}
+
+impl Segments {
+    /// Looks for silence from now on, and says so.
+    pub fn start(responder: ResponderHandle, heard: Arc<Heard>, changed: Arc<Notify>) -> Self {
+        let looks = heard.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(ASK).await;
+                if looks.changes(now().monotonic_us) {
+                    changed.notify_one();
+                }
+            }
+        });
+        Self { responder, heard, asked: BTreeMap::new(), next: 1 }
+    }
+
+    /// Whether neighbours were heard on this link, and are no more.
+    pub fn is_silent(&self, link: LinkIndex) -> bool {
+        self.heard.lock().silent.contains(&link)
+    }
+
+    /// Asks those who are to be asked on these links, and nobody else.
+    pub fn ask(&mut self, me: &NodeName, links: &Links, usable: &BTreeSet<LinkIndex>, view: &View) {
+        let usable = links.values().filter(|link| usable.contains(&link.index));
+        let (v4, v6) = default_gateways();
+        let gateways: Vec<IpAddr> =
+            [v4, v6].into_iter().flatten().filter_map(|it| it.parse().ok()).collect();
+        let targets: BTreeMap<_, _> = usable
+            .flat_map(|link| {
+                targets(me, link, view, &gateways)
+                    .map(move |(to, own)| ((link.index, to), (own, link.mac)))
+            })
+            .collect();
+        let gone: Vec<_> =
+            self.asked.keys().filter(|key| !targets.contains_key(*key)).copied().collect();
+        for (link, address) in gone {
+            let id = self.asked.remove(&(link, address));
+            id.map(|id| self.responder.close(OWNER, id));
+            self.responder.unwatch(OWNER, link, Topic::about(address));
+            self.heard.lock().neighbours.remove(&(link, address));
+        }
+        let now_us = now().monotonic_us;
+        for (key, own) in targets {
+            self.ask_one(key, own, now_us);
+        }
+    }
+
+    fn ask_one(&mut self, key: (LinkIndex, IpAddr), own: (IpAddr, MacAddr), now_us: u64) {
+        let (link, address) = key;
+        let known = self.heard.lock().neighbours.get(&key).copied();
+        let at = known.unwrap_or_default().wants(now_us);
+        let in_force =
+            self.asked.get(&key).filter(|id| self.responder.offloads(OWNER).contains(id));
+        if in_force.is_some() && known.is_some_and(|known| known.asked_at == at) {
+            return;
+        }
+        let id = in_force.copied().unwrap_or_else(|| {
+            self.next += 1;
+            self.next
+        });
+        let Some(data) = question(own, address, at) else { return };
+        let interval = if at.is_some() { ASK } else { LOOK_FOR };
+        let interval_us = u32::try_from(interval.as_micros()).unwrap_or(u32::MAX);
+        let frame = Frame { link, data };
+        let beacon = Beacon { frame, interval_us, jitter_percent: JITTER, count: 0 };
+        let asks = self
+            .responder
+            .watch(OWNER, link, Topic::about(address))
+            .and_then(|()| self.responder.beacon(OWNER, id, address, beacon));
+        match asks {
+            Ok(()) => {
+                self.asked.insert(key, id);
+                self.heard.lock().neighbours.entry(key).or_default().asked_at = at;
+            }
+            Err(error) => tracing::debug!(%address, "a neighbour is not asked: {error}"),
+        }
+    }
+}
+
+/// Whom to ask on a link, and with which address of its own: the gateway, and of the other nodes the next ones by name on either side, so
+/// that each is asked by two.
+fn targets(
+    me: &NodeName,
+    link: &Link,
+    view: &View,
+    gateways: &[IpAddr],
+) -> impl Iterator<Item = (IpAddr, IpAddr)> + use<> {
+    let is_local = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    let mut networks: Vec<_> = link.addresses.iter().filter(|net| !is_local(net.addr())).collect();
+    networks.sort();
+    let of_network = |net: &&IpNet| -> Vec<(IpAddr, IpAddr)> {
+        let others: Vec<(&NodeName, IpAddr)> = view
+            .readiness
+            .iter()
+            .filter(|(node, _)| *node != me && view.members.contains_key(*node))
+            .filter_map(|(node, announcers)| {
+                let networks = announcers.values().flat_map(|one| &one.networks);
+                let there = networks.filter(|other| other.trunc() == net.trunc()).min()?;
+                Some((node, there.addr()))
+            })
+            .collect();
+        let next = others.iter().find(|(node, _)| *node > me).or(others.first());
+        let previous = others.iter().rev().find(|(node, _)| *node < me).or(others.last());
+        let gateways = gateways.iter().copied().filter(|gateway| net.contains(gateway));
+        let members = next.into_iter().chain(previous).map(|(_, address)| *address);
+        let all = members.chain(gateways).filter(|address| *address != net.addr());
+        all.map(|address| (address, net.addr())).collect()
+    };
+    let found = networks.iter().map(of_network).find(|targets| !targets.is_empty());
+    found.unwrap_or_default().into_iter()
+}
+
+/// "Who has this address?", to everybody or to the one who had it.
+fn question((own, mac): (IpAddr, MacAddr), target: IpAddr, at: Option<MacAddr>) -> Option<Vec<u8>> {
+    Some(match (own, target) {
+        (IpAddr::V4(sender_ip), IpAddr::V4(target_ip)) => {
+            let (operation, target_mac) = (ArpOperation::Request, MacAddr::zero());
+            let arp = Arp { operation, sender_mac: mac, sender_ip, target_mac, target_ip };
+            wire::encode(at.unwrap_or(MacAddr::broadcast()), mac, &Message::Arp(arp))
+        }
+        (IpAddr::V6(source), IpAddr::V6(target)) => {
+            let group = wire::solicited_node_group(target);
+            let (destination, to) = match at {
+                Some(at) => (target, at),
+                None => (group, wire::multicast_mac(group)),
+            };
+            let source_link_layer = Some(mac);
+            let question = NeighborSolicitation { source, destination, target, source_link_layer };
+            wire::encode(to, mac, &Message::Solicitation(question))
+        }
+        _ => return None,
+    })
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
