@@ -18,6 +18,7 @@ mod about;
 mod announcer;
 mod links;
 mod mesh;
+mod proxy;
 mod ready;
 mod router;
 mod segments;
@@ -26,7 +27,8 @@ pub use announcer::Announcers;
 pub use mesh::Mesh;
 pub use router::Router;
 
-use ready::Ready;
+use proxy::Proxy;
+use ready::{Around, Ready};
 use segments::Segments;
 
 /// Everything this node knows and runs.
@@ -53,6 +55,7 @@ pub struct Node {
     pub overdue: Option<u64>,
     ready: Ready,
     segments: Segments,
+    proxy: Proxy,
     /// Links, members or who was heard may have changed.
     segments_changed: bool,
     /// Labels, links or routes may have changed.
@@ -75,6 +78,7 @@ impl Node {
     pub fn new(mesh: Mesh, announcers: Announcers, planner: Planner, name: NodeName) -> Self {
         Self {
             segments: announcers.segments(),
+            proxy: announcers.proxy(),
             segments_changed: true,
             planner,
             announcers,
@@ -129,8 +133,9 @@ impl Node {
             let usable = Ready::links(&wanted, &self.links);
             self.segments.ask(&self.name, &self.links, &usable, self.mesh.view());
         }
-        let Self { ready, announcers, links, segments, .. } = self;
-        let readiness = ready.look(now_us, &wanted, announcers, links, segments);
+        let Self { ready, announcers, links, segments, proxy, .. } = self;
+        let around = Around { links, segments, proxy };
+        let readiness = ready.look(now_us, &wanted, announcers, around);
         if self.mesh.ready(readiness) {
             self.view_changed(&ViewChange { readiness: true, ..ViewChange::default() });
         }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::config::Config;
 
 mod heard;
+mod parted;
 
 use heard::Reports;
 
@@ -159,9 +160,10 @@ impl Picture {
         cluster: Cluster,
         conditions: BTreeMap<ServiceKey, Said>,
         words: Words,
-        problems: Vec<Problem>,
+        mut problems: Vec<Problem>,
     ) -> Self {
         let Words { reports, running, details, silent } = words;
+        problems.extend(parted::parted(&cluster, &reports, &running));
         let heard = heard::hear(&reports, &running, &details, &silent);
         Self {
             inputs: Inputs::new(cluster, heard, conditions, now()),

@@ -68,6 +68,7 @@ fn in_service(all: &Trials) -> Vec<Trial> {
         all.scenario("restarting_node_by_node_loses_nothing", steady::restarted_node_by_node),
         all.scenario("rolling_to_another_image_loses_nothing", steady::rolled_to_another_image),
         all.scenario("cordoning_the_holder_loses_nothing", steady::cordoned),
+        all.scenario("kube_proxy_that_stands_still_loses_nothing", steady::without_kube_proxy),
         all.scenario("a_minute_without_an_api_server_loses_nothing", steady::without_an_api_server),
         all.scenario("killing_etcd_loses_nothing", steady::without_etcd),
         all.scenario("a_frozen_leader_writes_nothing_when_it_thaws", leaders::two_at_once),

@@ -62,6 +62,9 @@ pub enum Ineligible {
     /// The plugin says so.
     #[error("the announcer on the node reports that it cannot announce the address")]
     Failed,
+    /// Traffic that comes there may go nowhere.
+    #[error("kube-proxy on the node does not say that it forwards traffic")]
+    ProxyUnhealthy,
     /// Nobody decides there; what is in force goes on for a while.
     #[error("the plugin of the announcer does not run on the node")]
     PluginHeld,
@@ -97,6 +100,7 @@ impl Ineligible {
             Self::NotInSubnet => "NotInSubnet",
             Self::Failed => "Failed",
             Self::PluginHeld => "PluginHeld",
+            Self::ProxyUnhealthy => "ProxyUnhealthy",
             Self::SegmentSilent => "SegmentSilent",
             Self::NoCarrier => "NoCarrier",
             Self::NoInterface => "NoInterface",
@@ -114,8 +118,9 @@ impl Ineligible {
     /// Whether the node could not announce the address if it were to. It goes on with what it has while no other can: that all say so may
     /// be the fault of a plugin, and what is in force then is still answered for.
     pub fn is_inability(self) -> bool {
-        use Ineligible::{Failed, NoCarrier, NoInterface, PluginHeld, SegmentSilent};
-        matches!(self, Failed | PluginHeld | SegmentSilent | NoCarrier | NoInterface)
+        use Ineligible::*;
+        let of_the_plugin = matches!(self, Failed | PluginHeld);
+        of_the_plugin || matches!(self, ProxyUnhealthy | SegmentSilent | NoCarrier | NoInterface)
     }
 }
 

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::eligibility::Ineligible;
+use crate::facts::NodeName;
 
 /// Networks and failed addresses that one announcer tells of.
 pub const MOST: usize = 24;
@@ -24,6 +25,8 @@ pub struct Readiness {
     pub heard: bool,
     /// The addresses and networks of those; empty when there are more than [`MOST`].
     pub networks: BTreeSet<IpNet>,
+    /// kube-proxy says that it forwards traffic on the node; `None` where it never said anything.
+    pub forwards: Option<bool>,
     /// Addresses that it is to announce and reports as failed.
     pub failed: BTreeSet<IpAddr>,
 }
@@ -43,6 +46,7 @@ impl Readiness {
             Self { interface: false, .. } => Err(Ineligible::NoInterface),
             Self { carrier: false, .. } => Err(Ineligible::NoCarrier),
             Self { heard: false, .. } => Err(Ineligible::SegmentSilent),
+            Self { forwards: Some(false), .. } => Err(Ineligible::ProxyUnhealthy),
             Self { runs: false, .. } => Err(Ineligible::PluginHeld),
             Self { failed, .. } if failed.contains(&address) => Err(Ineligible::Failed),
             _ if off_its_networks => Err(Ineligible::NotInSubnet),
@@ -64,16 +68,23 @@ impl Readiness {
     }
 }
 
-/// Whether one of these announcers can announce an address on a node that says this.
+/// Whether one of these announcers can announce an address on a node, by what the nodes say. Where kube-proxy forwards traffic on some
+/// node, one on which it never said anything has none yet.
 ///
 /// # Errors
 /// The reason of the one that is nearest to it.
 pub fn check<'a>(
-    node: Option<&NodeReadiness>,
+    nodes: &BTreeMap<NodeName, NodeReadiness>,
+    node: &str,
     announcers: impl IntoIterator<Item = &'a str>,
     address: IpAddr,
 ) -> Result<(), Ineligible> {
-    let Some(node) = node else { return Ok(()) };
+    let Some(node) = nodes.get(node) else { return Ok(()) };
+    let forwards = |node: &NodeReadiness| node.values().find_map(|one| one.forwards);
+    let elsewhere = || nodes.values().any(|node| forwards(node) == Some(true));
+    if !node.is_empty() && forwards(node).is_none() && elsewhere() {
+        return Err(Ineligible::ProxyUnhealthy);
+    }
     let of_one = |name: &str| node.get(name).map_or(Ok(()), |one| one.check(address));
     announcers.into_iter().map(of_one).min().unwrap_or(Ok(()))
 }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use super::links;
-use super::{Router, Segments};
+use super::{Proxy, Router, Segments};
 use crate::desk::{Command, Desk, Swap};
 use crate::instance::{Instance, Ports};
 use crate::plugins::{InForce, Kind, Plugins};
@@ -64,6 +64,11 @@ impl Announcers {
     pub(super) fn segments(&self) -> Segments {
         let Self { ports, router, changed, .. } = self;
         Segments::start(ports.responder.clone(), router.heard.clone(), changed.clone())
+    }
+
+    /// What asks kube-proxy.
+    pub(super) fn proxy(&self) -> Proxy {
+        Proxy::start(self.changed.clone())
     }
 
     /// Instances that start from now on are told that their peers may still know them.

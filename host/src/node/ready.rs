@@ -8,12 +8,20 @@ use outrigger_core::readiness::{NodeReadiness, Readiness};
 use outrigger_net::Links;
 use outrigger_sdk::LinkIndex;
 
-use super::{Announcers, Segments, links};
+use super::{Announcers, Proxy, Segments, links};
 
 /// What passes within this is no reason to move an address: a plugin that is started again, a link that is only being set up.
 const PATIENCE_US: u64 = 500_000;
 /// What failed counts as failed for so long after the plugin said so last, or two nodes that both fail would pass an address to and fro.
 const REMEMBERED_US: u64 = 30_000_000;
+
+/// What there is on the node besides its announcers.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub links: &'a Links,
+    pub segments: &'a Segments,
+    pub proxy: &'a Proxy,
+}
 
 /// Since when something is wrong, in monotonic microseconds.
 #[derive(Default)]
@@ -60,8 +68,7 @@ impl Ready {
         now_us: u64,
         wanted: &BTreeMap<String, Arc<Announcer>>,
         announcers: &Announcers,
-        links: &Links,
-        segments: &Segments,
+        around: Around<'_>,
     ) -> NodeReadiness {
         self.due = None;
         self.failed.retain(|(announcer, _), failed| {
@@ -71,7 +78,7 @@ impl Ready {
         self.held.retain(|announcer, _| wanted.contains_key(announcer));
         let elects = |announcer: &&Arc<Announcer>| announcer.election == Election::One;
         let known = wanted.values().filter(elects).filter_map(|announcer| {
-            let readiness = self.of_one(now_us, announcer, announcers, links, segments)?;
+            let readiness = self.of_one(now_us, announcer, announcers, around)?;
             Some((announcer.name.clone(), readiness))
         });
         known.collect()
@@ -82,8 +89,7 @@ impl Ready {
         now_us: u64,
         announcer: &Announcer,
         announcers: &Announcers,
-        links: &Links,
-        segments: &Segments,
+        around: Around<'_>,
     ) -> Option<Readiness> {
         let name = &announcer.name;
         let runs = announcers.runs(announcer)?;
@@ -93,10 +99,10 @@ impl Ready {
         } else {
             Some(*self.held.entry(name.clone()).or_insert(now_us))
         };
-        let usable = links::granted(links, &announcer.interfaces);
+        let usable = links::granted(around.links, &announcer.interfaces);
         let usable: Vec<_> = usable.into_iter().filter(|link| link.arp).collect();
         let up = || usable.iter().filter(|link| link.up);
-        let heard = || up().filter(|link| !segments.is_silent(link.index));
+        let heard = || up().filter(|link| !around.segments.is_silent(link.index));
         let (mut failed, mut waits) = (Vec::new(), Vec::new());
         for ((of, address), one) in &self.failed {
             if of == name {
@@ -114,6 +120,7 @@ impl Ready {
             interface: !usable.is_empty(),
             carrier: up().next().is_some(),
             heard: heard().next().is_some(),
+            forwards: around.proxy.forwards(),
             networks: heard().flat_map(|link| link.addresses.iter().copied()).collect(),
             failed: failed.into_iter().collect(),
         };

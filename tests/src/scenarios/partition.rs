@@ -189,6 +189,8 @@ impl Stage<'_> {
         let node = &cluster.lab.nodes[victim];
         node.nft(CLOSED)?;
         std::thread::sleep(Duration::from_secs(3));
+        let problems = cluster.status()?["problems"].to_string();
+        ensure!(problems.contains("UDP port 7953"), "status says {problems}");
         let misled = before.iter().filter(|(address, holder)| {
             let believed = self.believed(**address).ok().flatten();
             believed.is_some_and(|mac| mac != cluster.lab.nodes[**holder].mac)

@@ -56,7 +56,7 @@ impl<'a> Case<'a> {
     /// Why not.
     pub fn readiness(&self, view: &View, node: &str) -> Result<(), Ineligible> {
         let elected = self.elected().map(|announcer| announcer.name.as_str());
-        readiness::check(view.readiness.get(node), elected, self.address)
+        readiness::check(&view.readiness, node, elected, self.address)
     }
 
     /// Who may announce it at all.

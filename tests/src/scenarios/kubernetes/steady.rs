@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{CONTAINER, LIMIT, NODE, SYSTEM, Stage, await_rollout, leaders, name_of, pods_of};
@@ -224,6 +225,35 @@ pub fn cordoned(lab: &Lab) -> Result<()> {
         lab.kubectl(&["uncordon", &node.name()])?;
     }
     left?;
+    stage.keeps("web", &addresses)
+}
+
+/// kube-proxy stands still on the node that holds an address: traffic may go nowhere there, so another node takes it, and the client loses
+/// nothing.
+///
+/// # Errors
+/// When the address stays, or a connection is lost.
+pub fn without_kube_proxy(lab: &Lab) -> Result<()> {
+    let stage = Stage::set(lab, "unproxied", 245)?;
+    let addresses = stage.service("web", &json!({ "externalTrafficPolicy": "Local" }))?;
+    let proxy_of = |holder: &str| {
+        let node = lab.nodes().find(|node| node.name() == holder);
+        Ok::<_, anyhow::Error>(
+            node.with_context(|| format!("no node {holder}"))?.process("kube-proxy"),
+        )
+    };
+    disturb(&stage, &addresses, || {
+        for address in &addresses {
+            let holder = stage.answer(*address, |_| true)?;
+            let proxy = proxy_of(&holder)?;
+            proxy.signal(Signal::SIGSTOP)?;
+            let moved = stage.answer(*address, |answer| answer != holder);
+            proxy.signal(Signal::SIGCONT)?;
+            moved
+                .with_context(|| format!("kube-proxy of {holder} stands still, and it goes on"))?;
+        }
+        Ok(())
+    })?;
     stage.keeps("web", &addresses)
 }
 

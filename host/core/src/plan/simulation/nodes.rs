@@ -56,6 +56,7 @@ fn fit() -> Readiness {
         interface: true,
         carrier: true,
         heard: true,
+        forwards: Some(true),
         networks,
         failed: BTreeSet::new(),
     }
@@ -71,8 +72,10 @@ impl Simulation {
     }
 }
 
-fn unable(addresses: &[IpAddr]) -> [Readiness; 6] {
+fn unable(addresses: &[IpAddr]) -> [Readiness; 8] {
     [
+        Readiness { forwards: Some(false), ..fit() },
+        Readiness { forwards: None, ..fit() },
         Readiness { heard: false, ..fit() },
         Readiness { carrier: false, ..fit() },
         Readiness { interface: false, ..fit() },
@@ -85,7 +88,7 @@ fn unable(addresses: &[IpAddr]) -> [Readiness; 6] {
 #[test]
 fn a_node_that_cannot_announce_hands_over_and_takes_nothing() {
     for loss in [0.0, 0.2] {
-        for seed in 0..6 {
+        for seed in 0..8 {
             let mut simulation = Simulation::started(seed, 4, 16);
             simulation.loss = loss;
             let names: Vec<String> = simulation.machines.keys().cloned().collect();
@@ -123,7 +126,7 @@ fn a_node_that_cannot_announce_hands_over_and_takes_nothing() {
 
 #[test]
 fn when_no_node_can_announce_each_address_stays_with_one() {
-    for which in 0..6 {
+    for which in 0..8 {
         let mut simulation = Simulation::started(which, 4, 16);
         simulation.no_gap = true;
         let names: Vec<String> = simulation.machines.keys().cloned().collect();

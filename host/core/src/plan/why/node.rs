@@ -136,6 +136,9 @@ impl Asked<'_> {
             Ineligible::NoInterface => format!(
                 "name an interface that {node} has in spec.interfaces of the announcer (to see them: ip link, on {node})"
             ),
+            Ineligible::ProxyUnhealthy => format!(
+                "mend kube-proxy on {node} (to see what it says: curl http://127.0.0.1:10256/healthz, on {node})"
+            ),
             Ineligible::SegmentSilent => format!(
                 "mend the port, the cable or the switch between {node} and its neighbours (to see who answers it: ip neigh, on {node})"
             ),
