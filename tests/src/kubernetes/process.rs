@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::wait;
@@ -76,6 +76,15 @@ impl Process {
     /// When it does not run.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill(self.pid()?, signal).with_context(|| format!("cannot send {signal} to {}", self.name))
+    }
+
+    /// Sends a signal to it and to what it started: in a process namespace of a node it is the child of nsenter(1).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal_all(&self, signal: Signal) -> Result<()> {
+        killpg(self.pid()?, signal)
+            .with_context(|| format!("cannot send {signal} to {} and its children", self.name))
     }
 
     /// SIGKILL, if it runs, and waits until it is gone.

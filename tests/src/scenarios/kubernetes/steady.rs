@@ -246,9 +246,9 @@ pub fn without_kube_proxy(lab: &Lab) -> Result<()> {
         for address in &addresses {
             let holder = stage.answer(*address, |_| true)?;
             let proxy = proxy_of(&holder)?;
-            proxy.signal(Signal::SIGSTOP)?;
+            proxy.signal_all(Signal::SIGSTOP)?;
             let moved = stage.answer(*address, |answer| answer != holder);
-            proxy.signal(Signal::SIGCONT)?;
+            proxy.signal_all(Signal::SIGCONT)?;
             moved
                 .with_context(|| format!("kube-proxy of {holder} stands still, and it goes on"))?;
         }
