@@ -88,6 +88,29 @@ impl Asked<'_> {
         }
     }
 
+    /// What to change where a node cannot announce it.
+    fn inability_fix(&self, node: &str, reason: Ineligible) -> String {
+        match reason {
+            Ineligible::NotInSubnet => format!(
+                "give an interface of {node} an address of the network of {}, or name the interface that has one in spec.interfaces of the announcer",
+                self.address
+            ),
+            Ineligible::NoInterface => format!(
+                "name an interface that {node} has in spec.interfaces of the announcer (to see them: ip link, on {node})"
+            ),
+            Ineligible::ProxyUnhealthy => format!(
+                "mend kube-proxy on {node} (to see what it says: curl http://127.0.0.1:10256/healthz, on {node})"
+            ),
+            Ineligible::SegmentSilent => format!(
+                "mend the port, the cable or the switch between {node} and its neighbours (to see who answers it: ip neigh, on {node})"
+            ),
+            Ineligible::NoCarrier => {
+                format!("plug in the cable, or set the interface up, on {node} (ip link)")
+            }
+            _ => format!("mend what its report says: kubectl get nodereport {node} -o yaml"),
+        }
+    }
+
     fn ineligible(&self, node: &str, reason: Ineligible) -> (String, Vec<String>) {
         let selectors = || {
             let one = |announcer: &Announcer| {
@@ -129,25 +152,7 @@ impl Asked<'_> {
             }
             Ineligible::NotReady => format!("make {node} Ready (kubectl describe node {node})"),
             Ineligible::Cordoned => format!("take it into service again: kubectl uncordon {node}"),
-            Ineligible::NotInSubnet => format!(
-                "give an interface of {node} an address of the network of {}, or name the interface that has one in spec.interfaces of the announcer",
-                self.address
-            ),
-            Ineligible::NoInterface => format!(
-                "name an interface that {node} has in spec.interfaces of the announcer (to see them: ip link, on {node})"
-            ),
-            Ineligible::ProxyUnhealthy => format!(
-                "mend kube-proxy on {node} (to see what it says: curl http://127.0.0.1:10256/healthz, on {node})"
-            ),
-            Ineligible::SegmentSilent => format!(
-                "mend the port, the cable or the switch between {node} and its neighbours (to see who answers it: ip neigh, on {node})"
-            ),
-            Ineligible::NoCarrier => {
-                format!("plug in the cable, or set the interface up, on {node} (ip link)")
-            }
-            Ineligible::PluginHeld | Ineligible::Failed => {
-                format!("mend what its report says: kubectl get nodereport {node} -o yaml")
-            }
+            other => self.inability_fix(node, other),
         };
         let message = match reason {
             Ineligible::NotAlive => "Outrigger does not run there, or cannot be reached; to see its pods: kubectl -n outrigger-system get pods -o wide".to_owned(),
