@@ -260,7 +260,7 @@ impl Desk {
         self.work.notify_one();
     }
 
-    /// Addresses whose report changed since the last call, and whether each is announced.
+    /// Addresses whose report changed since the last call, and what each is now.
     pub fn take_reported(&self) -> BTreeMap<IpAddr, Reported> {
         std::mem::take(&mut self.lock().reported)
     }

@@ -133,8 +133,8 @@ impl Node {
             let usable = Ready::links(&wanted, &self.links);
             self.segments.ask(&self.name, &self.links, &usable, self.mesh.view());
         }
-        let Self { ready, announcers, links, segments, proxy, .. } = self;
-        let around = Around { links, segments, proxy };
+        let Self { ready, announcers, links, segments, proxy, planner, .. } = self;
+        let around = Around { links, segments, proxy, planner };
         let readiness = ready.look(now_us, &wanted, announcers, around);
         if self.mesh.ready(readiness) {
             self.view_changed(&ViewChange { readiness: true, ..ViewChange::default() });

@@ -201,7 +201,7 @@ impl Membership {
             since: now_us,
             settled: false,
             company: Company::default(),
-            lease: Lease::default(),
+            lease: Lease::new(now_us),
             ready: Ready::default(),
             left: false,
         }

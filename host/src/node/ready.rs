@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use outrigger_core::facts::{Announcer, Election};
+use outrigger_core::plan::Planner;
 use outrigger_core::readiness::{NodeReadiness, Readiness};
 use outrigger_net::Links;
 use outrigger_sdk::LinkIndex;
@@ -21,6 +22,8 @@ pub(super) struct Around<'a> {
     pub links: &'a Links,
     pub segments: &'a Segments,
     pub proxy: &'a Proxy,
+    /// What the announcers are to do.
+    pub planner: &'a Planner,
 }
 
 /// Since when something is wrong, in monotonic microseconds.
@@ -71,9 +74,9 @@ impl Ready {
         around: Around<'_>,
     ) -> NodeReadiness {
         self.due = None;
-        self.failed.retain(|(announcer, _), failed| {
+        self.failed.retain(|(announcer, address), failed| {
             let over = failed.ended_us.is_some_and(|at| at + REMEMBERED_US <= now_us);
-            wanted.contains_key(announcer) && !over
+            !over && around.planner.desired(announcer).contains_key(address)
         });
         self.held.retain(|announcer, _| wanted.contains_key(announcer));
         let elects = |announcer: &&Arc<Announcer>| announcer.election == Election::One;

@@ -142,8 +142,8 @@ impl Membership {
         self.greet_with_readiness(now_us, name);
     }
 
-    /// Has a member say that it knows what this life of ours claims, and what it claims itself: who is told that its last claims did not arrive tells them
-    /// again, and who is told our last claims again acknowledges them.
+    /// Has a member say that it knows what this life of ours claims, and what it claims itself: who is told that its last claims did not
+    /// arrive tells them again, and who is told our last claims again acknowledges them.
     pub(super) fn inquire(&mut self, now_us: u64, name: &str) {
         self.resend_at.get_or_insert(now_us.saturating_add(self.config.resend_us));
         let Some(peer) = self.peers.get(name) else { return };

@@ -11,9 +11,9 @@ const RENEW_US: u64 = LEASE_US / 4;
 /// After so long the word of those that were heard is enough: one that hears only some of the members is no worse than before.
 const PATIENCE_US: u64 = 1_000_000;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lease {
-    /// When something was done last; zero before the first time.
+    /// When something was done last.
     awake_us: u64,
     standing: Standing,
     /// When it was found that the lease had run out.
@@ -22,10 +22,9 @@ pub(super) struct Lease {
     caught_up: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Standing {
     /// It may answer.
-    #[default]
     Held,
     /// It ran out, and nobody has been asked yet: first everything that came meanwhile is taken in.
     Lapsed,
@@ -45,9 +44,14 @@ struct Heard {
 }
 
 impl Lease {
+    /// It is held from now on.
+    pub fn new(now_us: u64) -> Self {
+        Self { awake_us: now_us, standing: Standing::Held, lapsed_us: 0, caught_up: 0 }
+    }
+
     /// Something is done now.
     fn wake(&mut self, now_us: u64) {
-        if self.awake_us != 0 && self.ends_us() <= now_us {
+        if self.ends_us() <= now_us {
             self.standing = Standing::Lapsed;
             self.lapsed_us = now_us;
         }
