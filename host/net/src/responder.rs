@@ -239,6 +239,7 @@ impl ResponderHandle {
     /// takes the address over may not have been there then. When this returns, nobody is answered any more. Watches stay.
     pub fn withdraw(&self, owner: Owner, address: IpAddr) -> Vec<Endpoint> {
         let mut state = self.shared.lock();
+        thread::attend_before_withdrawal(&mut state, address);
         let ended = state.withdraw(owner, address);
         if !state.deliveries.is_empty() {
             self.shared.poller.set_deadline(0);

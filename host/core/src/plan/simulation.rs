@@ -175,9 +175,9 @@ impl Simulation {
     fn thaw(&mut self, node: &str) {
         let waiting = self.frozen.remove(node).unwrap_or_default();
         let Some(machine) = self.machines.get_mut(node) else { return };
-        for (from, data) in waiting {
-            machine.membership.handle_datagram(self.now, from, &data);
-        }
+        waiting
+            .iter()
+            .for_each(|(from, data)| machine.membership.handle_datagram(self.now, *from, data));
         machine.timeout(self.now);
         self.plan(node);
     }

@@ -3,12 +3,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use outrigger_sdk::{Beacon, Endpoint, Family, Frame, LinkIndex};
+use outrigger_sdk::{Beacon, Endpoint, Frame, LinkIndex};
 
 use super::lease::Lease;
-use super::port::{Key, Port};
+use super::port::Port;
 use super::table::{Emission, Spot, Table, Work};
-use super::{Counters, LinkFailure, OffloadError, SendError, thread};
+use super::{Counters, LinkFailure, OffloadError, SendError};
 use crate::sys::{self, Batch, Poller};
 use crate::{Links, Owner};
 
@@ -25,8 +25,6 @@ pub(super) struct State {
     pub(super) batch: Option<Batch>,
 }
 
-/// What waits when an address is withdrawn is answered up to so many batches: a flood may not hold that up.
-const BATCHES: u32 = 8;
 /// The shortest beacon interval: BFD's fastest common one is 3.3 ms (RFC 7419).
 const SHORTEST_INTERVAL_US: u32 = 1_000;
 
@@ -165,16 +163,6 @@ impl State {
 
     pub(super) fn withdraw(&mut self, owner: Owner, address: IpAddr) -> Vec<Endpoint> {
         let ids = self.table.offloads_for(owner, address);
-        let family = Family::of(&address);
-        let links: Vec<_> = self
-            .ports
-            .keys()
-            .copied()
-            .filter(|link| self.table.answers((*link, address)))
-            .collect();
-        for link in links {
-            let _more = (0..BATCHES).all(|_| thread::attend(self, Key { link, family }));
-        }
         for &id in &ids {
             self.close(owner, id);
         }

@@ -1,12 +1,17 @@
 //! The responder's thread: beacons that are due, frames that came in.
+use std::net::IpAddr;
+
 use outrigger_sdk::wire::{self, Message};
-use outrigger_sdk::{Family, Frame};
+use outrigger_sdk::{Family, Frame, LinkIndex};
 
 use super::Shared;
 use super::port::Key;
 use super::state::State;
 use crate::Owner;
 use crate::sys::{self, Batch};
+
+/// What waits when an address is withdrawn is answered up to so many batches: a flood may not hold that up.
+const BATCHES: u32 = 8;
 
 /// What one batch of frames leads to.
 #[derive(Default)]
@@ -60,6 +65,16 @@ pub(super) fn attend(state: &mut State, key: Key) -> bool {
     let more = batch.frames().len() == Batch::FRAMES;
     state.batch = Some(batch);
     more
+}
+
+/// Reads what waits on every link on which an address is answered for.
+pub(super) fn attend_before_withdrawal(state: &mut State, address: IpAddr) {
+    let family = Family::of(&address);
+    let answers = |link: &LinkIndex| state.table.answers((*link, address));
+    let links: Vec<_> = state.ports.keys().copied().filter(answers).collect();
+    for link in links {
+        let _more = (0..BATCHES).all(|_| attend(state, Key { link, family }));
+    }
 }
 
 /// Answers what is to be answered, and sorts out who is to see the rest.
