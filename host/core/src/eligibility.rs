@@ -115,7 +115,7 @@ impl Ineligible {
         matches!(self, OnlyTerminating | NotReady | Cordoned | NotInSubnet)
     }
 
-    /// Whether the node could not announce the address if it were to. It goes on with what it has while no other can: that all say so may
+    /// True: the node could not announce the address if it were to. It goes on with what it has while no other can: that all say so may
     /// be the fault of a plugin, and what is in force then is still answered for.
     pub fn is_inability(self) -> bool {
         use Ineligible::*;

@@ -34,7 +34,7 @@ use identity::Identity;
 use lease::Lease;
 use message::Message;
 use outlook::Company;
-use ready::Ready;
+use ready::Repetition;
 use seal::Seal;
 use swim::Swim;
 
@@ -159,7 +159,7 @@ pub struct Membership {
     settled: bool,
     company: Company,
     lease: Lease,
-    ready: Ready,
+    ready: Repetition,
     left: bool,
 }
 
@@ -202,7 +202,7 @@ impl Membership {
             settled: false,
             company: Company::default(),
             lease: Lease::new(now_us),
-            ready: Ready::default(),
+            ready: Repetition::default(),
             left: false,
         }
     }

@@ -320,11 +320,11 @@ impl Planner {
         if case.elected().next().is_none() {
             return Duty::Standby(String::new());
         }
-        let eligibility = case.eligibility();
+        let (eligibility, readiness) = (case.eligibility(), case.readiness(view));
         let leaves = |node: &str| view.members.get(node).is_none_or(|member| member.leaving);
         let standing = |node: &str| match eligibility.check(node) {
             Err(reason) if !reason.is_last_resort() => Standing::Ineligible,
-            fit => match case.readiness(view, node) {
+            fit => match readiness.check(node) {
                 Err(reason) if reason.is_inability() => Standing::Unable,
                 _ if leaves(node) => Standing::Leaving,
                 ready if fit.and(ready).is_err() => Standing::LastResort,

@@ -1,4 +1,4 @@
-//! What the announcers of a node can do there, as the node itself says it: small, so that it fits a datagram. Knows nothing of who says
+//! The abilities of a node's announcers there, as the node itself says them: small, so that it fits a datagram. Knows nothing of who says
 //! it, or when.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::facts::NodeName;
 /// Networks and failed addresses that one announcer tells of.
 pub const MOST: usize = 24;
 
-/// What one announcer can do on one node.
+/// The abilities of one announcer on one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
     /// Its plugin runs.
@@ -35,7 +35,7 @@ pub struct Readiness {
 pub type NodeReadiness = BTreeMap<String, Readiness>;
 
 impl Readiness {
-    /// Whether the announcer can announce an address.
+    /// Says if the announcer can announce an address.
     ///
     /// # Errors
     /// The first reason why not.
@@ -68,23 +68,43 @@ impl Readiness {
     }
 }
 
-/// Whether one of these announcers can announce an address on a node, by what the nodes say. Where kube-proxy forwards traffic on some
-/// node, one on which it never said anything has none yet.
-///
-/// # Errors
-/// The reason of the one that is nearest to it.
-pub fn check<'a>(
-    nodes: &BTreeMap<NodeName, NodeReadiness>,
-    node: &str,
-    announcers: impl IntoIterator<Item = &'a str>,
+/// What all nodes say, for one address.
+pub struct Nodes<'a> {
+    nodes: &'a BTreeMap<NodeName, NodeReadiness>,
+    announcers: Vec<&'a str>,
     address: IpAddr,
-) -> Result<(), Ineligible> {
-    let Some(node) = nodes.get(node) else { return Ok(()) };
-    let forwards = |node: &NodeReadiness| node.values().find_map(|one| one.forwards);
-    let elsewhere = || nodes.values().any(|node| forwards(node) == Some(true));
-    if !node.is_empty() && forwards(node).is_none() && elsewhere() {
-        return Err(Ineligible::ProxyUnhealthy);
+    /// kube-proxy forwards traffic on some node.
+    is_forwarded: bool,
+}
+
+impl<'a> Nodes<'a> {
+    /// For these announcers, any of which will do.
+    pub fn new(
+        nodes: &'a BTreeMap<NodeName, NodeReadiness>,
+        announcers: impl Iterator<Item = &'a str>,
+        address: IpAddr,
+    ) -> Self {
+        let is_forwarded = nodes.values().any(|node| forwards(node) == Some(true));
+        Self { nodes, announcers: announcers.collect(), address, is_forwarded }
     }
-    let of_one = |name: &str| node.get(name).map_or(Ok(()), |one| one.check(address));
-    announcers.into_iter().map(of_one).min().unwrap_or(Ok(()))
+
+    /// Says if a node can announce the address. Where kube-proxy forwards traffic on some node, one on which it never said anything has
+    /// none yet.
+    ///
+    /// # Errors
+    /// The reason of the announcer that is nearest to it.
+    pub fn check(&self, node: &str) -> Result<(), Ineligible> {
+        let Some(node) = self.nodes.get(node).filter(|node| !node.is_empty()) else {
+            return Ok(());
+        };
+        if self.is_forwarded && forwards(node).is_none() {
+            return Err(Ineligible::ProxyUnhealthy);
+        }
+        let of_one = |name: &&str| node.get(*name).map_or(Ok(()), |one| one.check(self.address));
+        self.announcers.iter().map(of_one).min().unwrap_or(Ok(()))
+    }
+}
+
+fn forwards(node: &NodeReadiness) -> Option<bool> {
+    node.values().find_map(|one| one.forwards)
 }

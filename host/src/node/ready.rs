@@ -126,7 +126,8 @@ impl Ready {
             forwards: around.proxy.forwards(),
             networks: heard().flat_map(|link| link.addresses.iter().copied()).collect(),
             failed: failed.into_iter().collect(),
-        };
+        }
+        .bounded();
         waits.extend(held_us.map(|since| since + PATIENCE_US).filter(|at| now_us < *at));
         self.due = self.due.into_iter().chain(waits).min();
         Some(readiness)

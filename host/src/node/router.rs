@@ -5,7 +5,7 @@ use dashmap::DashMap;
 use outrigger_net::{Owner, Sink, StreamSink};
 use outrigger_sdk::{Endpoint, Event, Frame};
 
-use super::segments::{self, Heard};
+use super::segments::{self, Neighbours};
 use crate::desk::Desk;
 
 /// Desks by the number the responder knows them by.
@@ -13,7 +13,7 @@ use crate::desk::Desk;
 pub struct Router {
     desks: DashMap<Owner, Arc<Desk>>,
     /// The neighbours that the node itself asks.
-    pub(super) heard: Arc<Heard>,
+    pub(super) heard: Arc<Neighbours>,
 }
 
 impl Router {

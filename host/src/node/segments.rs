@@ -1,4 +1,4 @@
-//! Whether the segments that addresses are announced on are alive: a port can be dead though its link is up. The node asks a few
+//! Finds out if the segments that addresses are announced on are alive: a port can be dead though its link is up. The node asks a few
 //! neighbours again and again, by ARP or Neighbor Discovery, and a segment on which none answers any more is silent. One on which nobody ever
 //! answered is not judged.
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,14 +25,14 @@ const FORGOTTEN: Duration = Duration::from_secs(2);
 /// In percent of the interval, so that nodes do not ask in step.
 const JITTER: u8 = 20;
 
-/// Who was heard, where and when. Shared with the responder's thread.
+/// The neighbours, and when each was heard. Shared with the responder's thread.
 #[derive(Default)]
-pub struct Heard {
-    state: Mutex<State>,
+pub struct Neighbours {
+    state: Mutex<Seen>,
 }
 
 #[derive(Default)]
-struct State {
+struct Seen {
     neighbours: BTreeMap<(LinkIndex, IpAddr), Neighbour>,
     silent: BTreeSet<LinkIndex>,
 }
@@ -54,8 +54,8 @@ impl Neighbour {
     }
 }
 
-impl Heard {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl Neighbours {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -95,14 +95,15 @@ impl Heard {
 /// Asks the neighbours.
 pub(super) struct Segments {
     responder: ResponderHandle,
-    heard: Arc<Heard>,
-    asked: BTreeMap<(LinkIndex, IpAddr), Endpoint>,
+    heard: Arc<Neighbours>,
+    /// The number of the question, and the addresses that it is asked from.
+    asked: BTreeMap<(LinkIndex, IpAddr), (Endpoint, (IpAddr, MacAddr))>,
     next: Endpoint,
 }
 
 impl Segments {
     /// Looks for silence from now on, and says so.
-    pub fn start(responder: ResponderHandle, heard: Arc<Heard>, changed: Arc<Notify>) -> Self {
+    pub fn start(responder: ResponderHandle, heard: Arc<Neighbours>, changed: Arc<Notify>) -> Self {
         let looks = heard.clone();
         tokio::spawn(async move {
             loop {
@@ -115,7 +116,7 @@ impl Segments {
         Self { responder, heard, asked: BTreeMap::new(), next: 1 }
     }
 
-    /// Whether neighbours were heard on this link, and are no more.
+    /// True: neighbours were heard on this link, and are no more.
     pub fn is_silent(&self, link: LinkIndex) -> bool {
         self.heard.lock().silent.contains(&link)
     }
@@ -136,7 +137,7 @@ impl Segments {
             self.asked.keys().filter(|key| !targets.contains_key(*key)).copied().collect();
         for (link, address) in gone {
             let id = self.asked.remove(&(link, address));
-            id.map(|id| self.responder.close(OWNER, id));
+            id.map(|(id, _)| self.responder.close(OWNER, id));
             self.responder.unwatch(OWNER, link, Topic::about(address));
             self.heard.lock().neighbours.remove(&(link, address));
         }
@@ -150,12 +151,13 @@ impl Segments {
         let (link, address) = key;
         let known = self.heard.lock().neighbours.get(&key).copied();
         let at = known.unwrap_or_default().wants(now_us);
-        let in_force =
-            self.asked.get(&key).filter(|id| self.responder.offloads(OWNER).contains(id));
-        if in_force.is_some() && known.is_some_and(|known| known.asked_at == at) {
+        let asked = self.asked.get(&key).copied();
+        let in_force = asked.filter(|(id, _)| self.responder.offloads(OWNER).contains(id));
+        let same = in_force.is_some_and(|(_, from)| from == own);
+        if same && known.is_some_and(|known| known.asked_at == at) {
             return;
         }
-        let id = in_force.copied().unwrap_or_else(|| {
+        let id = in_force.map(|(id, _)| id).unwrap_or_else(|| {
             self.next += 1;
             self.next
         });
@@ -170,7 +172,7 @@ impl Segments {
             .and_then(|()| self.responder.beacon(OWNER, id, address, beacon));
         match asks {
             Ok(()) => {
-                self.asked.insert(key, id);
+                self.asked.insert(key, (id, own));
                 self.heard.lock().neighbours.entry(key).or_default().asked_at = at;
             }
             Err(error) => tracing::debug!(%address, "a neighbour is not asked: {error}"),
@@ -178,7 +180,7 @@ impl Segments {
     }
 }
 
-/// Whom to ask on a link, and with which address of its own: the gateway, and of the other nodes the next ones by name on either side, so
+/// Neighbours to ask on a link, and with which address of its own: the gateway, and of the other nodes the next ones by name on either side, so
 /// that each is asked by two.
 fn targets(
     me: &NodeName,

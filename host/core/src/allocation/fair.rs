@@ -45,7 +45,7 @@ impl FairQueue {
         }
     }
 
-    /// Whether a Service stands in a line.
+    /// True: the Service stands in a line.
     pub(super) fn contains(&self, service: &ServiceKey) -> bool {
         self.places.contains_key(service)
     }

@@ -198,7 +198,7 @@ impl Peer {
         Learned { addresses: differences(&before, &self.claims), ended, leaving, completed: true }
     }
 
-    /// Whether nothing that this chunk ends with, or came before it, is missing.
+    /// True: nothing that this chunk ends with, or came before it, is missing.
     pub fn has_all(&self, chunk: &Chunk) -> bool {
         self.complete && chunk.log == self.log && chunk.version <= self.known
     }

@@ -1,4 +1,4 @@
-//! How long a node may answer without having looked around. One that was frozen, or stuck, has missed what became of its addresses: it
+//! The lease on answering: a node holds it while it looks around. One that was frozen, or stuck, has missed what became of its addresses: it
 //! is silent until the others have told it (invariant 11). Knows nothing of who answers.
 use std::collections::BTreeMap;
 
@@ -15,28 +15,28 @@ const PATIENCE_US: u64 = 1_000_000;
 pub(super) struct Lease {
     /// When something was done last.
     awake_us: u64,
-    standing: Standing,
+    state: LeaseState,
     /// When it was found that the lease had run out.
     lapsed_us: u64,
-    /// How often the others have been heard after a lapse.
+    /// Counts the times that the others were heard after a lapse.
     caught_up: u64,
 }
 
 #[derive(Debug)]
-enum Standing {
+enum LeaseState {
     /// It may answer.
     Held,
     /// It ran out, and nobody has been asked yet: first everything that came meanwhile is taken in.
     Lapsed,
     /// These members have not said all of it yet.
-    Asking { unheard: BTreeMap<NodeName, Heard>, until_us: u64 },
+    Asking { unheard: BTreeMap<NodeName, Answer>, until_us: u64 },
     /// All is known. Whoever plans has yet to act on it.
     CaughtUp,
 }
 
-/// What a member has said since it was asked.
+/// The answer of a member so far.
 #[derive(Debug, Default)]
-struct Heard {
+struct Answer {
     /// That it knows what this life of the node claims: it does not take the node for dead, and yields where it is to.
     acknowledged: bool,
     /// The last of its claims.
@@ -46,13 +46,13 @@ struct Heard {
 impl Lease {
     /// It is held from now on.
     pub fn new(now_us: u64) -> Self {
-        Self { awake_us: now_us, standing: Standing::Held, lapsed_us: 0, caught_up: 0 }
+        Self { awake_us: now_us, state: LeaseState::Held, lapsed_us: 0, caught_up: 0 }
     }
 
     /// Something is done now.
     fn wake(&mut self, now_us: u64) {
         if self.ends_us() <= now_us {
-            self.standing = Standing::Lapsed;
+            self.state = LeaseState::Lapsed;
             self.lapsed_us = now_us;
         }
         self.awake_us = now_us;
@@ -77,8 +77,8 @@ impl Lease {
         self.hear(name, |heard| heard.claims = true);
     }
 
-    fn hear(&mut self, name: &str, what: impl FnOnce(&mut Heard)) {
-        let Standing::Asking { unheard, .. } = &mut self.standing else { return };
+    fn hear(&mut self, name: &str, what: impl FnOnce(&mut Answer)) {
+        let LeaseState::Asking { unheard, .. } = &mut self.state else { return };
         let Some(heard) = unheard.get_mut(name) else { return };
         what(heard);
         if heard.acknowledged && heard.claims {
@@ -88,29 +88,29 @@ impl Lease {
 
     /// A member is none any more.
     pub fn went(&mut self, name: &str) {
-        if let Standing::Asking { unheard, .. } = &mut self.standing {
+        if let LeaseState::Asking { unheard, .. } = &mut self.state {
             unheard.remove(name);
         }
     }
 
     /// A member came that may know better.
     pub fn came(&mut self, name: &str) {
-        if let Standing::Asking { unheard, .. } = &mut self.standing {
-            unheard.insert(name.to_owned(), Heard::default());
+        if let LeaseState::Asking { unheard, .. } = &mut self.state {
+            unheard.insert(name.to_owned(), Answer::default());
         }
     }
 
     /// This node was declared down meanwhile and lives anew: what the others said of the life before counts no more.
     pub fn reborn(&mut self) {
-        if matches!(self.standing, Standing::Asking { .. } | Standing::CaughtUp) {
-            self.standing = Standing::Lapsed;
+        if matches!(self.state, LeaseState::Asking { .. } | LeaseState::CaughtUp) {
+            self.state = LeaseState::Lapsed;
         }
     }
 
     /// Members that are to be asked again.
     pub fn unheard(&self) -> impl Iterator<Item = &NodeName> {
-        let unheard = match &self.standing {
-            Standing::Asking { unheard, .. } => Some(unheard),
+        let unheard = match &self.state {
+            LeaseState::Asking { unheard, .. } => Some(unheard),
             _ => None,
         };
         unheard.into_iter().flat_map(BTreeMap::keys)
@@ -121,7 +121,7 @@ impl Membership {
     /// Monotonic microseconds until which this node may answer for its addresses, unless it does something before; `None`: not now.
     /// Without others there is nobody who could take an address over.
     pub fn lease(&self) -> Option<u64> {
-        let held = matches!(self.lease.standing, Standing::Held);
+        let held = matches!(self.lease.state, LeaseState::Held);
         held.then(|| if self.has_others() { self.lease.ends_us() } else { u64::MAX })
     }
 
@@ -144,30 +144,30 @@ impl Membership {
     /// After [`super::ViewChange::caught_up`]: what was heard is acted on, so this node may answer again. The number tells a lapse from
     /// a later one.
     pub fn resume(&mut self, caught_up: u64) {
-        if matches!(self.lease.standing, Standing::CaughtUp) && self.lease.caught_up == caught_up {
-            self.lease.standing = Standing::Held;
+        if matches!(self.lease.state, LeaseState::CaughtUp) && self.lease.caught_up == caught_up {
+            self.lease.state = LeaseState::Held;
         }
     }
 
     /// Asks the others after a lapse. Call when all that came meanwhile is taken in: it may be older than the answers.
     pub(super) fn ask_after_lapse(&mut self, now_us: u64) {
-        if !matches!(self.lease.standing, Standing::Lapsed) {
+        if !matches!(self.lease.state, LeaseState::Lapsed) {
             return;
         }
         let unheard: BTreeMap<_, _> =
-            self.peers.keys().map(|name| (name.clone(), Heard::default())).collect();
+            self.peers.keys().map(|name| (name.clone(), Answer::default())).collect();
         for name in unheard.keys() {
             self.inquire(now_us, name);
         }
         let until_us = self.lease.lapsed_us.saturating_add(PATIENCE_US);
-        self.lease.standing = Standing::Asking { unheard, until_us };
+        self.lease.state = LeaseState::Asking { unheard, until_us };
     }
 
     /// Says so when the last of them was heard.
     pub(super) fn catch_up(&mut self, now_us: u64) {
-        let Standing::Asking { unheard, until_us } = &self.lease.standing else { return };
+        let LeaseState::Asking { unheard, until_us } = &self.lease.state else { return };
         if unheard.is_empty() || *until_us <= now_us {
-            self.lease.standing = Standing::CaughtUp;
+            self.lease.state = LeaseState::CaughtUp;
             self.lease.caught_up += 1;
             self.change.caught_up = Some(self.lease.caught_up);
         }

@@ -18,7 +18,7 @@ pub(super) enum Message<'a> {
     Claims { from: Sender<'a>, chunk: Chunk },
     /// How far the sender has another node's claims; asks for the rest.
     Ack { from: Sender<'a>, ack: Ack },
-    /// What one of the sender's announcers can do. Of two the one with the higher number is true.
+    /// The abilities of one of the sender's announcers. Of two the one with the higher number is true.
     Readiness { from: Sender<'a>, number: u64, announcer: &'a str, readiness: Readiness },
 }
 

@@ -1,4 +1,4 @@
-//! What this node's announcers can do, told to every member, and what theirs can do. Said again and again instead of acknowledged: it is
+//! The readiness of this node's announcers, told to every member, and that of theirs. Said again and again instead of acknowledged: it is
 //! small, and the last word is the whole truth.
 use super::claims::Peer;
 use super::exchange::member;
@@ -14,14 +14,14 @@ const REPEAT_US: u64 = 1_000_000;
 const ANNOUNCERS: usize = 64;
 
 #[derive(Debug, Default)]
-pub(super) struct Ready {
+pub(super) struct Repetition {
     /// When it changed: what was said earlier is older, on the same machine.
     changed_us: u64,
     told: usize,
     again_at: Option<u64>,
 }
 
-impl Ready {
+impl Repetition {
     pub fn again_at(&self) -> Option<u64> {
         self.again_at
     }
@@ -34,16 +34,15 @@ impl Ready {
 }
 
 impl Membership {
-    /// What this node's announcers can do from now on; all that is not named is unknown.
+    /// Sets what this node's announcers can do, each [`Readiness::bounded`]; all that is not named is unknown.
     pub fn set_readiness(&mut self, now_us: u64, readiness: NodeReadiness) {
         let me = self.swim.me().name.clone();
-        let readiness = readiness.into_iter().map(|(name, one)| (name, one.bounded())).collect();
         if self.view.readiness.get(&me) == Some(&readiness) {
             return;
         }
         self.view.readiness.insert(me, readiness);
         self.change.readiness = true;
-        self.ready = Ready { changed_us: now_us, ..Ready::default() };
+        self.ready = Repetition { changed_us: now_us, ..Repetition::default() };
         self.tell_all_readiness(now_us);
     }
 

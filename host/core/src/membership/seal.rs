@@ -7,7 +7,7 @@ use rand::rngs::ChaCha12Rng;
 
 use super::DropReason;
 
-/// What every datagram of ours has after its version.
+/// Follows the version in every datagram of ours.
 pub const MAGIC: [u8; 4] = *b"OTRG";
 /// Version byte and magic: sent in the clear and authenticated as associated data.
 const HEADER: [u8; 5] = [1, MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3]];

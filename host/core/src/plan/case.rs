@@ -9,7 +9,7 @@ use outrigger_sdk::{Duty, EndpointCount};
 use super::cover::Home;
 use super::index::Index;
 use crate::desired::Desired;
-use crate::eligibility::{Eligibility, Ineligible};
+use crate::eligibility::Eligibility;
 use crate::facts::{Announcer, Cluster, Election, Endpoint, Labels, Selector, Service};
 use crate::membership::View;
 use crate::readiness;
@@ -50,13 +50,13 @@ impl<'a> Case<'a> {
         self.eligible_for(self.elected().map(|announcer| &announcer.node_selector).collect())
     }
 
-    /// Whether one of them can announce it on a node, by what the node says.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn readiness(&self, view: &View, node: &str) -> Result<(), Ineligible> {
+    /// The nodes that can announce it by one of them, by what the nodes say.
+    pub fn readiness<'b>(&self, view: &'b View) -> readiness::Nodes<'b>
+    where
+        'a: 'b,
+    {
         let elected = self.elected().map(|announcer| announcer.name.as_str());
-        readiness::check(&view.readiness, node, elected, self.address)
+        readiness::Nodes::new(&view.readiness, elected, self.address)
     }
 
     /// Who may announce it at all.

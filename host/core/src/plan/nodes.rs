@@ -29,7 +29,7 @@ impl Planner {
         let home = Home::find(cluster, address).map(Arc::new);
         let home = home.or_else(|| self.home(address));
         let case = Case::new(cluster, &self.me, &announcers, index, home.as_deref(), address);
-        let eligibility = case.any_eligibility();
+        let (eligibility, readiness) = (case.any_eligibility(), case.readiness(view));
         let nodes: BTreeSet<_> = cluster.nodes.keys().chain(view.members.keys()).collect();
         let verdict = |node: &str| {
             let member = view.members.get(node).ok_or(Ineligible::NotAlive)?;
@@ -37,7 +37,7 @@ impl Planner {
                 return Err(Ineligible::Leaving);
             }
             eligibility.check(node)?;
-            case.readiness(view, node)
+            readiness.check(node)
         };
         nodes.into_iter().map(|node| (node.clone(), verdict(node))).collect()
     }

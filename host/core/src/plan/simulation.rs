@@ -166,22 +166,6 @@ impl Simulation {
         self.machines.insert(node.to_owned(), machine);
     }
 
-    /// The process of a node stands still.
-    fn freeze(&mut self, node: &str) {
-        self.frozen.insert(node.to_owned(), Vec::new());
-    }
-
-    /// It goes on with what waits in its socket, which the kernel has not kept all of.
-    fn thaw(&mut self, node: &str) {
-        let waiting = self.frozen.remove(node).unwrap_or_default();
-        let Some(machine) = self.machines.get_mut(node) else { return };
-        waiting
-            .iter()
-            .for_each(|(from, data)| machine.membership.handle_datagram(self.now, *from, data));
-        machine.timeout(self.now);
-        self.plan(node);
-    }
-
     fn transmit(&mut self, from: &str, to: SocketAddr, data: Vec<u8>) {
         assert!(data.len() <= 1232, "{} octets do not fit the minimum MTU", data.len());
         let Some(target) = self.cluster.nodes.keys().find(|name| socket(name) == to) else {

@@ -1,6 +1,24 @@
 //! Nodes die, stall and part at random; in the end one speaks for each address.
 use super::*;
 
+impl Simulation {
+    /// The process of a node stands still.
+    fn freeze(&mut self, node: &str) {
+        self.frozen.insert(node.to_owned(), Vec::new());
+    }
+
+    /// It goes on with what waits in its socket, which the kernel has not kept all of.
+    fn thaw(&mut self, node: &str) {
+        let waiting = self.frozen.remove(node).unwrap_or_default();
+        let Some(machine) = self.machines.get_mut(node) else { return };
+        waiting
+            .iter()
+            .for_each(|(from, data)| machine.membership.handle_datagram(self.now, *from, data));
+        machine.timeout(self.now);
+        self.plan(node);
+    }
+}
+
 #[test]
 fn two_sides_of_a_partition_agree_once_it_heals() {
     for seed in 0..3 {
