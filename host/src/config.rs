@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is read from the environment. Anything else of our prefix is somebody else's: a Service named `outrigger` makes
 /// Kubernetes set `OUTRIGGER_SERVICE_HOST`.
-const FROM_ENVIRONMENT: [&str; 17] = [
+const FROM_ENVIRONMENT: [&str; 18] = [
     "manifests",
     "kubeconfig",
     "role",
@@ -26,6 +26,7 @@ const FROM_ENVIRONMENT: [&str; 17] = [
     "gossip__port",
     "gossip__probe_interval_ms",
     "new_address_delay_ms",
+    "compile_within_seconds",
     "hold_last_for_seconds",
     "stop_within_seconds",
     "log__format",
@@ -58,6 +59,8 @@ pub struct Config {
     pub gossip: Gossip,
     /// In a cluster: how long a new address waits before it is announced, in milliseconds, so that kube-proxy has its rules by then.
     pub new_address_delay_ms: u64,
+    /// Processor time that compiling a plugin from a folder may take, in seconds. In a cluster each delivery says it for itself.
+    pub compile_within_seconds: u64,
     /// How long announcements go on when no plugin can be brought to run, in seconds.
     pub hold_last_for_seconds: u64,
     /// How long a stopping daemon waits for other nodes to take over, in seconds.
@@ -138,6 +141,7 @@ impl Default for Config {
             gossip: Gossip { address: None, port: 7953, probe_interval_ms: 60 },
             // kube-proxy looks at what changed once a second at most (its minSyncPeriod).
             new_address_delay_ms: 1_500,
+            compile_within_seconds: 60,
             hold_last_for_seconds: 300,
             stop_within_seconds: 10,
             log: Log { format: LogFormat::Text, filter: "info".to_owned() },
@@ -204,6 +208,11 @@ impl Config {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
             .context("this machine's host name cannot be read: name the node with --node NAME")?;
         Ok(name.trim().to_owned())
+    }
+
+    /// How much processor time compiling may take.
+    pub fn compile_within(&self) -> Duration {
+        Duration::from_secs(self.compile_within_seconds)
     }
 
     /// How long announcements go on without a plugin.

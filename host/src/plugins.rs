@@ -82,7 +82,8 @@ pub struct Listed {
 /// The engine, the compiler and the embedded plugins.
 pub fn open(config: &Config) -> anyhow::Result<Plugins> {
     let program = std::env::current_exe().context("the path of this program is not known")?;
-    let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache));
+    let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache))
+        .within(config.compile_within());
     Ok(Plugins::new(Engine::new()?, compiler)?)
 }
 

@@ -37,6 +37,8 @@ pub struct Cluster {
     pub lab: Lab,
     manifests: PathBuf,
     state: PathBuf,
+    /// What daemons that start from now on are configured with.
+    config: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -49,7 +51,7 @@ impl Cluster {
         let (manifests, state) = (lab.folder().join("manifests"), lab.folder().join("state"));
         fs::create_dir_all(&manifests)?;
         fs::create_dir_all(&state)?;
-        Ok(Self { daemons: vec![None], manifests, state, lab })
+        Ok(Self { daemons: vec![None], manifests, state, config: None, lab })
     }
 
     /// Three nodes with Node objects and the example's manifests, all daemons running and one of them answering.
@@ -74,7 +76,8 @@ impl Cluster {
         let (manifests, state) = (lab.folder().join("manifests"), lab.folder().join("state"));
         fs::create_dir_all(&manifests)?;
         fs::create_dir_all(&state)?;
-        let mut cluster = Self { daemons: vec![None, None, None], manifests, state, lab };
+        let mut cluster =
+            Self { daemons: vec![None, None, None], manifests, state, config: None, lab };
         cluster.add_example()?;
         if cluster.lab.nodes.iter().any(|node| node.internal != node.address) {
             cluster.put("announcer.yaml", ON_ETH0.as_bytes())?;
@@ -106,7 +109,10 @@ impl Cluster {
     }
 
     /// Waits until all daemons know each other and one of them answers.
-    fn await_service(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn await_service(&self) -> Result<()> {
         let prober = self.probe()?;
         self.settled(&prober, None)
             .and_then(|_| self.await_members())
@@ -137,6 +143,17 @@ impl Cluster {
         self.start_on(node, &manifests)
     }
 
+    /// Daemons that start from now on have this configuration.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn configure(&mut self, yaml: &str) -> Result<()> {
+        let file = self.lab.folder().join("outrigger.yaml");
+        fs::write(&file, yaml)?;
+        self.config = Some(file);
+        Ok(())
+    }
+
     /// Starts the daemon of a node on other manifests.
     ///
     /// # Errors
@@ -147,7 +164,13 @@ impl Cluster {
             self.lab.folder().join(format!("cache-{name}")),
             self.lab.folder().join(format!("{name}.log")),
         );
-        let folders = Folders { manifests, state: &self.state, cache: &cache, log: &log };
+        let folders = Folders {
+            manifests,
+            config: self.config.as_deref(),
+            state: &self.state,
+            cache: &cache,
+            log: &log,
+        };
         self.daemons[node] = Some(Daemon::start(&self.lab.nodes[node], folders)?);
         Ok(())
     }

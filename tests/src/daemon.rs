@@ -33,6 +33,8 @@ pub struct Daemon {
 pub struct Folders<'a> {
     /// `--manifests`.
     pub manifests: &'a Path,
+    /// `--config`.
+    pub config: Option<&'a Path>,
     /// `--state`.
     pub state: &'a Path,
     /// `--cache`.
@@ -73,6 +75,9 @@ impl Daemon {
             .arg(folders.manifests)
             .arg("--state")
             .arg(folders.state);
+        if let Some(config) = folders.config {
+            command.arg("--config").arg(config);
+        }
         command.arg("--cache").arg(folders.cache).args(["--node", name]);
         command.args(["--gossip-address", &gossip.to_string()]);
         let started = clock::now();

@@ -167,6 +167,14 @@ pub fn slow_to_compile(component: &Path) -> Result<Vec<u8>> {
     with_more_code(component, 3_000, 600)
 }
 
+/// The same with code for more than half a minute.
+///
+/// # Errors
+/// When the component cannot be read.
+pub fn endless_to_compile(component: &Path) -> Result<Vec<u8>> {
+    with_more_code(component, 10_000, 600)
+}
+
 /// The same with functions so large that compiling each takes hundreds of MiB: more than a node's daemon may have.
 ///
 /// # Errors

@@ -62,6 +62,9 @@ fn trials() -> Vec<Trial> {
             Cluster::lone_with_example,
             |cluster| hostile::died_of(cluster, guests()?),
         ),
+        trial("a_plugin_that_compiles_for_ever_is_given_up", Cluster::lone, |cluster| {
+            hostile::compiles_for_ever(cluster, guests()?)
+        }),
         trial(
             "while_a_status_cannot_be_read_nothing_new_is_given_out",
             Cluster::lone_with_example,

@@ -27,6 +27,8 @@ pub struct Compiler {
     loaded: Mutex<BTreeMap<String, Weak<Plugin>>>,
     /// Tells apart the inputs of two loads at once.
     inputs: AtomicU64,
+    /// Processor time that compiling may take where the caller says nothing else.
+    within: Duration,
 }
 
 impl Compiler {
@@ -37,7 +39,14 @@ impl Compiler {
             cache,
             loaded: Mutex::default(),
             inputs: AtomicU64::new(0),
+            within: compile::WITHIN,
         }
+    }
+
+    /// The same, where compiling may take this much processor time instead of a minute.
+    #[must_use]
+    pub fn within(self, within: Duration) -> Self {
+        Self { within, ..self }
     }
 
     /// A plugin that is ready to make instances. Takes seconds for a large component that is not in the cache.
@@ -59,7 +68,7 @@ impl Compiler {
         within: Option<Duration>,
     ) -> Result<Arc<Plugin>, LoadError> {
         let bytes = &unpack(bytes)?;
-        let within = within.unwrap_or(compile::WITHIN);
+        let within = within.unwrap_or(self.within);
         self.load_by(engine, bytes, |digest, compiled| {
             self.compile(digest, bytes, compiled, within)
         })

@@ -154,7 +154,13 @@ impl Outrigger {
             self.folder.join("cache"),
             self.log_file(),
         );
-        let folders = Folders { manifests: &manifests, state: &state, cache: &cache, log: &log };
+        let folders = Folders {
+            manifests: &manifests,
+            config: None,
+            state: &state,
+            cache: &cache,
+            log: &log,
+        };
         let daemon = Daemon::start_in(&self.namespace, &self.name, self.address, folders)?;
         let started = daemon.started;
         self.daemon = Some(daemon);

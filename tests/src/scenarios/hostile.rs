@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, LIMIT, VIP};
-use crate::guests::Guests;
+use crate::guests::{self, Guests};
 use crate::prober::Prober;
 use crate::story::Story;
 use crate::wait;
@@ -160,6 +160,32 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
     let forged = forged.so_far();
     ensure!(forged.claims().is_empty(), "{FORGED} was claimed: {:?}", forged.claims());
     Ok(())
+}
+
+/// A plugin that takes longer to compile than it may is put in the place of layer2: the daemon answers all the while, says why it
+/// does not run it, and keeps none of the memory.
+///
+/// # Errors
+/// When an answer is lost, or the reason is not said.
+pub fn compiles_for_ever(cluster: &mut Cluster, guests: &Guests) -> Result<()> {
+    cluster.configure("compile_within_seconds: 3\n")?;
+    cluster.add_example()?;
+    cluster.start(0)?;
+    cluster.await_service()?;
+    let prober = cluster.probe()?;
+    let holder = cluster.settled(&prober, None)?;
+    let runs = cluster.layer2_on(holder)?["digest"].clone();
+    let memory = cluster.daemon(holder)?.own_kib()?;
+    let before = cluster.said()?;
+    let endless = cluster.lab.folder().join("endless.wasm");
+    std::fs::write(&endless, guests::endless_to_compile(&guests.layer2_other)?)?;
+    cluster.put_plugin("layer2", &endless)?;
+    cluster.await_message(&before, &["compiling took longer than"])?;
+    let grown = cluster.daemon(holder)?.own_kib()?.saturating_sub(memory);
+    ensure!(grown < GROWTH_KIB - (64 << 10), "the daemon grew by {grown} KiB");
+    ensure!(cluster.layer2_on(holder)?["digest"] == runs, "another plugin runs");
+    cluster.settled(&prober, None)?;
+    cluster.nothing_lost(&prober.finish()?)
 }
 
 /// Another build runs than before.
