@@ -19,7 +19,7 @@ use crate::deadline::at;
 use crate::delivery::Deliveries;
 use crate::http::{Health, Question};
 use crate::instance::Ports;
-use crate::node::{Announcers, Mesh, Node, Router, ToDo};
+use crate::node::{Announcers, Mesh, Node, Router, ToDo, Wire};
 use crate::plugins::Plugins;
 use crate::report;
 use crate::source::Source;
@@ -140,6 +140,7 @@ impl Daemon {
             hold_last_for: config.hold_last_for(),
         };
         let plugins = shared.plugins.clone();
+        let wire = Wire { responder: responder.handle(), answers: router.answers.clone() };
         let mut announcers = Announcers::new(name.clone(), ports, router, plugins, reports.clone());
         announcers.set_restarted(state.take_restart(&name, now()));
         let loaded = mpsc::unbounded_channel();
@@ -149,7 +150,7 @@ impl Daemon {
         if client.is_some() {
             planner = planner.with_delay(config.new_address_delay_ms.saturating_mul(1_000));
         }
-        let mesh = Mesh::alone(&name, &config.gossip, responder.handle())?;
+        let mesh = Mesh::alone(&name, &config.gossip, wire)?;
         let node = Node::new(mesh, announcers, planner, name);
         Ok(Self {
             config: config.clone(),
@@ -359,8 +360,8 @@ impl Daemon {
         *mesh_problem = None;
         if mesh.is_alone() && cluster.nodes.keys().any(|other| other != name) {
             let (gossip, key) = (&self.config.gossip, self.gossip_key);
-            let responder = self.responder.handle();
-            match Mesh::join(name, cluster, gossip, key, planner.claims(), responder) {
+            let wire = mesh.wire();
+            match Mesh::join(name, cluster, gossip, key, planner.claims(), wire) {
                 Ok(joined) => *mesh = joined,
                 Err(error) => *mesh_problem = Some(report::cannot_join(name, &error)),
             }

@@ -24,7 +24,7 @@ mod router;
 mod segments;
 
 pub use announcer::Announcers;
-pub use mesh::Mesh;
+pub use mesh::{Mesh, Wire};
 pub use router::Router;
 
 use proxy::Proxy;
@@ -131,6 +131,8 @@ impl Node {
             .collect();
         if std::mem::take(&mut self.segments_changed) {
             let usable = Ready::links(&wanted, &self.links);
+            let links = self.links.values().filter(|link| usable.contains(&link.index));
+            self.mesh.links(links.cloned().collect());
             self.segments.ask(&self.name, &self.links, &usable, self.mesh.view());
         }
         let Self { ready, announcers, links, segments, proxy, planner, .. } = self;

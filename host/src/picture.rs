@@ -19,6 +19,8 @@ use crate::config::Config;
 mod heard;
 mod parted;
 
+pub use parted::{PARTED, UNHEARD};
+
 use heard::Reports;
 
 /// Until everything has been listed. A large cluster takes seconds.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use outrigger_core::eligibility::Ineligible;
 use outrigger_core::facts::{Announcer, FactKey, NodeName};
+use outrigger_core::membership::{Hearing, Member};
 use outrigger_kube::Problem;
 use outrigger_kube::crd::{
     AddressException, AnnouncerReport, ConditionReport, DesiredReport, MAX_EXCEPTIONS,
@@ -19,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::desk::Desk;
 use crate::node::Node;
+use crate::picture::{PARTED, UNHEARD};
 use crate::plugins::{Listed, Plugins, Progress, Tried};
 use crate::source::Source;
 use outrigger_core::desired::Desired;
@@ -302,7 +304,12 @@ fn members(node: &Node) -> Vec<MemberReport> {
     let members = node.mesh.view().members.iter();
     members
         .map(|(name, member)| {
-            let state = if member.leaving { "leaving" } else { "alive" };
+            let state = match member {
+                Member { leaving: true, .. } => "leaving",
+                Member { hearing: Hearing::Itself, .. } => "alive",
+                Member { hearing: Hearing::ThroughOthers, .. } => UNHEARD,
+                Member { hearing: Hearing::Parted, .. } => PARTED,
+            };
             MemberReport { name: name.clone(), state: state.to_owned() }
         })
         .collect()

@@ -97,9 +97,9 @@ fn whoever_answers() -> Vec<Trial> {
             |cluster| partition::cut_off(cluster, &Story::quiet()),
         ),
         trial(
-            "a_node_that_was_not_heard_takes_nothing_and_misleads_nobody",
+            "a_closed_port_moves_nothing_and_nobody_answers_beside_the_holder",
             Cluster::of_three,
-            |cluster| partition::unheard(cluster, &Story::quiet()),
+            |cluster| partition::closed(cluster, &Story::quiet()),
         ),
         trial(
             "a_node_whose_port_is_lost_hands_over",

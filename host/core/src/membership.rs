@@ -5,7 +5,7 @@
 //! of all, and what `plan` elects on. A node that is declared down loses its claims; one that was declared down
 //! wrongly comes back as its own next life by itself.
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
@@ -17,6 +17,7 @@ mod exchange;
 mod identity;
 mod lease;
 mod message;
+mod missing;
 mod outlook;
 mod ready;
 mod seal;
@@ -27,12 +28,13 @@ mod view;
 
 pub use outlook::Outlook;
 pub use seal::MAGIC;
-pub use view::{Claim, ClaimChanges, Member, View, ViewChange};
+pub use view::{Claim, ClaimChanges, Hearing, Member, View, ViewChange};
 
 use claims::{Log, Peer};
 use identity::Identity;
 use lease::Lease;
 use message::Message;
+use missing::MissingMembers;
 use outlook::Company;
 use ready::Repetition;
 use seal::Seal;
@@ -91,6 +93,13 @@ pub enum Output {
         /// The datagram.
         data: Vec<u8>,
     },
+    /// Ask the segment, at the hardware addresses of a member, for addresses that it claims: [`Membership::answered`].
+    Ask {
+        /// The member.
+        node: NodeName,
+        /// At most eight.
+        addresses: Vec<IpAddr>,
+    },
     /// Plan again.
     Changed(ViewChange),
 }
@@ -146,8 +155,15 @@ pub struct Membership {
     configured: Option<BTreeMap<NodeName, SocketAddr>>,
     /// Members but this node.
     peers: BTreeMap<NodeName, Peer>,
-    /// Members that were declared down and may object until then.
-    missing: BTreeMap<NodeName, u64>,
+    /// Members that were declared down and are not given up yet.
+    missing: MissingMembers,
+    /// When to look next who is heard by its own datagrams.
+    listen_at: u64,
+    questions: VecDeque<(NodeName, Vec<IpAddr>)>,
+    /// When a datagram of a member came last, by its address.
+    heard: BTreeMap<SocketAddr, u64>,
+    /// When another host was heard on the segment.
+    segment_us: u64,
     view: View,
     sends: VecDeque<(SocketAddr, Vec<u8>)>,
     change: ViewChange,
@@ -160,6 +176,8 @@ pub struct Membership {
     company: Company,
     lease: Lease,
     ready: Repetition,
+    /// When this node found that it had been declared down, until another knows that it lives.
+    reborn: Option<u64>,
     left: bool,
 }
 
@@ -183,7 +201,7 @@ impl Membership {
         // Zero is the generation that peers announce to before they know a node.
         let identity = Identity::new(&me, address, incarnation.max(1));
         let mut view = View::default();
-        view.members.insert(me, Member { leaving: false, address });
+        view.members.insert(me, Member { leaving: false, hearing: Hearing::Itself, address });
         Self {
             swim: Swim::new(&config, identity, choices),
             seal: Seal::new(key, random),
@@ -192,6 +210,10 @@ impl Membership {
             configured: None,
             peers: BTreeMap::new(),
             missing: BTreeMap::new(),
+            listen_at: now_us,
+            questions: VecDeque::new(),
+            heard: BTreeMap::new(),
+            segment_us: 0,
             view,
             sends: VecDeque::new(),
             change: ViewChange::default(),
@@ -203,6 +225,7 @@ impl Membership {
             company: Company::default(),
             lease: Lease::new(now_us),
             ready: Repetition::default(),
+            reborn: None,
             left: false,
         }
     }
@@ -226,10 +249,10 @@ impl Membership {
         self.look_out(now_us);
     }
 
-    /// A datagram came in. The sender's address proves nothing; the seal does.
-    pub fn handle_datagram(&mut self, now_us: u64, _from: SocketAddr, bytes: &[u8]) {
+    /// A datagram came in. The seal proves that a member made it; the address only says that one which is missing may live.
+    pub fn handle_datagram(&mut self, now_us: u64, from: SocketAddr, bytes: &[u8]) {
         self.wake(now_us);
-        if let Err(reason) = self.receive(now_us, bytes) {
+        if let Err(reason) = self.receive(now_us, from, bytes) {
             *self.dropped.entry(reason).or_default() += 1;
         }
         self.catch_up(now_us);
@@ -243,6 +266,8 @@ impl Membership {
         while let Some(turn) = self.swim.handle_timeout(now_us) {
             self.absorb(now_us, turn);
         }
+        self.listen(now_us);
+        self.ask(now_us);
         self.bury(now_us);
         if self.announce_at.is_some_and(|at| at <= now_us) {
             self.announce(now_us);
@@ -258,17 +283,19 @@ impl Membership {
     /// When to call [`Membership::handle_timeout`]. `None` = not before something else happens.
     pub fn next_deadline(&self) -> Option<u64> {
         let outlook_at = self.outlook_changes_at();
-        let buried_at = self.missing.values().min().copied();
+        let missing_at = self.missing_at();
         let renew_at = self.renew_at();
+        let listen_at = self.has_others().then_some(self.listen_at);
         let ready_at = self.ready.again_at();
         [
             self.swim.next_deadline(),
             self.announce_at,
             self.resend_at,
-            buried_at,
+            missing_at,
             outlook_at,
             renew_at,
             ready_at,
+            listen_at,
         ]
         .into_iter()
         .flatten()
@@ -313,6 +340,9 @@ impl Membership {
     pub fn poll(&mut self) -> Option<Output> {
         if let Some((to, data)) = self.sends.pop_front() {
             return Some(Output::Send { to, data });
+        }
+        if let Some((node, addresses)) = self.questions.pop_front() {
+            return Some(Output::Ask { node, addresses });
         }
         let change = std::mem::take(&mut self.change);
         (change != ViewChange::default()).then_some(Output::Changed(change))

@@ -12,7 +12,7 @@ use outrigger_sdk::Duty;
 use crate::desired::Desired;
 use crate::election::{Claimant, Standing, elect};
 use crate::facts::{Announcer, Cluster, Difference, Election, NodeName};
-use crate::membership::{Claim, ClaimChanges, Outlook, View, ViewChange};
+use crate::membership::{Claim, ClaimChanges, Hearing, Outlook, View, ViewChange};
 
 mod case;
 mod claims;
@@ -342,6 +342,14 @@ impl Planner {
             let members = view.members.keys().map(String::as_str);
             members.filter(|node| standing(node) == wanted).collect::<Vec<_>>()
         });
+        // It says nothing, and hears nothing: it goes by its own facts.
+        let parted = |node: &str| {
+            view.members.get(node).is_some_and(|member| member.hearing == Hearing::Parted)
+        };
+        let duty = match duty {
+            Duty::HandOver(to) if parted(&to) => Duty::Standby(to),
+            duty => duty,
+        };
         let waits = !self.outlook.settled || (claimants.is_empty() && self.fresh.waits(address));
         if duty.speaks() && mine.is_none() && waits {
             return Duty::Standby(String::new());

@@ -12,6 +12,9 @@ use crate::facts::NodeName;
 /// Networks and failed addresses that one announcer tells of.
 pub const MOST: usize = 24;
 
+/// Hardware addresses that one announcer tells of.
+pub const LINKS: usize = 8;
+
 /// The abilities of one announcer on one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
@@ -23,7 +26,9 @@ pub struct Readiness {
     pub carrier: bool,
     /// On one of these neighbours answer, or none ever did.
     pub heard: bool,
-    /// The addresses and networks of those; empty when there are more than [`MOST`].
+    /// The hardware addresses of those, at most [`LINKS`].
+    pub hardware: BTreeSet<[u8; 6]>,
+    /// Their addresses and networks; empty when there are more than [`MOST`].
     pub networks: BTreeSet<IpNet>,
     /// kube-proxy says that it forwards traffic on the node; `None` where it never said anything.
     pub forwards: Option<bool>,
@@ -57,6 +62,9 @@ impl Readiness {
     /// The same so that it fits a datagram: of too many networks none is told, and what fails for too many addresses fails for all.
     #[must_use]
     pub fn bounded(mut self) -> Self {
+        while self.hardware.len() > LINKS {
+            self.hardware.pop_last();
+        }
         if self.networks.len() > MOST {
             self.networks.clear();
         }

@@ -11,6 +11,7 @@ mod gossip;
 mod groups;
 mod links;
 mod memory;
+mod received;
 mod responder;
 mod streams;
 mod sys;
@@ -24,6 +25,7 @@ pub use gossip::{GossipError, GossipSocket, MAX_DATAGRAM};
 pub use groups::{GroupError, Groups};
 pub use links::{Excludes, LinkError, Links, watch};
 pub use memory::give_back;
+pub use received::received;
 pub use responder::{
     Counters, LinkFailure, OffloadError, Responder, ResponderHandle, SendError, Sink,
 };

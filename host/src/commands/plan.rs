@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use outrigger_core::allocation::{Allocations, Verdict};
 use outrigger_core::facts::{Change, Cluster, Fact, FactKey};
-use outrigger_core::membership::{Member, Outlook, View};
+use outrigger_core::membership::{Hearing, Member, Outlook, View};
 use outrigger_core::plan::{Planner, announcers};
 use outrigger_kube::{Folder, Problem, State};
 use outrigger_net::now;
@@ -86,8 +86,11 @@ fn announce(config: &Config, cluster: &Cluster) -> anyhow::Result<Answering> {
         Some(node) => node.clone(),
         None => cluster.nodes.keys().next().cloned().map_or_else(|| config.node(), Ok)?,
     };
-    let member =
-        || Member { leaving: false, address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0) };
+    let member = || Member {
+        leaving: false,
+        hearing: Hearing::Itself,
+        address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+    };
     let mut view = View::default();
     for node in cluster.nodes.keys().chain([&me]) {
         view.members.insert(node.clone(), member());

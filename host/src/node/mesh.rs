@@ -1,25 +1,40 @@
 //! Membership as the loop knows it: what its thread has told, and what that one is told. Only the thread speaks to the network.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::mpsc as blocking;
+use std::sync::{Arc, mpsc as blocking};
 use std::time::Duration;
 
 use outrigger_core::facts::{Cluster, NodeName};
 use outrigger_core::membership::{
-    Claim, ClaimChanges, MAGIC, Membership, MembershipConfig, Outlook, View, ViewChange,
+    Claim, ClaimChanges, Hearing, MAGIC, Member, Membership, MembershipConfig, Outlook, View,
+    ViewChange,
 };
 use outrigger_core::readiness::NodeReadiness;
 use outrigger_net::{GossipSocket, ResponderHandle, now};
+use outrigger_sdk::Link;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::config::Gossip;
 use thread::{News, Order, Worker};
+use witness::Witness;
 
 mod thread;
+mod witness;
+
+pub use witness::{Answers, OWNER as WITNESS};
 
 /// How long the last word of a node that goes is waited for.
 const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// What membership has of the segments.
+#[derive(Clone)]
+pub struct Wire {
+    /// Answers while the node has its lease.
+    pub responder: ResponderHandle,
+    /// Of members that were declared down.
+    pub answers: Arc<Answers>,
+}
 
 /// This node among others, or alone.
 pub struct Mesh {
@@ -35,8 +50,9 @@ pub struct Mesh {
     /// This machine is the only node: nothing is open to the network.
     is_alone: bool,
     port: u16,
-    /// The members that the log knows of, and whether each is leaving.
-    told: BTreeMap<NodeName, bool>,
+    /// The members that the log knows of.
+    told: BTreeMap<NodeName, Member>,
+    wire: Wire,
 }
 
 impl Mesh {
@@ -44,11 +60,7 @@ impl Mesh {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn alone(
-        node: &NodeName,
-        gossip: &Gossip,
-        responder: ResponderHandle,
-    ) -> std::io::Result<Self> {
+    pub fn alone(node: &NodeName, gossip: &Gossip, wire: Wire) -> std::io::Result<Self> {
         let nowhere = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), gossip.port);
         let now = now();
         let config = MembershipConfig::default();
@@ -56,7 +68,7 @@ impl Mesh {
         let mut membership =
             Membership::new(config, node.clone(), nowhere, now.utc_us, key, seed, now.monotonic_us);
         membership.set_peers(now.monotonic_us, &BTreeMap::new());
-        Self::start(node, gossip.port, membership, None, responder, runtime()?)
+        Self::start(node, gossip.port, membership, None, wire, runtime()?)
     }
 
     /// Joins the others. `key` seals every datagram; `claims` is what this node already answers for.
@@ -69,7 +81,7 @@ impl Mesh {
         gossip: &Gossip,
         key: [u8; 32],
         claims: &BTreeMap<IpAddr, Claim>,
-        responder: ResponderHandle,
+        wire: Wire,
     ) -> anyhow::Result<Self> {
         let local = SocketAddr::new(address(node, cluster, gossip)?, gossip.port);
         let runtime = runtime()?;
@@ -87,7 +99,7 @@ impl Mesh {
             Membership::new(config, node.clone(), local, now.utc_us, key, seed, now.monotonic_us);
         let claims = claims.iter().map(|(address, claim)| (*address, Some(*claim))).collect();
         membership.set_claims(now.monotonic_us, &claims);
-        Ok(Self::start(node, gossip.port, membership, Some(socket), responder, runtime)?)
+        Ok(Self::start(node, gossip.port, membership, Some(socket), wire, runtime)?)
     }
 
     fn start(
@@ -95,7 +107,7 @@ impl Mesh {
         port: u16,
         membership: Membership,
         socket: Option<GossipSocket>,
-        responder: ResponderHandle,
+        wire: Wire,
         runtime: Runtime,
     ) -> std::io::Result<Self> {
         let (orders, ordered) = mpsc::unbounded_channel();
@@ -111,9 +123,12 @@ impl Mesh {
             caught_up: None,
             is_alone: socket.is_none(),
             port,
-            told: [(node.clone(), false)].into(),
+            told: membership.view().members.clone(),
+            wire: wire.clone(),
         };
-        let worker = Worker { membership, socket, orders: ordered, news: tell, responder };
+        let Wire { responder, answers } = wire;
+        let witness = Witness::new(responder.clone(), answers, mesh.orders.clone());
+        let worker = Worker { membership, socket, orders: ordered, news: tell, responder, witness };
         std::thread::Builder::new().name("membership".to_owned()).spawn(move || {
             let _end: blocking::Sender<()> = end;
             runtime.block_on(worker.run());
@@ -184,14 +199,26 @@ impl Mesh {
     /// Who came and went is what anybody looks for first in the log of a night.
     fn log_members(&mut self) {
         let members = &self.view.members;
-        let now: BTreeMap<_, _> =
-            members.iter().map(|(name, member)| (name.clone(), member.leaving)).collect();
-        let before = std::mem::replace(&mut self.told, now);
-        for (node, leaving) in &self.told {
-            match (before.get(node), leaving) {
-                (Some(before), leaving) if before == leaving => {}
-                (_, true) => tracing::info!(node, "a node is leaving"),
-                (_, false) => tracing::info!(node, "a node is here"),
+        let before = std::mem::replace(&mut self.told, members.clone());
+        for (node, member) in &self.told {
+            let known = before.get(node);
+            let same = |it: &Member| (it.leaving, it.hearing) == (member.leaving, member.hearing);
+            if known.is_some_and(same) {
+                continue;
+            }
+            let open =
+                || format!("open UDP port {} between the nodes in both directions", self.port);
+            match member {
+                Member { leaving: true, .. } => tracing::info!(node, "a node is leaving"),
+                Member { hearing: Hearing::Itself, .. } => tracing::info!(node, "a node is here"),
+                Member { hearing: Hearing::ThroughOthers, .. } => {
+                    tracing::warn!(node, "a node is heard through others alone: {}", open());
+                }
+                Member { hearing: Hearing::Parted, .. } => tracing::warn!(
+                    node,
+                    "a node lives, but its gossip does not come through: what it answers for is left to it; {}",
+                    open()
+                ),
             }
         }
         for node in before.keys().filter(|node| !self.told.contains_key(*node)) {
@@ -233,6 +260,16 @@ impl Mesh {
         self.view.readiness.insert(self.me.clone(), readiness.clone());
         self.order(Order::Ready(readiness));
         true
+    }
+
+    /// What another that takes the place of this one needs.
+    pub fn wire(&self) -> Wire {
+        self.wire.clone()
+    }
+
+    /// The links that addresses are announced on for which one node is elected.
+    pub fn links(&self, links: Vec<Link>) {
+        self.wire.answers.set_links(links);
     }
 
     /// See [`Membership::leave`].

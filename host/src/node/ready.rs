@@ -124,6 +124,7 @@ impl Ready {
             carrier: up().next().is_some(),
             heard: heard().next().is_some(),
             forwards: around.proxy.forwards(),
+            hardware: up().map(|link| link.mac.octets()).collect(),
             networks: heard().flat_map(|link| link.addresses.iter().copied()).collect(),
             failed: failed.into_iter().collect(),
         }

@@ -5,6 +5,7 @@ use dashmap::DashMap;
 use outrigger_net::{Owner, Sink, StreamSink};
 use outrigger_sdk::{Endpoint, Event, Frame};
 
+use super::mesh::{Answers, WITNESS};
 use super::segments::{self, Neighbours};
 use crate::desk::Desk;
 
@@ -14,6 +15,8 @@ pub struct Router {
     desks: DashMap<Owner, Arc<Desk>>,
     /// The neighbours that the node itself asks.
     pub(super) heard: Arc<Neighbours>,
+    /// What members that were declared down answer.
+    pub answers: Arc<Answers>,
 }
 
 impl Router {
@@ -40,6 +43,10 @@ impl Router {
 
 impl Sink for Router {
     fn frame(&self, owner: Owner, frame: Frame) -> bool {
+        if owner == WITNESS {
+            self.answers.frame(&frame);
+            return true;
+        }
         if owner == segments::OWNER {
             self.heard.frame(&frame);
             return true;

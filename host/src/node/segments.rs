@@ -217,7 +217,11 @@ fn targets(
 }
 
 /// "Who has this address?", to everybody or to the one who had it.
-fn question((own, mac): (IpAddr, MacAddr), target: IpAddr, at: Option<MacAddr>) -> Option<Vec<u8>> {
+pub(super) fn question(
+    (own, mac): (IpAddr, MacAddr),
+    target: IpAddr,
+    at: Option<MacAddr>,
+) -> Option<Vec<u8>> {
     Some(match (own, target) {
         (IpAddr::V4(sender_ip), IpAddr::V4(target_ip)) => {
             let (operation, target_mac) = (ArpOperation::Request, MacAddr::zero());

@@ -3,13 +3,22 @@ use std::collections::BTreeSet;
 
 use outrigger_core::facts::{Cluster, NodeName};
 use outrigger_kube::Problem;
+use outrigger_kube::crd::MemberReport;
 
 use super::heard::Reports;
+
+/// The state of a member that is heard through others alone.
+pub const UNHEARD: &str = "unheard";
+/// The state of a member that lives, and of which no gossip comes through.
+pub const PARTED: &str = "parted";
 
 /// One problem for each node that does not hear another, or is not heard by it.
 pub fn parted(cluster: &Cluster, reports: &Reports, running: &BTreeSet<NodeName>) -> Vec<Problem> {
     let hears = |node: &str, other: &str| {
-        reports.get(node).is_some_and(|one| one.members.iter().any(|member| member.name == other))
+        let is_heard = |member: &MemberReport| {
+            member.name == other && ![PARTED, UNHEARD].contains(&member.state.as_str())
+        };
+        reports.get(node).is_some_and(|one| one.members.iter().any(is_heard))
     };
     let nodes: Vec<&str> = running
         .iter()
@@ -26,8 +35,8 @@ pub fn parted(cluster: &Cluster, reports: &Reports, running: &BTreeSet<NodeName>
             file: String::new(),
             object: Some(format!("Node {node}")),
             message: format!(
-                "gossip does not come through between {node} and {}: while that is so, more than one of them may answer for an address. \
-                 Open UDP port 7953 (or what gossip.port is set to) between all nodes in both directions, and see that their InternalIPs \
+                "gossip does not come through between {node} and {}: what one of them answers for on the segment is left to it, \
+                 and no address is handed over between them. Open UDP port 7953 (or what gossip.port is set to) between all nodes in both directions, and see that their InternalIPs \
                  reach each other",
                 others.join(", ")
             ),

@@ -23,11 +23,6 @@ const RATE: u32 = 100;
 const ROUNDS: usize = 10;
 /// The last word of somebody who lost an address, after the node is back.
 const SOON: Duration = Duration::from_secs(3);
-/// The port of the gossip.
-const CLOSED: &str = "add table inet closed\n\
-     add chain inet closed input { type filter hook input priority filter; }\n\
-     add rule inet closed input udp dport 7953 drop\n";
-
 struct Stage<'a> {
     cluster: &'a Cluster,
     probers: BTreeMap<Ipv4Addr, Prober>,
@@ -167,53 +162,94 @@ fn kept(
     Ok(())
 }
 
-/// The gossip of one node is closed while the segment is not, then opened: the others keep what they had, and the client's kernel, which
-/// was told otherwise meanwhile, is told again.
+/// A firewall that drops gossip: on which nodes, and which of it.
+struct Closed {
+    what: &'static str,
+    nodes: &'static [usize],
+    /// Rules of a chain for each hook.
+    input: &'static str,
+    output: &'static str,
+}
+
+/// Around the holder, around every node, towards the holder, from the holder, and between two of three. The holder is the first.
+const CLOSED: [Closed; 5] = [
+    Closed { what: "around the holder", nodes: &[0], input: DROP, output: DROP },
+    Closed { what: "around every node", nodes: &[0, 1, 2], input: DROP, output: DROP },
+    Closed { what: "towards the holder", nodes: &[0], input: DROP, output: "" },
+    Closed { what: "from the holder", nodes: &[0], input: "", output: DROP },
+    Closed { what: "between two of three", nodes: &[0], input: DROP_ONE, output: DROP_ONE },
+];
+const DROP: &str = "udp dport 7953 drop";
+const DROP_ONE: &str = "udp dport 7953 ip saddr ONE drop; udp dport 7953 ip daddr ONE drop";
+/// Until a request may no longer have two answers.
+const DECIDED: Duration = Duration::from_secs(2);
+
+/// The port of gossip is closed while the segment is not: nothing moves, nobody answers beside the holder, the status names the port, and
+/// nothing moves when it is opened.
 ///
 /// # Errors
-/// When an address of another node moves, or the client believes who does not answer.
-pub fn unheard(cluster: &Cluster, story: &Story) -> Result<()> {
+/// When an address moves, or two answer for long.
+pub fn closed(cluster: &Cluster, story: &Story) -> Result<()> {
     let stage = Stage::set(cluster)?;
-    undisturbed(|| stage.unheard(story))
+    for closed in &CLOSED {
+        undisturbed(|| stage.closed(closed, story)).context(closed.what)?;
+    }
+    Ok(())
 }
 
 impl Stage<'_> {
     /// One round; false when the others lost each other.
-    fn unheard(&self, story: &Story) -> Result<bool> {
+    fn closed(&self, closed: &Closed, story: &Story) -> Result<bool> {
         let (cluster, before) = (self.cluster, self.holders()?);
-        let victim = *before.values().next().context("no address")?;
-        for address in before.keys() {
-            cluster.get((*address).into())?;
+        let holder = *before.values().next().context("no address")?;
+        let nodes = &cluster.lab.nodes;
+        let at = |node: &usize| (holder + node) % nodes.len();
+        let losses = self.losses(holder)?;
+        let table = closed.table(&nodes[at(&1)].internal.to_string());
+        for node in closed.nodes {
+            nodes[at(node)].nft(&table)?;
         }
-        let losses = self.losses(victim)?;
-        let node = &cluster.lab.nodes[victim];
-        node.nft(CLOSED)?;
-        std::thread::sleep(Duration::from_secs(3));
-        let problems = cluster.status()?["problems"].to_string();
-        ensure!(problems.contains("UDP port 7953"), "status says {problems}");
-        let misled = before.iter().filter(|(address, holder)| {
-            let believed = self.believed(**address).ok().flatten();
-            believed.is_some_and(|mac| mac != cluster.lab.nodes[**holder].mac)
-        });
-        story.say(format!(
-            "UDP 7953 was closed: the client was told otherwise of {}",
-            misled.count()
-        ));
-        node.nft("delete table inet closed\n")?;
+        let since = clock::now();
+        wait::until("status names the port", LIMIT, || {
+            let problems = cluster.status()?["problems"].to_string();
+            Ok(problems.contains("UDP port 7953").then_some(()))
+        })?;
+        let told = clock::now().duration_since(since);
+        std::thread::sleep(SOON);
+        for node in closed.nodes {
+            nodes[at(node)].nft("delete table inet closed\n")?;
+        }
         std::thread::sleep(SOON);
         let after = self.holders()?;
         cluster.await_members()?;
-        if self.losses(victim)? != losses {
+        if closed.nodes.len() == 1 && self.losses(holder)? != losses {
             return Ok(false);
         }
-        kept(&before, &after, victim)?;
-        for (address, holder) in &after {
-            let mac = cluster.lab.nodes[*holder].mac;
-            wait::until(&format!("the client believes that {address} is at {mac}"), LIMIT, || {
-                Ok((self.believed(*address)? == Some(mac)).then_some(()))
-            })?;
+        story.say(format!("UDP 7953 closed {}: the status says so after {told:.1?}", closed.what));
+        ensure!(after == before, "addresses moved: {before:?} before, {after:?} after");
+        for (address, prober) in &self.probers {
+            let several = prober.so_far().answered_by_several(since + DECIDED);
+            ensure!(several == 0, "{several} requests for {address} were answered by two");
+            let mac = nodes[before[address]].mac;
+            cluster.get((*address).into())?;
+            ensure!(self.believed(*address)? == Some(mac), "{address} is taken to be elsewhere");
         }
         Ok(true)
+    }
+}
+
+impl Closed {
+    fn table(&self, one: &str) -> String {
+        let chain = |hook: &str, rules: &str| {
+            let rules = rules.split("; ").filter(|rule| !rule.is_empty());
+            let rules = rules.map(|rule| format!("add rule inet closed {hook} {rule}\n"));
+            let rules: String = rules.collect();
+            format!(
+                "add chain inet closed {hook} {{ type filter hook {hook} priority filter; }}\n{rules}"
+            )
+        };
+        let (input, output) = (chain("input", self.input), chain("output", self.output));
+        format!("add table inet closed\n{input}{output}").replace("ONE", one)
     }
 }
 

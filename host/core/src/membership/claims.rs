@@ -183,12 +183,13 @@ impl Peer {
         self.known = chunk.upto;
         let leaving = std::mem::replace(&mut self.leaving, chunk.leaving) != chunk.leaving;
         if self.complete {
+            let claimed = |address: &IpAddr| self.claims.contains_key(address);
+            let unheard_of = taken_back(chunk).filter(|address| !claimed(address)).collect();
             let addresses = put(&mut self.claims, &chunk.entries);
-            return Learned { addresses, leaving, ..Learned::default() };
+            return Learned { addresses, ended: unheard_of, leaving, ..Learned::default() };
         }
         put(&mut self.coming, &chunk.entries);
-        let taken_back = chunk.entries.iter().filter(|(_, claim)| claim.is_none());
-        self.ended.extend(taken_back.map(|(address, _)| *address));
+        self.ended.extend(taken_back(chunk));
         if chunk.upto < chunk.version {
             return Learned { leaving, ..Learned::default() };
         }
@@ -244,6 +245,10 @@ impl Peer {
         }
         chunks
     }
+}
+
+fn taken_back(chunk: &Chunk) -> impl Iterator<Item = IpAddr> {
+    chunk.entries.iter().filter(|(_, claim)| claim.is_none()).map(|(address, _)| *address)
 }
 
 /// Which addresses changed.

@@ -9,15 +9,21 @@ use super::claims::Peer;
 use super::identity::Identity;
 use super::message::{Ack, Chunk, Message, Sender};
 use super::swim::Turn;
-use super::{DropReason, Member, Membership, NodeName};
+use super::{DropReason, Hearing, Member, Membership, NodeName};
 
 impl Membership {
-    pub(super) fn receive(&mut self, now_us: u64, bytes: &[u8]) -> Result<(), DropReason> {
+    pub(super) fn receive(
+        &mut self,
+        now_us: u64,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<(), DropReason> {
         if self.left {
             return Err(DropReason::Left);
         }
         let plaintext = self.seal.open(bytes)?;
         self.company.heard(now_us);
+        self.heard_from(now_us, from);
         match Message::decode(&plaintext)? {
             Message::Swim(data) => {
                 let turn = self.swim.handle_data(now_us, data);
@@ -62,14 +68,32 @@ impl Membership {
                 self.lease.acknowledged(from.name);
             }
             self.tell(now_us, from.name);
+            self.accepted(now_us);
         }
         Ok(())
+    }
+
+    /// Another node knows this life of ours. Unless that took no longer than a member is waited for, others may have taken over what this
+    /// node answers for, told the network so, and even died since.
+    fn accepted(&mut self, now_us: u64) {
+        let Some(reborn_us) = self.reborn.take() else { return };
+        if now_us < reborn_us.saturating_add(self.config.probe_rtt_us / 2) {
+            return;
+        }
+        self.tell_network_again();
+    }
+
+    /// Of everything that this node answers for: another may have told the network that it does, and be gone.
+    pub(super) fn tell_network_again(&mut self) {
+        let me = &self.swim.me().name;
+        let mine = self.view.claims.keys().filter(|(_, node)| node == me);
+        self.change.ended.extend(mine.map(|(address, _)| *address));
     }
 
     pub(super) fn announce(&mut self, now_us: u64) {
         let configured = self.configured.iter().flatten();
         let missing: Vec<_> = configured
-            .filter(|(name, _)| !self.peers.contains_key(*name))
+            .filter(|(name, _)| !self.peers.contains_key(*name) || self.missing.contains_key(*name))
             .map(|(name, address)| (name.clone(), *address))
             .collect();
         let pause_us = match self.company.lost_lately(now_us) {
@@ -192,43 +216,29 @@ impl Membership {
         }
         if reborn {
             self.lease.reborn();
+            self.reborn.get_or_insert(now_us);
             self.show_up(now_us);
         }
     }
 
-    /// A member was declared down, by whomever. One observer that hears nobody would rob the others of all that they have: the member is
-    /// asked itself, and it comes back as its own next life if it can. One that is leaving has said so.
-    fn missed(&mut self, now_us: u64, name: &str) {
-        let Some(member) = self.view.members.get(name) else { return };
-        if member.leaving {
-            return self.went(now_us, name);
-        }
-        let address = member.address;
-        self.missing.insert(name.to_owned(), now_us.saturating_add(self.config.probe_rtt_us));
-        let turn = self.swim.announce(now_us, name, address);
-        self.absorb(now_us, turn);
-    }
-
-    /// Members that did not object in time are gone.
-    pub(super) fn bury(&mut self, now_us: u64) {
-        let gone: Vec<_> = self.missing.extract_if(.., |_, at| *at <= now_us).collect();
-        for (name, _) in gone {
-            self.went(now_us, &name);
-        }
-    }
-
     fn came(&mut self, now_us: u64, identity: &Identity) {
-        if self.missing.remove(&identity.name).is_some() {
-            return self.renewed(now_us, identity);
+        let name = &identity.name;
+        let known = self.found(name);
+        let goes_on = known.is_some();
+        let mut peer = known.unwrap_or_else(|| Peer::new(identity.address, identity.generation));
+        if goes_on {
+            peer.renew(identity.address, identity.generation);
         }
-        let peer = Peer::new(identity.address, identity.generation);
-        self.peers.insert(identity.name.clone(), peer);
-        self.company.came(&identity.name);
-        self.lease.came(&identity.name);
-        let member = Member { leaving: false, address: identity.address };
-        self.view.members.insert(identity.name.clone(), member);
-        self.change.members = true;
-        self.greet(now_us, &identity.name);
+        self.peers.insert(name.clone(), peer);
+        self.heard.insert(identity.address, now_us);
+        let member = Member { leaving: false, hearing: Hearing::Itself, address: identity.address };
+        let before = self.view.members.insert(name.clone(), member);
+        if before.is_none_or(|before| before.hearing == Hearing::Parted) {
+            self.company.came(name);
+            self.lease.came(name);
+            self.change.members = true;
+        }
+        self.greet(now_us, name);
     }
 
     fn renewed(&mut self, now_us: u64, identity: &Identity) {
@@ -236,20 +246,34 @@ impl Membership {
         peer.renew(identity.address, identity.generation);
         let known = self.view.members.get_mut(&identity.name);
         known.into_iter().for_each(|member| member.address = identity.address);
+        self.heard.insert(identity.address, now_us);
         self.greet(now_us, &identity.name);
     }
 
-    fn went(&mut self, now_us: u64, name: &str) {
-        let Some(peer) = self.peers.remove(name) else { return };
+    /// A member is none any more, and its claims end.
+    pub(super) fn went(&mut self, now_us: u64, name: &str) {
+        let Some(peer) = self.buried(name) else { return };
         let member = self.view.members.remove(name);
-        self.lease.went(name);
-        self.company.went(name, member.is_some_and(|member| member.leaving), now_us);
+        if let Some(member) = &member {
+            self.heard.remove(&member.address);
+        }
         self.view.readiness.remove(name);
         for address in peer.claims.into_keys() {
             self.view.set(address, name, None);
             self.change.addresses.insert(address);
         }
+        self.lost(now_us, name, member.is_some_and(|member| member.leaving));
+    }
+
+    /// A member does not take part any more. `in_order`: it said so.
+    pub(super) fn lost(&mut self, now_us: u64, name: &str, in_order: bool) {
+        self.lease.went(name);
+        self.company.went(name, in_order, now_us);
         self.change.members = true;
+        self.announce_soon(now_us);
+    }
+
+    pub(super) fn announce_soon(&mut self, now_us: u64) {
         let soon = now_us.saturating_add(self.config.announce_again_us);
         self.announce_at = Some(self.announce_at.map_or(soon, |at| at.min(soon)));
     }

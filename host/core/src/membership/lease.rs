@@ -170,6 +170,7 @@ impl Membership {
             self.lease.state = LeaseState::CaughtUp;
             self.lease.caught_up += 1;
             self.change.caught_up = Some(self.lease.caught_up);
+            self.tell_network_again();
         }
     }
 }

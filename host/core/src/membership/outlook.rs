@@ -1,12 +1,12 @@
 //! The company in which a node decides: a claim that is made alone counts less than any that was made among the others.
 use std::collections::BTreeMap;
 
-use super::{Membership, MembershipConfig, NodeName, View};
+use super::{Hearing, Membership, MembershipConfig, NodeName, View};
 
 /// A member that died counts for so long among those that there should be.
 const REMEMBERED_US: u64 = 600_000_000;
 /// A member that is lost is called often for so long.
-const LATELY_US: u64 = 60_000_000;
+pub(super) const LATELY_US: u64 = 60_000_000;
 /// A time without losing a member or the majority: a decision in it was no error of a network that was just parting.
 const STEADY_US: u64 = 1_000_000;
 
@@ -69,8 +69,12 @@ impl Company {
         self.known.values().flatten().any(lately)
     }
 
+    pub fn heard_us(&self) -> u64 {
+        self.heard_us
+    }
+
     /// The time from which this node counts as alone: one that misses one member and hears no other since is the one that is missing.
-    fn is_silent_at(&self, config: &MembershipConfig) -> u64 {
+    pub fn is_silent_at(&self, config: &MembershipConfig) -> u64 {
         self.heard_us.saturating_add(config.suspect_us)
     }
 
@@ -78,7 +82,8 @@ impl Company {
         let is_missed =
             |died: &&Option<u64>| died.is_none_or(|at| now_us < at.saturating_add(REMEMBERED_US));
         let others = self.known.values().filter(is_missed).count();
-        2 * view.members.len() > others + 1
+        let here = view.members.values().filter(|member| member.hearing != Hearing::Parted).count();
+        2 * here > others + 1
     }
 }
 

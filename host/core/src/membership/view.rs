@@ -18,11 +18,25 @@ pub struct Claim {
 /// Claims by address; `None` takes one back.
 pub type ClaimChanges = BTreeMap<IpAddr, Option<Claim>>;
 
+/// How an alive node is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearing {
+    /// By its own datagrams.
+    Itself,
+    /// Others say that it is alive; what it claims may not come through.
+    ThroughOthers,
+    /// No gossip comes through: it is parted. It answers on the segment, or its datagrams come and ours do not; what is known of it is what
+    /// it said last.
+    Parted,
+}
+
 /// An alive node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// It answers for what it has and takes nothing new.
     pub leaving: bool,
+    /// How this node hears it.
+    pub hearing: Hearing,
     /// Where it receives datagrams.
     pub address: SocketAddr,
 }
@@ -45,7 +59,7 @@ pub struct ViewChange {
     pub members: bool,
     /// Addresses whose claims changed.
     pub addresses: BTreeSet<IpAddr>,
-    /// Addresses that a member claimed while it was away, and claims no more.
+    /// Addresses of which the network may have been told otherwise while this node and others did not hear each other.
     pub ended: BTreeSet<IpAddr>,
     /// The company in which this node decides is another.
     pub outlook: bool,

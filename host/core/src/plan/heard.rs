@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::facts::NodeName;
-use crate::membership::{Member, View};
+use crate::membership::{Hearing, Member, View};
 
 /// What every node said last.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -90,7 +90,10 @@ impl Heard {
         let mut view = View::default();
         for (name, word) in self.nodes.iter().filter(|(_, word)| word.alive) {
             let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-            view.members.insert(name.clone(), Member { leaving: word.leaving, address });
+            view.members.insert(
+                name.clone(),
+                Member { leaving: word.leaving, hearing: Hearing::Itself, address },
+            );
         }
         view
     }

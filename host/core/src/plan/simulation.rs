@@ -11,8 +11,13 @@ use super::{Planned, Planner, test_facts};
 use crate::facts::*;
 use crate::membership::{Membership, MembershipConfig, Output};
 
+mod closed;
+mod network;
 mod nodes;
+mod random;
 mod trouble;
+
+use network::Packet;
 
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
@@ -35,7 +40,7 @@ struct Simulation {
     now: u64,
     cluster: Cluster,
     machines: BTreeMap<String, Machine>,
-    wires: BTreeMap<(u64, u64), (String, SocketAddr, Vec<u8>)>,
+    wires: BTreeMap<(u64, u64), (String, Packet)>,
     sent: u64,
     random: ChaCha12Rng,
     loss: f64,
@@ -45,10 +50,12 @@ struct Simulation {
     mute: BTreeSet<String>,
     /// Nodes that hear nobody.
     deaf: BTreeSet<String>,
+    /// From whom to whom no gossip comes, whatever else does.
+    closed: BTreeSet<(String, String)>,
     /// Nodes whose processes stand still, and what waits for them in their sockets.
     frozen: BTreeMap<String, Vec<(SocketAddr, Vec<u8>)>>,
     addresses: Vec<IpAddr>,
-    /// Who told the network last where an address is.
+    /// Who told the network last where an address is, if that can be known.
     told: BTreeMap<IpAddr, String>,
     /// Check at every instant that somebody speaks for each address.
     no_gap: bool,
@@ -90,6 +97,7 @@ impl Simulation {
             far: BTreeSet::new(),
             mute: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            closed: BTreeSet::new(),
             frozen: BTreeMap::new(),
             addresses,
             told: BTreeMap::new(),
@@ -108,6 +116,7 @@ impl Simulation {
     }
 
     fn start(&mut self, node: &str) {
+        self.frozen.remove(node);
         let peers: BTreeMap<_, _> =
             self.cluster.nodes.keys().map(|name| (name.clone(), socket(name))).collect();
         let mut membership = Membership::new(
@@ -129,6 +138,7 @@ impl Simulation {
 
     fn kill(&mut self, node: &str) {
         self.machines.remove(node);
+        self.frozen.remove(node);
     }
 
     fn plan(&mut self, node: &str) {
@@ -144,6 +154,7 @@ impl Simulation {
             while let Some(output) = machine.membership.poll() {
                 match output {
                     Output::Send { to, data } => self.transmit(node, to, data),
+                    Output::Ask { node: other, addresses } => self.ask(node, &other, &addresses),
                     Output::Changed(change) => {
                         machine.planner.view_changed(&change);
                         caught_up = change.caught_up.or(caught_up);
@@ -158,29 +169,13 @@ impl Simulation {
         if let Some(number) = caught_up {
             machine.membership.resume(number);
         }
-        if machine.may_answer(now) {
+        // Told five times, in seconds: what nobody hears now somebody hears later.
+        if machine.may_answer(now) && !self.mute.contains(node) {
             let told = std::mem::take(&mut machine.untold).into_iter();
             let told = told.filter(|at| machine.duties.get(at).is_some_and(Duty::speaks));
             self.told.extend(told.map(|address| (address, node.to_owned())));
         }
         self.machines.insert(node.to_owned(), machine);
-    }
-
-    fn transmit(&mut self, from: &str, to: SocketAddr, data: Vec<u8>) {
-        assert!(data.len() <= 1232, "{} octets do not fit the minimum MTU", data.len());
-        let Some(target) = self.cluster.nodes.keys().find(|name| socket(name) == to) else {
-            return;
-        };
-        if self.random.random_bool(self.loss)
-            || self.far.contains(from) != self.far.contains(target)
-            || self.mute.contains(from)
-            || self.deaf.contains(target)
-        {
-            return;
-        }
-        self.sent += 1;
-        let at = self.now + self.random.random_range(100..1_500);
-        self.wires.insert((at, self.sent), (target.clone(), socket(from), data));
     }
 
     fn run(&mut self, duration: u64) {
@@ -200,19 +195,18 @@ impl Simulation {
         self.now = self.now.max(at);
         let node = match due {
             Some((_, node)) => {
+                let lives = self.hears_a_host(&node);
+                let membership = &mut self.machines.get_mut(&node).unwrap().membership;
+                if lives && membership.hears_nobody(self.now) {
+                    membership.segment_lives(self.now);
+                }
                 self.machines.get_mut(&node).unwrap().timeout(self.now);
                 node
             }
             None => {
-                let (_, (node, from, data)) = self.wires.pop_first().unwrap();
-                if let Some(waiting) = self.frozen.get_mut(&node) {
-                    if waiting.len() < SOCKET {
-                        waiting.push((from, data));
-                    }
+                let (_, (node, packet)) = self.wires.pop_first().unwrap();
+                if !self.receive(&node, packet) {
                     return true;
-                }
-                if let Some(machine) = self.machines.get_mut(&node) {
-                    machine.membership.handle_datagram(self.now, from, &data);
                 }
                 node
             }
@@ -245,7 +239,9 @@ impl Simulation {
     /// Exactly one speaks, by plain announcement, and all others know who.
     fn assert_one_speaker(&self) {
         for (address, holder) in self.holders() {
-            assert_eq!(self.told[&address], holder, "{address}: the network was told otherwise");
+            if let Some(told) = self.told.get(&address) {
+                assert_eq!(*told, holder, "{address}: the network was told otherwise");
+            }
             for (node, machine) in &self.machines {
                 let expected =
                     if *node == holder { Duty::Announce } else { Duty::Standby(holder.clone()) };

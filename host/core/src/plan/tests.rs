@@ -41,7 +41,9 @@ impl Bench {
 
     fn member(&mut self, name: &str, leaving: bool) {
         let address = "192.0.2.1:7950".parse().unwrap();
-        self.view.members.insert(name.to_owned(), Member { leaving, address });
+        self.view
+            .members
+            .insert(name.to_owned(), Member { leaving, hearing: Hearing::Itself, address });
         self.planner.view_changed(&ViewChange { members: true, ..ViewChange::default() });
     }
 

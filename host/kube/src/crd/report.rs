@@ -246,7 +246,7 @@ pub struct AddressException {
 pub struct MemberReport {
     /// Its name.
     pub name: String,
-    /// One word: "alive", "suspect", "gone".
+    /// One word: "alive", "leaving", "unheard" where others alone say that it is alive, or "parted" where it lives and no gossip of it comes through.
     pub state: String,
 }
 

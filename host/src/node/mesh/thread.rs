@@ -11,6 +11,8 @@ use outrigger_core::readiness::NodeReadiness;
 use outrigger_net::{GossipError, GossipSocket, ResponderHandle, now};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use super::witness::Witness;
+
 /// Datagrams that are taken in before the timers have their turn: what waits after a stall counts before the timers that miss it, and a
 /// flood stops no timer.
 const AT_ONCE: usize = 600;
@@ -23,6 +25,8 @@ pub(super) enum Order {
     Claim(ClaimChanges),
     /// See [`Membership::set_readiness`].
     Ready(NodeReadiness),
+    /// See [`Membership::answered`].
+    Answered(NodeName),
     /// See [`Membership::leave`].
     Leave,
     /// See [`Membership::resume`].
@@ -49,6 +53,7 @@ pub(super) struct Worker {
     pub orders: UnboundedReceiver<Order>,
     pub news: UnboundedSender<News>,
     pub responder: ResponderHandle,
+    pub witness: Witness,
 }
 
 impl Worker {
@@ -56,6 +61,7 @@ impl Worker {
     pub async fn run(mut self) {
         outrigger_net::be_early();
         loop {
+            self.witness.look(now().monotonic_us, &mut self.membership);
             self.flush();
             self.responder.set_lease(self.membership.lease());
             let deadline = self.membership.next_deadline();
@@ -82,6 +88,7 @@ impl Worker {
             Order::Peers(peers) => self.membership.set_peers(now_us, &peers),
             Order::Claim(claims) => self.membership.set_claims(now_us, &claims),
             Order::Ready(readiness) => self.membership.set_readiness(now_us, readiness),
+            Order::Answered(node) => self.membership.answered(now_us, &node),
             Order::Leave => self.membership.leave(now_us),
             Order::Resume(caught_up) => self.membership.resume(caught_up),
             Order::Goodbye => {
@@ -115,10 +122,16 @@ impl Worker {
                         let _sent = socket.try_send(&data, to);
                     }
                 }
+                Output::Ask { node, addresses } => {
+                    self.witness.ask(&node, &addresses, self.membership.view());
+                }
                 Output::Changed(change) => changed.get_or_insert_default().merge(change),
             }
         }
         if let Some(change) = changed {
+            if change.members {
+                self.witness.forget(|node| self.membership.is_missing(node));
+            }
             // Nobody listens only when the daemon ends.
             let _told = self.news.send(self.news(change));
         }

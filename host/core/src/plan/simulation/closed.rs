@@ -1,0 +1,77 @@
+//! A firewall closes the port of gossip, and all nodes live: at no instant two answer for one address, and nothing moves.
+use super::*;
+
+/// From whom to whom nothing comes.
+type Closed = BTreeSet<(String, String)>;
+
+fn between(from: &[usize], to: &[usize]) -> Closed {
+    let pairs = from.iter().flat_map(|from| to.iter().map(move |to| (name(*from), name(*to))));
+    pairs.filter(|(from, to)| from != to).collect()
+}
+
+fn both(some: &[usize], others: &[usize]) -> Closed {
+    let mut closed = between(some, others);
+    closed.extend(between(others, some));
+    closed
+}
+
+/// Around one node, around every node, towards one, from one, between two of three, and around two that hear each other.
+fn cases() -> [Closed; 6] {
+    let all = [0, 1, 2];
+    [
+        both(&[0], &all),
+        both(&all, &all),
+        between(&all, &[0]),
+        between(&[0], &all),
+        both(&[0], &[1]),
+        both(&[0, 1], &[2]),
+    ]
+}
+
+impl Simulation {
+    fn never_two(&mut self, duration: u64, case: &str) {
+        let end = self.now + duration;
+        while self.step(end) {
+            for address in &self.addresses {
+                let speakers = self.speakers(*address);
+                assert!(speakers.len() < 2, "{case}: {speakers:?} for {address} at {}", self.now);
+            }
+        }
+        self.now = end;
+    }
+}
+
+#[test]
+fn a_closed_port_moves_nothing_and_makes_nobody_answer_beside_another() {
+    for (seed, (closed, loss)) in
+        (0..).zip(cases().into_iter().flat_map(|it| [(it.clone(), 0.0), (it, 0.1)]))
+    {
+        let case = format!("seed {seed}, loss {loss}, {closed:?}");
+        let mut simulation = Simulation::started(seed, 3, 16);
+        let before = simulation.holders();
+        simulation.no_gap = true;
+        simulation.loss = loss;
+        simulation.closed = closed;
+        simulation.never_two(20 * SECOND, &case);
+        assert_eq!(simulation.holders(), before, "{case}");
+        simulation.loss = 0.0;
+        simulation.closed.clear();
+        simulation.never_two(4 * SECOND, &case);
+        assert_eq!(simulation.holders(), before, "{case}");
+        simulation.assert_one_speaker();
+    }
+}
+
+#[test]
+fn a_node_that_dies_behind_a_closed_port_is_replaced_by_one() {
+    for (seed, closed) in (0..).zip(cases()) {
+        let case = format!("seed {seed}, {closed:?}");
+        let mut simulation = Simulation::started(seed, 3, 16);
+        simulation.closed = closed;
+        simulation.never_two(2 * SECOND, &case);
+        simulation.kill(&name(0));
+        simulation.never_two(1_200 * MS, &case);
+        assert_eq!(simulation.holders().len(), 16, "{case}");
+        simulation.never_two(5 * SECOND, &case);
+    }
+}

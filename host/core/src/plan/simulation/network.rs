@@ -1,0 +1,68 @@
+//! The network between the nodes: what gets through, and when.
+use super::*;
+
+pub(super) enum Packet {
+    Gossip(SocketAddr, Vec<u8>),
+    /// A node answers on the segment for an address.
+    Answer(String),
+}
+
+impl Simulation {
+    pub fn transmit(&mut self, from: &str, to: SocketAddr, data: Vec<u8>) {
+        assert!(data.len() <= 1232, "{} octets do not fit the minimum MTU", data.len());
+        let Some(target) = self.cluster.nodes.keys().find(|name| socket(name) == to) else {
+            return;
+        };
+        let target = target.clone();
+        let is_open = !self.closed.contains(&(from.to_owned(), target.clone()));
+        if is_open && self.passes(from, &target) {
+            self.deliver(&target, Packet::Gossip(socket(from), data));
+        }
+    }
+
+    /// Says if a frame gets from one node to another.
+    fn passes(&mut self, from: &str, to: &str) -> bool {
+        let reaches = self.far.contains(from) == self.far.contains(to)
+            && !self.mute.contains(from)
+            && !self.deaf.contains(to);
+        reaches && !self.random.random_bool(self.loss)
+    }
+
+    fn deliver(&mut self, to: &str, packet: Packet) {
+        self.sent += 1;
+        let at = self.now + self.random.random_range(100..1_500);
+        self.wires.insert((at, self.sent), (to.to_owned(), packet));
+    }
+
+    /// One node asks for another's addresses on the segment.
+    pub fn ask(&mut self, from: &str, to: &str, addresses: &[IpAddr]) {
+        for address in addresses {
+            let answers = self.speakers(*address).contains(&to);
+            if answers && self.passes(from, to) && self.passes(to, from) {
+                self.deliver(from, Packet::Answer(to.to_owned()));
+            }
+        }
+    }
+
+    /// There is a client on the near side that is heard by whoever hears anything.
+    pub fn hears_a_host(&self, node: &str) -> bool {
+        !self.deaf.contains(node) && (!self.far.contains(node) || self.far.len() > 1)
+    }
+
+    /// Says whether the node has taken it in.
+    pub fn receive(&mut self, node: &str, packet: Packet) -> bool {
+        if let Some(waiting) = self.frozen.get_mut(node) {
+            if let (Packet::Gossip(from, data), true) = (packet, waiting.len() < SOCKET) {
+                waiting.push((from, data));
+            }
+            return false;
+        }
+        if let Some(Machine { membership, .. }) = self.machines.get_mut(node) {
+            match packet {
+                Packet::Gossip(from, data) => membership.handle_datagram(self.now, from, &data),
+                Packet::Answer(of) => membership.answered(self.now, &of),
+            }
+        }
+        true
+    }
+}
