@@ -38,7 +38,7 @@ use draft::Draft;
 use fresh::Fresh;
 use index::Index;
 
-pub use cover::announcers;
+pub use cover::{announcers, built_in_beside};
 pub use heard::{AddressWord, AnnouncerWord, Details, Heard, NodeWord, Silence};
 pub use reach::Reach;
 pub use why::{AddressWhy, NodeRole, NodeWhy, SHIPPED, why as why_address};

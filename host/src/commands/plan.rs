@@ -7,7 +7,7 @@ use std::sync::Arc;
 use outrigger_core::allocation::{Allocations, Verdict};
 use outrigger_core::facts::{Change, Cluster, Fact, FactKey};
 use outrigger_core::membership::{Hearing, Member, Outlook, View};
-use outrigger_core::plan::{Planner, announcers};
+use outrigger_core::plan::{Planner, announcers, built_in_beside};
 use outrigger_kube::{Folder, Problem, State};
 use outrigger_net::now;
 use outrigger_sdk::Duty;
@@ -46,8 +46,13 @@ pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
     problems.extend(pool_problems);
     problems.extend(plugin_problems(&plugins, &cluster, &folder));
     match output {
-        Output::Json => println!("{}", as_json(&verdicts, &answering, &problems)),
-        Output::Table => print_table(&verdicts, &answering, &problems),
+        Output::Json => println!("{}", as_json(&cluster, &verdicts, &answering, &problems)),
+        Output::Table => {
+            print_table(&verdicts, &answering, &problems);
+            if let Some(note) = built_in_beside(&cluster) {
+                println!("note: {note}");
+            }
+        }
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }
@@ -120,7 +125,12 @@ fn plugin_problems(plugins: &Plugins, cluster: &Cluster, folder: &Source) -> Vec
     refused.chain(wrong.map(|(key, message)| object_problem(folder, &key, message))).collect()
 }
 
-fn as_json(verdicts: &[Verdict], answering: &Answering, problems: &[Problem]) -> serde_json::Value {
+fn as_json(
+    cluster: &Cluster,
+    verdicts: &[Verdict],
+    answering: &Answering,
+    problems: &[Problem],
+) -> serde_json::Value {
     let services = verdicts.iter().map(|verdict| {
         json!({
             "namespace": verdict.service.namespace(), "name": verdict.service.name(), "addresses": verdict.addresses,
@@ -136,6 +146,7 @@ fn as_json(verdicts: &[Verdict], answering: &Answering, problems: &[Problem]) ->
     json!({
         "services": services.collect::<Vec<_>>(),
         "addresses": announced.collect::<Vec<_>>(),
+        "notes": built_in_beside(cluster).into_iter().collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),
     })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use outrigger_core::allocation::{Counts, PoolStatus};
 use outrigger_core::facts::ServiceKey;
-use outrigger_core::plan::{AddressWord, Silence};
+use outrigger_core::plan::{AddressWord, Silence, built_in_beside};
 use outrigger_core::why::Said;
 use serde_json::{Value, json};
 
@@ -104,6 +104,7 @@ fn as_json(picture: &Picture) -> Value {
         "pools": picture.inputs.allocations().pool_statuses().iter().map(pool).collect::<Vec<_>>(),
         "services": services(picture).into_iter().map(service).collect::<Vec<_>>(),
         "nodes": picture.reports.iter().map(node).collect::<Vec<_>>(),
+        "notes": built_in_beside(&picture.inputs.cluster).into_iter().collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),
     })
 }
@@ -136,6 +137,9 @@ fn print_tables(picture: &Picture) {
     );
     println!();
     table::print(&["PLUGIN", "DIGEST", "NODES", "FROM", "REFUSED"], &plugin_rows(picture));
+    if let Some(note) = built_in_beside(&picture.inputs.cluster) {
+        println!("\nnote: {note}");
+    }
     for problem in &picture.problems {
         println!("\n{problem}");
     }

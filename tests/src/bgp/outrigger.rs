@@ -57,7 +57,10 @@ impl Outrigger {
             "apiVersion": "outrigger.dev/v1alpha1",
             "kind": "AddressPool",
             "metadata": { "name": "anycast" },
-            "spec": { "addresses": ["192.0.2.1-192.0.2.254", "2001:db8:1::1-2001:db8:1::ff"] },
+            "spec": {
+                "addresses": ["192.0.2.1-192.0.2.254", "2001:db8:1::1-2001:db8:1::ff"],
+                "announcers": ["bgp"],
+            },
         });
         outrigger.put("pool.yaml", &pool.to_string())?;
         Ok(outrigger)

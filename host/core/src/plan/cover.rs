@@ -8,12 +8,15 @@ use crate::facts::{Announcer, Cluster, PluginRef, Pool, Service};
 /// Name of the announcer that needs no object, and of its plugin.
 const BUILT_IN: &str = "layer2";
 
-/// The announcers there are: those written down, and the built-in `layer2` on every node and interface when none is
-/// written down or when a pool names it and nobody wrote it down.
+/// The plugin that tells routers and no segment: an Announcer of it takes nothing from those who are reached on layer 2.
+const ROUTES: &str = "bgp";
+
+/// The announcers there are: those written down, and the built-in `layer2` on every node and interface while none but of plugin bgp is
+/// written down, or when a pool names it and nobody wrote it down.
 pub fn announcers(cluster: &Cluster) -> BTreeMap<String, Arc<Announcer>> {
     let mut announcers = cluster.announcers.clone();
     let named = |pool: &Arc<Pool>| pool.announcers.iter().flatten().any(|name| name == BUILT_IN);
-    if announcers.is_empty() || cluster.pools.values().any(named) {
+    if only_routes(cluster) || cluster.pools.values().any(named) {
         announcers.entry(BUILT_IN.to_owned()).or_insert_with(|| {
             Arc::new(Announcer {
                 name: BUILT_IN.to_owned(),
@@ -23,6 +26,35 @@ pub fn announcers(cluster: &Cluster) -> BTreeMap<String, Arc<Announcer>> {
         });
     }
     announcers
+}
+
+fn only_routes(cluster: &Cluster) -> bool {
+    cluster.announcers.values().all(|announcer| announcer.plugin.plugin == ROUTES)
+}
+
+/// Says what the built-in `layer2` announces beside the Announcers that are written down, and how to end that. `None` where it announces
+/// nothing, or everything.
+pub fn built_in_beside(cluster: &Cluster) -> Option<String> {
+    if cluster.announcers.is_empty()
+        || cluster.announcers.contains_key(BUILT_IN)
+        || !only_routes(cluster)
+    {
+        return None;
+    }
+    let names_none = |pool: &&Arc<Pool>| pool.announcers.is_none();
+    let pools: Vec<&str> =
+        cluster.pools.values().filter(names_none).map(|pool| pool.name.as_str()).collect();
+    let written: Vec<&str> = cluster.announcers.keys().map(String::as_str).collect();
+    (!pools.is_empty()).then(|| {
+        format!(
+            "the built-in announcer layer2 announces the addresses of {} beside {}, as their spec.announcers is absent. To have them announced \
+             by {} alone, write spec.announcers: [{}] into the pool",
+            pools.join(", "),
+            written.join(", "),
+            written.join(", "),
+            written.join(", "),
+        )
+    })
 }
 
 /// What is remembered of pools, each once: thousands of addresses have one in common.

@@ -114,7 +114,9 @@ fn put_services(ours: &Outrigger, count: usize) -> Result<()> {
         "apiVersion": "outrigger.dev/v1alpha1",
         "kind": "AddressPool",
         "metadata": { "name": "many" },
-        "spec": { "addresses": ["100.64.0.0/16", "2001:db8:2::/112"], "priority": 1 },
+        "spec": {
+            "addresses": ["100.64.0.0/16", "2001:db8:2::/112"], "priority": 1, "announcers": ["bgp"],
+        },
     });
     ours.put("many.yaml", &pool.to_string())?;
     let services = (0..count).map(|number| service(&format!("s{number}"), "many"));

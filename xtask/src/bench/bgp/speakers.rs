@@ -111,7 +111,9 @@ fn ours(net: &Net, speaker: &Speaker, routes: usize) -> Result<Ours> {
         "apiVersion": "outrigger.dev/v1alpha1",
         "kind": "AddressPool",
         "metadata": { "name": "many" },
-        "spec": { "addresses": [format!("{}-{}", nth(0), nth(routes - 1))], "priority": 1 },
+        "spec": {
+            "addresses": [format!("{}-{}", nth(0), nth(routes - 1))], "priority": 1, "announcers": ["bgp"],
+        },
     });
     ours.remove("pool.yaml")?;
     ours.put("many.yaml", &pool.to_string())?;

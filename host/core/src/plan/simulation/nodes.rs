@@ -57,6 +57,7 @@ fn fit() -> Readiness {
         carrier: true,
         heard: true,
         forwards: Some(true),
+        hardware: BTreeSet::from([[2, 0, 0, 0, 0, 1]]),
         networks,
         failed: BTreeSet::new(),
     }

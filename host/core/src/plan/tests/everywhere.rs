@@ -7,7 +7,15 @@ const STANDS_BY: &str = "bgp +10.0.0.1 default web Standby(\"\")";
 /// Nodes `me` and `other`, and a speaker on both.
 fn bench(me: Node) -> Bench {
     let bgp = Announcer { election: Election::All, ..announcer("bgp") };
-    let facts = [Fact::from(web()), Fact::from(me), Fact::from(node("other")), Fact::from(bgp)];
+    let named = Some(vec!["bgp".to_owned()]);
+    let pool = Pool { announcers: named, ..pool("default", &["10.0.0.0/16"]) };
+    let facts = [
+        Fact::from(pool),
+        Fact::from(web()),
+        Fact::from(me),
+        Fact::from(node("other")),
+        Fact::from(bgp),
+    ];
     let mut bench = Bench::new(facts.into());
     bench.member("other", false);
     bench
@@ -19,6 +27,8 @@ fn every_node_that_may_announces_and_none_claims() {
     assert_eq!(bench.plan(), ANNOUNCED);
     // Beside a segment on which one node answers.
     bench.upsert(Fact::from(announcer("layer2")));
+    let named = Some(vec!["bgp".to_owned(), "layer2".to_owned()]);
+    bench.upsert(Fact::from(Pool { announcers: named, ..pool("default", &["10.0.0.0/16"]) }));
     bench.other_claims("other", "10.0.0.1", Some(Claim { term: 1, announced: true }));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"other\")");
     bench.upsert(Fact::from(Node { excluded: true, ..node("me") }));
@@ -54,4 +64,22 @@ fn a_node_that_is_not_ready_announces_only_while_no_other_can() {
     assert_eq!(bench.plan(), STANDS_BY);
     bench.member("other", true);
     assert_eq!(bench.plan(), ANNOUNCED);
+}
+
+#[test]
+fn the_first_announcer_of_bgp_leaves_layer_2_to_those_who_are_reached_there() {
+    let mut bench = Bench::new(vec![Fact::from(web()), Fact::from(node("me"))]);
+    assert_eq!(bench.plan(), super::ANNOUNCED);
+    let plugin = PluginRef { plugin: "bgp".to_owned(), config: "{}".to_owned() };
+    let bgp = Announcer { plugin, election: Election::All, ..announcer("racks") };
+    bench.upsert(Fact::from(bgp));
+    assert_eq!(bench.plan(), "racks +10.0.0.1 default web Announce");
+    let note = built_in_beside(&bench.cluster).unwrap();
+    assert!(note.contains("addresses of default beside racks"), "{note}");
+    assert!(note.contains("write spec.announcers: [racks] into the pool"), "{note}");
+
+    let named = Some(vec!["racks".to_owned()]);
+    bench.upsert(Fact::from(Pool { announcers: named, ..pool("default", &["10.0.0.0/16"]) }));
+    assert_eq!(bench.plan(), "layer2 -10.0.0.1\nclaim 10.0.0.1 no");
+    assert_eq!(built_in_beside(&bench.cluster), None);
 }
