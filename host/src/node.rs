@@ -1,5 +1,6 @@
 //! The node role: facts, links, who is alive and what plugins say come in; what each instance of this node is to
 //! announce goes out to its desk. Synchronous: [`crate::daemon`] is the only one that waits.
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use outrigger_core::membership::ViewChange;
 use outrigger_core::plan::{Planned, Planner, announcers};
 use outrigger_kube::Problem;
 use outrigger_net::Links;
-use outrigger_sdk::{Duty, StopReason, Stopping};
+use outrigger_sdk::{Duty, Link, LinkIndex, StopReason, Stopping};
 
 use crate::desk::{Desk, Reported};
 use crate::trial::Verdict;
@@ -18,6 +19,7 @@ mod about;
 mod announcer;
 mod links;
 mod mesh;
+mod probes;
 mod proxy;
 mod ready;
 mod router;
@@ -27,6 +29,7 @@ pub use announcer::Announcers;
 pub use mesh::{Mesh, Wire};
 pub use router::Router;
 
+use probes::Probes;
 use proxy::Proxy;
 use ready::{Around, Ready};
 use segments::Segments;
@@ -57,6 +60,9 @@ pub struct Node {
     segments: Segments,
     proxy: Proxy,
     /// Links, members or who was heard may have changed.
+    /// Links that addresses are announced on for which one node is elected.
+    usable: BTreeSet<LinkIndex>,
+    probes: Probes,
     segments_changed: bool,
     /// Labels, links or routes may have changed.
     about_changed: bool,
@@ -79,6 +85,8 @@ impl Node {
         Self {
             segments: announcers.segments(),
             proxy: announcers.proxy(),
+            usable: BTreeSet::new(),
+            probes: announcers.probes(),
             segments_changed: true,
             planner,
             announcers,
@@ -130,11 +138,11 @@ impl Node {
             })
             .collect();
         if std::mem::take(&mut self.segments_changed) {
-            let usable = Ready::links(&wanted, &self.links);
-            let links = self.links.values().filter(|link| usable.contains(&link.index));
-            self.mesh.links(links.cloned().collect());
-            self.segments.ask(&self.name, &self.links, &usable, self.mesh.view());
+            self.usable = Ready::links(&wanted, &self.links);
+            self.mesh.links(self.usable_links().cloned().collect());
+            self.segments.ask(&self.name, &self.links, &self.usable, self.mesh.view());
         }
+        self.probe(now_us);
         let Self { ready, announcers, links, segments, proxy, planner, .. } = self;
         let around = Around { links, segments, proxy, planner };
         let readiness = ready.look(now_us, &wanted, announcers, around);
@@ -144,8 +152,9 @@ impl Node {
         self.planner.time(now_us);
         let mut outlook = self.mesh.outlook();
         outlook.settled &= self.mesh_problem.is_none();
-        let Planned { changes, claims } =
+        let Planned { changes, claims, ask } =
             self.planner.plan(&self.cluster, self.mesh.view(), outlook);
+        self.probes.ask(ask);
         for change in changes {
             self.announcers.desire(change);
         }
@@ -165,6 +174,17 @@ impl Node {
         if !claims.is_empty() {
             self.mesh.claim(claims);
         }
+    }
+
+    fn usable_links(&self) -> impl Iterator<Item = &Link> {
+        self.links.values().filter(|link| self.usable.contains(&link.index))
+    }
+
+    fn probe(&mut self, now_us: u64) {
+        let Self { links, usable, segments, probes, planner, .. } = self;
+        let links: Vec<&Link> =
+            links.values().filter(|link| usable.contains(&link.index)).collect();
+        probes.step(now_us, &links, || segments.routers(), planner);
     }
 
     /// Takes in what gossip brought meanwhile.
@@ -208,7 +228,10 @@ impl Node {
 
     /// When to settle though nothing happened.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.planner.next_deadline().into_iter().chain(self.ready.due).min()
+        [self.planner.next_deadline(), self.ready.due, self.probes.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Candidates that failed since the last call: plugin, digest and why.
@@ -265,6 +288,7 @@ impl Node {
 
     /// What is wrong with this node, whatever the objects say.
     pub fn problems(&self) -> Vec<Problem> {
-        self.mesh_problem.iter().chain(&self.link_problems).cloned().collect()
+        let taken = self.probes.problem(&self.name, self.mesh.port(), &self.links);
+        self.mesh_problem.iter().chain(&self.link_problems).cloned().chain(taken).collect()
     }
 }

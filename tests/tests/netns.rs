@@ -101,6 +101,9 @@ fn whoever_answers() -> Vec<Trial> {
             Cluster::of_three,
             |cluster| partition::closed(cluster, &Story::quiet()),
         ),
+        trial("where_the_port_was_never_open_one_node_answers", Cluster::of_three, |cluster| {
+            partition::never_open(cluster, &Story::quiet())
+        }),
         trial(
             "a_node_whose_port_is_lost_hands_over",
             Cluster::of_three_with_management,

@@ -10,19 +10,21 @@ use std::sync::Arc;
 use outrigger_sdk::Duty;
 
 use crate::desired::Desired;
-use crate::election::{Claimant, Standing, elect};
 use crate::facts::{Announcer, Cluster, Difference, Election, NodeName};
-use crate::membership::{Claim, ClaimChanges, Hearing, Outlook, View, ViewChange};
+use crate::membership::{Claim, ClaimChanges, Outlook, View, ViewChange};
 
+mod asked;
 mod case;
 mod claims;
 mod cover;
 mod draft;
+mod duty;
 mod everywhere;
 mod fresh;
 mod heard;
 mod index;
 mod nodes;
+mod overdue;
 mod reach;
 #[cfg(test)]
 mod simulation;
@@ -32,11 +34,13 @@ pub(crate) mod test_facts;
 mod tests;
 mod why;
 
+use asked::Asked;
 use case::Case;
 use cover::{Home, Homes};
 use draft::Draft;
 use fresh::Fresh;
 use index::Index;
+use overdue::Overdue;
 
 pub use cover::{announcers, built_in_beside};
 pub use heard::{AddressWord, AnnouncerWord, Details, Heard, NodeWord, Silence};
@@ -62,6 +66,8 @@ pub struct Planned {
     pub changes: Vec<InstanceChange>,
     /// For [`crate::membership::Membership::set_claims`].
     pub claims: ClaimChanges,
+    /// The segment is to be asked whether somebody answers for these: [`Planner::segment_said`].
+    pub ask: Vec<IpAddr>,
 }
 
 /// What is known of an address that some Service holds.
@@ -99,6 +105,8 @@ pub struct Planner {
     /// Held by nobody for a moment: to be removed even if it came back.
     taken_out: BTreeSet<IpAddr>,
     fresh: Fresh,
+    overdue: Overdue,
+    asked: Asked,
     outlook: Outlook,
     /// The term of the claim of another node that was seen last.
     holders: BTreeMap<IpAddr, u32>,
@@ -125,6 +133,8 @@ impl Planner {
             all_stale: false,
             taken_out: BTreeSet::new(),
             fresh: Fresh::default(),
+            overdue: Overdue::default(),
+            asked: Asked::default(),
             outlook: Outlook::default(),
             holders: BTreeMap::new(),
             unproven: BTreeSet::new(),
@@ -140,11 +150,18 @@ impl Planner {
     /// It is now so late, in monotonic microseconds: [`Planner::plan`] decides again on addresses that waited for this.
     pub fn time(&mut self, now_us: u64) {
         self.open.extend(self.fresh.time(now_us));
+        self.open.extend(self.overdue.time(now_us));
     }
 
     /// When to say the time though nothing happened.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.fresh.next()
+        self.fresh.next().into_iter().chain(self.overdue.next()).min()
+    }
+
+    /// Whether somebody else answered on the segment for an address of [`Planned::ask`]. False: it need not be asked again.
+    pub fn segment_said(&mut self, address: IpAddr, answered: bool) -> bool {
+        self.open.insert(address);
+        self.asked.hear(address, answered) && answered
     }
 
     /// A fact changed; `cluster` already has it. Call once per change, after each, so that a removal followed by an
@@ -211,7 +228,8 @@ impl Planner {
         self.desired.retain(|_, addresses| !addresses.is_empty());
         self.announced.retain(|_, addresses| !addresses.is_empty());
         self.index = Some(index);
-        Planned { changes: draft.changes.into_values().collect(), claims: draft.claims }
+        let changes = draft.changes.into_values().collect();
+        Planned { changes, claims: draft.claims, ask: self.asked.take_new() }
     }
 
     /// Everything that this announcer's instance is to announce, for a new instance.
@@ -254,7 +272,8 @@ impl Planner {
             (None, known) => known,
         };
         let case = Case::new(cluster, &self.me, &self.announcers, index, home.as_deref(), address);
-        let duty = self.duty(view, &case, address);
+        let decided = self.decide(view, &case, address);
+        let duty = decided.duty.clone();
         let rivalled =
             duty == Duty::Announce && view.claims_on(address).any(|(it, _)| it != self.me);
         let before = self.held.get(&address);
@@ -271,6 +290,7 @@ impl Planner {
         if let Some(wanted) = wanted {
             self.record(address, wanted, draft);
         }
+        self.wait(address, &decided);
         self.claim(view, address, duty.speaks(), draft);
         if index.is_held(address) {
             self.held.insert(address, Held { duty, home, rivalled, announcements });
@@ -287,6 +307,8 @@ impl Planner {
     fn forget(&mut self, address: IpAddr) {
         self.held.remove(&address);
         self.fresh.forget(address);
+        self.overdue.forget(address);
+        self.asked.forget(address);
         self.terms.remove(&address);
         self.holders.remove(&address);
         self.unproven.remove(&address);
@@ -314,47 +336,6 @@ impl Planner {
             Some((announcer.name.clone(), case.entry(announcer, &duty, announcements)))
         };
         case.cover.iter().filter_map(entry).collect()
-    }
-
-    fn duty(&self, view: &View, case: &Case<'_>, address: IpAddr) -> Duty {
-        if case.elected().next().is_none() {
-            return Duty::Standby(String::new());
-        }
-        let (eligibility, readiness) = (case.eligibility(), case.readiness(view));
-        let leaves = |node: &str| view.members.get(node).is_none_or(|member| member.leaving);
-        let standing = |node: &str| match eligibility.check(node) {
-            Err(reason) if !reason.is_last_resort() => Standing::Ineligible,
-            fit => match readiness.check(node) {
-                Err(reason) if reason.is_inability() => Standing::Unable,
-                _ if leaves(node) => Standing::Leaving,
-                ready if fit.and(ready).is_err() => Standing::LastResort,
-                _ => Standing::Candidate,
-            },
-        };
-        // What the view says of this node's own claims lags behind.
-        let others = view.claims_on(address).filter(|(node, _)| *node != self.me);
-        let mine = self.claims.get(&address).map(|claim| (self.me.as_str(), *claim));
-        let claimants: Vec<_> = others
-            .chain(mine)
-            .map(|(node, claim)| Claimant { node, claim, standing: standing(node) })
-            .collect();
-        let duty = elect(address, &self.me, &claimants, |wanted| {
-            let members = view.members.keys().map(String::as_str);
-            members.filter(|node| standing(node) == wanted).collect::<Vec<_>>()
-        });
-        // It says nothing, and hears nothing: it goes by its own facts.
-        let parted = |node: &str| {
-            view.members.get(node).is_some_and(|member| member.hearing == Hearing::Parted)
-        };
-        let duty = match duty {
-            Duty::HandOver(to) if parted(&to) => Duty::Standby(to),
-            duty => duty,
-        };
-        let waits = !self.outlook.settled || (claimants.is_empty() && self.fresh.waits(address));
-        if duty.speaks() && mine.is_none() && waits {
-            return Duty::Standby(String::new());
-        }
-        duty
     }
 
     /// Puts what is wanted of an address in force, and the difference into the draft.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use super::links;
-use super::{Proxy, Router, Segments};
+use super::{Probes, Proxy, Router, Segments};
 use crate::desk::{Command, Desk, Swap};
 use crate::instance::{Instance, Ports};
 use crate::plugins::{InForce, Kind, Plugins};
@@ -64,6 +64,11 @@ impl Announcers {
     pub(super) fn segments(&self) -> Segments {
         let Self { ports, router, changed, .. } = self;
         Segments::start(ports.responder.clone(), router.heard.clone(), changed.clone())
+    }
+
+    /// What asks whether somebody else has an address.
+    pub(super) fn probes(&self) -> Probes {
+        Probes::new(self.ports.responder.clone(), self.router.probed.clone())
     }
 
     /// What asks kube-proxy.

@@ -262,6 +262,11 @@ impl Mesh {
         true
     }
 
+    /// The UDP port of gossip.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What another that takes the place of this one needs.
     pub fn wire(&self) -> Wire {
         self.wire.clone()

@@ -6,6 +6,7 @@ use outrigger_net::{Owner, Sink, StreamSink};
 use outrigger_sdk::{Endpoint, Event, Frame};
 
 use super::mesh::{Answers, WITNESS};
+use super::probes::{self, Probed};
 use super::segments::{self, Neighbours};
 use crate::desk::Desk;
 
@@ -15,6 +16,8 @@ pub struct Router {
     desks: DashMap<Owner, Arc<Desk>>,
     /// The neighbours that the node itself asks.
     pub(super) heard: Arc<Neighbours>,
+    /// What is answered to probes.
+    pub(super) probed: Arc<Probed>,
     /// What members that were declared down answer.
     pub answers: Arc<Answers>,
 }
@@ -45,6 +48,10 @@ impl Sink for Router {
     fn frame(&self, owner: Owner, frame: Frame) -> bool {
         if owner == WITNESS {
             self.answers.frame(&frame);
+            return true;
+        }
+        if owner == probes::OWNER {
+            self.probed.frame(&frame);
             return true;
         }
         if owner == segments::OWNER {

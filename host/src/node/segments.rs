@@ -121,12 +121,18 @@ impl Segments {
         self.heard.lock().silent.contains(&link)
     }
 
+    /// The hardware addresses of the gateways, as far as they were heard.
+    pub fn routers(&self) -> Vec<MacAddr> {
+        let gateways = gateways();
+        let state = self.heard.lock();
+        let routers = state.neighbours.iter().filter(|((_, at), _)| gateways.contains(at));
+        routers.filter_map(|(_, neighbour)| Some(neighbour.heard?.1)).collect()
+    }
+
     /// Asks those who are to be asked on these links, and nobody else.
     pub fn ask(&mut self, me: &NodeName, links: &Links, usable: &BTreeSet<LinkIndex>, view: &View) {
         let usable = links.values().filter(|link| usable.contains(&link.index));
-        let (v4, v6) = default_gateways();
-        let gateways: Vec<IpAddr> =
-            [v4, v6].into_iter().flatten().filter_map(|it| it.parse().ok()).collect();
+        let gateways = gateways();
         let targets: BTreeMap<_, _> = usable
             .flat_map(|link| {
                 targets(me, link, view, &gateways)
@@ -240,6 +246,11 @@ pub(super) fn question(
         }
         _ => return None,
     })
+}
+
+pub(super) fn gateways() -> Vec<IpAddr> {
+    let (v4, v6) = default_gateways();
+    [v4, v6].into_iter().flatten().filter_map(|it| it.parse().ok()).collect()
 }
 
 fn micros(duration: Duration) -> u64 {

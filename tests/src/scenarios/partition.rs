@@ -238,6 +238,49 @@ impl Stage<'_> {
     }
 }
 
+/// The port is closed on every node before any of them starts: no node ever hears of another, and one answers for each address, also for one
+/// that is given out later and when the daemon that answers is killed and comes back.
+///
+/// # Errors
+/// When two answer, or nobody does.
+pub fn never_open(cluster: &mut Cluster, story: &Story) -> Result<()> {
+    for node in 0..cluster.lab.nodes.len() {
+        cluster.kill(node)?;
+    }
+    let table = CLOSED[1].table("");
+    for node in &cluster.lab.nodes {
+        node.nft(&table)?;
+    }
+    let since = clock::now();
+    for node in 0..cluster.lab.nodes.len() {
+        cluster.start(node)?;
+    }
+    let stage = Stage::set(cluster)?;
+    let before = stage.holders()?;
+    let holder = *before.values().next().context("no address")?;
+    wait::until("status names the port", LIMIT, || {
+        let problems = cluster.status()?["problems"].to_string();
+        Ok(problems.contains("UDP port 7953").then_some(()))
+    })?;
+    story.say(format!("nobody hears anybody; n{} answers", holder + 1));
+    for (address, prober) in &stage.probers {
+        let several = prober.so_far().answered_by_several(since);
+        ensure!(several == 0, "{several} requests for {address} were answered by two");
+    }
+    drop(stage);
+    cluster.kill(holder)?;
+    cluster.start(holder)?;
+    let stage = Stage::set(cluster)?;
+    let again = clock::now();
+    stage.holders()?;
+    std::thread::sleep(SOON);
+    for (address, prober) in &stage.probers {
+        let several = prober.so_far().answered_by_several(again);
+        ensure!(several == 0, "{several} requests for {address} were answered by two");
+    }
+    Ok(())
+}
+
 impl Closed {
     fn table(&self, one: &str) -> String {
         let chain = |hook: &str, rules: &str| {

@@ -16,6 +16,8 @@ pub struct Outlook {
     /// It may announce what it did not announce before: once true, true for good. A node that has just come up must first hear who
     /// answers for what.
     pub settled: bool,
+    /// Of every node that there should be it knows what it answers for, or that it is gone.
+    pub informed: bool,
     /// It hears more than half of the nodes that were members lately, itself counted.
     pub majority: bool,
     /// The same, so it was for a second, and it knows the claims of all that it hears.
@@ -37,7 +39,8 @@ pub(super) struct Company {
 
 impl Outlook {
     /// Of a node that hears everybody, or has nobody to hear.
-    pub const UNDISTURBED: Self = Self { settled: true, majority: true, steady: true };
+    pub const UNDISTURBED: Self =
+        Self { settled: true, informed: true, majority: true, steady: true };
 }
 
 impl Company {
@@ -97,7 +100,16 @@ impl Membership {
         let since_us = if company.told.majority { company.unsteady_us } else { now_us };
         let complete = self.peers.values().all(|peer| peer.complete);
         let steady = majority && complete && since_us.saturating_add(STEADY_US) <= now_us;
-        Outlook { settled: self.settled || self.would_settle(now_us), majority, steady }
+        let settled = self.settled || self.would_settle(now_us);
+        Outlook { settled, informed: self.is_informed(), majority, steady }
+    }
+
+    fn is_informed(&self) -> bool {
+        let is_known = |name: &NodeName| match self.peers.get(name) {
+            Some(peer) => peer.complete,
+            None => self.company.known.contains_key(name),
+        };
+        self.configured.as_ref().is_some_and(|nodes| nodes.keys().all(is_known))
     }
 
     /// Says so when the outlook is another.
@@ -117,7 +129,7 @@ impl Membership {
     /// When the outlook may be another though nothing comes.
     pub(super) fn outlook_changes_at(&self) -> Option<u64> {
         let Self { company, config, .. } = self;
-        let Outlook { settled, majority, steady } = company.told;
+        let Outlook { settled, majority, steady, .. } = company.told;
         let settles = self.settle_at().filter(|_| !settled);
         let silent = (majority && !company.known.is_empty()).then(|| company.is_silent_at(config));
         let complete = self.peers.values().all(|peer| peer.complete);

@@ -11,6 +11,9 @@ impl Planner {
     pub(super) fn look_out(&mut self, outlook: Outlook) {
         let before = std::mem::replace(&mut self.outlook, outlook);
         self.all_open |= before.settled != outlook.settled;
+        if outlook.informed {
+            self.open.extend(self.asked.clear());
+        }
         if before.majority && !outlook.majority {
             self.open.extend(&self.unproven);
         }
@@ -53,6 +56,7 @@ impl Planner {
             None => {
                 self.claims.remove(&address);
                 self.unproven.remove(&address);
+                self.asked.give_up(address);
                 // A report from now on is about the next time.
                 self.forget_reports(address);
             }

@@ -23,6 +23,9 @@ const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
 /// From being told to announce to the plugin's report.
 const PLUGIN_US: u64 = 5 * MS;
+/// How long the segment has for its answers, and when it is asked again where there was one.
+const PROBE_US: u64 = 100 * MS;
+const PROBE_AGAIN_US: u64 = SECOND;
 /// Datagrams that a socket keeps for a process that does not read them.
 const SOCKET: usize = 150;
 
@@ -34,6 +37,8 @@ struct Machine {
     /// What the network is told as soon as the node may answer.
     untold: BTreeSet<IpAddr>,
     reports: BTreeMap<IpAddr, u64>,
+    /// When the answers of the segment to its probes are counted.
+    probes: BTreeMap<IpAddr, u64>,
 }
 
 struct Simulation {
@@ -130,8 +135,9 @@ impl Simulation {
         );
         membership.set_peers(self.now, &peers);
         let planner = Planner::new(node.to_owned());
-        let (duties, announcements, untold, reports) = Default::default();
-        let machine = Machine { membership, planner, duties, announcements, untold, reports };
+        let (duties, announcements, untold, reports, probes) = Default::default();
+        let machine =
+            Machine { membership, planner, duties, announcements, untold, reports, probes };
         self.machines.insert(node.to_owned(), machine);
         self.plan(node);
     }
@@ -145,10 +151,13 @@ impl Simulation {
         let now = self.now;
         let Some(mut machine) = self.machines.remove(node) else { return };
         let mut caught_up = None;
+        self.count_answers(node, &mut machine);
+        machine.planner.time(now);
         loop {
             let outlook = machine.membership.outlook(now);
             let planned = machine.planner.plan(&self.cluster, machine.membership.view(), outlook);
             machine.obey(now, &planned);
+            machine.probes.extend(planned.ask.iter().map(|address| (*address, now + PROBE_US)));
             machine.membership.set_claims(now, &planned.claims);
             let mut again = false;
             while let Some(output) = machine.membership.poll() {
@@ -285,7 +294,9 @@ impl Machine {
 
     fn next(&self) -> u64 {
         let report = self.reports.values().min().copied();
-        report.into_iter().chain(self.membership.next_deadline()).min().unwrap_or(u64::MAX)
+        let probe = self.probes.values().min().copied();
+        let due = [report, probe, self.membership.next_deadline(), self.planner.next_deadline()];
+        due.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
     fn timeout(&mut self, now: u64) {

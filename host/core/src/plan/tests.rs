@@ -5,6 +5,7 @@ use crate::facts::{
     Change, Endpoint, Endpoints, Fact, FactKey, Node, PluginRef, Pool, Requirement, Selector,
     Service, ServiceKey, with,
 };
+use crate::membership::Hearing;
 use crate::membership::Member;
 
 mod everywhere;

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outrigger_core::facts::NodeName;
 use outrigger_core::membership::{Membership, View};
-use outrigger_net::{Owner, ResponderHandle, default_gateways, received};
+use outrigger_net::{Owner, ResponderHandle, received};
 use outrigger_sdk::wire::{self, Message};
 use outrigger_sdk::{Frame, Link, LinkIndex, MacAddr, Topic};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::thread::Order;
-use crate::node::segments::question;
+use crate::node::segments::{gateways, question};
 
 /// The responder knows the questions by this number.
 pub const OWNER: Owner = Owner::MAX;
@@ -164,9 +164,7 @@ impl Witness {
     }
 
     fn ask_gateways(&self, links: &[Link]) {
-        let (v4, v6) = default_gateways();
-        let gateways = [v4, v6].into_iter().flatten().filter_map(|it| it.parse::<IpAddr>().ok());
-        for gateway in gateways {
+        for gateway in gateways() {
             for link in links {
                 let own = link.addresses.iter().find(|net| net.contains(&gateway));
                 let data = own.and_then(|net| question((net.addr(), link.mac), gateway, None));

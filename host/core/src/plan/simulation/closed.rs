@@ -75,3 +75,70 @@ fn a_node_that_dies_behind_a_closed_port_is_replaced_by_one() {
         simulation.never_two(5 * SECOND, &case);
     }
 }
+
+impl Simulation {
+    /// A Service is created. A node whose watch is deaf hears nothing of it.
+    fn create(&mut self, name: &str, address: [u8; 4], deaf: Option<&str>) -> IpAddr {
+        let address = IpAddr::from(address);
+        let mut service = test_facts::service(name, &[]);
+        service.ingress = vec![address].into();
+        let change = Change::Upsert(Fact::from(service));
+        let difference = self.cluster.apply(change).unwrap();
+        for (node, machine) in &mut self.machines {
+            if Some(node.as_str()) != deaf {
+                machine.planner.facts_changed(&self.cluster, &difference);
+            }
+        }
+        let nodes: Vec<_> = self.machines.keys().cloned().collect();
+        nodes.iter().for_each(|node| self.plan(node));
+        self.addresses.push(address);
+        address
+    }
+}
+
+/// The port was never open: no node knows of another, and each probes before it begins.
+#[test]
+fn where_the_port_was_never_open_one_node_answers_for_each_address() {
+    for (seed, loss) in [(0, 0.0), (1, 0.0), (2, 0.05), (3, 0.05)] {
+        let case = format!("seed {seed}, loss {loss}");
+        let mut simulation = Simulation::new(seed, 3, 16);
+        simulation.loss = loss;
+        simulation.closed = both(&[0, 1, 2], &[0, 1, 2]);
+        for index in 0..3 {
+            simulation.start(&name(index));
+            simulation.never_two(50 * MS, &case);
+        }
+        simulation.never_two(3 * SECOND, &case);
+        assert_eq!(simulation.holders().len(), 16, "{case}");
+        simulation.create("late", [10, 0, 9, 9], None);
+        simulation.never_two(2 * SECOND, &case);
+        let before = simulation.holders();
+        assert_eq!(before.len(), 17, "{case}");
+        // One restarts, and finds that another answers meanwhile or that nobody does.
+        simulation.kill(&name(0));
+        simulation.never_two(SECOND, &case);
+        simulation.start(&name(0));
+        simulation.never_two(4 * SECOND, &case);
+        assert_eq!(simulation.holders().len(), 17, "{case}");
+        simulation.loss = 0.0;
+        simulation.closed.clear();
+        simulation.never_two(4 * SECOND, &case);
+        simulation.assert_one_speaker();
+    }
+}
+
+#[test]
+fn a_winner_that_does_not_know_the_service_is_passed_over() {
+    for seed in 0..4 {
+        let mut simulation = Simulation::started(seed, 3, 4);
+        for number in 0..12 {
+            let deaf = name(number % 3);
+            let service = format!("late-{number}");
+            let address = [10, 0, 9, number as u8];
+            let address = simulation.create(&service, address, Some(&deaf));
+            simulation.never_two(700 * MS, "deaf");
+            let speakers = simulation.speakers(address);
+            assert!(speakers.len() == 1 && speakers[0] != deaf, "{deaf} is deaf: {speakers:?}");
+        }
+    }
+}

@@ -44,6 +44,29 @@ impl Simulation {
         }
     }
 
+    /// Counts the answers to the probes of a node that have had their time. Another that probes at the same time counts if its hardware
+    /// address is lower.
+    pub fn count_answers(&mut self, node: &str, machine: &mut Machine) {
+        let now = self.now;
+        let due: Vec<_> = machine.probes.extract_if(.., |_, at| *at <= now).collect();
+        for (address, _) in due {
+            let others: Vec<_> = self.machines.keys().cloned().collect();
+            let is_there = |other: &String| {
+                let probes = self.machines[other].probes.get(&address);
+                let rivals = probes.is_some_and(|at| *at < now + PROBE_US) && **other < *node;
+                rivals || self.speakers(address).contains(&other.as_str())
+            };
+            let there: Vec<_> = others.into_iter().filter(is_there).collect();
+            // Asked three times.
+            let answered = there
+                .iter()
+                .any(|other| (0..3).any(|_| self.passes(node, other) && self.passes(other, node)));
+            if machine.planner.segment_said(address, answered) {
+                machine.probes.insert(address, now + PROBE_AGAIN_US);
+            }
+        }
+    }
+
     /// There is a client on the near side that is heard by whoever hears anything.
     pub fn hears_a_host(&self, node: &str) -> bool {
         !self.deaf.contains(node) && (!self.far.contains(node) || self.far.len() > 1)

@@ -1,0 +1,89 @@
+//! The duty of this node about one address: who is eligible, ready and alive, and what is waited for before anybody begins.
+use std::net::IpAddr;
+
+use outrigger_sdk::Duty;
+
+use super::Planner;
+use super::case::Case;
+use crate::election::{Claimant, Standing, elect};
+use crate::facts::NodeName;
+use crate::membership::{Hearing, View};
+
+/// What this node is to do, and what that waits for.
+pub(super) struct Decided {
+    pub duty: Duty,
+    /// The node that is to claim it; "" = none is waited for.
+    expected: NodeName,
+    unclaimed: bool,
+    /// The segment is to be asked first.
+    asks: bool,
+}
+
+impl Planner {
+    pub(super) fn decide(&self, view: &View, case: &Case<'_>, address: IpAddr) -> Decided {
+        if case.elected().next().is_none() {
+            let duty = Duty::Standby(String::new());
+            return Decided { duty, expected: NodeName::new(), unclaimed: true, asks: false };
+        }
+        let (eligibility, readiness) = (case.eligibility(), case.readiness(view));
+        let leaves = |node: &str| view.members.get(node).is_none_or(|member| member.leaving);
+        let standing = |node: &str| match eligibility.check(node) {
+            Err(reason) if !reason.is_last_resort() => Standing::Ineligible,
+            fit => match readiness.check(node) {
+                Err(reason) if reason.is_inability() => Standing::Unable,
+                _ if leaves(node) => Standing::Leaving,
+                ready if fit.and(ready).is_err() => Standing::LastResort,
+                _ => Standing::Candidate,
+            },
+        };
+        // What the view says of this node's own claims lags behind.
+        let others = view.claims_on(address).filter(|(node, _)| *node != self.me);
+        let mine = self.claims.get(&address).map(|claim| (self.me.as_str(), *claim));
+        let claimants: Vec<_> = others
+            .chain(mine)
+            .map(|(node, claim)| Claimant { node, claim, standing: standing(node) })
+            .collect();
+        let duty = elect(address, &self.me, &claimants, |wanted| {
+            let members = view.members.keys().map(String::as_str);
+            let there = members.filter(|node| !self.overdue.is_passed_over(address, node));
+            there.filter(|node| standing(node) == wanted).collect::<Vec<_>>()
+        });
+        let parted = |node: &str| {
+            view.members.get(node).is_some_and(|member| member.hearing == Hearing::Parted)
+        };
+        let unclaimed = claimants.is_empty();
+        let is_fresh = unclaimed && self.fresh.waits(address);
+        let expected = match &duty {
+            Duty::Standby(winner) if unclaimed && !is_fresh && !parted(winner) => winner.clone(),
+            _ => NodeName::new(),
+        };
+        let begins = mine.is_none() && duty.speaks();
+        let asks = begins && unclaimed && !is_fresh && !self.may_begin(address);
+        let duty = match duty {
+            // It says nothing, and hears nothing: it goes by its own facts.
+            Duty::HandOver(to) if parted(&to) => Duty::Standby(to),
+            _ if begins && (!self.outlook.settled || is_fresh || asks) => {
+                Duty::Standby(String::new())
+            }
+            duty => duty,
+        };
+        Decided { duty, expected, unclaimed, asks: asks && self.outlook.settled }
+    }
+
+    /// Where a node was never heard it may hold what nobody is known to hold: the segment is asked first. Of a node that was heard and died
+    /// it was asked before it was given up.
+    fn may_begin(&self, address: IpAddr) -> bool {
+        self.outlook.informed || self.holders.contains_key(&address) || self.asked.is_free(address)
+    }
+
+    /// Waits for what the decision is waiting for.
+    pub(super) fn wait(&mut self, address: IpAddr, decided: &Decided) {
+        match decided.expected.as_str() {
+            "" => self.overdue.end(address, decided.unclaimed),
+            node => self.overdue.expect(address, node),
+        }
+        if decided.asks {
+            self.asked.ask(address);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Addresses that nobody claims, though a node should: it may not know of them, since its watch is deaf or its facts are not there yet. After
+//! a while it is passed over. Must not know who else is there.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::facts::NodeName;
+
+/// A node that knows of an address claims it within milliseconds.
+const PATIENCE_US: u64 = 500_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Overdue {
+    now_us: u64,
+    /// Who is to claim it, and until when.
+    expected: BTreeMap<IpAddr, (NodeName, u64)>,
+    passed_over: BTreeMap<IpAddr, BTreeSet<NodeName>>,
+}
+
+impl Overdue {
+    /// This node is to claim the address.
+    pub fn expect(&mut self, address: IpAddr, node: &str) {
+        let due_us = self.now_us.saturating_add(PATIENCE_US);
+        let expected = self.expected.entry(address).or_insert_with(|| (node.to_owned(), due_us));
+        if expected.0 != node {
+            *expected = (node.to_owned(), due_us);
+        }
+    }
+
+    /// Nobody is waited for. Once somebody claims it all may have it again.
+    pub fn end(&mut self, address: IpAddr, unclaimed: bool) {
+        self.expected.remove(&address);
+        if !unclaimed {
+            self.passed_over.remove(&address);
+        }
+    }
+
+    pub fn is_passed_over(&self, address: IpAddr, node: &str) -> bool {
+        self.passed_over.get(&address).is_some_and(|nodes| nodes.contains(node))
+    }
+
+    pub fn forget(&mut self, address: IpAddr) {
+        self.end(address, false);
+    }
+
+    /// It is now so late. Gives the addresses for which nobody came.
+    pub fn time(&mut self, now_us: u64) -> Vec<IpAddr> {
+        self.now_us = now_us;
+        let late = self.expected.extract_if(.., |_, (_, due_us)| *due_us <= now_us);
+        let late: Vec<_> = late.map(|(address, (node, _))| (address, node)).collect();
+        let addresses = late.iter().map(|(address, _)| *address).collect();
+        for (address, node) in late {
+            self.passed_over.entry(address).or_default().insert(node);
+        }
+        addresses
+    }
+
+    pub fn next(&self) -> Option<u64> {
+        self.expected.values().map(|(_, due_us)| *due_us).min()
+    }
+}
