@@ -59,10 +59,10 @@ pub struct Node {
     ready: Ready,
     segments: Segments,
     proxy: Proxy,
-    /// Links, members or who was heard may have changed.
     /// Links that addresses are announced on for which one node is elected.
     usable: BTreeSet<LinkIndex>,
     probes: Probes,
+    /// Links, members or who was heard may have changed.
     segments_changed: bool,
     /// Labels, links or routes may have changed.
     about_changed: bool,
@@ -127,6 +127,8 @@ impl Node {
 
     /// Brings instances and desks in line with what is known. Cheap when nothing changed.
     pub fn settle(&mut self, now_us: u64) {
+        // What others claimed meanwhile counts before the time that they had for it.
+        self.gossip();
         if !self.cluster.synced {
             return;
         }

@@ -78,6 +78,7 @@ pub struct Details<'a> {
     announcers: Vec<Value>,
     links: Value,
     frames: Value,
+    membership: Value,
 }
 
 /// See [`Details`].
@@ -95,6 +96,7 @@ pub fn details<'a>(node: &'a Node, links: &Links, responder: &ResponderHandle) -
         announcers: peers.collect(),
         links: links.values().map(link).collect(),
         frames: frames(&responder.counters()),
+        membership: json!({ "longestTurnUs": node.mesh.longest_turn_us() }),
     }
 }
 

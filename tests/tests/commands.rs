@@ -115,3 +115,29 @@ fn as_a_plugin_of_kubectl_it_says_what_a_person_types() {
     let (_, help, _) = outrigger(&["why", "--help"]);
     assert!(help.contains("Usage: outrigger why"), "{help}");
 }
+
+#[test]
+fn a_plan_says_what_layer_2_announces_beside_the_first_announcer_of_bgp() {
+    let pool = "apiVersion: outrigger.dev/v1alpha1\nkind: AddressPool\nmetadata: {name: lan}\nspec: {addresses: [192.0.2.0/28]}\n";
+    let racks = "---\napiVersion: outrigger.dev/v1alpha1\nkind: Announcer\nmetadata: {name: racks}\nspec: {plugin: bgp, \
+                 config: {asn: 64512, peers: [{name: a, address: 192.0.2.129, asn: 64500}]}, allow: {peers: [192.0.2.129]}}\n";
+    let cache = tempfile::tempdir().expect("a folder");
+    let planned = |content: &str| {
+        let folder = folder(content);
+        let (manifests, cache) = (folder.path().to_string_lossy(), cache.path().to_string_lossy());
+        let (code, text, errors) =
+            outrigger(&["plan", "--manifests", &manifests, "--cache", &cache, "--node", "n1"]);
+        assert_eq!(code, Some(0), "{text}{errors}");
+        text
+    };
+    assert!(!planned(pool).contains("note: "));
+    let text = planned(&format!("{pool}{racks}"));
+    assert!(
+        text.contains(
+            "note: the built-in announcer layer2 announces the addresses of lan beside racks"
+        ),
+        "{text}"
+    );
+    let named = pool.replace("[192.0.2.0/28]", "[192.0.2.0/28], announcers: [racks]");
+    assert!(!planned(&format!("{named}{racks}")).contains("note: "));
+}

@@ -9,7 +9,7 @@ use outrigger_tests::cluster::{Cluster, VIP};
 use outrigger_tests::guests::Guests;
 use outrigger_tests::lab::Lab;
 use outrigger_tests::prober::{Prober, RATE};
-use outrigger_tests::scenarios::{failover, hostile, input, partition, ports, serve, swap};
+use outrigger_tests::scenarios::{crowd, failover, hostile, input, partition, ports, serve, swap};
 use outrigger_tests::story::Story;
 use outrigger_tests::{http, sandbox, times, wait};
 
@@ -65,6 +65,11 @@ fn trials() -> Vec<Trial> {
         trial("a_plugin_that_compiles_for_ever_is_given_up", Cluster::lone, |cluster| {
             hostile::compiles_for_ever(cluster, guests()?)
         }),
+        trial(
+            "a_crowd_of_nodes_and_services_holds_up_no_turn_of_membership",
+            Cluster::lone,
+            |cluster| crowd::gathers(cluster, &Story::quiet()),
+        ),
         trial(
             "while_a_status_cannot_be_read_nothing_new_is_given_out",
             Cluster::lone_with_example,

@@ -14,6 +14,7 @@ use crate::{run, setup};
 
 mod bgp;
 mod kube;
+mod layer2;
 
 /// Cold starts; the figure is the median.
 const STARTS: usize = 5;
@@ -31,6 +32,8 @@ pub enum What {
     Bgp(bgp::What),
     /// Services by the hundred on a real cluster, beside real MetalLB.
     Kube(kube::What),
+    /// The time without an answer when the node that answers is lost, beside real MetalLB and keepalived.
+    Layer2(layer2::What),
 }
 
 /// Measures. What measures is to be as quick as what is measured: it is built anew for that, and takes this one's place.
@@ -46,6 +49,7 @@ pub fn bench(what: &What) -> Result<()> {
         What::Spine { json } => spine(*json),
         What::Bgp(what) => bgp::bgp(what),
         What::Kube(what) => kube::kube(what),
+        What::Layer2(what) => layer2::layer2(what),
     }
 }
 

@@ -160,6 +160,14 @@ fn router_packages() -> Result<()> {
     Ok(())
 }
 
+/// keepalived, to measure beside. `cargo xtask bench layer2` alone needs it.
+pub fn keepalived() -> Result<()> {
+    if sandbox::installed("keepalived") {
+        return Ok(());
+    }
+    without_starting(|| install(&["keepalived".to_owned()]))
+}
+
 /// Installs packages of daemons without starting these: while invoke-rc.d finds a policy that says so (its exit code
 /// 101, "action forbidden"). One that the machine has is left as it is.
 fn without_starting(install: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -14,6 +14,7 @@ use crate::facts::NodeName;
 
 mod claims;
 mod exchange;
+mod hearing;
 mod identity;
 mod lease;
 mod message;
@@ -245,6 +246,7 @@ impl Membership {
         if self.configured.replace(peers).is_none() {
             self.since = now_us;
         }
+        self.company.unsettle();
         self.announce(now_us);
         self.look_out(now_us);
     }
@@ -282,7 +284,7 @@ impl Membership {
 
     /// When to call [`Membership::handle_timeout`]. `None` = not before something else happens.
     pub fn next_deadline(&self) -> Option<u64> {
-        let outlook_at = self.outlook_changes_at();
+        let outlook_at = self.look_at();
         let missing_at = self.missing_at();
         let renew_at = self.renew_at();
         let listen_at = self.has_others().then_some(self.listen_at);

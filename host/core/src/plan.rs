@@ -107,6 +107,9 @@ pub struct Planner {
     fresh: Fresh,
     overdue: Overdue,
     asked: Asked,
+    /// This node claimed them, and stood still while others were not heard: somebody may have taken them over.
+    doubted: BTreeSet<IpAddr>,
+    stood_still: bool,
     outlook: Outlook,
     /// The term of the claim of another node that was seen last.
     holders: BTreeMap<IpAddr, u32>,
@@ -135,6 +138,8 @@ impl Planner {
             fresh: Fresh::default(),
             overdue: Overdue::default(),
             asked: Asked::default(),
+            doubted: BTreeSet::new(),
+            stood_still: false,
             outlook: Outlook::default(),
             holders: BTreeMap::new(),
             unproven: BTreeSet::new(),
@@ -187,10 +192,13 @@ impl Planner {
     /// Members or claims changed.
     pub fn view_changed(&mut self, change: &ViewChange) {
         self.all_open |= change.members | change.readiness;
+        self.stood_still |= change.caught_up.is_some();
         self.open.extend(&change.addresses);
         // Whoever was told by them is to be told by this node.
         for address in &change.ended {
-            if let Some(held) = self.held.get_mut(address) {
+            // Who takes over by plan is told that the other has ended, and has told the network itself.
+            let held = self.held.get_mut(address);
+            if let Some(held) = held.filter(|held| held.duty == Duty::Announce) {
                 held.rivalled = true;
                 self.open.insert(*address);
             }
@@ -309,6 +317,7 @@ impl Planner {
         self.fresh.forget(address);
         self.overdue.forget(address);
         self.asked.forget(address);
+        self.doubted.remove(&address);
         self.terms.remove(&address);
         self.holders.remove(&address);
         self.unproven.remove(&address);

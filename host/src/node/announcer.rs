@@ -68,7 +68,8 @@ impl Announcers {
 
     /// What asks whether somebody else has an address.
     pub(super) fn probes(&self) -> Probes {
-        Probes::new(self.ports.responder.clone(), self.router.probed.clone())
+        let Ports { responder, groups, .. } = &self.ports;
+        Probes::new(responder.clone(), groups.clone(), self.router.probed.clone())
     }
 
     /// What asks kube-proxy.

@@ -1,6 +1,7 @@
 //! Membership as the loop knows it: what its thread has told, and what that one is told. Only the thread speaks to the network.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc as blocking};
 use std::time::Duration;
 
@@ -53,6 +54,7 @@ pub struct Mesh {
     /// The members that the log knows of.
     told: BTreeMap<NodeName, Member>,
     wire: Wire,
+    longest_us: Arc<AtomicU64>,
 }
 
 impl Mesh {
@@ -125,10 +127,20 @@ impl Mesh {
             port,
             told: membership.view().members.clone(),
             wire: wire.clone(),
+            longest_us: Arc::default(),
         };
         let Wire { responder, answers } = wire;
-        let witness = Witness::new(responder.clone(), answers, mesh.orders.clone());
-        let worker = Worker { membership, socket, orders: ordered, news: tell, responder, witness };
+        let longest_us = mesh.longest_us.clone();
+        let witness = Witness::start(responder.clone(), answers, mesh.orders.clone())?;
+        let worker = Worker {
+            membership,
+            socket,
+            orders: ordered,
+            news: tell,
+            responder,
+            witness,
+            longest_us,
+        };
         std::thread::Builder::new().name("membership".to_owned()).spawn(move || {
             let _end: blocking::Sender<()> = end;
             runtime.block_on(worker.run());
@@ -260,6 +272,11 @@ impl Mesh {
         self.view.readiness.insert(self.me.clone(), readiness.clone());
         self.order(Order::Ready(readiness));
         true
+    }
+
+    /// The most processor time that one turn of the thread took so far, in microseconds.
+    pub fn longest_turn_us(&self) -> u64 {
+        self.longest_us.load(Ordering::Relaxed)
     }
 
     /// The UDP port of gossip.

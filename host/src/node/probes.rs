@@ -1,13 +1,14 @@
 //! Asks the segments whether somebody answers for an address that this node is about to announce, while there are nodes that it never heard:
 //! the probe of RFC 5227 section 2.1.1, and its like for IPv6 (RFC 4862 section 5.4). Two nodes that probe at once tell each other by it:
 //! the one with the lower hardware address goes on.
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outrigger_core::plan::Planner;
 use outrigger_kube::Problem;
-use outrigger_net::{Links, Owner, ResponderHandle};
+use outrigger_net::{Groups, Links, Owner, ResponderHandle};
 use outrigger_sdk::wire::{self, Arp, ArpOperation, MacAddr, Message, NeighborSolicitation};
 use outrigger_sdk::{Frame, Link, LinkIndex, Topic};
 
@@ -16,8 +17,10 @@ pub(super) const OWNER: Owner = Owner::MAX - 1;
 /// Probes for one address, and between two of them. After as long again the answers are counted.
 const PROBES: u32 = 3;
 const PAUSE_US: u64 = 33_000;
-/// An address that somebody answers for is asked for again.
-const AGAIN_US: u64 = 1_000_000;
+/// An address that somebody answers for is asked for again after half a second to four seconds.
+const AGAIN_US: u64 = 500_000;
+/// So long at most a repetition waits besides, so that two nodes do not repeat in step.
+const WAIT_US: u64 = 200_000;
 /// Addresses that are asked for at once: a node may be about to announce thousands.
 const AT_ONCE: usize = 500;
 /// Addresses that a problem names.
@@ -65,21 +68,40 @@ impl Probed {
     }
 }
 
+/// One address that is asked for.
+struct Probe {
+    sent: u32,
+    /// When the next is sent, or the answers are counted.
+    at_us: u64,
+    /// Where answers are listened for.
+    links: Vec<LinkIndex>,
+    /// All of it could be sent, and an answer would have been heard.
+    counts: bool,
+}
+
+/// Who answers for an address.
+struct Taken {
+    link: LinkIndex,
+    mac: MacAddr,
+    again_us: u64,
+    times: u32,
+}
+
 /// Asks.
 pub(super) struct Probes {
     responder: ResponderHandle,
+    groups: Arc<Groups>,
     probed: Arc<Probed>,
-    waiting: VecDeque<IpAddr>,
-    /// Probes that were sent, and when the next is due or the answers are counted.
-    running: BTreeMap<IpAddr, (u32, u64)>,
-    /// Who answers for what, and when it is asked again.
-    taken: BTreeMap<IpAddr, ((LinkIndex, MacAddr), u64)>,
+    waiting: BTreeSet<IpAddr>,
+    running: BTreeMap<IpAddr, Probe>,
+    taken: BTreeMap<IpAddr, Taken>,
+    has_links: bool,
 }
 
 impl Probes {
-    pub fn new(responder: ResponderHandle, probed: Arc<Probed>) -> Self {
+    pub fn new(responder: ResponderHandle, groups: Arc<Groups>, probed: Arc<Probed>) -> Self {
         let (waiting, running, taken) = Default::default();
-        Self { responder, probed, waiting, running, taken }
+        Self { responder, groups, probed, waiting, running, taken, has_links: false }
     }
 
     /// Asks for these addresses.
@@ -87,7 +109,7 @@ impl Probes {
         self.waiting.extend(addresses);
     }
 
-    /// Does what is due, on these links, and tells the planner what the segment said.
+    /// Does what is due, on these links, and tells the planner what the segment said. Without a link nobody can be asked: it waits for one.
     pub fn step(
         &mut self,
         now_us: u64,
@@ -95,83 +117,127 @@ impl Probes {
         routers: impl FnOnce() -> Vec<MacAddr>,
         planner: &mut Planner,
     ) {
-        let again = self.taken.iter().filter(|(_, (_, at))| *at <= now_us).map(|(at, _)| *at);
-        let again: Vec<_> = again.filter(|it| !self.running.contains_key(it)).collect();
-        self.waiting
-            .extend(again.into_iter().filter(|it| !self.waiting.contains(it)).collect::<Vec<_>>());
-        if self.waiting.is_empty() && self.running.is_empty() {
+        self.has_links = !links.is_empty();
+        let due = |(address, taken): &(&IpAddr, &Taken)| {
+            taken.again_us <= now_us && !self.running.contains_key(*address)
+        };
+        let again: Vec<_> = self.taken.iter().filter(due).map(|(address, _)| *address).collect();
+        self.waiting.extend(again);
+        if !self.has_links || (self.waiting.is_empty() && self.running.is_empty()) {
             return;
         }
+        let routers = routers();
         {
             let mut state = self.probed.lock();
             state.own = links.iter().map(|link| (link.index, link.mac)).collect();
-            state.routers = routers();
+            state.routers = routers;
         }
         while self.running.len() < AT_ONCE
-            && let Some(address) = self.waiting.pop_front()
+            && let Some(address) = self.waiting.pop_first()
         {
-            self.probed.lock().answers.insert(address, None);
-            for link in links {
-                if let Err(error) = self.responder.watch(OWNER, link.index, Topic::about(address)) {
-                    tracing::debug!(%address, link = link.name, "no answer will be heard: {error}");
-                }
-            }
-            self.running.insert(address, (0, now_us));
+            let probe = self.begin(now_us, address, links);
+            self.running.insert(address, probe);
         }
-        let due: Vec<_> =
-            self.running.iter().filter(|(_, (_, at))| *at <= now_us).map(|(at, _)| *at).collect();
+        let due = |(_, probe): &(&IpAddr, &Probe)| probe.at_us <= now_us;
+        let due: Vec<_> = self.running.iter().filter(due).map(|(address, _)| *address).collect();
         for address in due {
-            let sent = self.running.get(&address).map_or(PROBES, |(sent, _)| *sent);
-            if sent < PROBES {
-                self.probe(address, links);
-                self.running.insert(address, (sent + 1, now_us + PAUSE_US));
+            let Some(mut probe) = self.running.remove(&address) else { continue };
+            if probe.sent < PROBES {
+                probe.counts &= self.probe(address, links);
+                probe.sent += 1;
+                probe.at_us = now_us + PAUSE_US;
+                self.running.insert(address, probe);
             } else {
-                self.count(now_us, address, planner);
+                self.count(now_us, address, &probe, links, planner);
             }
         }
     }
 
-    fn probe(&self, address: IpAddr, links: &[&Link]) {
+    /// Listens for answers. Nodes that hear of an address at the same time do not all ask at once (RFC 5227 section 2.1.1, PROBE_WAIT).
+    fn begin(&self, now_us: u64, address: IpAddr, links: &[&Link]) -> Probe {
+        self.probed.lock().answers.insert(address, None);
+        let mut counts = true;
+        for link in links {
+            let watched = self.responder.watch(OWNER, link.index, Topic::about(address));
+            let joined = match address {
+                IpAddr::V6(address) => {
+                    self.groups.join(OWNER, link.index, wire::solicited_node_group(address)).is_ok()
+                }
+                IpAddr::V4(_) => true,
+            };
+            counts &= watched.is_ok() && joined;
+        }
+        let times = self.taken.get(&address).map_or(0, |taken| taken.times);
+        let wait_us = if times == 0 { 0 } else { jitter_us(links, address, times, WAIT_US) };
+        let links = links.iter().map(|link| link.index).collect();
+        Probe { sent: 0, at_us: now_us + wait_us, links, counts }
+    }
+
+    /// Says if it was sent everywhere.
+    fn probe(&self, address: IpAddr, links: &[&Link]) -> bool {
+        let mut sent = true;
         for link in links {
             let frame = Frame { link: link.index, data: probe(link.mac, address) };
             if let Err(error) = self.responder.send(&frame) {
                 tracing::debug!(%address, link = link.name, "it is not asked for: {error}");
+                sent = false;
             }
         }
+        sent
     }
 
-    fn count(&mut self, now_us: u64, address: IpAddr, planner: &mut Planner) {
-        self.running.remove(&address);
-        let (answer, links) = {
-            let mut state = self.probed.lock();
-            let links: Vec<_> = state.own.keys().copied().collect();
-            (state.answers.remove(&address).flatten(), links)
-        };
-        for link in links {
-            self.responder.unwatch(OWNER, link, Topic::about(address));
+    fn count(
+        &mut self,
+        now_us: u64,
+        address: IpAddr,
+        probe: &Probe,
+        links: &[&Link],
+        planner: &mut Planner,
+    ) {
+        let answer = self.probed.lock().answers.remove(&address).flatten();
+        for link in &probe.links {
+            self.responder.unwatch(OWNER, *link, Topic::about(address));
+            if let IpAddr::V6(address) = address {
+                self.groups.leave(OWNER, *link, wire::solicited_node_group(address));
+            }
+        }
+        let same = links.iter().map(|link| &link.index).eq(&probe.links);
+        if answer.is_none() && !(probe.counts && same) {
+            // Silence says nothing where nobody was asked.
+            self.waiting.insert(address);
+            return;
         }
         let wants_more = planner.segment_said(address, answer.is_some());
-        match answer.filter(|_| wants_more) {
-            Some(by) => {
-                if self.taken.insert(address, (by, now_us + AGAIN_US)).is_none() {
-                    tracing::warn!(%address, mac = %by.1, "another host answers for it: it is left alone");
-                }
-            }
-            None => drop(self.taken.remove(&address)),
+        let Some((link, mac)) = answer.filter(|_| wants_more) else {
+            self.taken.remove(&address);
+            return;
+        };
+        let times = self.taken.get(&address).map_or(0, |taken| taken.times) + 1;
+        if times == 1 {
+            tracing::warn!(%address, %mac, "another host answers for it: it is left alone");
         }
+        let pause_us = AGAIN_US << times.min(3);
+        let again_us = now_us + pause_us / 2 + jitter_us(links, address, times, pause_us / 2);
+        self.taken.insert(address, Taken { link, mac, again_us, times });
     }
 
     /// When there is something to do.
     pub fn next(&self) -> Option<u64> {
+        if !self.has_links {
+            return None;
+        }
         let waits = (!self.waiting.is_empty() && self.running.len() < AT_ONCE).then_some(0);
-        let running = self.running.values().map(|(_, at)| *at);
-        let taken = self.taken.iter().filter(|(address, _)| !self.running.contains_key(*address));
-        running.chain(taken.map(|(_, (_, at))| *at)).chain(waits).min()
+        let running = self.running.values().map(|probe| probe.at_us);
+        let sleeps = |(address, _): &(&IpAddr, &Taken)| {
+            !self.running.contains_key(*address) && !self.waiting.contains(*address)
+        };
+        let taken = self.taken.iter().filter(sleeps).map(|(_, taken)| taken.again_us);
+        running.chain(taken).chain(waits).min()
     }
 
     /// Who answers for what this node would announce.
     pub fn problem(&self, node: &str, port: u16, links: &Links) -> Option<Problem> {
-        let ((link, mac), _) = self.taken.values().next()?;
+        let Taken { link, mac, .. } = self.taken.values().next()?;
         let name = links.get(link).map_or("?", |link| link.name.as_str());
         let shown: Vec<_> = self.taken.keys().take(NAMED).map(ToString::to_string).collect();
         let more = match self.taken.len().saturating_sub(NAMED) {
@@ -182,13 +248,21 @@ impl Probes {
             file: String::new(),
             object: Some(format!("Node {node}")),
             message: format!(
-                "{mac} on {name} answers for {}{more}, and no node that is heard has it: {node} leaves it alone. If it is another node, open \
+                "{mac} on {name} answers for {}{more}, which no node that is heard announces: {node} leaves it alone. If it is another node, open \
                  UDP port {port} between the nodes in both directions; if it is not, take the address from that host or exclude it from the \
                  pool",
                 shown.join(", ")
             ),
         })
     }
+}
+
+/// Below `most`; another one on each node and each time.
+fn jitter_us(links: &[&Link], address: IpAddr, times: u32, most: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    links.first().map(|link| link.mac.octets()).hash(&mut hasher);
+    (address, times).hash(&mut hasher);
+    hasher.finish() % most.max(1)
 }
 
 /// "Does anybody have this address?", of nobody.

@@ -1,7 +1,7 @@
 //! `cargo xtask bench kube`: what a cluster's administrator sees of a load balancer when Services come by the hundred,
 //! for ours and for real MetalLB: each in a laboratory of its own that is built alike, one after the other, by the same
 //! creator and the same clock. Figures, never judged here.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -11,7 +11,7 @@ use outrigger_tests::product;
 use crate::{run, setup};
 
 mod alone;
-mod blackout;
+pub mod blackout;
 mod creator;
 mod figure;
 mod memory;
@@ -21,7 +21,7 @@ mod watch;
 
 use creator::{Created, Pace, create};
 use figure::{Figure, Report};
-use system::{Supplies, System};
+pub use system::{Supplies, System};
 use watch::{Seen, Watcher};
 
 #[cfg(test)]
@@ -78,7 +78,8 @@ pub fn kube(what: &What) -> Result<()> {
     let systems = what.only.map_or_else(|| System::BOTH.to_vec(), |only| vec![only]);
     setup::cluster()?;
     let metallb = systems.contains(&System::Metallb).then(metallb::Release::obtain).transpose()?;
-    let ours = systems.contains(&System::Outrigger).then(|| image(what)).transpose()?;
+    let ours =
+        systems.contains(&System::Outrigger).then(|| image(what.image.as_deref())).transpose()?;
     let supplies = Supplies { ours, metallb };
     let mut report = Report::new(what.json);
     for system in systems {
@@ -92,9 +93,9 @@ pub fn kube(what: &What) -> Result<()> {
 }
 
 /// The image of ours: the one that was named, or a new one.
-fn image(what: &What) -> Result<PathBuf> {
-    if let Some(image) = &what.image {
-        return Ok(image.clone());
+pub fn image(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(image) = named {
+        return Ok(image.to_owned());
     }
     let program = std::env::current_exe().context("no path of this program")?;
     run::show(std::process::Command::new(program).arg("image"))?;

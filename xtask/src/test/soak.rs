@@ -14,9 +14,18 @@ const SERVICES: &str = "5000";
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     ("properties", || {
         run::show(run::cargo(["test", "--workspace", "--lib"]).env("PROPTEST_CASES", CASES))
+    }),
+    ("simulation", || {
+        let tests = ["test", "--release", "--package", "outrigger-core", "--lib", "simulation"];
+        let sizes = [
+            ("OUTRIGGER_SCHEDULES", "10000"),
+            ("OUTRIGGER_ADDRESSES", "10000"),
+            ("OUTRIGGER_ROLLED", "100"),
+        ];
+        run::show(run::cargo(tests).envs(sizes).args(["--", "--nocapture"]))
     }),
     ("namespaces", || {
         let tests = ["test", "--package", "outrigger-tests", "--test", "netns", "--test", "bgp"];

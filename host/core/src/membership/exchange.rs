@@ -1,7 +1,7 @@
 //! The talk between members: what comes in, what SWIM decides, and getting claims across. Decides nothing about time
 //! but when to say something again.
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use foca::OwnedNotification;
 
@@ -22,7 +22,7 @@ impl Membership {
             return Err(DropReason::Left);
         }
         let plaintext = self.seal.open(bytes)?;
-        self.company.heard(now_us);
+        self.company.heard(now_us, &self.config);
         self.heard_from(now_us, from);
         match Message::decode(&plaintext)? {
             Message::Swim(data) => {
@@ -41,7 +41,11 @@ impl Membership {
 
     fn learn(&mut self, from: Sender<'_>, chunk: &Chunk) -> Result<(), DropReason> {
         let peer = member(&mut self.peers, from)?;
+        let was_complete = peer.complete;
         let learned = peer.learn(chunk);
+        if peer.complete != was_complete {
+            self.company.unsettle();
+        }
         if peer.has_all(chunk) {
             self.lease.told(from.name);
         }
@@ -53,6 +57,7 @@ impl Membership {
             self.view.set(*address, from.name, peer.claims.get(address).copied());
         }
         self.change.members |= learned.leaving;
+        self.rivals_ended(&learned.addresses);
         self.change.addresses.extend(learned.addresses);
         self.change.ended.extend(learned.ended);
         self.send_ack(from.name);
@@ -81,6 +86,18 @@ impl Membership {
             return;
         }
         self.tell_network_again();
+    }
+
+    /// Of addresses whose claims changed, those that this node claims alone now: a rival may have told the network otherwise, and whoever
+    /// plans may see neither its coming nor its going.
+    fn rivals_ended(&mut self, addresses: &BTreeSet<IpAddr>) {
+        let me = &self.swim.me().name;
+        let alone = |address: &&IpAddr| {
+            let mut claims = self.view.claims_on(**address);
+            claims.next().is_some_and(|(node, _)| node == me) && claims.next().is_none()
+        };
+        let ended: Vec<_> = addresses.iter().filter(alone).copied().collect();
+        self.change.ended.extend(ended);
     }
 
     /// Of everything that this node answers for: another may have told the network that it does, and be gone.
@@ -233,7 +250,7 @@ impl Membership {
         self.heard.insert(identity.address, now_us);
         let member = Member { leaving: false, hearing: Hearing::Itself, address: identity.address };
         let before = self.view.members.insert(name.clone(), member);
-        if before.is_none_or(|before| before.hearing == Hearing::Parted) {
+        if goes_on || before.is_none_or(|before| before.hearing == Hearing::Parted) {
             self.company.came(name);
             self.lease.came(name);
             self.change.members = true;
@@ -244,6 +261,7 @@ impl Membership {
     fn renewed(&mut self, now_us: u64, identity: &Identity) {
         let Some(peer) = self.peers.get_mut(&identity.name) else { return };
         peer.renew(identity.address, identity.generation);
+        self.company.unsettle();
         let known = self.view.members.get_mut(&identity.name);
         known.into_iter().for_each(|member| member.address = identity.address);
         self.heard.insert(identity.address, now_us);
@@ -258,10 +276,12 @@ impl Membership {
             self.heard.remove(&member.address);
         }
         self.view.readiness.remove(name);
-        for address in peer.claims.into_keys() {
-            self.view.set(address, name, None);
-            self.change.addresses.insert(address);
+        let addresses: BTreeSet<_> = peer.claims.into_keys().collect();
+        for address in &addresses {
+            self.view.set(*address, name, None);
         }
+        self.rivals_ended(&addresses);
+        self.change.addresses.extend(addresses);
         self.lost(now_us, name, member.is_some_and(|member| member.leaving));
     }
 

@@ -154,6 +154,7 @@ impl Membership {
         if !matches!(self.lease.state, LeaseState::Lapsed) {
             return;
         }
+        self.miss_anew(now_us);
         let unheard: BTreeMap<_, _> =
             self.peers.keys().map(|name| (name.clone(), Answer::default())).collect();
         for name in unheard.keys() {

@@ -16,7 +16,7 @@ pub struct Outlook {
     /// It may announce what it did not announce before: once true, true for good. A node that has just come up must first hear who
     /// answers for what.
     pub settled: bool,
-    /// Of every node that there should be it knows what it answers for, or that it is gone.
+    /// It hears every node that there should be, and knows what each answers for.
     pub informed: bool,
     /// It hears more than half of the nodes that were members lately, itself counted.
     pub majority: bool,
@@ -35,6 +35,10 @@ pub(super) struct Company {
     unsteady_us: u64,
     /// As it was told last.
     told: Outlook,
+    /// The outlook may be another now: it costs a look at every node.
+    unsettled: bool,
+    /// And then, though nothing comes.
+    look_at: Option<u64>,
 }
 
 impl Outlook {
@@ -44,12 +48,19 @@ impl Outlook {
 }
 
 impl Company {
-    pub fn heard(&mut self, now_us: u64) {
+    pub fn heard(&mut self, now_us: u64, config: &MembershipConfig) {
+        self.unsettled |= self.is_silent_at(config) <= now_us;
         self.heard_us = now_us;
+    }
+
+    /// Something that the outlook depends on is another.
+    pub fn unsettle(&mut self) {
+        self.unsettled = true;
     }
 
     pub fn came(&mut self, name: &str) {
         self.known.insert(name.to_owned(), None);
+        self.unsettled = true;
     }
 
     /// One that said goodbye is not missed.
@@ -59,6 +70,7 @@ impl Company {
             false => drop(self.known.insert(name.to_owned(), Some(now_us))),
         }
         self.unsteady_us = now_us;
+        self.unsettled = true;
     }
 
     /// Nodes that there should be no more are not missed.
@@ -105,15 +117,20 @@ impl Membership {
     }
 
     fn is_informed(&self) -> bool {
-        let is_known = |name: &NodeName| match self.peers.get(name) {
-            Some(peer) => peer.complete,
-            None => self.company.known.contains_key(name),
+        let hears = |name: &NodeName| {
+            self.view.members.get(name).is_some_and(|member| member.hearing == Hearing::Itself)
         };
+        let is_known =
+            |name: &NodeName| hears(name) && self.peers.get(name).is_some_and(|it| it.complete);
         self.configured.as_ref().is_some_and(|nodes| nodes.keys().all(is_known))
     }
 
     /// Says so when the outlook is another.
     pub(super) fn look_out(&mut self, now_us: u64) {
+        let due = self.company.look_at.is_some_and(|at| at <= now_us);
+        if !std::mem::take(&mut self.company.unsettled) && !due {
+            return;
+        }
         let outlook = self.outlook(now_us);
         self.settled = outlook.settled;
         if outlook != self.company.told {
@@ -124,10 +141,16 @@ impl Membership {
             self.change.outlook = true;
             self.company.told = outlook;
         }
+        self.company.look_at = self.outlook_changes_at();
+    }
+
+    /// When to look again though nothing comes.
+    pub(super) fn look_at(&self) -> Option<u64> {
+        self.company.look_at
     }
 
     /// When the outlook may be another though nothing comes.
-    pub(super) fn outlook_changes_at(&self) -> Option<u64> {
+    fn outlook_changes_at(&self) -> Option<u64> {
         let Self { company, config, .. } = self;
         let Outlook { settled, majority, steady, .. } = company.told;
         let settles = self.settle_at().filter(|_| !settled);

@@ -11,8 +11,14 @@ impl Planner {
     pub(super) fn look_out(&mut self, outlook: Outlook) {
         let before = std::mem::replace(&mut self.outlook, outlook);
         self.all_open |= before.settled != outlook.settled;
-        if outlook.informed {
+        if outlook.informed && !before.informed {
             self.open.extend(self.asked.clear());
+            self.doubted.clear();
+        }
+        if std::mem::take(&mut self.stood_still) && !outlook.informed {
+            self.doubted = self.claims.keys().copied().collect();
+            self.doubted.iter().for_each(|address| self.asked.forget(*address));
+            self.open.extend(&self.doubted);
         }
         if before.majority && !outlook.majority {
             self.open.extend(&self.unproven);

@@ -19,11 +19,17 @@ pub(super) struct Decided {
     asks: bool,
 }
 
+impl Decided {
+    fn nothing() -> Self {
+        let duty = Duty::Standby(String::new());
+        Self { duty, expected: NodeName::new(), unclaimed: true, asks: false }
+    }
+}
+
 impl Planner {
     pub(super) fn decide(&self, view: &View, case: &Case<'_>, address: IpAddr) -> Decided {
         if case.elected().next().is_none() {
-            let duty = Duty::Standby(String::new());
-            return Decided { duty, expected: NodeName::new(), unclaimed: true, asks: false };
+            return Decided::nothing();
         }
         let (eligibility, readiness) = (case.eligibility(), case.readiness(view));
         let leaves = |node: &str| view.members.get(node).is_none_or(|member| member.leaving);
@@ -39,10 +45,15 @@ impl Planner {
         // What the view says of this node's own claims lags behind.
         let others = view.claims_on(address).filter(|(node, _)| *node != self.me);
         let mine = self.claims.get(&address).map(|claim| (self.me.as_str(), *claim));
+        let mine = mine.filter(|_| !self.doubted.contains(&address));
         let claimants: Vec<_> = others
             .chain(mine)
             .map(|(node, claim)| Claimant { node, claim, standing: standing(node) })
             .collect();
+        if claimants.is_empty() && !self.outlook.settled {
+            // Nothing may begin, and to rank every node for every address takes long.
+            return Decided::nothing();
+        }
         let duty = elect(address, &self.me, &claimants, |wanted| {
             let members = view.members.keys().map(String::as_str);
             let there = members.filter(|node| !self.overdue.is_passed_over(address, node));
@@ -54,7 +65,7 @@ impl Planner {
         let unclaimed = claimants.is_empty();
         let is_fresh = unclaimed && self.fresh.waits(address);
         let expected = match &duty {
-            Duty::Standby(winner) if unclaimed && !is_fresh && !parted(winner) => winner.clone(),
+            Duty::Standby(winner) if unclaimed && !is_fresh => winner.clone(),
             _ => NodeName::new(),
         };
         let begins = mine.is_none() && duty.speaks();
@@ -70,10 +81,12 @@ impl Planner {
         Decided { duty, expected, unclaimed, asks: asks && self.outlook.settled }
     }
 
-    /// Where a node was never heard it may hold what nobody is known to hold: the segment is asked first. Of a node that was heard and died
-    /// it was asked before it was given up.
+    /// A node that is not heard may hold what nobody is known to hold: the segment is asked first. For what a node held that died it was
+    /// asked before that was given up.
     fn may_begin(&self, address: IpAddr) -> bool {
-        self.outlook.informed || self.holders.contains_key(&address) || self.asked.is_free(address)
+        let was_asked = self.holders.contains_key(&address) && !self.doubted.contains(&address);
+        let is_known = self.outlook.informed || was_asked;
+        (is_known && !self.overdue.passed_any(address)) || self.asked.is_free(address)
     }
 
     /// Waits for what the decision is waiting for.
@@ -84,6 +97,10 @@ impl Planner {
         }
         if decided.asks {
             self.asked.ask(address);
+        } else if decided.duty.speaks() {
+            self.doubted.remove(&address);
+        } else {
+            self.asked.forget(address);
         }
     }
 }

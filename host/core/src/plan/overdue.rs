@@ -38,6 +38,11 @@ impl Overdue {
         self.passed_over.get(&address).is_some_and(|nodes| nodes.contains(node))
     }
 
+    /// True: some node that should claim it did not, and may not be heard.
+    pub fn passed_any(&self, address: IpAddr) -> bool {
+        self.passed_over.contains_key(&address)
+    }
+
     pub fn forget(&mut self, address: IpAddr) {
         self.end(address, false);
     }

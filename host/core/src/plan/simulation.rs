@@ -9,18 +9,23 @@ use rand::{RngExt, SeedableRng};
 
 use super::{Planned, Planner, test_facts};
 use crate::facts::*;
-use crate::membership::{Membership, MembershipConfig, Output};
+use crate::membership::{Membership, MembershipConfig, Output, ViewChange};
 
 mod closed;
+mod hundred;
+mod machine;
 mod network;
 mod nodes;
 mod random;
 mod trouble;
 
+use machine::Machine;
 use network::Packet;
 
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
+/// The most that the loop of a node is behind the thread of membership.
+const LOOP_US: u64 = 2 * MS;
 /// From being told to announce to the plugin's report.
 const PLUGIN_US: u64 = 5 * MS;
 /// How long the segment has for its answers, and when it is asked again where there was one.
@@ -29,22 +34,12 @@ const PROBE_AGAIN_US: u64 = SECOND;
 /// Datagrams that a socket keeps for a process that does not read them.
 const SOCKET: usize = 150;
 
-struct Machine {
-    membership: Membership,
-    planner: Planner,
-    duties: BTreeMap<IpAddr, Duty>,
-    announcements: BTreeMap<IpAddr, u32>,
-    /// What the network is told as soon as the node may answer.
-    untold: BTreeSet<IpAddr>,
-    reports: BTreeMap<IpAddr, u64>,
-    /// When the answers of the segment to its probes are counted.
-    probes: BTreeMap<IpAddr, u64>,
-}
-
 struct Simulation {
     now: u64,
     cluster: Cluster,
     machines: BTreeMap<String, Machine>,
+    /// When each of them has something to do.
+    due: BTreeMap<String, u64>,
     wires: BTreeMap<(u64, u64), (String, Packet)>,
     sent: u64,
     random: ChaCha12Rng,
@@ -95,6 +90,7 @@ impl Simulation {
             now: 0,
             cluster,
             machines: BTreeMap::new(),
+            due: BTreeMap::new(),
             wires: BTreeMap::new(),
             sent: 0,
             random: ChaCha12Rng::seed_from_u64(seed),
@@ -136,46 +132,34 @@ impl Simulation {
         membership.set_peers(self.now, &peers);
         let planner = Planner::new(node.to_owned());
         let (duties, announcements, untold, reports, probes) = Default::default();
+        let news = None;
         let machine =
-            Machine { membership, planner, duties, announcements, untold, reports, probes };
+            Machine { membership, news, planner, duties, announcements, untold, reports, probes };
         self.machines.insert(node.to_owned(), machine);
         self.plan(node);
     }
 
     fn kill(&mut self, node: &str) {
         self.machines.remove(node);
+        self.due.remove(node);
         self.frozen.remove(node);
     }
 
+    /// What the loop of a node does: plans, and tells.
     fn plan(&mut self, node: &str) {
         let now = self.now;
+        self.exchange(node);
         let Some(mut machine) = self.machines.remove(node) else { return };
-        let mut caught_up = None;
+        let change = machine.news.take().map(|(_, change)| change).unwrap_or_default();
         self.count_answers(node, &mut machine);
         machine.planner.time(now);
-        loop {
-            let outlook = machine.membership.outlook(now);
-            let planned = machine.planner.plan(&self.cluster, machine.membership.view(), outlook);
-            machine.obey(now, &planned);
-            machine.probes.extend(planned.ask.iter().map(|address| (*address, now + PROBE_US)));
-            machine.membership.set_claims(now, &planned.claims);
-            let mut again = false;
-            while let Some(output) = machine.membership.poll() {
-                match output {
-                    Output::Send { to, data } => self.transmit(node, to, data),
-                    Output::Ask { node: other, addresses } => self.ask(node, &other, &addresses),
-                    Output::Changed(change) => {
-                        machine.planner.view_changed(&change);
-                        caught_up = change.caught_up.or(caught_up);
-                        again = true;
-                    }
-                }
-            }
-            if !again {
-                break;
-            }
-        }
-        if let Some(number) = caught_up {
+        machine.planner.view_changed(&change);
+        let outlook = machine.membership.outlook(now);
+        let planned = machine.planner.plan(&self.cluster, machine.membership.view(), outlook);
+        machine.obey(now, &planned);
+        machine.probes.extend(planned.ask.iter().map(|address| (*address, now + PROBE_US)));
+        machine.membership.set_claims(now, &planned.claims);
+        if let Some(number) = change.caught_up {
             machine.membership.resume(number);
         }
         // Told five times, in seconds: what nobody hears now somebody hears later.
@@ -184,6 +168,24 @@ impl Simulation {
             let told = told.filter(|at| machine.duties.get(at).is_some_and(Duty::speaks));
             self.told.extend(told.map(|address| (address, node.to_owned())));
         }
+        self.machines.insert(node.to_owned(), machine);
+        self.exchange(node);
+    }
+
+    /// What the thread of membership does: sends, and has news for the loop, which takes them up a little later.
+    fn exchange(&mut self, node: &str) {
+        let Some(mut machine) = self.machines.remove(node) else { return };
+        while let Some(output) = machine.membership.poll() {
+            match output {
+                Output::Send { to, data } => self.transmit(node, to, data),
+                Output::Ask { node: other, addresses } => self.ask(node, &other, &addresses),
+                Output::Changed(change) => {
+                    let at = self.now + self.random.random_range(20..LOOP_US);
+                    machine.news.get_or_insert((at, ViewChange::default())).1.merge(change);
+                }
+            }
+        }
+        self.due.insert(node.to_owned(), machine.next());
         self.machines.insert(node.to_owned(), machine);
     }
 
@@ -196,9 +198,11 @@ impl Simulation {
     /// Does what comes next, if it comes before `end`.
     fn step(&mut self, end: u64) -> bool {
         let wire = self.wires.keys().next().map(|(at, _)| *at);
-        let awake = self.machines.iter().filter(|(name, _)| !self.frozen.contains_key(*name));
-        let machines = awake.map(|(name, machine)| (machine.next(), name.clone()));
-        let due = machines.min().filter(|(at, _)| wire.is_none_or(|wire| *at < wire));
+        let awake = self.due.iter().filter(|(name, _)| !self.frozen.contains_key(*name));
+        let due = awake.map(|(name, at)| (*at, name)).min();
+        let due = due
+            .map(|(at, name)| (at, name.clone()))
+            .filter(|(at, _)| wire.is_none_or(|wire| *at < wire));
         let at = due.as_ref().map(|(at, _)| *at).or(wire);
         let Some(at) = at.filter(|at| *at < end) else { return false };
         self.now = self.now.max(at);
@@ -206,10 +210,12 @@ impl Simulation {
             Some((_, node)) => {
                 let lives = self.hears_a_host(&node);
                 let membership = &mut self.machines.get_mut(&node).unwrap().membership;
-                if lives && membership.hears_nobody(self.now) {
+                if lives && membership.looks_for_life(self.now) {
                     membership.segment_lives(self.now);
                 }
-                self.machines.get_mut(&node).unwrap().timeout(self.now);
+                if self.machines.get_mut(&node).unwrap().timeout(self.now) {
+                    self.plan(&node);
+                }
                 node
             }
             None => {
@@ -220,7 +226,7 @@ impl Simulation {
                 node
             }
         };
-        self.plan(&node);
+        self.exchange(&node);
         if self.no_gap {
             for address in &self.addresses {
                 assert!(!self.speakers(*address).is_empty(), "nobody speaks for {address} at {at}");
@@ -260,51 +266,6 @@ impl Simulation {
         let views: Vec<_> = self.machines.values().map(|one| one.membership.view()).collect();
         assert!(views.windows(2).all(|pair| pair[0] == pair[1]), "views differ");
         assert_eq!(views[0].members.len(), self.machines.len());
-    }
-}
-
-impl Machine {
-    fn obey(&mut self, now: u64, planned: &Planned) {
-        for change in &planned.changes {
-            for address in &change.remove {
-                self.duties.remove(address);
-                self.reports.remove(address);
-            }
-            for entry in &change.upsert {
-                let before = self.duties.insert(entry.address, entry.duty.clone());
-                let times = self.announcements.insert(entry.address, entry.announcements);
-                let spoke = before.as_ref().is_some_and(Duty::speaks);
-                let aloud = matches!(entry.duty, Duty::Announce | Duty::TakeOver(_));
-                if aloud && (!spoke || times.is_some_and(|times| times != entry.announcements)) {
-                    self.untold.insert(entry.address);
-                }
-                if !entry.duty.speaks() {
-                    self.reports.remove(&entry.address);
-                } else if !spoke {
-                    self.reports.insert(entry.address, now + PLUGIN_US);
-                }
-            }
-        }
-    }
-
-    /// What the responder is told.
-    fn may_answer(&self, now: u64) -> bool {
-        self.membership.lease().is_some_and(|until| now < until)
-    }
-
-    fn next(&self) -> u64 {
-        let report = self.reports.values().min().copied();
-        let probe = self.probes.values().min().copied();
-        let due = [report, probe, self.membership.next_deadline(), self.planner.next_deadline()];
-        due.into_iter().flatten().min().unwrap_or(u64::MAX)
-    }
-
-    fn timeout(&mut self, now: u64) {
-        let due: Vec<_> = self.reports.extract_if(.., |_, at| *at <= now).collect();
-        for (address, _) in due {
-            self.planner.reported("layer2", address, true);
-        }
-        self.membership.handle_timeout(now);
     }
 }
 

@@ -2,13 +2,15 @@
 //! news, and waits for no lock.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use outrigger_core::facts::NodeName;
 use outrigger_core::membership::{
     Claim, ClaimChanges, Member, Membership, Outlook, Output, ViewChange,
 };
 use outrigger_core::readiness::NodeReadiness;
-use outrigger_net::{GossipError, GossipSocket, ResponderHandle, now};
+use outrigger_net::{GossipError, GossipSocket, ResponderHandle, now, thread_us};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::witness::Witness;
@@ -26,7 +28,7 @@ pub(super) enum Order {
     /// See [`Membership::set_readiness`].
     Ready(NodeReadiness),
     /// See [`Membership::answered`].
-    Answered(NodeName),
+    Answered(NodeName, IpAddr),
     /// See [`Membership::leave`].
     Leave,
     /// See [`Membership::resume`].
@@ -54,16 +56,23 @@ pub(super) struct Worker {
     pub news: UnboundedSender<News>,
     pub responder: ResponderHandle,
     pub witness: Witness,
+    /// The most processor time that one turn took.
+    pub longest_us: Arc<AtomicU64>,
 }
 
 impl Worker {
     /// Until it is told goodbye, or nobody can order anything any more.
     pub async fn run(mut self) {
         outrigger_net::be_early();
+        let mut before = thread_us();
         loop {
             self.witness.look(now().monotonic_us, &mut self.membership);
             self.flush();
             self.responder.set_lease(self.membership.lease());
+            // Waiting takes none.
+            let used = thread_us();
+            self.longest_us.fetch_max(used - before, Ordering::Relaxed);
+            before = used;
             let deadline = self.membership.next_deadline();
             tokio::select! {
                 biased;
@@ -88,7 +97,9 @@ impl Worker {
             Order::Peers(peers) => self.membership.set_peers(now_us, &peers),
             Order::Claim(claims) => self.membership.set_claims(now_us, &claims),
             Order::Ready(readiness) => self.membership.set_readiness(now_us, readiness),
-            Order::Answered(node) => self.membership.answered(now_us, &node),
+            Order::Answered(node, address) => {
+                self.membership.answered(now_us, &node, address);
+            }
             Order::Leave => self.membership.leave(now_us),
             Order::Resume(caught_up) => self.membership.resume(caught_up),
             Order::Goodbye => {
@@ -123,7 +134,7 @@ impl Worker {
                     }
                 }
                 Output::Ask { node, addresses } => {
-                    self.witness.ask(&node, &addresses, self.membership.view());
+                    self.witness.ask(&node, addresses, self.membership.view());
                 }
                 Output::Changed(change) => changed.get_or_insert_default().merge(change),
             }

@@ -1,7 +1,9 @@
 //! Asks the segments for members that were declared down: whether they still answer for their addresses, and whether the segments live. A
-//! question goes to the member's own hardware address, so that it disturbs nobody and nobody else's answer counts.
+//! question goes to a hardware address of the member, so that nobody else's answer counts. A thread of its own asks: the responder may be
+//! busy with its links, and membership waits for nobody.
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outrigger_core::facts::NodeName;
@@ -33,6 +35,8 @@ pub struct Answers {
 #[derive(Default)]
 struct State {
     asked: Asked,
+    /// Where a member answered last: it is asked there first.
+    found: BTreeMap<NodeName, (LinkIndex, MacAddr)>,
     tell: Option<UnboundedSender<Order>>,
     /// Up, and used by an announcer for which one node is elected.
     links: Arc<Vec<Link>>,
@@ -59,19 +63,32 @@ impl Answers {
             Message::Advertisement(advertisement) => advertisement.target.into(),
             Message::Solicitation(_) => return,
         };
-        let state = self.lock();
-        let node = state.asked.get(&(frame.link, about, decoded.source));
-        if let (Some(node), Some(tell)) = (node, &state.tell) {
+        let State { asked, found, tell, .. } = &mut *self.lock();
+        let node = asked.get(&(frame.link, about, decoded.source));
+        if let (Some(node), Some(tell)) = (node, tell) {
+            found.insert(node.clone(), (frame.link, decoded.source));
             // Nobody listens only when the daemon ends.
-            let _told = tell.send(Order::Answered(node.clone()));
+            let _told = tell.send(Order::Answered(node.clone(), about));
         }
     }
 }
 
+/// What the thread of membership has the other ask.
+enum Task {
+    /// A member, at these hardware addresses, for these addresses.
+    Ask(NodeName, BTreeSet<MacAddr>, Vec<IpAddr>),
+    /// The default gateways.
+    AskGateways,
+    /// Nobody but these any more.
+    Keep(BTreeSet<NodeName>),
+}
+
 /// What the thread of membership asks with.
 pub struct Witness {
-    responder: ResponderHandle,
     answers: Arc<Answers>,
+    tasks: Sender<Task>,
+    /// Those that are asked.
+    asked: BTreeSet<NodeName>,
     /// When it was looked at what the links received, and that.
     received: Option<Received>,
 }
@@ -83,66 +100,50 @@ struct Received {
 }
 
 impl Witness {
-    pub fn new(
+    /// Asks from now on.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
         responder: ResponderHandle,
         answers: Arc<Answers>,
         orders: UnboundedSender<Order>,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         answers.lock().tell = Some(orders);
-        Self { responder, answers, received: None }
+        let (tasks, queue) = channel();
+        let asker = Asker { responder, answers: answers.clone() };
+        std::thread::Builder::new().name("witness".to_owned()).spawn(move || asker.run(queue))?;
+        Ok(Self { answers, tasks, asked: BTreeSet::new(), received: None })
+    }
+
+    fn order(&self, task: Task) {
+        // It ends when this does.
+        let _heard = self.tasks.send(task);
     }
 
     /// Asks a member for these addresses. One that never said its hardware addresses cannot be asked.
-    pub fn ask(&self, node: &NodeName, addresses: &[IpAddr], view: &View) {
+    pub fn ask(&mut self, node: &NodeName, addresses: Vec<IpAddr>, view: &View) {
         let announcers = view.readiness.get(node).into_iter().flatten();
-        let macs: BTreeSet<_> = announcers
-            .flat_map(|(_, readiness)| &readiness.hardware)
-            .map(|mac| MacAddr::from(*mac))
-            .collect();
-        let links = self.answers.lock().links.clone();
-        let all = links.iter().flat_map(|link| {
-            let of_link =
-                move |mac: MacAddr| addresses.iter().map(move |address| (link, *address, mac));
-            macs.iter().copied().flat_map(of_link)
-        });
-        for (link, address, mac) in all.take(MOST) {
-            self.ask_one(node, link, address, mac);
-        }
-    }
-
-    fn ask_one(&self, node: &NodeName, link: &Link, address: IpAddr, mac: MacAddr) {
-        let own = link
-            .addresses
-            .iter()
-            .map(|net| net.addr())
-            .find(|own| own.is_ipv4() == address.is_ipv4());
-        let Some(data) = own.and_then(|own| question((own, link.mac), address, Some(mac))) else {
-            return;
-        };
-        let key = (link.index, address, mac);
-        let known = self.answers.lock().asked.insert(key, node.clone()).is_some();
-        let watched =
-            known || self.responder.watch(OWNER, link.index, Topic::about(address)).is_ok();
-        let sent = watched.then(|| self.responder.send(&Frame { link: link.index, data }));
-        if let Some(Err(error)) = sent {
-            tracing::debug!(node, %address, "it is not asked on the segment: {error}");
+        let hardware = announcers.flat_map(|(_, readiness)| &readiness.hardware);
+        let macs: BTreeSet<_> = hardware.map(|mac| MacAddr::from(*mac)).collect();
+        if !macs.is_empty() {
+            self.asked.insert(node.clone());
+            self.order(Task::Ask(node.clone(), macs, addresses));
         }
     }
 
     /// Asks no more for members that are not missing.
-    pub fn forget(&self, is_missing: impl Fn(&str) -> bool) {
-        let gone: Vec<_> = {
-            let asked = &mut self.answers.lock().asked;
-            asked.extract_if(.., |_, node| !is_missing(node)).map(|(key, _)| key).collect()
-        };
-        for (link, address, _) in gone {
-            self.responder.unwatch(OWNER, link, Topic::about(address));
+    pub fn forget(&mut self, is_missing: impl Fn(&str) -> bool) {
+        let before = self.asked.len();
+        self.asked.retain(|node| is_missing(node));
+        if self.asked.len() < before {
+            self.order(Task::Keep(self.asked.clone()));
         }
     }
 
     /// While nobody is heard: looks whether the links receive anything, and has the gateway answer if it can.
     pub fn look(&mut self, now_us: u64, membership: &mut Membership) {
-        if !membership.hears_nobody(now_us) {
+        if !membership.looks_for_life(now_us) {
             self.received = None;
             return;
         }
@@ -158,14 +159,86 @@ impl Witness {
                     membership.segment_lives(now_us);
                 }
             }
-            _ => self.ask_gateways(&links),
+            _ => self.order(Task::AskGateways),
         }
         self.received = Some(Received { at_us: now_us, frames, links });
     }
+}
 
-    fn ask_gateways(&self, links: &[Link]) {
+/// Sends the questions.
+struct Asker {
+    responder: ResponderHandle,
+    answers: Arc<Answers>,
+}
+
+impl Asker {
+    fn run(&self, queue: Receiver<Task>) {
+        for task in queue {
+            match task {
+                Task::Ask(node, macs, addresses) => self.ask(&node, &macs, &addresses),
+                Task::AskGateways => self.ask_gateways(),
+                Task::Keep(nodes) => self.keep(&nodes),
+            }
+        }
+    }
+
+    fn ask(&self, node: &NodeName, macs: &BTreeSet<MacAddr>, addresses: &[IpAddr]) {
+        let (links, found) = {
+            let mut state = self.answers.lock();
+            // Until it answers again it is asked everywhere.
+            (state.links.clone(), state.found.remove(node))
+        };
+        let at = |link: &Link, mac: MacAddr| found.is_none_or(|found| found == (link.index, mac));
+        for address in addresses {
+            let all = links.iter().flat_map(|link| macs.iter().map(move |mac| (link, *mac)));
+            for (link, mac) in all.filter(|(link, mac)| at(link, *mac)).take(MOST) {
+                self.ask_one(node, link, *address, mac);
+            }
+        }
+    }
+
+    fn ask_one(&self, node: &NodeName, link: &Link, address: IpAddr, mac: MacAddr) {
+        let own = link.addresses.iter().map(|net| net.addr());
+        let own = own.filter(|own| own.is_ipv4() == address.is_ipv4()).min();
+        // A probe has no address of its own (RFC 5227 section 2.1.1).
+        let own = own.or_else(|| address.is_ipv4().then_some(Ipv4Addr::UNSPECIFIED.into()));
+        let Some(data) = own.and_then(|own| question((own, link.mac), address, Some(mac))) else {
+            return;
+        };
+        self.answers.lock().asked.insert((link.index, address, mac), node.clone());
+        let asked = self
+            .responder
+            .watch(OWNER, link.index, Topic::about(address))
+            .map_err(|error| error.to_string())
+            .and_then(|()| {
+                let frame = Frame { link: link.index, data };
+                self.responder.send(&frame).map_err(|error| error.to_string())
+            });
+        if let Err(error) = asked {
+            tracing::debug!(node, %address, "it is not asked on the segment: {error}");
+        }
+    }
+
+    fn keep(&self, nodes: &BTreeSet<NodeName>) {
+        let gone: BTreeSet<_> = {
+            let State { asked, found, .. } = &mut *self.answers.lock();
+            found.retain(|node, _| nodes.contains(node));
+            let gone = asked.extract_if(.., |_, node| !nodes.contains(node));
+            let gone: Vec<_> = gone.map(|((link, address, _), _)| (link, address)).collect();
+            let still = |(link, address): &(LinkIndex, IpAddr)| {
+                asked.keys().any(|(at, of, _)| (at, of) == (link, address))
+            };
+            gone.into_iter().filter(|topic| !still(topic)).collect()
+        };
+        for (link, address) in gone {
+            self.responder.unwatch(OWNER, link, Topic::about(address));
+        }
+    }
+
+    fn ask_gateways(&self) {
+        let links = self.answers.lock().links.clone();
         for gateway in gateways() {
-            for link in links {
+            for link in links.iter() {
                 let own = link.addresses.iter().find(|net| net.contains(&gateway));
                 let data = own.and_then(|net| question((net.addr(), link.mac), gateway, None));
                 // One that cannot be sent is as good as one that is not answered.

@@ -70,7 +70,7 @@ fn round(lab: &Lab, addresses: &[IpAddr]) -> Result<Option<Duration>> {
 }
 
 /// The node that the client's kernel sends frames for an address to.
-fn holder(lab: &Lab, client: &Namespace, address: IpAddr) -> Result<Option<String>> {
+pub fn holder(lab: &Lab, client: &Namespace, address: IpAddr) -> Result<Option<String>> {
     let neighbours = ip(client, &["neighbour", "show", &address.to_string(), "dev", "eth1"])?;
     let Some(mac) = neighbours[0]["lladdr"].as_str() else { return Ok(None) };
     for node in lab.nodes() {

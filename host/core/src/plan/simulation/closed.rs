@@ -77,6 +77,19 @@ fn a_node_that_dies_behind_a_closed_port_is_replaced_by_one() {
 }
 
 impl Simulation {
+    /// A Service is deleted.
+    fn delete(&mut self, name: &str, address: IpAddr) {
+        let service = test_facts::service(name, &[]);
+        let key = FactKey::Service(service.key.clone());
+        let difference = self.cluster.apply(Change::Remove(key)).unwrap();
+        for machine in self.machines.values_mut() {
+            machine.planner.facts_changed(&self.cluster, &difference);
+        }
+        let nodes: Vec<_> = self.machines.keys().cloned().collect();
+        nodes.iter().for_each(|node| self.plan(node));
+        self.addresses.retain(|one| *one != address);
+    }
+
     /// A Service is created. A node whose watch is deaf hears nothing of it.
     fn create(&mut self, name: &str, address: [u8; 4], deaf: Option<&str>) -> IpAddr {
         let address = IpAddr::from(address);
@@ -140,5 +153,47 @@ fn a_winner_that_does_not_know_the_service_is_passed_over() {
             let speakers = simulation.speakers(address);
             assert!(speakers.len() == 1 && speakers[0] != deaf, "{deaf} is deaf: {speakers:?}");
         }
+    }
+}
+
+/// What is known of a node that is not heard grows old: Services come and go, and their addresses are given out again.
+#[test]
+fn behind_a_closed_port_services_come_and_go_and_each_address_has_one_node() {
+    for (seed, closed) in (0..).zip(cases()) {
+        let case = format!("seed {seed}, {closed:?}");
+        let mut simulation = Simulation::started(seed, 3, 6);
+        simulation.closed = closed;
+        simulation.never_two(2 * SECOND, &case);
+        for round in 0..4_u8 {
+            for number in 0..6_u8 {
+                let address = [10, 0, 9, (number + round) % 8];
+                simulation.create(&format!("late-{round}-{number}"), address, None);
+            }
+            simulation.never_two(4 * SECOND, &case);
+            assert_eq!(simulation.holders().len(), 12, "{case}, round {round}");
+            for number in 0..6_u8 {
+                let address = IpAddr::from([10, 0, 9, (number + round) % 8]);
+                simulation.delete(&format!("late-{round}-{number}"), address);
+            }
+        }
+        simulation.closed.clear();
+        simulation.never_two(4 * SECOND, &case);
+        simulation.assert_one_speaker();
+    }
+}
+
+/// A node behind a closed port stands still, and others take over what it had.
+#[test]
+fn behind_a_closed_port_a_node_that_stood_still_takes_nothing_back() {
+    for (seed, closed) in (0..).zip(cases()) {
+        let case = format!("seed {seed}, {closed:?}");
+        let mut simulation = Simulation::started(seed, 3, 16);
+        simulation.closed = closed;
+        simulation.never_two(2 * SECOND, &case);
+        simulation.freeze(&name(0));
+        simulation.never_two(5 * SECOND, &case);
+        simulation.thaw(&name(0));
+        simulation.never_two(4 * SECOND, &case);
+        assert_eq!(simulation.holders().len(), 16, "{case}");
     }
 }

@@ -4,16 +4,14 @@ use super::*;
 pub(super) enum Packet {
     Gossip(SocketAddr, Vec<u8>),
     /// A node answers on the segment for an address.
-    Answer(String),
+    Answer(String, IpAddr),
 }
 
 impl Simulation {
     pub fn transmit(&mut self, from: &str, to: SocketAddr, data: Vec<u8>) {
         assert!(data.len() <= 1232, "{} octets do not fit the minimum MTU", data.len());
-        let Some(target) = self.cluster.nodes.keys().find(|name| socket(name) == to) else {
-            return;
-        };
-        let target = target.clone();
+        let SocketAddr::V4(address) = to else { return };
+        let target = name(usize::from(address.ip().octets()[3]) - 1);
         let is_open = !self.closed.contains(&(from.to_owned(), target.clone()));
         if is_open && self.passes(from, &target) {
             self.deliver(&target, Packet::Gossip(socket(from), data));
@@ -39,7 +37,7 @@ impl Simulation {
         for address in addresses {
             let answers = self.speakers(*address).contains(&to);
             if answers && self.passes(from, to) && self.passes(to, from) {
-                self.deliver(from, Packet::Answer(to.to_owned()));
+                self.deliver(from, Packet::Answer(to.to_owned(), *address));
             }
         }
     }
@@ -83,7 +81,7 @@ impl Simulation {
         if let Some(Machine { membership, .. }) = self.machines.get_mut(node) {
             match packet {
                 Packet::Gossip(from, data) => membership.handle_datagram(self.now, from, &data),
-                Packet::Answer(of) => membership.answered(self.now, &of),
+                Packet::Answer(of, address) => membership.answered(self.now, &of, address),
             }
         }
         true

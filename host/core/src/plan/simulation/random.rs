@@ -11,7 +11,7 @@ fn after_any_trouble_exactly_one_node_speaks_for_each_address() {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let seeds = match number("OUTRIGGER_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("OUTRIGGER_SCHEDULES").unwrap_or(200),
+        None => 0..number("OUTRIGGER_SCHEDULES").unwrap_or(500),
     };
     let (mut datagrams, mut node_seconds, mut failed) = (0, 0.0, Vec::new());
     for seed in seeds {

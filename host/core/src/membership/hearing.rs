@@ -1,0 +1,45 @@
+//! Members that are heard by their own datagrams, and those of which only others say that they live: what these claim may not come through.
+use std::net::SocketAddr;
+
+use super::{Hearing, Membership};
+
+/// Between two looks at who is heard.
+const LISTEN_US: u64 = 1_000_000;
+/// A member that said nothing itself for so long is heard through others alone.
+const UNHEARD_US: u64 = 4_000_000;
+
+impl Membership {
+    /// A genuine datagram came from this address.
+    pub(super) fn heard_from(&mut self, now_us: u64, from: SocketAddr) {
+        if let Some(at) = self.heard.get_mut(&from) {
+            *at = now_us;
+        }
+    }
+
+    /// Looks now and then whether members are heard by their own datagrams. One that had nothing to say is asked.
+    pub(super) fn listen(&mut self, now_us: u64) {
+        if now_us < self.listen_at {
+            return;
+        }
+        self.listen_at = now_us.saturating_add(LISTEN_US);
+        let mut silent = Vec::new();
+        for (name, peer) in &self.peers {
+            let Some(member) = self.view.members.get_mut(name) else { continue };
+            let heard_us = self.heard.get(&peer.address).copied().unwrap_or(0);
+            let silent_us = now_us.saturating_sub(heard_us);
+            if silent_us >= UNHEARD_US / 2 {
+                silent.push(name.clone());
+            }
+            let hearing =
+                if silent_us < UNHEARD_US { Hearing::Itself } else { Hearing::ThroughOthers };
+            if member.hearing != hearing {
+                self.change.members = true;
+                self.company.unsettle();
+            }
+            member.hearing = hearing;
+        }
+        for name in silent {
+            self.inquire(now_us, &name);
+        }
+    }
+}

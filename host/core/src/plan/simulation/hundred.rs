@@ -1,0 +1,79 @@
+//! A hundred nodes: they start at once, part and heal, and are restarted one after another: ten of them, all of them with `OUTRIGGER_ROLLED=100`.
+//! `OUTRIGGER_ADDRESSES=N` sets how many addresses there are.
+use super::*;
+
+const NODES: usize = 100;
+
+impl Simulation {
+    /// Datagrams that arrived since, per node and second.
+    fn rate(&self, (sent, since): (u64, u64)) -> f64 {
+        let seconds = (self.now - since) as f64 / SECOND as f64;
+        (self.sent - sent) as f64 / NODES as f64 / seconds
+    }
+}
+
+#[test]
+fn a_hundred_nodes_start_part_heal_and_are_rolled() {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok();
+    let addresses = number("OUTRIGGER_ADDRESSES").unwrap_or(1_000);
+    let rolled = number("OUTRIGGER_ROLLED").unwrap_or(10);
+    let mut simulation = Simulation::new(1, NODES, addresses);
+    for index in 0..NODES {
+        simulation.start(&name(index));
+    }
+    simulation.run(4 * SECOND);
+    simulation.assert_one_speaker();
+    let before = simulation.holders();
+    println!("start: {:.1} datagrams per node and second", simulation.rate((0, 0)));
+
+    let mark = (simulation.sent, simulation.now);
+    simulation.run(SECOND);
+    println!("at rest: {:.1} datagrams per node and second", simulation.rate(mark));
+    assert_eq!(simulation.holders(), before);
+
+    let mark = (simulation.sent, simulation.now);
+    simulation.far = (0..30).map(name).collect();
+    simulation.run(3 * SECOND);
+    simulation.far.clear();
+    simulation.run(3 * SECOND);
+    println!("parted and healed: {:.1} datagrams per node and second", simulation.rate(mark));
+    simulation.assert_one_speaker();
+    let near = |(_, holder): &(&IpAddr, &String)| !(0..30).map(name).any(|far| far == **holder);
+    let after = simulation.holders();
+    for (address, holder) in before.iter().filter(near) {
+        assert_eq!(after[address], *holder, "{address} moved from the majority");
+    }
+
+    let mark = (simulation.sent, simulation.now);
+    for index in 0..rolled {
+        simulation.roll(&name(index));
+    }
+    println!("rolled: {:.1} datagrams per node and second", simulation.rate(mark));
+    simulation.run(2 * SECOND);
+    simulation.assert_one_speaker();
+}
+
+impl Simulation {
+    /// The daemon of a node is restarted: it hands over, says goodbye and is back.
+    fn roll(&mut self, node: &str) {
+        let now = self.now;
+        let machine = self.machines.get_mut(node).unwrap();
+        let duties = machine.duties.iter().filter(|(_, duty)| duty.speaks());
+        let held: Vec<_> = duties.map(|(address, _)| *address).collect();
+        machine.membership.leave(now);
+        self.plan(node);
+        for _ in 0..30 {
+            self.run(5 * MS);
+            for address in &held {
+                assert!(!self.speakers(*address).is_empty(), "nobody speaks for {address}");
+            }
+        }
+        assert!(!self.machines[node].duties.values().any(Duty::speaks), "{node} still speaks");
+        let now = self.now;
+        self.machines.get_mut(node).unwrap().membership.goodbye(now);
+        self.plan(node);
+        self.kill(node);
+        self.start(node);
+        self.run(100 * MS);
+    }
+}

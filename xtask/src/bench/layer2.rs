@@ -1,0 +1,193 @@
+//! `cargo xtask bench layer2`: how long a client has no answer when the node that answers for an address is lost in one way or another: ours,
+//! real MetalLB, and keepalived with advertisements every 0.1 s, in one laboratory, one after the other. Figures, never judged here.
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use outrigger_tests::kubernetes::{Lab, metallb, objects, web};
+use outrigger_tests::{clock, wait};
+use serde_json::json;
+
+use super::kube::{Supplies, System, image};
+use crate::setup;
+
+mod keepalived;
+mod loss;
+
+use loss::Loss;
+
+/// The namespace of the Services.
+pub const NAMESPACE: &str = "bench";
+/// On the segment that is there for Services.
+const POOL: &str = "10.88.0.200-10.88.0.202";
+/// Services, so that some node answers for one and has no pod behind it.
+pub const SERVICES: u8 = 3;
+const NODES: u8 = 3;
+/// Until a load balancer has given an address, and announces it.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What is measured, and how.
+#[derive(Debug, Args)]
+pub struct What {
+    /// Print each figure as a line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// The image of ours, as `cargo xtask image` writes it, instead of building one.
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// Only this one.
+    #[arg(long)]
+    only: Option<Speaker>,
+    /// Only this loss.
+    #[arg(long)]
+    loss: Option<Loss>,
+    /// How often each loss is brought about.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// The laboratory's name.
+    #[arg(long, default_value = "bench")]
+    lab: String,
+}
+
+/// Whoever answers for addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Speaker {
+    /// Ours.
+    Outrigger,
+    /// MetalLB's speaker.
+    Metallb,
+    /// VRRP, RFC 9568.
+    Keepalived,
+}
+
+impl Speaker {
+    const ALL: [Self; 3] = [Self::Outrigger, Self::Metallb, Self::Keepalived];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Outrigger => System::Outrigger.name(),
+            Self::Metallb => System::Metallb.name(),
+            Self::Keepalived => "keepalived, 0.1 s",
+        }
+    }
+
+    /// Whether a process with these arguments is what runs of it on a node.
+    pub fn is(self, arguments: &[&str]) -> bool {
+        match self {
+            Self::Outrigger => matches!(arguments, ["/outrigger", "run", "--role", "node", ..]),
+            Self::Metallb => matches!(arguments, ["/speaker", ..]),
+            Self::Keepalived => arguments.first().is_some_and(|it| it.ends_with("keepalived")),
+        }
+    }
+}
+
+/// Measures.
+pub fn layer2(what: &What) -> Result<()> {
+    let speakers = what.only.map_or_else(|| Speaker::ALL.to_vec(), |only| vec![only]);
+    setup::cluster()?;
+    if speakers.contains(&Speaker::Keepalived) {
+        setup::keepalived()?;
+    }
+    let metallb =
+        speakers.contains(&Speaker::Metallb).then(metallb::Release::obtain).transpose()?;
+    let ours =
+        speakers.contains(&Speaker::Outrigger).then(|| image(what.image.as_deref())).transpose()?;
+    let supplies = Supplies { ours, metallb };
+    let mut table = BTreeMap::new();
+    for speaker in speakers {
+        let lab = Lab::up(&what.lab, NODES)?;
+        let measured = measure(&lab, speaker, &supplies, what, &mut table);
+        measured.with_context(|| format!("{} is not measured", speaker.name()))?;
+        lab.down()?;
+    }
+    if !what.json {
+        print(&table);
+    }
+    Ok(())
+}
+
+type Table = BTreeMap<Loss, BTreeMap<Speaker, Vec<Option<Duration>>>>;
+
+fn measure(
+    lab: &Lab,
+    speaker: Speaker,
+    supplies: &Supplies,
+    what: &What,
+    table: &mut Table,
+) -> Result<()> {
+    // One pod: when another node is lost, nothing but the way to it is.
+    web::deploy(lab, NAMESPACE, 1)?;
+    let addresses = match speaker {
+        Speaker::Outrigger => of_system(lab, System::Outrigger, supplies)?,
+        Speaker::Metallb => of_system(lab, System::Metallb, supplies)?,
+        Speaker::Keepalived => keepalived::start(lab)?,
+    };
+    for loss in Loss::ALL.into_iter().filter(|loss| what.loss.is_none_or(|only| only == *loss)) {
+        let gaps = (0..what.rounds)
+            .map(|_| loss::round(lab, speaker, loss, &addresses))
+            .collect::<Result<Vec<_>>>()
+            .with_context(|| loss.name())?;
+        if what.json {
+            let ms: Vec<_> = gaps.iter().map(|gap| gap.map(milliseconds)).collect();
+            let median = median(&gaps).map(milliseconds);
+            println!(
+                "{}",
+                json!({ "loss": loss.name(), "speaker": speaker.name(), "ms": ms, "median_ms": median })
+            );
+        } else {
+            println!("{}: {}: {}", speaker.name(), loss.name(), shown(&gaps));
+        }
+        table.entry(loss).or_default().insert(speaker, gaps);
+    }
+    Ok(())
+}
+
+fn of_system(lab: &Lab, system: System, supplies: &Supplies) -> Result<Vec<IpAddr>> {
+    system.install(lab, supplies)?;
+    system.pool(lab, POOL)?;
+    let spec = json!({ "type": "LoadBalancer" });
+    let names: Vec<_> = (0..SERVICES).map(|number| format!("web-{number}")).collect();
+    for name in &names {
+        lab.apply(&web::service(NAMESPACE, name, &spec).to_string())?;
+    }
+    let address = |name: &String| {
+        wait::until(&format!("{name} has an address"), LIMIT, || {
+            let service = lab.get_json(&["--namespace", NAMESPACE, "get", "service", name])?;
+            Ok(objects::ingress(&service).first().copied())
+        })
+    };
+    names.iter().map(address).collect()
+}
+
+fn milliseconds(gap: Duration) -> f64 {
+    clock::ms(gap).round()
+}
+
+/// `None` if the middle one had no end.
+fn median(gaps: &[Option<Duration>]) -> Option<Duration> {
+    let mut gaps: Vec<_> = gaps.iter().map(|gap| gap.unwrap_or(Duration::MAX)).collect();
+    gaps.sort_unstable();
+    gaps.get(gaps.len() / 2).copied().filter(|gap| *gap < Duration::MAX)
+}
+
+fn shown(gaps: &[Option<Duration>]) -> String {
+    let one = |gap: &Option<Duration>| match gap {
+        Some(gap) => format!("{}", milliseconds(*gap)),
+        None => format!("not within {:?}", loss::LIMIT),
+    };
+    format!("{} ms", gaps.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+fn print(table: &Table) {
+    println!("\nblackout in ms, median of the rounds");
+    for (loss, speakers) in table {
+        let row = speakers.iter().map(|(speaker, gaps)| {
+            let median = median(gaps).map_or("-".to_owned(), |gap| milliseconds(gap).to_string());
+            format!("{} {median}", speaker.name())
+        });
+        println!("{:<44} {}", loss.name(), row.collect::<Vec<_>>().join("   "));
+    }
+}
