@@ -1,9 +1,7 @@
 //! What this node says of itself: the NodeReport (one object per node, bounded) and the details beside it.
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use outrigger_core::eligibility::Ineligible;
-use outrigger_core::facts::{Announcer, FactKey, NodeName};
+use outrigger_core::facts::{Announcer, FactKey};
 use outrigger_core::membership::{Hearing, Member};
 use outrigger_kube::Problem;
 use outrigger_kube::crd::{
@@ -114,13 +112,13 @@ impl Serialize for Addresses<'_> {
         let of_one = |(announcer, desk): (&'_ Announcer, &'_ Arc<Desk>)| {
             let (name, desk) = (announcer.name.clone(), desk.clone());
             let desired = node.planner.desired(&name).values();
-            desired.map(move |desired| address(node, &name, &desk, desired))
+            desired.map(move |desired| address(&name, &desk, desired))
         };
         serializer.collect_seq(node.announcers.desks().flat_map(of_one))
     }
 }
 
-fn address(node: &Node, announcer: &str, desk: &Desk, desired: &Desired) -> Value {
+fn address(announcer: &str, desk: &Desk, desired: &Desired) -> Value {
     let inner = desk.lock();
     let said = inner.standing.addresses.get(desired.address).cloned();
     drop(inner);
@@ -139,7 +137,6 @@ fn address(node: &Node, announcer: &str, desk: &Desk, desired: &Desired) -> Valu
         "via": via,
         "message": message,
         "since": said.map(|said| utc(said.since_us)).unwrap_or_default(),
-        "nodes": eligible(node, desired),
     })
 }
 
@@ -154,19 +151,6 @@ fn frames(counters: &Counters) -> Value {
         "overflowed": counters.overflowed,
         "dropped": counters.dropped,
     })
-}
-
-/// Why each node may or may not announce the address.
-fn eligible(node: &Node, desired: &Desired) -> BTreeMap<NodeName, String> {
-    let said = |(name, verdict): (NodeName, Result<(), _>)| match verdict {
-        Ok(()) => (name, "eligible".to_owned()),
-        Err(reason) => (name, Ineligible::to_string(&reason)),
-    };
-    node.planner
-        .why(&node.cluster, node.mesh.view(), desired.address)
-        .into_iter()
-        .map(said)
-        .collect()
 }
 
 fn plugin(node: &Node, Listed { name, in_force, failed, tried }: Listed) -> PluginReport {
