@@ -75,7 +75,7 @@ struct Probe {
     at_us: u64,
     /// Where answers are listened for.
     links: Vec<LinkIndex>,
-    /// All of it could be sent, and an answer would have been heard.
+    /// On some link all of it was sent, and an answer would have been heard.
     counts: bool,
 }
 
@@ -156,16 +156,16 @@ impl Probes {
     /// Listens for answers. Nodes that hear of an address at the same time do not all ask at once (RFC 5227 section 2.1.1, PROBE_WAIT).
     fn begin(&self, now_us: u64, address: IpAddr, links: &[&Link]) -> Probe {
         self.probed.lock().answers.insert(address, None);
-        let mut counts = true;
+        let mut counts = false;
         for link in links {
-            let watched = self.responder.watch(OWNER, link.index, Topic::about(address));
-            let joined = match address {
-                IpAddr::V6(address) => {
-                    self.groups.join(OWNER, link.index, wire::solicited_node_group(address)).is_ok()
+            counts |= self.responder.watch(OWNER, link.index, Topic::about(address)).is_ok();
+            // Where it cannot be joined answers are heard all the same, and another's probe is not.
+            if let IpAddr::V6(address) = address {
+                let group = wire::solicited_node_group(address);
+                if let Err(error) = self.groups.join(OWNER, link.index, group) {
+                    tracing::debug!(%address, link = link.name, "{error}");
                 }
-                IpAddr::V4(_) => true,
-            };
-            counts &= watched.is_ok() && joined;
+            }
         }
         let times = self.taken.get(&address).map_or(0, |taken| taken.times);
         let wait_us = if times == 0 { 0 } else { jitter_us(links, address, times, WAIT_US) };
@@ -173,14 +173,16 @@ impl Probes {
         Probe { sent: 0, at_us: now_us + wait_us, links, counts }
     }
 
-    /// Says if it was sent everywhere.
+    /// Says if it was sent anywhere.
     fn probe(&self, address: IpAddr, links: &[&Link]) -> bool {
-        let mut sent = true;
+        let mut sent = false;
         for link in links {
             let frame = Frame { link: link.index, data: probe(link.mac, address) };
-            if let Err(error) = self.responder.send(&frame) {
-                tracing::debug!(%address, link = link.name, "it is not asked for: {error}");
-                sent = false;
+            match self.responder.send(&frame) {
+                Ok(()) => sent = true,
+                Err(error) => {
+                    tracing::debug!(%address, link = link.name, "it is not asked for: {error}");
+                }
             }
         }
         sent

@@ -1,4 +1,4 @@
-//! Nodes that run and do not hear one another: each of them may answer for the same address.
+//! Nodes that run and do not hear one another: no address is handed over between them.
 use std::collections::BTreeSet;
 
 use outrigger_core::facts::{Cluster, NodeName};
@@ -35,8 +35,8 @@ pub fn parted(cluster: &Cluster, reports: &Reports, running: &BTreeSet<NodeName>
             file: String::new(),
             object: Some(format!("Node {node}")),
             message: format!(
-                "gossip does not come through between {node} and {}: what one of them answers for on the segment is left to it, \
-                 and no address is handed over between them. Open UDP port 7953 (or what gossip.port is set to) between all nodes in both directions, and see that their InternalIPs \
+                "gossip does not come through between {node} and {}: each keeps the addresses that it answers for, and hands none \
+                 over to the other. Open UDP port 7953 (or what gossip.port is set to) between all nodes in both directions, and see that their InternalIPs \
                  reach each other",
                 others.join(", ")
             ),

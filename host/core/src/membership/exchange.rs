@@ -24,7 +24,11 @@ impl Membership {
         let plaintext = self.seal.open(bytes)?;
         self.company.heard(now_us, &self.config);
         self.heard_from(now_us, from);
-        match Message::decode(&plaintext)? {
+        let message = Message::decode(&plaintext)?;
+        if let Some(from) = message.sender() {
+            self.heard_of(now_us, from.name);
+        }
+        match message {
             Message::Swim(data) => {
                 let turn = self.swim.handle_data(now_us, data);
                 let refused = turn.refused;

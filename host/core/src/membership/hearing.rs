@@ -9,6 +9,13 @@ const LISTEN_US: u64 = 1_000_000;
 const UNHEARD_US: u64 = 4_000_000;
 
 impl Membership {
+    /// A genuine datagram says that this node made it. The address that it came from may be another one's: there may be a NAT between.
+    pub(super) fn heard_of(&mut self, now_us: u64, name: &str) {
+        if let Some(address) = self.view.members.get(name).map(|member| member.address) {
+            self.heard_from(now_us, address);
+        }
+    }
+
     /// A genuine datagram came from this address.
     pub(super) fn heard_from(&mut self, now_us: u64, from: SocketAddr) {
         if let Some(at) = self.heard.get_mut(&from) {

@@ -55,6 +55,16 @@ impl<'a> Message<'a> {
         postcard::to_stdvec(self).expect("plain data always encodes")
     }
 
+    /// Whoever made it, where it says so.
+    pub fn sender(&self) -> Option<Sender<'a>> {
+        match self {
+            Self::Swim(_) => None,
+            Self::Claims { from, .. } | Self::Ack { from, .. } | Self::Readiness { from, .. } => {
+                Some(*from)
+            }
+        }
+    }
+
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DropReason> {
         match postcard::take_from_bytes(bytes) {
             Ok((message, [])) => Ok(message),

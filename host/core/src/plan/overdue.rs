@@ -1,4 +1,4 @@
-//! Addresses that nobody claims, though a node should: it may not know of them, since its watch is deaf or its facts are not there yet. After
+//! Addresses that nobody claims, though a node should: it may not know of them, since it hears nothing from the API server or its facts are not there yet. After
 //! a while it is passed over. Must not know who else is there.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
