@@ -39,21 +39,7 @@ pub fn measure(lab: &Lab, addresses: &[IpAddr]) -> Result<Figure> {
 /// The longest time without an answer; none when there was no end of it.
 fn round(lab: &Lab, addresses: &[IpAddr]) -> Result<Option<Duration>> {
     let client = lab.namespace("client")?;
-    let (target, holder) =
-        wait::until("an address is announced by a node without pods", LIMIT, || {
-            for address in addresses {
-                let target = SocketAddr::from((*address, web::PORT));
-                // Nothing may be announced yet.
-                let Ok(pod) = client.inside(|| http::get(target, Duration::from_secs(1))) else {
-                    continue;
-                };
-                let Some(holder) = holder(lab, &client, *address)? else { continue };
-                if holder != pod {
-                    return Ok(Some((target, holder)));
-                }
-            }
-            Ok(None)
-        })?;
+    let (target, holder) = announced(lab, &client, addresses)?;
     let prober = Prober::start(&client, target);
     prober.settled(LIMIT)?;
     // With answers before it: a gap is between two of them.
@@ -69,8 +55,30 @@ fn round(lab: &Lab, addresses: &[IpAddr]) -> Result<Option<Duration>> {
     Ok(gap)
 }
 
+/// One of these addresses, as a web server, and the node that announces it, on which no pod is.
+pub fn announced(
+    lab: &Lab,
+    client: &Namespace,
+    addresses: &[IpAddr],
+) -> Result<(SocketAddr, String)> {
+    wait::until("an address is announced by a node without pods", LIMIT, || {
+        for address in addresses {
+            let target = SocketAddr::from((*address, web::PORT));
+            // Nothing may be announced yet.
+            let Ok(pod) = client.inside(|| http::get(target, Duration::from_secs(1))) else {
+                continue;
+            };
+            let Some(holder) = holder(lab, client, *address)? else { continue };
+            if holder != pod {
+                return Ok(Some((target, holder)));
+            }
+        }
+        Ok(None)
+    })
+}
+
 /// The node that the client's kernel sends frames for an address to.
-pub fn holder(lab: &Lab, client: &Namespace, address: IpAddr) -> Result<Option<String>> {
+fn holder(lab: &Lab, client: &Namespace, address: IpAddr) -> Result<Option<String>> {
     let neighbours = ip(client, &["neighbour", "show", &address.to_string(), "dev", "eth1"])?;
     let Some(mac) = neighbours[0]["lladdr"].as_str() else { return Ok(None) };
     for node in lab.nodes() {

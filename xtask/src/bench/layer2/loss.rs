@@ -1,6 +1,6 @@
 //! One round: the node that answers for an address is lost, and is back.
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use outrigger_tests::kubernetes::Lab;
 use outrigger_tests::kubernetes::prober::Prober;
 use outrigger_tests::kubernetes::segment::{Member, SECOND};
-use outrigger_tests::kubernetes::{Lab, web};
-use outrigger_tests::{http, wait};
+use outrigger_tests::wait;
 
-use super::super::kube::blackout::holder;
+use super::super::kube::blackout::announced;
 use super::Speaker;
 
 /// How long an answer may stay away.
@@ -63,20 +63,7 @@ pub fn round(
     addresses: &[IpAddr],
 ) -> Result<Option<Duration>> {
     let client = lab.namespace("client")?;
-    let (target, node) = wait::until("a node without pods answers for an address", LIMIT, || {
-        for address in addresses {
-            let target = SocketAddr::from((*address, web::PORT));
-            // Nothing may be announced yet.
-            let Ok(pod) = client.inside(|| http::get(target, Duration::from_secs(1))) else {
-                continue;
-            };
-            let Some(holder) = holder(lab, &client, *address)? else { continue };
-            if holder != pod {
-                return Ok(Some((target, holder)));
-            }
-        }
-        Ok(None)
-    })?;
+    let (target, node) = announced(lab, &client, addresses)?;
     let prober = Prober::start(&client, target);
     prober.settled(LIMIT)?;
     // With answers before it: a gap is between two of them.
