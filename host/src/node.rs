@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use outrigger_core::desired::Desired;
 use outrigger_core::facts::{self, Change, Cluster, Fact, FactKey, NodeName};
-use outrigger_core::membership::ViewChange;
+use outrigger_core::membership::{Hearing, ViewChange};
 use outrigger_core::plan::{Planned, Planner, announcers};
 use outrigger_kube::Problem;
 use outrigger_net::Links;
-use outrigger_sdk::{Duty, Link, LinkIndex, StopReason, Stopping};
+use outrigger_sdk::{Duty, Link, LinkIndex, MacAddr, StopReason, Stopping};
 
 use crate::desk::{Desk, Reported};
 use crate::trial::Verdict;
@@ -183,10 +183,19 @@ impl Node {
     }
 
     fn probe(&mut self, now_us: u64) {
-        let Self { links, usable, segments, probes, planner, .. } = self;
+        let Self { links, usable, segments, probes, planner, mesh, name, .. } = self;
         let links: Vec<&Link> =
             links.values().filter(|link| usable.contains(&link.index)).collect();
-        probes.step(now_us, &links, || segments.routers(), planner);
+        let view = mesh.view();
+        let is_heard = |node: &NodeName| {
+            view.members.get(node).is_some_and(|member| member.hearing == Hearing::Itself)
+        };
+        // What these answer for without a claim their kernels answer for: kube-proxy in IPVS mode without strictARP.
+        let heard = view.readiness.iter().filter(|(node, _)| *node != name && is_heard(node));
+        let hardware = heard.flat_map(|(_, announcers)| announcers.values());
+        let hardware = hardware.flat_map(|one| &one.hardware).map(|mac| MacAddr::from(*mac));
+        let ignored = || segments.routers().into_iter().chain(hardware).collect();
+        probes.step(now_us, &links, ignored, planner);
     }
 
     /// Takes in what gossip brought meanwhile.

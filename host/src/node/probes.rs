@@ -37,8 +37,8 @@ struct Asked {
     /// By address: who answered, if anybody.
     answers: BTreeMap<IpAddr, Option<(LinkIndex, MacAddr)>>,
     own: BTreeMap<LinkIndex, MacAddr>,
-    /// Routers, which may answer for everything (proxy ARP).
-    routers: Vec<MacAddr>,
+    /// Whose answers say nothing: routers, which may answer for everything (proxy ARP), and nodes that are heard and claim nothing.
+    ignored: Vec<MacAddr>,
 }
 
 impl Probed {
@@ -58,7 +58,7 @@ impl Probed {
         };
         let mut state = self.lock();
         let (own, from) = (state.own.get(&frame.link).copied(), decoded.source);
-        if state.own.values().any(|own| *own == from) || state.routers.contains(&from) {
+        if state.own.values().any(|own| *own == from) || state.ignored.contains(&from) {
             return;
         }
         let counts = !probes || own.is_some_and(|own| from < own);
@@ -114,7 +114,7 @@ impl Probes {
         &mut self,
         now_us: u64,
         links: &[&Link],
-        routers: impl FnOnce() -> Vec<MacAddr>,
+        ignored: impl FnOnce() -> Vec<MacAddr>,
         planner: &mut Planner,
     ) {
         self.has_links = !links.is_empty();
@@ -126,11 +126,11 @@ impl Probes {
         if !self.has_links || (self.waiting.is_empty() && self.running.is_empty()) {
             return;
         }
-        let routers = routers();
+        let ignored = ignored();
         {
             let mut state = self.probed.lock();
             state.own = links.iter().map(|link| (link.index, link.mac)).collect();
-            state.routers = routers;
+            state.ignored = ignored;
         }
         while self.running.len() < AT_ONCE
             && let Some(address) = self.waiting.pop_first()
@@ -301,7 +301,7 @@ mod tests {
         {
             let mut state = probed.lock();
             state.own.insert(LINK, MacAddr::new(2, 0, 0, 0, 0, own));
-            state.routers.push(MacAddr::new(2, 0, 0, 0, 0, 99));
+            state.ignored.push(MacAddr::new(2, 0, 0, 0, 0, 99));
             state.answers.insert(address, None);
         }
         probed
