@@ -148,14 +148,16 @@ fn measure(
 fn of_system(lab: &Lab, system: System, supplies: &Supplies) -> Result<Vec<IpAddr>> {
     system.install(lab, supplies)?;
     system.pool(lab, POOL)?;
-    let spec = json!({ "type": "LoadBalancer" });
+    let spec = json!({
+        "type": "LoadBalancer", "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"],
+    });
     let names: Vec<_> = (0..SERVICES).map(|number| format!("web-{number}")).collect();
     for name in &names {
         lab.apply(&web::service(NAMESPACE, name, &spec).to_string())?;
     }
     let address = |name: &String| {
         wait::until(&format!("{name} has an address"), LIMIT, || {
-            let service = lab.get_json(&["--namespace", NAMESPACE, "get", "service", name])?;
+            let service = lab.get_json(&["--namespace", NAMESPACE, "service", name])?;
             Ok(objects::ingress(&service).first().copied())
         })
     };

@@ -39,7 +39,7 @@ pub fn measure(lab: &Lab, addresses: &[IpAddr]) -> Result<Figure> {
 /// The longest time without an answer; none when there was no end of it.
 fn round(lab: &Lab, addresses: &[IpAddr]) -> Result<Option<Duration>> {
     let client = lab.namespace("client")?;
-    let (target, holder) = announced(lab, &client, addresses)?;
+    let (target, holder) = announced(lab, &client, addresses, true)?;
     let prober = Prober::start(&client, target);
     prober.settled(LIMIT)?;
     // With answers before it: a gap is between two of them.
@@ -55,13 +55,14 @@ fn round(lab: &Lab, addresses: &[IpAddr]) -> Result<Option<Duration>> {
     Ok(gap)
 }
 
-/// One of these addresses, as a web server, and the node that announces it, on which no pod is.
+/// One of these addresses, as a web server, and the node that announces it: with no pod of its own, if the node itself is to be lost.
 pub fn announced(
     lab: &Lab,
     client: &Namespace,
     addresses: &[IpAddr],
+    without_pods: bool,
 ) -> Result<(SocketAddr, String)> {
-    wait::until("an address is announced by a node without pods", LIMIT, || {
+    wait::until("an address is announced, by a node without pods", LIMIT, || {
         for address in addresses {
             let target = SocketAddr::from((*address, web::PORT));
             // Nothing may be announced yet.
@@ -69,7 +70,7 @@ pub fn announced(
                 continue;
             };
             let Some(holder) = holder(lab, client, *address)? else { continue };
-            if holder != pod {
+            if holder != pod || !without_pods {
                 return Ok(Some((target, holder)));
             }
         }

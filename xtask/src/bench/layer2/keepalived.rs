@@ -19,7 +19,9 @@ fn address(number: u8) -> Ipv4Addr {
 /// Starts it on every node. Gives the addresses, which kube-proxy forwards to the pod.
 pub fn start(lab: &Lab) -> Result<Vec<IpAddr>> {
     for number in 0..SERVICES {
-        let spec = json!({ "externalIPs": [address(number)] });
+        let spec = json!({
+            "externalIPs": [address(number)], "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"],
+        });
         lab.apply(&web::service(NAMESPACE, &format!("web-{number}"), &spec).to_string())?;
     }
     let nodes: Vec<_> = lab.nodes().map(|node| node.name()).collect();

@@ -63,7 +63,8 @@ pub fn round(
     addresses: &[IpAddr],
 ) -> Result<Option<Duration>> {
     let client = lab.namespace("client")?;
-    let (target, node) = announced(lab, &client, addresses)?;
+    let loses_node = matches!(loss, Loss::Silent | Loss::Cut);
+    let (target, node) = announced(lab, &client, addresses, loses_node)?;
     let prober = Prober::start(&client, target);
     prober.settled(LIMIT)?;
     // With answers before it: a gap is between two of them.
