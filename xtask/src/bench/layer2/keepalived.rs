@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use outrigger_tests::kubernetes::{Lab, web};
+use outrigger_tests::wait;
 use serde_json::json;
 
-use super::{NAMESPACE, SERVICES};
+use super::{LIMIT, NAMESPACE, SERVICES};
 
 /// The name of its process on a node.
 const NAME: &str = "keepalived";
@@ -44,7 +45,10 @@ pub fn run(lab: &Lab, name: &str) -> Result<()> {
     for (flag, pid) in [("--pid", "parent.pid"), ("--vrrp_pid", "vrrp.pid")] {
         command.arg(flag).arg(folder.join(pid));
     }
-    node.process(NAME).start(&command)
+    let process = node.process(NAME);
+    // One that was stopped gives its addresses up first.
+    wait::until("the one before has ended", LIMIT, || Ok((!process.runs()).then_some(())))?;
+    process.start(&command)
 }
 
 /// The first of as many instances as there are nodes is the one of the first node, and so on.
