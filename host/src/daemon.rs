@@ -140,7 +140,7 @@ impl Daemon {
             hold_last_for: config.hold_last_for(),
         };
         let plugins = shared.plugins.clone();
-        let wire = Wire { responder: responder.handle(), answers: router.answers.clone() };
+        let wire = Wire::new(responder.handle(), router.answers.clone());
         let mut announcers = Announcers::new(name.clone(), ports, router, plugins, reports.clone());
         announcers.set_restarted(state.take_restart(&name, now()));
         let loaded = mpsc::unbounded_channel();

@@ -10,7 +10,7 @@ use outrigger_core::membership::{Hearing, ViewChange};
 use outrigger_core::plan::{Planned, Planner, announcers};
 use outrigger_kube::Problem;
 use outrigger_net::Links;
-use outrigger_sdk::{Duty, Link, LinkIndex, MacAddr, StopReason, Stopping};
+use outrigger_sdk::{Duty, LinkIndex, MacAddr, StopReason, Stopping};
 
 use crate::desk::{Desk, Reported};
 use crate::trial::Verdict;
@@ -141,7 +141,8 @@ impl Node {
             .collect();
         if std::mem::take(&mut self.segments_changed) {
             self.usable = Ready::links(&wanted, &self.links);
-            self.mesh.links(self.usable_links().cloned().collect());
+            let links = self.links.values().filter(|link| self.usable.contains(&link.index));
+            self.mesh.links(links.cloned().collect());
             self.segments.ask(&self.name, &self.links, &self.usable, self.mesh.view());
         }
         self.probe(now_us);
@@ -178,14 +179,8 @@ impl Node {
         }
     }
 
-    fn usable_links(&self) -> impl Iterator<Item = &Link> {
-        self.links.values().filter(|link| self.usable.contains(&link.index))
-    }
-
     fn probe(&mut self, now_us: u64) {
-        let Self { links, usable, segments, probes, planner, mesh, name, .. } = self;
-        let links: Vec<&Link> =
-            links.values().filter(|link| usable.contains(&link.index)).collect();
+        let Self { segments, probes, planner, mesh, name, .. } = self;
         let view = mesh.view();
         let is_heard = |node: &NodeName| {
             view.members.get(node).is_some_and(|member| member.hearing == Hearing::Itself)
@@ -195,7 +190,7 @@ impl Node {
         let hardware = heard.flat_map(|(_, announcers)| announcers.values());
         let hardware = hardware.flat_map(|one| &one.hardware).map(|mac| MacAddr::from(*mac));
         let ignored = || segments.routers().into_iter().chain(hardware).collect();
-        probes.step(now_us, &links, ignored, planner);
+        probes.step(now_us, mesh.links_used(), ignored, planner);
     }
 
     /// Takes in what gossip brought meanwhile.
@@ -259,7 +254,6 @@ impl Node {
         self.stopping = Some(now_us + within_us);
         let change = self.mesh.leave();
         self.view_changed(&change);
-        self.gossip();
         self.settle(now_us);
         let within_ms = u32::try_from(within_us / 1_000).unwrap_or(u32::MAX);
         self.announcers.stop(Stopping { reason: self.stop_reason(), within_ms });

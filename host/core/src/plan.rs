@@ -163,7 +163,7 @@ impl Planner {
         self.fresh.next().into_iter().chain(self.overdue.next()).min()
     }
 
-    /// Whether somebody else answered on the segment for an address of [`Planned::ask`]. False: it need not be asked again.
+    /// Takes in whether somebody else answered on the segment for an address of [`Planned::ask`]. Returns false when it need not be asked again.
     pub fn segment_said(&mut self, address: IpAddr, answered: bool) -> bool {
         self.open.insert(address);
         self.asked.hear(address, answered) && answered

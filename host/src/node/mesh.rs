@@ -35,6 +35,15 @@ pub struct Wire {
     pub responder: ResponderHandle,
     /// Of members that were declared down.
     pub answers: Arc<Answers>,
+    /// Up, and used by an announcer for which one node is elected.
+    pub links: Arc<Vec<Link>>,
+}
+
+impl Wire {
+    /// No link is known yet.
+    pub fn new(responder: ResponderHandle, answers: Arc<Answers>) -> Self {
+        Self { responder, answers, links: Arc::default() }
+    }
 }
 
 /// This node among others, or alone.
@@ -129,9 +138,9 @@ impl Mesh {
             wire: wire.clone(),
             longest_us: Arc::default(),
         };
-        let Wire { responder, answers } = wire;
         let longest_us = mesh.longest_us.clone();
-        let witness = Witness::start(responder.clone(), answers, mesh.orders.clone())?;
+        let responder = wire.responder.clone();
+        let witness = Witness::start(wire, mesh.orders.clone())?;
         let worker = Worker {
             membership,
             socket,
@@ -290,8 +299,16 @@ impl Mesh {
     }
 
     /// The links that addresses are announced on for which one node is elected.
-    pub fn links(&self, links: Vec<Link>) {
-        self.wire.answers.set_links(links);
+    pub fn links(&mut self, links: Vec<Link>) {
+        if *self.wire.links != links {
+            self.wire.links = Arc::new(links);
+            self.order(Order::Links(self.wire.links.clone()));
+        }
+    }
+
+    /// The same, as they were told last.
+    pub fn links_used(&self) -> &[Link] {
+        &self.wire.links
     }
 
     /// See [`Membership::leave`].

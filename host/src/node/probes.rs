@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use outrigger_core::plan::Planner;
 use outrigger_kube::Problem;
 use outrigger_net::{Groups, Links, Owner, ResponderHandle};
-use outrigger_sdk::wire::{self, Arp, ArpOperation, MacAddr, Message, NeighborSolicitation};
+use outrigger_sdk::wire::{self, MacAddr, Message};
 use outrigger_sdk::{Frame, Link, LinkIndex, Topic};
+
+use super::segments::question;
 
 /// The responder knows the probes by this number.
 pub(super) const OWNER: Owner = Owner::MAX - 1;
@@ -29,11 +31,11 @@ const NAMED: usize = 3;
 /// Where the answers come in. Shared with the responder's thread.
 #[derive(Default)]
 pub struct Probed {
-    state: Mutex<Asked>,
+    state: Mutex<ProbeAnswers>,
 }
 
 #[derive(Default)]
-struct Asked {
+struct ProbeAnswers {
     /// By address: who answered, if anybody.
     answers: BTreeMap<IpAddr, Option<(LinkIndex, MacAddr)>>,
     own: BTreeMap<LinkIndex, MacAddr>,
@@ -42,7 +44,7 @@ struct Asked {
 }
 
 impl Probed {
-    fn lock(&self) -> MutexGuard<'_, Asked> {
+    fn lock(&self) -> MutexGuard<'_, ProbeAnswers> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,7 +81,7 @@ struct Probe {
     counts: bool,
 }
 
-/// Who answers for an address.
+/// An address that somebody else answers for.
 struct Taken {
     link: LinkIndex,
     mac: MacAddr,
@@ -113,7 +115,7 @@ impl Probes {
     pub fn step(
         &mut self,
         now_us: u64,
-        links: &[&Link],
+        links: &[Link],
         ignored: impl FnOnce() -> Vec<MacAddr>,
         planner: &mut Planner,
     ) {
@@ -154,7 +156,7 @@ impl Probes {
     }
 
     /// Listens for answers. Nodes that hear of an address at the same time do not all ask at once (RFC 5227 section 2.1.1, PROBE_WAIT).
-    fn begin(&self, now_us: u64, address: IpAddr, links: &[&Link]) -> Probe {
+    fn begin(&self, now_us: u64, address: IpAddr, links: &[Link]) -> Probe {
         self.probed.lock().answers.insert(address, None);
         let mut counts = false;
         for link in links {
@@ -174,10 +176,11 @@ impl Probes {
     }
 
     /// Says if it was sent anywhere.
-    fn probe(&self, address: IpAddr, links: &[&Link]) -> bool {
+    fn probe(&self, address: IpAddr, links: &[Link]) -> bool {
         let mut sent = false;
         for link in links {
-            let frame = Frame { link: link.index, data: probe(link.mac, address) };
+            let Some(data) = probe(link.mac, address) else { continue };
+            let frame = Frame { link: link.index, data };
             match self.responder.send(&frame) {
                 Ok(()) => sent = true,
                 Err(error) => {
@@ -193,7 +196,7 @@ impl Probes {
         now_us: u64,
         address: IpAddr,
         probe: &Probe,
-        links: &[&Link],
+        links: &[Link],
         planner: &mut Planner,
     ) {
         let answer = self.probed.lock().answers.remove(&address).flatten();
@@ -237,7 +240,7 @@ impl Probes {
         running.chain(taken).chain(waits).min()
     }
 
-    /// Who answers for what this node would announce.
+    /// A problem for what others answer for and this node would announce.
     pub fn problem(&self, node: &str, port: u16, links: &Links) -> Option<Problem> {
         let Taken { link, mac, .. } = self.taken.values().next()?;
         let name = links.get(link).map_or("?", |link| link.name.as_str());
@@ -260,7 +263,7 @@ impl Probes {
 }
 
 /// Below `most`; another one on each node and each time.
-fn jitter_us(links: &[&Link], address: IpAddr, times: u32, most: u64) -> u64 {
+fn jitter_us(links: &[Link], address: IpAddr, times: u32, most: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     links.first().map(|link| link.mac.octets()).hash(&mut hasher);
     (address, times).hash(&mut hasher);
@@ -268,26 +271,12 @@ fn jitter_us(links: &[&Link], address: IpAddr, times: u32, most: u64) -> u64 {
 }
 
 /// "Does anybody have this address?", of nobody.
-fn probe(mac: MacAddr, target: IpAddr) -> Vec<u8> {
-    match target {
-        IpAddr::V4(target_ip) => {
-            let arp = Arp {
-                operation: ArpOperation::Request,
-                sender_mac: mac,
-                sender_ip: Ipv4Addr::UNSPECIFIED,
-                target_mac: MacAddr::zero(),
-                target_ip,
-            };
-            wire::encode(MacAddr::broadcast(), mac, &Message::Arp(arp))
-        }
-        IpAddr::V6(target) => {
-            let destination = wire::solicited_node_group(target);
-            let source = Ipv6Addr::UNSPECIFIED;
-            let probe =
-                NeighborSolicitation { source, destination, target, source_link_layer: None };
-            wire::encode(wire::multicast_mac(destination), mac, &Message::Solicitation(probe))
-        }
-    }
+fn probe(mac: MacAddr, target: IpAddr) -> Option<Vec<u8>> {
+    let nobody = match target {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    question((nobody, mac), target, None)
 }
 
 #[cfg(test)]
@@ -318,7 +307,7 @@ mod tests {
     fn of_two_that_probe_the_one_with_the_lower_hardware_address_goes_on() {
         for address in ["192.0.2.1", "2001:db8::1"] {
             let address: IpAddr = address.parse().expect("an address");
-            let probes = |mac| probe(mac, address);
+            let probes = |mac| probe(mac, address).expect("one family");
             assert!(answered(5, 4, probes, address));
             assert!(!answered(5, 6, probes, address));
             assert!(!answered(5, 5, probes, address), "its own");

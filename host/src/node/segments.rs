@@ -222,7 +222,8 @@ fn targets(
     found.unwrap_or_default().into_iter()
 }
 
-/// "Who has this address?", to everybody or to the one who had it.
+/// "Who has this address?", to everybody or to the one who had it. From the unspecified address it is a probe (RFC 5227 section 2.1.1, RFC 4862
+/// section 5.4.3).
 pub(super) fn question(
     (own, mac): (IpAddr, MacAddr),
     target: IpAddr,
@@ -240,7 +241,8 @@ pub(super) fn question(
                 Some(at) => (target, at),
                 None => (group, wire::multicast_mac(group)),
             };
-            let source_link_layer = Some(mac);
+            // RFC 4861 section 4.3: not with the unspecified source.
+            let source_link_layer = (!source.is_unspecified()).then_some(mac);
             let question = NeighborSolicitation { source, destination, target, source_link_layer };
             wire::encode(to, mac, &Message::Solicitation(question))
         }

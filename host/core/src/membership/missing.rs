@@ -14,7 +14,7 @@ const ASK_AGAIN_US: u64 = 100_000;
 const SILENT_US: u64 = 600_000;
 /// A node that hears nobody, and whose segment is silent too, is the one that is cut off, or the last one: it takes over so late.
 const CUT_OFF_US: u64 = 2_000_000;
-/// What a segment was heard to say longer ago says nothing of it now.
+/// A segment that was heard longer ago may be silent now.
 const LIVES_US: u64 = 300_000;
 /// A node that hears nobody looks so often if its segment lives.
 const LOOK_US: u64 = 20_000;
@@ -24,7 +24,7 @@ const FEW: usize = 2;
 /// A parted member that did not answer for an address so often, and did for others, answers for it no more.
 const UNANSWERED: u8 = 6;
 
-/// What became of a member that was declared down.
+/// A member that was declared down.
 pub(super) struct Missing {
     since_us: u64,
     /// When to decide.
@@ -230,7 +230,7 @@ impl Membership {
         missing.parted.or_else(|| self.peers.remove(name))
     }
 
-    /// What a member that is gone claimed.
+    /// Gives up a member that is gone. Returns its claims.
     pub(super) fn buried(&mut self, name: &str) -> Option<Peer> {
         let parted = self.missing.remove(name).and_then(|missing| missing.parted);
         parted.or_else(|| self.peers.remove(name))

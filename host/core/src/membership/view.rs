@@ -18,7 +18,7 @@ pub struct Claim {
 /// Claims by address; `None` takes one back.
 pub type ClaimChanges = BTreeMap<IpAddr, Option<Claim>>;
 
-/// How an alive node is heard.
+/// The way in which an alive node is heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hearing {
     /// By its own datagrams.
@@ -35,7 +35,7 @@ pub enum Hearing {
 pub struct Member {
     /// It answers for what it has and takes nothing new.
     pub leaving: bool,
-    /// How this node hears it.
+    /// The way in which this node hears it.
     pub hearing: Hearing,
     /// Where it receives datagrams.
     pub address: SocketAddr,

@@ -32,7 +32,7 @@ impl Asked {
         });
     }
 
-    /// What the segment said. False: nobody wants to know any more.
+    /// Takes in the answer of the segment. Returns false when nobody wants to know any more.
     pub fn hear(&mut self, address: IpAddr, answered: bool) -> bool {
         let Some(segment) = self.segments.get_mut(&address) else { return false };
         *segment = if answered { Segment::Answered } else { Segment::Silent };

@@ -9,7 +9,7 @@ use crate::election::{Claimant, Standing, elect};
 use crate::facts::NodeName;
 use crate::membership::{Hearing, View};
 
-/// What this node is to do, and what that waits for.
+/// The duty of this node, and what it waits for.
 pub(super) struct Decided {
     pub duty: Duty,
     /// The node that is to claim it; "" = none is waited for.

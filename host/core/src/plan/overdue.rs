@@ -1,5 +1,5 @@
-//! Addresses that nobody claims, though a node should: it may not know of them, since it hears nothing from the API server or its facts are not there yet. After
-//! a while it is passed over. Must not know who else is there.
+//! Addresses that nobody claims, though a node should: it may not know of them, since it hears nothing from the API server or its facts are
+//! not there yet. After a while it is passed over. Must not know who else is there.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ const PATIENCE_US: u64 = 500_000;
 #[derive(Debug, Default)]
 pub(super) struct Overdue {
     now_us: u64,
-    /// Who is to claim it, and until when.
+    /// The node that is to claim it, and until when.
     expected: BTreeMap<IpAddr, (NodeName, u64)>,
     passed_over: BTreeMap<IpAddr, BTreeSet<NodeName>>,
 }

@@ -28,7 +28,7 @@ const SECOND: u64 = 1_000_000;
 const LOOP_US: u64 = 2 * MS;
 /// From being told to announce to the plugin's report.
 const PLUGIN_US: u64 = 5 * MS;
-/// How long the segment has for its answers, and when it is asked again where there was one.
+/// The time that the segment has for its answers, and after which it is asked again where there was one.
 const PROBE_US: u64 = 100 * MS;
 const PROBE_AGAIN_US: u64 = SECOND;
 /// Datagrams that a socket keeps for a process that does not read them.

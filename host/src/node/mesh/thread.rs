@@ -11,6 +11,7 @@ use outrigger_core::membership::{
 };
 use outrigger_core::readiness::NodeReadiness;
 use outrigger_net::{GossipError, GossipSocket, ResponderHandle, now, thread_us};
+use outrigger_sdk::Link;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::witness::Witness;
@@ -27,6 +28,8 @@ pub(super) enum Order {
     Claim(ClaimChanges),
     /// See [`Membership::set_readiness`].
     Ready(NodeReadiness),
+    /// The links that addresses are announced on for which one node is elected.
+    Links(Arc<Vec<Link>>),
     /// See [`Membership::answered`].
     Answered(NodeName, IpAddr),
     /// See [`Membership::leave`].
@@ -97,6 +100,7 @@ impl Worker {
             Order::Peers(peers) => self.membership.set_peers(now_us, &peers),
             Order::Claim(claims) => self.membership.set_claims(now_us, &claims),
             Order::Ready(readiness) => self.membership.set_readiness(now_us, readiness),
+            Order::Links(links) => self.witness.set_links(links),
             Order::Answered(node, address) => {
                 self.membership.answered(now_us, &node, address);
             }

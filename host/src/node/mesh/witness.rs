@@ -13,6 +13,7 @@ use outrigger_sdk::wire::{self, Message};
 use outrigger_sdk::{Frame, Link, LinkIndex, MacAddr, Topic};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::Wire;
 use super::thread::Order;
 use crate::node::segments::{gateways, question};
 
@@ -24,35 +25,25 @@ const LOOK_US: u64 = 20_000;
 const MOST: usize = 256;
 
 /// What is asked: on a link for an address, and whose answer counts.
-type Asked = BTreeMap<(LinkIndex, IpAddr, MacAddr), NodeName>;
+type Questions = BTreeMap<(LinkIndex, IpAddr, MacAddr), NodeName>;
 
 /// Where the answers come in. Shared with the responder's thread.
 #[derive(Default)]
 pub struct Answers {
-    state: Mutex<State>,
+    state: Mutex<Pending>,
 }
 
 #[derive(Default)]
-struct State {
-    asked: Asked,
+struct Pending {
+    asked: Questions,
     /// Where a member answered last: it is asked there first.
     found: BTreeMap<NodeName, (LinkIndex, MacAddr)>,
     tell: Option<UnboundedSender<Order>>,
-    /// Up, and used by an announcer for which one node is elected.
-    links: Arc<Vec<Link>>,
 }
 
 impl Answers {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Questions go out on these links from now on.
-    pub fn set_links(&self, links: Vec<Link>) {
-        let mut state = self.lock();
-        if *state.links != links {
-            state.links = Arc::new(links);
-        }
     }
 
     /// A frame about one of the addresses came in. Must not block.
@@ -63,7 +54,7 @@ impl Answers {
             Message::Advertisement(advertisement) => advertisement.target.into(),
             Message::Solicitation(_) => return,
         };
-        let State { asked, found, tell, .. } = &mut *self.lock();
+        let Pending { asked, found, tell, .. } = &mut *self.lock();
         let node = asked.get(&(frame.link, about, decoded.source));
         if let (Some(node), Some(tell)) = (node, tell) {
             found.insert(node.clone(), (frame.link, decoded.source));
@@ -79,13 +70,15 @@ enum Task {
     Ask(NodeName, BTreeSet<MacAddr>, Vec<IpAddr>),
     /// The default gateways.
     AskGateways,
+    /// On these links from now on.
+    Links(Arc<Vec<Link>>),
     /// Nobody but these any more.
     Keep(BTreeSet<NodeName>),
 }
 
 /// What the thread of membership asks with.
 pub struct Witness {
-    answers: Arc<Answers>,
+    links: Arc<Vec<Link>>,
     tasks: Sender<Task>,
     /// Those that are asked.
     asked: BTreeSet<NodeName>,
@@ -104,21 +97,24 @@ impl Witness {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(
-        responder: ResponderHandle,
-        answers: Arc<Answers>,
-        orders: UnboundedSender<Order>,
-    ) -> std::io::Result<Self> {
+    pub fn start(wire: Wire, orders: UnboundedSender<Order>) -> std::io::Result<Self> {
+        let Wire { responder, answers, links } = wire;
         answers.lock().tell = Some(orders);
         let (tasks, queue) = channel();
-        let asker = Asker { responder, answers: answers.clone() };
+        let mut asker = Asker { responder, answers, links: links.clone() };
         std::thread::Builder::new().name("witness".to_owned()).spawn(move || asker.run(queue))?;
-        Ok(Self { answers, tasks, asked: BTreeSet::new(), received: None })
+        Ok(Self { links, tasks, asked: BTreeSet::new(), received: None })
     }
 
     fn order(&self, task: Task) {
         // It ends when this does.
         let _heard = self.tasks.send(task);
+    }
+
+    /// Asks on these links from now on.
+    pub fn set_links(&mut self, links: Arc<Vec<Link>>) {
+        self.links = links.clone();
+        self.order(Task::Links(links));
     }
 
     /// Asks a member for these addresses. One that never said its hardware addresses cannot be asked.
@@ -150,7 +146,7 @@ impl Witness {
         if self.received.as_ref().is_some_and(|last| now_us < last.at_us + LOOK_US) {
             return;
         }
-        let links = self.answers.lock().links.clone();
+        let links = self.links.clone();
         let names = links.iter().map(|link| link.name.as_str());
         let Some(frames) = received(names) else { return };
         match &self.received {
@@ -169,28 +165,27 @@ impl Witness {
 struct Asker {
     responder: ResponderHandle,
     answers: Arc<Answers>,
+    links: Arc<Vec<Link>>,
 }
 
 impl Asker {
-    fn run(&self, queue: Receiver<Task>) {
+    fn run(&mut self, queue: Receiver<Task>) {
         for task in queue {
             match task {
                 Task::Ask(node, macs, addresses) => self.ask(&node, &macs, &addresses),
                 Task::AskGateways => self.ask_gateways(),
+                Task::Links(links) => self.links = links,
                 Task::Keep(nodes) => self.keep(&nodes),
             }
         }
     }
 
     fn ask(&self, node: &NodeName, macs: &BTreeSet<MacAddr>, addresses: &[IpAddr]) {
-        let (links, found) = {
-            let mut state = self.answers.lock();
-            // Until it answers again it is asked everywhere.
-            (state.links.clone(), state.found.remove(node))
-        };
+        // Until it answers again it is asked everywhere.
+        let found = self.answers.lock().found.remove(node);
         let at = |link: &Link, mac: MacAddr| found.is_none_or(|found| found == (link.index, mac));
         for address in addresses {
-            let all = links.iter().flat_map(|link| macs.iter().map(move |mac| (link, *mac)));
+            let all = self.links.iter().flat_map(|link| macs.iter().map(move |mac| (link, *mac)));
             for (link, mac) in all.filter(|(link, mac)| at(link, *mac)).take(MOST) {
                 self.ask_one(node, link, *address, mac);
             }
@@ -221,7 +216,7 @@ impl Asker {
 
     fn keep(&self, nodes: &BTreeSet<NodeName>) {
         let gone: BTreeSet<_> = {
-            let State { asked, found, .. } = &mut *self.answers.lock();
+            let Pending { asked, found, .. } = &mut *self.answers.lock();
             found.retain(|node, _| nodes.contains(node));
             let gone = asked.extract_if(.., |_, node| !nodes.contains(node));
             let gone: Vec<_> = gone.map(|((link, address, _), _)| (link, address)).collect();
@@ -236,9 +231,8 @@ impl Asker {
     }
 
     fn ask_gateways(&self) {
-        let links = self.answers.lock().links.clone();
         for gateway in gateways() {
-            for link in links.iter() {
+            for link in self.links.iter() {
                 let own = link.addresses.iter().find(|net| net.contains(&gateway));
                 let data = own.and_then(|net| question((net.addr(), link.mac), gateway, None));
                 // One that cannot be sent is as good as one that is not answered.
