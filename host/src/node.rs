@@ -10,13 +10,14 @@ use outrigger_core::membership::{Hearing, ViewChange};
 use outrigger_core::plan::{Planned, Planner, announcers};
 use outrigger_kube::Problem;
 use outrigger_net::Links;
-use outrigger_sdk::{Duty, LinkIndex, MacAddr, StopReason, Stopping};
+use outrigger_sdk::{Duty, IpNet, LinkIndex, MacAddr, StopReason, Stopping};
 
 use crate::desk::{Desk, Reported};
 use crate::trial::Verdict;
 
 mod about;
 mod announcer;
+mod kernel;
 mod links;
 mod mesh;
 mod probes;
@@ -29,6 +30,7 @@ pub use announcer::Announcers;
 pub use mesh::{Mesh, Wire};
 pub use router::Router;
 
+use kernel::Kernel;
 use probes::Probes;
 use proxy::Proxy;
 use ready::{Around, Ready};
@@ -59,6 +61,7 @@ pub struct Node {
     ready: Ready,
     segments: Segments,
     proxy: Proxy,
+    kernel: Kernel,
     /// Links that addresses are announced on for which one node is elected.
     usable: BTreeSet<LinkIndex>,
     probes: Probes,
@@ -85,6 +88,7 @@ impl Node {
         Self {
             segments: announcers.segments(),
             proxy: announcers.proxy(),
+            kernel: announcers.kernel(),
             usable: BTreeSet::new(),
             probes: announcers.probes(),
             segments_changed: true,
@@ -142,6 +146,7 @@ impl Node {
         if std::mem::take(&mut self.segments_changed) {
             self.usable = Ready::links(&wanted, &self.links);
             let links = self.links.values().filter(|link| self.usable.contains(&link.index));
+            self.kernel.set_links(links.clone());
             self.mesh.links(links.cloned().collect());
             self.segments.ask(&self.name, &self.links, &self.usable, self.mesh.view());
         }
@@ -261,9 +266,10 @@ impl Node {
 
     /// A node that others were told to leave alone is not expected back; any other stop is taken for a restart.
     pub fn stop_reason(&self) -> StopReason {
-        let nodes = &self.cluster.nodes;
+        let Cluster { nodes, announcers, .. } = &self.cluster;
+        let ignored = || announcers.values().any(|announcer| announcer.ignore_exclude_label);
         let leaves = match nodes.get(&self.name) {
-            Some(node) => node.cordoned || node.excluded,
+            Some(node) => node.cordoned || (node.excluded && !ignored()),
             None => !nodes.is_empty(),
         };
         if leaves { StopReason::Leave } else { StopReason::Restart }
@@ -294,6 +300,25 @@ impl Node {
     /// What is wrong with this node, whatever the objects say.
     pub fn problems(&self) -> Vec<Problem> {
         let taken = self.probes.problem(&self.name, self.mesh.port(), &self.links);
-        self.mesh_problem.iter().chain(&self.link_problems).cloned().chain(taken).collect()
+        let desired = || self.announcers.names().map(|name| self.planner.desired(name));
+        let has = |net: &IpNet| {
+            let within = net.network()..=net.broadcast();
+            desired().any(|addresses| addresses.range(within.clone()).next().is_some())
+        };
+        let of_kernel = self.kernel.problems(&self.links, has);
+        let sentences = self.mesh.strangers(&self.cluster).into_iter().chain(of_kernel);
+        let of_node = sentences.map(|message| Problem {
+            file: String::new(),
+            object: Some(format!("Node {}", self.name)),
+            message,
+        });
+        let known = self.mesh_problem.iter().chain(&self.link_problems).cloned();
+        known.chain(taken).chain(of_node).collect()
+    }
+
+    /// True: it hears nobody, and cannot as things are set up.
+    pub fn is_apart(&self) -> bool {
+        let is_heard = self.mesh.view().members.len() > 1;
+        self.mesh_problem.is_some() || (!is_heard && !self.mesh.strangers(&self.cluster).is_empty())
     }
 }

@@ -38,7 +38,7 @@ pub fn node_report(
         node: node.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         observed_at: None,
-        ready: missing.is_empty() && node.mesh_problem.is_none(),
+        ready: missing.is_empty() && !node.is_apart(),
         missing,
         plugins: plugins.list().into_iter().map(|listed| plugin(node, listed)).collect(),
         announcers: node

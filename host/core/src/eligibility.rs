@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use outrigger_sdk::TrafficPolicy;
 
-use crate::facts::{Cluster, Endpoint, Labels, Selector, Service};
+use crate::facts::{Announcer, Cluster, Endpoint, Labels, Service};
 
 #[cfg(test)]
 mod tests;
@@ -132,8 +132,8 @@ impl Ineligible {
 pub struct Eligibility<'a> {
     cluster: &'a Cluster,
     me: &'a str,
-    /// Of the announcers that cover the address.
-    selectors: Vec<&'a Selector>,
+    /// They cover the address.
+    announcers: Vec<&'a Announcer>,
     endpoints: Condition<'a>,
 }
 
@@ -157,15 +157,14 @@ struct Local<'a> {
 }
 
 impl<'a> Eligibility<'a> {
-    /// `selectors` are the node selectors of the announcers that cover the address, `services` its Services, each
-    /// with its endpoints.
+    /// `announcers` are those that cover the address, `services` its Services, each with its endpoints.
     pub fn new(
         cluster: &'a Cluster,
         me: &'a str,
-        selectors: Vec<&'a Selector>,
+        announcers: Vec<&'a Announcer>,
         services: &[(&'a Service, Vec<&'a Endpoint>)],
     ) -> Self {
-        Self { cluster, me, selectors, endpoints: condition(cluster, services) }
+        Self { cluster, me, announcers, endpoints: condition(cluster, services) }
     }
 
     /// Whether a node may answer.
@@ -173,7 +172,7 @@ impl<'a> Eligibility<'a> {
     /// # Errors
     /// The first reason why not.
     pub fn check(&self, node: &str) -> Result<(), Ineligible> {
-        fit(self.cluster, self.me, &self.selectors, node)?;
+        fit(self.cluster, self.me, &self.announcers, node)?;
         match &self.endpoints {
             Condition::None => {}
             Condition::Unmet => return Err(Ineligible::NoEndpoint),
@@ -202,33 +201,34 @@ impl<'a> Eligibility<'a> {
 pub fn fit(
     cluster: &Cluster,
     me: &str,
-    selectors: &[&Selector],
+    announcers: &[&Announcer],
     node: &str,
 ) -> Result<(), Ineligible> {
-    let labels = labels(cluster, me, node)?;
-    if selectors.is_empty() {
-        return Err(Ineligible::NoAnnouncer);
-    }
-    if !selectors.iter().any(|selector| selector.matches(labels)) {
-        return Err(Ineligible::NotSelected);
-    }
-    Ok(())
-}
-
-/// The node's labels, if the node itself is fit.
-fn labels<'a>(cluster: &'a Cluster, me: &str, name: &str) -> Result<&'a Labels, Ineligible> {
     static NO_LABELS: Labels = Labels::new();
-    if cluster.nodes.is_empty() && name == me {
-        return Ok(&NO_LABELS);
+    let known = cluster.nodes.get(node);
+    if known.is_none() && !(cluster.nodes.is_empty() && node == me) {
+        return Err(Ineligible::NoNode);
     }
-    let node = cluster.nodes.get(name).ok_or(Ineligible::NoNode)?;
-    if node.excluded {
+    let labels = known.map_or(&NO_LABELS, |node| &node.labels);
+    let ignored = announcers.iter().any(|announcer| announcer.ignore_exclude_label);
+    let is_excluded = known.is_some_and(|node| node.excluded);
+    if is_excluded && !ignored {
         return Err(Ineligible::Excluded);
     }
-    if !node.network_available {
+    if known.is_some_and(|node| !node.network_available) {
         return Err(Ineligible::NetworkUnavailable);
     }
-    Ok(&node.labels)
+    if announcers.is_empty() {
+        return Err(Ineligible::NoAnnouncer);
+    }
+    let mut selected = announcers.iter().filter(|one| one.node_selector.matches(labels)).peekable();
+    if selected.peek().is_none() {
+        return Err(Ineligible::NotSelected);
+    }
+    if is_excluded && !selected.any(|announcer| announcer.ignore_exclude_label) {
+        return Err(Ineligible::Excluded);
+    }
+    Ok(())
 }
 
 impl Local<'_> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use outrigger_sdk::Family;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Grant;
@@ -124,6 +125,8 @@ pub struct Endpoints {
     pub slice: ServiceKey,
     /// The Service it belongs to (`kubernetes.io/service-name`).
     pub service: ServiceKey,
+    /// `addressType`: traffic to an address goes to endpoints of its own family.
+    pub family: Family,
     /// Its endpoints.
     pub endpoints: Vec<Endpoint>,
 }
@@ -243,6 +246,9 @@ pub struct Announcer {
     pub interfaces: Vec<String>,
     /// Services it announces; empty = all.
     pub service_selector: Selector,
+    /// From nodes that are excluded from external load balancers too.
+    #[serde(default)]
+    pub ignore_exclude_label: bool,
     /// Whether one node announces an address, or all that may.
     #[serde(default)]
     pub election: Election,

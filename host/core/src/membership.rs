@@ -25,11 +25,12 @@ mod seal;
 mod swim;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod view;
 
 pub use outlook::Outlook;
 pub use seal::MAGIC;
-pub use view::{Claim, ClaimChanges, Hearing, Member, View, ViewChange};
+pub use view::{Claim, ClaimChanges, Hearing, Member, Unreadable, View, ViewChange};
 
 use claims::{Log, Peer};
 use identity::Identity;
@@ -40,6 +41,7 @@ use outlook::Company;
 use ready::Repetition;
 use seal::Seal;
 use swim::Swim;
+use unreadable::UnreadableNodes;
 
 /// How fast, in microseconds. The defaults declare a killed node down after about 260 ms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +160,7 @@ pub struct Membership {
     peers: BTreeMap<NodeName, Peer>,
     /// Members that were declared down and are not given up yet.
     missing: MissingMembers,
+    unreadable: UnreadableNodes,
     /// When to look next who is heard by its own datagrams.
     listen_at: u64,
     questions: VecDeque<(NodeName, Vec<IpAddr>)>,
@@ -211,6 +214,7 @@ impl Membership {
             configured: None,
             peers: BTreeMap::new(),
             missing: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             listen_at: now_us,
             questions: VecDeque::new(),
             heard: BTreeMap::new(),
@@ -256,6 +260,7 @@ impl Membership {
         self.wake(now_us);
         if let Err(reason) = self.receive(now_us, from, bytes) {
             *self.dropped.entry(reason).or_default() += 1;
+            self.not_read(now_us, from, reason);
         }
         self.catch_up(now_us);
         self.look_out(now_us);

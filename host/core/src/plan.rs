@@ -335,7 +335,13 @@ impl Planner {
         let has = |name: &str| self.desired(name).contains_key(&case.address);
         let entry = |announcer: &&Announcer| {
             let duty = match announcer.election {
-                Election::One if case.selects_me(announcer) => duty.clone(),
+                Election::One if case.selects_me(announcer) => match duty {
+                    // Another announcer of the address is not.
+                    Duty::Announce | Duty::TakeOver(_) if case.excludes_me(announcer) => {
+                        Duty::Standby(String::new())
+                    }
+                    duty => duty.clone(),
+                },
                 Election::One if duty.speaks() && has(&announcer.name) => duty.clone(),
                 Election::All if case.selects_me(announcer) => {
                     self.everybodys_duty(view, case, announcer)

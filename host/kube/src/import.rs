@@ -91,6 +91,8 @@ struct Work {
     services: Vec<(String, Value)>,
     namespaces: Vec<Value>,
     left_out: Vec<LeftOut>,
+    /// Its announcers were told to announce from excluded nodes too.
+    ignores_exclude_label: bool,
 }
 
 /// Converts. MetalLB reads its objects from one namespace only: `namespace`, or when nobody says which, the one that has any.
@@ -100,6 +102,10 @@ pub fn metallb(originals: &[Original], namespace: Option<&str>) -> Imported {
     let mut pools = pools::convert(&mut work);
     let mut objects = layer2::convert(&mut work, &mut pools);
     objects.extend(bgp::convert(&mut work, &mut pools));
+    if work.ignores_exclude_label {
+        objects.extend(layer2::built_in_object(&pools));
+        objects.iter_mut().for_each(|one| one["spec"]["ignoreExcludeLabel"] = true.into());
+    }
     let ours: Vec<Value> = pools.iter().map(pools::Pool::object).chain(objects).collect();
     services::look_at(&mut work, &pools);
     let saved = originals::save(&mut work);

@@ -13,6 +13,23 @@ pub fn default_gateways() -> (Option<String>, Option<String>) {
     )
 }
 
+/// The link of the IPv4 default route, whether or not it leads to a gateway.
+pub fn default_link() -> Option<String> {
+    v4_link(&std::fs::read_to_string("/proc/thread-self/net/route").ok()?)
+}
+
+/// The lines of [`v4`].
+fn v4_link(table: &str) -> Option<String> {
+    let link = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [link, "00000000", _, _, _, _, metric, "00000000", ..] = fields[..] else {
+            return None;
+        };
+        Some((metric.parse::<u32>().ok()?, link.to_owned()))
+    };
+    table.lines().filter_map(link).min().map(|(_, link)| link)
+}
+
 /// Interface, destination, gateway, flags, three counters, metric, mask: addresses as hexadecimal numbers of this machine.
 fn v4(table: &str) -> Option<String> {
     let gateway = |line: &str| {
@@ -48,7 +65,7 @@ fn v6(table: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{v4, v6};
+    use super::{v4, v4_link, v6};
 
     #[test]
     fn the_default_route_with_the_lowest_metric_names_the_gateway() {
@@ -59,6 +76,8 @@ mod tests {
         let expected = if cfg!(target_endian = "little") { "10.0.0.1" } else { "1.0.0.10" };
         assert_eq!(v4(table).as_deref(), Some(expected));
         assert_eq!(v4(""), None);
+        assert_eq!(v4_link(table).as_deref(), Some("eth0"));
+        assert_eq!(v4_link(""), None);
     }
 
     #[test]

@@ -15,12 +15,13 @@ mod received;
 mod responder;
 mod streams;
 mod sys;
+pub mod sysctl;
 
 #[cfg(test)]
 mod namespace;
 
 pub use clock::{now, thread_us};
-pub use gateways::default_gateways;
+pub use gateways::{default_gateways, default_link};
 pub use gossip::{GossipError, GossipSocket, MAX_DATAGRAM};
 pub use groups::{GroupError, Groups};
 pub use links::{Excludes, LinkError, Links, watch};

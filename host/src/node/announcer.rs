@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use super::links;
-use super::{Probes, Proxy, Router, Segments};
+use super::{Kernel, Probes, Proxy, Router, Segments};
 use crate::desk::{Command, Desk, Swap};
 use crate::instance::{Instance, Ports};
 use crate::plugins::{InForce, Kind, Plugins};
@@ -70,6 +70,11 @@ impl Announcers {
     pub(super) fn probes(&self) -> Probes {
         let Ports { responder, groups, .. } = &self.ports;
         Probes::new(responder.clone(), groups.clone(), self.router.probed.clone())
+    }
+
+    /// What looks at the kernel's settings.
+    pub(super) fn kernel(&self) -> Kernel {
+        Kernel::start(self.changed.clone())
     }
 
     /// What asks kube-proxy.

@@ -20,6 +20,7 @@ use crate::config::Gossip;
 use thread::{News, Order, Worker};
 use witness::Witness;
 
+mod strangers;
 mod thread;
 mod witness;
 
@@ -57,8 +58,8 @@ pub struct Mesh {
     outlook: Outlook,
     /// See [`ViewChange::caught_up`]: not acted on yet.
     caught_up: Option<u64>,
-    /// This machine is the only node: nothing is open to the network.
-    is_alone: bool,
+    /// The address that gossip goes out from; `None`: this machine is the only node, and nothing is open to the network.
+    local: Option<IpAddr>,
     port: u16,
     /// The members that the log knows of.
     told: BTreeMap<NodeName, Member>,
@@ -79,7 +80,7 @@ impl Mesh {
         let mut membership =
             Membership::new(config, node.clone(), nowhere, now.utc_us, key, seed, now.monotonic_us);
         membership.set_peers(now.monotonic_us, &BTreeMap::new());
-        Self::start(node, gossip.port, membership, None, wire, runtime()?)
+        Self::start(node, nowhere, membership, None, wire, runtime()?)
     }
 
     /// Joins the others. `key` seals every datagram; `claims` is what this node already answers for.
@@ -110,12 +111,12 @@ impl Mesh {
             Membership::new(config, node.clone(), local, now.utc_us, key, seed, now.monotonic_us);
         let claims = claims.iter().map(|(address, claim)| (*address, Some(*claim))).collect();
         membership.set_claims(now.monotonic_us, &claims);
-        Ok(Self::start(node, gossip.port, membership, Some(socket), wire, runtime)?)
+        Ok(Self::start(node, local, membership, Some(socket), wire, runtime)?)
     }
 
     fn start(
         node: &NodeName,
-        port: u16,
+        local: SocketAddr,
         membership: Membership,
         socket: Option<GossipSocket>,
         wire: Wire,
@@ -132,8 +133,8 @@ impl Mesh {
             view: membership.view().clone(),
             outlook: membership.outlook(now().monotonic_us),
             caught_up: None,
-            is_alone: socket.is_none(),
-            port,
+            local: socket.is_some().then_some(local.ip()),
+            port: local.port(),
             told: membership.view().members.clone(),
             wire: wire.clone(),
             longest_us: Arc::default(),
@@ -159,7 +160,13 @@ impl Mesh {
 
     /// Whether this machine is the only node it knows of.
     pub fn is_alone(&self) -> bool {
-        self.is_alone
+        self.local.is_none()
+    }
+
+    /// Nodes that gossip does not reach as things are set up: a sentence each, with the fix.
+    pub fn strangers(&self, cluster: &Cluster) -> Vec<String> {
+        let local = self.local.into_iter();
+        local.flat_map(|local| strangers::strangers(&self.me, local, cluster, &self.view)).collect()
     }
 
     /// Takes in who the others may be.
@@ -199,8 +206,9 @@ impl Mesh {
     }
 
     fn take_in(&mut self, news: News) -> ViewChange {
-        let News { change, members, claims, readiness, outlook } = news;
+        let News { change, members, claims, readiness, outlook, unreadable } = news;
         self.outlook = outlook;
+        self.view.unreadable = unreadable;
         self.caught_up = change.caught_up.or(self.caught_up);
         for (address, claims) in claims {
             self.view.set_others(&self.me, address, claims);

@@ -1,5 +1,7 @@
+use outrigger_sdk::Family;
+
 use super::*;
-use crate::facts::{Change, Endpoints, Fact, Node, NodeName, Requirement, ServiceKey, with};
+use crate::facts::{Change, Endpoints, Fact, Node, NodeName, Requirement, Selector, ServiceKey, with};
 use crate::plan::test_facts::{cluster, key, node, service};
 
 /// Endpoint on a node: ready, serving, terminating.
@@ -14,7 +16,7 @@ fn endpoint(node: &str, conditions: &str) -> Endpoint {
 
 fn slice(name: &str, endpoints: &[Endpoint]) -> Endpoints {
     let slice = ServiceKey::new("default", &format!("{name}-1"));
-    Endpoints { slice, service: key(name), endpoints: endpoints.to_vec() }
+    Endpoints { slice, service: key(name), family: Family::Ipv4, endpoints: endpoints.to_vec() }
 }
 
 fn check(
@@ -22,7 +24,7 @@ fn check(
     services: &[(Service, Vec<Endpoint>)],
     expected: [Result<(), Ineligible>; 3],
 ) {
-    let everywhere = Selector::default();
+    let everywhere = Announcer::default();
     let services: Vec<_> =
         services.iter().map(|(service, endpoints)| (service, endpoints.iter().collect())).collect();
     let eligibility = Eligibility::new(cluster, "a", vec![&everywhere], &services);
@@ -76,13 +78,27 @@ fn a_node_may_be_unfit_itself() {
 
     let nowhere = Eligibility::new(&cluster, "a", vec![], &[]);
     assert_eq!(nowhere.check("a"), Err(Ineligible::NoAnnouncer));
-    let on_b = Selector {
-        requirements: vec![Requirement::In("kubernetes.io/hostname".into(), ["b".into()].into())],
+    let on = |name: &str| Selector {
+        requirements: vec![Requirement::In(
+            "kubernetes.io/hostname".into(),
+            [name.to_owned()].into(),
+        )],
     };
+    let on_b = Announcer { node_selector: on("b"), ..Announcer::default() };
     assert_eq!(
         Eligibility::new(&cluster, "a", vec![&on_b], &[]).check("a"),
         Err(Ineligible::NotSelected)
     );
+
+    // Excluded from the load balancers of a cloud: the owner of an announcer may not care.
+    let obeying = Announcer::default();
+    let ignoring = Announcer { ignore_exclude_label: true, ..Announcer::default() };
+    let check = |announcers: Vec<&Announcer>| Eligibility::new(&cluster, "a", announcers, &[]).check("c");
+    assert_eq!(check(vec![&ignoring]), Err(Ineligible::Cordoned));
+    assert_eq!(check(vec![&obeying, &ignoring]), Err(Ineligible::Cordoned));
+    let elsewhere = Announcer { node_selector: on("b"), ..ignoring.clone() };
+    assert_eq!(check(vec![&obeying, &elsewhere]), Err(Ineligible::Excluded));
+    assert_eq!(check(vec![&elsewhere]), Err(Ineligible::NotSelected));
 }
 
 #[test]

@@ -27,6 +27,7 @@ impl Membership {
         let message = Message::decode(&plaintext)?;
         if let Some(from) = message.sender() {
             self.heard_of(now_us, from.name);
+            self.was_read(from.name);
         }
         match message {
             Message::Swim(data) => {
@@ -244,6 +245,7 @@ impl Membership {
 
     fn came(&mut self, now_us: u64, identity: &Identity) {
         let name = &identity.name;
+        self.was_read(name);
         let known = self.found(name);
         let goes_on = known.is_some();
         let mut peer = known.unwrap_or_else(|| Peer::new(identity.address, identity.generation));

@@ -29,6 +29,7 @@ impl Membership {
             return;
         }
         self.listen_at = now_us.saturating_add(LISTEN_US);
+        self.forget_unreadable(now_us);
         let mut silent = Vec::new();
         for (name, peer) in &self.peers {
             let Some(member) = self.view.members.get_mut(name) else { continue };

@@ -296,3 +296,53 @@ fn a_log_full_of_withdrawn_claims_starts_anew() {
     assert_eq!(receiver.claims, log.claims());
     assert_eq!(receiver.claims.len(), 100);
 }
+
+#[test]
+fn a_node_with_another_key_is_named_until_it_is_understood() {
+    let mut one = membership(1, 100, 7, &[2]);
+    let mut other = membership(2, 100, 8, &[1]);
+    let datagrams = |node: &mut Membership, now: u64| -> Vec<Vec<u8>> {
+        node.handle_timeout(now);
+        let all = std::iter::from_fn(|| node.poll());
+        all.filter_map(|it| if let Output::Send { data, .. } = it { Some(data) } else { None })
+            .collect()
+    };
+    let unreadable = |node: &Membership| node.view().unreadable.get("node-2").copied();
+    let mut received = 0;
+    for second in 0..20 {
+        let now = second * SECOND;
+        for data in datagrams(&mut other, now) {
+            one.handle_datagram(now, socket(2), &data);
+            received += 1;
+            assert_eq!(unreadable(&one).is_some(), received >= 3, "after {received}");
+        }
+    }
+    assert_eq!(unreadable(&one), Some(Unreadable::OtherKey));
+    // Of a host that is no node nothing is said.
+    let sealed = datagrams(&mut other, 21 * SECOND);
+    let mut stranger = membership(1, 100, 7, &[3]);
+    (0..9).for_each(|_| stranger.handle_datagram(0, socket(2), &sealed[0]));
+    assert!(stranger.view().unreadable.is_empty());
+
+    // It is silent: nothing is known of it any more.
+    one.handle_timeout(28 * SECOND);
+    assert!(unreadable(&one).is_some());
+    one.handle_timeout(31 * SECOND);
+    assert_eq!(unreadable(&one), None);
+
+    // It has the key now. Who is understood lives: what comes in its name is another's.
+    let mut nodes = [one, membership(2, 200, 7, &[1])];
+    run(&mut nodes, 31 * SECOND, 34 * SECOND);
+    let [mut one, _] = nodes;
+    assert_eq!(members(&one), ["node-1", "node-2"]);
+    (0..9).for_each(|_| one.handle_datagram(34 * SECOND, socket(2), &sealed[0]));
+    assert_eq!(unreadable(&one), None);
+
+    let mut old = membership(1, 100, 7, &[2]);
+    let newer = [&[9], &sealed[0][1..]].concat();
+    (0..3).for_each(|_| old.handle_datagram(0, socket(2), &newer));
+    assert_eq!(unreadable(&old), Some(Unreadable::OtherVersion));
+    let mut nodes = [old, membership(2, 300, 7, &[1])];
+    run(&mut nodes, 0, 3 * SECOND);
+    assert_eq!(unreadable(&nodes[0]), None);
+}

@@ -50,12 +50,23 @@ pub struct View {
     pub claims: BTreeMap<(IpAddr, NodeName), Claim>,
     /// What their announcers can do, where they said it.
     pub readiness: BTreeMap<NodeName, NodeReadiness>,
+    /// Nodes that send datagrams which cannot be read.
+    pub unreadable: BTreeMap<NodeName, Unreadable>,
+}
+
+/// Why a node's datagrams cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreadable {
+    /// They are sealed with another key.
+    OtherKey,
+    /// They are of another version of the protocol.
+    OtherVersion,
 }
 
 /// What is no longer as it was in the [`View`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ViewChange {
-    /// A member came, went, is leaving, or this node may decide from now on.
+    /// A member came, went, is leaving, another node cannot be read, or this node may decide from now on.
     pub members: bool,
     /// Addresses whose claims changed.
     pub addresses: BTreeSet<IpAddr>,

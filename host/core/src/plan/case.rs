@@ -10,7 +10,7 @@ use super::cover::Home;
 use super::index::Index;
 use crate::desired::Desired;
 use crate::eligibility::Eligibility;
-use crate::facts::{Announcer, Cluster, Election, Endpoint, Labels, Selector, Service};
+use crate::facts::{Announcer, Cluster, Election, Endpoint, Labels, Service};
 use crate::membership::View;
 use crate::readiness;
 
@@ -47,7 +47,7 @@ impl<'a> Case<'a> {
 
     /// Who may be elected.
     pub fn eligibility(&self) -> Eligibility<'a> {
-        self.eligible_for(self.elected().map(|announcer| &announcer.node_selector).collect())
+        self.eligible_for(self.elected().collect())
     }
 
     /// The nodes that can announce it by one of them, by what the nodes say.
@@ -61,16 +61,16 @@ impl<'a> Case<'a> {
 
     /// Who may announce it at all.
     pub fn any_eligibility(&self) -> Eligibility<'a> {
-        self.eligible_for(self.cover.iter().map(|announcer| &announcer.node_selector).collect())
+        self.eligible_for(self.cover.clone())
     }
 
     /// Who may announce it for one announcer.
     pub fn eligibility_of<'b>(&'b self, announcer: &'b Announcer) -> Eligibility<'b> {
-        Eligibility::new(self.cluster, self.me, vec![&announcer.node_selector], &self.services)
+        Eligibility::new(self.cluster, self.me, vec![announcer], &self.services)
     }
 
-    fn eligible_for(&self, selectors: Vec<&'a Selector>) -> Eligibility<'a> {
-        Eligibility::new(self.cluster, self.me, selectors, &self.services)
+    fn eligible_for(&self, announcers: Vec<&'a Announcer>) -> Eligibility<'a> {
+        Eligibility::new(self.cluster, self.me, announcers, &self.services)
     }
 
     /// Whether this node is about to be drained.
@@ -83,6 +83,12 @@ impl<'a> Case<'a> {
         static NO_LABELS: Labels = Labels::new();
         let node = self.cluster.nodes.get(self.me);
         announcer.node_selector.matches(node.map_or(&NO_LABELS, |node| &node.labels))
+    }
+
+    /// Whether this node is excluded from external load balancers as far as the announcer goes.
+    pub fn excludes_me(&self, announcer: &Announcer) -> bool {
+        let node = self.cluster.nodes.get(self.me);
+        !announcer.ignore_exclude_label && node.is_some_and(|node| node.excluded)
     }
 
     /// What the announcer's instance on this node is told.

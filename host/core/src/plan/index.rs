@@ -1,6 +1,9 @@
 //! Which Services hold an address, and which slices belong to a Service. Kept up with the facts, one key at a time.
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use outrigger_sdk::Family;
 
 use crate::facts::{Cluster, Endpoint, Endpoints, Fact, FactKey, Service, ServiceKey};
 
@@ -85,20 +88,30 @@ impl Index {
         self.holders(address).next().is_some()
     }
 
-    /// The Services that hold an address, each with its endpoints.
+    /// The Services that hold an address, each with its endpoints of that family.
     pub fn services<'a>(
         &self,
         cluster: &'a Cluster,
         address: IpAddr,
     ) -> Vec<(&'a Service, Vec<&'a Endpoint>)> {
         let services = self.holders(address).filter_map(|key| cluster.services.get(key));
-        services.map(|service| (service.as_ref(), self.endpoints(cluster, &service.key))).collect()
+        let family = Family::of(&address);
+        let with_endpoints = |service: &'a Arc<Service>| {
+            (service.as_ref(), self.endpoints(cluster, &service.key, family))
+        };
+        services.map(with_endpoints).collect()
     }
 
-    fn endpoints<'a>(&self, cluster: &'a Cluster, service: &ServiceKey) -> Vec<&'a Endpoint> {
+    fn endpoints<'a>(
+        &self,
+        cluster: &'a Cluster,
+        service: &ServiceKey,
+        family: Family,
+    ) -> Vec<&'a Endpoint> {
         let from = (service.clone(), ServiceKey::default());
         let slices = self.of_service.range(from..).take_while(|(of, _)| of == service);
         let slices = slices.filter_map(|(_, slice)| cluster.endpoints.get(slice));
+        let slices = slices.filter(|slice| slice.family == family);
         slices.flat_map(|slice| &slice.endpoints).collect()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::cover::{Home, announcers};
 use crate::eligibility::{Ineligible, fit};
-use crate::facts::{Announcer, Change, Cluster, Fact, FactKey, NodeName, Selector, Service};
+use crate::facts::{Announcer, Change, Cluster, Fact, FactKey, NodeName, Service};
 
 /// More names would not help whoever reads them.
 const NAMES_SHOWN: usize = 3;
@@ -58,13 +58,12 @@ impl Reach {
         }
         let home = Home::find(&self.cluster, address)?;
         let cover = home.cover(&self.announcers, &[service]);
-        let selectors: Vec<&Selector> = cover.iter().map(|one| &one.node_selector).collect();
-        if selectors.is_empty() {
+        if cover.is_empty() {
             return Some(format!("nobody answers for {address}: {}", Ineligible::NoAnnouncer));
         }
         let mut reasons: BTreeMap<Ineligible, Vec<&str>> = BTreeMap::new();
         for node in self.cluster.nodes.keys() {
-            let Err(reason) = fit(&self.cluster, "", &selectors, node) else { return None };
+            let Err(reason) = fit(&self.cluster, "", &cover, node) else { return None };
             reasons.entry(reason).or_default().push(node);
         }
         let reasons: Vec<String> =

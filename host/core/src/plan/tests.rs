@@ -1,3 +1,5 @@
+use outrigger_sdk::Family;
+
 use super::test_facts::{cluster, key, node, pool, service};
 use super::*;
 use crate::eligibility::Ineligible;
@@ -9,6 +11,7 @@ use crate::membership::Hearing;
 use crate::membership::Member;
 
 mod everywhere;
+mod families;
 mod handed_over;
 
 /// One node's planner, its facts and its view.
@@ -277,7 +280,7 @@ fn an_address_of_policy_local_follows_the_endpoints_that_stay() {
     };
     let slice = |endpoints: Vec<Endpoint>| {
         let slice = ServiceKey::new("default", "web-1");
-        Fact::from(Endpoints { slice, service: key("web"), endpoints })
+        Fact::from(Endpoints { slice, service: key("web"), family: Family::Ipv4, endpoints })
     };
     let local = with(web(), |it| it.traffic_policy = outrigger_sdk::TrafficPolicy::Local);
     let facts = vec![
@@ -340,7 +343,7 @@ fn local_endpoints_are_counted_and_their_loss_is_followed() {
         |ready| Endpoint { node: Some("me".into()), ready, serving: ready, terminating: !ready };
     let slice = |endpoints: Vec<Endpoint>| {
         let slice = ServiceKey::new("default", "web-1");
-        Fact::from(Endpoints { slice, service: key("web"), endpoints })
+        Fact::from(Endpoints { slice, service: key("web"), family: Family::Ipv4, endpoints })
     };
     let mut bench = Bench::new(vec![Fact::from(web()), Fact::from(node("me"))]);
     assert_eq!(bench.plan(), ANNOUNCED);

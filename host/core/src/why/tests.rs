@@ -2,6 +2,8 @@
 //! run with OUTRIGGER_TEXTS=write, and read the change of that file.
 use std::collections::BTreeSet;
 
+use outrigger_sdk::Family;
+
 use super::*;
 use crate::facts::{Announcer, Endpoint, Endpoints};
 use crate::plan::test_facts::{key, node, pool, service};
@@ -82,7 +84,8 @@ impl Scene {
             terminating: false,
         };
         let endpoints = pods.iter().map(one).collect();
-        self.put(Fact::from(Endpoints { slice: key(name), service: key(name), endpoints }))
+        let (slice, family) = (key(name), Family::Ipv4);
+        self.put(Fact::from(Endpoints { slice, service: key(name), family, endpoints }))
     }
 
     fn node(&mut self, name: &str) -> &mut NodeWord {

@@ -41,6 +41,7 @@ pub fn announcer(object: &Announcer) -> Result<Converted, Invalid> {
         node_selector: selector("spec.nodeSelector", spec.node_selector.as_ref())?,
         interfaces: spec.interfaces.clone(),
         service_selector: selector("spec.serviceSelector", spec.service_selector.as_ref())?,
+        ignore_exclude_label: spec.ignore_exclude_label,
         election,
         grant,
         secrets,

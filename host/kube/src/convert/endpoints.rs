@@ -1,13 +1,14 @@
 //! EndpointSlice to fact. Must not know the Service it belongs to.
 use k8s_openapi::api::discovery::v1;
 use outrigger_core::facts::{Endpoint, Endpoints, Fact, ServiceKey};
+use outrigger_sdk::Family;
 
 use super::{Converted, Invalid, key};
 
 /// The label that ties a slice to its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
-/// Converts an EndpointSlice; one that belongs to no Service is no fact.
+/// Converts an EndpointSlice; one that belongs to no Service, or has no IP addresses, is no fact.
 ///
 /// # Errors
 /// The field that is wrong and the fix.
@@ -17,9 +18,16 @@ pub fn endpoint_slice(object: &v1::EndpointSlice) -> Result<Converted, Invalid> 
     let Some(service) = label.filter(|name| !name.is_empty()) else {
         return Ok(Converted::default());
     };
+    let family = match object.address_type.as_str() {
+        "IPv4" => Family::Ipv4,
+        "IPv6" => Family::Ipv6,
+        // FQDN: no traffic is sent there.
+        _ => return Ok(Converted::default()),
+    };
     let fact = Endpoints {
         service: ServiceKey::new(slice.namespace(), service),
         slice,
+        family,
         endpoints: object.endpoints.iter().map(endpoint).collect(),
     };
     Ok(Fact::from(fact).into())

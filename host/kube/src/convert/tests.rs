@@ -3,6 +3,7 @@ use k8s_openapi::api::{core::v1, discovery};
 use outrigger_core::facts::{
     Component, Fact, FailurePolicy, Node, Plugin, PluginRef, Pool, Service,
 };
+use outrigger_sdk::Family;
 use serde::de::DeserializeOwned;
 
 use super::*;
@@ -76,6 +77,21 @@ fn absent_endpoint_conditions_count_as_the_api_says() {
         endpoint_slice,
     );
     assert_eq!(orphan, Ok(Converted::default()));
+    for (kind, expected) in [
+        ("IPv4", Some(Family::Ipv4)),
+        ("IPv6", Some(Family::Ipv6)),
+        ("FQDN", None), // kube-proxy sends nothing there
+    ] {
+        let yaml = format!(
+            "{{metadata: {{name: a, labels: {{kubernetes.io/service-name: web}}}}, addressType: {kind}, endpoints: []}}"
+        );
+        let converted = read::<discovery::v1::EndpointSlice>(&yaml, endpoint_slice).unwrap();
+        let family = converted.facts.iter().map(|fact| match fact {
+            Fact::Endpoints(endpoints) => endpoints.family,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(family.collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>(), "{kind}");
+    }
 }
 
 fn node_in_words(yaml: &str) -> String {

@@ -48,6 +48,10 @@ pub struct AnnouncerSpec {
     /// Services it announces; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_selector: Option<LabelSelector>,
+    /// Announce from nodes with the label node.kubernetes.io/exclude-from-external-load-balancers too, as on small kubeadm clusters, whose
+    /// control plane nodes have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_exclude_label: bool,
     /// Whether one node announces an address or every node that may; absent: "all" for the plugin bgp, else "one".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub election: Option<Election>,

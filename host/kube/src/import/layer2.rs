@@ -100,6 +100,17 @@ pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     objects
 }
 
+/// The announcer that needs no object, for whoever has more to say about it; `None` when no pool names it.
+pub(super) fn built_in_object(pools: &[Pool]) -> Option<Value> {
+    let is_named = pools.iter().flat_map(|pool| pool.spec.announcers.iter().flatten());
+    is_named.into_iter().any(|name| name == BUILT_IN).then(|| {
+        json!({
+            "apiVersion": crate::crd::API_VERSION, "kind": "Announcer",
+            "metadata": { "name": BUILT_IN }, "spec": { "plugin": BUILT_IN },
+        })
+    })
+}
+
 fn check(work: &mut Work, item: &Item, spec: &Spec, pools: &[Pool]) {
     for name in spec.pools.iter().filter(|name| !pools.iter().any(|pool| pool.name == **name)) {
         let message = format!("there is no pool {name:?}, or it was left out: ignored");
@@ -140,6 +151,7 @@ fn announcers(item: &Item, spec: &Spec) -> Vec<(String, AnnouncerSpec)> {
             node_selector,
             interfaces: spec.interfaces.clone(),
             service_selector,
+            ignore_exclude_label: false,
             election: None,
             allow: Allow::default(),
             secret_refs: Vec::new(),

@@ -64,7 +64,8 @@ fn flags(work: &mut Work, item: &Item) {
                 "MetalLB serves only Services of class {class}: to serve these and no others, set OUTRIGGER_SERVICES__UNCLASSED=false and OUTRIGGER_SERVICES__CLASSES=[{class}] in both workloads of Outrigger"
             ),
             _ if argument == "--ignore-exclude-lb" || argument == "--ignore-exclude-lb=true" => {
-                "nodes labelled node.kubernetes.io/exclude-from-external-load-balancers are excluded nevertheless: take the label off those that are to announce".to_owned()
+                work.ignores_exclude_label = true;
+                continue;
             }
             _ => continue,
         };

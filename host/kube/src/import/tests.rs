@@ -188,6 +188,31 @@ spec:
 }
 
 #[test]
+fn a_speaker_that_ignores_the_exclude_label_becomes_announcers_that_do() {
+    let imported = import("
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: { name: speaker, namespace: metallb-system }
+spec: { template: { spec: { containers: [{ name: speaker, args: [--port=7472, --ignore-exclude-lb] }] } } }
+---
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: { name: default, namespace: metallb-system }
+spec: { addresses: [192.0.2.0/28] }
+---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata: { name: all, namespace: metallb-system }
+");
+    assert!(lines(&imported).is_empty(), "{:#?}", lines(&imported));
+    let announcers: Vec<_> =
+        imported.objects.iter().filter(|one| one["kind"] == "Announcer").collect();
+    assert_eq!(announcers.len(), 1, "{announcers:#?}");
+    assert_eq!(announcers[0]["metadata"]["name"], "layer2");
+    assert_eq!(announcers[0]["spec"], json!({ "plugin": "layer2", "ignoreExcludeLabel": true }));
+}
+
+#[test]
 fn what_metallb_is_told_elsewhere_is_named() {
     let imported = import("
 apiVersion: apps/v1

@@ -10,7 +10,7 @@ use super::{State, StateError, atomic, io_error};
 
 const FILE: &str = "facts";
 /// Changes with every change of the facts' shape: what another version wrote is not read.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 #[derive(Serialize)]
 struct Written<'a> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use outrigger_core::facts::NodeName;
 use outrigger_core::membership::{
-    Claim, ClaimChanges, Member, Membership, Outlook, Output, ViewChange,
+    Claim, ClaimChanges, Member, Membership, Outlook, Output, Unreadable, ViewChange,
 };
 use outrigger_core::readiness::NodeReadiness;
 use outrigger_net::{GossipError, GossipSocket, ResponderHandle, now, thread_us};
@@ -50,6 +50,8 @@ pub(super) struct News {
     /// What all announcers can do, if that changed.
     pub readiness: Option<BTreeMap<NodeName, NodeReadiness>>,
     pub outlook: Outlook,
+    /// Nodes whose datagrams cannot be read.
+    pub unreadable: BTreeMap<NodeName, Unreadable>,
 }
 
 pub(super) struct Worker {
@@ -163,6 +165,7 @@ impl Worker {
             claims: change.addresses.iter().map(claims_on).collect(),
             readiness: (change.readiness || change.members).then(|| view.readiness.clone()),
             outlook: self.membership.outlook(now().monotonic_us),
+            unreadable: view.unreadable.clone(),
             change,
         }
     }

@@ -1,12 +1,15 @@
 //! What one node has to do with an address: whether it answers, and if not, why and what to change. Knows nothing of what
 //! follows for the address.
-use outrigger_sdk::TrafficPolicy;
+use std::iter;
+use std::sync::Arc;
+
+use outrigger_sdk::{Family, TrafficPolicy};
 
 use super::super::heard::{AddressWord, NodeWord};
 use super::failure::Failure;
 use super::{Asked, EXCLUDE, NodeRole, NodeWhy};
 use crate::eligibility::Ineligible;
-use crate::facts::{Announcer, NodeName, Service};
+use crate::facts::{Announcer, Endpoints, NodeName, Service, ServiceKey};
 
 impl Asked<'_> {
     pub(super) fn node(
@@ -137,7 +140,9 @@ impl Asked<'_> {
                     true => format!(" ({node} needs a ready pod of the Service too)"),
                     false => String::new(),
                 };
-                format!("take the label off {node}: kubectl label node {node} {EXCLUDE}-{too}")
+                let fix =
+                    format!("take the label off {node}: kubectl label node {node} {EXCLUDE}-{too}");
+                return (explained(reason), iter::once(fix).chain(self.ignore_fix()).collect());
             }
             Ineligible::NetworkUnavailable => {
                 format!("mend the network of {node} (kubectl describe node {node})")
@@ -164,11 +169,28 @@ impl Asked<'_> {
         (message, vec![fix])
     }
 
+    /// Only an Announcer that is written down can be edited.
+    fn ignore_fix(&self) -> Option<String> {
+        let written = |one: &&Announcer| self.cluster.announcers.contains_key(&one.name);
+        let name = &self.cover.iter().find(written)?.name;
+        Some(format!(
+            "announce from nodes with that label too: kubectl patch announcer {name} --type merge -p '{{\"spec\":{{\"ignoreExcludeLabel\":true}}}}'"
+        ))
+    }
+
     fn no_announcer(&self) -> String {
         match self.home {
             None => "no AddressPool contains the address".to_owned(),
             Some(_) => "no announcer is for this address".to_owned(),
         }
+    }
+
+    fn has_other_family(&self, key: &ServiceKey) -> bool {
+        let other = |slice: &&Arc<Endpoints>| {
+            slice.service == *key && slice.family != Family::of(&self.address)
+        };
+        let endpoints = self.cluster.endpoints.values().filter(other);
+        endpoints.flat_map(|slice| &slice.endpoints).any(|one| one.ready)
     }
 
     fn endpoints_fixes(&self, node: &str, reason: Ineligible) -> Vec<String> {
@@ -180,6 +202,10 @@ impl Asked<'_> {
             key.name()
         );
         match reason {
+            Ineligible::NoEndpoint if self.has_other_family(&key) => vec![format!(
+                "give the pods of Service {key} an {} address, or take the family out of its spec.ipFamilies: it has endpoints of the other family alone; to see them: {slices}",
+                Family::of(&self.address)
+            )],
             Ineligible::NoEndpoint => {
                 vec![format!("make a pod of Service {key} ready; to see its pods: {slices}")]
             }

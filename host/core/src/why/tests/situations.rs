@@ -27,7 +27,7 @@ fn refused_on_n2(s: &mut Scene) -> &mut Scene {
 }
 
 /// Situation, what makes it, and whether somebody must change something.
-pub(super) const SITUATIONS: [(&str, Play, bool); 26] = [
+pub(super) const SITUATIONS: [(&str, Play, bool); 28] = [
     (
         "assigned, and n2 announces it, not n1",
         |s| served(s).says("n2", "10.0.0.240", true, "announced", ""),
@@ -134,6 +134,32 @@ pub(super) const SITUATIONS: [(&str, Play, bool); 26] = [
                 .pods("web", &[("n3", true)]);
             let excluded = crate::facts::Node { excluded: true, ..node("n3") };
             s.put(Fact::from(excluded))
+        },
+        true,
+    ),
+    (
+        "assigned, but the endpoints are of the other family",
+        |s| {
+            let endpoint = crate::facts::Endpoint {
+                node: Some("n1".to_owned()),
+                ready: true,
+                serving: true,
+                terminating: false,
+            };
+            let (slice, family) = (key("web"), outrigger_sdk::Family::Ipv6);
+            let endpoints = vec![endpoint];
+            served(s).put(Fact::from(Endpoints { slice, service: key("web"), family, endpoints }))
+        },
+        true,
+    ),
+    (
+        "assigned, but every node that an Announcer selects is excluded",
+        |s| {
+            let s = served(s);
+            for name in ["n1", "n2", "n3"] {
+                s.put(Fact::from(crate::facts::Node { excluded: true, ..node(name) }));
+            }
+            s.put(Fact::from(announcer_on(&[])))
         },
         true,
     ),

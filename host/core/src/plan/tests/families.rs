@@ -1,0 +1,56 @@
+//! Traffic to an address goes to endpoints of its own family, so only those make a node fit for it.
+use super::*;
+
+fn slice(family: Family, on: &str) -> Fact {
+    let endpoint =
+        Endpoint { node: Some(on.to_owned()), ready: true, serving: true, terminating: false };
+    let slice = ServiceKey::new("default", &format!("web-{family}"));
+    Fact::from(Endpoints { slice, service: key("web"), family, endpoints: vec![endpoint] })
+}
+
+#[test]
+fn each_address_of_a_dual_stack_service_follows_the_endpoints_of_its_family() {
+    let both = with(service("web", &["10.0.0.1", "2001:db8::1"]), |it| {
+        it.traffic_policy = outrigger_sdk::TrafficPolicy::Local;
+    });
+    let pool = pool("default", &["10.0.0.0/24", "2001:db8::/120"]);
+    let mut bench = Bench::new(vec![
+        Fact::from(both),
+        Fact::from(pool),
+        Fact::from(node("me")),
+        Fact::from(node("you")),
+        slice(Family::Ipv4, "me"),
+        slice(Family::Ipv6, "you"),
+    ]);
+    bench.member("you", false);
+    let (v4, v6) = ("10.0.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
+    bench.plan();
+    let duty = |bench: &Bench, address| bench.planner.desired("layer2")[&address].duty.clone();
+    assert_eq!(duty(&bench, v4), Duty::Announce);
+    assert_eq!(duty(&bench, v6), Duty::Standby("you".to_owned()));
+    let why = |address| bench.planner.why(&bench.cluster, &bench.view, address);
+    assert_eq!(why(v4)["you"], Err(Ineligible::NoLocalEndpoint));
+    assert_eq!(why(v6)["me"], Err(Ineligible::NoLocalEndpoint));
+    // What an instance is told to serve with is counted by family too.
+    let count = |address| bench.planner.desired("layer2")[&address].local_endpoints.ready;
+    assert_eq!((count(v4), count(v6)), (1, 0));
+
+    // With endpoints of the other family alone nobody can be served.
+    bench.apply(Change::Remove(FactKey::Endpoints(ServiceKey::new("default", "web-IPv6"))));
+    let why = bench.planner.why(&bench.cluster, &bench.view, v6);
+    assert_eq!(why["you"], Err(Ineligible::NoEndpoint));
+}
+
+#[test]
+fn an_excluded_node_announces_for_those_alone_who_ignore_that() {
+    let excluded = crate::facts::Node { excluded: true, ..node("me") };
+    let mut bench = Bench::new(vec![
+        Fact::from(web()),
+        Fact::from(excluded),
+        Fact::from(Announcer { ignore_exclude_label: true, ..announcer("ignores") }),
+        Fact::from(announcer("obeys")),
+    ]);
+    let planned = bench.plan();
+    assert!(planned.contains("ignores +10.0.0.1 default web Announce"), "{planned}");
+    assert!(planned.contains("obeys +10.0.0.1 default web Standby(\"\")"), "{planned}");
+}
