@@ -9,4 +9,5 @@ pub mod kubernetes;
 pub mod partition;
 pub mod ports;
 pub mod serve;
+pub mod setup;
 pub mod swap;

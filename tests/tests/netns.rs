@@ -9,7 +9,7 @@ use outrigger_tests::cluster::{Cluster, VIP};
 use outrigger_tests::guests::Guests;
 use outrigger_tests::lab::Lab;
 use outrigger_tests::prober::{Prober, RATE};
-use outrigger_tests::scenarios::{crowd, failover, hostile, input, partition, ports, serve, swap};
+use outrigger_tests::scenarios::{crowd, failover, hostile, input, partition, ports, serve, setup, swap};
 use outrigger_tests::story::Story;
 use outrigger_tests::{http, sandbox, times, wait};
 
@@ -109,6 +109,11 @@ fn whoever_answers() -> Vec<Trial> {
         trial("where_the_port_was_never_open_one_node_answers", Cluster::of_three, |cluster| {
             partition::never_open(cluster, &Story::quiet())
         }),
+        trial(
+            "what_keeps_clients_or_nodes_from_each_other_is_named",
+            Cluster::of_three_with_management,
+            |cluster| setup::named(cluster, &Story::quiet()),
+        ),
         trial(
             "a_node_whose_port_is_lost_hands_over",
             Cluster::of_three_with_management,

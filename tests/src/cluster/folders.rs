@@ -63,6 +63,11 @@ impl Cluster {
         wait::until(&what, LIMIT, || Ok(self.addresses(namespace, name)?.first().copied()))
     }
 
+    /// The key that the nodes seal their gossip with.
+    pub fn gossip_key_file(&self) -> PathBuf {
+        self.state.join("gossip.key")
+    }
+
     /// Where the status of a Service is.
     pub fn status_file(&self, namespace: &str, name: &str) -> PathBuf {
         self.state.join("services").join(namespace).join(format!("{name}.yaml"))
