@@ -161,6 +161,10 @@ pub struct Membership {
     /// Members that were declared down and are not given up yet.
     missing: MissingMembers,
     unreadable: UnreadableNodes,
+    /// When this node last announced an address again because another did.
+    defended: BTreeMap<IpAddr, u64>,
+    /// When another was first heard to announce an address while this node hears nobody.
+    overheard: BTreeMap<IpAddr, u64>,
     /// When to look next who is heard by its own datagrams.
     listen_at: u64,
     questions: VecDeque<(NodeName, Vec<IpAddr>)>,
@@ -215,6 +219,8 @@ impl Membership {
             peers: BTreeMap::new(),
             missing: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            defended: BTreeMap::new(),
+            overheard: BTreeMap::new(),
             listen_at: now_us,
             questions: VecDeque::new(),
             heard: BTreeMap::new(),

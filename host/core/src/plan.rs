@@ -107,7 +107,8 @@ pub struct Planner {
     fresh: Fresh,
     overdue: Overdue,
     asked: Asked,
-    /// This node claimed them, and stood still while others were not heard: somebody may have taken them over.
+    /// Somebody may answer for them who is not known: this node claimed them, and stood still while others were not heard, or the claim of
+    /// another ended for want of an answer.
     doubted: BTreeSet<IpAddr>,
     stood_still: bool,
     outlook: Outlook,
@@ -194,6 +195,7 @@ impl Planner {
         self.all_open |= change.members | change.readiness;
         self.stood_still |= change.caught_up.is_some();
         self.open.extend(&change.addresses);
+        self.doubted.extend(change.lapsed.iter().filter(|it| !self.claims.contains_key(*it)));
         // Whoever was told by them is to be told by this node.
         for address in &change.ended {
             // Who takes over by plan is told that the other has ended, and has told the network itself.

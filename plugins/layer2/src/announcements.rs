@@ -1,6 +1,6 @@
 //! Every address that was ever spoken of and not yet withdrawn: what is in force for it, and what was reported. Turns
 //! "announce it", "be silent" and "withdraw it" into the effects that are missing for that, and into none when none is.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use outrigger_sdk::{Denied, Effect, Endpoint, LinkIndex};
@@ -42,12 +42,13 @@ impl Announcements {
         now_us: u64,
         effects: &mut Vec<Effect>,
     ) {
-        let usable =
-            |_: &Presence, segment: Option<&Segment>| segment.is_some_and(|link| link.usable);
-        self.leave_links(address, segments, usable, effects);
+        let suits = |_: &Presence, segment: Option<&Segment>| {
+            segment.is_some_and(|segment| segment.suits(address))
+        };
+        self.leave_links(address, segments, suits, effects);
         let outlook = self.refusals.outlook(address, now_us);
         let announcement = self.by_address.entry(address).or_default();
-        for segment in segments.values().filter(|segment| segment.usable) {
+        for segment in segments.values().filter(|segment| segment.suits(address)) {
             let presence = announcement.on.entry(segment.name.clone()).or_insert_with(|| {
                 let answer = self.numbers.take(address);
                 Presence::new(segment.identity, answer, self.numbers.take(address))
@@ -58,7 +59,7 @@ impl Announcements {
             presence.set(address, segment.identity, aloud, &mut self.groups, effects);
         }
         let standing = match outlook {
-            _ if announcement.on.is_empty() => Standing::NoUsableLink,
+            _ if announcement.on.is_empty() => Standing::no_usable_link(address),
             Outlook::Clear => Standing::Announced(announcement.on.keys().cloned().collect()),
             Outlook::Wait(standing) | Outlook::TryAgain(standing) => standing,
         };
@@ -114,18 +115,36 @@ impl Announcements {
         Some(address)
     }
 
-    /// The address that cannot be announced because of this refusal.
-    pub(crate) fn denied(&mut self, denied: Denied, now_us: u64) -> Option<IpAddr> {
-        let speaks = matches!(denied.effect.as_str(), "offload" | "send-frame");
-        let address = denied.subject.parse().ok().or_else(|| {
-            let number = denied.subject.parse().ok()?;
-            self.numbers.owner(number)
-        })?;
-        let in_force = self.by_address.get(&address).is_some_and(|entry| !entry.on.is_empty());
-        (speaks && in_force).then(|| {
+    /// The addresses that cannot be announced because of this refusal: neighbours are not told, or what they ask does not come in.
+    pub(crate) fn denied(&mut self, denied: &Denied, now_us: u64) -> Vec<IpAddr> {
+        let addresses = match denied.effect.as_str() {
+            "join-group" => {
+                denied.subject.parse().map(|group| self.groups.refused(group)).unwrap_or_default()
+            }
+            "offload" | "send-frame" | "watch-frames" => {
+                self.address(denied).into_iter().collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        let hears = !matches!(denied.effect.as_str(), "join-group" | "watch-frames");
+        let mut failed = Vec::new();
+        for address in addresses {
+            let Some(announcement) = self.by_address.get_mut(&address) else { continue };
+            if announcement.on.is_empty() {
+                continue;
+            }
+            if !hears {
+                announcement.on.values_mut().for_each(Presence::set_deaf);
+            }
             self.refusals.refused(address, denied, now_us);
-            address
-        })
+            failed.push(address);
+        }
+        failed
+    }
+
+    fn address(&self, denied: &Denied) -> Option<IpAddr> {
+        let address = denied.subject.parse().ok();
+        address.or_else(|| self.numbers.owner(denied.subject.parse().ok()?))
     }
 
     /// Something changed that may have been the cause of a refusal.

@@ -7,28 +7,43 @@ use serde::{Deserialize, Serialize};
 
 /// Who needs which group on which link.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Groups(BTreeMap<(LinkIndex, Ipv6Addr), BTreeSet<Ipv6Addr>>);
+pub(crate) struct Groups {
+    members: BTreeMap<(LinkIndex, Ipv6Addr), BTreeSet<Ipv6Addr>>,
+    /// Of these, those that the host may not have joined.
+    refused: BTreeSet<(LinkIndex, Ipv6Addr)>,
+}
 
 impl Groups {
     /// The effect that makes neighbours' solicitations for this address arrive, if it takes one.
     pub(crate) fn join(&mut self, link: LinkIndex, address: IpAddr) -> Option<Effect> {
         let IpAddr::V6(address) = address else { return None };
         let group = wire::solicited_node_group(address);
-        let members = self.0.entry((link, group)).or_default();
+        let members = self.members.entry((link, group)).or_default();
         let first = members.is_empty();
         members.insert(address);
-        first.then_some(Effect::JoinGroup { link, group })
+        let again = self.refused.remove(&(link, group));
+        (first || again).then_some(Effect::JoinGroup { link, group })
     }
 
     pub(crate) fn leave(&mut self, link: LinkIndex, address: IpAddr) -> Option<Effect> {
         let IpAddr::V6(address) = address else { return None };
         let group = wire::solicited_node_group(address);
-        let members = self.0.get_mut(&(link, group))?;
+        let members = self.members.get_mut(&(link, group))?;
         members.remove(&address);
         let last = members.is_empty();
         if last {
-            self.0.remove(&(link, group));
+            self.members.remove(&(link, group));
+            self.refused.remove(&(link, group));
         }
         last.then_some(Effect::LeaveGroup { link, group })
+    }
+
+    /// The host did not join this group, on whichever link that was. The addresses whose neighbours ask in it.
+    pub(crate) fn refused(&mut self, group: Ipv6Addr) -> BTreeSet<IpAddr> {
+        let of_group = || self.members.iter().filter(|((_, other), _)| *other == group);
+        let addresses = of_group().flat_map(|(_, members)| members);
+        let addresses = addresses.map(|address| IpAddr::V6(*address)).collect();
+        self.refused.extend(of_group().map(|(key, _)| *key));
+        addresses
     }
 }

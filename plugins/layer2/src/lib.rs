@@ -126,7 +126,7 @@ impl Layer2 {
                 self.apply_desired(desired.into(), now_us, changed, effects);
             }
             Event::Ended(number) => changed.extend(self.announcements.ended(number)),
-            Event::Denied(denied) => changed.extend(self.announcements.denied(denied, now_us)),
+            Event::Denied(denied) => changed.extend(self.announcements.denied(&denied, now_us)),
             Event::Stopping(stopping) => {
                 let remove = stopping.reason == StopReason::Remove;
                 self.stopping = Some(if remove { Stop::Remove } else { Stop::HandOver });

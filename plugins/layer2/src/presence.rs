@@ -26,13 +26,18 @@ pub(crate) struct Presence {
     /// Number of the offload that announces. It ends by itself, and no event says so.
     pub beacon: Endpoint,
     watched: bool,
+    /// The watch, or the group, was refused.
+    deaf: bool,
     answered: bool,
     announced: bool,
+    /// An offload that announces may be in force, though it is to be set again.
+    sounding: bool,
 }
 
 impl Presence {
     pub(crate) fn new(seen: Identity, answer: Endpoint, beacon: Endpoint) -> Self {
-        Self { seen, answer, beacon, watched: false, answered: false, announced: false }
+        let (watched, deaf, answered, announced, sounding) = Default::default();
+        Self { seen, answer, beacon, watched, deaf, answered, announced, sounding }
     }
 
     pub(crate) fn is_on(&self, link: LinkIndex) -> bool {
@@ -48,7 +53,6 @@ impl Presence {
         groups: &mut Groups,
         effects: &mut Vec<Effect>,
     ) {
-        let sounding = self.announced;
         if self.seen != link {
             if self.seen.index != link.index {
                 groups.leave(self.seen.index, address);
@@ -68,10 +72,12 @@ impl Presence {
         if announce && !self.announced {
             let work = OffloadWork::Beacon(beacon(link, address));
             effects.push(Effect::Offload(Offload { id: self.beacon, work }));
-        } else if sounding && !announce {
+        } else if self.sounding && !announce {
             effects.push(Effect::Close(self.beacon));
         }
-        (self.watched, self.answered, self.announced) = (true, true, announce);
+        self.deaf &= self.watched;
+        self.watched = true;
+        (self.answered, self.announced, self.sounding) = (true, announce, announce);
     }
 
     /// Ends what may be in force. `segments` are the links as they are listed now.
@@ -82,7 +88,7 @@ impl Presence {
         groups: &mut Groups,
         effects: &mut Vec<Effect>,
     ) {
-        let offloads = [(self.announced, self.beacon), (self.answered, self.answer)];
+        let offloads = [(self.sounding, self.beacon), (self.answered, self.answer)];
         effects.extend(offloads.iter().filter(|(on, _)| *on).map(|(_, id)| Effect::Close(*id)));
         let left = groups.leave(self.seen.index, address);
         // With the link the host has ended what was on it.
@@ -90,11 +96,12 @@ impl Presence {
             effects.push(Effect::UnwatchFrames(watch(self.seen, address)));
             effects.extend(left);
         }
-        (self.watched, self.answered, self.announced) = (false, false, false);
+        (self.watched, self.answered, self.announced, self.sounding) = Default::default();
     }
 
-    /// The next `set` asks for both offloads again, under their numbers.
+    /// The next `set` asks for both offloads again, under their numbers, and for what neighbours ask if that was refused.
     pub(crate) fn repeat(&mut self) {
+        self.watched &= !self.deaf;
         (self.answered, self.announced) = (false, false);
     }
 
@@ -103,17 +110,23 @@ impl Presence {
         self.announced = false;
     }
 
+    /// The host does not let in what neighbours ask.
+    pub(crate) fn set_deaf(&mut self) {
+        self.deaf = true;
+    }
+
     /// The host has ended this offload.
     pub(crate) fn ended(&mut self, number: Endpoint) {
         self.answered &= number != self.answer;
         self.announced &= number != self.beacon;
+        self.sounding &= number != self.beacon;
     }
 
     /// Whoever does not answer any more may be a daemon that started since: then nothing of this is in force.
     pub(crate) fn resumed(&mut self, address: IpAddr, in_force: &[Endpoint], groups: &mut Groups) {
         if !in_force.contains(&self.answer) {
             groups.leave(self.seen.index, address);
-            (self.watched, self.answered, self.announced) = (false, false, false);
+            (self.watched, self.answered, self.announced, self.sounding) = Default::default();
         }
     }
 }

@@ -36,8 +36,8 @@ pub(crate) enum Outlook {
 }
 
 impl Refusals {
-    pub(crate) fn refused(&mut self, address: IpAddr, denied: Denied, now_us: u64) {
-        let Denied { effect, reason, .. } = denied;
+    pub(crate) fn refused(&mut self, address: IpAddr, denied: &Denied, now_us: u64) {
+        let Denied { effect, reason, .. } = denied.clone();
         let due_us = now_us + PATIENCE_US;
         self.0.insert(address, Refusal { effect, reason, tried: false, due_us });
     }

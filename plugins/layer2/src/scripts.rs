@@ -1,9 +1,9 @@
 //! Scripts of events for comparing two builds of this plugin: native against wasm, or one version against another.
 //! Both must answer each call with the same effects.
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use outrigger_sdk::{
-    Denied, DesiredAddress, DesiredChanged, Duty, EndpointCount, Event, Frame, Link, LinkIndex,
+    Denied, DesiredAddress, DesiredChanged, Duty, EndpointCount, Event, Frame, IpNet, Link, LinkIndex,
     LinksChanged, MacAddr, Resumed, Service, StopReason, Stopping, Time, wire,
 };
 
@@ -25,6 +25,8 @@ pub fn scripts() -> Vec<(&'static str, Vec<Call>)> {
         ("a link goes down, comes up, moves and goes away", link_flap()),
         ("offloads are ended by the host", ended()),
         ("a refusal is retried", denied()),
+        ("a group that was not joined is joined again", not_joined()),
+        ("a link without IPv6 is for IPv4 alone", ipv4_alone()),
         ("resumed with everything in force", resumed(&[1, 2, 3, 4])),
         ("resumed after a restart of the daemon", resumed(&[])),
         ("resumed with a stranger's offload", resumed(&[1, 3, 77])),
@@ -129,6 +131,32 @@ fn denied() -> Vec<Vec<Event>> {
     ]
 }
 
+fn not_joined() -> Vec<Vec<Event>> {
+    let denied = Event::Denied(Denied {
+        effect: "join-group".into(),
+        subject: "ff02::1:ff00:1".into(),
+        reason: "no memory".into(),
+    });
+    let wake = || vec![Event::Wake("ask again".into())];
+    vec![
+        start(&[(V6, Duty::Announce), (V6_TWIN, Duty::Announce), (V4, Duty::Announce)]),
+        vec![denied],
+        wake(),
+        wake(),
+        vec![removed(V6), removed(V6_TWIN)],
+    ]
+}
+
+fn ipv4_alone() -> Vec<Vec<Event>> {
+    let without = Link { addresses: vec![], ..link(3, "eth1") };
+    vec![
+        start(&[(V4, Duty::Announce), (V6, Duty::Announce)]),
+        vec![link_change(&[2], std::slice::from_ref(&without))],
+        vec![link_change(&[], &[link(3, "eth1")])],
+        vec![link_change(&[], &[without])],
+    ]
+}
+
 fn resumed(offloads: &[u32]) -> Vec<Vec<Event>> {
     let mut again =
         vec![Event::Resumed(Resumed { offloads: offloads.to_vec(), ..Default::default() })];
@@ -192,7 +220,7 @@ pub(crate) fn link(index: LinkIndex, name: &str) -> Link {
         up: true,
         arp: true,
         generation: 1,
-        addresses: vec![],
+        addresses: vec![IpNet::from(IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, index as u16)))],
     }
 }
 

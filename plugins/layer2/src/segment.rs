@@ -1,5 +1,6 @@
 //! What a link's entry means for announcing on it. Does not know what is announced.
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use outrigger_sdk::{Link, LinkIndex, LinksChanged, MacAddr};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,9 @@ pub(crate) struct Segment {
     /// Outlives the daemon, which an index does not.
     pub name: String,
     /// Up, and of a kind on which neighbours ask for MAC addresses.
-    pub usable: bool,
+    usable: bool,
+    /// IPv6 is on there: then the link has at least an address of its own (RFC 4291 section 2.8).
+    ipv6: bool,
     pub identity: Identity,
 }
 
@@ -27,6 +30,13 @@ pub(crate) struct Identity {
     generation: u32,
 }
 
+impl Segment {
+    /// True: neighbours can be told of the address there, and what they send for it is taken in.
+    pub(crate) fn suits(&self, address: IpAddr) -> bool {
+        self.usable && (self.ipv6 || address.is_ipv4())
+    }
+}
+
 impl Identity {
     pub(crate) fn mac(&self) -> MacAddr {
         let [a, b, c, d, e, f] = self.mac;
@@ -36,10 +46,11 @@ impl Identity {
 
 impl From<Link> for Segment {
     fn from(link: Link) -> Self {
-        let Link { index, name, mac, up, arp, generation, .. } = link;
+        let Link { index, name, mac, up, arp, generation, addresses, .. } = link;
         Self {
             name,
             usable: up && arp,
+            ipv6: addresses.iter().any(|net| net.addr().is_ipv6()),
             identity: Identity { index, mac: mac.octets(), generation },
         }
     }

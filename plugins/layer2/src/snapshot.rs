@@ -5,7 +5,7 @@ use outrigger_sdk::{SavedState, StartError};
 use crate::Layer2;
 
 /// Moves when the layout does: postcard writes no field names.
-const FORMAT: &str = "layer2/1";
+const FORMAT: &str = "layer2/2";
 
 pub(crate) fn encode(instance: &Layer2) -> SavedState {
     let data = postcard::to_stdvec(instance).expect("every field has a postcard form");

@@ -13,6 +13,8 @@ pub(crate) enum Standing {
     Standby(String),
     /// There is no link to announce it on.
     NoUsableLink,
+    /// There is none with IPv6.
+    NoIpv6Link,
     /// The host refused an effect.
     Refused { effect: String, reason: String },
     /// No longer ours.
@@ -20,6 +22,10 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
+    pub(crate) fn no_usable_link(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::NoUsableLink } else { Self::NoIpv6Link }
+    }
+
     pub(crate) fn report(&self, address: IpAddr) -> Effect {
         let (state, reason, message) = match self {
             Self::Announced(_) => (AnnouncementState::Announced, String::new(), String::new()),
@@ -33,6 +39,11 @@ impl Standing {
             Self::NoUsableLink => {
                 let message = "no interface that it may use is up with ARP enabled: bring one up (ip \
                                link set NAME up)";
+                (AnnouncementState::Failed, "NoUsableLink".into(), message.into())
+            }
+            Self::NoIpv6Link => {
+                let message = "no interface that it may use is up with ARP enabled and has an IPv6 address: bring one up, \
+                               and enable IPv6 there (sysctl net.ipv6.conf.NAME.disable_ipv6=0)";
                 (AnnouncementState::Failed, "NoUsableLink".into(), message.into())
             }
             Self::Refused { effect, reason } => {

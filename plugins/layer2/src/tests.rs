@@ -307,6 +307,54 @@ fn a_refused_address_is_tried_again_and_counts_only_when_that_was_not_refused() 
 }
 
 #[test]
+fn a_group_that_was_not_joined_is_a_failure_and_joined_again() {
+    let denied = Event::Denied(Denied {
+        effect: "join-group".into(),
+        subject: "ff02::1:ff00:1".into(),
+        reason: "no memory".into(),
+    });
+    check(
+        &[start(&[("2001:db8::1", Duty::Announce)]), vec![denied], vec![], vec![], vec![], vec![]],
+        &[
+            "watch 2001:db8::1 on 2
+            join ff02::1:ff00:1 on 2
+            answer 1: 2001:db8::1 on 2
+            beacon 2: 2001:db8::1 at 02:00:00:00:00:02 on 2
+            report 2001:db8::1 Announced eth0",
+            "report 2001:db8::1 Failed NoMemory",
+            "",
+            "watch 2001:db8::1 on 2
+            join ff02::1:ff00:1 on 2
+            answer 1: 2001:db8::1 on 2
+            beacon 2: 2001:db8::1 at 02:00:00:00:00:02 on 2",
+            "",
+            "report 2001:db8::1 Announced eth0",
+        ],
+    );
+}
+
+#[test]
+fn on_a_link_without_ipv6_no_ipv6_address_is_announced() {
+    let without = Link { addresses: vec![], ..link(2, "eth0") };
+    check(
+        &[
+            start(&[("2001:db8::1", Duty::Announce)]),
+            vec![Event::Ended(1), Event::Ended(2), link_change(&[], &[without])],
+        ],
+        &[
+            "watch 2001:db8::1 on 2
+            join ff02::1:ff00:1 on 2
+            answer 1: 2001:db8::1 on 2
+            beacon 2: 2001:db8::1 at 02:00:00:00:00:02 on 2
+            report 2001:db8::1 Announced eth0",
+            "unwatch 2001:db8::1 on 2
+            leave ff02::1:ff00:1 on 2
+            report 2001:db8::1 Failed NoUsableLink",
+        ],
+    );
+}
+
+#[test]
 fn a_configuration_has_no_fields() {
     assert_eq!(Layer2::validate("{}"), Ok(()));
     for wrong in ["{\"interfaces\": []}", "", "nonsense"] {
@@ -324,7 +372,7 @@ fn a_snapshot_of_another_format_or_a_damaged_one_is_refused() {
     };
     let good = fresh().snapshot();
     assert_eq!(restore(good.clone()), Ok(fresh()));
-    let other = SavedState { format: "layer2/2".into(), ..good.clone() };
+    let other = SavedState { format: "layer2/1".into(), ..good.clone() };
     assert!(matches!(restore(other), Err(StartError::UnknownSnapshot(_))));
     let damaged = SavedState { data: vec![0xff; 3], ..good };
     assert!(matches!(restore(damaged), Err(StartError::UnknownSnapshot(_))));

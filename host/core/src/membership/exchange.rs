@@ -280,6 +280,9 @@ impl Membership {
         let member = self.view.members.remove(name);
         if let Some(member) = &member {
             self.heard.remove(&member.address);
+            if member.hearing == Hearing::Parted {
+                self.change.lapsed.extend(peer.claims.keys());
+            }
         }
         self.view.readiness.remove(name);
         let addresses: BTreeSet<_> = peer.claims.into_keys().collect();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::claims::Peer;
 use super::outlook::LATELY_US;
-use super::{Hearing, Membership, MembershipConfig, NodeName};
+use super::{Claim, Hearing, Member, Membership, MembershipConfig, NodeName};
 
 /// Between two questions to a member that is parted.
 const ASK_AGAIN_US: u64 = 100_000;
@@ -14,6 +14,10 @@ const ASK_AGAIN_US: u64 = 100_000;
 const SILENT_US: u64 = 600_000;
 /// A node that hears nobody, and whose segment is silent too, is the one that is cut off, or the last one: it takes over so late.
 const CUT_OFF_US: u64 = 2_000_000;
+/// Gossip comes through within this where it can: who was lost is called so often.
+const HEALED_US: u64 = 1_000_000;
+/// `DEFEND_INTERVAL` of RFC 5227 section 1.1.
+const DEFEND_US: u64 = 10_000_000;
 /// A segment that was heard longer ago may be silent now.
 const LIVES_US: u64 = 300_000;
 /// A node that hears nobody looks so often if its segment lives.
@@ -123,6 +127,7 @@ impl Membership {
         peer.claims.remove(&address);
         self.view.set(address, name, None);
         self.change.addresses.insert(address);
+        self.change.lapsed.insert(address);
     }
 
     /// A member that is missing answered on the segment for an address that it was asked for.
@@ -132,6 +137,64 @@ impl Membership {
             missing.answered_us = Some(now_us);
             missing.unanswered.remove(&address);
         }
+    }
+
+    /// Another node announced on the segment that it has an address which this node answers for, and none of its gossip comes through. Where
+    /// this node hears nobody, it is the one that was given up: when it hears that again, it leaves the address to the other while that
+    /// one answers for it. A node in company keeps its address, and says so (RFC 5227 section 2.4 c) for the other to hear.
+    pub fn overheard(&mut self, now_us: u64, name: &str, address: IpAddr) {
+        self.wake(now_us);
+        let me = self.swim.me().name.clone();
+        let mine = self.view.claims.get(&(address, me)).copied();
+        let Some(mine) = mine.filter(|_| !self.peers.contains_key(name)) else { return };
+        if !self.hears_nobody(now_us) {
+            return self.defend(now_us, address);
+        }
+        // A network that has just healed lets gossip through a moment later.
+        let heard_us = self.company.heard_us();
+        self.overheard.retain(|_, at| *at > heard_us);
+        let first_us = *self.overheard.entry(address).or_insert(now_us);
+        if first_us.saturating_add(HEALED_US) <= now_us {
+            self.overheard.remove(&address);
+            self.yield_to(now_us, name, address, mine);
+        }
+    }
+
+    fn yield_to(&mut self, now_us: u64, name: &str, address: IpAddr, mine: Claim) {
+        if !self.view.members.contains_key(name) {
+            self.revive(now_us, name);
+        }
+        let Some(missing) = self.missing.get_mut(name) else { return };
+        let Some(peer) = &mut missing.parted else { return };
+        let claim = Claim { term: mine.term.saturating_add(2), announced: true };
+        peer.claims.insert(address, claim);
+        missing.unanswered.remove(&address);
+        self.view.set(address, name, Some(claim));
+        self.change.addresses.insert(address);
+    }
+
+    fn defend(&mut self, now_us: u64, address: IpAddr) {
+        self.defended.retain(|_, at| now_us < *at + DEFEND_US);
+        if !self.defended.contains_key(&address) {
+            self.defended.insert(address, now_us);
+            self.change.ended.insert(address);
+        }
+    }
+
+    /// A node that was given up lives, and no gossip of it comes through.
+    fn revive(&mut self, now_us: u64, name: &str) {
+        let Some(address) = self.configured.iter().flatten().find(|(it, _)| *it == name) else {
+            return;
+        };
+        let address = *address.1;
+        let mut missing = Missing::new(now_us, SILENT_US);
+        missing.answered_us = Some(now_us);
+        missing.parted = Some(Peer::new(address, 0));
+        self.missing.insert(name.to_owned(), missing);
+        let member = Member { leaving: false, hearing: Hearing::Parted, address };
+        self.view.members.insert(name.to_owned(), member);
+        self.change.members = true;
+        self.company.unsettle();
     }
 
     /// Until when a member that is missing counts as alive. One that speaks lives: it is this node that is not heard. What a dead one said

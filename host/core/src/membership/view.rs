@@ -72,6 +72,8 @@ pub struct ViewChange {
     pub addresses: BTreeSet<IpAddr>,
     /// Addresses of which the network may have been told otherwise while this node and others did not hear each other.
     pub ended: BTreeSet<IpAddr>,
+    /// Of these the claim ended because its node does not answer for the address, though it lives: another may.
+    pub lapsed: BTreeSet<IpAddr>,
     /// The company in which this node decides is another.
     pub outlook: bool,
     /// What an announcer can do on some node is another.
@@ -86,6 +88,7 @@ impl ViewChange {
         self.members |= later.members;
         self.addresses.extend(later.addresses);
         self.ended.extend(later.ended);
+        self.lapsed.extend(later.lapsed);
         self.outlook |= later.outlook;
         self.readiness |= later.readiness;
         self.caught_up = later.caught_up.or(self.caught_up);

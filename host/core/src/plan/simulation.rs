@@ -166,7 +166,10 @@ impl Simulation {
         if machine.may_answer(now) && !self.mute.contains(node) {
             let told = std::mem::take(&mut machine.untold).into_iter();
             let told = told.filter(|at| machine.duties.get(at).is_some_and(Duty::speaks));
-            self.told.extend(told.map(|address| (address, node.to_owned())));
+            for address in told {
+                self.told.insert(address, node.to_owned());
+                self.announces(node, address);
+            }
         }
         self.machines.insert(node.to_owned(), machine);
         self.exchange(node);

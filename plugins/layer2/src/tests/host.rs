@@ -20,6 +20,8 @@ enum Step {
     /// Both lists once more, in chunks.
     Relist,
     BeaconsFinish,
+    /// The kernel refuses so many groups.
+    RefuseGroups(u8),
     /// The events so far are delivered.
     Deliver,
     /// Another instance takes over.
@@ -47,6 +49,7 @@ struct Host {
     reports: BTreeMap<IpAddr, AddressReport>,
     /// Addresses whose announcement went out since the last look.
     announced: BTreeSet<IpAddr>,
+    refuses_groups: u8,
     queue: Vec<Event>,
     wake: Wake,
     second: u64,
@@ -104,6 +107,14 @@ impl Host {
             Effect::UnwatchFrames(watch) => {
                 self.watches.remove(&(watch.link, watch.topics[0].address()));
             }
+            Effect::JoinGroup { group, .. } if self.refuses_groups > 0 => {
+                self.refuses_groups -= 1;
+                self.queue.push(Event::Denied(Denied {
+                    effect: "join-group".into(),
+                    subject: group.to_string(),
+                    reason: "no memory".into(),
+                }));
+            }
             Effect::JoinGroup { link, group } if self.links.contains_key(&link) => {
                 self.groups.insert((link, group));
             }
@@ -159,6 +170,7 @@ impl Host {
             Step::BeaconsFinish => {
                 self.offloads.retain(|_, work| matches!(work, OffloadWork::AnswerNeighbor { .. }));
             }
+            Step::RefuseGroups(times) => self.refuses_groups = *times,
             Step::Deliver => drop(self.deliver(plugin)),
             Step::Swap | Step::Restart => self.start_again(matches!(step, Step::Restart), plugin),
         }
@@ -189,8 +201,9 @@ impl Host {
 
     fn start_again(&mut self, restart: bool, plugin: &mut Layer2) {
         self.deliver(plugin);
-        // What the host has to say about the old instance's last effects, the new one does not hear.
-        self.queue.clear();
+        // Of what the host has to say about the old instance's last effects, the new one hears only that groups were not joined.
+        let of_groups = |event: &Event| matches!(event, Event::Denied(it) if it.effect == "join-group");
+        self.queue.retain(of_groups);
         if restart {
             self.offloads.clear();
             self.watches.clear();
@@ -302,6 +315,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Deliver),
         1 => Just(Step::Swap),
         1 => Just(Step::Restart),
+        1 => (1u8..4).prop_map(Step::RefuseGroups),
     ]
 }
 
@@ -314,6 +328,7 @@ fn run(steps: &[Step]) -> (Host, Layer2) {
         host.step(step, &mut plugin);
     }
     host.settle(&mut plugin);
+    host.refuses_groups = 0;
     (host, plugin)
 }
 

@@ -197,3 +197,25 @@ fn behind_a_closed_port_a_node_that_stood_still_takes_nothing_back() {
         assert_eq!(simulation.holders().len(), 16, "{case}");
     }
 }
+
+/// The holder is behind a closed port, and for a while the segment loses all that it says: the others give it up, and it gives them up. What
+/// they announce it hears.
+#[test]
+fn behind_a_closed_port_a_holder_that_was_given_up_by_mistake_yields() {
+    let all = [0, 1, 2];
+    for (seed, closed) in (0..).zip([both(&[0], &all), both(&all, &all)].iter().cycle().take(6).cloned()) {
+        let case = format!("seed {seed}, {closed:?}");
+        let mut simulation = Simulation::started(seed, 3, 16);
+        simulation.closed = closed;
+        simulation.never_two(2 * SECOND, &case);
+        simulation.mute.insert(name(0));
+        simulation.run(2 * SECOND);
+        simulation.mute.clear();
+        simulation.run(6 * SECOND);
+        simulation.never_two(3 * SECOND, &case);
+        assert_eq!(simulation.holders().len(), 16, "{case}");
+        simulation.closed.clear();
+        simulation.never_two(4 * SECOND, &case);
+        simulation.assert_one_speaker();
+    }
+}

@@ -5,7 +5,13 @@ pub(super) enum Packet {
     Gossip(SocketAddr, Vec<u8>),
     /// A node answers on the segment for an address.
     Answer(String, IpAddr),
+    /// It is time that a node announces an address once more.
+    Announcement(IpAddr),
 }
+
+/// The pauses between announcements, and how many there are.
+const ANNOUNCE_US: u64 = 1_100 * MS;
+const ANNOUNCEMENTS: u64 = 5;
 
 impl Simulation {
     pub fn transmit(&mut self, from: &str, to: SocketAddr, data: Vec<u8>) {
@@ -38,6 +44,32 @@ impl Simulation {
             let answers = self.speakers(*address).contains(&to);
             if answers && self.passes(from, to) && self.passes(to, from) {
                 self.deliver(from, Packet::Answer(to.to_owned(), *address));
+            }
+        }
+    }
+
+    /// A node begins to announce an address.
+    pub fn announces(&mut self, node: &str, address: IpAddr) {
+        for number in 0..ANNOUNCEMENTS {
+            self.sent += 1;
+            let at = self.now + number * ANNOUNCE_US + self.random.random_range(100..1_500);
+            let packet = Packet::Announcement(address);
+            self.wires.insert((at, self.sent), (node.to_owned(), packet));
+        }
+    }
+
+    /// Whoever answers for the address itself hears it.
+    fn announce(&mut self, node: &str, address: IpAddr) {
+        let speaks = |it: &Self, of: &str| it.speakers(address).contains(&of);
+        if !speaks(self, node) {
+            return;
+        }
+        let others: Vec<_> = self.machines.keys().filter(|other| *other != node).cloned().collect();
+        for other in others {
+            if speaks(self, &other) && self.passes(node, &other) {
+                let membership = &mut self.machines.get_mut(&other).unwrap().membership;
+                membership.overheard(self.now, node, address);
+                self.exchange(&other);
             }
         }
     }
@@ -78,9 +110,14 @@ impl Simulation {
             }
             return false;
         }
+        if let Packet::Announcement(address) = packet {
+            self.announce(node, address);
+            return false;
+        }
         if let Some(Machine { membership, .. }) = self.machines.get_mut(node) {
             match packet {
                 Packet::Gossip(from, data) => membership.handle_datagram(self.now, from, &data),
+                Packet::Announcement(_) => {}
                 Packet::Answer(of, address) => membership.answered(self.now, &of, address),
             }
         }
