@@ -106,6 +106,11 @@ fn whoever_answers() -> Vec<Trial> {
             Cluster::of_three,
             |cluster| partition::closed(cluster, &Story::quiet()),
         ),
+        trial(
+            "behind_a_closed_port_who_was_given_up_by_mistake_yields",
+            Cluster::of_three,
+            |cluster| partition::given_up(cluster, &Story::quiet()),
+        ),
         trial("where_the_port_was_never_open_one_node_answers", Cluster::of_three, |cluster| {
             partition::never_open(cluster, &Story::quiet())
         }),

@@ -143,6 +143,7 @@ impl Mesh {
         let responder = wire.responder.clone();
         let witness = Witness::start(wire, mesh.orders.clone())?;
         let worker = Worker {
+            me: node.clone(),
             membership,
             socket,
             orders: ordered,

@@ -58,6 +58,7 @@ impl Sink for Router {
             self.heard.frame(&frame);
             return true;
         }
+        self.answers.overhear(&frame);
         self.tell(owner, Event::Frame(frame))
     }
 

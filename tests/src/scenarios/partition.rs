@@ -183,6 +183,8 @@ const DROP: &str = "udp dport 7953 drop";
 const DROP_ONE: &str = "udp dport 7953 ip saddr ONE drop; udp dport 7953 ip daddr ONE drop";
 /// Until a request may no longer have two answers.
 const DECIDED: Duration = Duration::from_secs(2);
+/// Until who was given up has heard the others twice: they announce every 1.1 s.
+const YIELDED: Duration = Duration::from_millis(3_500);
 
 /// The port of gossip is closed while the segment is not: nothing moves, nobody answers beside the holder, the status names the port, and
 /// nothing moves when it is opened.
@@ -236,6 +238,39 @@ impl Stage<'_> {
         }
         Ok(true)
     }
+}
+
+/// The port of gossip is closed around the holder, and for a while its link is silent too: the others give it up and answer. When its link is
+/// back it hears that, and yields.
+///
+/// # Errors
+/// When two answer for long, or somebody else's address moves.
+pub fn given_up(cluster: &Cluster, story: &Story) -> Result<()> {
+    let stage = Stage::set(cluster)?;
+    let before = stage.holders()?;
+    let holder = *before.values().next().context("no address")?;
+    let node = &cluster.lab.nodes[holder];
+    node.nft(&CLOSED[0].table(""))?;
+    std::thread::sleep(SOON);
+    cluster.lab.cut(holder, Cut::Silent)?;
+    std::thread::sleep(Duration::from_millis(1_500));
+    cluster.lab.heal(holder)?;
+    let healed = clock::now();
+    std::thread::sleep(2 * SOON);
+    let after = stage.holders()?;
+    let last = stage.last_word(healed, &after);
+    story.say(format!("n{} answered {:.0} ms after its link was back", holder + 1, clock::ms(last)));
+    for (address, prober) in &stage.probers {
+        let several = prober.so_far().answered_by_several(healed + YIELDED);
+        ensure!(several == 0, "{several} requests for {address} were answered by two");
+        cluster.get((*address).into())?;
+    }
+    kept(&before, &after, holder)?;
+    node.nft("delete table inet closed\n")?;
+    cluster.await_members()?;
+    std::thread::sleep(SOON);
+    ensure!(stage.holders()? == after, "addresses moved when the port was opened");
+    Ok(())
 }
 
 /// The port is closed on every node before any of them starts: no node ever hears of another, and one answers for each address, also for one

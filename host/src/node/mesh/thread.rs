@@ -32,6 +32,8 @@ pub(super) enum Order {
     Links(Arc<Vec<Link>>),
     /// See [`Membership::answered`].
     Answered(NodeName, IpAddr),
+    /// See [`Membership::overheard`].
+    Overheard(NodeName, IpAddr),
     /// See [`Membership::leave`].
     Leave,
     /// See [`Membership::resume`].
@@ -55,6 +57,7 @@ pub(super) struct News {
 }
 
 pub(super) struct Worker {
+    pub me: NodeName,
     pub membership: Membership,
     pub socket: Option<GossipSocket>,
     pub orders: UnboundedReceiver<Order>,
@@ -106,6 +109,9 @@ impl Worker {
             Order::Answered(node, address) => {
                 self.membership.answered(now_us, &node, address);
             }
+            Order::Overheard(node, address) => {
+                self.membership.overheard(now_us, &node, address);
+            }
             Order::Leave => self.membership.leave(now_us),
             Order::Resume(caught_up) => self.membership.resume(caught_up),
             Order::Goodbye => {
@@ -148,6 +154,9 @@ impl Worker {
         if let Some(change) = changed {
             if change.members {
                 self.witness.forget(|node| self.membership.is_missing(node));
+            }
+            if change.readiness {
+                self.witness.set_nodes(&self.me, self.membership.view());
             }
             // Nobody listens only when the daemon ends.
             let _told = self.news.send(self.news(change));

@@ -38,6 +38,8 @@ struct Pending {
     asked: Questions,
     /// Where a member answered last: it is asked there first.
     found: BTreeMap<NodeName, (LinkIndex, MacAddr)>,
+    /// Nodes by their hardware addresses, as they said last.
+    nodes: BTreeMap<MacAddr, NodeName>,
     tell: Option<UnboundedSender<Order>>,
 }
 
@@ -64,6 +66,33 @@ impl Answers {
     }
 }
 
+impl Answers {
+    /// A frame came in about an address that is announced here. Must not block.
+    pub fn overhear(&self, frame: &Frame) {
+        let Ok(decoded) = wire::decode(&frame.data) else { return };
+        let about: IpAddr = match decoded.message {
+            Message::Arp(arp) if arp.sender_ip == arp.target_ip => arp.sender_ip.into(),
+            Message::Advertisement(one) if !one.solicited => one.target.into(),
+            _ => return,
+        };
+        let Pending { nodes, tell, .. } = &*self.lock();
+        if let (Some(node), Some(tell)) = (nodes.get(&decoded.source), tell) {
+            // Nobody listens only when the daemon ends.
+            let _told = tell.send(Order::Overheard(node.clone(), about));
+        }
+    }
+
+    /// Takes in the hardware addresses of the nodes. Those of a node that is gone are remembered.
+    fn set_nodes(&self, me: &NodeName, view: &View) {
+        let nodes = &mut self.lock().nodes;
+        nodes.retain(|_, node| !view.readiness.contains_key(node));
+        for (node, announcers) in view.readiness.iter().filter(|(node, _)| *node != me) {
+            let hardware = announcers.values().flat_map(|one| &one.hardware);
+            nodes.extend(hardware.map(|mac| (MacAddr::from(*mac), node.clone())));
+        }
+    }
+}
+
 /// What the thread of membership has the other ask.
 enum Task {
     /// A member, at these hardware addresses, for these addresses.
@@ -78,6 +107,7 @@ enum Task {
 
 /// What the thread of membership asks with.
 pub struct Witness {
+    answers: Arc<Answers>,
     links: Arc<Vec<Link>>,
     tasks: Sender<Task>,
     /// Those that are asked.
@@ -101,9 +131,9 @@ impl Witness {
         let Wire { responder, answers, links } = wire;
         answers.lock().tell = Some(orders);
         let (tasks, queue) = channel();
-        let mut asker = Asker { responder, answers, links: links.clone() };
+        let mut asker = Asker { responder, answers: answers.clone(), links: links.clone() };
         std::thread::Builder::new().name("witness".to_owned()).spawn(move || asker.run(queue))?;
-        Ok(Self { links, tasks, asked: BTreeSet::new(), received: None })
+        Ok(Self { answers, links, tasks, asked: BTreeSet::new(), received: None })
     }
 
     fn order(&self, task: Task) {
@@ -115,6 +145,11 @@ impl Witness {
     pub fn set_links(&mut self, links: Arc<Vec<Link>>) {
         self.links = links.clone();
         self.order(Task::Links(links));
+    }
+
+    /// Knows the nodes by their hardware addresses from now on.
+    pub fn set_nodes(&self, me: &NodeName, view: &View) {
+        self.answers.set_nodes(me, view);
     }
 
     /// Asks a member for these addresses. One that never said its hardware addresses cannot be asked.
