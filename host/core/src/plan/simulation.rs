@@ -11,6 +11,7 @@ use super::{Planned, Planner, test_facts};
 use crate::facts::*;
 use crate::membership::{Membership, MembershipConfig, Output, ViewChange};
 
+mod announcer;
 mod closed;
 mod hundred;
 mod machine;
@@ -19,6 +20,7 @@ mod nodes;
 mod random;
 mod trouble;
 
+use announcer::Instance;
 use machine::Machine;
 use network::Packet;
 
@@ -37,7 +39,8 @@ const SOCKET: usize = 150;
 struct Simulation {
     now: u64,
     cluster: Cluster,
-    machines: BTreeMap<String, Machine>,
+    /// Taken out and put back at each step.
+    machines: BTreeMap<String, Box<Machine>>,
     /// When each of them has something to do.
     due: BTreeMap<String, u64>,
     wires: BTreeMap<(u64, u64), (String, Packet)>,
@@ -131,11 +134,10 @@ impl Simulation {
         );
         membership.set_peers(self.now, &peers);
         let planner = Planner::new(node.to_owned());
-        let (duties, announcements, untold, reports, probes) = Default::default();
-        let news = None;
-        let machine =
-            Machine { membership, news, planner, duties, announcements, untold, reports, probes };
-        self.machines.insert(node.to_owned(), machine);
+        let (news, untold, probes, probed) = Default::default();
+        let announcer = Instance::start(self.now);
+        let machine = Machine { membership, news, planner, announcer, untold, probes, probed };
+        self.machines.insert(node.to_owned(), Box::new(machine));
         self.plan(node);
     }
 
@@ -165,7 +167,7 @@ impl Simulation {
         // Told five times, in seconds: what nobody hears now somebody hears later.
         if machine.may_answer(now) && !self.mute.contains(node) {
             let told = std::mem::take(&mut machine.untold).into_iter();
-            let told = told.filter(|at| machine.duties.get(at).is_some_and(Duty::speaks));
+            let told = told.filter(|at| machine.announcer.announces(*at));
             for address in told {
                 self.told.insert(address, node.to_owned());
                 self.announces(node, address);
@@ -239,10 +241,8 @@ impl Simulation {
     }
 
     fn speakers(&self, address: IpAddr) -> Vec<&str> {
-        let speaks = |machine: &Machine| {
-            machine.duties.get(&address).is_some_and(Duty::speaks) && machine.may_answer(self.now)
-        };
         let awake = self.machines.iter().filter(|(name, _)| !self.frozen.contains_key(*name));
+        let speaks = |machine: &Machine| machine.answers(address, self.now);
         awake.filter(|(_, machine)| speaks(machine)).map(|(name, _)| name.as_str()).collect()
     }
 
@@ -263,7 +263,7 @@ impl Simulation {
             for (node, machine) in &self.machines {
                 let expected =
                     if *node == holder { Duty::Announce } else { Duty::Standby(holder.clone()) };
-                assert_eq!(machine.duties.get(&address), Some(&expected), "{node}, {address}");
+                assert_eq!(machine.announcer.duty(address), Some(&expected), "{node}, {address}");
             }
         }
         let views: Vec<_> = self.machines.values().map(|one| one.membership.view()).collect();
@@ -332,7 +332,7 @@ fn a_node_that_leaves_hands_over_without_a_gap() {
         simulation.machines.get_mut(&node).unwrap().membership.leave(now);
         simulation.plan(&node);
         simulation.run(SECOND);
-        let speaks = |it: &Simulation| it.machines[&node].duties.values().any(Duty::speaks);
+        let speaks = |it: &Simulation| it.machines[&node].speaks();
         assert!(!speaks(&simulation), "seed {seed}: {node} still speaks");
         let now = simulation.now;
         simulation.machines.get_mut(&node).unwrap().membership.goodbye(now);

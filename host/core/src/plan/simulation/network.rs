@@ -61,7 +61,8 @@ impl Simulation {
     /// Whoever answers for the address itself hears it.
     fn announce(&mut self, node: &str, address: IpAddr) {
         let speaks = |it: &Self, of: &str| it.speakers(address).contains(&of);
-        if !speaks(self, node) {
+        let announces = |machine: &Machine| machine.announcer.announces(address);
+        if !speaks(self, node) || !self.machines.get(node).is_some_and(|it| announces(it)) {
             return;
         }
         let others: Vec<_> = self.machines.keys().filter(|other| *other != node).cloned().collect();
@@ -79,11 +80,16 @@ impl Simulation {
     pub fn count_answers(&mut self, node: &str, machine: &mut Machine) {
         let now = self.now;
         let due: Vec<_> = machine.probes.extract_if(.., |_, at| *at <= now).collect();
+        machine.probed.retain(|_, at| now < *at + PROBE_US);
         for (address, _) in due {
+            machine.probed.insert(address, now);
             let others: Vec<_> = self.machines.keys().cloned().collect();
             let is_there = |other: &String| {
-                let probes = self.machines[other].probes.get(&address);
-                let rivals = probes.is_some_and(|at| *at < now + PROBE_US) && **other < *node;
+                let Machine { probes, probed, .. } = &*self.machines[other];
+                let probes = probes.get(&address).is_some_and(|at| *at < now + PROBE_US);
+                // The last of its probes came after the first of this node's.
+                let probed = probed.get(&address).is_some_and(|at| now < *at + PROBE_US * 2 / 3);
+                let rivals = (probes || probed) && **other < *node;
                 rivals || self.speakers(address).contains(&other.as_str())
             };
             let there: Vec<_> = others.into_iter().filter(is_there).collect();
@@ -114,7 +120,8 @@ impl Simulation {
             self.announce(node, address);
             return false;
         }
-        if let Some(Machine { membership, .. }) = self.machines.get_mut(node) {
+        if let Some(machine) = self.machines.get_mut(node) {
+            let membership = &mut machine.membership;
             match packet {
                 Packet::Gossip(from, data) => membership.handle_datagram(self.now, from, &data),
                 Packet::Announcement(_) => {}

@@ -20,7 +20,7 @@ impl Simulation {
     }
 
     fn speaks(&self, node: &str) -> bool {
-        self.machines[node].duties.values().any(Duty::speaks)
+        self.machines[node].speaks()
     }
 }
 

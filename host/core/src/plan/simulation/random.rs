@@ -11,20 +11,39 @@ fn after_any_trouble_exactly_one_node_speaks_for_each_address() {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let seeds = match number("OUTRIGGER_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("OUTRIGGER_SCHEDULES").unwrap_or(500),
+        None => 0..number("OUTRIGGER_SCHEDULES").unwrap_or(2_000),
     };
+    let seeds: Vec<u64> = seeds.collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = seeds.len().div_ceil(threads).max(1);
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let each = seeds.chunks(share).map(|seeds| scope.spawn(|| each(seeds)));
+        let all: Vec<_> = each.collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let (mut datagrams, mut node_seconds, mut failed) = (0, 0.0, Vec::new());
+    for (sent, seconds, seeds) in results {
+        datagrams += sent;
+        node_seconds += seconds;
+        failed.extend(seeds);
+    }
+    println!("{:.1} datagrams per node and second", datagrams as f64 / node_seconds);
+    assert!(failed.is_empty(), "OUTRIGGER_SEED={} replays the first of {failed:?}", failed[0]);
+}
+
+/// Gives the datagrams that arrived, the seconds of all nodes together, and the seeds that failed.
+fn each(seeds: &[u64]) -> (u64, f64, Vec<u64>) {
     let (mut datagrams, mut node_seconds, mut failed) = (0, 0.0, Vec::new());
     for seed in seeds {
-        match std::panic::catch_unwind(|| schedule(seed)) {
+        match std::panic::catch_unwind(|| schedule(*seed)) {
             Ok((sent, seconds)) => {
                 datagrams += sent;
                 node_seconds += seconds;
             }
-            Err(_) => failed.push(seed),
+            Err(_) => failed.push(*seed),
         }
     }
-    println!("{:.1} datagrams per node and second", datagrams as f64 / node_seconds);
-    assert!(failed.is_empty(), "OUTRIGGER_SEED={} replays the first of {failed:?}", failed[0]);
+    (datagrams, node_seconds, failed)
 }
 
 /// Gives the datagrams that arrived, and the seconds of all nodes together.
