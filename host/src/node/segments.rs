@@ -16,10 +16,12 @@ use tokio::sync::Notify;
 /// The responder knows the node itself by this number; instances have others.
 pub(super) const OWNER: Owner = 0;
 /// Between two questions to a neighbour whose hardware address is known, and to one that must be looked for: the latter disturb everybody.
-const ASK: Duration = Duration::from_millis(200);
+const ASK: Duration = Duration::from_millis(150);
 const LOOK_FOR: Duration = Duration::from_secs(1);
 /// Three questions in a row without an answer of anybody.
-const SILENT: Duration = Duration::from_millis(600);
+const SILENT: Duration = Duration::from_millis(450);
+/// Between two looks whether it is so.
+const LOOK: Duration = Duration::from_millis(50);
 /// A neighbour that was not heard for so long may have another hardware address.
 const FORGOTTEN: Duration = Duration::from_secs(2);
 /// In percent of the interval, so that nodes do not ask in step.
@@ -107,7 +109,7 @@ impl Segments {
         let looks = heard.clone();
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(ASK).await;
+                tokio::time::sleep(LOOK).await;
                 if looks.changes(now().monotonic_us) {
                     changed.notify_one();
                 }

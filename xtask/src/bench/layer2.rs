@@ -1,5 +1,5 @@
 //! `cargo xtask bench layer2`: how long a client has no answer when the node that answers for an address is lost in one way or another: ours,
-//! real MetalLB, and keepalived with advertisements every 0.1 s, in one laboratory, one after the other. Figures, never judged here.
+//! real MetalLB, and keepalived with advertisements every 0.1 s, in one laboratory, one after the other; and what our gossip costs at rest. Figures, never judged here.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,9 +14,11 @@ use serde_json::json;
 use super::kube::{Supplies, System, image};
 use crate::setup;
 
+mod gossip;
 mod keepalived;
 mod loss;
 
+use gossip::Gossip;
 use loss::Loss;
 
 /// The namespace of the Services.
@@ -97,6 +99,9 @@ pub fn layer2(what: &What) -> Result<()> {
         speakers.contains(&Speaker::Outrigger).then(|| image(what.image.as_deref())).transpose()?;
     let supplies = Supplies { ours, metallb };
     let mut table = BTreeMap::new();
+    if speakers.contains(&Speaker::Outrigger) {
+        gossip::simulated()?.iter().for_each(|gossip| say(gossip, what.json));
+    }
     for speaker in speakers {
         let lab = Lab::up(&what.lab, NODES)?;
         let measured = measure(&lab, speaker, &supplies, what, &mut table);
@@ -120,14 +125,23 @@ fn measure(
 ) -> Result<()> {
     // One pod: when another node is lost, nothing but the way to it is.
     web::deploy(lab, NAMESPACE, 1)?;
-    let addresses = match speaker {
-        Speaker::Outrigger => of_system(lab, System::Outrigger, supplies)?,
-        Speaker::Metallb => of_system(lab, System::Metallb, supplies)?,
+    match speaker {
+        Speaker::Outrigger => install(lab, System::Outrigger, supplies)?,
+        Speaker::Metallb => install(lab, System::Metallb, supplies)?,
         Speaker::Keepalived => keepalived::start(lab)?,
-    };
+    }
+    if speaker == Speaker::Outrigger {
+        say(&gossip::counted(lab)?, what.json);
+    }
     for loss in Loss::ALL.into_iter().filter(|loss| what.loss.is_none_or(|only| only == *loss)) {
         let gaps = (0..what.rounds)
-            .map(|_| loss::round(lab, speaker, loss, &addresses))
+            .map(|_| {
+                let addresses = match speaker {
+                    Speaker::Keepalived => keepalived::addresses(),
+                    _ => services(lab)?,
+                };
+                loss::round(lab, speaker, loss, &addresses)
+            })
             .collect::<Result<Vec<_>>>()
             .with_context(|| loss.name())?;
         if what.json {
@@ -145,13 +159,27 @@ fn measure(
     Ok(())
 }
 
-fn of_system(lab: &Lab, system: System, supplies: &Supplies) -> Result<Vec<IpAddr>> {
+fn say(gossip: &Gossip, as_json: bool) {
+    match as_json {
+        true => println!("{}", gossip.json()),
+        false => println!("{gossip}"),
+    }
+}
+
+fn install(lab: &Lab, system: System, supplies: &Supplies) -> Result<()> {
     system.install(lab, supplies)?;
-    system.pool(lab, POOL)?;
+    system.pool(lab, POOL)
+}
+
+/// Makes the Services anew, so that their addresses are spread over the nodes whichever was lost before. Gives the addresses.
+fn services(lab: &Lab) -> Result<Vec<IpAddr>> {
     let spec = json!({
         "type": "LoadBalancer", "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"],
     });
     let names: Vec<_> = (0..SERVICES).map(|number| format!("web-{number}")).collect();
+    let gone = ["--namespace", NAMESPACE, "delete", "service", "--ignore-not-found"];
+    let names_of = names.iter().map(String::as_str);
+    lab.kubectl(&gone.into_iter().chain(names_of).collect::<Vec<_>>())?;
     for name in &names {
         lab.apply(&web::service(NAMESPACE, name, &spec).to_string())?;
     }

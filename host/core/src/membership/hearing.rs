@@ -5,7 +5,8 @@ use super::{Hearing, Membership};
 
 /// Between two looks at who is heard.
 const LISTEN_US: u64 = 1_000_000;
-/// A member that said nothing itself for so long is heard through others alone.
+/// A member that said nothing itself for so long is heard through others alone. In a large cluster it is longer, as a member is probed once in
+/// as many intervals as there are members.
 const UNHEARD_US: u64 = 4_000_000;
 
 impl Membership {
@@ -30,16 +31,18 @@ impl Membership {
         }
         self.listen_at = now_us.saturating_add(LISTEN_US);
         self.forget_unreadable(now_us);
+        let probed_us = self.config.probe_interval_us * self.peers.len() as u64;
+        let unheard_us = UNHEARD_US.max(2 * probed_us);
         let mut silent = Vec::new();
         for (name, peer) in &self.peers {
             let Some(member) = self.view.members.get_mut(name) else { continue };
             let heard_us = self.heard.get(&peer.address).copied().unwrap_or(0);
             let silent_us = now_us.saturating_sub(heard_us);
-            if silent_us >= UNHEARD_US / 2 {
+            if silent_us >= unheard_us / 2 {
                 silent.push(name.clone());
             }
             let hearing =
-                if silent_us < UNHEARD_US { Hearing::Itself } else { Hearing::ThroughOthers };
+                if silent_us < unheard_us { Hearing::Itself } else { Hearing::ThroughOthers };
             if member.hearing != hearing {
                 self.change.members = true;
                 self.company.unsettle();

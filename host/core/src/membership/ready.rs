@@ -8,8 +8,9 @@ use crate::readiness::{NodeReadiness, Readiness};
 
 /// After a change it is said again after these times, so that a loss costs little.
 const AGAIN_US: [u64; 3] = [30_000, 100_000, 300_000];
-/// And then so often.
+/// And then so often, or so much later for each member: what a node sends at rest does not grow with the cluster.
 const REPEAT_US: u64 = 1_000_000;
+const REPEAT_EACH_US: u64 = 30_000;
 /// Announcers of one node that are remembered: what a node says may not take memory without an end.
 const ANNOUNCERS: usize = 64;
 
@@ -26,8 +27,9 @@ impl Repetition {
         self.again_at
     }
 
-    fn schedule(&mut self, now_us: u64) {
-        let pause_us = AGAIN_US.get(self.told).copied().unwrap_or(REPEAT_US);
+    fn schedule(&mut self, now_us: u64, members: usize) {
+        let repeat_us = REPEAT_US.max(REPEAT_EACH_US * members as u64);
+        let pause_us = AGAIN_US.get(self.told).copied().unwrap_or(repeat_us);
         self.told += 1;
         self.again_at = Some(now_us.saturating_add(pause_us));
     }
@@ -56,7 +58,7 @@ impl Membership {
         self.ready.again_at = None;
         let names: Vec<_> = self.peers.keys().cloned().collect();
         if !names.is_empty() {
-            self.ready.schedule(now_us);
+            self.ready.schedule(now_us, names.len());
         }
         for name in names {
             self.tell_readiness(&name);

@@ -45,6 +45,8 @@ struct Simulation {
     due: BTreeMap<String, u64>,
     wires: BTreeMap<(u64, u64), (String, Packet)>,
     sent: u64,
+    /// In datagrams of gossip, with their IPv4 and UDP headers.
+    octets: u64,
     random: ChaCha12Rng,
     loss: f64,
     /// Nodes on the far side of a partition.
@@ -96,6 +98,7 @@ impl Simulation {
             due: BTreeMap::new(),
             wires: BTreeMap::new(),
             sent: 0,
+            octets: 0,
             random: ChaCha12Rng::seed_from_u64(seed),
             loss: 0.0,
             far: BTreeSet::new(),

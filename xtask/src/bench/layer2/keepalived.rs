@@ -17,8 +17,13 @@ fn address(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 88, 0, 200 + number)
 }
 
-/// Starts it on every node. Gives the addresses, which kube-proxy forwards to the pod.
-pub fn start(lab: &Lab) -> Result<Vec<IpAddr>> {
+/// The addresses, which kube-proxy forwards to the pod.
+pub fn addresses() -> Vec<IpAddr> {
+    (0..SERVICES).map(|number| address(number).into()).collect()
+}
+
+/// Starts it on every node.
+pub fn start(lab: &Lab) -> Result<()> {
     for number in 0..SERVICES {
         let spec = json!({
             "externalIPs": [address(number)], "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"],
@@ -26,8 +31,7 @@ pub fn start(lab: &Lab) -> Result<Vec<IpAddr>> {
         lab.apply(&web::service(NAMESPACE, &format!("web-{number}"), &spec).to_string())?;
     }
     let nodes: Vec<_> = lab.nodes().map(|node| node.name()).collect();
-    nodes.iter().try_for_each(|node| run(lab, node))?;
-    Ok((0..SERVICES).map(|number| address(number).into()).collect())
+    nodes.iter().try_for_each(|node| run(lab, node))
 }
 
 /// Starts it on one node.

@@ -12,6 +12,22 @@ impl Simulation {
     }
 }
 
+/// Datagrams and octets that each node sends in a second in which nothing happens; `cargo xtask bench layer2` reads them.
+#[test]
+fn gossip_at_rest() {
+    for nodes in [3, 10, NODES] {
+        let mut simulation = Simulation::new(1, nodes, 100);
+        (0..nodes).for_each(|index| simulation.start(&name(index)));
+        simulation.run(5 * SECOND);
+        let (sent, octets) = (simulation.sent, simulation.octets);
+        simulation.run(2 * SECOND);
+        let each = |count: u64| count as f64 / nodes as f64 / 2.0;
+        let (sent, octets) = (each(simulation.sent - sent), each(simulation.octets - octets));
+        println!("{nodes} nodes at rest: {sent:.0} datagrams, {octets:.0} octets per node and second");
+        simulation.assert_one_speaker();
+    }
+}
+
 #[test]
 fn a_hundred_nodes_start_part_heal_and_are_rolled() {
     let number = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok();

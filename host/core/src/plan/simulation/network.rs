@@ -9,6 +9,9 @@ pub(super) enum Packet {
     Announcement(IpAddr),
 }
 
+/// Of IPv4 and UDP.
+const HEADERS: u64 = 28;
+
 /// The pauses between announcements, and how many there are.
 const ANNOUNCE_US: u64 = 1_100 * MS;
 const ANNOUNCEMENTS: u64 = 5;
@@ -17,6 +20,7 @@ impl Simulation {
     pub fn transmit(&mut self, from: &str, to: SocketAddr, data: Vec<u8>) {
         assert!(data.len() <= 1232, "{} octets do not fit the minimum MTU", data.len());
         let SocketAddr::V4(address) = to else { return };
+        self.octets += data.len() as u64 + HEADERS;
         let target = name(usize::from(address.ip().octets()[3]) - 1);
         let is_open = !self.closed.contains(&(from.to_owned(), target.clone()));
         if is_open && self.passes(from, &target) {
