@@ -181,7 +181,11 @@ impl Daemon {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn pid(&self) -> Result<Pid> {
+    /// The same as a number of its own type.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn pid(&self) -> Result<Pid> {
         Ok(Pid::from_raw(i32::try_from(self.child.id())?))
     }
 }

@@ -35,8 +35,10 @@ pub struct Lab {
 pub enum Cut {
     /// Nothing comes through, and its link is up.
     Silent,
-    /// Its link is down.
+    /// Its link is down: the switch's end.
     Port,
+    /// The same at its own end.
+    OwnPort,
 }
 
 /// A namespace with one interface, `eth0`, on the segment.
@@ -126,6 +128,7 @@ impl Lab {
         self.bridge().ip(&match how {
             Cut::Silent => format!("link set {name} nomaster\n"),
             Cut::Port => format!("link set {name} down\n"),
+            Cut::OwnPort => return self.nodes[node].ip("link set eth0 down\n"),
         })
     }
 
@@ -135,7 +138,11 @@ impl Lab {
     /// What `ip` said.
     pub fn heal(&self, node: usize) -> Result<()> {
         let name = &self.nodes[node].name;
-        self.bridge().ip(&format!("link set {name} master br0\nlink set {name} up\n"))
+        self.bridge().ip(&format!("link set {name} master br0\nlink set {name} up\n"))?;
+        // A link that went down has lost its IPv6 addresses.
+        let node = &self.nodes[node];
+        let address6 = node.address6;
+        node.ip(&format!("link set eth0 up\naddr replace {address6}/64 dev eth0 nodad\n"))
     }
 
     fn connect(&self) -> Result<()> {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::kubernetes::Lab;
 use outrigger_tests::scenarios::kubernetes::{
-    delivery, explain, install, laboratory, leaders, leave, objects, pools, rest, rights, routed,
+    deaf, delivery, explain, install, laboratory, leaders, leave, objects, pools, rest, rights, routed,
     serve, steady, uninstall,
 };
 use outrigger_tests::{product, times};
@@ -69,6 +69,7 @@ fn in_service(all: &Trials) -> Vec<Trial> {
         all.scenario("rolling_to_another_image_loses_nothing", steady::rolled_to_another_image),
         all.scenario("cordoning_the_holder_loses_nothing", steady::cordoned),
         all.scenario("kube_proxy_that_stands_still_loses_nothing", steady::without_kube_proxy),
+        all.scenario("a_winner_whose_watch_is_deaf_is_passed_over", deaf::watch),
         all.scenario("a_minute_without_an_api_server_loses_nothing", steady::without_an_api_server),
         all.scenario("killing_etcd_loses_nothing", steady::without_etcd),
         all.scenario("a_frozen_leader_writes_nothing_when_it_thaws", leaders::two_at_once),

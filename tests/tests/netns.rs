@@ -129,6 +129,11 @@ fn whoever_answers() -> Vec<Trial> {
             Cluster::of_three,
             |cluster| partition::stood_still(cluster, &Story::quiet()),
         ),
+        trial(
+            "a_node_whose_main_loop_stands_still_goes_on_answering",
+            Cluster::of_three,
+            |cluster| partition::blocked(cluster, &Story::quiet()),
+        ),
     ]
 }
 

@@ -15,6 +15,7 @@ use crate::{http, product, wait};
 
 pub mod alone;
 pub mod asked;
+pub mod deaf;
 pub mod delivery;
 pub mod laboratory;
 pub mod leaders;

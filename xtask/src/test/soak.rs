@@ -29,7 +29,10 @@ const STEPS: [Step; 6] = [
     }),
     ("namespaces", || {
         let tests = ["test", "--package", "outrigger-tests", "--test", "netns", "--test", "bgp"];
-        (0..ROUNDS).try_for_each(|_| run::show(run::cargo(tests).args(["--", "--include-ignored"])))
+        (0..ROUNDS).try_for_each(|_| {
+            let mut cargo = run::cargo(tests);
+            run::show(cargo.env("OUTRIGGER_SOAK", "1").args(["--", "--include-ignored"]))
+        })
     }),
     ("clusters", || {
         run::show(

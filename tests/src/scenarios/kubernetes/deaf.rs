@@ -1,0 +1,79 @@
+//! A node hears nothing from the API server any more: it does not know of the Services that are created, and the others answer for those that it
+//! would have been elected for.
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{LIMIT, Stage};
+use crate::kubernetes::segment::{FIRST, Member};
+use crate::kubernetes::{Lab, web};
+use crate::namespace::feed;
+use crate::{clock, wait};
+
+/// Services, of two addresses each.
+const SERVICES: usize = 6;
+const TABLE: &str = "inet outrigger-deaf";
+
+/// Each address is answered for, those among them whose elected node is deaf.
+///
+/// # Errors
+/// When one is not.
+pub fn watch(lab: &Lab) -> Result<()> {
+    let stage = Stage::set(lab, "deaf", 250 - 2 * SERVICES as u8)?;
+    let deaf = lab.nodes().next().context("no node")?.name();
+    let _deaf = Deaf::make(lab, Member::named(&deaf)?)?;
+    let (mut passed_over, mut slowest) = (0, std::time::Duration::ZERO);
+    for number in 0..SERVICES {
+        let name = format!("web-{number}");
+        let spec = json!({ "type": "LoadBalancer" });
+        lab.apply(&web::service(stage.name, &name, &spec).to_string())?;
+        let addresses = wait::until(&format!("{name} has two addresses"), LIMIT, || {
+            let addresses = stage.addresses(&name)?;
+            Ok((addresses.len() == 2).then_some(addresses))
+        })?;
+        let given = clock::now();
+        for address in addresses {
+            stage.answer(address, |_| true)?;
+            slowest = slowest.max(clock::since(given));
+            passed_over += usize::from(elected(lab, address) == Some(deaf.clone()));
+        }
+    }
+    println!("{passed_over} addresses of the deaf node were answered for; the last after {slowest:.1?}");
+    ensure!(passed_over > 0, "the deaf node was to have none of them: nothing is shown");
+    Ok(())
+}
+
+/// The node that is elected for an address that nobody claims, as in `host/core/src/election.rs`.
+fn elected(lab: &Lab, address: IpAddr) -> Option<String> {
+    let score = |node: &String| Sha256::digest(format!("{node}#{address}"));
+    lab.nodes().map(|node| node.name()).min_by_key(|node| score(node).to_vec())
+}
+
+/// A node that the API server does not hear: what it asked for goes on without a word.
+struct Deaf<'a>(&'a Lab);
+
+impl<'a> Deaf<'a> {
+    fn make(lab: &'a Lab, node: Member) -> Result<Self> {
+        let address = node.addresses(FIRST).0;
+        let deaf = Self(lab);
+        deaf.nft(&format!(
+            "table {TABLE} {{ chain in {{ type filter hook input priority filter; ip saddr {address} tcp dport 6443 drop; }}; }}"
+        ))?;
+        Ok(deaf)
+    }
+
+    fn nft(&self, rules: &str) -> Result<()> {
+        let mut nft = self.0.namespace("cp")?.command("nft");
+        feed(nft.args(["--file", "-"]), rules.as_bytes()).map(drop)
+    }
+}
+
+impl Drop for Deaf<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.nft(&format!("delete table {TABLE}")) {
+            eprintln!("the node is still deaf: {error:#}");
+        }
+    }
+}
