@@ -1,11 +1,11 @@
 //! Builds and compiles the plugins that are embedded in the daemon, so that its first start compiles nothing.
-//! `src/embedded.rs` includes what comes out.
+//! `src/embedded.rs` includes the output.
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::Context;
 
-/// `OUTRIGGER_BGP` names the component of `bgp`, and so on.
+/// Plugins to embed. `OUTRIGGER_BGP` names the component of `bgp`, and so on.
 const PLUGINS: [&str; 3] = ["bgp", "layer2", "lowest-free"];
 
 fn main() -> anyhow::Result<()> {
@@ -31,7 +31,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Beside the component, so that the profiles share it: compiling takes ten times as long where the compiler is not optimized.
+/// Compiles a component to a file beside it, so that the profiles share the result: compiling takes ten times as long
+/// where the compiler is not optimized.
 fn compiled(bytes: &[u8], component: &Path, triple: &str) -> anyhow::Result<PathBuf> {
     let key = outrigger_runtime::precompiled_key(bytes, triple)?;
     let compiled = component.with_extension(format!("{key}.cwasm"));

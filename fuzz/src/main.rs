@@ -1,4 +1,4 @@
-//! One program for all targets: `outrigger-fuzz` runs the one that OUTRIGGER_FUZZ_TARGET names, under libFuzzer.
+//! Single program for all targets: `outrigger-fuzz` runs the target named by OUTRIGGER_FUZZ_TARGET under libFuzzer.
 #![no_main]
 
 use std::sync::LazyLock;

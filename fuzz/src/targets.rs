@@ -1,5 +1,5 @@
-//! What is done with octets that nobody vouches for. Each target must come back from any input; what it asserts besides is what
-//! the rest of the product relies on. Also included by the test that replays the committed corpus.
+//! Fuzz targets that process untrusted octets. Each target must return from any input; it also asserts the properties that the
+//! rest of the product relies on. Also included by the test that replays the committed corpus.
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 
@@ -14,10 +14,10 @@ mod bgp_host;
 
 use bgp_host::Host;
 
-/// A target takes any octets.
+/// Fuzz target, which takes any octets.
 pub type Target = fn(&[u8]);
 
-/// By the name of its folder in `fuzz/corpus`.
+/// Targets by the name of their folder in `fuzz/corpus`.
 pub const TARGETS: [(&str, Target); 4] =
     [("open", open), ("update", update), ("bfd", bfd), ("session", session)];
 
@@ -26,7 +26,7 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[0xff; 16], length.to_be_bytes().as_slice(), &[kind], body].concat()
 }
 
-/// The body of an OPEN: what is read is written and read back.
+/// Decodes the body of an OPEN, encodes it and decodes it again.
 fn open(body: &[u8]) {
     let Ok(Message::Open(open)) = bgp::decode(&message(1, body), &Negotiated::default()) else {
         return;
@@ -38,7 +38,7 @@ fn open(body: &[u8]) {
     assert!(!agreed.families.is_empty() && agreed.is_internal());
 }
 
-/// An octet that says what was negotiated, then the body of an UPDATE: what is read without a fault is written and read back.
+/// Reads an octet of negotiated options and then the body of an UPDATE: a message without faults is encoded and decoded again.
 fn update(data: &[u8]) {
     let Some((flags, body)) = data.split_first() else { return };
     let negotiated = Negotiated {
@@ -89,7 +89,8 @@ fn write_again(update: &Update, negotiated: &Negotiated) {
     }
 }
 
-/// Packets of 24 octets behind an octet that says what happens: they arrive, or the detection time runs out, or people act.
+/// Reads steps of one action octet and a packet of 24 octets: the packet arrives, the detection time expires, or an
+/// administrator acts.
 fn bfd(data: &[u8]) {
     let numbers = Numbers { transmit: 10, receive: 11, beacon: 12, expect: 13 };
     let mut effects = Vec::new();
@@ -143,7 +144,7 @@ fn bfd(data: &[u8]) {
     }
 }
 
-/// A script of what a peer can do, octet by octet; the host around the plugin asserts that it answers in whole messages.
+/// Runs a script of peer actions, octet by octet; the host around the plugin asserts that it answers in whole messages.
 fn session(mut data: &[u8]) {
     let mut host = Host::new();
     host.connect();
@@ -169,7 +170,7 @@ fn session(mut data: &[u8]) {
     }
 }
 
-/// OPEN of the prober: AS 64513, hold time 90, both families, route refresh, 4-octet AS numbers.
+/// OPEN of the peer: AS 64513, hold time 90, both families, route refresh, 4-octet AS numbers.
 const OPEN: [u8; 53] = [
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
     0, 53, 1, 4, 0xfc, 0x01, 0, 90, 10, 77, 0, 1, 24, 2, 22, 1, 4, 0, 1, 0, 1, 1, 4, 0, 2, 0, 1, 2,

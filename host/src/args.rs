@@ -1,4 +1,4 @@
-//! The command line. No behaviour.
+//! The command line: arguments and their help texts, without behaviour.
 use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use crate::config::Role;
 #[derive(Debug, Parser)]
 #[command(name = "outrigger", version, propagate_version = true)]
 pub struct Cli {
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: Command,
-    /// YAML file with any of the settings; OUTRIGGER_* and flags go before it.
+    /// YAML file with any of the settings; OUTRIGGER_* variables and flags take precedence over it.
     #[arg(long, global = true, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
 impl Cli {
-    /// The arguments of this process. As a program called `kubectl-outrigger`, kubectl finds it and runs it for
-    /// `kubectl outrigger`: its help then shows what a person types.
+    /// Parses the arguments of this process. A program named `kubectl-outrigger` is run by kubectl for `kubectl
+    /// outrigger`, so its help then shows that name.
     pub fn of_process() -> Self {
         let mut command = Self::command();
         if is_kubectl_plugin(std::env::args_os().next().as_deref()) {
@@ -37,43 +37,43 @@ fn is_kubectl_plugin(program: Option<&OsStr>) -> bool {
     stem.is_some_and(|stem| stem == "kubectl-outrigger")
 }
 
-/// What to do.
+/// Commands of `outrigger`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the Services of a Kubernetes cluster, or of a folder of manifests: allocate, announce, swap plugins.
+    /// Serve the Services of a Kubernetes cluster or of a folder of manifests: allocate, announce, swap plugins.
     Run(Run),
-    /// Show, without any effect, what would be allocated and announced from a folder.
+    /// Show what would be allocated and announced from a folder, without any effect.
     Plan(Plan),
-    /// Show pools, addresses, who answers for what, and plugins: of a cluster, or of a folder.
+    /// Show pools, addresses, the nodes that answer for them, and plugins, of a cluster or of a folder.
     Status(Asked),
-    /// Say why a Service has its address and who answers for it, or why not, and what to change.
+    /// Explain why a Service has its address and which node answers for it, or why not, and what to change.
     Why(Why),
-    /// Turn the configuration of another load balancer into ours. Prints it; applies nothing.
+    /// Convert the configuration of another load balancer to Outrigger's. Prints it; applies nothing.
     Import {
-        /// Whose.
+        /// Load balancer to import from.
         #[command(subcommand)]
         command: Import,
     },
-    /// Say how BGP sessions are and what peers were told.
+    /// Show the state of BGP sessions and the routes that peers were sent.
     Bgp(Bgp),
-    /// Take out what Outrigger left in Services and pools of a cluster, before its manifests are deleted.
+    /// Remove what Outrigger left in Services and pools of a cluster, before its manifests are deleted.
     Uninstall(Uninstall),
-    /// Look at plugins.
+    /// Examine plugins.
     Plugin {
-        /// What about them.
+        /// Command to run on a plugin.
         #[command(subcommand)]
         command: Plugin,
     },
     /// Compile a component to native code. The daemon runs this as a child, so that it never compiles itself.
     Compile {
-        /// The component.
+        /// Component to compile.
         input: PathBuf,
-        /// Where the native code goes.
+        /// File to write the native code to.
         output: PathBuf,
     },
-    /// Print the version of the program and of the plugin interface it speaks.
+    /// Print the version of the program and of the plugin interface it implements.
     Version {
-        /// How to print it.
+        /// Output format.
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
@@ -85,19 +85,19 @@ pub struct Run {
     #[command(flatten)]
     #[serde(flatten)]
     folders: Folders,
-    /// Address for gossip with other nodes; the first InternalIP of this node's Node object when absent.
+    /// Address for gossip with other nodes [default: the first InternalIP of this node's Node object].
     #[arg(long, value_name = "IP")]
     #[serde(skip)]
     pub gossip_address: Option<IpAddr>,
-    /// How to reach the Kubernetes API [default: the pod's service account, or KUBECONFIG].
+    /// Kubeconfig file for the Kubernetes API [default: KUBECONFIG, ~/.kube/config, or the pod's service account].
     #[arg(long, value_name = "FILE", conflicts_with = "manifests")]
     #[serde(skip_serializing_if = "Option::is_none")]
     kubeconfig: Option<PathBuf>,
-    /// What this process does in a cluster [default: both].
+    /// Role of this process in a cluster [default: both].
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<Role>,
-    /// Where metrics, /healthz and /readyz are served [default: nowhere].
+    /// Address to serve metrics, /healthz and /readyz on [default: none, they are not served].
     #[arg(long, value_name = "ADDRESS:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     http: Option<SocketAddr>,
@@ -109,23 +109,23 @@ pub struct Plan {
     #[command(flatten)]
     #[serde(flatten)]
     folders: Folders,
-    /// How to print it.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     #[serde(skip)]
     pub output: Output,
 }
 
-/// What is asked, a cluster or a folder, and how the answer is printed.
+/// Flags that select a cluster or a folder to query, and the output format.
 #[derive(Debug, Args, Serialize)]
 pub struct Asked {
     #[command(flatten)]
     #[serde(flatten)]
     folders: Folders,
-    /// The API server.
+    /// Access to the API server.
     #[command(flatten)]
     #[serde(flatten)]
     pub api: Api,
-    /// How to print it.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     #[serde(skip)]
     pub output: Output,
@@ -134,11 +134,11 @@ pub struct Asked {
 /// Flags of `bgp`.
 #[derive(Debug, Args, Serialize)]
 pub struct Bgp {
-    /// Whom.
+    /// Cluster or folder to query, and output format.
     #[command(flatten)]
     #[serde(flatten)]
     pub asked: Asked,
-    /// What about it.
+    /// Information to show.
     #[arg(value_enum)]
     #[serde(skip)]
     pub question: BgpQuestion,
@@ -148,14 +148,14 @@ pub struct Bgp {
     pub peer: Option<String>,
 }
 
-/// Questions that `bgp` answers.
+/// Information that `bgp` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BgpQuestion {
-    /// Every session and how it is.
+    /// Every session and its state.
     Peers,
-    /// What each peer was told to reach here.
+    /// Routes that each peer was sent.
     Routes,
-    /// One session in full.
+    /// Every detail of one session.
     Session,
 }
 
@@ -166,32 +166,32 @@ pub struct Why {
     #[arg(value_name = "SERVICE|ADDRESS")]
     #[serde(skip)]
     pub subject: String,
-    /// Namespace of a Service that is named without one [default: that of the context].
+    /// Namespace of a Service that is named without one [default: the context's].
     #[arg(short, long, value_name = "NAME")]
     #[serde(skip)]
     pub namespace: Option<String>,
-    /// Whom.
+    /// Cluster or folder to query, and output format.
     #[command(flatten)]
     #[serde(flatten)]
     pub asked: Asked,
 }
 
-/// Whose configuration is imported.
+/// Load balancers whose configuration can be imported.
 #[derive(Debug, Subcommand)]
 pub enum Import {
-    /// MetalLB's, as custom resources or as the ConfigMap of 0.9. Exit code 2: something has no counterpart, and a line on
-    /// stderr says what was done instead.
+    /// Import MetalLB's configuration, as custom resources or as the ConfigMap of 0.9. Exit code 2: something has no
+    /// counterpart, and a line on stderr says what was done instead.
     Metallb(ImportMetallb),
 }
 
 /// Flags of `import metallb`.
 #[derive(Debug, Args, Serialize)]
 pub struct ImportMetallb {
-    /// Read files, folders, or the standard input (-) in place of a cluster.
+    /// Read files, folders, or the standard input (-) instead of a cluster.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     #[serde(skip)]
     pub files: Vec<PathBuf>,
-    /// Print what to apply to go back to MetalLB.
+    /// Print the manifests to apply to go back to MetalLB.
     #[arg(long)]
     #[serde(skip)]
     pub undo: bool,
@@ -199,30 +199,30 @@ pub struct ImportMetallb {
     #[arg(short, long, value_name = "NAME")]
     #[serde(skip)]
     pub namespace: Option<String>,
-    /// The API server.
+    /// Access to the API server.
     #[command(flatten)]
     #[serde(flatten)]
     pub api: Api,
-    /// How to print it.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     #[serde(skip)]
     pub output: Manifest,
 }
 
-/// The API server, for whoever asks.
+/// Access to the API server, for commands that query it.
 #[derive(Debug, Args, Serialize)]
 pub struct Api {
-    /// How to reach the Kubernetes API [default: KUBECONFIG, ~/.kube/config, or the pod's service account].
+    /// Kubeconfig file for the Kubernetes API [default: KUBECONFIG, ~/.kube/config, or the pod's service account].
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig.
+    /// Context of the kubeconfig to use.
     #[arg(long, value_name = "NAME")]
     #[serde(skip)]
     pub context: Option<String>,
 }
 
-/// How to print objects.
+/// Output formats for Kubernetes objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Manifest {
     /// YAML documents.
@@ -235,20 +235,20 @@ pub enum Manifest {
 /// Flags of `uninstall`.
 #[derive(Debug, Args, Serialize)]
 pub struct Uninstall {
-    /// Leave the addresses in the status of Services, for whatever serves them next.
+    /// Leave the addresses in the status of Services, for the load balancer that serves them next.
     #[arg(long)]
     #[serde(skip)]
     pub keep_addresses: bool,
-    /// How to reach the Kubernetes API [default: the pod's service account, or KUBECONFIG].
+    /// Kubeconfig file for the Kubernetes API [default: KUBECONFIG, ~/.kube/config, or the pod's service account].
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     kubeconfig: Option<PathBuf>,
 }
 
-/// Where things are. Only what is given goes before the other layers of the configuration.
+/// Folders and the node's name. Only the flags that are given override the other layers of the configuration.
 #[derive(Debug, Args, Serialize)]
 struct Folders {
-    /// Folder of Kubernetes manifests and plugins, in place of the Kubernetes API.
+    /// Folder of Kubernetes manifests and plugins to serve instead of the Kubernetes API.
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     manifests: Option<PathBuf>,
@@ -260,7 +260,7 @@ struct Folders {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<PathBuf>,
-    /// This node's name [default: the host name].
+    /// Name of this node [default: the host name].
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
@@ -269,17 +269,17 @@ struct Folders {
 /// Subcommands of `plugin`.
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
-    /// Say what a component is, what it asks for, and whether this host can run it. Runs nothing.
+    /// Show what a component is, what it requests, and whether this host can run it. Runs nothing.
     Inspect {
-        /// The component.
+        /// Component to inspect.
         file: PathBuf,
-        /// How to print it.
+        /// Output format.
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
 }
 
-/// How to print.
+/// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Output {
     /// A table for people.
@@ -295,7 +295,7 @@ mod tests {
 
     use super::*;
 
-    /// clap looks at this only in builds with debug assertions, which nobody makes here.
+    /// Checks what clap checks only in builds with debug assertions, which are never made here.
     fn check(command: &clap::Command) {
         let (mut names, mut flags) = (BTreeSet::new(), BTreeSet::new());
         for argument in command.get_arguments() {

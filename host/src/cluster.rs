@@ -1,5 +1,5 @@
-//! What the node role does only in a cluster: it waits for the gossip key, starts from what it remembers while the API server is
-//! silent, and sends its report.
+//! The parts of the node role that exist only in a cluster: it waits for the gossip key, starts from remembered facts
+//! while the API server is unavailable, and sends its report.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,27 +22,28 @@ use crate::metrics::Page;
 use crate::plugins::Plugins;
 use crate::source::Source;
 
-/// Between two attempts to get what the node cannot do without.
+/// Delay between two attempts to read what the node cannot run without.
 const RETRY: Duration = Duration::from_millis(500);
-/// Between two reports that could not be written.
+/// Delay before a report that could not be written is retried.
 const REPORT_RETRY: Duration = Duration::from_secs(2);
-/// Between two reports that differ only in what is desired.
+/// Shortest time between two reports that differ only in what is desired.
 const UNSETTLED: Duration = Duration::from_secs(2);
-/// How long a stopping node waits for its last report to be written.
+/// Time for which a stopping node waits for its last report to be written.
 const LAST_REPORT: Duration = Duration::from_millis(500);
-/// How long a node that remembers waits for the API server when it starts.
+/// Time for which a node with remembered facts waits for the API server when it starts.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Facts may have become wrong in a longer time: then a node rather waits.
+/// Largest age of remembered facts. Older ones may have become wrong, so the node waits for the API server instead.
 const OLDEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
-/// From a change to the disk.
+/// Delay from a change to the write to disk.
 const MEMORY_DELAY: Duration = Duration::from_secs(2);
 
-/// Everything the node role needs to know.
+/// Watches everything that the node role needs to know.
 pub fn watch(client: &Client, classes: &ServiceClasses) -> Source {
     Source::Cluster(Box::new(Watches::start(client, classes, Reader::Node)))
 }
 
-/// The node tries what is published for it, and policies where it allocates too. `loaded` is told by name.
+/// Follows the plugins that are published for this node, and policies too if it also allocates. Sends the name of each
+/// plugin that changed to `loaded`.
 pub fn follow(
     config: &Config,
     node: &str,
@@ -55,14 +56,15 @@ pub fn follow(
         names.push(MEMBER.to_owned());
     }
     let loaded = loaded.clone();
-    // Nobody listens only when the daemon has ended.
+    // The send fails only when the daemon has ended.
     let changed = move |name: &str| drop(loaded.send(name.to_owned()));
     Deliveries::new(plugins.clone(), client.clone(), names, changed)
 }
 
-/// The key that gossip is sealed with: the Secret's, or the one this node had before while the API server is silent.
+/// Returns the key that seals gossip: the Secret's, or the one that this node used before while the API server is
+/// unavailable.
 ///
-/// Meanwhile it answers whoever asks how the process is.
+/// Answers health and metrics requests while it waits.
 ///
 /// # Errors
 /// When the state folder cannot be written.
@@ -106,7 +108,7 @@ pub async fn gossip_key(
                 () = &mut next => break,
                 Some(question) = questions.recv() => {
                     let missing = vec!["secret outrigger-gossip".to_owned()];
-                    // Whoever asked may have gone.
+                    // The send fails if the connection that asked has closed.
                     let metrics = Page::default().text();
                     let _ = question.answer.send(Health { missing, metrics, details: None });
                 }
@@ -115,8 +117,8 @@ pub async fn gossip_key(
     }
 }
 
-/// Waits until everything has been listed, but not for long when this node remembers what was true before: then it gives that
-/// instead (invariant 1), and what the API server lists later corrects it.
+/// Waits for the API server to list everything if this node has remembered facts, for `PATIENCE` at most: then it
+/// returns these (invariant 1), and later lists correct them. Without usable facts it returns at once.
 pub async fn listed(watches: &mut Watches, state: &State) -> Vec<Change> {
     let Some(memory) = state.remembered() else { return Vec::new() };
     let age = Duration::from_micros(now().utc_us.saturating_sub(memory.utc_us));
@@ -141,31 +143,32 @@ pub async fn listed(watches: &mut Watches, state: &State) -> Vec<Change> {
     changes
 }
 
-/// Keeps what the node knows on disk.
+/// Persists the node's facts on disk.
 #[derive(Default)]
 pub struct Memory {
-    /// When the disk is to be written, in monotonic microseconds; `None` while nothing changed since.
+    /// Time at which the disk is to be written, in monotonic microseconds; `None` if nothing changed since the last
+    /// write.
     pub due: Option<u64>,
     facts_changed: bool,
 }
 
 impl Memory {
-    /// What the node knows changed.
+    /// Notes that facts changed.
     pub fn changed(&mut self) {
         self.facts_changed = true;
         self.reported();
     }
 
-    /// What the node says of itself changed.
+    /// Notes that the node's report changed.
     pub fn reported(&mut self) {
         self.due.get_or_insert(now().monotonic_us + MEMORY_DELAY.as_micros() as u64);
     }
 
-    /// Writes down what is known, if that changed, and unless it is what was read from there.
+    /// Writes the facts to disk if they changed, unless some of them are still the remembered ones.
     pub fn write(&mut self, source: &Source, state: &State) {
         self.due = None;
         let Source::Cluster(watches) = source else { return };
-        if !std::mem::take(&mut self.facts_changed) || !watches.complete() {
+        if !watches.complete() || !std::mem::take(&mut self.facts_changed) {
             return;
         }
         if let Err(error) = state.remember(watches.facts(), now()) {
@@ -176,26 +179,26 @@ impl Memory {
 
 type Latest = watch::Receiver<Option<NodeReport>>;
 
-/// The node's report on its way to the API server.
+/// Sends the node's report to the API server.
 pub struct Sent {
     latest: watch::Sender<Option<NodeReport>>,
     task: JoinHandle<()>,
 }
 
 impl Sent {
-    /// For the node of this name.
+    /// Starts a task that writes the report of the node of this name.
     pub fn start(client: &Client, node: &str) -> Self {
         let (latest, reports) = watch::channel(None);
         let task = tokio::spawn(send(Reports::new(client.clone(), node), reports));
         Self { latest, task }
     }
 
-    /// What the node says now; an earlier one that is not written yet never will be.
+    /// Replaces the report to be sent. An earlier one that is not written yet is never written.
     pub fn report(&self, report: NodeReport) {
         self.latest.send_replace(Some(report));
     }
 
-    /// Waits a moment for the last one.
+    /// Waits briefly for the last report to be written.
     pub async fn end(self) {
         drop(self.latest);
         let _ = tokio::time::timeout(LAST_REPORT, self.task).await;
@@ -225,8 +228,8 @@ async fn send(mut reports: Reports, mut latest: Latest) {
     }
 }
 
-/// While many addresses come or go, one report differs from the next in what is desired alone, and says little before it stays:
-/// not before `due`. Anything else is not held back.
+/// Holds back a report that differs from the previous one only in what is desired, until `due`: while many addresses
+/// come or go, such a report is soon outdated. Any other report is not held back.
 async fn hold_back(before: &NodeReport, due: Instant, latest: &mut Latest) {
     let rest = |report: &NodeReport| {
         let mut status = report.status.clone().unwrap_or_default();
@@ -242,7 +245,7 @@ async fn hold_back(before: &NodeReport, due: Instant, latest: &mut Latest) {
     while same(latest) {
         match tokio::time::timeout_at(due, latest.changed()).await {
             Ok(Ok(())) => {}
-            // It is due, or the node stops.
+            // The report is due, or the node stops.
             _ => return,
         }
     }

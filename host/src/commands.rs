@@ -1,4 +1,4 @@
-//! One file per subcommand: each reads its flags, calls the rooms, prints.
+//! One module per subcommand: each reads its flags, calls the other crates and prints the result.
 mod bgp;
 mod compile;
 mod import;

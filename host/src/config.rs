@@ -10,8 +10,8 @@ use figment::providers::{Env, Format, Serialized, Yaml};
 use outrigger_kube::convert::{LOAD_BALANCER_CLASS, ServiceClasses};
 use serde::{Deserialize, Serialize};
 
-/// What is read from the environment. Anything else of our prefix is somebody else's: a Service named `outrigger` makes
-/// Kubernetes set `OUTRIGGER_SERVICE_HOST`.
+/// Settings that are read from the environment. Any other variable with the prefix belongs to something else: a Service
+/// named `outrigger` makes Kubernetes set `OUTRIGGER_SERVICE_HOST`.
 const FROM_ENVIRONMENT: [&str; 18] = [
     "manifests",
     "kubeconfig",
@@ -33,53 +33,56 @@ const FROM_ENVIRONMENT: [&str; 18] = [
     "log__filter",
 ];
 
-/// Everything that can be set. In a file as YAML with these names; in the environment as `OUTRIGGER_MANIFESTS` or
+/// All settings: in a file as YAML with these names, in the environment as `OUTRIGGER_MANIFESTS` or
 /// `OUTRIGGER_GOSSIP__PORT`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub struct Config {
     /// Folder of Kubernetes manifests and plugins to serve; the Kubernetes API when absent.
     pub manifests: Option<PathBuf>,
-    /// How to reach the Kubernetes API; the service account of the pod, or what KUBECONFIG names, when absent.
+    /// Kubeconfig file for the Kubernetes API; KUBECONFIG, ~/.kube/config, or else the pod's service account, when absent.
     pub kubeconfig: Option<PathBuf>,
-    /// What this process does in a cluster. A folder is always served in both roles.
+    /// Role of this process in a cluster. A folder is always served in both roles.
     pub role: Role,
-    /// Which Services of type LoadBalancer are ours.
+    /// Services of type LoadBalancer that Outrigger serves.
     pub services: Services,
-    /// Where metrics, /healthz and /readyz are served; nowhere when absent.
+    /// Address on which metrics, /healthz and /readyz are served; they are not served when absent.
     pub http: Option<SocketAddr>,
-    /// Folder for Service status, NodeReports and the gossip key; `.state` in `manifests` when absent. Nodes that
-    /// share `manifests` must share this too. In a cluster: what a node remembers, /var/lib/outrigger when absent.
+    /// Folder for Service status, NodeReports and the gossip key; `.state` in `manifests` when absent. Nodes that share
+    /// `manifests` must share this too. In a cluster: folder for the node's persistent state, /var/lib/outrigger when
+    /// absent.
     pub state: Option<PathBuf>,
-    /// Folder for compiled plugins. Nothing is lost when it is emptied.
+    /// Folder for compiled plugins. It is a cache: nothing is lost when it is emptied.
     pub cache: PathBuf,
-    /// This node's name; the machine's host name when absent.
+    /// Name of this node; the machine's host name when absent.
     pub node: Option<String>,
-    /// How nodes find out who is alive.
+    /// Detection of live and dead nodes.
     pub gossip: Gossip,
-    /// In a cluster: how long a new address waits before it is announced, in milliseconds, so that kube-proxy has its rules by then.
+    /// Time a new address waits in a cluster before it is announced, in milliseconds, so that kube-proxy has its rules
+    /// by then.
     pub new_address_delay_ms: u64,
-    /// Processor time that compiling a plugin from a folder may take, in seconds. In a cluster each delivery says it for itself.
+    /// Processor time that compiling a plugin from a folder may take, in seconds. In a cluster each delivery sets its
+    /// own limit.
     pub compile_within_seconds: u64,
-    /// How long announcements go on when no plugin can be brought to run, in seconds.
+    /// Time for which announcements continue when no plugin can be started, in seconds.
     pub hold_last_for_seconds: u64,
-    /// How long a stopping daemon waits for other nodes to take over, in seconds.
+    /// Time for which a stopping daemon waits for other nodes to take over, in seconds.
     pub stop_within_seconds: u64,
-    /// How log lines look and how many there are.
+    /// Format and filter of log lines.
     pub log: Log,
 }
 
-/// Which Services of type LoadBalancer are ours.
+/// Services of type LoadBalancer that Outrigger serves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Services {
-    /// Those without `spec.loadBalancerClass`.
+    /// True if Services without `spec.loadBalancerClass` are served.
     pub unclassed: bool,
-    /// Those of one of these classes.
+    /// Values of `spec.loadBalancerClass` that are served.
     pub classes: BTreeSet<String>,
 }
 
-/// What a process does in a cluster.
+/// Roles of a process in a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -87,12 +90,12 @@ pub enum Role {
     Node,
     /// Allocates addresses, as soon as no other process does.
     Controller,
-    /// The two together.
+    /// Both roles.
     #[default]
     Both,
 }
 
-/// Membership.
+/// Settings of membership.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gossip {
@@ -104,23 +107,23 @@ pub struct Gossip {
     pub probe_interval_ms: u64,
 }
 
-/// Logging.
+/// Settings of logging.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// "text" or "json".
+    /// Format of log lines, "text" or "json".
     pub format: LogFormat,
-    /// As in `RUST_LOG`: "info", "outrigger=debug,plugin=trace".
+    /// Log filter, as in `RUST_LOG`: "info", "outrigger=debug,plugin=trace".
     pub filter: String,
 }
 
-/// How log lines look.
+/// Formats of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -139,7 +142,7 @@ impl Default for Config {
             cache: default_cache(),
             node: None,
             gossip: Gossip { address: None, port: 7953, probe_interval_ms: 60 },
-            // kube-proxy looks at what changed once a second at most (its minSyncPeriod).
+            // kube-proxy applies changes once a second at most (its minSyncPeriod).
             new_address_delay_ms: 1_500,
             compile_within_seconds: 60,
             hold_last_for_seconds: 300,
@@ -150,10 +153,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Puts the layers together. `flags` holds only what was given on the command line.
+    /// Merges the layers. `flags` holds only what was given on the command line.
     ///
     /// # Errors
-    /// Names the layer, the field and what was expected.
+    /// Returns an error that names the layer, the field and the expected value.
     pub fn load(file: Option<&Path>, flags: &impl Serialize) -> anyhow::Result<Self> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(file) = file {
@@ -172,17 +175,17 @@ impl Config {
             .context("the configuration is not valid")
     }
 
-    /// The folder of manifests.
+    /// Returns the folder of manifests.
     ///
     /// # Errors
-    /// When none was named.
+    /// When no folder was named.
     pub fn manifests(&self) -> anyhow::Result<&Path> {
         self.manifests
             .as_deref()
             .context("no manifests folder: name one with --manifests DIR or OUTRIGGER_MANIFESTS")
     }
 
-    /// The state folder.
+    /// Returns the state folder.
     pub fn state(&self) -> PathBuf {
         match (&self.state, &self.manifests) {
             (Some(state), _) => state.clone(),
@@ -191,16 +194,16 @@ impl Config {
         }
     }
 
-    /// Which Services are ours.
+    /// Returns the classes of Services that Outrigger serves.
     pub fn classes(&self) -> ServiceClasses {
         let Services { unclassed, classes } = self.services.clone();
         ServiceClasses { unclassed, classes }
     }
 
-    /// This node's name.
+    /// Returns this node's name.
     ///
     /// # Errors
-    /// When none was given and the machine has none.
+    /// When no name was given and the host name cannot be read.
     pub fn node(&self) -> anyhow::Result<String> {
         if let Some(node) = &self.node {
             return Ok(node.clone());
@@ -210,18 +213,18 @@ impl Config {
         Ok(name.trim().to_owned())
     }
 
-    /// How much processor time compiling may take.
+    /// Returns the processor time that compiling a plugin may take.
     pub fn compile_within(&self) -> Duration {
         Duration::from_secs(self.compile_within_seconds)
     }
 
-    /// How long announcements go on without a plugin.
+    /// Returns the time for which announcements continue without a plugin.
     pub fn hold_last_for(&self) -> Duration {
         Duration::from_secs(self.hold_last_for_seconds)
     }
 }
 
-/// `/var/cache/outrigger` for root, else as the XDG base directory specification says.
+/// Returns `/var/cache/outrigger` for root, otherwise a folder by the XDG base directory specification.
 fn default_cache() -> PathBuf {
     if let Some(cache) = std::env::var_os("XDG_CACHE_HOME") {
         return PathBuf::from(cache).join("outrigger");

@@ -23,13 +23,13 @@ pub use cluster::{ClusterController, Standing};
 pub use folder::{FolderController, Follower};
 pub use rollouts::MEMBER;
 
-/// Pools that are not in force as written, and why. Empty in processes that do not lead.
+/// Pools that are not applied as written, with the reason. Empty in processes that do not lead.
 pub type Problems = Arc<Mutex<BTreeMap<String, String>>>;
 
-/// For so many microseconds policies are asked before the answers so far are written.
+/// Time for which policies are asked before the answers so far are written, in microseconds.
 const SHARE_US: u64 = 50_000;
 
-/// A line in the log about what came of a Service.
+/// Logs the outcome of the allocation for a Service.
 fn tell(service: &ServiceKey, addresses: &[IpAddr], condition: &Condition) {
     let Condition { status, reason, message } = condition;
     match (status, condition.warns()) {
@@ -39,8 +39,9 @@ fn tell(service: &ServiceKey, addresses: &[IpAddr], condition: &Condition) {
     }
 }
 
-/// The thread that allocation policies run on. It is one, so that what they leave in the allocator's arena of a thread is left once,
-/// and not the controller's, so that what else that one does (renewing the Lease is part of it) goes on while a policy thinks.
+/// Handle of the thread that runs allocation policies. There is only one, so that the memory they leave in a per-thread
+/// arena of the memory allocator is left once. It is not the controller's thread, so that the controller's other work,
+/// such as renewing the Lease, continues while a policy computes.
 pub struct Policies {
     asked: mpsc::Sender<Asked>,
 }
@@ -53,7 +54,7 @@ struct Asked {
 type Answered = (Question, Result<Outcome, String>);
 
 impl Policies {
-    /// Starts the thread. It ends when nobody can ask it any more.
+    /// Starts the thread. It ends when the handle is dropped.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -62,7 +63,7 @@ impl Policies {
         std::thread::Builder::new().name("policies".to_owned()).spawn(move || {
             for Asked { question, answer } in questions {
                 let outcome = ask(&plugins, &question);
-                // Nobody listens only when the controller has ended.
+                // The send fails only when the controller has ended.
                 drop(answer.send((question, outcome)));
             }
         })?;
@@ -71,12 +72,12 @@ impl Policies {
 
     async fn ask(&self, question: Question) -> Answered {
         let (answer, answered) = oneshot::channel();
-        // It lives as long as this, and a panic in it is one here.
+        // The thread lives as long as `self`, and a panic in it is propagated here.
         self.asked.send(Asked { question, answer }).expect("nothing panics while it asks a policy");
         answered.await.expect("nothing panics while it asks a policy")
     }
 
-    /// Asks until nothing is left to ask, or for [`SHARE_US`]. True: something is left.
+    /// Asks policies until no question is left, or for [`SHARE_US`]. Returns true if questions may be left.
     async fn decide(&self, allocations: &mut Allocations) -> bool {
         let begun_us = now().monotonic_us;
         while let Some(question) = allocations.poll(now()) {
@@ -95,7 +96,7 @@ impl Policies {
     }
 }
 
-/// Asks until nothing is left to ask, on this thread, for whoever does nothing else meanwhile.
+/// Asks policies until no question is left, on the current thread, for callers that do nothing else meanwhile.
 pub fn decide_now(plugins: &Plugins, allocations: &mut Allocations) {
     while let Some(question) = allocations.poll(now()) {
         let outcome = ask(plugins, &question);
@@ -112,7 +113,7 @@ fn ask(plugins: &Plugins, question: &Question) -> Result<Outcome, String> {
     let pool = Arc::new(question.view.clone());
     match in_force.plugin.allocate(&question.request, pool, &Limits::default()) {
         Ok(outcome) => Ok(outcome),
-        // A candidate that fails costs nobody an address: what was active decides.
+        // A failing candidate must not cost a Service its address: the active build decides.
         Err(fault)
             if in_force.on_trial
                 && plugins.fail_trial(

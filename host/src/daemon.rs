@@ -1,4 +1,4 @@
-//! The loop: one closed set of things that can wake the daemon, one place that waits.
+//! The daemon's main loop: a closed set of events that can wake it, and one place that waits for them.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,10 +29,10 @@ mod saying;
 
 use origin::Origin;
 
-/// Between two NodeReports at least.
+/// Shortest time between two NodeReports.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
-/// From a change to the NodeReport that tells of it: what the change is for comes first, and a Service that has just come is
-/// given its address meanwhile.
+/// Delay from a change to the NodeReport that contains it: the work that the change causes comes first, and a new
+/// Service gets its address in the meantime.
 const REPORT_DELAY: Duration = Duration::from_millis(100);
 
 /// The running daemon.
@@ -43,70 +43,70 @@ pub struct Daemon {
     shared: Shared,
     node: Node,
     links: watch::Receiver<Arc<Links>>,
-    /// Keeps the responder's thread.
+    /// Keeps the responder's thread alive.
     responder: Responder,
-    /// Keeps the streams' thread.
+    /// Keeps the streams' thread alive.
     streams: Streams,
     groups: Arc<Groups>,
     gossip_key: [u8; 32],
-    /// Keeps the node's name for this process.
+    /// Reserves the node's name for this process.
     _occupied: Occupied,
     reports: Arc<Notify>,
-    /// The API server's copy of the report; `None` over a folder.
+    /// Sends the report to the API server; `None` over a folder.
     sent: Option<Sent>,
     memory: Memory,
     loaded: (mpsc::UnboundedSender<String>, mpsc::UnboundedReceiver<String>),
-    /// What the controller publishes; `None` over a folder, where what is delivered is loaded at once.
+    /// Follows what the controller publishes; `None` over a folder, where deliveries are loaded at once.
     deliveries: Option<Deliveries>,
-    /// Is told all that is read.
+    /// Receives every change that is read from the folder.
     follower: Option<Follower>,
     terminate: Signal,
     interrupt: Signal,
-    /// Monotonic microseconds at which the NodeReport is due, when something changed since the last one.
+    /// Monotonic microseconds at which the NodeReport is due, if something changed since the last one.
     report_due: Option<u64>,
     reported_us: u64,
 }
 
-/// What the node role shares with the rest of the process.
+/// State that the node role shares with the rest of the process.
 pub struct Shared {
-    /// The plugins in force.
+    /// Active plugins.
     pub plugins: Arc<Plugins>,
-    /// Told when another plugin is in force.
+    /// Notified when another plugin becomes active.
     pub plugins_changed: Arc<Notify>,
-    /// Pools that are not in force as written, from a controller role in this process.
+    /// Problems of pools that are not applied as written, from a controller role in this process.
     pub pool_problems: Problems,
-    /// A controller role in this process, over the API server.
+    /// Standing of a controller role in this process, over the API server.
     pub controller: Option<watch::Receiver<Standing>>,
-    /// A controller role in this process, over a folder, once it leads.
+    /// Requests of a controller role in this process to follow the folder, once it leads.
     pub followers: Option<mpsc::UnboundedReceiver<Follower>>,
-    /// From whoever asks for metrics or health.
+    /// Requests for metrics or health.
     pub questions: mpsc::Receiver<Question>,
 }
 
-/// What woke the loop.
+/// Events that wake the loop.
 enum Wake {
     Facts,
-    /// Somebody else wants to know the facts.
+    /// The controller role asks to follow the facts.
     Follower(Follower),
     Links,
-    /// `None`: the thread of membership has ended.
+    /// The membership view changed. `None` if the membership thread has ended.
     Mesh(Option<ViewChange>),
     Reports,
-    /// A plugin of this name was delivered or taken back.
+    /// A plugin of this name was delivered or withdrawn.
     Loaded(String),
     ReportDue,
     Stop(&'static str),
     StopDeadline,
     MemoryDue,
-    /// An address has waited long enough.
+    /// The delay of a new address has passed.
     PlanDue,
-    /// What a plugin has not withdrawn.
+    /// A plugin has not withdrawn a route in time.
     Overdue,
-    /// How are you?
+    /// Metrics, health or details were requested.
     Asked(Question),
 }
 
-/// What comes next, if anything can.
+/// Receives the next message; never completes without a receiver.
 async fn next<T>(from: &mut Option<mpsc::UnboundedReceiver<T>>) -> Option<T> {
     match from {
         Some(from) => from.recv().await,
@@ -115,7 +115,7 @@ async fn next<T>(from: &mut Option<mpsc::UnboundedReceiver<T>>) -> Option<T> {
 }
 
 impl Daemon {
-    /// Opens everything. Nothing is announced before [`Daemon::serve`]. Without a client a folder is served.
+    /// Opens everything. Nothing is announced before [`Daemon::serve`]. Without a client, a folder is served.
     pub async fn start(
         config: &Config,
         mut shared: Shared,
@@ -177,7 +177,7 @@ impl Daemon {
         })
     }
 
-    /// Serves until SIGTERM or SIGINT, then hands over and returns.
+    /// Serves until SIGTERM or SIGINT, then hands its addresses over and returns.
     pub async fn serve(mut self) -> anyhow::Result<()> {
         tracing::info!(node = self.node.name, manifests = ?self.config.manifests, "serving");
         if let Source::Cluster(watches) = &mut self.source {
@@ -186,12 +186,12 @@ impl Daemon {
         }
         self.take_links();
         self.read_facts();
-        // What was read may be all there is: nothing need wake the loop before it is acted on.
+        // Acts on these facts now: no other event may follow that would wake the loop.
         self.settle();
         while !self.node.stopped(now().monotonic_us) {
             match self.wait().await {
                 Wake::Facts => {
-                    // A kubelet says every few seconds that its node is as it was.
+                    // Kubelets report an unchanged node every few seconds.
                     if !self.read_facts() {
                         continue;
                     }
@@ -211,7 +211,7 @@ impl Daemon {
                     continue;
                 }
                 Wake::Asked(question) => {
-                    // Whoever asked may have gone.
+                    // The send fails if the connection that asked has closed.
                     let details = question.details.then(|| self.details().to_string());
                     let _ = question.answer.send(Health { details, ..self.health() });
                     continue;
@@ -224,7 +224,7 @@ impl Daemon {
                     outrigger_net::give_back();
                     continue;
                 }
-                // Done whenever the node settles.
+                // `settle` below does the work.
                 Wake::PlanDue | Wake::Overdue => {}
                 Wake::Stop(why) => self.stop(why),
                 Wake::StopDeadline => {
@@ -237,7 +237,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Waits for the next thing.
+    /// Waits for the next event.
     async fn wait(&mut self) -> Wake {
         let (report_due, stop_deadline) = (self.report_due, self.node.stop_deadline());
         let plan_due = self.node.next_deadline();
@@ -261,7 +261,7 @@ impl Daemon {
         }
     }
 
-    /// After every wake: instances in line with facts, members told, a report soon.
+    /// Runs after every wake: brings instances in line with the facts, informs the members and schedules a report.
     fn settle(&mut self) {
         let now = now().monotonic_us;
         self.node.settle(now);
@@ -274,7 +274,7 @@ impl Daemon {
         self.report_due.get_or_insert(earliest.max(now + micros(REPORT_DELAY)));
     }
 
-    /// Says whether there was anything new.
+    /// Reads new facts and applies them. Returns true if there were any.
     fn read_facts(&mut self) -> bool {
         let Some(changes) = self.source.read() else { return false };
         self.pass_on(&changes);
@@ -282,7 +282,7 @@ impl Daemon {
         true
     }
 
-    /// To the controller of this process, if it leads.
+    /// Passes changes to the controller of this process, if it leads.
     fn pass_on(&mut self, changes: &[Change]) {
         let (Some(follower), Some(folder)) = (&self.follower, self.source.folder()) else { return };
         if !changes.is_empty() && !follower.tell(changes.to_vec(), folder.complete()) {
@@ -290,7 +290,7 @@ impl Daemon {
         }
     }
 
-    /// What was written before somebody began to follow is among the first that they are told.
+    /// Starts to follow. Facts written before that are part of the first message.
     fn follow(&mut self, follower: Follower) {
         self.read_facts();
         let told = |folder: &Folder| follower.tell(folder.told(), folder.complete());
@@ -327,11 +327,11 @@ impl Daemon {
 
     fn load(&self, delivery: Arc<facts::Plugin>) {
         let (name, done) = (delivery.name.clone(), self.loaded.0.clone());
-        // Nobody listens only when the daemon has ended.
+        // The send fails only when the daemon has ended.
         self.shared.plugins.clone().run(delivery, move || drop(done.send(name)));
     }
 
-    /// What plugins say; where a candidate failed, what is active takes over.
+    /// Takes in the reports of plugins; where a candidate failed, the active build takes over.
     fn take_reports(&mut self) {
         self.node.reports(now().monotonic_us);
         for (plugin, digest, verdict) in self.node.failed_trials() {
@@ -354,7 +354,7 @@ impl Daemon {
         self.node.links(links);
     }
 
-    /// Joins the others once Node objects name some; a lone machine has no gossip at all.
+    /// Joins the other nodes once Node objects name some; a lone machine sends no gossip.
     fn find_peers(&mut self) {
         let Node { name, cluster, planner, mesh, mesh_problem, .. } = &mut self.node;
         *mesh_problem = None;
@@ -390,7 +390,7 @@ impl Daemon {
         self.shared.plugins.end_first_runs();
         self.node.mesh.goodbye();
         self.write_report();
-        // What was said last leaves before the process does.
+        // Dropping the streams flushes the last messages before the process ends.
         drop(self.streams);
         if let Some(sent) = self.sent {
             sent.end().await;

@@ -1,9 +1,9 @@
-//! Waiting until a time of the host's own clock.
+//! Sleeping until a time of the host's own clock.
 use std::time::Duration;
 
 use outrigger_net::now;
 
-/// Sleeps until a monotonic time in microseconds, or for ever.
+/// Sleeps until a monotonic time in microseconds, or forever if there is none.
 pub async fn at(deadline: Option<u64>) {
     match deadline {
         Some(deadline) => {

@@ -1,6 +1,6 @@
-//! What the controller publishes about plugins, followed on a member (a node, or the controller for policies): what is active
-//! is fetched, compiled in a child and put in force, and a candidate is tried if this member is one of those who try it.
-//! Must not know how a candidate is judged.
+//! Follows what the controller publishes about plugins, on a member (a node, or the controller for policies): the
+//! active build is fetched, compiled in a child process and activated, and a candidate is tried if this member is one
+//! of those that try it. Must not know how a candidate is judged.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use tokio::sync::watch;
 use crate::plugins::Plugins;
 use crate::trial::Verdict;
 
-/// Between two attempts to get what is to run.
+/// Delay between two attempts to load a build.
 const RETRY: Duration = Duration::from_secs(2);
-/// The API server's answer is waited for so long.
+/// Timeout for a request to the API server.
 const REQUEST: Duration = Duration::from_secs(5);
 
-/// Told by name when something else is in force.
+/// Called with a plugin's name when its active build or candidate changed.
 type Changed = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Follows every plugin, each on a task of its own, since fetching and compiling take long.
+/// Follows every plugin, each on a task of its own, because fetching and compiling are slow.
 pub struct Deliveries {
     follower: Follower,
     followed: BTreeMap<String, watch::Sender<Published>>,
@@ -33,21 +33,21 @@ pub struct Deliveries {
 struct Follower {
     plugins: Arc<Plugins>,
     client: Client,
-    /// The names under which this member may be told to try something.
+    /// Names under which this member may be asked to try a candidate.
     names: Vec<String>,
     changed: Changed,
 }
 
-/// Why a build is not there.
+/// Reason why a build is not available.
 enum Missing {
-    /// It may be there later.
+    /// It may be available later.
     Later(String),
-    /// It never will be of use.
+    /// It will never be usable.
     Never(Verdict),
 }
 
 impl Deliveries {
-    /// Nothing is followed yet.
+    /// Creates an instance that follows nothing yet.
     pub fn new(
         plugins: Arc<Plugins>,
         client: Client,
@@ -58,12 +58,12 @@ impl Deliveries {
         Self { follower: Follower { plugins, client, names, changed }, followed: BTreeMap::new() }
     }
 
-    /// Takes in what a change says about plugins.
+    /// Applies what a change says about plugins.
     pub fn follow(&mut self, change: &Change) {
         match change {
             Change::Upsert(Fact::Published(published)) => self.publish(Published::clone(published)),
             Change::Remove(FactKey::Published(name)) => {
-                // Its task ends with the sender.
+                // The task ends when the sender is dropped.
                 self.followed.remove(name);
                 if let Err(error) = self.follower.plugins.withdraw(name) {
                     tracing::error!(
@@ -114,7 +114,7 @@ impl Follower {
         }
     }
 
-    /// In line with what is published. False: to be tried again soon.
+    /// Brings the plugin in line with what is published. Returns false if that must be retried soon.
     async fn step(&self, published: &Published, says: &watch::Receiver<Published>) -> bool {
         let name = &published.name;
         let mut well = true;
@@ -184,7 +184,7 @@ impl Follower {
         true
     }
 
-    /// From the disk if it was here before, and otherwise from the API server.
+    /// Loads a build, from the disk if it was loaded before, and otherwise from the API server.
     async fn load(
         &self,
         name: &str,
@@ -203,7 +203,7 @@ impl Follower {
         };
         if let Some(bytes) = self.plugins.kept(digest) {
             match load(bytes).await {
-                // A torn disk: what the API server has is whole.
+                // The file on disk is damaged; the API server has an intact copy.
                 Err(Missing::Never(verdict)) if verdict.reason == "NotAPlugin" => {}
                 loaded => return loaded,
             }
@@ -216,7 +216,7 @@ impl Follower {
     }
 }
 
-/// Inspecting and compiling take long: on a thread of their own.
+/// Runs a load on a thread of its own, because inspecting and compiling are slow.
 async fn blocking(
     load: impl FnOnce() -> Result<Arc<Plugin>, Verdict> + Send + 'static,
 ) -> Result<Arc<Plugin>, Missing> {
@@ -250,7 +250,7 @@ mod tests {
         let plugins = Arc::new(Plugins::new(Engine::new().unwrap(), compiler).unwrap());
         let layer2 = embedded::PLUGINS.iter().find(|it| it.name == "layer2").unwrap();
         let digest = plugins.load_embedded("layer2").unwrap().inspection().digest.clone();
-        // As an earlier process did, which got it from the API server.
+        // An earlier process loaded it from the API server.
         plugins.load_delivered("layer2", &digest, layer2.bytes, None).unwrap();
         let nobody = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
         let client = Client::try_from(nobody).unwrap();

@@ -1,7 +1,7 @@
-//! What one announcer instance and the rest of the host share: its guard, what waits to be told, what it said last.
+//! State shared by one announcer instance and the rest of the host: its guard, pending events and last reports.
 //!
-//! Everything is under one lock, so that "no longer desired" takes the grant away, ends the offloads and queues the news
-//! in one step that no effect can slip into. Nothing slow happens under it.
+//! One lock covers everything, so that "no longer desired" revokes the grant, ends the offloads and queues the event in
+//! one step that no effect can interleave with. Nothing slow happens under it.
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,110 +27,111 @@ mod said;
 
 pub use said::Said;
 
-/// Refusals wait this long before they are told, so that a plugin that insists does not spin.
+/// Delay before refusals are reported to the plugin, so that a plugin that insists does not spin.
 const DENIED_DELAY: Duration = Duration::from_millis(100);
-/// What an event weighs besides its octets.
+/// Weight of an event besides its data, in bytes.
 const EVENT_OCTETS: usize = 64;
-/// Refusals that wait at most; more are counted only.
+/// Largest number of refusals that wait; more are only counted.
 const DENIED_WAITING: usize = 100;
 
-/// The desk of one instance.
+/// The shared state of one instance, with the handles it acts through.
 pub struct Desk {
     owner: Owner,
     responder: ResponderHandle,
     streams: StreamsHandle,
     inner: Mutex<Inner>,
-    /// Octets of streams and datagrams in the outbox. Beside the lock: the streams' thread asks with its own lock held.
+    /// Bytes of streams and datagrams in the outbox. Outside the lock, because the streams' thread reads it with its
+    /// own lock held.
     waiting: AtomicUsize,
-    /// An instance runs.
+    /// True while an instance runs.
     running: AtomicBool,
     work: Condvar,
-    /// Told whenever what the instance says of itself has changed.
+    /// Notified whenever the standing of the instance has changed.
     changed: Arc<Notify>,
 }
 
-/// What is on it.
+/// The state under the lock.
 #[derive(Default)]
 pub struct Inner {
-    /// Judges the effects.
+    /// Judges the effects of the instance.
     pub guard: Guard,
-    /// What the instance said last.
+    /// Last reports of the instance.
     pub standing: Standing,
-    /// Names of Secrets, by the names that the plugin knows them by.
+    /// Names of Secrets, by the names that the plugin uses for them.
     pub secrets: BTreeMap<String, String>,
     outbox: Outbox,
     denied: Vec<Denied>,
-    /// Addresses whose report changed since [`Desk::take_reported`], and what each is now.
+    /// Addresses whose report changed since [`Desk::take_reported`], with the current state of each.
     reported: BTreeMap<IpAddr, Reported>,
-    /// Said once more to whoever takes over meanwhile.
+    /// Sent again to an instance that takes over in the meantime.
     stopping: Option<Stopping>,
     commands: VecDeque<Command>,
 }
 
-/// What a plugin says of an address, as far as others are elected by it.
+/// State that a plugin reports for an address, as far as the election depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reported {
-    /// The network was told.
+    /// The address is announced to the network.
     Announced,
-    /// It cannot announce it.
+    /// The plugin cannot announce it.
     Failed,
-    /// Anything else.
+    /// Any other state.
     Otherwise,
 }
 
-/// What the host wants of an instance besides telling it events.
+/// Commands of the host to an instance, besides events.
 pub enum Command {
-    /// Replace plugin or configuration.
+    /// Replaces the plugin or its configuration.
     Swap(Swap),
-    /// End the thread; offloads end with it.
+    /// Ends the thread; its offloads end with it.
     End,
 }
 
-/// A plugin and its configuration, to take over while traffic flows.
+/// A plugin and its configuration, which take over while traffic flows.
 pub struct Swap {
-    /// What to instantiate.
+    /// Instantiates the plugin.
     pub factory: Arc<dyn Factory>,
-    /// `spec.config`, JSON text.
+    /// `spec.config` as JSON text.
     pub config: String,
-    /// What the plugin is told about its node.
+    /// Properties of the node that are passed to the plugin.
     pub ext: Vec<Pair>,
-    /// It is a candidate: what it does is looked at first.
+    /// True if the plugin is a candidate, whose effects are reviewed before they are carried out.
     pub on_trial: bool,
 }
 
-/// What an instance says of itself: levels, the last one about a subject stands.
+/// Reports of an instance about itself. Each is a level: the last one about a subject applies.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
-    /// Of addresses.
+    /// Last report about each address.
     pub addresses: Said,
-    /// Digest of the plugin in force, "" while none ever started.
+    /// Digest of the active plugin, "" if none has started yet.
     pub digest: String,
     /// "Running", "Held" or "NotStarted".
     pub phase: &'static str,
-    /// Restarts after a fault.
+    /// Number of restarts after a fault.
     pub restarts: u64,
-    /// Events set aside.
+    /// Number of events set aside.
     pub quarantined: u64,
-    /// The last fault or failed swap, "" when there was none.
+    /// Last fault or failed swap, "" if there was none.
     pub last_fault: String,
-    /// Why the last swap failed, "" when it did not.
+    /// Reason why the last swap failed, "" if it succeeded.
     pub refused: String,
-    /// It answered `stopping`.
+    /// True if the plugin has answered `stopping`.
     pub drained: bool,
-    /// The candidate that failed here last: its digest and why.
+    /// Digest of the candidate that failed here last, and the verdict.
     pub failed_trial: Option<(String, Verdict)>,
 }
 
-/// What a turn of the instance begins with.
+/// Input of one turn of the instance.
 pub struct Turn {
     /// Events, oldest first.
     pub events: Vec<Event>,
-    /// At most one command; it comes after the events.
+    /// At most one command; it is executed after the events.
     pub command: Option<Command>,
 }
 
 impl Desk {
-    /// An empty desk.
+    /// Creates an empty desk.
     pub fn new(
         owner: Owner,
         responder: ResponderHandle,
@@ -153,7 +154,7 @@ impl Desk {
         })
     }
 
-    /// Adds what happened to an endpoint, which the guard goes along with.
+    /// Queues an event of an endpoint, which the guard takes in too.
     pub fn hear(&self, event: Event) {
         let octets = match &event {
             Event::Data(bytes) => bytes.data.len(),
@@ -171,23 +172,23 @@ impl Desk {
         self.work.notify_one();
     }
 
-    /// Whether more octets may come.
+    /// Returns true if the outbox accepts more data.
     pub fn has_room(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) < OCTETS_WAITING
     }
 
-    /// Whether an instance runs.
+    /// Returns true if an instance runs.
     pub fn is_running(&self) -> bool {
         self.running.load(Ordering::SeqCst)
     }
 
-    /// Notes whether an instance runs.
+    /// Records whether an instance runs.
     pub fn set_running(&self, running: bool) {
         self.running.store(running, Ordering::SeqCst);
     }
 
-    /// Takes in what the instance is to announce. What it is no longer to announce is out before this returns, with or
-    /// without the plugin (invariant 6).
+    /// Applies changes to the addresses that the instance is to announce. An address that it must no longer announce is
+    /// withdrawn before this returns, with or without the plugin (invariant 6).
     pub fn desire(&self, remove: Vec<IpAddr>, upsert: &[Arc<Desired>]) {
         let mut inner = self.lock();
         let upserted = upsert.iter().map(|entry| entry.address);
@@ -198,7 +199,7 @@ impl Desk {
         self.work.notify_one();
     }
 
-    /// The same for all that it is to announce: what is not among it is out.
+    /// Replaces all addresses that the instance is to announce; all others are withdrawn.
     pub fn desire_only(&self, all: &[Arc<Desired>]) {
         let mut inner = self.lock();
         let before: Vec<IpAddr> = inner.guard.desired().keys().copied().collect();
@@ -229,7 +230,7 @@ impl Desk {
         }
     }
 
-    /// Takes in links. The responder has ended what used the ones that are gone.
+    /// Applies a change of links. The responder has already ended what used links that are gone.
     pub fn link(&self, change: LinksChanged) {
         let mut inner = self.lock();
         inner.guard.link(&change);
@@ -237,7 +238,7 @@ impl Desk {
         self.work.notify_one();
     }
 
-    /// Says that the instance will end.
+    /// Notifies the instance that it will end.
     pub fn stop(&self, stopping: Stopping) {
         let mut inner = self.lock();
         inner.standing.drained = false;
@@ -246,7 +247,7 @@ impl Desk {
         self.work.notify_one();
     }
 
-    /// Adds one event: a frame, an offload that ended.
+    /// Queues one event, such as a frame or an offload that ended.
     pub fn tell(&self, event: Event) {
         let mut inner = self.lock();
         inner.guard.hear(&event);
@@ -254,28 +255,28 @@ impl Desk {
         self.work.notify_one();
     }
 
-    /// Adds a command.
+    /// Queues a command.
     pub fn command(&self, command: Command) {
         self.lock().commands.push_back(command);
         self.work.notify_one();
     }
 
-    /// Addresses whose report changed since the last call, and what each is now.
+    /// Returns the addresses whose report changed since the last call, with the current state of each.
     pub fn take_reported(&self) -> BTreeMap<IpAddr, Reported> {
         std::mem::take(&mut self.lock().reported)
     }
 
-    /// For reading several things at once, and for carrying out effects.
+    /// Locks the state, to read several things at once or to carry out effects.
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("nothing panics while it holds the desk")
     }
 
-    /// Says that the standing has changed.
+    /// Notifies the host that the standing has changed.
     pub fn changed(&self) {
         self.changed.notify_one();
     }
 
-    /// Waits for something to do, at most so long.
+    /// Waits for events or a command, for `at_most` at the longest.
     pub fn wait(&self, at_most: Duration) -> Turn {
         let mut inner = self.lock();
         if inner.outbox.is_empty() && inner.commands.is_empty() {
@@ -299,12 +300,12 @@ impl Desk {
         Turn { events, command }
     }
 
-    /// Lets go what only earlier instances said, when its time has come. When to come back.
+    /// Drops reports that only earlier instances made, once their time is up. Returns the time of the next sweep.
     pub fn sweep(&self, now_us: u64) -> Option<u64> {
         self.lock().guard.sweep(now_us)
     }
 
-    /// Waits, unless there is a command.
+    /// Waits for this time, or until there is a command.
     pub fn pause(&self, time: Duration) {
         if !time.is_zero() {
             let waited =
@@ -313,7 +314,8 @@ impl Desk {
         }
     }
 
-    /// What still waits, and the full lists as they stand, in one step: nothing that waits is newer than the lists.
+    /// Returns the waiting events and the current full lists in one step, so that no waiting event is newer than the
+    /// lists.
     pub fn full(&self) -> (Vec<Event>, Vec<Event>) {
         let mut inner = self.lock();
         let waiting = inner.outbox.take();
@@ -326,7 +328,7 @@ impl Desk {
         (events(waiting), lists)
     }
 
-    /// What the host carries for this instance now.
+    /// Returns the event that lists the endpoints and offloads that the host holds for this instance now.
     pub fn resumed(&self) -> Event {
         Event::Resumed(Resumed {
             open: self.streams.open(self.owner),
@@ -337,7 +339,7 @@ impl Desk {
 }
 
 impl Inner {
-    /// Keeps what the plugin says of an address.
+    /// Stores the report of the plugin about an address.
     pub fn report(&mut self, report: AddressReport) {
         let address = report.address;
         let reported = match &report.state {
@@ -350,25 +352,25 @@ impl Inner {
         }
     }
 
-    /// An endpoint was not opened: whoever asked knows it by its number.
+    /// Queues the event that an endpoint was not opened; the plugin knows it by its number.
     pub fn not_opened(&mut self, closed: Closed) {
         self.outbox.push(Event::Closed(closed));
     }
 
-    /// Counts and notes what was refused only while it was carried out.
+    /// Counts and queues a refusal that occurred only while the effect was carried out.
     pub fn refuse(&mut self, effect: &'static str, subject: String, reason: Reason) {
         self.guard.refuse(reason);
         self.deny(Refusal { effect, subject, reason }.to_event());
     }
 
-    /// An offload that could not be set is none.
+    /// Removes an offload from the guard if it could not be set.
     pub fn offloaded<E>(&mut self, id: Endpoint, set: &Result<(), E>) {
         if set.is_err() {
             self.guard.ended(id);
         }
     }
 
-    /// Notes a refusal, to be told a little later.
+    /// Queues a refusal, which is reported to the plugin a little later.
     pub fn deny(&mut self, denied: Denied) {
         if self.denied.len() < DENIED_WAITING {
             self.denied.push(denied);

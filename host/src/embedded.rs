@@ -1,16 +1,16 @@
-//! The plugins that come with the daemon, so that it serves before anybody delivers one. Built by `build.rs`.
+//! The plugins that come with the daemon, so that it serves before any is delivered. Built by `build.rs`.
 
-/// A component in the binary.
+/// A component that is embedded in the binary.
 pub struct Embedded {
     /// The name that pools and announcers use.
     pub name: &'static str,
-    /// The component.
+    /// Bytes of the component.
     pub bytes: &'static [u8],
-    /// The same compiled, for every CPU of this architecture.
+    /// The component compiled for every CPU of this architecture.
     pub compiled: &'static [u8],
 }
 
-/// All of them, by name.
+/// All embedded plugins, by name.
 pub const PLUGINS: &[Embedded] = &[
     Embedded {
         name: "bgp",

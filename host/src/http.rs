@@ -1,5 +1,5 @@
-//! `/metrics`, `/healthz`, `/readyz` and `/details`. The answers come from the loop itself: a loop that does not answer is not healthy. Must
-//! not know what they are made of.
+//! Serves `/metrics`, `/healthz`, `/readyz` and `/details`. The main loop itself answers, so a loop that does not
+//! answer is not healthy. Must not know what the answers consist of.
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -14,43 +14,43 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-/// A loop that takes longer is not alive.
+/// Time after which a loop that has not answered counts as dead.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// One exchange, headers and all.
+/// Time limit of one exchange, including its headers.
 const EXCHANGE: Duration = Duration::from_secs(10);
-/// Questions that wait at once.
+/// Largest number of questions that wait at once.
 const WAITING: usize = 8;
 const PATHS: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/details"];
 const JSON: &str = "application/json";
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A question to the loop, which it answers.
+/// A question to the main loop.
 #[derive(Debug)]
 pub struct Question {
-    /// Whether the details are asked for, which are much.
+    /// True if the details are requested, which are large.
     pub details: bool,
-    /// Where the answer goes. Whoever asked may have gone.
+    /// Sender of the answer. Sending fails if the connection that asked has closed.
     pub answer: oneshot::Sender<Health>,
 }
 
-/// How the process is.
+/// Health of the process.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
-    /// What it waits for; ready when empty.
+    /// Objects that the process waits for; it is ready if there are none.
     pub missing: Vec<String>,
-    /// OpenMetrics text.
+    /// Metrics as OpenMetrics text.
     pub metrics: String,
-    /// Every address, as JSON; `None` unless it was asked for, and where there is none.
+    /// Details of every address, as JSON; `None` unless they were requested, and in processes without details.
     pub details: Option<String>,
 }
 
-/// Serves on this address from a task of the current runtime; the questions come out of what is returned.
+/// Serves on this address from a task of the current runtime. Returns the receiver of the questions.
 ///
 /// # Errors
 /// When the address cannot be used.
 pub async fn serve(address: Option<SocketAddr>) -> anyhow::Result<mpsc::Receiver<Question>> {
     let (asks, questions) = mpsc::channel(WAITING);
-    // A closed channel: nobody asks.
+    // The channel is closed: no question will come.
     let Some(address) = address else { return Ok(questions) };
     let listener = listen(address).await.with_context(|| {
         format!("cannot serve metrics on {address}: name another with --http ADDRESS:PORT")
@@ -74,7 +74,7 @@ pub async fn serve(address: Option<SocketAddr>) -> anyhow::Result<mpsc::Receiver
     Ok(questions)
 }
 
-/// `[::]` takes both families; where the kernel has no IPv6, it means 0.0.0.0.
+/// Binds the address. `[::]` accepts both families; where the kernel has no IPv6, 0.0.0.0 is used instead.
 async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {

@@ -1,5 +1,5 @@
-//! One announcer instance on a thread of its own: events in, effects out through the guard, swap in between.
-//! Must not know why an address is desired; it carries out what the desk says.
+//! One announcer instance on a thread of its own: delivers events, carries out effects through the guard, and swaps
+//! plugins. Must not know why an address is desired; it carries out what the desk requests.
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,28 +19,28 @@ mod takeover;
 
 /// A running instance.
 pub struct Instance {
-    /// Where everybody else puts its work.
+    /// Desk through which the rest of the host communicates with the instance.
     pub desk: Arc<Desk>,
     thread: JoinHandle<()>,
 }
 
-/// What an instance acts with.
+/// Interfaces through which an instance acts.
 #[derive(Clone)]
 pub struct Ports {
-    /// Frames and offloads.
+    /// Handle for frames and their offloads.
     pub responder: ResponderHandle,
-    /// Streams, sockets and their offloads.
+    /// Handle for streams, sockets and their offloads.
     pub streams: StreamsHandle,
     /// Multicast groups.
     pub groups: Arc<Groups>,
-    /// Keys that plugins name.
+    /// Keys that plugins refer to by name.
     pub keyring: Arc<Keyring>,
-    /// How long offloads go on without a plugin.
+    /// Time for which offloads are kept without a plugin.
     pub hold_last_for: Duration,
 }
 
 impl Instance {
-    /// Starts the thread. It serves once a factory that works has been handed over with [`Command::Swap`].
+    /// Starts the thread. It serves once [`Command::Swap`] has handed over a factory that works.
     pub fn start(
         context: Context,
         owner: Owner,
@@ -65,7 +65,7 @@ impl Instance {
         Ok(Self { desk, thread })
     }
 
-    /// Ends the thread and everything the instance still had in force.
+    /// Ends the thread and everything that the instance still had active.
     pub fn end(self) {
         self.desk.command(Command::End);
         if self.thread.join().is_err() {
@@ -81,17 +81,17 @@ struct Worker {
     ports: Ports,
     /// `None` until the first plugin has started.
     machine: Option<Supervised>,
-    /// When to wake it (monotonic microseconds), and the reason it gave.
+    /// Time of the next wake event (monotonic microseconds), and the reason the plugin gave.
     wake: Option<(u64, String)>,
-    /// Since when no instance runs (monotonic microseconds).
+    /// Time since which no instance runs (monotonic microseconds).
     held_since: Option<u64>,
-    /// When what only an earlier instance reported goes (monotonic microseconds).
+    /// Time at which reports that only an earlier instance made are dropped (monotonic microseconds).
     sweep: Option<u64>,
     share: Share,
-    /// What it answers for.
+    /// Addresses that the instance answers for.
     answers: Answers,
-    /// What runs is a candidate. One that has failed is told nothing more and does nothing more, until another build takes
-    /// over, which is told everything.
+    /// Trial of the running candidate. One that has failed receives no events and has no effects until another build
+    /// takes over, which receives the full state.
     trial: Option<Trial>,
 }
 
@@ -127,7 +127,7 @@ impl Worker {
         Duration::from_micros(wake.saturating_sub(now).min(3_600_000_000))
     }
 
-    /// The wake event, when its time has come.
+    /// Returns the wake event if it is due.
     fn due(&mut self) -> Option<Event> {
         let now = now().monotonic_us;
         let (_, reason) = self.wake.take_if(|(at, _)| *at <= now)?;
@@ -145,7 +145,7 @@ impl Worker {
         let Some(machine) = &mut self.machine else { return };
         let mut delivered = machine.deliver(now(), events);
         while delivered.needs_full {
-            // A plugin that took over from one that failed starts from an older state: tell it everything.
+            // A plugin that took over from one that failed starts from an older state, so it gets the full state.
             self.carry_out(delivered);
             if self.has_failed() {
                 return;
@@ -163,7 +163,7 @@ impl Worker {
         self.carry_out(delivered);
     }
 
-    /// Invariant 6: offloads go on without a plugin for `holdLastFor` at most.
+    /// Ends offloads and sessions after `holdLastFor` without a plugin (invariant 6).
     fn drop_what_nobody_speaks_for(&mut self) {
         let now = now().monotonic_us;
         let runs = |machine: &Supervised| machine.state().phase == Phase::Running;
@@ -176,7 +176,7 @@ impl Worker {
             for id in self.ports.responder.end_owner(self.owner) {
                 self.desk.tell(Event::Ended(id));
             }
-            // Closing alone would have peers keep the routes where graceful restart was agreed (RFC 4724 section 4.2).
+            // Peers that agreed on graceful restart would keep the routes after a mere close (RFC 4724 section 4.2).
             self.desk.end_sessions();
             self.ports.streams.end_owner(self.owner);
         }

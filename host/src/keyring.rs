@@ -1,5 +1,5 @@
-//! Keys that plugins name and never see: looked up in the Secrets of the source when a socket needs one. What could be read
-//! once is used while the source is silent.
+//! Keys that plugins refer to by name and never see: read from the Secrets of the source when a socket needs one. A
+//! Secret that was read once is used while the source is unavailable.
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, mpsc};
@@ -10,26 +10,26 @@ use outrigger_kube::secrets::{SecretData, read_secret, secret_in_folder};
 use outrigger_net::{SecretKey, now};
 use tokio::runtime::Handle;
 
-/// How long a socket waits for the API server.
+/// Time for which a socket waits for the API server.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long what was read counts as new: a peer that refuses our key is tried again and again.
+/// Time for which a Secret counts as fresh: a peer that refuses the key is retried again and again.
 const FRESH_US: u64 = 5_000_000;
 
-/// Where Secrets are read from.
+/// Source of Secrets.
 pub enum Keyring {
     /// A folder of manifests.
     Folder(PathBuf),
-    /// The API server, the runtime that speaks with it, and what was read when.
+    /// The API server: its client, the runtime of the client, and each Secret with the time at which it was read.
     Cluster(Client, Handle, Mutex<BTreeMap<String, (u64, SecretData)>>),
 }
 
 impl Keyring {
-    /// From the API server.
+    /// Creates a keyring that reads from the API server.
     pub fn of_cluster(client: &Client) -> Self {
         Self::Cluster(client.clone(), Handle::current(), Mutex::default())
     }
 
-    /// One key of a Secret. Blocks for a moment: not for threads that others wait for.
+    /// Returns one key of a Secret. Blocks for a moment, so it must not be called on threads that others wait for.
     pub fn key(&self, secret: &str, key: &str) -> Option<SecretKey> {
         let value = match self {
             Self::Folder(folder) => secret_in_folder(folder, secret)?.remove(key),
@@ -48,7 +48,7 @@ impl Keyring {
                 data?.remove(key)
             }
         };
-        // An editor's line end is part of no key.
+        // The line end that an editor appends is not part of the key.
         let mut value = value?;
         while value.last() == Some(&b'\n') {
             value.pop();
@@ -57,12 +57,12 @@ impl Keyring {
     }
 }
 
-/// On the runtime's own thread, since this one has none.
+/// Reads a Secret on the client's runtime, because the current thread has none.
 fn fetch(client: &Client, runtime: &Handle, secret: &str) -> Option<SecretData> {
     let (done, answer) = mpsc::channel();
     let (client, name) = (client.clone(), secret.to_owned());
     runtime.spawn(async move {
-        // Whoever asked may have given up.
+        // The send fails if the caller has given up.
         let _ = done.send(read_secret(&client, &name, PATIENCE).await);
     });
     match answer.recv_timeout(PATIENCE) {

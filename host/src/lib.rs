@@ -1,4 +1,4 @@
-//! Wires the rooms together: the one place that knows `core`, `kube`, `net` and `runtime` at once.
+//! Connects the other crates: the only one that knows `core`, `kube`, `net` and `runtime` at once.
 //!
 //! ```text
 //! folder ─facts─▶ controller (leader only): Allocations ⇄ allocator plugins ─▶ Service status

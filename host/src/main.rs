@@ -1,4 +1,4 @@
-//! The program `outrigger`: arguments in, exit code out.
+//! The program `outrigger`: parses the arguments and returns the exit code.
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {

@@ -1,4 +1,4 @@
-//! What is counted, as OpenMetrics text, made anew for every scrape from what the roles say about themselves.
+//! Metrics as OpenMetrics text, built for every scrape from the reports of the roles.
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
@@ -18,7 +18,7 @@ use outrigger_sdk::{PeerHealth, PeerReport};
 use crate::controller::Standing;
 
 type Labels = Vec<(&'static str, String)>;
-/// Named by a plugin.
+/// Labels with names chosen by a plugin.
 type PluginLabels = Vec<(String, String)>;
 
 /// One page of metrics.
@@ -34,7 +34,7 @@ impl Default for Page {
 }
 
 impl Page {
-    /// What the controller role is about.
+    /// Adds the metrics of the controller role.
     pub fn controller(&mut self, standing: &Standing) {
         self.gauge("leader", "Whether this process leads", standing.leads.into());
         self.gauge(
@@ -56,8 +56,9 @@ impl Page {
         self.pools(&standing.pools);
     }
 
-    /// As MetalLB's `allocator_addresses_total` and `allocator_addresses_in_use_total`, by pool and family, and what is left.
-    /// Numbers with a fraction, since an IPv6 pool has more addresses than an integer can count.
+    /// Adds capacity, use and free addresses by pool and family, like MetalLB's `allocator_addresses_total` and
+    /// `allocator_addresses_in_use_total`. The values are floating-point numbers, because an IPv6 pool has more
+    /// addresses than an integer can count.
     fn pools(&mut self, pools: &BTreeMap<String, PoolStatus>) {
         let capacity = counts(pools, |counts| counts.capacity);
         self.0.register("pool_addresses", "Addresses that the pool can give out", capacity);
@@ -71,7 +72,7 @@ impl Page {
         self.0.register("pool_addresses_free", "Addresses that the pool can give out now", free);
     }
 
-    /// What a node says about itself.
+    /// Adds the metrics of the node role.
     pub fn node(&mut self, status: &NodeReportStatus) {
         self.gauge(
             "ready",
@@ -119,8 +120,8 @@ impl Page {
         self.counters("effects_denied", "Effects of plugins refused by the guard", denied);
     }
 
-    /// Sessions with peers: `outrigger_bgp_session_up`, as dashboards of MetalLB know it, and what the plugin counts by
-    /// the names it gives: `outrigger_bgp_prefixes_sent`.
+    /// Adds sessions with peers: `outrigger_bgp_session_up`, as dashboards for MetalLB expect it, and the plugin's
+    /// counters under the names it gives them: `outrigger_bgp_prefixes_sent`.
     pub fn peers(&mut self, peers: Vec<(String, PeerReport)>) {
         let mut up: BTreeMap<String, Vec<(Labels, i64)>> = BTreeMap::new();
         let mut counters: BTreeMap<String, Vec<(Labels, f64)>> = BTreeMap::new();
@@ -145,7 +146,7 @@ impl Page {
         }
     }
 
-    /// What plugins measure, by announcer: `outrigger_plugin_<name>` with the labels that they gave.
+    /// Adds the metrics of plugins, by announcer: `outrigger_plugin_<name>` with the labels that the plugin gave.
     pub fn plugins(&mut self, metrics: Vec<(String, Series, f64)>) {
         let mut families: BTreeMap<String, Vec<(PluginLabels, f64)>> = BTreeMap::new();
         for (announcer, (name, labels), value) in metrics {
@@ -161,7 +162,7 @@ impl Page {
         }
     }
 
-    /// Frames on the wire.
+    /// Adds the counters of frames.
     pub fn frames(&mut self, counters: &Counters) {
         let answered = [("arp", counters.answered_arp), ("ndp", counters.answered_ndp)];
         self.counters(
@@ -186,11 +187,11 @@ impl Page {
         self.counters("frames_dropped", "Frames that could not be sent", dropped);
     }
 
-    /// OpenMetrics text.
+    /// Encodes the page as OpenMetrics text.
     pub fn text(self) -> String {
         let mut text = String::new();
         if encode(&mut text, &self.0).is_err() {
-            // Writing to a string does not fail; the page would be empty and say so.
+            // Writing to a string does not fail; if it did, the page would be valid and empty.
             let _ = writeln!(text, "# EOF");
         }
         text
@@ -230,12 +231,12 @@ impl Page {
     }
 }
 
-/// A plugin's word as a part of a metric's name.
+/// Converts a plugin's word to a part of a metric's name.
 fn word(said: &str) -> String {
     said.replace(|octet: char| !octet.is_ascii_alphanumeric(), "_")
 }
 
-/// One figure of every pool, for each family that it has.
+/// Returns one figure of every pool, for each family that it has.
 fn counts(
     pools: &BTreeMap<String, PoolStatus>,
     figure: fn(&Counts) -> u128,

@@ -1,5 +1,5 @@
-//! The node role: facts, links, who is alive and what plugins say come in; what each instance of this node is to
-//! announce goes out to its desk. Synchronous: [`crate::daemon`] is the only one that waits.
+//! The node role: takes in facts, links, membership and reports of plugins, and sends each instance of this node the
+//! addresses it is to announce. Synchronous: only [`crate::daemon`] waits.
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,54 +36,54 @@ use proxy::Proxy;
 use ready::{Around, Ready};
 use segments::Segments;
 
-/// Everything this node knows and runs.
+/// State of the node role.
 pub struct Node {
-    /// Its name.
+    /// Name of this node.
     pub name: NodeName,
-    /// What is known.
+    /// Facts about the cluster.
     pub cluster: Cluster,
-    /// What follows from it.
+    /// Decides from the facts which addresses this node announces.
     pub planner: Planner,
-    /// Its instances.
+    /// Announcer instances of this node.
     pub announcers: Announcers,
-    /// Who else is alive.
+    /// Membership of this node and the others.
     pub mesh: Mesh,
-    /// What is wrong with this node's place in the cluster, if anything.
+    /// Problem of this node's place in the cluster, if any.
     pub mesh_problem: Option<Problem>,
-    /// Links as the kernel has them.
+    /// Links as the kernel reports them.
     pub links: Arc<Links>,
-    /// Links on which nothing can be heard or said.
+    /// Problems of links on which no frame can be sent or received.
     pub link_problems: Vec<Problem>,
     /// Monotonic microseconds after which a stopping node waits no longer.
     stopping: Option<u64>,
-    /// Monotonic microseconds at which the host withdraws what a plugin has not.
+    /// Monotonic microseconds at which the host withdraws what a plugin has not withdrawn.
     pub overdue: Option<u64>,
     ready: Ready,
     segments: Segments,
     proxy: Proxy,
     kernel: Kernel,
-    /// Links that addresses are announced on for which one node is elected.
+    /// Links on which addresses are announced by announcers that elect one node.
     usable: BTreeSet<LinkIndex>,
     probes: Probes,
-    /// Links, members or who was heard may have changed.
+    /// True if links, members or the neighbours that are heard may have changed.
     segments_changed: bool,
-    /// Labels, links or routes may have changed.
+    /// True if labels, links or routes may have changed.
     about_changed: bool,
 }
 
-/// What [`Node::apply`] leaves for the daemon to do.
+/// Work that [`Node::apply`] leaves for the daemon.
 #[derive(Default)]
 pub struct ToDo {
-    /// Plugins to load, which takes long.
+    /// Plugins to load, which is slow.
     pub deliveries: Vec<Arc<outrigger_core::facts::Plugin>>,
-    /// Plugins whose delivery was taken back.
+    /// Plugins whose delivery was withdrawn.
     pub withdrawn: Vec<String>,
-    /// Nodes may have changed: look at the peers again.
+    /// True if nodes may have changed, so that the peers must be updated.
     pub peers: bool,
 }
 
 impl Node {
-    /// A node that knows nothing yet. Call within a runtime.
+    /// Creates a node without any facts. Must be called within a runtime.
     pub fn new(mesh: Mesh, announcers: Announcers, planner: Planner, name: NodeName) -> Self {
         Self {
             segments: announcers.segments(),
@@ -107,7 +107,7 @@ impl Node {
         }
     }
 
-    /// Takes facts in. Call [`Node::settle`] once they are all in.
+    /// Applies changes of facts. Call [`Node::settle`] once all are applied.
     pub fn apply(&mut self, changes: Vec<Change>) -> ToDo {
         let mut todo = ToDo::default();
         for change in changes {
@@ -129,9 +129,9 @@ impl Node {
         todo
     }
 
-    /// Brings instances and desks in line with what is known. Cheap when nothing changed.
+    /// Brings instances and desks in line with the facts. Cheap if nothing changed.
     pub fn settle(&mut self, now_us: u64) {
-        // What others claimed meanwhile counts before the time that they had for it.
+        // Claims that arrived in the meantime must be applied before the deadlines that they had to meet.
         self.gossip();
         if !self.cluster.synced {
             return;
@@ -190,7 +190,8 @@ impl Node {
         let is_heard = |node: &NodeName| {
             view.members.get(node).is_some_and(|member| member.hearing == Hearing::Itself)
         };
-        // What these answer for without a claim their kernels answer for: kube-proxy in IPVS mode without strictARP.
+        // An address that one of these nodes answers for without a claim is answered by its kernel: kube-proxy in IPVS
+        // mode without strictARP.
         let heard = view.readiness.iter().filter(|(node, _)| *node != name && is_heard(node));
         let hardware = heard.flat_map(|(_, announcers)| announcers.values());
         let hardware = hardware.flat_map(|one| &one.hardware).map(|mac| MacAddr::from(*mac));
@@ -198,20 +199,20 @@ impl Node {
         probes.step(now_us, mesh.links_used(), ignored, planner);
     }
 
-    /// Takes in what gossip brought meanwhile.
+    /// Applies pending news of membership. Returns true if there was any.
     pub fn gossip(&mut self) -> bool {
         let Some(change) = self.mesh.take() else { return false };
         self.view_changed(&change);
         true
     }
 
-    /// Members or claims changed.
+    /// Applies a change of members, claims or readiness.
     pub fn view_changed(&mut self, change: &ViewChange) {
         self.segments_changed |= change.members || change.readiness;
         self.planner.view_changed(change);
     }
 
-    /// Takes in links.
+    /// Applies a change of links.
     pub fn links(&mut self, links: Arc<Links>) {
         self.announcers.links(&self.links, &links);
         self.links = links;
@@ -219,12 +220,12 @@ impl Node {
         self.segments_changed = true;
     }
 
-    /// Another plugin may be in force under this name.
+    /// Swaps the instances of a plugin to its active build, which may have changed.
     pub fn plugin_changed(&mut self, name: &str) {
         self.announcers.plugin_changed(name);
     }
 
-    /// Takes in what the plugins say: an address that one of them announces confirms the claim.
+    /// Takes in the reports of plugins: an address that one of them announces confirms the claim.
     pub fn reports(&mut self, now_us: u64) {
         self.segments_changed = true;
         for (announcer, desk) in self.announcers.desks() {
@@ -237,7 +238,7 @@ impl Node {
         }
     }
 
-    /// When to settle though nothing happened.
+    /// Returns the time at which to settle even if nothing happens.
     pub fn next_deadline(&self) -> Option<u64> {
         [self.planner.next_deadline(), self.ready.due, self.probes.next()]
             .into_iter()
@@ -245,7 +246,7 @@ impl Node {
             .min()
     }
 
-    /// Candidates that failed since the last call: plugin, digest and why.
+    /// Returns the candidates that failed since the last call: plugin, digest and verdict.
     pub fn failed_trials(&self) -> Vec<(String, String, Verdict)> {
         let failed = |(announcer, desk): (&facts::Announcer, &Arc<Desk>)| {
             let (digest, verdict) = desk.lock().standing.failed_trial.take()?;
@@ -264,7 +265,8 @@ impl Node {
         self.announcers.stop(Stopping { reason: self.stop_reason(), within_ms });
     }
 
-    /// A node that others were told to leave alone is not expected back; any other stop is taken for a restart.
+    /// Returns the reason of the stop. A node that is cordoned, excluded or deleted is not expected back; any other
+    /// stop counts as a restart.
     pub fn stop_reason(&self) -> StopReason {
         let Cluster { nodes, announcers, .. } = &self.cluster;
         let ignored = || announcers.values().any(|announcer| announcer.ignore_exclude_label);
@@ -275,16 +277,16 @@ impl Node {
         if leaves { StopReason::Leave } else { StopReason::Restart }
     }
 
-    /// When a stopping node gives up waiting.
+    /// Returns the time at which a stopping node gives up waiting. `None` if it does not stop.
     pub fn stop_deadline(&self) -> Option<u64> {
         self.stopping
     }
 
-    /// Whether a stopping node has nothing more to hand over, or waited long enough.
+    /// Returns true if a stopping node has nothing left to hand over, or has waited long enough.
     pub fn stopped(&self, now_us: u64) -> bool {
         let Some(deadline) = self.stopping else { return false };
         let handing_over = |(_, address): (&IpAddr, &Arc<Desired>)| {
-            // To nobody by name: the others announce already.
+            // A handover without a named node needs no wait: the other nodes announce already.
             matches!(&address.duty, Duty::HandOver(to) if !to.is_empty())
         };
         let left =
@@ -297,7 +299,7 @@ impl Node {
         self.announcers.end();
     }
 
-    /// What is wrong with this node, whatever the objects say.
+    /// Returns the problems of this node that do not depend on the objects.
     pub fn problems(&self) -> Vec<Problem> {
         let taken = self.probes.problem(&self.name, self.mesh.port(), &self.links);
         let desired = || self.announcers.names().map(|name| self.planner.desired(name));
@@ -316,7 +318,7 @@ impl Node {
         known.chain(taken).chain(of_node).collect()
     }
 
-    /// True: it hears nobody, and cannot as things are set up.
+    /// Returns true if this node hears no other node, and cannot with the current settings.
     pub fn is_apart(&self) -> bool {
         let is_heard = self.mesh.view().members.len() > 1;
         self.mesh_problem.is_some() || (!is_heard && !self.mesh.strangers(&self.cluster).is_empty())

@@ -1,5 +1,5 @@
-//! What is so now, taken once for a person's question: from a folder and its state, or from a cluster. Must not know what is
-//! asked.
+//! A snapshot of the current state for a user's query: from a folder and its state, or from a cluster. Must not know
+//! the query.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -23,28 +23,28 @@ pub use parted::{PARTED, UNHEARD};
 
 use heard::Reports;
 
-/// Until everything has been listed. A large cluster takes seconds.
+/// Timeout for listing everything. A large cluster takes seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Everything.
+/// A snapshot of the state.
 pub struct Picture {
-    /// Facts, and what was said.
+    /// Facts, conditions and reports.
     pub inputs: Inputs,
-    /// What each node says of itself.
+    /// Report of each node.
     pub reports: Reports,
-    /// Nodes that run, as far as is known.
+    /// Nodes that are known to run.
     pub running: BTreeSet<NodeName>,
-    /// The details of the nodes that could be asked.
+    /// Details of the nodes that could be asked.
     pub details: BTreeMap<NodeName, Value>,
-    /// What cannot be read.
+    /// Problems of objects that cannot be read.
     pub problems: Vec<Problem>,
-    /// Of a cluster, not of a folder.
+    /// True for a cluster, false for a folder.
     pub is_cluster: bool,
-    /// The namespace that a name without one is of.
+    /// Namespace of a Service that is named without one.
     pub namespace: String,
 }
 
-/// What a picture is taken of.
+/// Source of a picture.
 pub enum Subject {
     /// A folder of manifests, or only its state.
     Folder,
@@ -52,18 +52,18 @@ pub enum Subject {
     Cluster,
 }
 
-/// What the nodes say, as it was read.
+/// Reports and details of the nodes, as they were read.
 #[derive(Default)]
 struct Words {
     reports: Reports,
     running: BTreeSet<NodeName>,
     details: BTreeMap<NodeName, Value>,
-    /// Why the others could not be asked.
+    /// Reason why each other node could not be asked.
     silent: BTreeMap<NodeName, Silence>,
 }
 
 impl Subject {
-    /// A folder where one is named, or where a node has left its state; otherwise a cluster.
+    /// Returns a folder if one is named or a node has left its state, otherwise a cluster.
     pub fn of(config: &Config) -> Self {
         let has_state = || {
             let state = config.state.as_deref().and_then(State::existing);
@@ -77,7 +77,7 @@ impl Subject {
 }
 
 impl Picture {
-    /// Takes it.
+    /// Takes a picture of the folder or the cluster that the configuration selects.
     ///
     /// # Errors
     /// When the folder or the cluster cannot be read.
@@ -101,7 +101,7 @@ impl Picture {
             folder.read().into_iter().for_each(|change| _ = cluster.apply(change));
             problems = folder.problems();
         } else {
-            // A node in a cluster: what it remembers.
+            // The state folder of a node in a cluster: its remembered facts are used.
             let memory = state.as_ref().and_then(State::remembered);
             let facts = memory.into_iter().flat_map(|memory| memory.facts);
             facts.for_each(|fact| _ = cluster.apply(Change::Upsert(fact)));
@@ -193,7 +193,7 @@ impl Words {
     }
 }
 
-/// Every fact, once.
+/// Returns every fact once all are listed.
 async fn listed(watches: &mut Watches) -> anyhow::Result<Cluster> {
     let mut cluster = Cluster::default();
     let all = async {

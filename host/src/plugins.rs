@@ -1,5 +1,5 @@
-//! Which plugin is in force under which name: the embedded ones, and those delivered from outside, which go before.
-//! A delivery that fails leaves what was in force and says why. Must not know who uses a plugin.
+//! The active plugin of each name: the embedded ones, and delivered ones, which take precedence. A delivery that fails
+//! leaves the active plugin in place and records the reason. Must not know who uses a plugin.
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ mod tried;
 use attempts::Attempts;
 pub use tried::{Progress, Tried, world_name};
 
-/// The origin of the plugins that come with the program.
+/// Origin of the plugins that come with the program.
 const EMBEDDED: &str = "embedded";
 
 /// All plugins by name.
@@ -32,7 +32,7 @@ pub struct Plugins {
     table: RwLock<BTreeMap<String, Entry>>,
 }
 
-/// What a plugin is needed for.
+/// Purpose that a plugin is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// World `allocator`.
@@ -41,45 +41,45 @@ pub enum Kind {
     Announcer,
 }
 
-/// A plugin in force.
+/// An active plugin.
 #[derive(Clone)]
 pub struct InForce {
     /// The plugin.
     pub plugin: Arc<Plugin>,
-    /// A path, "ConfigMap ns/name" or "embedded".
+    /// Origin of the plugin: a path, "ConfigMap ns/name" or "embedded".
     pub origin: String,
-    /// It is a candidate.
+    /// True if the plugin is a candidate.
     pub on_trial: bool,
 }
 
 #[derive(Default, Clone)]
 struct Entry {
     in_force: Option<InForce>,
-    /// In a cluster: what the controller says is to run, once it is loaded.
+    /// In a cluster: the plugin that the controller declares active, once it is loaded.
     active: Option<InForce>,
-    /// In a cluster: what served before a candidate did.
+    /// In a cluster: the plugin that served before a candidate did.
     before: Option<InForce>,
     /// In a cluster: the candidate that is tried here, or was tried last.
     tried: Option<Tried>,
-    /// What is to run is known and not loaded yet: nothing else begins to serve meanwhile.
+    /// True if the active build is known and not loaded yet: no other plugin begins to serve meanwhile.
     awaited: bool,
-    /// The last delivery that failed: where it came from and why. Cleared by one that works.
+    /// The last delivery that failed: its origin and the reason. Cleared by one that works.
     failed: Option<(String, String)>,
 }
 
-/// One name of the table, for reports.
+/// An entry of the table, for reports.
 pub struct Listed {
-    /// The name.
+    /// Name of the plugin.
     pub name: String,
-    /// What is in force, if anything.
+    /// The active plugin, if any.
     pub in_force: Option<InForce>,
-    /// The last delivery that failed: where it came from and why.
+    /// The last delivery that failed: its origin and the reason.
     pub failed: Option<(String, String)>,
     /// In a cluster: the candidate that is tried here, or was tried last.
     pub tried: Option<Tried>,
 }
 
-/// The engine, the compiler and the embedded plugins.
+/// Creates the table with engine, compiler and embedded plugins.
 pub fn open(config: &Config) -> anyhow::Result<Plugins> {
     let program = std::env::current_exe().context("the path of this program is not known")?;
     let compiler = Compiler::new(program, vec!["compile".into()], PathBuf::from(&config.cache))
@@ -88,7 +88,7 @@ pub fn open(config: &Config) -> anyhow::Result<Plugins> {
 }
 
 impl Plugins {
-    /// With the embedded plugins in force; they are compiled now unless the cache has them.
+    /// Creates a table in which the embedded plugins are active; they are compiled now unless the cache has them.
     ///
     /// # Errors
     /// When an embedded plugin cannot be compiled: the cache folder or the machine is at fault, not the plugin.
@@ -101,15 +101,15 @@ impl Plugins {
         Ok(plugins)
     }
 
-    /// What is in force under this name.
+    /// Returns the active plugin of this name.
     pub fn get(&self, name: &str) -> Option<InForce> {
         self.read().get(name)?.in_force.clone()
     }
 
-    /// What is in force under this name, if it is of the kind that is needed.
+    /// Returns the active plugin of this name, if it is of the kind that is needed.
     ///
     /// # Errors
-    /// What is wrong with the name, and the fix.
+    /// Returns an error that explains the problem with the name, and the fix.
     pub fn need(&self, kind: Kind, name: &str) -> Result<InForce, String> {
         let Some(in_force) = self.get(name) else {
             return Err(format!(
@@ -129,7 +129,7 @@ impl Plugins {
         }
     }
 
-    /// Objects that name a plugin which is not there or of the wrong kind, and what to do.
+    /// Returns objects that name a plugin that does not exist or is of the wrong kind, with the fix.
     pub fn wrong(&self, cluster: &Cluster) -> Vec<(FactKey, String)> {
         let pools = cluster.pools.values().map(|pool| {
             (FactKey::Pool(pool.name.clone()), Kind::Allocator, pool.allocator.plugin.clone())
@@ -143,8 +143,8 @@ impl Plugins {
         pools.chain(announcers).filter_map(wrong).collect()
     }
 
-    /// Takes a delivery: inspects it, compiles it in a child unless cached, and puts it in force. Blocks meanwhile.
-    /// Says whether something else is in force now.
+    /// Accepts a delivery: inspects it, compiles it in a child process unless cached, and activates it. Blocks until
+    /// that is done. Returns true if another build is active now.
     pub fn deliver(&self, delivery: &facts::Plugin) -> bool {
         match self.load(delivery) {
             Ok(plugin) => {
@@ -172,7 +172,7 @@ impl Plugins {
         }
     }
 
-    /// Takes a delivery back: the embedded plugin of that name is in force again, or none.
+    /// Withdraws a delivery: the embedded plugin of that name becomes active again, or none.
     ///
     /// # Errors
     /// When the embedded plugin cannot be compiled.
@@ -188,10 +188,10 @@ impl Plugins {
         Ok(())
     }
 
-    /// The plugin of this name that comes with the program, whatever was delivered under it.
+    /// Returns the embedded plugin of this name, even if another one was delivered under it.
     ///
     /// # Errors
-    /// When none does, or it cannot be compiled.
+    /// When there is none, or it cannot be compiled.
     pub fn embedded(&self, name: &str) -> Result<InForce, String> {
         if let Some(it) = self.get(name).filter(|it| it.origin == EMBEDDED) {
             return Ok(it);
@@ -200,7 +200,7 @@ impl Plugins {
         Ok(InForce { plugin, origin: EMBEDDED.to_owned(), on_trial: false })
     }
 
-    /// Everything, by name.
+    /// Returns all entries, by name.
     pub fn list(&self) -> Vec<Listed> {
         let table = self.read();
         let listed = |(name, entry): (&String, &Entry)| Listed {
@@ -219,10 +219,10 @@ impl Plugins {
         Ok(plugin)
     }
 
-    /// Whether what is of this world may take over under this name.
+    /// Checks that a plugin of this world may take over under this name.
     ///
     /// # Errors
-    /// What is in the way, and the fix.
+    /// Returns an error that explains the conflict, and the fix.
     pub fn fits(&self, name: &str, world: World) -> Result<(), String> {
         match self.get(name).map(|before| before.plugin.inspection().world) {
             Some(before) if !same_kind(before, world) => Err(format!(
@@ -248,7 +248,7 @@ impl Plugins {
     }
 }
 
-/// The digest of a component's octets, in hexadecimal.
+/// Returns the digest of a component's bytes, in hexadecimal.
 fn digest_of(component: &Component) -> String {
     let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect();
     match component {
@@ -257,7 +257,7 @@ fn digest_of(component: &Component) -> String {
     }
 }
 
-/// A component's octets, read now if they are in a file.
+/// Returns a component's bytes, which are read now if they are in a file.
 fn octets(component: &Component) -> Result<Cow<'_, [u8]>, String> {
     let (path, digest) = match component {
         Component::Inline(bytes) => return Ok(Cow::Borrowed(bytes)),

@@ -1,4 +1,4 @@
-//! What this node says of itself: the NodeReport (one object per node, bounded) and the details beside it.
+//! Reports of this node about itself: the NodeReport (one object per node, bounded) and the details beside it.
 use std::sync::Arc;
 
 use outrigger_core::facts::{Announcer, FactKey};
@@ -25,7 +25,7 @@ use outrigger_core::desired::Desired;
 
 mod peers;
 
-/// The NodeReport of this node.
+/// Returns the NodeReport of this node.
 pub fn node_report(
     node: &Node,
     plugins: &Plugins,
@@ -54,7 +54,7 @@ pub fn node_report(
     NodeReport { status: Some(status), ..NodeReport::new(&node.name, NodeReportSpec {}) }
 }
 
-/// A problem of an object, with the file it comes from.
+/// Returns a problem of an object, with the file it comes from.
 pub fn object_problem(source: &Source, key: &FactKey, message: String) -> Problem {
     let object = match key {
         FactKey::Service(key) => format!("Service {key}"),
@@ -68,7 +68,8 @@ pub fn object_problem(source: &Source, key: &FactKey, message: String) -> Proble
     Problem { file: source.file_of(key).unwrap_or_default(), object: Some(object), message }
 }
 
-/// Every address this node knows of, for `outrigger status`. Made while it is written, one address at a time.
+/// Details of every address that this node knows of, for `outrigger status`. Computed while it is serialized, one
+/// address at a time.
 #[derive(Serialize)]
 pub struct Details<'a> {
     node: &'a str,
@@ -79,7 +80,7 @@ pub struct Details<'a> {
     membership: Value,
 }
 
-/// See [`Details`].
+/// Returns the details of this node; see [`Details`].
 pub fn details<'a>(node: &'a Node, links: &Links, responder: &ResponderHandle) -> Details<'a> {
     let link = |link: &Link| {
         let networks: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
@@ -181,7 +182,7 @@ fn plugin(node: &Node, Listed { name, in_force, failed, tried }: Listed) -> Plug
     report.trial = tried.map(|Tried { attempt, progress }| {
         let mut trial = TrialReport { attempt, ..TrialReport::default() };
         trial.state = match progress {
-            // It runs once every instance does.
+            // A candidate runs once every instance runs it.
             Progress::InForce { digest }
                 if runs_as.iter().all(|runs| *runs == (digest.clone(), "Running")) =>
             {
@@ -251,7 +252,8 @@ fn event((since, said): &(Time, ServiceEvent)) -> ServiceEventReport {
     }
 }
 
-/// Equal on nodes that agree who answers for what.
+/// Returns the number of desired addresses and their hash, which is equal on nodes that agree which node answers for
+/// each.
 fn desired(node: &Node) -> DesiredReport {
     let mut hash = Sha256::new();
     let mut addresses = 0;
@@ -322,7 +324,7 @@ fn state(state: &AnnouncementState) -> &str {
     }
 }
 
-/// A link on which nothing can be heard or said.
+/// Returns the problem of a link on which no frame can be sent or received.
 pub fn link_problem(failure: LinkFailure) -> Problem {
     tracing::error!("{failure}");
     Problem {
@@ -332,7 +334,7 @@ pub fn link_problem(failure: LinkFailure) -> Problem {
     }
 }
 
-/// Why this node announces nothing although it is well otherwise.
+/// Returns the problem of a node that announces nothing because it cannot join the others.
 pub fn cannot_join(node: &str, error: &anyhow::Error) -> Problem {
     tracing::error!("this node cannot join the others and announces nothing: {error:#}");
     Problem {

@@ -1,9 +1,9 @@
-//! Where facts come from: a folder of manifests, or the API server. One of the two for the whole life of a process.
+//! Sources of facts: a folder of manifests, or the API server. A process uses one of them for its whole life.
 use outrigger_core::facts::{Change, FactKey};
 use outrigger_kube::api::Watches;
 use outrigger_kube::{Folder, Problem};
 
-/// What is read for changes of facts.
+/// A source of changes of facts.
 pub enum Source {
     /// A watched folder.
     Folder(Box<Folder>),
@@ -12,7 +12,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What differs from what was told before; `None` when nothing at all does, what is wrong included.
+    /// Returns changes since the last call. `None` if nothing changed, including problems.
     pub fn read(&mut self) -> Option<Vec<Change>> {
         match self {
             Self::Folder(folder) => Some(folder.read()),
@@ -23,7 +23,7 @@ impl Source {
         }
     }
 
-    /// Resolves when [`Self::read`] may have something new. May be dropped at any point.
+    /// Resolves when [`Self::read`] may have something new. Cancel safe: may be dropped at any point.
     pub async fn changed(&mut self) {
         match self {
             Self::Folder(folder) => folder.changed().await,
@@ -31,7 +31,7 @@ impl Source {
         }
     }
 
-    /// The folder, if it is one.
+    /// Returns the folder. `None` if the source is the API server.
     pub fn folder(&self) -> Option<&Folder> {
         match self {
             Self::Folder(folder) => Some(folder),
@@ -39,7 +39,7 @@ impl Source {
         }
     }
 
-    /// Everything that is wrong now.
+    /// Returns all current problems.
     pub fn problems(&self) -> Vec<Problem> {
         match self {
             Self::Folder(folder) => folder.problems(),
@@ -47,7 +47,7 @@ impl Source {
         }
     }
 
-    /// The file that an object in force comes from, if it comes from one.
+    /// Returns the file that an object was read from. `None` if it was not read from one.
     pub fn file_of(&self, key: &FactKey) -> Option<String> {
         match self {
             Self::Folder(folder) => folder.file_of(key),
@@ -55,7 +55,7 @@ impl Source {
         }
     }
 
-    /// What has not been listed yet, as `kubectl get` names it.
+    /// Returns what has not been listed yet, as `kubectl get` names it.
     pub fn missing(&self, synced: bool) -> Vec<String> {
         match self {
             Self::Folder(_) if synced => Vec::new(),

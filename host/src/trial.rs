@@ -1,5 +1,6 @@
-//! A candidate on one node: what it does is looked at before it happens, and whether it may go on. What a good build would
-//! not do does not happen at all, so that going back costs nothing. Must not know what comes of the verdict.
+//! Trial of a candidate on one node: its effects are reviewed before they happen, and it is decided whether it may
+//! continue. Effects that a good build would not have do not happen at all, so that a rollback costs nothing. Must not
+//! know the consequences of the verdict.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -8,52 +9,52 @@ use outrigger_core::rollout::too_many;
 use outrigger_runtime::{CompileError, Fault, Incident, LoadError, SwapError, SwapStep};
 use outrigger_sdk::{AnnouncementState, Endpoint, LinkIndex, Report};
 
-/// So many refused effects are no misunderstanding any more.
+/// Number of refused effects above which a candidate fails.
 const MOST_DENIED: u64 = 100;
 
-/// Where an address is answered for.
+/// A link and an address that is answered for on it.
 type Spot = (LinkIndex, IpAddr);
-/// The answers that an instance has in force, by its numbers.
+/// Active answers of an instance, by their numbers.
 pub type Answers = BTreeMap<Endpoint, Spot>;
 
-/// Why a candidate goes back.
+/// Reason why a candidate is rolled back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// In one CamelCase word.
+    /// Reason as one CamelCase word.
     pub reason: &'static str,
-    /// For a person.
+    /// Message for people.
     pub message: String,
 }
 
-/// A candidate at work.
+/// State of a running trial.
 #[derive(Debug)]
 pub struct Trial {
     digest: String,
-    /// Refusals that were there before it.
+    /// Refusals before the trial, by reason.
     denied: BTreeMap<Reason, u64>,
-    /// What would take addresses away that are still desired: it happens when the trial is over.
+    /// Effects that would withdraw addresses that are still desired. They happen when the trial succeeds.
     withheld: Vec<Granted>,
-    /// The addresses.
+    /// Answers that the withheld effects would end.
     going: BTreeSet<Spot>,
-    /// What peers were told before it.
+    /// Endpoints before the trial, with the routes that peers were sent.
     told: Endpoints,
     failed: Option<Verdict>,
 }
 
 impl Trial {
-    /// Begins.
+    /// Begins a trial.
     pub fn new(digest: &str, guard: &Guard) -> Self {
         let (digest, denied) = (digest.to_owned(), guard.denied().clone());
         let (withheld, going, told) = (Vec::new(), BTreeSet::new(), guard.endpoints().clone());
         Self { digest, denied, withheld, going, told, failed: None }
     }
 
-    /// The digest of what failed, and why, if it did.
+    /// Returns the digest of the candidate and the verdict. `None` if it has not failed.
     pub fn failed(&self) -> Option<(&str, &Verdict)> {
         Some((&self.digest, self.failed.as_ref()?))
     }
 
-    /// A fault, whatever the supervisor made of it.
+    /// Fails the trial on a fault, even if the supervisor recovered from it.
     pub fn incidents(&mut self, incidents: &[Incident]) {
         let verdict = incidents.iter().find_map(|incident| match incident {
             Incident::Restarted { why }
@@ -65,7 +66,7 @@ impl Trial {
         self.failed = self.failed.take().or(verdict);
     }
 
-    /// Of what a reply is granted, what may happen now. Nothing does of a reply that fails the trial.
+    /// Returns the granted effects of a reply that may happen now. There are none if the reply fails the trial.
     pub fn review(
         &mut self,
         granted: Vec<Granted>,
@@ -93,16 +94,17 @@ impl Trial {
             }
         };
         let (withheld, now): (Vec<_>, Vec<_>) = granted.into_iter().partition(takes);
-        // What a number is used for later is what counts.
+        // Only the last use of a number counts.
         let used: BTreeSet<Endpoint> = now.iter().filter_map(number).collect();
         self.withheld.retain(|effect| number(effect).is_none_or(|id| !used.contains(&id)));
         self.withheld.extend(withheld);
-        // What came back, or is no longer desired, has nothing to be withheld.
+        // Answers that came back, or are no longer desired, are not withheld any more.
         self.going = going;
         now
     }
 
-    /// Routes cannot wait: what is written to a stream stays in its order. A few may go, many fail the trial.
+    /// Checks the routes that a reply withdraws. They cannot be withheld, because writes to a stream keep their order:
+    /// a few may be withdrawn, many fail the trial.
     fn taking_back(&self, granted: &[Granted], guard: &Guard) -> Option<Verdict> {
         let ends = |effect: &Granted| match effect {
             Granted::Close(id) | Granted::Abort(id) => Some(*id),
@@ -123,12 +125,13 @@ impl Trial {
         })
     }
 
-    /// It has proved itself: what was withheld until now.
+    /// Ends a successful trial and returns the withheld effects.
     pub fn release(self) -> Vec<Granted> {
         self.withheld
     }
 
-    /// The spots of desired addresses that would not be answered for any longer, and how many addresses there are.
+    /// Returns the answers for desired addresses that would end, and the number of desired addresses that are answered
+    /// for.
     fn gone_after(
         &self,
         granted: &[Granted],
@@ -157,7 +160,7 @@ impl Trial {
     }
 }
 
-/// The number under which an effect replaces or ends what was in force.
+/// Returns the number of the answer or beacon that an effect sets, replaces or ends.
 fn number(effect: &Granted) -> Option<Endpoint> {
     match effect {
         Granted::Answer { id, .. } | Granted::Beacon { id, .. } | Granted::Close(id) => Some(*id),
@@ -165,7 +168,7 @@ fn number(effect: &Granted) -> Option<Endpoint> {
     }
 }
 
-/// Keeps account of the answers in force.
+/// Updates the active answers by an effect.
 pub fn account(answers: &mut Answers, effect: &Granted) {
     let Some(id) = number(effect) else { return };
     match effect {
@@ -200,7 +203,7 @@ fn flooding(before: &BTreeMap<Reason, u64>, now: &BTreeMap<Reason, u64>) -> Opti
     })
 }
 
-/// What a fault says of a build.
+/// Returns the verdict for a fault.
 pub fn of_fault(fault: &Fault) -> Verdict {
     let reason = match fault {
         Fault::Trap { .. } => "Trapped",
@@ -211,7 +214,7 @@ pub fn of_fault(fault: &Fault) -> Verdict {
     Verdict { reason, message: fault.to_string() }
 }
 
-/// What a swap that failed says of it.
+/// Returns the verdict for a failed swap.
 pub fn of_swap(error: &SwapError) -> Verdict {
     let reason = match (&error.fault, error.step) {
         (Some(fault), _) => of_fault(fault).reason,
@@ -221,7 +224,7 @@ pub fn of_swap(error: &SwapError) -> Verdict {
     Verdict { reason, message: error.to_string() }
 }
 
-/// What is wrong with its bytes.
+/// Returns the verdict for a component that cannot be loaded.
 pub fn of_load(error: &LoadError) -> Verdict {
     let reason = match error {
         LoadError::Wasi(_) => "ImportsWasi",

@@ -1,83 +1,85 @@
-//! The trait behind the world `announcer`. WIT: `machine`.
+//! The trait behind the WIT world `announcer` (interface `machine`).
 use crate::{Event, Pair, Reply, Time};
 
-/// A state machine without I/O that tells the outside world where an address is.
+/// A state machine without I/O that announces to the network outside the cluster where an address is.
 ///
-/// Same calls, same answers: the host replays calls after a trap with the effects left out. A snapshot therefore must
-/// hold everything: instance = snapshot + later calls.
+/// It must be deterministic: the same calls give the same answers, because the host replays calls after a trap and
+/// discards the effects of the replay. A snapshot must therefore hold the whole state: instance = snapshot + later
+/// calls.
 pub trait Announcer: Sized {
-    /// Checks a configuration (JSON text), changes nothing.
+    /// Checks a configuration (JSON text) and changes nothing.
     ///
     /// # Errors
-    /// Every field that is wrong, by JSON Pointer (RFC 6901). Never an empty list.
+    /// Returns every wrong field, named by JSON Pointer (RFC 6901). The list is never empty.
     fn validate(config: &str) -> Result<(), Vec<FieldError>>;
 
-    /// Called once, first.
+    /// Creates the instance. Called once, before every other function except `validate`.
     ///
     /// # Errors
     /// See [`StartError`].
     fn start(context: Context, origin: Origin) -> Result<Self, StartError>;
 
-    /// One call for everything that happened, oldest first.
+    /// Handles all events since the previous call, oldest first, and returns the effects and the next wake.
     fn handle(&mut self, now: Time, events: Vec<Event>) -> Reply;
 
-    /// Called between `handle`s.
+    /// Returns the whole state of the instance. Called between calls of `handle`.
     fn snapshot(&self) -> SavedState;
 }
 
-/// What an instance is started with. WIT: `machine.context`.
+/// The arguments that an instance is started with. WIT: `machine.context`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Context {
     /// Name of the Announcer object.
     pub instance: String,
-    /// This node; "" in cluster scope.
+    /// Name of this node; "" in cluster scope.
     pub node: String,
-    /// `spec.config`, JSON text, "{}" when absent.
+    /// The Announcer's `spec.config` as JSON text; "{}" when absent.
     pub config: String,
-    /// 32 octets, for jitter.
+    /// 32 random bytes, for jitter and other randomness.
     pub seed: Vec<u8>,
-    /// What a newer host adds.
+    /// Name and value pairs added by a newer host; unknown names must be ignored.
     pub ext: Vec<Pair>,
 }
 
-/// Where the state comes from.
+/// The state an instance starts from. WIT: `machine.origin`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nothing was before.
+    /// No earlier state exists.
     Fresh,
-    /// From this instance before: the same or another version of the plugin, the same or another config.
+    /// State saved by this instance earlier, by the same or another version of the plugin, with the same or another
+    /// configuration.
     Restored(SavedState),
 }
 
-/// The plugin's own state, opaque to the host.
+/// The plugin's own state, opaque to the host. WIT: `machine.saved-state`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SavedState {
-    /// The plugin's own: "layer2/1". Check it before reading `data`.
+    /// Format name chosen by the plugin, such as "layer2/1". Check it before reading `data`.
     pub format: String,
-    /// At most 16 MiB.
+    /// The encoded state, at most 16 MiB.
     pub data: Vec<u8>,
 }
 
-/// Why an instance did not start.
+/// The reason an instance could not be started. WIT: `machine.start-error`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// The configuration is wrong.
+    /// The configuration is wrong; lists every wrong field.
     #[error("invalid configuration: {}", list(.0))]
     InvalidConfig(Vec<FieldError>),
-    /// The host starts it again with [`Origin::Fresh`].
+    /// The snapshot cannot be read; the host starts the instance again with [`Origin::Fresh`].
     #[error("unknown snapshot: {0}")]
     UnknownSnapshot(String),
-    /// Anything else.
+    /// Any other error.
     #[error("{0}")]
     Other(String),
 }
 
-/// What is wrong with one field of a configuration.
+/// An error in one field of a configuration. WIT: `types.field-error`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// JSON Pointer (RFC 6901), "" is the whole.
+    /// JSON Pointer to the field (RFC 6901); "" is the whole document.
     pub path: String,
-    /// One sentence for a person.
+    /// One sentence for a human reader.
     pub message: String,
 }
 
@@ -92,10 +94,11 @@ fn list(errors: &[FieldError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Reads a JSON configuration into `T`, as [`Announcer::validate`] and [`crate::Policy`] want it.
+/// Parses a JSON configuration into `T`, with the error type that [`Announcer::validate`] returns. Policies can use
+/// it too.
 ///
 /// # Errors
-/// One [`FieldError`] on the whole document, with serde's words, which name the field and the position.
+/// Returns one [`FieldError`] on the whole document with serde's message, which names the field and the position.
 pub fn parse_config<T: serde::de::DeserializeOwned>(config: &str) -> Result<T, Vec<FieldError>> {
     serde_json::from_str(config)
         .map_err(|error| vec![FieldError { path: String::new(), message: error.to_string() }])

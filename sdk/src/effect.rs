@@ -1,83 +1,84 @@
-//! What an announcer may ask for. WIT: `effects`, and of `network` what layer 2 needs.
+//! The effects an announcer may request. WIT: `effects`, and the parts of `network` that they use.
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::{
     Connect, Endpoint, Frame, LinkIndex, Listen, OpenSocket, Report, SendDatagram, StreamBytes,
 };
 
-/// Something the host is to do. Carried out in order; one that the guard refuses is left out and comes back as
-/// [`crate::Event::Denied`], the others take place.
+/// An action requested from the host. Effects are carried out in order. An effect that the guard refuses is skipped
+/// and reported as [`crate::Event::Denied`]; the remaining effects still take place. WIT: `effects.effect`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Deliver frames about these topics from this link; everything else is dropped in the kernel.
+    /// Delivers frames about these topics from this link; all other frames are dropped in the kernel.
     WatchFrames(FrameWatch),
-    /// Stop delivering them.
+    /// Stops delivering frames about these topics.
     UnwatchFrames(FrameWatch),
-    /// Send one frame.
+    /// Sends one frame.
     SendFrame(Frame),
-    /// Join a multicast group on a link (MLD goes out).
+    /// Joins a multicast group on a link; the kernel sends the MLD report.
     JoinGroup {
-        /// On this link.
+        /// The link to join on.
         link: LinkIndex,
-        /// This group.
+        /// The group to join.
         group: Ipv6Addr,
     },
-    /// Leave it.
+    /// Leaves a multicast group on a link.
     LeaveGroup {
-        /// On this link.
+        /// The link to leave on.
         link: LinkIndex,
-        /// This group.
+        /// The group to leave.
         group: Ipv6Addr,
     },
-    /// Work the host carries on alone until ended.
+    /// Starts work that the host carries on without the plugin until it is done or closed.
     Offload(Offload),
-    /// Open a stream.
+    /// Opens a stream.
     Connect(Connect),
-    /// Accept streams.
+    /// Accepts streams.
     Listen(Listen),
-    /// Write to a stream: no more octets than credit allows.
+    /// Writes to a stream. Must not exceed the stream's credit.
     Write(StreamBytes),
-    /// Open a UDP socket.
+    /// Opens a UDP socket.
     OpenSocket(OpenSocket),
-    /// Send a datagram.
+    /// Sends a datagram.
     SendDatagram(SendDatagram),
-    /// End the stream, listener, socket or offload of this number; what is queued on a stream is sent, then FIN.
+    /// Closes the stream, listener, socket or offload of this number. On a stream, queued data is sent first, then
+    /// FIN.
     Close(Endpoint),
-    /// The same at once: RST on a stream.
+    /// Closes at once and discards queued data; on a stream, RST is sent.
     Abort(Endpoint),
-    /// What the plugin says about itself.
+    /// Reports the plugin's own status.
     Report(Report),
-    /// Answer to [`crate::Event::Stopping`]: nothing more to hand over.
+    /// Answers [`crate::Event::Stopping`]: nothing is left to hand over.
     Drained,
-    /// A case of the WIT world that this host does not carry out: its name and subject. Always denied.
+    /// An effect of the WIT world that this host does not carry out. Always denied.
     Unsupported {
-        /// The WIT case: "http-request".
+        /// Name of the WIT case, such as "http-request".
         effect: String,
-        /// What it was about.
+        /// The subject that the denial names.
         subject: String,
     },
 }
 
-/// Which questions on the wire the plugin wants to see.
+/// The ARP and Neighbor Discovery messages the plugin wants to see on a link. WIT: `network.frame-watch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameWatch {
-    /// On this link.
+    /// The link to watch.
     pub link: LinkIndex,
-    /// About these.
+    /// The addresses to watch.
     pub topics: Vec<Topic>,
 }
 
-/// A question on the wire. WIT: `network.frame-topic`.
+/// The subject of ARP or Neighbor Discovery messages: one address. WIT: `network.frame-topic`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
-    /// ARP whose target or sender protocol address is this IPv4 address (RFC 826, RFC 5227).
+    /// ARP messages whose target or sender protocol address is this IPv4 address (RFC 826, RFC 5227).
     Arp(std::net::Ipv4Addr),
-    /// Neighbor Solicitation or Advertisement for this IPv6 target (RFC 4861).
+    /// Neighbor Solicitations and Advertisements for this IPv6 target (RFC 4861).
     Ndp(Ipv6Addr),
 }
 
 impl Topic {
-    /// The topic that is about this address.
+    /// Returns the topic for an address: ARP for IPv4, Neighbor Discovery for IPv6.
     pub fn about(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => Self::Arp(address),
@@ -85,7 +86,7 @@ impl Topic {
         }
     }
 
-    /// The address it is about.
+    /// Returns the address of this topic.
     pub fn address(&self) -> IpAddr {
         match *self {
             Self::Arp(address) => address.into(),
@@ -94,98 +95,101 @@ impl Topic {
     }
 }
 
-/// Work the host carries on alone. The same number replaces the old work at once.
+/// Work that the host carries on without the plugin. Setting the same number again replaces the old work at once.
+/// WIT: `network.offload`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offload {
-    /// Its number, below `0x8000_0000`.
+    /// Number of the offload, below `0x8000_0000`.
     pub id: Endpoint,
-    /// The work.
+    /// The work to carry on.
     pub work: OffloadWork,
 }
 
-/// WIT: `network.offload-work`.
+/// The kinds of work that can be offloaded to the host. WIT: `network.offload-work`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OffloadWork {
-    /// Answer ARP requests or Neighbor Solicitations for this address with the link's MAC.
+    /// Answers ARP requests or Neighbor Solicitations for an address with the link's MAC address.
     AnswerNeighbor {
-        /// On this link.
+        /// The link to answer on.
         link: LinkIndex,
-        /// For this address.
+        /// The address to answer for.
         address: IpAddr,
     },
-    /// Send this frame again and again.
+    /// Sends a frame periodically.
     Beacon(Beacon),
-    /// Send this datagram again and again: BFD control packets (RFC 5880).
+    /// Sends a datagram periodically, such as BFD control packets (RFC 5880).
     DatagramBeacon(DatagramBeacon),
-    /// Write this message whenever nothing was written on the stream for so long: BGP KEEPALIVE.
+    /// Writes a message whenever nothing was written on the stream for the interval: BGP KEEPALIVE.
     Keepalive {
-        /// The stream.
+        /// The stream to write to.
         endpoint: Endpoint,
         /// One whole message.
         data: Vec<u8>,
-        /// Milliseconds.
+        /// Longest time without a write, in milliseconds.
         interval_ms: u32,
     },
-    /// Deliver [`crate::Event::Expired`] when nothing was received for so long: the hold timer (RFC 4271), the BFD
-    /// detection time (RFC 5880 section 6.8.4). It runs once and is then free again; what arrives starts it anew.
+    /// Delivers [`crate::Event::Expired`] when nothing was received within the given time: the BGP hold timer (RFC 4271),
+    /// the BFD detection time (RFC 5880 section 6.8.4). The timer fires once, after which its number is free
+    /// again; every received message restarts it.
     Expect {
-        /// The stream or the socket.
+        /// The stream or socket to watch.
         endpoint: Endpoint,
-        /// Only what comes from here counts on a socket; unspecified = everybody.
+        /// On a socket, only datagrams from this address restart the timer; the unspecified address stands for any
+        /// sender.
         remote: IpAddr,
-        /// Microseconds.
+        /// Longest time without a received message, in microseconds.
         within_us: u32,
-        /// Close the stream as well when no instance runs to hear it.
+        /// True if the stream is also closed when no instance is running to receive the event.
         then_close: bool,
     },
 }
 
-/// A frame that is sent again and again. The first goes out at once.
+/// A frame that is sent periodically; the first one is sent at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beacon {
-    /// What to send.
+    /// The frame to send.
     pub frame: Frame,
-    /// Microseconds between two of them.
+    /// Interval between two frames, in microseconds.
     pub interval_us: u32,
-    /// Up to so much of the interval is taken off at random.
+    /// Largest random reduction of each interval, in percent.
     pub jitter_percent: u8,
-    /// How many, 0 = until ended.
+    /// Number of frames to send; 0 = until the offload is closed.
     pub count: u32,
 }
 
-/// A datagram that is sent again and again. The first goes out at once.
+/// A datagram that is sent periodically; the first one is sent at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatagramBeacon {
-    /// What to send.
+    /// The datagram to send.
     pub datagram: SendDatagram,
-    /// Microseconds between two of them.
+    /// Interval between two datagrams, in microseconds.
     pub interval_us: u32,
-    /// Up to so much of the interval is taken off at random (RFC 5880 section 6.8.7).
+    /// Largest random reduction of each interval, in percent (RFC 5880 section 6.8.7).
     pub jitter_percent: u8,
-    /// How many, 0 = until ended.
+    /// Number of datagrams to send; 0 = until the offload is closed.
     pub count: u32,
 }
 
-/// What [`crate::Announcer::handle`] answers.
+/// The result of [`crate::Announcer::handle`]. WIT: `effects.reply`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Reply {
-    /// In order.
+    /// Requested effects, carried out in this order.
     pub effects: Vec<Effect>,
-    /// Replaces the wake asked for before.
+    /// The next wake, which replaces the one requested before.
     pub wake: Wake,
 }
 
-/// The one timer.
+/// The instance's only timer. WIT: `effects.wake`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Wake {
-    /// None.
+    /// No timer runs.
     #[default]
     Never,
-    /// An [`crate::Event::Wake`] with this reason, `ms` milliseconds after this call's `now`.
+    /// Requests an [`crate::Event::Wake`] with this reason, `ms` milliseconds after this call's `now`.
     After {
-        /// 0 = after the events that already wait.
+        /// Delay in milliseconds; 0 = after the events that are already queued.
         ms: u32,
-        /// A few words, for metrics and traces.
+        /// A few words for metrics and traces.
         reason: String,
     },
 }

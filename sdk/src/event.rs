@@ -1,4 +1,4 @@
-//! What happens to an announcer. WIT: `events`, and of `network` what layer 2 needs.
+//! The events delivered to an announcer. WIT: `events`, and the parts of `network` that they use.
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -11,75 +11,75 @@ use crate::{
 /// The host's clocks in microseconds, read once per call. WIT: `types.time`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Time {
-    /// For timers. Never goes back for one instance on one node. Its origin means nothing.
+    /// Monotonic clock, for timers. Never goes back for one instance on one node. Its origin has no meaning.
     pub monotonic_us: u64,
-    /// Since 1970-01-01T00:00:00Z. May step.
+    /// Wall clock, since 1970-01-01T00:00:00Z. May step.
     pub utc_us: u64,
 }
 
-/// Something that happened, in order.
+/// An event delivered to an announcer, in the order of occurrence. WIT: `events.event`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// First event after a start with a snapshot: what is still open.
+    /// Lists the endpoints and offloads that are still open. First event after a start with a snapshot.
     Resumed(Resumed),
-    /// The full list once, then changes.
+    /// The links: the full list once, then changes.
     LinksChanged(LinksChanged),
-    /// The full list once, then changes.
+    /// The desired addresses: the full list once, then changes.
     DesiredChanged(DesiredChanged),
-    /// A watched frame.
+    /// A watched frame was received.
     Frame(Frame),
-    /// A stream that was asked for is up.
+    /// A requested stream is open.
     Opened(Opened),
-    /// A listener has accepted a stream.
+    /// A listener accepted a stream.
     Accepted(Accepted),
-    /// Octets came.
+    /// Data was received on a stream.
     Data(StreamBytes),
-    /// So many octets more may be written to this stream.
+    /// This number of additional bytes may be written to the stream.
     Credit(Endpoint, u32),
-    /// A stream, listener or socket is gone, or could not be opened.
+    /// A stream, listener or socket was closed or could not be opened.
     Closed(Closed),
-    /// A datagram came.
+    /// A datagram was received.
     Datagram(Datagram),
-    /// An [`crate::OffloadWork::Expect`] ran out: nothing came in time.
+    /// An [`crate::OffloadWork::Expect`] timed out: nothing was received in time.
     Expired(Endpoint),
-    /// The time asked for in the last reply has passed. Its reason.
+    /// The time requested in the last reply has passed. Holds the reason given there.
     Wake(String),
     /// The host ended this offload by itself.
     Ended(Endpoint),
-    /// An effect was not allowed. It had no effect.
+    /// An effect was refused and had no effect.
     Denied(Denied),
-    /// This instance will end. Hand over, then send [`crate::Effect::Drained`].
+    /// This instance is about to end. Hand over, then send [`crate::Effect::Drained`].
     Stopping(Stopping),
-    /// One that this version of the SDK does not know. Ignore it.
+    /// An event that this version of the SDK does not know, by name. Ignore it.
     Other(String),
 }
 
-/// What the host still carries for this instance.
+/// The endpoints and offloads that the host still keeps for this instance. WIT: `events.resumed`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resumed {
     /// Streams, listeners and sockets that are still open.
     pub open: Vec<ResumedEndpoint>,
-    /// Numbers of the offloads in force.
+    /// Numbers of the active offloads.
     pub offloads: Vec<Endpoint>,
 }
 
-/// Interface index (RFC 3493). Stable until the daemon restarts; put names, not indexes, in a snapshot.
+/// Interface index (RFC 3493), stable until the daemon restarts. Store names, not indexes, in a snapshot.
 pub type LinkIndex = u32;
 
-/// Links: first a full list (`reset` on the first chunk, no `more` on the last), then changes.
+/// Changes of the links: first a full list (`reset` on the first chunk, no `more` on the last), then changes. WIT: `events.links-changed`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LinksChanged {
-    /// A full list begins.
+    /// True if a full list begins with this chunk.
     pub reset: bool,
-    /// Apply before `upsert`.
+    /// Indexes of removed links. Apply before `upsert`.
     pub remove: Vec<LinkIndex>,
-    /// Each replaces the whole entry.
+    /// Added or changed links. Each replaces the whole entry.
     pub upsert: Vec<Link>,
-    /// Another chunk of the same list follows.
+    /// True if another chunk of the same list follows.
     pub more: bool,
 }
 
-/// One layer-2 segment this instance may use. WIT: `network.link`.
+/// A layer-2 segment that this instance may use. WIT: `network.link`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// Interface index.
@@ -88,118 +88,120 @@ pub struct Link {
     pub name: String,
     /// Hardware address.
     pub mac: MacAddr,
-    /// Octets of payload.
+    /// Maximum payload of a frame (MTU), in octets.
     pub mtu: u32,
-    /// Administratively up with carrier.
+    /// True if the link is administratively up and has a carrier.
     pub up: bool,
-    /// False on point-to-point and NOARP links.
+    /// True if the link uses ARP. False on point-to-point and NOARP links.
     pub arp: bool,
-    /// Counts carrier gains, MAC changes and changes of a bond's active slave: announce again when it moves.
+    /// Counter of carrier gains, MAC address changes and changes of a bond's active slave. When it changes, announce
+    /// again.
     pub generation: u32,
-    /// Own addresses with their prefix length.
+    /// The link's own addresses with their prefix length.
     pub addresses: Vec<IpNet>,
 }
 
-/// Desired addresses: first a full list (`reset` on the first chunk, no `more` on the last), then changes. A removal
-/// followed by an addition is never merged into nothing.
+/// Changes of the desired addresses: first a full list (`reset` on the first chunk, no `more` on the last), then
+/// changes. A removal followed by an addition is always delivered as both. WIT: `events.desired-changed`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DesiredChanged {
-    /// A full list begins.
+    /// True if a full list begins with this chunk.
     pub reset: bool,
-    /// Apply before `upsert`.
+    /// Removed addresses. Apply before `upsert`.
     pub remove: Vec<IpAddr>,
-    /// Each replaces the whole entry.
+    /// Added or changed addresses. Each replaces the whole entry.
     pub upsert: Vec<DesiredAddress>,
-    /// Another chunk of the same list follows.
+    /// True if another chunk of the same list follows.
     pub more: bool,
 }
 
-/// An address this instance is told about. One entry per address, however many Services share it.
+/// An address assigned to this instance. There is one entry per address, regardless of the number of Services that
+/// share it. WIT: `events.desired-address`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredAddress {
     /// The address.
     pub address: IpAddr,
     /// Name of the pool it comes from.
     pub pool: String,
-    /// At least one, by namespace and name.
+    /// The Services that use the address, at least one, ordered by namespace and name.
     pub services: Vec<Service>,
-    /// What this node is to do about it. The host elects.
+    /// The duty of this node for the address, decided by the host's leader election.
     pub duty: Duty,
-    /// Endpoints on this node.
+    /// Endpoints on this node, counted by condition.
     pub local_endpoints: EndpointCount,
-    /// What a newer host adds.
+    /// Name and value pairs added by a newer host; unknown names must be ignored.
     pub ext: Vec<Pair>,
 }
 
-/// Endpoints on this node by their EndpointSlice conditions.
+/// Number of endpoints on this node, by their EndpointSlice conditions. WIT: `events.endpoint-count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EndpointCount {
-    /// Condition `ready`.
+    /// Endpoints with condition `ready`.
     pub ready: u32,
-    /// Condition `serving`.
+    /// Endpoints with condition `serving`.
     pub serving: u32,
-    /// Condition `terminating`.
+    /// Endpoints with condition `terminating`.
     pub terminating: u32,
 }
 
-/// What this node is to do about an address. WIT: `events.duty`.
+/// The duty of this node for an address. WIT: `events.duty`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Duty {
-    /// Announce it.
+    /// Announce the address.
     Announce,
-    /// Announce it; the named node hands over once this one reports it announced (make before break).
+    /// Announce the address; the named node hands over once this node reports it as announced (make before break).
     TakeOver(String),
-    /// Go on announcing until this becomes `Standby`: the named node takes over.
+    /// Keep announcing until the duty becomes `Standby`: the named node takes over.
     HandOver(String),
-    /// The named node announces it ("" = none can). Listen at most.
+    /// Do not announce: the named node announces the address ("" = no node can). The plugin may listen at most.
     Standby(String),
 }
 
 impl Duty {
-    /// Whether this node answers for the address now.
+    /// Returns true if this node answers for the address now.
     pub fn speaks(&self) -> bool {
         !matches!(self, Self::Standby(_))
     }
 }
 
-/// A whole Ethernet frame: destination, source, type, payload; no FCS, no 802.1Q tag.
+/// A whole Ethernet frame: destination, source, type, payload; no FCS, no 802.1Q tag. WIT: `network.frame`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// The link it came from or goes to.
+    /// The link the frame was received on or is sent to.
     pub link: LinkIndex,
-    /// The octets.
+    /// The octets of the frame.
     pub data: Vec<u8>,
 }
 
-/// An effect that was refused. WIT: `events.denied`.
+/// A refused effect. WIT: `events.denied`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
-    /// The effect's WIT case: "send-frame".
+    /// Name of the WIT case, such as "send-frame".
     pub effect: String,
-    /// Address, peer, link or number.
+    /// The address, peer, link or number that the effect was about.
     pub subject: String,
-    /// Named reason: "address-not-desired".
+    /// Name of the reason, such as "address-not-desired".
     pub reason: String,
 }
 
-/// The instance will end.
+/// Announces the end of the instance. WIT: `events.stopping`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopping {
-    /// Why.
+    /// Reason for the end.
     pub reason: StopReason,
-    /// After this the host acts alone.
+    /// Time to hand over, in milliseconds. After it the host acts without the plugin.
     pub within_ms: u32,
 }
 
-/// Why an instance ends.
+/// The reason an instance ends. WIT: `events.stop-reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
-    /// The daemon comes back at once.
+    /// The daemon restarts at once.
     Restart,
     /// The node leaves: hand over.
     Leave,
     /// The Announcer was deleted: withdraw everything.
     Remove,
-    /// Treat as leave.
+    /// Any other reason. Treat it as `Leave`.
     Other,
 }

@@ -1,5 +1,5 @@
-//! The wasm side of the SDK: bindings of both worlds, and the shell that drives a trait through them. The words are
-//! translated in `guest/*`. Must not decide anything: what a plugin does is the same here and natively.
+//! The wasm side of the SDK: bindings of both worlds, and the shell that calls a trait through them. Types are
+//! converted in `guest/*`. This module must not decide anything: a plugin behaves the same here and natively.
 use std::marker::PhantomData;
 use std::sync::Once;
 
@@ -24,7 +24,7 @@ pub mod announcer {
     });
 }
 
-/// Bindings of the world `allocator`; the words that both worlds use are those of `announcer`.
+/// Bindings of the world `allocator`; types that both worlds use are those of `announcer`.
 #[allow(missing_docs)]
 pub mod allocator {
     wit_bindgen::generate!({
@@ -47,11 +47,11 @@ use announcer::outrigger::plugin::{
     effects as wit_effects, events as wit_events, http as wit_http, log as wit_log, types as wit,
 };
 
-/// Where `announcer!` keeps the one running machine of a component.
+/// Storage for the one running machine of a component, implemented by the `announcer!` macro.
 pub trait Slot {
-    /// The plugin.
+    /// The plugin type.
     type Machine: Announcer;
-    /// Gives access to it. Calls never nest.
+    /// Gives access to the machine, `None` before `start`. Calls never nest.
     fn with<R>(f: impl FnOnce(&mut Option<Self::Machine>) -> R) -> R;
 }
 
@@ -85,7 +85,7 @@ impl<S: Slot> machine::Guest for Shell<S> {
     fn handle(now: wit::Time, events: Vec<wit_events::Event>) -> wit_effects::Reply {
         let now = crate::Time { monotonic_us: now.monotonic_us, utc_us: now.utc_us };
         let events = events.into_iter().map(events::event).collect();
-        // Before `start` there is nobody to answer: the host never does this, and an empty reply is harmless.
+        // Before `start` there is no machine. The host never calls `handle` then, and an empty reply is harmless.
         let reply = S::with(|slot| match slot {
             Some(machine) => machine.handle(now, events),
             None => Reply::default(),
@@ -102,7 +102,7 @@ impl<S: Slot> machine::Guest for Shell<S> {
 impl<P: Policy> wit_policy::Guest for Shell<P> {
     fn allocate(
         request: wit_policy::Request,
-        // The SDK's policies ask for nothing, so there is never an answer.
+        // The SDK's policies request nothing, so there are never any answers.
         _answers: Vec<wit_http::HttpResponse>,
     ) -> wit_policy::Outcome {
         say_panics();
@@ -110,7 +110,7 @@ impl<P: Policy> wit_policy::Guest for Shell<P> {
     }
 }
 
-/// Says one line to the host.
+/// Sends one log line to the host.
 pub fn log(level: Level, message: &str, fields: &[(&str, String)]) {
     let level = match level {
         Level::Error => wit_log::Level::Error,
@@ -124,7 +124,8 @@ pub fn log(level: Level, message: &str, fields: &[(&str, String)]) {
     wit_log::log(level, message, &fields);
 }
 
-/// A panic becomes a trap, which carries no text: say it through `log` first, so that the host can show why.
+/// Logs panics: a panic becomes a trap, which carries no text, so the message is logged first and the host can show
+/// it.
 fn say_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,12 +1,11 @@
-//! What a plugin author uses: the vocabulary of both WIT worlds as plain Rust types, one trait per world, and the
-//! wasm shell. The host uses the same vocabulary, so a plugin's logic runs natively in tests exactly as it runs as a
-//! component.
+//! SDK for plugin authors: the types of both WIT worlds as plain Rust, one trait per world, and the wasm shell. The
+//! host uses the same types, so a plugin's logic runs natively in tests exactly as it runs as a component.
 //!
 //! A plugin is a crate of type `["cdylib"]` that implements [`Announcer`] or [`Policy`] and ends with
-//! `outrigger_sdk::announcer!(Type);` or `outrigger_sdk::policy!(Type);`. One whose logic others use as a library, tests included,
-//! leaves that line to a crate of its own.
+//! `outrigger_sdk::announcer!(Type);` or `outrigger_sdk::policy!(Type);`. If the logic is also used as a library, for
+//! example by tests, that line belongs in a separate crate.
 //!
-//! Nothing here reads a clock, a socket or the environment: time and seed are arguments.
+//! Nothing in this crate reads a clock, a socket or the environment: time and seed are arguments.
 #![forbid(unsafe_code)]
 
 pub mod announcer;
@@ -45,8 +44,8 @@ pub use report::{
 pub use service::{Protocol, Service, ServicePort, TrafficPolicy};
 pub use wire::MacAddr;
 
-/// Names a stream, a listener, a socket or an offload: one number space per instance. The plugin chooses numbers below
-/// `0x8000_0000`, the host those of accepted streams, with the top bit set. WIT: `network.endpoint`.
+/// Number of a stream, a listener, a socket or an offload; one number space per instance. The plugin chooses numbers
+/// below `0x8000_0000`; the host chooses those of accepted streams, with the top bit set. WIT: `network.endpoint`.
 pub type Endpoint = u32;
-/// A label, an annotation, a header, an extension: name and value.
+/// Name and value of a label, an annotation, a header or an extension. WIT: `types.pair`.
 pub type Pair = (String, String);

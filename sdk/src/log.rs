@@ -1,23 +1,23 @@
-//! The one function every plugin may call: it changes nothing and answers nothing. WIT: `log`.
+//! Logging, the only host function that every plugin may call. It changes no state and returns nothing. WIT: `log`.
 //!
-//! In a component the lines go to the host; natively they go nowhere, so that tests compare effects only.
+//! In a component the lines go to the host. Natively they are discarded, so that tests compare effects only.
 
-/// How loud a line is. Per packet `Trace`, decisions `Debug`, session changes `Info`, "someone should look" `Warn`.
+/// The severity of a log line. WIT: `log.level`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Broken.
+    /// A failure.
     Error,
-    /// Someone should look.
+    /// A problem that an operator should look at.
     Warn,
-    /// Session changes.
+    /// A session change.
     Info,
-    /// Decisions.
+    /// A decision.
     Debug,
-    /// Per packet.
+    /// An event per packet.
     Trace,
 }
 
-/// Says one line, with fields. At most 1 KiB; rate limited by the host.
+/// Writes one log line with fields. A line has at most 1 KiB, and the host limits the rate.
 pub fn log(level: Level, message: &str, fields: &[(&str, String)]) {
     #[cfg(target_family = "wasm")]
     crate::guest::log(level, message, fields);

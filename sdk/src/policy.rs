@@ -1,4 +1,4 @@
-//! The trait behind the world `allocator`. WIT: `policy`, `pool`.
+//! The trait behind the WIT world `allocator`, and the pool it reads. WIT: `policy`, `pool`.
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -6,38 +6,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Pair, Service};
 
-/// An allocation policy: one pure function.
+/// An address allocation policy: one pure function.
 pub trait Policy {
-    /// The answer depends on `request` and on what `pool` says, which does not change during the call.
+    /// Decides on the addresses of a Service. The result must depend only on `request` and on `pool`, which does not
+    /// change during the call.
     fn allocate(request: &Request, pool: &impl Pool) -> Outcome;
 }
 
-/// What is asked of a policy. WIT: `policy.request`.
+/// A Service's request for addresses. WIT: `policy.request`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Request {
-    /// Who asks.
+    /// The Service that needs addresses.
     pub service: Service,
-    /// Families still to be assigned, preferred first.
+    /// Families still to be assigned, preferred one first.
     pub families: Vec<Family>,
-    /// True: every family or refuse. False: at least the first that is possible.
+    /// True if every family must be assigned or the request refused; if false, at least the first possible family is
+    /// enough.
     pub all_families: bool,
-    /// Addresses the Service asks for by name. Empty = any.
+    /// Addresses the Service requests explicitly. Empty = any.
     pub wanted: Vec<IpAddr>,
-    /// Addresses the Service holds and keeps: a second family is being added.
+    /// Addresses the Service holds and keeps, while a second family is being added.
     pub holds: Vec<IpAddr>,
-    /// Addresses a Service of this namespace and name held last.
+    /// Addresses that a Service of this namespace and name held last.
     pub previous: Vec<IpAddr>,
-    /// "" = does not share.
+    /// Sharing key of the Service; "" = the Service does not share its addresses.
     pub sharing_key: String,
-    /// The pool's `allocator.config`, JSON text, "{}" when absent.
+    /// The pool's `allocator.config` as JSON text; "{}" when absent.
     pub config: String,
-    /// 32 octets, the only randomness there is.
+    /// 32 random bytes, the only source of randomness.
     pub seed: Vec<u8>,
-    /// What a newer host adds.
+    /// Name and value pairs added by a newer host; unknown names must be ignored.
     pub ext: Vec<Pair>,
 }
 
-/// An IP family.
+/// An IP address family. WIT: `types.ip-family`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// IPv4.
@@ -47,7 +49,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// The family of an address.
+    /// Returns the family of an address.
     pub fn of(address: &IpAddr) -> Self {
         if address.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }
     }
@@ -62,99 +64,100 @@ impl std::fmt::Display for Family {
     }
 }
 
-/// What a policy answers.
+/// The decision of a policy. WIT: `policy.outcome`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// One address per family.
+    /// Assigns one address per family.
     Assign(Vec<IpAddr>),
-    /// The host goes on to the next pool that suits.
+    /// Assigns nothing; the host continues with the next suitable pool.
     Refuse(Refusal),
-    /// Asks for HTTP requests, which this host does not carry out: their URLs.
+    /// Requests HTTP exchanges with these URLs. The host does not carry them out.
     Ask(Vec<String>),
 }
 
-/// Why a pool gives nothing.
+/// The reason a pool assigns no address. WIT: `policy.refusal`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// CamelCase, becomes the condition's reason: "PoolExhausted".
+    /// CamelCase reason of the resulting condition, such as "PoolExhausted".
     pub reason: String,
-    /// One sentence for a person.
+    /// One sentence for a human reader.
     pub message: String,
-    /// 0 = ask again when the Service or the pool changes.
+    /// Delay before the host asks again, in milliseconds; 0 = when the Service or the pool changes.
     pub retry_after_ms: u32,
 }
 
-/// The address pool of the request at hand, read only, as the ledger stands. Searches take O(log n); lists are in
-/// address order and end where the pool ends. WIT: `pool`.
+/// Read-only view of the address pool of the current request, as recorded in the ledger. Searches take O(log n);
+/// lists are in address order and end at the end of the pool. WIT: `pool`.
 pub trait Pool {
-    /// Its name.
+    /// Returns the name of the pool.
     fn name(&self) -> String;
-    /// Its labels.
+    /// Returns the labels of the pool.
     fn labels(&self) -> Vec<Pair>;
-    /// As written in `addresses`, in that order, ranges cut into CIDRs, before exclusions.
+    /// Returns the prefixes as written in `addresses`, in that order, with ranges split into CIDRs, before
+    /// exclusions.
     fn prefixes(&self) -> Vec<IpNet>;
-    /// Saturates at 2^32-1.
+    /// Returns the number of addresses of a family. The counts saturate at 2^32-1.
     fn count(&self, family: Family) -> PoolCount;
-    /// How this request stands to an address.
+    /// Returns the state of an address as seen by this request.
     fn state(&self, address: IpAddr) -> AddressState;
-    /// The lowest free addresses, at most `limit`.
+    /// Returns the lowest free addresses, at most `limit`.
     fn lowest_free(&self, family: Family, limit: u32) -> Vec<IpAddr>;
-    /// The free addresses after `after`, which need not be in the pool.
+    /// Returns the free addresses after `after`, at most `limit`. `after` need not be in the pool.
     fn free_after(&self, after: IpAddr, limit: u32) -> Vec<IpAddr>;
-    /// The free address with `n` free ones below it.
+    /// Returns the free address that has `n` free addresses below it; `None` if there are not that many.
     fn nth_free(&self, family: Family, n: u32) -> Option<IpAddr>;
-    /// Addresses in use that this request may share, lowest first.
+    /// Returns addresses in use that this request may share, lowest first, at most `limit`.
     fn shareable(&self, family: Family, limit: u32) -> Vec<IpAddr>;
-    /// Empty when free or outside.
+    /// Returns the holders of an address; empty if it is free or outside the pool.
     fn holders(&self, address: IpAddr) -> Vec<Holder>;
-    /// Every held address after `after`.
+    /// Returns the held addresses after `after`, at most `limit`.
     fn held_after(&self, after: IpAddr, limit: u32) -> Vec<HeldAddress>;
-    /// Addresses of this pool held by Services of this namespace.
+    /// Returns the number of addresses of this pool held by Services of a namespace.
     fn held_by_namespace(&self, namespace: &str) -> u32;
-    /// Seconds since the address was last given back, `u32::MAX` = never or forgotten.
+    /// Returns the seconds since the address was last released; `u32::MAX` = never or no longer recorded.
     fn released_ago(&self, address: IpAddr) -> u32;
 }
 
-/// Saturates at 2^32-1.
+/// Address counts of a pool, each saturating at 2^32-1. WIT: `pool.pool-count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PoolCount {
-    /// Addresses that may be given out.
+    /// Number of addresses that may be assigned.
     pub total: u32,
-    /// Of these, held by nobody.
+    /// Number of these that are free.
     pub free: u32,
-    /// Of these, held.
+    /// Number of these that are held.
     pub held: u32,
 }
 
-/// How a request stands to an address. WIT: `pool.address-state`.
+/// The state of an address as seen by a request. WIT: `pool.address-state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressState {
-    /// Held by nobody.
+    /// No Service holds it.
     Free,
     /// Held, and this request may join under the sharing rules.
     Shareable,
     /// Held, and this request may not join.
     Taken,
-    /// In the pool's prefixes but never given out.
+    /// In the pool's prefixes but never assigned.
     Excluded,
     /// Not in this pool.
     Outside,
 }
 
-/// Who holds an address.
+/// A Service that holds an address. WIT: `pool.holder`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The Service.
     pub service: Service,
-    /// "" = does not share.
+    /// Sharing key of the Service; "" = it does not share its addresses.
     pub sharing_key: String,
 }
 
-/// A held address and its holders.
+/// A held address and its holders. WIT: `pool.held-address`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldAddress {
     /// The address.
     pub address: IpAddr,
-    /// At least one.
+    /// The holders, at least one.
     pub holders: Vec<Holder>,
 }

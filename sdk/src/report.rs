@@ -1,33 +1,34 @@
-//! What a plugin says about itself: levels, not edges. WIT: `status`.
+//! The reports of a plugin about its own status. Reports are levels, not edges. WIT: `status`.
 use std::net::IpAddr;
 
 use crate::Pair;
 
-/// The last report about a subject stands, across swaps and crashes, until replaced or the subject goes away.
+/// A report about one subject. The last report about a subject applies, across swaps and crashes, until it is
+/// replaced or the subject is gone. WIT: `status.report`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
-    /// About an address.
+    /// The announcement state of an address.
     Address(AddressReport),
-    /// About the plugin, as in Kubernetes.
+    /// A condition of the plugin, as in Kubernetes.
     Condition(Condition),
-    /// About a Service that it was told about, once.
+    /// A Kubernetes Event on a Service assigned to this instance, recorded once.
     Event(ServiceEvent),
-    /// About a peer.
+    /// The state of a peer.
     Peer(PeerReport),
-    /// A number, exported as `outrigger_plugin_<name>`.
+    /// A metric, exported as `outrigger_plugin_<name>`.
     Metric {
         /// Metric name: `[a-z_][a-z0-9_]{0,62}`.
         name: String,
-        /// Labels besides those of the instance, each of them named in the same way.
+        /// Labels in addition to those of the instance; their names follow the same pattern.
         labels: Vec<Pair>,
-        /// Added to a counter, or set on a gauge.
+        /// Value to add to a counter or to set on a gauge.
         value: MetricValue,
     },
-    /// A case of the WIT world that this host does not keep: its name.
+    /// A report of the WIT world that this host does not keep, by name.
     Other(String),
 }
 
-/// WIT: `status.metric-value`.
+/// A metric's value. WIT: `status.metric-value`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MetricValue {
     /// Counter increment.
@@ -36,99 +37,101 @@ pub enum MetricValue {
     Set(f64),
 }
 
-/// WIT: `status.address-report`.
+/// The announcement state of an address. WIT: `status.address-report`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressReport {
     /// The address.
     pub address: IpAddr,
-    /// How far its announcement is.
+    /// Progress of the announcement.
     pub state: AnnouncementState,
-    /// Link names, peer names or zones. This is what confirms an announcement.
+    /// Names of the links, peers or zones it is announced on. This list confirms an announcement.
     pub via: Vec<String>,
-    /// CamelCase, "" when announced.
+    /// CamelCase reason; "" when announced.
     pub reason: String,
-    /// One sentence for a person.
+    /// One sentence for a human reader.
     pub message: String,
 }
 
-/// WIT: `status.announcement-state`.
+/// The progress of an announcement. WIT: `status.announcement-state`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnnouncementState {
-    /// Decided, on its way.
+    /// Decided but not yet announced.
     Pending,
-    /// The network was told.
+    /// The network has been notified.
     Announced,
     /// Another node announces it.
     Standby,
     /// No longer announced.
     Withdrawn,
-    /// Someone else answers for it (RFC 5227).
+    /// Another host answers for the address (RFC 5227).
     Conflict,
-    /// Could not be announced.
+    /// The address could not be announced.
     Failed,
-    /// One that this version does not know.
+    /// A state that this version does not know.
     Other(String),
 }
 
-/// WIT: `status.peer-report`.
+/// The state of a protocol peer. WIT: `status.peer-report`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PeerReport {
-    /// The name in the configuration, unique per instance and protocol.
+    /// Name of the peer in the configuration, unique per instance and protocol.
     pub peer: String,
-    /// "bgp", "bfd", "dns", "http", ...
+    /// Protocol: "bgp", "bfd", "dns", "http", ...
     pub protocol: String,
-    /// How it is, in one word for every protocol.
+    /// Health of the peer in terms common to all protocols.
     pub health: PeerHealth,
-    /// The protocol's own word: "OpenConfirm", "AdminDown".
+    /// State in the protocol's own terms, such as "OpenConfirm" or "AdminDown".
     pub state: String,
-    /// In words that a network engineer would use, "" when there was none.
+    /// The last error in a network engineer's terms; "" if there was none.
     pub last_error: String,
-    /// Exported as metrics: "messages-in", "prefixes-sent".
+    /// Counters exported as metrics. `outrigger bgp peers` shows "announced-prefixes-total", "total-received" and
+    /// "total-sent".
     pub counters: Vec<(String, f64)>,
-    /// What a person may want to see besides: "capabilities", "hold-time", "since-us" (monotonic).
+    /// Additional details for display, such as "hold-time". "remote" is the peer's address and port; "since-us" is
+    /// when the state began, in microseconds of the monotonic clock.
     pub ext: Vec<(String, String)>,
 }
 
-/// WIT: `status.peer-health`.
+/// The health of a peer. WIT: `status.peer-health`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PeerHealth {
-    /// On its way up for the first time.
+    /// Starting for the first time.
     #[default]
     Starting,
-    /// As it should be.
+    /// Working normally.
     Up,
-    /// It works, and something is wrong.
+    /// Working, with a problem.
     Degraded,
-    /// It does not work.
+    /// Not working.
     Down,
-    /// Switched off on purpose.
+    /// Disabled on purpose.
     Disabled,
 }
 
-/// WIT: `status.condition`. `kind` is the condition's type.
+/// A condition of the plugin, as in Kubernetes. WIT: `status.condition`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     /// The condition's type.
     pub kind: String,
-    /// `Some(true)` = True, `None` = Unknown.
+    /// Status: `Some(true)` = True, `Some(false)` = False, `None` = Unknown.
     pub status: Option<bool>,
-    /// CamelCase.
+    /// CamelCase reason.
     pub reason: String,
-    /// One sentence for a person.
+    /// One sentence for a human reader.
     pub message: String,
 }
 
-/// WIT: `status.service-event`. A Kubernetes Event.
+/// A Kubernetes Event on a Service. WIT: `status.service-event`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceEvent {
     /// Namespace of the Service.
     pub namespace: String,
     /// Name of the Service.
     pub name: String,
-    /// Whether its type is Warning, else Normal.
+    /// True if the Event's type is Warning, false if it is Normal.
     pub warning: bool,
-    /// CamelCase.
+    /// CamelCase reason.
     pub reason: String,
-    /// One sentence for a person.
+    /// One sentence for a human reader.
     pub message: String,
 }

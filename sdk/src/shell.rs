@@ -1,5 +1,5 @@
-//! The one macro line that ends a plugin crate. Natively it expands to nothing, so the logic is tested as a plain
-//! library; for wasm it exports the world through the trait. Knows nothing of the bindings, which are in `guest`.
+//! The macros that end a plugin crate. Natively they expand to nothing, so the logic is tested as a plain library;
+//! for wasm they export the world through the trait. The bindings are in `guest`.
 
 /// Exports a type that implements [`crate::Announcer`] as a component of the world `announcer`.
 ///

@@ -1,5 +1,5 @@
-//! Real BGP speakers in namespaces: FRR, BIRD, GoBGP and ExaBGP as they are released, configured from one small
-//! description, asked in one way; and the product beside them. It knows the product only from outside.
+//! Real BGP speakers in namespaces: released versions of FRR, BIRD, GoBGP and ExaBGP, configured from one small description and
+//! queried through one interface; and the product beside them, which is known only from outside.
 
 pub mod bird;
 pub mod exabgp;

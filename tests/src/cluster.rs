@@ -1,4 +1,4 @@
-//! A laboratory with daemons on its nodes: one folder of manifests, one state folder, and what can be asked about them.
+//! Laboratory with daemons on its nodes: one folder of manifests, one state folder, and queries about them.
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ mod reports;
 
 pub use folders::{digest, service};
 
-/// The address of the Service in `examples/metallb-v0.9`.
+/// Address of the Service in `examples/metallb-v0.9`.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 240);
-/// How long anything may take before it counts as broken. Far more than it takes, for busy machines.
+/// Time limit after which a wait counts as failed. Far more than it takes, for busy machines.
 pub const LIMIT: Duration = Duration::from_secs(120);
-/// So many requests in a row with one answer each, all from one node: half a second.
+/// Number of consecutive requests with one answer each, all from one node, that count as settled: half a second.
 const SETTLED: usize = RATE as usize / 2;
 
-/// Addresses are announced where the clients are.
+/// Announcer on the interface where the clients are.
 const ON_ETH0: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: Announcer\nmetadata: {name: layer2}\n\
                        spec: {plugin: layer2, interfaces: [eth0]}\n";
 
@@ -33,16 +33,16 @@ const ON_ETH0: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: Announcer\nmeta
 pub struct Cluster {
     /// Daemons by node; before the laboratory, so that they end first.
     daemons: Vec<Option<Daemon>>,
-    /// The segment.
+    /// Segment of the nodes and the client.
     pub lab: Lab,
     manifests: PathBuf,
     state: PathBuf,
-    /// What daemons that start from now on are configured with.
+    /// Configuration file of daemons that start from now on.
     config: Option<PathBuf>,
 }
 
 impl Cluster {
-    /// A lone node with an empty folder of manifests and no Node object. Nothing runs yet.
+    /// Creates a lone node with an empty folder of manifests and no Node object. No daemon runs yet.
     ///
     /// # Errors
     /// When the laboratory cannot be built.
@@ -54,18 +54,19 @@ impl Cluster {
         Ok(Self { daemons: vec![None], manifests, state, config: None, lab })
     }
 
-    /// Three nodes with Node objects and the example's manifests, all daemons running and one of them answering.
+    /// Creates three nodes with Node objects and the example's manifests, all daemons running and one of them answering.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn of_three() -> Result<Self> {
         Self::of_three_in(Lab::new(3)?)
     }
 
-    /// The same with a network of their own for all that the nodes say to each other; addresses are announced on `eth0` only.
+    /// Creates the same cluster with a separate network for all traffic between the nodes; addresses are announced on `eth0`
+    /// only.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn of_three_with_management() -> Result<Self> {
         let mut lab = Lab::new(3)?;
         lab.add_management()?;
@@ -96,10 +97,10 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A lone node that serves the example and answers.
+    /// Creates a lone node that serves the example and answers.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn lone_with_example() -> Result<Self> {
         let mut cluster = Self::lone()?;
         cluster.add_example()?;
@@ -111,7 +112,7 @@ impl Cluster {
     /// Waits until all daemons know each other and one of them answers.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn await_service(&self) -> Result<()> {
         let prober = self.probe()?;
         self.settled(&prober, None)
@@ -143,7 +144,7 @@ impl Cluster {
         self.start_on(node, &manifests)
     }
 
-    /// Daemons that start from now on have this configuration.
+    /// Sets the configuration of daemons that start from now on.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -175,42 +176,42 @@ impl Cluster {
         Ok(())
     }
 
-    /// The daemon of a node.
+    /// Returns the daemon of a node.
     ///
     /// # Errors
-    /// When none runs there.
+    /// When no daemon runs there.
     pub fn daemon(&self, node: usize) -> Result<&Daemon> {
         self.daemons[node]
             .as_ref()
             .with_context(|| format!("no daemon runs on {}", self.lab.nodes[node].name))
     }
 
-    /// SIGKILL to the daemon of a node. Gives the moment.
+    /// Sends SIGKILL to the daemon of a node. Returns the moment.
     ///
     /// # Errors
-    /// When none runs there.
+    /// When no daemon runs there.
     pub fn kill(&mut self, node: usize) -> Result<Instant> {
         self.daemons[node].take().context("no daemon runs there")?.kill()
     }
 
-    /// SIGTERM to the daemon of a node; waits until it is gone.
+    /// Sends SIGTERM to the daemon of a node, and waits until it has ended.
     ///
     /// # Errors
-    /// When none runs there, or when it does not end well.
+    /// When no daemon runs there, or when it does not exit successfully.
     pub fn stop(&mut self, node: usize) -> Result<()> {
         let code = self.daemons[node].take().context("no daemon runs there")?.stop()?;
         ensure!(code == Some(0), "the stopped daemon ended with {code:?}, not with 0");
         Ok(())
     }
 
-    /// How many daemons were started and neither stopped nor killed.
+    /// Returns the number of daemons that were started and neither stopped nor killed.
     pub fn running(&self) -> usize {
         self.daemons.iter().flatten().count()
     }
 
     // ---- the client's view ----
 
-    /// Begins to ask for the VIP at full rate.
+    /// Starts to send ARP requests for the VIP at full rate.
     ///
     /// # Errors
     /// When the client cannot send.
@@ -218,10 +219,11 @@ impl Cluster {
         Prober::start(self.lab.client.namespace(), "eth0", VIP, RATE)
     }
 
-    /// Waits until exactly one node answers, every request once, and gives its index. With `not`, one that is not it.
+    /// Waits until exactly one node answers, every request once, and returns its index. With `not`, waits for another node than
+    /// that.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn settled(&self, prober: &Prober, not: Option<usize>) -> Result<usize> {
         let not = not.map(|node| self.lab.nodes[node].mac);
         let start = prober.so_far().requests();
@@ -234,10 +236,10 @@ impl Cluster {
         self.index_of(mac)
     }
 
-    /// The index of the node with this hardware address.
+    /// Returns the index of the node with this hardware address.
     ///
     /// # Errors
-    /// When it is nobody's.
+    /// When no node has it.
     pub fn index_of(&self, mac: MacAddr) -> Result<usize> {
         self.lab
             .nodes
@@ -246,11 +248,11 @@ impl Cluster {
             .with_context(|| format!("{mac} is no node"))
     }
 
-    /// Waits for a 200 from port 80 of an address, asked for by the client with its own kernel's neighbour discovery,
-    /// and gives the body: the name of the node that took the connection.
+    /// Waits for a 200 from port 80 of an address, requested by the client with its own kernel's neighbour discovery, and
+    /// returns the body: the name of the node that accepted the connection.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is none in time.
     pub fn get(&self, address: IpAddr) -> Result<String> {
         let address = SocketAddr::from((address, 80));
         self.lab.client.inside(|| {
@@ -263,7 +265,7 @@ impl Cluster {
     /// Fails unless every request had its answer.
     ///
     /// # Errors
-    /// When one had none, with what did come.
+    /// When one had none, with all that was received.
     pub fn nothing_lost(&self, probe: &Probe) -> Result<()> {
         let (requests, unanswered) = (probe.requests(), probe.unanswered());
         ensure!(
@@ -275,7 +277,7 @@ impl Cluster {
     }
 }
 
-/// `examples/metallb-v0.9`.
+/// Returns the path of `examples/metallb-v0.9`.
 pub fn example() -> PathBuf {
     product::root().join("examples/metallb-v0.9")
 }

@@ -1,4 +1,5 @@
-//! The product's daemon as a process: started in a node's network, stopped or killed by its process id, weighed.
+//! The product's daemon as a process: started in a node's network, stopped or killed by its process id, and its memory
+//! measured.
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,33 +14,33 @@ use crate::lab::Node;
 use crate::namespace::Namespace;
 use crate::{clock, product, wait};
 
-/// How long a stop may take before it counts as failed.
+/// Time limit for a stop.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// A daemon gives back what its start needed two seconds after the last change of what it knows.
+/// Time after which memory is measured: a daemon releases what its start needed two seconds after the last change of its input.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// A running daemon. Killed when dropped.
+/// Running daemon. Killed when dropped.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
     log: PathBuf,
-    /// When it was started.
+    /// Time at which it was started.
     pub started: Instant,
 }
 
-/// The folders a daemon is given.
+/// Folders of a daemon.
 #[derive(Debug, Clone, Copy)]
 pub struct Folders<'a> {
-    /// `--manifests`.
+    /// Argument of `--manifests`.
     pub manifests: &'a Path,
-    /// `--config`.
+    /// Argument of `--config`.
     pub config: Option<&'a Path>,
-    /// `--state`.
+    /// Argument of `--state`.
     pub state: &'a Path,
-    /// `--cache`.
+    /// Argument of `--cache`.
     pub cache: &'a Path,
-    /// Where its log goes.
+    /// File of its log.
     pub log: &'a Path,
 }
 
@@ -90,10 +91,10 @@ impl Daemon {
         Ok(Self { child, log: folders.log.to_path_buf(), started })
     }
 
-    /// SIGKILL: nothing is said to anyone. Gives the moment just before.
+    /// Sends SIGKILL, so that it cannot notify any peer. Returns the moment just before.
     ///
     /// # Errors
-    /// When it is not there any more.
+    /// When it no longer runs.
     pub fn kill(mut self) -> Result<Instant> {
         let at = clock::now();
         self.child.kill().context("cannot kill the daemon")?;
@@ -101,15 +102,15 @@ impl Daemon {
         Ok(at)
     }
 
-    /// Sends it a signal, and waits for nothing.
+    /// Sends it a signal, without waiting.
     ///
     /// # Errors
-    /// When it is not there any more.
+    /// When it no longer runs.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill(self.pid()?, signal).with_context(|| format!("{signal} cannot be sent to the daemon"))
     }
 
-    /// SIGTERM, and waits until it is gone. Gives its exit code.
+    /// Sends SIGTERM, and waits until it has ended. Returns its exit code.
     ///
     /// # Errors
     /// When it does not stop in time.
@@ -119,10 +120,10 @@ impl Daemon {
         Ok(status.code())
     }
 
-    /// What it holds in memory (`VmRSS`), in KiB.
+    /// Returns its memory (`VmRSS`), in KiB.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When it no longer runs.
     pub fn rss_kib(&self) -> Result<u64> {
         self.memory_kib("VmRSS:")
     }
@@ -135,27 +136,27 @@ impl Daemon {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// What it holds in memory once that has not changed for `IDLE`.
+    /// Returns its memory once that has not changed for `IDLE`, in KiB.
     ///
     /// # Errors
-    /// When it is gone or never idle.
+    /// When it no longer runs or is never idle.
     pub fn idle_rss_kib(&self) -> Result<u64> {
         self.idle_kib("VmRSS:")
     }
 
-    /// The same without pages of files (`RssAnon`): those of its program come and go with what it does, and after its start it
-    /// gives back all of them once.
+    /// Returns its memory when idle without pages of files (`RssAnon`), in KiB: pages of its program come and go with its work,
+    /// and it releases all of them once after its start.
     ///
     /// # Errors
-    /// When it is gone or never idle.
+    /// When it no longer runs or is never idle.
     pub fn idle_own_kib(&self) -> Result<u64> {
         self.idle_kib("RssAnon:")
     }
 
-    /// What it holds in memory now, without pages of files.
+    /// Returns its current memory without pages of files, in KiB.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When it no longer runs.
     pub fn own_kib(&self) -> Result<u64> {
         self.memory_kib("RssAnon:")
     }
@@ -171,20 +172,20 @@ impl Daemon {
         })
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn process_id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its log so far.
+    /// Returns its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The same as a number of its own type.
+    /// Returns its process id as a [`Pid`].
     ///
     /// # Errors
-    /// When it is none.
+    /// When it does not fit.
     pub fn pid(&self) -> Result<Pid> {
         Ok(Pid::from_raw(i32::try_from(self.child.id())?))
     }

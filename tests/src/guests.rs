@@ -1,31 +1,30 @@
-//! The components that are built in the run: another build of layer2, a policy in another language, and plugins that
-//! mean harm.
+//! Components that are built during the run: another build of layer2, a policy in another language, and hostile plugins.
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::product;
 
-/// Built components.
+/// Paths of built components.
 #[derive(Debug, Clone)]
 pub struct Guests {
-    /// bgp as it ships.
+    /// bgp as shipped.
     pub bgp: PathBuf,
-    /// layer2 as it ships.
+    /// layer2 as shipped.
     pub layer2: PathBuf,
     /// layer2 built in another way: same behaviour, other bytes.
     pub layer2_other: PathBuf,
-    /// The policy lowest-free as it ships.
+    /// The policy lowest-free as shipped.
     pub lowest_free: PathBuf,
-    /// A policy in C that gives the highest free address.
+    /// Policy in C that allocates the highest free address.
     pub highest_free: PathBuf,
     /// Traps in `handle`.
     pub trap: PathBuf,
-    /// Never comes back from `handle`.
+    /// Never returns from `handle`.
     pub looping: PathBuf,
-    /// Takes all memory it can get.
+    /// Allocates all memory it can get.
     pub memory: PathBuf,
-    /// Answers for an address it was not given.
+    /// Answers for an address that it was not assigned.
     pub forgery: PathBuf,
     /// Traps in `start`.
     pub trap_in_start: PathBuf,
@@ -33,27 +32,27 @@ pub struct Guests {
     pub late_trap: PathBuf,
     /// Withdraws everything.
     pub withdraw: PathBuf,
-    /// A policy that traps in every decision.
+    /// Policy that traps in every decision.
     pub trap_in_allocate: PathBuf,
-    /// A policy that never ends a decision.
+    /// Policy that never ends a decision.
     pub loop_in_allocate: PathBuf,
-    /// Reports ever new peers, conditions, metrics and events about Services.
+    /// Reports new peers, conditions, metrics and events about Services without end.
     pub reports: PathBuf,
-    /// Sets ever new beacons.
+    /// Sets new beacons without end.
     pub storm: PathBuf,
-    /// Opens ever more sockets.
+    /// Opens more and more sockets.
     pub squat: PathBuf,
-    /// Sets ever new answers and timers.
+    /// Sets new answers and timers without end.
     pub offloads: PathBuf,
-    /// Takes nearly all the time that a call has, in every call.
+    /// Uses nearly all the time of a call, in every call.
     pub slow: PathBuf,
 }
 
 /// Examples of `plugins/components`.
 const SHIPPED: [&str; 3] = ["bgp", "layer2", "lowest-free"];
-/// Examples of `tests/guests` that do what the shipped ones do.
+/// Examples of `tests/guests` that behave like the shipped ones.
 const ANOTHER: [&str; 2] = ["another-bgp", "another-layer2"];
-/// Examples of `tests/guests` that mean harm.
+/// Hostile examples of `tests/guests`.
 const HOSTILE: [&str; 14] = [
     "forgery",
     "late-trap",
@@ -70,24 +69,24 @@ const HOSTILE: [&str; 14] = [
     "trap-in-start",
     "withdraw",
 ];
-/// The same that speak BGP.
+/// Hostile examples that speak BGP.
 const HOSTILE_BGP: [&str; 3] = ["faulty", "offers", "rogue"];
 
 impl Guests {
-    /// Builds those that are not built yet.
+    /// Builds the components that are not built yet.
     ///
     /// # Errors
-    /// When the toolchain is missing or a guest does not compile; the message says which.
+    /// When the toolchain is missing or a guest does not compile; the message names it.
     pub fn build() -> Result<Self> {
         Self::build_harmless()?;
         examples("tests/guests", &HOSTILE)?;
         Self::located()
     }
 
-    /// Builds those that mean no harm, which is what can be shown first. The others may not be there yet.
+    /// Builds the harmless components, which are shown first. The others may not exist yet.
     ///
     /// # Errors
-    /// As [`Self::build`].
+    /// Returns the same errors as [`Self::build`].
     pub fn build_harmless() -> Result<Self> {
         examples("plugins/components", &SHIPPED)?;
         outrigger_sdk_build::c::build(
@@ -98,7 +97,7 @@ impl Guests {
         Self::located()
     }
 
-    /// Where they are, built or not.
+    /// Returns the paths of all components, built or not.
     ///
     /// # Errors
     /// When this program does not run from cargo's target folder.
@@ -128,12 +127,12 @@ impl Guests {
         })
     }
 
-    /// Those that mean no harm, in the order in which they are built.
+    /// Returns the harmless components, in the order in which they are built.
     pub fn harmless(&self) -> [&PathBuf; 5] {
         [&self.bgp, &self.layer2, &self.lowest_free, &self.highest_free, &self.layer2_other]
     }
 
-    /// The others.
+    /// Returns the hostile components.
     pub fn hostile(&self) -> [&PathBuf; 14] {
         [
             &self.trap,
@@ -158,7 +157,7 @@ fn examples(folder: &str, names: &[&str]) -> Result<Vec<PathBuf>> {
     outrigger_sdk_build::examples(&product::root().join(folder), names, &product::target()?)
 }
 
-/// A component with so much code beside its own that compiling it takes seconds on any machine; compressed it is small. A
+/// Returns a component with so much additional code that compiling it takes seconds on any machine; compressed it is small. A
 /// component may hold core modules that it does not use, and they are compiled all the same.
 ///
 /// # Errors
@@ -167,7 +166,7 @@ pub fn slow_to_compile(component: &Path) -> Result<Vec<u8>> {
     with_more_code(component, 3_000, 600)
 }
 
-/// The same with code for more than half a minute.
+/// Returns a component with code that takes more than half a minute to compile.
 ///
 /// # Errors
 /// When the component cannot be read.
@@ -175,7 +174,7 @@ pub fn endless_to_compile(component: &Path) -> Result<Vec<u8>> {
     with_more_code(component, 10_000, 600)
 }
 
-/// The same with functions so large that compiling each takes hundreds of MiB: more than a node's daemon may have.
+/// Returns a component with functions so large that compiling each takes hundreds of MiB: more than a node's daemon may have.
 ///
 /// # Errors
 /// When the component cannot be read.
@@ -206,7 +205,7 @@ fn with_more_code(component: &Path, functions: usize, turns: usize) -> Result<Ve
     Ok(octets)
 }
 
-/// An unsigned LEB128 number.
+/// Encodes an unsigned LEB128 number.
 fn leb(mut number: usize) -> Vec<u8> {
     let mut octets = Vec::new();
     loop {
@@ -219,24 +218,24 @@ fn leb(mut number: usize) -> Vec<u8> {
     }
 }
 
-/// Builds of the speaker.
+/// Paths of builds of the speaker.
 #[derive(Debug, Clone)]
 pub struct BgpGuests {
-    /// As it ships, built in another way: same behaviour, other bytes.
+    /// The shipped speaker, built in another way: same behaviour, other bytes.
     pub other: PathBuf,
     /// Traps for a minute.
     pub faulty: PathBuf,
-    /// Writes what it must not write.
+    /// Writes forbidden UPDATEs.
     pub rogue: PathBuf,
-    /// Offers what it must not offer, three times.
+    /// Offers forbidden capabilities, three times.
     pub offers: PathBuf,
 }
 
 impl BgpGuests {
-    /// Builds what is not built yet.
+    /// Builds the speakers that are not built yet.
     ///
     /// # Errors
-    /// When the toolchain is missing or a guest does not compile; the message says which.
+    /// When the toolchain is missing or a guest does not compile; the message names it.
     pub fn build() -> Result<Self> {
         examples("tests/guests", &ANOTHER)?;
         examples("tests/guests", &HOSTILE_BGP)?;

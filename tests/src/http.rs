@@ -1,4 +1,4 @@
-//! The smallest HTTP: a server that answers every request with one word, and a client that asks for it.
+//! Minimal HTTP: a server that answers every request with one word, and a client for it.
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::{Shutdown, shutdown};
 
-/// Answers until dropped.
+/// Server that answers until dropped.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -26,7 +26,7 @@ impl Server {
         let accepting = listener.try_clone()?;
         let thread = std::thread::spawn(move || {
             while let Ok((stream, _)) = accepting.accept() {
-                // A client that went away is no concern of the server.
+                // A client that disconnected does not concern the server.
                 let _ = answer(stream, &word);
             }
         });
@@ -44,7 +44,7 @@ impl Drop for Server {
     }
 }
 
-/// Asks once for `/`, in the network of the calling thread, and gives the body of a 200.
+/// Sends one request for `/`, in the network of the calling thread, and returns the body of a 200.
 ///
 /// # Errors
 /// When there is no answer within `limit` for each step, or another status.

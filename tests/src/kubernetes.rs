@@ -1,7 +1,7 @@
-//! A Kubernetes laboratory: a real cluster on this machine, in namespaces. etcd, API server, controller-manager and
-//! scheduler; nodes with kubelet, containerd and kube-proxy (nftables), dual stack; a client outside the cluster. All that
-//! is made carries the laboratory's name and is found again by it, so that several stand side by side, and one that a
-//! crash left behind can be removed. It needs root. Only `controllers` knows of Outrigger.
+//! Kubernetes laboratory: a real cluster on this machine, in namespaces. etcd, API server, controller-manager and scheduler;
+//! nodes with kubelet, containerd and kube-proxy (nftables), dual stack; a client outside the cluster. Everything it creates
+//! carries the laboratory's name and is found again by it, so that several can run side by side, and one that a crash left
+//! behind can be removed. It needs root. Only `controllers` knows of Outrigger.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,13 +36,13 @@ use objects::{condition, items};
 use process::Identity;
 use segment::{Member, Network};
 
-/// How long all nodes together may take to be Ready.
+/// Time limit for all nodes to be Ready.
 const READY: Duration = Duration::from_secs(90);
-/// More addresses than these the segments do not have below the client's.
+/// Largest number of nodes: the segments have no more addresses below the client's.
 const MOST_NODES: u8 = 80;
 const FOLDERS: &str = "/tmp/outrigger-lab-";
 
-/// A laboratory. Removed when dropped, unless it is [kept](Lab::keep).
+/// Laboratory. Removed when dropped, unless it is [kept](Lab::keep).
 #[derive(Debug)]
 pub struct Lab {
     name: String,
@@ -53,7 +53,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Starts a laboratory. Without nodes it is an API server and its etcd; with nodes, all of them are Ready.
+    /// Starts a laboratory. Without nodes it is an API server and its etcd; with nodes, all of them are Ready on return.
     ///
     /// # Errors
     /// When it is up already, or something does not start, with the end of its log.
@@ -76,7 +76,7 @@ impl Lab {
                 "laboratory {name} is up already; remove it with: cargo xtask lab --name {name} down"
             );
         }
-        // Before anything else is made: what `down` removes is found by these two.
+        // Written before anything else is created: `down` finds what to remove by these two files.
         let owner =
             Identity::of(std::process::id()).context("this process has no entry in /proc")?;
         fs::write(folder.join("owner"), owner.line())?;
@@ -86,17 +86,17 @@ impl Lab {
         Ok(lab)
     }
 
-    /// The laboratory of this name that somebody else started and will remove.
+    /// Finds the laboratory of this name, which another process started and will remove.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no such laboratory.
     pub fn find(name: &str) -> Result<Self> {
         let folder = folder_of(name)?;
         ensure!(
             folder.is_dir(),
             "no laboratory {name}; start it with: cargo xtask lab --name {name} up"
         );
-        // Not there when the start was interrupted before anything else was made.
+        // Missing if the start was interrupted before anything else was created.
         let nodes = fs::read_to_string(folder.join("nodes")).unwrap_or_default();
         let nodes = nodes.parse().unwrap_or_default();
         Ok(Self {
@@ -108,10 +108,10 @@ impl Lab {
         })
     }
 
-    /// Lets it stand when this is dropped and when this process ends.
+    /// Keeps the laboratory when this is dropped and when this process ends.
     ///
     /// # Errors
-    /// When that cannot be written down.
+    /// When that cannot be recorded.
     pub fn keep(&mut self) -> Result<()> {
         fs::remove_file(self.folder.join("owner")).context("cannot keep the laboratory")?;
         self.removes = false;
@@ -130,7 +130,7 @@ impl Lab {
             return control_plane.start();
         }
         std::thread::scope(|scope| {
-            // Needs no API server, which takes as long to start.
+            // This needs no API server, which takes as long to start.
             let prepared = scope.spawn(|| self.prepare_nodes(&certificates));
             control_plane.start()?;
             control_plane.start_controllers()?;
@@ -151,7 +151,7 @@ impl Lab {
     /// Waits until every node is Ready.
     ///
     /// # Errors
-    /// When it does not come to that, with the end of the kubelets' logs.
+    /// When that does not happen in time, with the end of the kubelets' logs.
     pub fn await_nodes(&self) -> Result<()> {
         let what = format!("{} nodes are Ready", self.nodes);
         wait::until(&what, READY, || {
@@ -169,10 +169,10 @@ impl Lab {
         })
     }
 
-    /// Removes it, and nothing else; also what a crash left of one.
+    /// Removes this laboratory and nothing else, including the remains of a crashed one.
     ///
     /// # Errors
-    /// When something cannot be removed. What could be is, and it can be tried again.
+    /// When something cannot be removed. The rest is removed, and the call can be repeated.
     pub fn down(mut self) -> Result<()> {
         self.removes = false;
         self.remove()
@@ -182,7 +182,7 @@ impl Lab {
         self.on_all_nodes(Node::kill)?;
         self.control_plane().kill()?;
         self.network().remove();
-        // These last: while they are there, what an interruption leaves is found and removed.
+        // These last: as long as they exist, the remains of an interruption are found and removed.
         let last = ["owner", "nodes"].map(|name| self.folder.join(name));
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -197,32 +197,32 @@ impl Lab {
             .with_context(|| format!("cannot remove {}", self.folder.display()))
     }
 
-    // ---- what is in it ----
+    // ---- content ----
 
-    /// A folder of its own.
+    /// Returns the laboratory's own folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The kubeconfig of the administrator. Its server is reached from inside the laboratory.
+    /// Returns the kubeconfig of the administrator. Its server is reachable from inside the laboratory.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
 
-    /// The control plane, to be stopped and started.
+    /// Returns the control plane, to be stopped and started.
     pub fn control_plane(&self) -> ControlPlane<'_> {
         let namespace = self.network().of(Member::ControlPlane);
         ControlPlane::new(&self.folder, namespace, &self.binaries)
     }
 
-    /// The nodes, `n1` first.
+    /// Returns the nodes, `n1` first.
     pub fn nodes(&self) -> impl Iterator<Item = Node> + use<> {
         let (network, folder) = (self.network(), self.folder.clone());
         (1..=self.nodes)
             .map(move |number| Node::new(number, &folder, network.of(Member::Node(number))))
     }
 
-    /// A node by its name.
+    /// Returns a node by its name.
     ///
     /// # Errors
     /// When there is none of that name.
@@ -231,15 +231,15 @@ impl Lab {
         node.with_context(|| format!("laboratory {} has no node {name}", self.name))
     }
 
-    /// The network of a member: `cp`, `client`, `n1`.
+    /// Returns the network of a member: `cp`, `client`, `n1`.
     ///
     /// # Errors
-    /// When it is nobody's name.
+    /// When no member has this name.
     pub fn namespace(&self, member: &str) -> Result<Namespace> {
         Ok(self.network().of(Member::named(member)?))
     }
 
-    /// The segments with their members.
+    /// Returns the segments with their members.
     pub fn network(&self) -> Network {
         Network::new(&format!("outrigger-{}", self.name), self.nodes)
     }
@@ -254,7 +254,7 @@ impl Lab {
         self.on_all_nodes(|node| node.load(archive))
     }
 
-    /// Gives an image of the nodes one more name.
+    /// Adds a name to an image of the nodes.
     ///
     /// # Errors
     /// When a node does not have it.
@@ -262,7 +262,7 @@ impl Lab {
         self.on_all_nodes(|node| node.tag(image, name))
     }
 
-    /// Makes an image of static files and loads it on every node.
+    /// Builds an image of static files and loads it on every node.
     ///
     /// # Errors
     /// When a file cannot be read, or a node does not take it.
@@ -274,16 +274,16 @@ impl Lab {
 
     // ---- cables ----
 
-    /// Pulls a member's cables: the carrier goes down on all its segments. One alone: [`Network::cut`].
+    /// Unplugs a member's cables: the carrier goes down on all its segments. For one segment: [`Network::cut`].
     ///
     /// # Errors
-    /// When it has none.
+    /// When it has no cables.
     pub fn cut(&self, member: &str) -> Result<()> {
         let (member, network) = (Member::named(member)?, self.network());
         member.segments().iter().try_for_each(|segment| network.cut(member, *segment))
     }
 
-    /// A member's frames vanish on all its segments, and the carrier stays up. On one alone: [`Network::hole`].
+    /// Drops a member's frames on all its segments, while the carrier stays up. For one segment: [`Network::hole`].
     ///
     /// # Errors
     /// When it has no cables.
@@ -339,7 +339,7 @@ pub fn sweep() {
     }
 }
 
-/// Part of names of namespaces and cgroups, so it is short and plain.
+/// Returns the folder of a name, which is part of names of namespaces and cgroups and must therefore be short and plain.
 fn folder_of(name: &str) -> Result<PathBuf> {
     let plain = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     ensure!(

@@ -1,5 +1,5 @@
-//! One segment: a bridge, nodes and a client, each in a network namespace of its own. Needs [`crate::sandbox::enter`]
-//! before. Several laboratories stand side by side; all that carries a name carries the laboratory's prefix.
+//! One segment: a bridge, nodes and a client, each in a network namespace of its own. Needs [`crate::sandbox::enter`] before.
+//! Several laboratories can run side by side; every name carries the laboratory's prefix.
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,58 +11,58 @@ use pnet_base::MacAddr;
 use crate::http::Server;
 use crate::namespace::{Namespace, feed, ip};
 
-/// The port of the stand-in service on every node.
+/// Port of the stand-in service on every node.
 const SERVICE_PORT: u16 = 8080;
-/// The client's interface asks for a neighbour again after so long, not after the kernel's 1 s, so that a measurement
-/// shows when the answer was there and not when the kernel happened to ask.
+/// Retry interval of the client's interface for a neighbour, instead of the kernel's 1 s, so that a measurement shows when the
+/// answer was available and not when the kernel happened to ask.
 const CLIENT_ARP_RETRY_MS: u32 = 20;
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// A segment with nodes and a client. All of it goes when it is dropped.
+/// Segment with nodes and a client. Removed when dropped.
 #[derive(Debug)]
 pub struct Lab {
     prefix: String,
     folder: PathBuf,
     /// The nodes, `n1` first.
     pub nodes: Vec<Node>,
-    /// The client.
+    /// Client of the segment.
     pub client: Node,
 }
 
-/// How a node is cut off.
+/// Way to cut a node off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// Nothing comes through, and its link is up.
+    /// Nothing comes through, and its link stays up.
     Silent,
-    /// Its link is down: the switch's end.
+    /// Its link is down at the switch's end.
     Port,
-    /// The same at its own end.
+    /// Its link is down at its own end.
     OwnPort,
 }
 
-/// A namespace with one interface, `eth0`, on the segment.
+/// Namespace with one interface, `eth0`, on the segment.
 #[derive(Debug)]
 pub struct Node {
-    /// "n1", or "client".
+    /// Name: "n1", or "client".
     pub name: String,
-    /// 192.168.1.11 for n1.
+    /// IPv4 address: 192.168.1.11 for n1.
     pub address: Ipv4Addr,
-    /// `fd00:1::b` for n1.
+    /// IPv6 address: `fd00:1::b` for n1.
     pub address6: Ipv6Addr,
-    /// Where the other nodes reach it: `address`, or an address on a network of their own.
+    /// Address at which the other nodes reach it: `address`, or an address on a separate network.
     pub internal: Ipv4Addr,
-    /// 02:00 followed by the IPv4 address.
+    /// Hardware address: 02:00 followed by the IPv4 address.
     pub mac: MacAddr,
     namespace: Namespace,
     service: Option<Server>,
 }
 
 impl Lab {
-    /// Builds a segment with so many nodes, a stand-in service on each.
+    /// Builds a segment with this number of nodes, with a stand-in service on each.
     ///
     /// # Errors
-    /// What `ip` or `nft` said, with the command.
+    /// Returns the error of `ip` or `nft`, with the command.
     pub fn new(nodes: u8) -> Result<Self> {
         let prefix = format!("lab{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = Path::new("/run/outrigger").join(&prefix);
@@ -85,10 +85,10 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Gives the nodes a network of their own, `eth1`, for all that they say to each other.
+    /// Adds a separate network, `eth1`, for all traffic between the nodes.
     ///
     /// # Errors
-    /// What `ip` said.
+    /// Returns the error of `ip`.
     pub fn add_management(&mut self) -> Result<()> {
         let mut bridge = "link add br1 type bridge\nlink set br1 up\n".to_owned();
         for Node { name, namespace, .. } in &self.nodes {
@@ -105,12 +105,12 @@ impl Lab {
         Ok(())
     }
 
-    /// A folder of this laboratory's own, in memory.
+    /// Returns a folder of this laboratory's own, in memory.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The node with this hardware address.
+    /// Returns the node with this hardware address.
     pub fn node_of(&self, mac: MacAddr) -> Option<&Node> {
         self.nodes.iter().find(|node| node.mac == mac)
     }
@@ -122,7 +122,7 @@ impl Lab {
     /// Cuts a node off: the switch loses its port, with or without the node's link.
     ///
     /// # Errors
-    /// What `ip` said.
+    /// Returns the error of `ip`.
     pub fn cut(&self, node: usize, how: Cut) -> Result<()> {
         let name = &self.nodes[node].name;
         self.bridge().ip(&match how {
@@ -132,10 +132,10 @@ impl Lab {
         })
     }
 
-    /// Brings it back.
+    /// Reconnects a node.
     ///
     /// # Errors
-    /// What `ip` said.
+    /// Returns the error of `ip`.
     pub fn heal(&self, node: usize) -> Result<()> {
         let name = &self.nodes[node].name;
         self.bridge().ip(&format!("link set {name} master br0\nlink set {name} up\n"))?;
@@ -177,7 +177,7 @@ impl Drop for Lab {
             .chain([self.bridge()])
             .map(|it| format!("netns del {}\n", it.name()))
             .collect();
-        // Nobody is left to tell, and the kernel takes all of it with the process.
+        // An error here cannot be reported, and the kernel removes everything with the process.
         let _ = ip(None, &batch);
         let _ = std::fs::remove_dir_all(&self.folder);
     }
@@ -199,17 +199,17 @@ impl Node {
     /// Runs `work` on a thread inside this node's network. Sockets it opens stay there wherever they are moved to.
     ///
     /// # Errors
-    /// Those of `work`, or when the namespace cannot be entered.
+    /// Returns the errors of `work`, or an error when the namespace cannot be entered.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         self.namespace.inside(work)
     }
 
-    /// Its network.
+    /// Returns its network.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// A command that will run `program` inside this node's network, and die with the thread that starts it.
+    /// Returns a command that runs `program` inside this node's network, and ends with the thread that starts it.
     pub fn command(&self, program: &Path) -> Command {
         self.namespace.mortal_command(program)
     }
@@ -217,12 +217,12 @@ impl Node {
     /// Runs lines of `ip -batch` in this node's network.
     ///
     /// # Errors
-    /// What `ip` said.
+    /// Returns the error of `ip`.
     pub fn ip(&self, batch: &str) -> Result<()> {
         self.namespace.ip(batch)
     }
 
-    /// The rules that stand in for kube-proxy: `virtual:80` is this node's service.
+    /// Returns the rules that replace kube-proxy: `virtual:80` is this node's service.
     pub fn forwarding(&self) -> String {
         let Self { address, address6, .. } = self;
         format!(
@@ -247,7 +247,7 @@ impl Node {
     /// Runs rules of `nft` in this node's network.
     ///
     /// # Errors
-    /// What `nft` said.
+    /// Returns the error of `nft`.
     pub fn nft(&self, rules: &str) -> Result<()> {
         feed(self.command(Path::new("nft")).args(["-f", "-"]), rules.as_bytes()).map(drop)
     }

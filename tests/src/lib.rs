@@ -1,6 +1,6 @@
-//! A network laboratory in namespaces: a bridge, nodes and a client, real kernels, real packets; and the scenarios that
-//! the demonstration shows and the namespace tests check. It knows the product only from outside: its command line, its
-//! folders and what a client on the same segment can see.
+//! Network laboratory in namespaces: a bridge, nodes and a client, real kernels, real packets; and the scenarios that the
+//! demonstration shows and the namespace tests check. It knows the product only from outside: its command line, its folders and
+//! what a client on the same segment can see.
 #![forbid(unsafe_code)]
 
 pub mod bgp;

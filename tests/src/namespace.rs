@@ -1,5 +1,5 @@
-//! A named network namespace as `ip netns` keeps it: work and programs inside it, and lines for `ip -batch`. It knows
-//! neither what the namespace stands for nor who made it.
+//! Named network namespace as `ip netns` keeps it: work and programs inside it, and lines for `ip -batch`. Independent of what
+//! the namespace is for and of what created it.
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,33 +8,33 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns};
 
-/// A network namespace, by its name in `/run/netns`.
+/// Network namespace, by its name in `/run/netns`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
     name: String,
 }
 
 impl Namespace {
-    /// The namespace of this name, whether it is there or not.
+    /// Returns the namespace of this name, existing or not.
     pub fn named(name: String) -> Self {
         Self { name }
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file that keeps it.
+    /// Returns the file that keeps it.
     pub fn path(&self) -> PathBuf {
         Path::new("/run/netns").join(&self.name)
     }
 
-    /// Runs `work` on a thread inside this network. Sockets it opens stay there wherever they are moved to, and so do
-    /// threads that it starts.
+    /// Runs `work` on a thread inside this network. Sockets it opens stay there wherever they are moved to, and so do threads
+    /// that it starts.
     ///
     /// # Errors
-    /// Those of `work`, or when the namespace cannot be entered.
+    /// Returns the errors of `work`, or an error when the namespace cannot be entered.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let file =
             File::open(self.path()).with_context(|| format!("no namespace {}", self.name))?;
@@ -47,14 +47,14 @@ impl Namespace {
         })
     }
 
-    /// A command that will run `program` inside this network. Not `ip netns exec`, which mounts a `/sys` without cgroups.
+    /// Returns a command that runs `program` inside this network. Not `ip netns exec`, which mounts a `/sys` without cgroups.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path().display())).arg("--").arg(program.as_ref());
         command
     }
 
-    /// The same, and it dies with the thread that starts it.
+    /// Returns the same command, which ends with the thread that starts it.
     pub fn mortal_command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("setpriv");
         let inside = self.command(program);
@@ -68,7 +68,7 @@ impl Namespace {
     /// Runs lines of `ip -batch` in this network.
     ///
     /// # Errors
-    /// What `ip` said.
+    /// Returns the error of `ip`.
     pub fn ip(&self, batch: &str) -> Result<()> {
         ip(Some(self), batch)
     }
@@ -77,7 +77,7 @@ impl Namespace {
 /// Runs lines of `ip -batch`, in the caller's network or in another.
 ///
 /// # Errors
-/// What `ip` said.
+/// Returns the error of `ip`.
 pub fn ip(namespace: Option<&Namespace>, batch: &str) -> Result<()> {
     let mut command = Command::new("ip");
     if let Some(namespace) = namespace {
@@ -86,10 +86,10 @@ pub fn ip(namespace: Option<&Namespace>, batch: &str) -> Result<()> {
     feed(command.args(["-batch", "-"]), batch.as_bytes()).map(drop)
 }
 
-/// Runs a command with this input and gives what it printed.
+/// Runs a command with this input and returns its output.
 ///
 /// # Errors
-/// When it cannot be run or fails, with what it said.
+/// When it cannot be run or fails, with its output.
 pub fn feed(command: &mut Command, input: &[u8]) -> Result<String> {
     let shown = format!("{command:?}");
     let mut child = command
@@ -99,7 +99,7 @@ pub fn feed(command: &mut Command, input: &[u8]) -> Result<String> {
         .spawn()
         .with_context(|| format!("cannot run {shown}"))?;
     let mut stdin = child.stdin.take().context("a pipe was asked for")?;
-    // Beside the reading: a program that answers as it reads would stop once nobody takes its answers.
+    // Written while reading: a program that answers as it reads would block once its output is not read.
     let (output, written) = std::thread::scope(|scope| {
         let writer = scope.spawn(move || stdin.write_all(input));
         let output = child.wait_with_output();
@@ -111,7 +111,7 @@ pub fn feed(command: &mut Command, input: &[u8]) -> Result<String> {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{shown} with\n{input}\nsaid: {}", said.trim());
     }
-    // A program that fails early closes its end, so what it said comes first.
+    // A program that fails early closes its end, so its own error comes first.
     written.with_context(|| format!("{shown} takes no input"))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

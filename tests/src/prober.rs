@@ -1,6 +1,6 @@
-//! Asks for an address by ARP at a fixed rate, as many neighbours would, and keeps what came back, and when. Every
-//! request has a sender address of its own, so every reply belongs to exactly one request (RFC 826: a reply's target
-//! is the request's sender). Built on pnet, not on the product's codecs.
+//! Sends ARP requests for an address at a fixed rate, as many neighbours would, and records the replies and their times. Every
+//! request has a different sender address, so every reply belongs to exactly one request (RFC 826: a reply's target is the
+//! request's sender). Built on pnet, not on the product's codecs.
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,14 +18,14 @@ use pnet_packet::ethernet::{EtherTypes, EthernetPacket, MutableEthernetPacket};
 use crate::clock;
 use crate::namespace::Namespace;
 
-/// Requests per second where a loss would show.
+/// Number of requests per second at which a loss would show.
 pub const RATE: u32 = 200;
-/// A request that has no answer after this is unanswered.
+/// Time after which a request without an answer counts as unanswered.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often the threads look whether they are to stop.
+/// Interval at which the threads check if they are to stop.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A running prober.
+/// Running prober.
 #[derive(Debug)]
 pub struct Prober {
     seen: Arc<Mutex<Probe>>,
@@ -35,7 +35,7 @@ pub struct Prober {
     drained: Arc<AtomicBool>,
 }
 
-/// What was asked and what came back.
+/// Requests and their answers.
 #[derive(Debug, Clone, Default)]
 pub struct Probe {
     requests: Vec<Request>,
@@ -49,17 +49,17 @@ struct Request {
     answers: Vec<Answer>,
 }
 
-/// A reply to a request.
+/// Reply to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
-    /// When it reached the client.
+    /// Time at which it reached the client.
     pub at: Instant,
-    /// The hardware address it names.
+    /// Hardware address in the reply.
     pub mac: MacAddr,
 }
 
 impl Prober {
-    /// Begins to ask for `target` from an interface of a network, `rate` times a second.
+    /// Starts to send requests for `target` from an interface of a network, `rate` times a second.
     ///
     /// # Errors
     /// When the packet socket cannot be opened.
@@ -79,12 +79,12 @@ impl Prober {
         Ok(Self { seen, stop, drained, sender: Some(sender), receiver: Some(receiver) })
     }
 
-    /// What came so far.
+    /// Returns everything recorded so far.
     pub fn so_far(&self) -> Probe {
         lock(&self.seen).clone()
     }
 
-    /// Stops asking, gives the last requests their second, and hands over what came.
+    /// Stops sending, gives the last requests a second, and returns everything recorded.
     ///
     /// # Errors
     /// When a request could not be sent.
@@ -121,18 +121,18 @@ impl Drop for Prober {
 }
 
 impl Probe {
-    /// Without the first `count` requests.
+    /// Drops the first `count` requests.
     pub fn from(&self, count: usize) -> Self {
         let requests = self.requests.get(count..).unwrap_or_default().to_vec();
         Self { requests, ..self.clone() }
     }
 
-    /// How many requests were sent.
+    /// Returns the number of sent requests.
     pub fn requests(&self) -> usize {
         self.requests.len()
     }
 
-    /// How many of them have no answer, or had it later than a second after they were sent.
+    /// Returns the number of requests that have no answer, or had it later than a second after they were sent.
     pub fn unanswered(&self) -> usize {
         let in_time = |request: &&Request| {
             request
@@ -143,7 +143,7 @@ impl Probe {
         self.requests.len() - self.requests.iter().filter(in_time).count()
     }
 
-    /// The median time from a request to its first answer, of those of these requests that have one.
+    /// Returns the median time from a request to its first answer, among those of these requests that have one.
     pub fn median(&self, requests: std::ops::Range<usize>) -> Option<Duration> {
         let requests = self.requests.get(requests)?.iter();
         let mut times: Vec<_> = requests
@@ -153,12 +153,12 @@ impl Probe {
         times.get(times.len() / 2).copied()
     }
 
-    /// How many answers came beyond the first of each request.
+    /// Returns the number of answers beyond the first of each request.
     pub fn duplicates(&self) -> usize {
         self.requests.iter().map(|request| request.answers.len().saturating_sub(1)).sum()
     }
 
-    /// Requests later than `after` that more than one hardware address answered.
+    /// Returns the number of requests later than `after` that more than one hardware address answered.
     pub fn answered_by_several(&self, after: Instant) -> usize {
         let several = |request: &&Request| {
             request.at > after && request.answers.iter().any(|it| it.mac != request.answers[0].mac)
@@ -166,7 +166,7 @@ impl Probe {
         self.requests.iter().filter(several).count()
     }
 
-    /// Requests later than `after` that nobody answered so far, but those of the last second.
+    /// Returns the number of requests later than `after` without an answer so far, except those of the last second.
     pub fn missed(&self, after: Instant) -> usize {
         let last = self.requests.last().map(|request| request.at);
         let due = |request: &&Request| {
@@ -175,12 +175,12 @@ impl Probe {
         self.requests.iter().filter(due).filter(|request| request.answers.is_empty()).count()
     }
 
-    /// Answers in the order they came.
+    /// Returns the answers in the order they came.
     pub fn answers(&self) -> &[Answer] {
         &self.answers
     }
 
-    /// How many answers each hardware address gave.
+    /// Returns the number of answers by hardware address.
     pub fn by_mac(&self) -> BTreeMap<MacAddr, usize> {
         let mut count = BTreeMap::new();
         for answer in &self.answers {
@@ -189,13 +189,13 @@ impl Probe {
         count
     }
 
-    /// ARP frames of any kind that name the address as their sender's, by the hardware address they give it:
-    /// replies to anyone, and gratuitous ones.
+    /// Returns the ARP frames of any kind that name the address as their sender's, by the hardware address they give it:
+    /// replies to any requester, and gratuitous ones.
     pub fn claims(&self) -> &BTreeMap<MacAddr, u32> {
         &self.claims
     }
 
-    /// The longest time between two answers; with one answer per request it is at least the time between requests.
+    /// Returns the longest time between two answers; with one answer per request it is at least the time between requests.
     pub fn longest_gap(&self) -> Duration {
         self.answers
             .windows(2)
@@ -204,13 +204,13 @@ impl Probe {
             .unwrap_or_default()
     }
 
-    /// The first answer later than `after` by anyone but `not`.
+    /// Returns the first answer later than `after` from another hardware address than `not`.
     pub fn first_by_another(&self, after: Instant, not: MacAddr) -> Option<Answer> {
         self.answers.iter().copied().find(|answer| answer.at > after && answer.mac != not)
     }
 
-    /// The one who gave the last `count` answers, if there were so many in a row, without a duplicate, and to the last
-    /// requests: nobody else answers, and nothing is lost at present.
+    /// Returns the hardware address that gave the last `count` answers, if there were that many in a row, without a duplicate,
+    /// and to the last requests: no other node answers, and nothing is lost at present.
     pub fn settled_on(&self, count: usize) -> Option<MacAddr> {
         let recent = self.requests.len().checked_sub(count + 10)?;
         let mut answers =
@@ -264,7 +264,7 @@ impl Asking {
                 }
                 std::thread::sleep(early.min(LOOK));
             }
-            // Noted before it is sent: the answer may be faster than this thread.
+            // Recorded before it is sent: the answer may be faster than this thread.
             lock(seen).requests.push(Request { at: clock::now(), answers: Vec::new() });
             tx.send_to(&self.request(number), None)
                 .context("the packet socket takes no frame")??;
@@ -294,7 +294,7 @@ impl Asking {
     }
 }
 
-/// The sender address of a request: 10.0.0.1 and up, which nobody on the segment has.
+/// Returns the sender address of a request: 10.0.0.1 and up, which no node on the segment has.
 fn sender_of(number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 1).to_bits() + number)
 }
@@ -325,7 +325,7 @@ fn listen(
     drained: &AtomicBool,
 ) {
     while !drained.load(Ordering::Relaxed) {
-        // An error is the timeout; a socket that is gone shows as requests without answers.
+        // An error is the timeout; a closed socket shows as requests without answers.
         let Ok(frame) = rx.next() else { continue };
         let Some(ethernet) = EthernetPacket::new(frame) else { continue };
         if ethernet.get_ethertype() != EtherTypes::Arp {

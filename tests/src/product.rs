@@ -1,17 +1,17 @@
-//! Where the product's binary and the repository's files are.
+//! Locations of the product's binary and of the repository's files.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// The repository's root.
+/// Returns the repository's root.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("this package is a folder of the repository")
 }
 
-/// Where cargo puts what it builds.
+/// Returns cargo's target folder.
 ///
 /// # Errors
 /// When this program does not run from there.
@@ -23,10 +23,11 @@ pub fn target() -> Result<PathBuf> {
         .with_context(|| format!("{} was not run by cargo", program.display()))
 }
 
-/// The `outrigger` binary: `OUTRIGGER_BIN`, or the one that runs in production too, `release/outrigger` in cargo's target folder.
+/// Returns the path of the `outrigger` binary: `OUTRIGGER_BIN`, or the one that also runs in production, `release/outrigger` in
+/// cargo's target folder.
 ///
 /// # Errors
-/// When it is not there.
+/// When it does not exist.
 pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("OUTRIGGER_BIN") {
         return Ok(path.into());
@@ -38,10 +39,10 @@ pub fn binary() -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// The image archive: `OUTRIGGER_IMAGE`, or where `cargo xtask image` writes it.
+/// Returns the path of the image archive: `OUTRIGGER_IMAGE`, or where `cargo xtask image` writes it.
 ///
 /// # Errors
-/// When it is not there.
+/// When it does not exist.
 pub fn image() -> Result<PathBuf> {
     let name = concat!("image/outrigger-", env!("CARGO_PKG_VERSION"), ".tar");
     let own = || Ok::<_, anyhow::Error>(target()?.join(name));
@@ -52,14 +53,14 @@ pub fn image() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The image and the manifest of an earlier version, `image.tar` and `install.yaml` in the folder `OUTRIGGER_PREVIOUS`; none
-/// when that is not set.
+/// Returns the image and the manifest of an earlier version, `image.tar` and `install.yaml` in the folder `OUTRIGGER_PREVIOUS`;
+/// `None` if that is not set.
 pub fn previous() -> Option<(PathBuf, PathBuf)> {
     let folder = PathBuf::from(std::env::var_os("OUTRIGGER_PREVIOUS")?);
     Some((folder.join("image.tar"), folder.join("install.yaml")))
 }
 
-/// A command without the settings that its caller's environment has for `outrigger`.
+/// Removes the environment settings for `outrigger` from a command.
 pub fn unconfigured(mut command: Command) -> Command {
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OUTRIGGER_"))
@@ -69,8 +70,8 @@ pub fn unconfigured(mut command: Command) -> Command {
     command
 }
 
-/// Runs `outrigger` with these arguments and gives what it printed; the exit code is not looked at, since `status`
-/// and `plan` may use it to say that not all is well.
+/// Runs `outrigger` with these arguments and returns its output; the exit code is ignored, because `status` and `plan` may use
+/// it to report problems.
 ///
 /// # Errors
 /// When it cannot be run, or prints nothing.

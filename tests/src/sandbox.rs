@@ -1,5 +1,5 @@
-//! Moves this process into namespaces of its own, so that a laboratory needs no root, touches nothing of the machine,
-//! and is gone, whatever happens, with the last of its processes.
+//! Moves this process into namespaces of its own, so that a laboratory needs no root, touches nothing of the machine, and
+//! disappears in any case with the last of its processes.
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -7,15 +7,15 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getgid, getuid};
 
-/// Programs a laboratory runs, with the package that has them.
+/// Programs that a laboratory runs, each with its package.
 pub const PROGRAMS: [(&str, &str); 4] =
     [("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux"), ("setpriv", "util-linux")];
 
-/// Enters new user, network and mount namespaces with a private `/run`, where `ip netns` and the laboratories keep
-/// their files. Call it first in `main`: the kernel wants a process with one thread (user_namespaces(7)).
+/// Enters new user, network and mount namespaces with a private `/run`, where `ip netns` and the laboratories keep their files.
+/// Call it first in `main`: the kernel requires a process with one thread (user_namespaces(7)).
 ///
 /// # Errors
-/// When a program is missing, or when the machine does not allow it; both say what to do.
+/// When a program is missing, or when the machine does not allow it; both tell the remedy.
 pub fn enter() -> Result<()> {
     let missing = missing_programs();
     if !missing.is_empty() {
@@ -50,12 +50,12 @@ pub fn enter() -> Result<()> {
     Ok(())
 }
 
-/// Those of [`PROGRAMS`] that are not in `PATH` or where Debian keeps them.
+/// Returns those of [`PROGRAMS`] that are neither in `PATH` nor where Debian keeps them.
 pub fn missing_programs() -> Vec<(&'static str, &'static str)> {
     PROGRAMS.into_iter().filter(|(program, _)| !installed(program)).collect()
 }
 
-/// Whether a program can be found.
+/// Returns true if a program can be found.
 pub fn installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

@@ -1,5 +1,5 @@
-//! What Outrigger promises, each promise played once with real packets. The demonstration tells them as a story; the
-//! namespace tests run the same code and say nothing. A scenario fails when its promise is broken.
+//! Promises of Outrigger, each tested once with real packets. The demonstration tells them as a story; the namespace tests run
+//! the same code silently. A scenario fails when its promise is broken.
 pub mod bgp;
 pub mod crowd;
 pub mod failover;

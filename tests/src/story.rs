@@ -1,9 +1,9 @@
-//! What a scenario says as it goes: printed with the time in the demonstration, kept back in tests.
+//! Output of a scenario: printed with the time in the demonstration, suppressed in tests.
 use std::time::Instant;
 
 use crate::clock;
 
-/// A narrator.
+/// Narrator of a scenario.
 #[derive(Debug)]
 pub struct Story {
     start: Instant,
@@ -11,24 +11,24 @@ pub struct Story {
 }
 
 impl Story {
-    /// Prints each line with the seconds since now.
+    /// Creates a narrator that prints each line with the seconds since now.
     pub fn aloud() -> Self {
         Self { start: clock::now(), aloud: true }
     }
 
-    /// Says nothing.
+    /// Creates a narrator that prints nothing.
     pub fn quiet() -> Self {
         Self { start: clock::now(), aloud: false }
     }
 
-    /// A heading.
+    /// Prints a heading.
     pub fn chapter(&self, title: &str) {
         if self.aloud {
             println!("\n== {title}");
         }
     }
 
-    /// A line.
+    /// Prints a line.
     pub fn say(&self, line: impl AsRef<str>) {
         if self.aloud {
             println!("{:8.3} s  {}", clock::since(self.start).as_secs_f64(), line.as_ref());

@@ -1,18 +1,18 @@
-//! How long each trial took: a line for `cargo xtask test`, which shows the slowest.
+//! Duration of each trial: a line for `cargo xtask test`, which shows the slowest.
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::clock;
 
-/// Set where somebody reads the lines.
+/// Environment variable that enables these lines.
 pub const VARIABLE: &str = "OUTRIGGER_TEST_TIMES";
 const MARK: &str = "::took ";
 
-/// Runs a trial and prints how long it took, where that is asked for.
+/// Runs a trial and prints its duration, if that is enabled.
 ///
 /// # Errors
-/// The trial's own.
+/// Returns the error of the trial.
 pub fn taken<T>(name: &str, trial: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = clock::now();
     let result = trial();
@@ -22,7 +22,7 @@ pub fn taken<T>(name: &str, trial: impl FnOnce() -> Result<T>) -> Result<T> {
     result
 }
 
-/// The time and the name of a trial, if the line has them.
+/// Parses the duration and the name of a trial from a line, if it has them.
 pub fn read(line: &str) -> Option<(Duration, &str)> {
     let (time, name) = line.strip_prefix(MARK)?.split_once(' ')?;
     Some((Duration::from_millis(time.parse().ok()?), name))

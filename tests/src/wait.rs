@@ -1,4 +1,4 @@
-//! Waiting for a condition instead of for time.
+//! Waits for a condition instead of a fixed time.
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -7,11 +7,11 @@ use crate::clock;
 
 const STEP: Duration = Duration::from_millis(10);
 
-/// Asks `condition` again and again until it gives a value. An error counts as "not yet": a report that is not written, a
-/// process that does not listen and an API server that is busy all pass, and on a slow machine they pass later.
+/// Evaluates `condition` repeatedly until it returns a value. An error counts as "not yet": a report that is not written, a
+/// process that does not listen and an API server that is busy are all temporary, and on a slow machine they last longer.
 ///
 /// # Errors
-/// After `limit`, one that says what was awaited, with the condition's last error if it ended in one.
+/// Returns an error after `limit` that names the awaited condition, with its last error if there was one.
 pub fn until<T>(
     what: &str,
     limit: Duration,

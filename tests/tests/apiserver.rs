@@ -1,5 +1,5 @@
-//! What a controller promises, on a real API server without nodes: it starts in seconds, and these trials one after the other
-//! in it. It needs root.
+//! Promises of a controller on a real API server without nodes, which starts in seconds; the trials run in it one after the
+//! other. Needs root.
 #![forbid(unsafe_code)]
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use outrigger_tests::times;
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // They disturb each other: several stop the controller.
+    // The trials disturb each other: several stop the controller.
     arguments.test_threads = Some(1);
     if arguments.list {
         libtest_mimic::run(&arguments, trials(&None)).exit();

@@ -1,6 +1,6 @@
-//! BGP and BFD with real routers: FRR, BIRD, GoBGP and ExaBGP, each cell and each promise in a network of its own, many
-//! side by side, since they wait more than they work. Without libtest, since the process must enter its namespaces before
-//! it has a second thread.
+//! BGP and BFD with real routers: FRR, BIRD, GoBGP and ExaBGP, each cell and each promise in a network of its own, several in
+//! parallel, because they wait more than they work. Without libtest, because the process must enter its namespaces before it
+//! has a second thread.
 #![forbid(unsafe_code)]
 use std::net::Ipv4Addr;
 use std::sync::OnceLock;
@@ -13,12 +13,13 @@ use outrigger_tests::guests::BgpGuests;
 use outrigger_tests::scenarios::bgp::{anycast, ecmp, input, oracle, plugin, storm, vrf};
 use outrigger_tests::{product, sandbox, times};
 
-/// So many at a time: each is a few processes that sleep.
+/// Number of parallel trials: each is a few sleeping processes.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Inputs of the oracle beside those of its table. `--test oracle` asks native code all of a soak's in every run.
+/// Number of generated inputs of the oracle beyond its table. `--test oracle` runs a soak's full number on native code every
+/// time.
 const GENERATED: usize = 100;
-/// The same in a soak.
+/// Number of generated inputs in a soak.
 const GENERATED_IN_A_SOAK: usize = 1000;
 
 static GUESTS: OnceLock<Result<BgpGuests>> = OnceLock::new();
@@ -29,7 +30,7 @@ fn main() {
     }
     let mut arguments = Arguments::from_args();
     if !arguments.list {
-        // Building needs the machine's network, so it comes before. What fails is told by the tests that need guests.
+        // Building needs the machine's network, so it comes first. A failure is reported by the tests that need guests.
         GUESTS.get_or_init(BgpGuests::build);
         if let Err(error) = sandbox::enter().and_then(|()| programs::let_frr_run()) {
             eprintln!("the BGP tests cannot run: {error:#}");
@@ -42,7 +43,7 @@ fn main() {
 
 fn trials() -> Vec<Trial> {
     let mut trials = vec![
-        // First, beside all others: it takes a minute and a half.
+        // First, in parallel with all others: it takes a minute and a half.
         trial("a_trapping_plugin_costs_no_session_and_no_route", || {
             plugin::trapping(&guests()?.faulty)
         }),
@@ -54,7 +55,7 @@ fn trials() -> Vec<Trial> {
             oracle::product(GENERATED_IN_A_SOAK)
         })
         .with_ignored_flag(true),
-        // FRR rests for seconds after each session that ended badly: minutes, for a soak.
+        // FRR pauses for seconds after each session that ended with an error: minutes, for a soak.
         trial("the_oracle_page_is_as_frr_and_bird_answer", || {
             written("docs/bgp-oracle.md", &oracle::page()?, "oracle")
         })
@@ -112,7 +113,7 @@ fn guests() -> Result<&'static BgpGuests> {
     guests.as_ref().map_err(|error| anyhow!("cannot build the guests: {error:#}"))
 }
 
-/// A page of documentation that is generated, and written when asked to.
+/// Checks a generated page of documentation, and writes it if asked to.
 fn written(page: &str, wanted: &str, filter: &str) -> Result<()> {
     let path = product::root().join(page);
     if std::env::var_os("OUTRIGGER_CODEGEN").is_some() {
@@ -127,7 +128,8 @@ fn written(page: &str, wanted: &str, filter: &str) -> Result<()> {
     Ok(())
 }
 
-/// Without the product: what BIRD tells FRR and GoBGP is read from them as BIRD was told it, and what FRR tells BIRD.
+/// Tests the laboratory without the product: FRR and GoBGP must report what BIRD was configured to announce, and BIRD what FRR
+/// was.
 fn routers_alone() -> Result<()> {
     for (from, to) in [(Kind::Bird, Kind::Frr), (Kind::Bird, Kind::Gobgp), (Kind::Frr, Kind::Bird)]
     {
@@ -146,7 +148,7 @@ fn routers_alone() -> Result<()> {
         if to != Kind::Gobgp {
             fib::await_next_hops(&net.at("p"), "192.0.2.7/32", 1)?;
         }
-        // BIRD keeps for a while what a stopped FRR leaves behind (graceful restart).
+        // BIRD keeps the routes of a stopped FRR for some time (graceful restart).
         if from == Kind::Bird {
             sender.stop()?;
             receiver.await_no_path("192.0.2.7/32")?;

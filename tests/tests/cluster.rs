@@ -1,5 +1,5 @@
-//! The promises on Kubernetes, with real kubelets: the scenarios of this package, one after the other in one laboratory
-//! of three nodes. It needs root, and the image that `cargo xtask image` writes.
+//! Promises on Kubernetes, with real kubelets: the scenarios of this package, one after the other in one laboratory of three
+//! nodes. Needs root, and the image that `cargo xtask image` writes.
 #![forbid(unsafe_code)]
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +14,7 @@ use outrigger_tests::{product, times};
 
 const NODES: u8 = 3;
 
-/// The laboratory, and whether Outrigger could be installed in it, which the first scenario that needs it finds out.
+/// The laboratory, and the result of installing Outrigger in it, which the first scenario that needs it does.
 #[derive(Debug)]
 struct Stand {
     lab: Lab,
@@ -23,7 +23,7 @@ struct Stand {
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // They disturb each other: one takes the API server away.
+    // The trials disturb each other: one stops the API server.
     arguments.test_threads = Some(1);
     if arguments.list {
         libtest_mimic::run(&arguments, trials(&None)).exit();
@@ -46,7 +46,7 @@ fn stand() -> Result<Stand> {
     Ok(Stand { lab, installed: OnceLock::new() })
 }
 
-/// In the order in which they run: the last ones leave no Outrigger behind.
+/// Returns the trials in the order in which they run: the last ones leave no Outrigger behind.
 fn trials(stand: &Option<Arc<Stand>>) -> Vec<Trial> {
     let all = Trials(stand.clone());
     let parts = [in_service(&all), coming_and_going(&all)];
@@ -105,11 +105,11 @@ fn coming_and_going(all: &Trials) -> Vec<Trial> {
     ]
 }
 
-/// Makes trials that share a laboratory; none when they are only listed.
+/// Creates trials that share a laboratory; without one when they are only listed.
 struct Trials(Option<Arc<Stand>>);
 
 impl Trials {
-    /// With Outrigger installed.
+    /// Creates a trial with Outrigger installed.
     fn scenario(&self, name: &str, scenario: fn(&Lab) -> Result<()>) -> Trial {
         self.trial(name, move |stand| {
             stand.installed()?;
@@ -117,7 +117,7 @@ impl Trials {
         })
     }
 
-    /// Without it.
+    /// Creates a trial without Outrigger.
     fn bare(&self, name: &str, scenario: fn(&Lab) -> Result<()>) -> Trial {
         self.trial(name, move |stand| scenario(&stand.lab))
     }

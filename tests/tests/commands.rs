@@ -1,4 +1,4 @@
-//! The commands that answer a question, as somebody types them: what is printed where, and the exit code.
+//! Commands that answer a question, run as a user would: their output streams and exit codes.
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -21,7 +21,7 @@ fn outrigger(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// A folder with one file.
+/// Creates a folder with one file.
 fn folder(content: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("metallb.yaml"), content).expect("is written");

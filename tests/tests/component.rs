@@ -1,5 +1,5 @@
-//! What is built is what was tested: components against their native twins, policies against the golden vectors, and
-//! components that mean harm against the limits.
+//! The built components behave as tested: components against their native twins, policies against the golden vectors, and
+//! hostile components against the limits.
 #![forbid(unsafe_code)]
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -32,13 +32,13 @@ fn load(component: &Path) -> Arc<Plugin> {
     compiler.load(engine, &bytes).expect("a component that loads")
 }
 
-/// Limits that a slow machine, and a wasmtime that is not optimized, stay within.
+/// Limits that suffice for a slow machine and an unoptimized wasmtime.
 fn patient() -> Limits {
     const PATIENCE: Duration = Duration::from_secs(20);
     Limits { handle: PATIENCE, start: PATIENCE, allocate: PATIENCE, ..Limits::default() }
 }
 
-/// A component that is given the time it needs.
+/// Component with the time it needs.
 struct Patient(Arc<Plugin>);
 
 impl Factory for Patient {
@@ -61,7 +61,7 @@ fn context() -> Context {
     }
 }
 
-/// Everything a build says to a script: effects, wake and snapshot after every call.
+/// Returns all output of a build for a script: effects, wake and snapshot after every call.
 fn transcript(
     mut machine: Box<dyn Machine>,
     context: &Context,
@@ -130,7 +130,7 @@ fn policies_in_rust_and_c_answer_the_golden_vectors() {
     }
 }
 
-/// The fault that a hostile build comes to within some calls.
+/// Returns the fault that a hostile build causes within some calls.
 fn fault_of(component: &Path, limits: &Limits) -> Fault {
     let mut machine = load(component).machine(limits).expect("it comes up");
     if let Err(fault) = machine.start(&context(), &Origin::Fresh) {

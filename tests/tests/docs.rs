@@ -1,4 +1,4 @@
-//! Pages of documentation that are generated: written when OUTRIGGER_CODEGEN is set, else compared with what they come from.
+//! Generated pages of documentation: written if OUTRIGGER_CODEGEN is set, otherwise compared with their sources.
 #![forbid(unsafe_code)]
 use outrigger_core::guard::budget::{LIMITS, Limit, Most};
 use outrigger_tests::product;
@@ -38,7 +38,7 @@ fn the_page_of_limits_on_disk_is_the_table_that_the_guard_goes_by() {
     is_on_disk("docs/limits.md", &page);
 }
 
-/// 1048576 → "1,048,576".
+/// Formats a number with separators: 1048576 → "1,048,576".
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let first = digits.len() % 3;

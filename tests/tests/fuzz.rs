@@ -1,4 +1,4 @@
-//! Replays the committed fuzz corpus: what once was hard, or wrong, stays right in every run. `cargo xtask fuzz` explores.
+//! Replays the committed fuzz corpus, so that past findings stay fixed in every run. `cargo xtask fuzz` explores new inputs.
 #![forbid(unsafe_code)]
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use outrigger_tests::product;
 #[path = "../../fuzz/src/targets.rs"]
 mod targets;
 
-/// The octets of every file of this target.
+/// Runs the target on every file of its corpus, and returns their number.
 fn replay(name: &str) -> usize {
     let (_, target) = targets::TARGETS.iter().find(|(known, _)| *known == name).expect("a target");
     let folder = product::root().join("fuzz/corpus").join(name);

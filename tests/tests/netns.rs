@@ -1,5 +1,5 @@
-//! The promises, with real packets: the scenarios of this package, each in a laboratory of its own, side by side.
-//! Without libtest, since the process must enter its namespaces before it has a second thread.
+//! Promises with real packets: the scenarios of this package, each in a laboratory of its own, in parallel. Without libtest,
+//! because the process must enter its namespaces before it has a second thread.
 #![forbid(unsafe_code)]
 use std::sync::OnceLock;
 
@@ -18,14 +18,14 @@ static GUESTS: OnceLock<Result<Guests>> = OnceLock::new();
 fn main() {
     let mut arguments = Arguments::from_args();
     if !arguments.list {
-        // Building needs the machine's network, so it comes before. What fails is told by the tests that need guests.
+        // Building needs the machine's network, so it comes first. A failure is reported by the tests that need guests.
         GUESTS.get_or_init(Guests::build);
         if let Err(error) = sandbox::enter() {
             eprintln!("the namespace tests cannot run: {error:#}");
             std::process::exit(1);
         }
     }
-    // They wait more than they work, but a node that gets no processor for 200 ms is taken for dead.
+    // The trials wait more than they work, but a node that gets no processor for 200 ms counts as dead.
     arguments.test_threads.get_or_insert(2);
     libtest_mimic::run(&arguments, trials()).exit();
 }
@@ -87,7 +87,7 @@ fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Nodes come, go, and are not heard.
+/// Returns the trials in which nodes join, leave, or become unreachable.
 fn whoever_answers() -> Vec<Trial> {
     vec![
         trial("another_node_answers_after_sigkill", Cluster::of_three, |cluster| {
@@ -161,7 +161,8 @@ fn failed(error: anyhow::Error) -> Failed {
     format!("{error:#}").into()
 }
 
-/// Without the product: kernels answer for an address, one after the other, and the prober must see exactly that.
+/// Tests the laboratory without the product: kernels answer for an address, one after the other, and the prober must record
+/// exactly that.
 fn laboratory() -> Result<()> {
     let lab = Lab::new(2)?;
     let (first, second) = (&lab.nodes[0], &lab.nodes[1]);

@@ -1,5 +1,5 @@
-//! Our speaker before the differential oracle, as native code: every input is answered as its RFC demands, none makes it panic,
-//! hang, or spoil the next session. FRR, BIRD and the daemon itself are asked the same in namespaces.
+//! Tests the speaker against the differential oracle as native code: every input is answered as its RFC demands, and none makes
+//! it panic, hang, or break the next session. FRR, BIRD and the daemon itself are tested the same way in namespaces.
 #![forbid(unsafe_code)]
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ mod bgp_host;
 
 use bgp_host::{Host, THEM, US};
 
-/// The seed of the thousand that are the same every time.
+/// Seed of the thousand cases that are the same every time.
 const SEED: u64 = 0x0b67_0179;
 
 struct Native {
     host: Host,
-    /// What the last UPDATE says about the route, to a reader that imports.
+    /// True if the last UPDATE left the route in place, to a reader that imports.
     route: bool,
 }
 
@@ -66,7 +66,7 @@ fn prober() -> Prober<Native> {
     Prober::new(Native { host: Host::new(), route: false }, US, THEM)
 }
 
-/// Asks all, and tells all that were answered otherwise.
+/// Runs all cases, and reports all that were answered otherwise.
 fn check(cases: &[Case]) {
     let mut prober = prober();
     let mut wrong = Vec::new();

@@ -1,6 +1,7 @@
-//! The BGP plugin as native code with a host around it that has one passive peer and no network: what `host/net` does to the
-//! octets of a stream (one message at a time, a header that cannot be framed alone and nothing after it), keepalives left
-//! out, the hold timer on a clock that is told. Included by the oracle's test and by the fuzz targets.
+//! Runs the BGP plugin as native code, with a host around it that has one passive peer and no network. It treats the octets of
+//! a stream as `host/net` does (one message at a time; a header that cannot be framed is delivered alone, and nothing after
+//! it), without keepalives, and runs the hold timer on a simulated clock. Included by the oracle's test and by the fuzz
+//! targets.
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -12,12 +13,12 @@ use outrigger_sdk::{
     Origin, Reply, Service, StreamBytes, Time, Wake,
 };
 
-/// The peer.
+/// Address of the peer.
 pub const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// The plugin.
+/// Address of the plugin.
 pub const THEM: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
-/// More than any case writes.
+/// Write credit, larger than the output of any case.
 const CREDIT: u32 = 1 << 20;
 
 const CONFIG: &str = r#"{
@@ -25,24 +26,24 @@ const CONFIG: &str = r#"{
     "peers": [{"name": "prober", "address": "10.77.0.1", "asn": 64513, "passive": true}]
 }"#;
 
-/// The plugin, one peer's connection (or two), and the clock.
+/// The plugin, one connection of the peer (or two), and the clock.
 pub struct Host {
     speaker: Speaker,
     now_us: u64,
     wake_us: Option<u64>,
     listener: Option<Endpoint>,
     next: Endpoint,
-    /// Open streams: octets that make no whole message yet, and whether nothing is read any more.
+    /// Open streams: octets that do not yet form a whole message, and true if nothing is read any more.
     streams: BTreeMap<Endpoint, (Vec<u8>, bool)>,
-    /// The one that is spoken on.
+    /// Stream that is currently used.
     pub stream: Endpoint,
-    /// What the plugin wrote to it.
+    /// Messages that the plugin wrote to the current stream.
     pub written: VecDeque<Vec<u8>>,
     expects: BTreeMap<Endpoint, (Endpoint, u64, u64)>,
 }
 
 impl Host {
-    /// A plugin that announces one address and waits for the peer.
+    /// Creates a plugin that announces one address and waits for the peer.
     pub fn new() -> Self {
         let context = Context {
             instance: "oracle".to_owned(),
@@ -68,7 +69,7 @@ impl Host {
         host
     }
 
-    /// The peer connects; what comes from the plugin on an earlier connection is no longer looked at.
+    /// Connects the peer; output of the plugin on an earlier connection is ignored from now on.
     pub fn connect(&mut self) {
         let listener = self.listener.expect("the plugin listens for a passive peer");
         self.next += 1;
@@ -81,7 +82,7 @@ impl Host {
         self.handle(vec![Event::Accepted(Accepted { listener, opened })]);
     }
 
-    /// The peer closes all connections.
+    /// Closes all connections of the peer.
     pub fn hang_up(&mut self) {
         for id in std::mem::take(&mut self.streams).into_keys() {
             self.expects.retain(|_, (endpoint, ..)| *endpoint != id);
@@ -89,12 +90,12 @@ impl Host {
         }
     }
 
-    /// Whether the stream that is spoken on is open.
+    /// Returns true if the current stream is open.
     pub fn is_open(&self) -> bool {
         self.streams.contains_key(&self.stream)
     }
 
-    /// Octets from the peer, framed as the host does.
+    /// Delivers octets from the peer, framed as the host does.
     pub fn deliver(&mut self, octets: &[u8]) {
         let id = self.stream;
         let Some((buffer, _)) = self.streams.get_mut(&id) else { return };
@@ -121,7 +122,7 @@ impl Host {
         (buffer.len() >= length).then(|| buffer.drain(..length).collect())
     }
 
-    /// Lets time pass, as far as something happens in it; answers whether something did.
+    /// Advances the clock to the next due timer within this time, or to its end; returns true if a timer was due.
     pub fn pass(&mut self, us: u64) -> bool {
         let end = self.now_us + us;
         let expects = self.expects.values().map(|(_, _, due_us)| *due_us);
@@ -164,7 +165,7 @@ impl Host {
             Effect::Listen(listen) => self.listener = Some(listen.id),
             Effect::Write(StreamBytes { id, data }) => {
                 assert!(self.streams.contains_key(&id), "writes to a stream that is closed");
-                // The plugin may write only what its peer can read.
+                // The plugin may only write messages that its peer can read.
                 let framed = bgp::frame(&data, bgp::MAX_MESSAGE).expect("writes whole messages");
                 assert_eq!(framed.map(|it| it.1), Some(data.len()), "writes one message at a time");
                 if id == self.stream {
@@ -189,7 +190,7 @@ impl Host {
         }
     }
 
-    /// Whether a reader of this UPDATE, on a session such as the prober's, would have the route afterwards.
+    /// Returns true if a reader of this UPDATE, on a session such as the prober's, would have the route afterwards.
     pub fn announces(update: &[u8], route: &str) -> bool {
         let negotiated = Negotiated {
             local_as: 64512,

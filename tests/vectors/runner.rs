@@ -1,5 +1,5 @@
-//! Asks a policy every question of `allocator.json`, with the real ledger behind the pool, and compares the answers.
-//! Included by the tests of each policy; knows nothing of how a policy is called.
+//! Checks a policy against every request of `allocator.json`, with the real ledger behind the pool. Included by the tests of
+//! each policy; independent of how a policy is called.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: figures, never judged here.
+//! `cargo xtask bench`: measures figures; they are never judged here.
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -16,27 +16,28 @@ mod bgp;
 mod kube;
 mod layer2;
 
-/// Cold starts; the figure is the median.
+/// Number of cold starts; the figure is the median.
 const STARTS: usize = 5;
 
-/// What is measured.
+/// Benchmark to run.
 #[derive(Debug, Subcommand)]
 pub enum What {
-    /// The way of one packet and one Service through every room.
+    /// Measure the path of one packet and one Service through the whole daemon.
     Spine {
         /// Print the figures as a last line of JSON.
         #[arg(long)]
         json: bool,
     },
-    /// A BGP speaker's sessions, routes, memory and BFD, beside BIRD, GoBGP, FRR and ExaBGP.
+    /// Measure a BGP speaker's sessions, routes, memory and BFD, compared with BIRD, GoBGP, FRR and ExaBGP.
     Bgp(bgp::What),
-    /// Services by the hundred on a real cluster, beside real MetalLB.
+    /// Measure hundreds of Services on a real cluster, compared with real MetalLB.
     Kube(kube::What),
-    /// The time without an answer when the node that answers is lost, beside real MetalLB and keepalived.
+    /// Measure the blackout when the answering node is lost, compared with real MetalLB and keepalived.
     Layer2(layer2::What),
 }
 
-/// Measures. What measures is to be as quick as what is measured: it is built anew for that, and takes this one's place.
+/// Runs a benchmark. The measuring program must be as fast as the measured one: a debug build of xtask builds its own release
+/// build and replaces itself with it.
 pub fn bench(what: &What) -> Result<()> {
     if cfg!(debug_assertions) {
         let build = ["build", "--release", "--package", "xtask"];
@@ -81,8 +82,8 @@ fn spine(json: bool) -> Result<()> {
     Ok(())
 }
 
-/// The runtime beside a bare wasmtime harness: a benchmark of its own, since only the room that sees wasmtime can hold
-/// the two together. Its last line is JSON.
+/// Compares the runtime with a bare wasmtime harness. This is a separate benchmark, because only the crate that depends on
+/// wasmtime can hold both. Its last line of output is JSON.
 fn runtime() -> Result<Value> {
     let mut command = run::cargo(["bench", "--package", "outrigger-runtime", "--bench", "spine"]);
     let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo bench")?;

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: what needs neither root nor the daemon, for a change that is being written.
+//! `cargo xtask check`: all checks that need neither root nor the daemon, for use while a change is being written.
 use std::process::Command;
 
 use anyhow::Result;
@@ -7,7 +7,7 @@ use crate::{run, setup};
 
 mod features;
 
-/// All of it, in the order that fails soonest.
+/// Runs every check, ordered so that failures appear early.
 pub fn check() -> Result<()> {
     format()?;
     dependencies()?;
@@ -15,7 +15,7 @@ pub fn check() -> Result<()> {
     documentation()
 }
 
-/// rustfmt, in both workspaces.
+/// Runs rustfmt in both workspaces.
 pub fn format() -> Result<()> {
     run::show(&mut run::cargo(["fmt", "--all", "--check"]))?;
     run::show(&mut run::cargo([
@@ -27,7 +27,7 @@ pub fn format() -> Result<()> {
     ]))
 }
 
-/// Clippy, with warnings denied.
+/// Runs Clippy with warnings denied.
 pub fn clippy() -> Result<()> {
     run::show(&mut run::cargo([
         "clippy",
@@ -39,14 +39,15 @@ pub fn clippy() -> Result<()> {
     ]))
 }
 
-/// rustdoc, with warnings denied.
+/// Runs rustdoc with warnings denied.
 pub fn documentation() -> Result<()> {
     run::show(
         run::cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"),
     )
 }
 
-/// Licences, sources and bans of dependencies, which need nothing from outside; advisories, which need their database; features.
+/// Checks licences, sources and bans of dependencies, which need nothing from outside; advisories, which need their database;
+/// and features.
 pub fn dependencies() -> Result<()> {
     features::are_one_set()?;
     let deny = setup::cargo_deny()?;

@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: the script of the demonstration. What it shows is in the scenarios of outrigger-tests, which the
-//! namespace tests run as well.
+//! `cargo xtask demo`: the script of the demonstration. The demonstrated scenarios are in outrigger-tests, where the namespace
+//! tests run them as well.
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{run, setup};
 
-/// What is shown.
+/// Arguments of `cargo xtask demo`.
 #[derive(Debug, Args)]
 pub struct What {
     /// Stop before the hostile plugins.
@@ -26,7 +26,7 @@ pub struct What {
     json: bool,
 }
 
-/// Sets up what is needed, shows it, and fails when a promise is broken.
+/// Sets up the prerequisites, runs the demonstration, and fails when a promise is broken.
 pub fn demo(what: &What) -> Result<()> {
     run::phase("1/4", "programs that this machine lacks", "a minute when any is missing");
     setup::network()?;
@@ -39,7 +39,7 @@ pub fn demo(what: &What) -> Result<()> {
     run::build_outrigger()?;
     run::phase("3/4", "promises, on real packets", "half a minute");
     let mut guests = Background::start(what.quick)?;
-    // Until here one thread, on the machine's own network; from here on nothing touches the machine.
+    // Until here the process has one thread and uses the machine's own network; from here on nothing touches the machine.
     sandbox::enter()?;
     let figures = play(&mut guests, what.quick, &Story::aloud())?;
     println!("\nEvery promise was kept.");
@@ -49,13 +49,13 @@ pub fn demo(what: &What) -> Result<()> {
     Ok(())
 }
 
-/// The same, from a process that still has its own network afterwards.
+/// Runs the demonstration in a child process, so that this process keeps the machine's own network.
 pub fn in_a_process_of_its_own() -> Result<()> {
     let program = std::env::current_exe().context("no path of this program")?;
     run::show(Command::new(program).args(["demo", "--json"]))
 }
 
-/// The guests are built, outside the sandbox and by processors that are idle, while something is shown already.
+/// Build of the guests outside the sandbox, on idle processors, while the demonstration already runs.
 struct Background {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -75,7 +75,7 @@ impl Background {
         Ok(Self { child, lines })
     }
 
-    /// Waits until this one is built.
+    /// Waits until this guest is built.
     fn wait_for(&mut self, guest: &std::path::Path) -> Result<()> {
         for line in self.lines.by_ref().lines() {
             if line?.trim() == guest.to_string_lossy() {
@@ -87,7 +87,7 @@ impl Background {
 }
 
 impl Drop for Background {
-    /// Nobody waits for it any more.
+    /// The build is no longer awaited.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -146,7 +146,7 @@ fn all_contained(
     Ok(Value::Object(harms))
 }
 
-/// A failure comes with what the daemons said.
+/// Runs a scenario, and adds the daemons' output to its error.
 fn told<T>(cluster: &mut Cluster, scenario: impl FnOnce(&mut Cluster) -> Result<T>) -> Result<T> {
     scenario(cluster).with_context(|| format!("a promise is broken\n{}", cluster.explain()))
 }

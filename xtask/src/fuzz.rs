@@ -1,6 +1,6 @@
-//! `cargo xtask fuzz`: libFuzzer on the targets in `fuzz/`. The compiler's coverage counters are asked for by name, which stable
-//! Rust can; an address sanitizer could not, and nothing in these crates is unsafe. What is found stays in the target folder
-//! for a person to look at: a crash under `artifacts`, new ways under `corpus`.
+//! `cargo xtask fuzz`: runs libFuzzer on the targets in `fuzz/`. The compiler's coverage counters are enabled by flag name,
+//! which works on stable Rust; an address sanitizer would not, and nothing in these crates is unsafe. Findings stay in the
+//! target folder for a person to look at: crashes under `artifacts`, new coverage under `corpus`.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,25 +10,27 @@ use outrigger_tests::product;
 
 use crate::{run, setup};
 
-/// What libFuzzer wants of the code it leads: counters of edges, a table of them, and what is compared with what.
+/// Instrumentation that libFuzzer needs to guide its inputs: edge counters, a table of edges, and the operands of comparisons.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
-/// Each with its longest input: a session's is a script, of which every octet may cost a turn of the plugin.
+/// Targets, each with the length of its longest input: a session's input is a script, of which every octet may cost a turn of
+/// the plugin.
 const TARGETS: [(&str, u32); 4] =
     [("open", 4096), ("update", 4096), ("bfd", 1024), ("session", 512)];
 
-/// An input that takes longer than this hangs, in seconds; one that needs more memory, in MiB, is an attack.
+/// Longest time for an input in seconds, after which it counts as a hang; below, the largest memory in MiB, above which it
+/// counts as an attack.
 const LONGEST: u32 = 5;
 const LARGEST: u32 = 512;
 
 #[derive(Debug, Args)]
 pub struct What {
-    /// How long for each target.
+    /// Run each target for this number of seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
-    /// Of open, update, bfd, session; all of them if none is named.
+    /// Run only these targets: open, update, bfd, session (default: all).
     targets: Vec<String>,
 }
 
@@ -44,7 +46,7 @@ pub fn fuzz(what: &What) -> Result<()> {
     targets.try_for_each(|(target, longest)| explore(&program, target, longest, what.seconds))
 }
 
-/// What a soak does.
+/// Runs every target for an hour, as a soak does.
 pub fn an_hour_each() -> Result<()> {
     fuzz(&What { seconds: 3600, targets: Vec::new() })
 }
@@ -55,7 +57,7 @@ fn folder() -> Result<PathBuf> {
 
 fn build() -> Result<PathBuf> {
     let target = folder()?;
-    // For a named target, so that build scripts and macros are built without counters.
+    // With a named target, so that build scripts and macros are built without counters.
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     run::show(
         run::cargo(["build", "--release", "--target", triple.as_str()])

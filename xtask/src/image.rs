@@ -1,5 +1,5 @@
-//! `cargo xtask image`: an OCI archive of the daemon, without Docker, the same octets every time. Loads with
-//! `ctr -n k8s.io images import`, `podman load` and `skopeo copy oci-archive:…`.
+//! `cargo xtask image`: builds an OCI archive of the daemon without Docker, reproducible to the byte. It loads with `ctr -n
+//! k8s.io images import`, `podman load` and `skopeo copy oci-archive:…`.
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -14,30 +14,30 @@ mod date;
 mod layer;
 mod verify;
 
-/// The image's name, as manifests/base has it.
+/// Name of the image, as in manifests/base.
 const NAME: &str = concat!("ghcr.io/outrigger-dev/outrigger:", env!("CARGO_PKG_VERSION"));
-/// Octets an archive may have: every node of every user loads it.
+/// Largest size of an archive in bytes: every node of every user loads it.
 const LARGEST: usize = 40_000_000;
-/// Where Debian, Ubuntu and Alpine keep the certificates of the authorities.
+/// Path at which Debian, Ubuntu and Alpine keep the CA certificates.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// What is to be made.
+/// Arguments of `cargo xtask image`.
 #[derive(Debug, Default, Args)]
 pub struct What {
-    /// Where the archive goes [default: target/image/outrigger-VERSION.tar].
+    /// Write the archive to this file [default: target/image/outrigger-VERSION.tar].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// A static binary to put in, instead of building one.
+    /// Use this static binary instead of building one.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
 }
 
-/// The archive of the daemon that is built already.
+/// Builds the archive of the daemon that is already built.
 pub fn of_what_is_built() -> Result<()> {
     image(&What { output: None, binary: Some(product::target()?.join("release/outrigger")) })
 }
 
-/// Builds the archive, checks it, and says where it is.
+/// Builds the archive, checks it, and prints its path.
 pub fn image(what: &What) -> Result<()> {
     let folder = product::target()?.join("image");
     let binary = match &what.binary {

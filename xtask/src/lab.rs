@@ -1,4 +1,4 @@
-//! `cargo xtask lab`: a Kubernetes laboratory by hand. What it is made of is in outrigger-tests.
+//! `cargo xtask lab`: runs a Kubernetes laboratory by hand. The laboratory itself is in outrigger-tests.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,70 +12,70 @@ use outrigger_tests::kubernetes::segment::{Member, Segment};
 
 use crate::{run, setup};
 
-/// What is done with a laboratory.
+/// Operation on a laboratory.
 #[derive(Debug, Subcommand)]
 pub enum What {
-    /// Start it.
+    /// Start the laboratory.
     Up {
-        /// How many nodes; 0 for an API server and etcd alone.
+        /// Number of nodes; 0 for an API server and etcd alone.
         #[arg(default_value_t = 3)]
         nodes: u8,
     },
-    /// Remove it, or what a crash left of it.
+    /// Remove the laboratory, or the remains of one that crashed.
     Down,
-    /// Nodes and pods.
+    /// Show nodes and pods.
     Status,
-    /// kubectl as the cluster's administrator.
+    /// Run kubectl as the cluster's administrator.
     Kubectl {
-        /// As kubectl has them.
+        /// Arguments of kubectl.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Run a command in the network of cp, client, n1, n2 and so on.
     On {
-        /// Whose network.
+        /// Member whose network is used: cp, client, n1, n2 and so on.
         member: String,
-        /// The command.
+        /// Command to run.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
-    /// Pull a node's cables: the carrier goes down.
+    /// Unplug a node's cables: the carrier goes down.
     Cut {
-        /// n1, or client.
+        /// Member to cut: n1, n2 and so on, or client.
         member: String,
-        /// eth0 or eth1 alone.
+        /// Cut only this interface: eth0 or eth1.
         interface: Option<String>,
     },
-    /// Let a node's frames vanish while the carrier stays up, as behind a dead switch.
+    /// Drop a node's frames while the carrier stays up, as behind a dead switch.
     Hole {
-        /// n1, or client.
+        /// Member to silence: n1, n2 and so on, or client.
         member: String,
-        /// eth0 or eth1 alone.
+        /// Silence only this interface: eth0 or eth1.
         interface: Option<String>,
     },
     /// Undo cut and hole.
     Mend {
-        /// n1, or client.
+        /// Member to repair: n1, n2 and so on, or client.
         member: String,
     },
-    /// Make an image of static files and load it on every node.
+    /// Build an image of static files and load it on every node.
     Image {
-        /// docker.io/local/web:1
+        /// Name of the image, such as docker.io/local/web:1.
         image: String,
-        /// What a container runs: a path, or a JSON list of words.
+        /// Entrypoint of the container: a path, or a JSON list of words.
         entrypoint: String,
-        /// Files here and where they are in the image: web:/web
+        /// Files, each with its path here and in the image, such as web:/web.
         #[arg(required = true)]
         files: Vec<String>,
     },
     /// Load an image archive on every node.
     Load {
-        /// As `docker save` or `cargo xtask image` write it.
+        /// Archive as written by `docker save` or `cargo xtask image`.
         archive: PathBuf,
     },
 }
 
-/// Does it.
+/// Runs the operation.
 pub fn lab(name: &str, what: &What) -> Result<()> {
     match what {
         What::Up { nodes } => up(name, *nodes),
@@ -143,7 +143,7 @@ fn image(name: &str, entrypoint: &str, files: &[String]) -> Result<Image> {
     Ok(Image { name: name.to_owned(), entrypoint, files })
 }
 
-/// Runs a command on this terminal and ends as it does.
+/// Runs a command on this terminal and exits with its status.
 fn pass(command: &mut Command) -> Result<()> {
     let program = Path::new(command.get_program()).display().to_string();
     let status = command.status().with_context(|| format!("cannot run {program}"))?;

@@ -1,4 +1,4 @@
-//! `cargo xtask`: everything that is done with the repository. Each command does first what it needs of the others.
+//! `cargo xtask`: all development tasks of the repository. Each command first runs the parts of others that it needs.
 #![forbid(unsafe_code)]
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,8 +17,9 @@ mod previous;
 mod run;
 mod setup;
 mod test;
+mod tidy;
 
-/// Everything that is done with the repository.
+/// Run the development tasks of the repository.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 struct Arguments {
@@ -28,31 +29,33 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Install, or name, what this machine lacks to build and test everything.
+    /// Install, or list, the programs this machine lacks to build and test everything.
     Setup,
-    /// Build the plugins that the demonstration and the tests run, and say where each is as soon as it is there.
+    /// Build the plugins for the demonstration and the tests, and print each path as soon as the plugin is built.
     Guests {
-        /// Only those that mean no harm.
+        /// Build only the harmless plugins.
         #[arg(long)]
         harmless: bool,
     },
-    /// Show with real packets what Outrigger promises; fails when a promise is broken.
+    /// Demonstrate with real packets what Outrigger promises; fail when a promise is broken.
     Demo(demo::What),
-    /// Format, clippy, documentation, licences and sources of dependencies: what needs no root and no daemon.
+    /// Check format, clippy, documentation, licences and sources of dependencies: all that needs neither root nor the daemon.
     Check,
-    /// Everything that must hold before a change is merged; `.ci/run` calls it.
+    /// Check the house rules that the compiler does not know: names, doc comments, sizes, dependencies between crates.
+    Tidy,
+    /// Run everything that must pass before a change is merged; called by `.ci/run`.
     Test(test::What),
-    /// Feed octets that nobody vouches for to the codecs, to BFD and to whole BGP sessions, and look for ever new ways through them.
+    /// Fuzz the codecs, BFD and whole BGP sessions with untrusted octets, and search for new code paths.
     Fuzz(fuzz::What),
-    /// Measure.
+    /// Run a benchmark.
     Bench {
         #[command(subcommand)]
         what: bench::What,
     },
-    /// A real Kubernetes cluster on this machine, in namespaces: etcd, API server, nodes with kubelet, containerd and
+    /// Run a real Kubernetes cluster on this machine, in namespaces: etcd, API server, nodes with kubelet, containerd and
     /// kube-proxy, and a client outside. Needs root.
     Lab {
-        /// Several stand side by side, each with a name of its own.
+        /// Name of the laboratory; laboratories with different names can run side by side.
         #[arg(long, global = true, default_value = "lab")]
         name: String,
         #[command(subcommand)]
@@ -60,10 +63,10 @@ enum Command {
     },
     /// Generate the CRDs in manifests/crds from the Rust types, manifests/install.yaml from the kustomize base, and docs/limits.md.
     Codegen,
-    /// Build the image of the version before this one, from its own source, into target/previous: with OUTRIGGER_PREVIOUS naming
-    /// that folder, the cluster tests upgrade from it.
+    /// Build the image of the previous version from its own source into target/previous; the cluster tests upgrade from it if
+    /// OUTRIGGER_PREVIOUS names that folder.
     Previous,
-    /// Make an image of the daemon: an OCI archive, without Docker, the same octets every time.
+    /// Build an image of the daemon: an OCI archive, without Docker, reproducible to the byte.
     Image(image::What),
 }
 
@@ -83,12 +86,13 @@ fn obey(command: Command) -> Result<()> {
         Command::Guests { harmless } => guests(harmless),
         Command::Demo(what) => demo::demo(&what),
         Command::Check => check::check(),
+        Command::Tidy => tidy::tidy(),
         Command::Test(what) => test::test(&what),
         Command::Fuzz(what) => fuzz::fuzz(&what),
         Command::Bench { what } => bench::bench(&what),
         Command::Lab { name, what } => lab::lab(&name, &what),
-        // The tests that compare the files with what they come from write them first when asked to; CRDs first, since
-        // install.yaml holds them.
+        // The tests that compare the generated files with their sources write them first when asked to; CRDs come first,
+        // because install.yaml contains them.
         Command::Codegen => [
             ("outrigger-kube", "--lib"),
             ("outrigger-kube", "--test=manifests"),

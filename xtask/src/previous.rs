@@ -1,5 +1,5 @@
-//! The image and the manifest of the version before this one, for the test of the upgrade: built from its own source, by its
-//! own tools. Must not know what is done with them.
+//! Image and manifest of the previous version, for the upgrade test: built from its own source by its own tools. Must not know
+//! what they are used for.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,7 +8,8 @@ use outrigger_tests::product;
 
 use crate::run;
 
-/// Builds both and gives the folder that has them: of the last release before this commit, or of the commit before it.
+/// Builds both for the last release before this commit, or else for the commit before it, and returns the folder that holds
+/// them.
 pub fn build() -> Result<PathBuf> {
     let folder = product::target()?.join("previous");
     let tree = folder.join("tree");
@@ -24,7 +25,7 @@ pub fn build() -> Result<PathBuf> {
 }
 
 fn image_of(tree: &Path, folder: &Path) -> Result<()> {
-    // A folder of its own: the same one would have the binaries of two versions under one name.
+    // A separate folder: a shared one would hold the binaries of two versions under one name.
     let mut image = run::cargo(["xtask", "image", "--output"]);
     image.arg(folder.join("image.tar")).env("CARGO_TARGET_DIR", folder.join("target"));
     run::show(image.current_dir(tree))?;
@@ -34,7 +35,7 @@ fn image_of(tree: &Path, folder: &Path) -> Result<()> {
         .with_context(|| format!("cannot copy {}", manifest.display()))
 }
 
-/// The last tag before this commit, else its first parent.
+/// Returns the last tag before this commit, or else its first parent.
 fn revision() -> Result<String> {
     for question in
         [&["describe", "--tags", "--abbrev=0", "HEAD~1"][..], &["rev-parse", "--short", "HEAD~1"]]
@@ -49,7 +50,7 @@ fn revision() -> Result<String> {
     )
 }
 
-/// Takes the worktree away, whatever an interruption left of it.
+/// Removes the worktree, including the remains of an interrupted run.
 fn remove(tree: &Path) -> Result<()> {
     if tree.exists() {
         std::fs::remove_dir_all(tree)

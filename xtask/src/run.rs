@@ -1,12 +1,13 @@
-//! Running other programs: what is run is shown first, and a failure names it.
+//! Runs other programs: each command line is printed first, and a failure names it.
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use outrigger_tests::product;
 
-/// This cargo, in the repository's root, without what the cargo that runs xtask says of xtask: build scripts that ask for it (ring's
-/// does) would run anew, and all that depends on them, whenever somebody calls cargo by hand in between.
+/// Returns a command that runs this cargo in the repository's root, without the variables that the cargo running xtask sets for
+/// xtask: build scripts that read them (ring's does) would otherwise be rerun, with everything that depends on them, whenever
+/// cargo is called by hand in between.
 pub fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     const OF_XTASK: [&str; 5] =
         ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_"];
@@ -21,12 +22,12 @@ pub fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
-/// A heading: which part this is, what it brings, and how long it usually takes.
+/// Prints a heading: the part's number, what it does, and how long it usually takes.
 pub fn phase(number: &str, what: &str, takes: &str) {
     println!("\n[{number}] {what} ({takes})");
 }
 
-/// Shows the command and runs it.
+/// Prints the command and runs it.
 pub fn show(command: &mut Command) -> Result<()> {
     let line = line(command);
     println!("$ {line}");
@@ -37,21 +38,21 @@ pub fn show(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs the command without a word and says whether it went well.
+/// Runs the command without output and returns true if it succeeds.
 pub fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// The `outrigger` binary of the release profile.
+/// Builds the `outrigger` binary of the release profile.
 pub fn build_outrigger() -> Result<()> {
-    // Whoever names a binary wants that one.
+    // A binary named by the user is used as it is.
     if std::env::var_os("OUTRIGGER_BIN").is_some() {
         return Ok(());
     }
     show(&mut cargo(["build", "--release", "--package", "outrigger"]))
 }
 
-/// "2 min 03 s", "0.4 s".
+/// Formats a time as "2 min 03 s" or "0.4 s".
 pub fn readable(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds < 60 {
@@ -61,7 +62,7 @@ pub fn readable(time: Duration) -> String {
     }
 }
 
-/// The command as one would type it.
+/// Returns the command line as one would type it.
 fn line(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();

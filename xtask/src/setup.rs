@@ -1,5 +1,5 @@
-//! `cargo xtask setup`: what the machine needs, installed where that can be done, named where it cannot. Each part
-//! costs nothing when it is there already.
+//! `cargo xtask setup`: installs the machine's prerequisites where that is possible, and lists them where it is not. Each part
+//! costs nothing when its programs are already there.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,23 +14,23 @@ use outrigger_tests::{clock, product, sandbox};
 use crate::run;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// What looks at licences, sources and advisories.
+/// Version of cargo-deny, which checks licences, sources and advisories.
 const CARGO_DENY: &str = "0.20.2";
-/// Whether daemons start when their package is installed is asked here (invoke-rc.d(8)).
+/// Policy script that decides if daemons start when their package is installed (invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// Versions of LLVM in the order they are tried; "" is the distribution's default.
 const LLVM: [&str; 8] = ["-22", "-21", "-20", "-19", "-18", "-17", "-16", ""];
 
-/// What a machine may lack, and how long it usually takes to get it on two processors.
+/// Prerequisite that a machine may lack, and how long it usually takes to install on two processors.
 struct Part {
     name: &'static str,
     takes: &'static str,
-    /// Programs and packages that are not here.
+    /// Missing programs and packages.
     missing: Vec<String>,
     obtain: fn() -> Result<()>,
 }
 
-/// Everything: first says what is missing and how long it takes to get it, then gets it.
+/// Installs every prerequisite: first prints what is missing and how long it takes, then installs it.
 pub fn all() -> Result<()> {
     let parts: Vec<_> = parts()?.into_iter().filter(|part| !part.missing.is_empty()).collect();
     if !parts.is_empty() {
@@ -109,20 +109,20 @@ fn parts() -> Result<[Part; 8]> {
     ])
 }
 
-/// The guests, and first what builds them.
+/// Builds the guests, after installing their compilers.
 pub fn guests() -> Result<Guests> {
     guest_compilers()?;
     println!("building the guests");
     Guests::build()
 }
 
-/// What builds plugins: Rust and C for WebAssembly.
+/// Installs the compilers for plugins: Rust and C for WebAssembly.
 pub fn guest_compilers() -> Result<()> {
     rust_for_wasm()?;
     c_for_wasm()
 }
 
-/// Programs of the network laboratory.
+/// Installs the programs of the network laboratory.
 pub fn network() -> Result<()> {
     let missing = sandbox::missing_programs();
     if missing.is_empty() {
@@ -132,13 +132,13 @@ pub fn network() -> Result<()> {
     install(&packages)
 }
 
-/// A compiler for libFuzzer, which is C++. `cargo xtask fuzz` alone needs it.
+/// Installs a compiler for libFuzzer, which is C++. Only `cargo xtask fuzz` needs it.
 pub fn compiler_for_fuzzer() -> Result<()> {
     if sandbox::installed("c++") { Ok(()) } else { install(&["g++".to_owned()]) }
 }
 
-/// BGP speakers to test with: FRR, BIRD and ExaBGP of the distribution, GoBGP of its own modules; and user-mode Linux, for
-/// what the machine's kernel lacks.
+/// Installs the BGP speakers to test with: FRR, BIRD and ExaBGP of the distribution, GoBGP from its own modules; and user-mode
+/// Linux, for features that the machine's kernel lacks.
 pub fn routers() -> Result<()> {
     router_packages()?;
     programs::obtain_gobgp()
@@ -151,7 +151,7 @@ fn router_packages() -> Result<()> {
     }
     let packages: Vec<_> = missing.iter().map(|package| (*package).to_owned()).collect();
     without_starting(|| install(&packages))?;
-    // Nor are they to start when the machine does: this machine is no router.
+    // They must not start at boot either: this machine is no router.
     if Path::new("/run/systemd/system").is_dir() {
         for unit in ["frr", "bird", "exabgp"] {
             run::succeeds(as_root("systemctl").context("no root")?.args(["disable", unit]));
@@ -160,7 +160,7 @@ fn router_packages() -> Result<()> {
     Ok(())
 }
 
-/// keepalived, to measure beside. `cargo xtask bench layer2` alone needs it.
+/// Installs keepalived for comparison. Only `cargo xtask bench layer2` needs it.
 pub fn keepalived() -> Result<()> {
     if sandbox::installed("keepalived") {
         return Ok(());
@@ -168,8 +168,8 @@ pub fn keepalived() -> Result<()> {
     without_starting(|| install(&["keepalived".to_owned()]))
 }
 
-/// Installs packages of daemons without starting these: while invoke-rc.d finds a policy that says so (its exit code
-/// 101, "action forbidden"). One that the machine has is left as it is.
+/// Installs packages of daemons without starting the daemons, with a policy for invoke-rc.d that forbids it (exit code 101,
+/// "action forbidden"). An existing policy is left unchanged.
 fn without_starting(install: impl FnOnce() -> Result<()>) -> Result<()> {
     if Path::new(POLICY).exists() {
         return install();
@@ -187,7 +187,7 @@ fn without_starting(install: impl FnOnce() -> Result<()>) -> Result<()> {
     installed
 }
 
-/// Programs of the Kubernetes laboratory, these of the cluster's own included, and what images are checked with.
+/// Installs the programs of the Kubernetes laboratory, including the given cluster programs, and the checker for images.
 pub fn kubernetes(programs: &[&'static str]) -> Result<()> {
     let packages = cluster_packages();
     if !packages.is_empty() {
@@ -196,7 +196,7 @@ pub fn kubernetes(programs: &[&'static str]) -> Result<()> {
     Binaries::obtain(programs).map(drop)
 }
 
-/// The same for a cluster of nodes, which also runs what people come from.
+/// Installs the same for a cluster of nodes, which also runs the load balancers that users migrate from.
 pub fn cluster() -> Result<()> {
     kubernetes(binaries::ALL)?;
     metallb::Release::obtain().map(drop)
@@ -208,7 +208,7 @@ fn cluster_packages() -> Vec<String> {
     if !sandbox::installed("skopeo") {
         packages.push("skopeo".to_owned());
     }
-    // Only recommended by gcc, and what a static program is linked with.
+    // Only recommended by gcc, but needed to link a static program.
     if !Path::new("/usr/include/stdio.h").is_file() {
         packages.push("libc6-dev".to_owned());
     }
@@ -216,7 +216,7 @@ fn cluster_packages() -> Vec<String> {
     packages
 }
 
-/// cargo-deny, from where cargo has it, or built once.
+/// Returns the path of cargo-deny: the one installed with cargo, or one that is built once.
 pub fn cargo_deny() -> Result<PathBuf> {
     let root = binaries::cache_of("cargo-deny", CARGO_DENY)?;
     let own = root.join("bin/cargo-deny");
@@ -239,7 +239,7 @@ fn rust_is_there() -> bool {
     ["rustc", "/usr/bin/rustc"].iter().any(|rustc| knows_wasm(rustc))
 }
 
-/// A Rust that builds for WebAssembly: a target of rustup's, or the distribution's compiler with the source of std.
+/// Installs a Rust that builds for WebAssembly: a target of rustup, or the distribution's compiler with the source of std.
 fn rust_for_wasm() -> Result<()> {
     if rust_is_there() {
         return Ok(());
@@ -288,7 +288,7 @@ fn c_is_there() -> bool {
     library && LLVM.iter().any(|version| complete(version))
 }
 
-/// A C compiler and a C library for WebAssembly, for the policy that is written in C.
+/// Installs a C compiler and a C library for WebAssembly, for the policy that is written in C.
 fn c_for_wasm() -> Result<()> {
     if c_is_there() {
         return Ok(());
@@ -310,7 +310,7 @@ fn c_for_wasm() -> Result<()> {
     )
 }
 
-/// Clang's builtins for wasm32, where Debian has them.
+/// Returns the path of Clang's builtins for wasm32 on Debian.
 fn runtime_of(version: &str) -> Option<PathBuf> {
     let version = version.trim_start_matches('-');
     let folder = if version.is_empty() {
@@ -344,23 +344,23 @@ fn install(packages: &[String]) -> Result<()> {
     })
 }
 
-/// A new machine has no list of packages, or an old one.
+/// Updates the package lists once: a new machine has none, or old ones.
 fn know_packages() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
-        // Where it fails, the list that is there has to do.
+        // If this fails, the existing lists have to do.
         let _ = apt("update").map(|mut update| run::show(&mut update));
     });
 }
 
-/// apt-get, if this user may use it without being asked for anything.
+/// Returns an apt-get command, if this user may run it without a prompt.
 fn apt(line: &str) -> Option<Command> {
     let mut command = as_root("apt-get")?;
     command.args(line.split(' '));
     Some(command)
 }
 
-/// A program as root, if this user may run it so without being asked for anything.
+/// Returns a command that runs a program as root, if this user may do so without a prompt.
 fn as_root(program: &str) -> Option<Command> {
     if run::succeeds(Command::new("sh").args(["-c", "test $(id -u) = 0"])) {
         return Some(Command::new(program));

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all that must hold, in the order that fails soonest, or one group of it.
+//! `cargo xtask test`: runs every test, ordered so that failures appear early, or one group.
 use anyhow::{Context, Result};
 use clap::Args;
 use outrigger_tests::clock;
@@ -13,20 +13,20 @@ mod summary;
 use groups::Group;
 use summary::Summary;
 
-/// What is tested.
+/// Arguments of `cargo xtask test`.
 #[derive(Debug, Args)]
 pub struct What {
-    /// Only this group; all of them, and what `cargo xtask check` does, when none is named.
+    /// Run only this group (default: all groups and the checks of `cargo xtask check`).
     group: Option<Group>,
-    /// Of the group, only trials with this in their name.
+    /// Run only trials of the group with this text in their name.
     name: Option<String>,
-    /// Repeat what depends on chance: properties with many cases, namespace tests and demonstration many times; 5,000
-    /// Services; and upgrade from the version before this one, built from its own source.
+    /// Repeat what depends on chance: properties with many cases, namespace tests and demonstration many times; 5,000 Services;
+    /// and the upgrade from the previous version, built from its own source.
     #[arg(long, conflicts_with = "group")]
     soak: bool,
 }
 
-/// Tests it, and says how long each part took.
+/// Runs the tests and prints how long each part took.
 pub fn test(what: &What) -> Result<()> {
     match what.group {
         Some(group) => alone(group, what.name.as_deref()),
@@ -34,7 +34,7 @@ pub fn test(what: &What) -> Result<()> {
     }
 }
 
-/// One group, after what it needs.
+/// Runs one group, after its prerequisites.
 fn alone(group: Group, name: Option<&str>) -> Result<()> {
     group.needs()?;
     let mut summary = Summary::default();
@@ -45,7 +45,7 @@ fn alone(group: Group, name: Option<&str>) -> Result<()> {
 
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
-/// Each with how long it usually takes on two processors, when nothing is built or there yet.
+/// Steps, each with its usual time on two processors when nothing is built or installed yet.
 const STEPS: [Step; 9] = [
     ("format", "seconds", check::format),
     ("set-up", "it says so itself", setup::all),

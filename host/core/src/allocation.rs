@@ -1,6 +1,6 @@
-//! Which Service gets which address: takes facts in, asks policies, holds every answer against the ledger, and says
-//! what came of it. A decision, not an act: who runs the policy and who writes the status is somebody else's business.
-//! Knows no clock, no plugin and no Kubernetes.
+//! Allocation of addresses to Services: takes facts, asks policies, checks every answer against the ledger, and
+//! reports the result. It decides and does not act: running the policy and writing the status is left to the caller.
+//! Must not know a clock, plugins or Kubernetes.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,58 +39,60 @@ use pools::{Pools, Step};
 use queue::{Cause, Queue};
 use turn::Turn;
 
-/// The allocation of a whole cluster. Drive it so: `apply` changes, `answer` what `poll` asks until it asks nothing
-/// more, publish the `verdicts`, and come back at `next_deadline`.
+/// The allocation of a whole cluster. To drive it, `apply` changes, `answer` every question that `poll` returns until
+/// it returns none, publish the `verdicts`, and call `poll` again at `next_deadline`.
 ///
-/// Nothing is asked before [`Change::Synced`]; then every address that Services already hold is adopted before anything
-/// new is given out. What is held is kept until its Service asks otherwise (invariant 4).
+/// No policy is asked before [`Change::Synced`]; then every address that Services already hold is adopted before any
+/// new address is assigned. An address that is held is kept until its Service asks for something else (invariant 4).
 #[derive(Debug, Clone, Default)]
 pub struct Allocations {
     synced: bool,
     services: BTreeMap<ServiceKey, Known>,
     pools: Pools,
-    /// Pools in force in the order in which they are tried.
+    /// Active pools in the order in which they are tried.
     order: Vec<Arc<Pool>>,
     ledger: Arc<Ledger>,
     /// Nodes, namespaces and announcers.
     reach: Reach,
     queue: Queue,
-    /// Those of them that wait for the policy of a pool.
+    /// Services that wait for the policy of a pool.
     fair: FairQueue,
     breakers: Breakers,
-    /// Services that are on their way through the pools. One that stands in a line without a turn is at its beginning.
+    /// Services that are on their way through the pools. A Service that waits in `fair` without a turn is at the
+    /// first pool.
     turns: BTreeMap<ServiceKey, Turn>,
     next_turn: u64,
-    /// Services about which there may be something new to say.
+    /// Services whose verdict may have changed.
     unsaid: BTreeSet<ServiceKey>,
-    /// Services whose status another controller undoes, and until when it is left alone.
+    /// Services whose status another controller keeps undoing, and the time until which it is left alone.
     pauses: Pauses,
     said: BTreeMap<ServiceKey, Said>,
 }
 
-/// A question to a policy. It must be given back to [`Allocations::answer`], with a fault if nothing else.
+/// A question to a policy. It must be passed to [`Allocations::answer`], with a fault if there is no other result.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// Who needs an address.
+    /// The Service that needs an address.
     pub service: ServiceKey,
-    /// The pool it may come from.
+    /// The pool that the address may come from.
     pub pool: String,
-    /// The policy of that pool.
+    /// The policy to ask: that of the pool, or the built-in one.
     pub plugin: PluginRef,
-    /// The policy that comes with the program, whatever was delivered under its name: that of the pool failed.
+    /// True if the built-in policy is to be asked, regardless of any build delivered under its name, because the
+    /// pool's own policy failed.
     pub built_in: bool,
-    /// What to ask.
+    /// The request for the policy.
     pub request: Request,
-    /// What the policy may look at.
+    /// The view of the pool that the policy may read.
     pub view: PoolView,
-    /// Tells an answer that comes too late from one that is expected.
+    /// Identifies the turn, so that a late answer can be told from an expected one.
     turn: u64,
-    /// Monotonic.
+    /// Time of the question, in monotonic microseconds.
     asked_us: u64,
 }
 
 impl Allocations {
-    /// Takes a change in.
+    /// Applies a change of the cluster's facts.
     pub fn apply(&mut self, change: &Change, now: Time) {
         if self.reach.apply(change) {
             self.surroundings_changed(change);
@@ -107,12 +109,13 @@ impl Allocations {
                 self.settle_pools(changed);
             }
             Change::Synced => self.sync(),
-            // Endpoints and plugins decide where an address is announced, not which one it is.
+            // Endpoints and plugins decide where an address is announced, not which address it is.
             _ => {}
         }
     }
 
-    /// Another build of a plugin serves from now on: Services that its pools refused ask again. What is held stays.
+    /// Reports that another build of a plugin is active from now on: Services that its pools refused ask again.
+    /// Addresses that are held stay held.
     pub fn plugin_changed(&mut self, plugin: &str) {
         for pool in self.order.iter().filter(|pool| pool.allocator.plugin == plugin) {
             self.breakers.reset(&pool.name);
@@ -120,18 +123,19 @@ impl Allocations {
         }
     }
 
-    /// When to call `poll` again though nothing changed, in monotonic microseconds.
+    /// Returns the time at which to call `poll` again even if nothing changed, in monotonic microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
         let ends = [self.queue.next_deadline(), self.ledger.next_rest_end(), self.next_pause_end()];
         ends.into_iter().flatten().min()
     }
 
-    /// Pools that are not in force as written, and why.
+    /// Returns the pools whose current version is not applied, with the reason.
     pub fn problems(&self) -> BTreeMap<String, String> {
         self.pools.problems().clone()
     }
 
-    /// Who holds what; its pools are those in force and those that drain.
+    /// Returns the ledger of held addresses; its pools are the active ones, those that drain, and deleted ones with
+    /// addresses that are still held.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -143,7 +147,7 @@ impl Allocations {
         self.settle_pools(true);
         Arc::make_mut(&mut self.ledger).set_node_addresses(self.reach.node_addresses());
         let keys: Vec<ServiceKey> = self.services.keys().cloned().collect();
-        // What another controller wrote takes nothing away from what this one gave.
+        // An address that another controller wrote must not displace one that this controller assigned.
         let is_ours = |key: &&ServiceKey| self.services[*key].service.ours;
         let (ours, others): (Vec<&ServiceKey>, Vec<&ServiceKey>) = keys.iter().partition(is_ours);
         for key in ours.into_iter().chain(others) {
@@ -154,7 +158,7 @@ impl Allocations {
         }
     }
 
-    /// Before everything was listed the order of arrival means nothing, so pools wait for each other.
+    /// Applies changes of the pools, once everything has been listed: before that the order of arrival means nothing.
     fn settle_pools(&mut self, changed: bool) {
         if !self.synced || !changed {
             return;
@@ -176,7 +180,8 @@ impl Allocations {
             }
         }
         self.order = self.pools.in_order();
-        // Messages name pools: those whose addresses moved, and those still without an address.
+        // Messages name pools, so the verdicts of Services with an address in a changed pool, or in none, may change.
+        // Services without an address start again below.
         let held_there = |key: &ServiceKey| {
             let said = self.said.get(key).into_iter().flat_map(|verdict| &verdict.addresses);
             said.into_iter().any(|at| {
@@ -189,7 +194,8 @@ impl Allocations {
         self.look_at_foreign();
     }
 
-    /// Everybody who waits or is on the way asks again: their place in the order means nothing any more.
+    /// Lets every Service that waits or is on its way through the pools start again: its position in the order of
+    /// pools is no longer valid.
     fn begin_anew(&mut self) {
         self.queue.wake_all();
         let on_the_way = std::mem::take(&mut self.turns).into_keys();
@@ -198,7 +204,7 @@ impl Allocations {
         }
     }
 
-    /// Nodes, namespaces or announcers changed.
+    /// Applies a change of nodes, namespaces or announcers.
     fn surroundings_changed(&mut self, change: &Change) {
         if !self.synced {
             return;
@@ -209,17 +215,17 @@ impl Allocations {
                 let pools = Arc::make_mut(&mut self.ledger).set_node_addresses(nodes);
                 self.wake_pools(pools);
             }
-            // A pool may admit more now. What is held is kept whatever it admits.
+            // A pool may admit more Services now. An address that is held is kept regardless of what its pool admits.
             Change::Upsert(Fact::Namespace(_)) | Change::Remove(FactKey::Namespace(_)) => {
                 return self.begin_anew();
             }
             _ => {}
         }
-        // Whether anybody can answer is said to those who have an address.
+        // The verdicts on Services with an address report if any node can answer for it.
         self.unsaid.extend(self.said.keys().cloned());
     }
 
-    /// Gives out what rested long enough.
+    /// Releases the addresses that have rested long enough.
     fn end_rests(&mut self, now: Time) {
         if self.ledger.next_rest_end().is_some_and(|at| at <= now.monotonic_us) {
             let pools = Arc::make_mut(&mut self.ledger).end_rests(now);
@@ -230,7 +236,7 @@ impl Allocations {
     fn put_service(&mut self, service: &Arc<Service>, now: Time) {
         let key = &service.key;
         let old = self.services.get(key).map(|known| known.service.clone());
-        // Deleted and made anew while nobody looked: it has nothing to do with the old one.
+        // A Service that was deleted and recreated between two observations has nothing to do with the old one.
         let old = match old {
             Some(old) if old.uid != service.uid => {
                 self.remove_service(key, now);
@@ -258,7 +264,8 @@ impl Allocations {
         self.status_changed(&old, service);
     }
 
-    /// A Service was edited: takes away what it no longer asks for or may no longer share, and asks for what it lacks.
+    /// Handles an edited Service: releases the addresses that it no longer asks for or may no longer share, and asks
+    /// for those that it lacks.
     fn reconsider(&mut self, old: &Service, new: &Arc<Service>, now: Time) {
         let key = &new.key;
         let held = self.ledger.held(key).to_vec();
@@ -287,7 +294,8 @@ impl Allocations {
         if may_share_otherwise && let Some(known) = self.services.get_mut(key) {
             known.set(|trouble| trouble.apart = None);
         }
-        // What nobody holds any more rests first; what others still hold may be shared otherwise at once.
+        // An address without any holder rests first; one that other Services still hold may be shared differently at
+        // once.
         if may_share_otherwise || (gave_back && !old.sharing_key.is_empty()) {
             self.wake_pools(pools);
         }
@@ -318,7 +326,7 @@ impl Allocations {
         }
     }
 
-    /// After anything happened to a Service: asks for what it lacks, and says how it stands.
+    /// Queues a Service after any change to it, if it lacks an address, and marks its verdict as possibly changed.
     fn look_at(&mut self, key: &ServiceKey) {
         self.turns.remove(key);
         self.fair.leave(key);
@@ -334,7 +342,7 @@ impl Allocations {
         }
     }
 
-    /// Families of which a Service holds no address, preferred first.
+    /// Returns the families of which a Service holds no address, preferred first.
     fn lacks(&self, key: &ServiceKey) -> Vec<Family> {
         let held = self.ledger.held(key);
         let has = |family: &Family| held.iter().any(|at| Family::of(at) == *family);
@@ -349,14 +357,15 @@ impl Allocations {
         for pool in pools {
             self.queue.wake(&Cause::Pool(pool));
         }
-        // They may have passed that pool already.
+        // Services on their way may have passed that pool already.
         for turn in self.turns.values_mut() {
             turn.again = true;
         }
     }
 }
 
-/// Whether an address is of a family and, where there are wishes, among the wishes of a Service.
+/// Returns true if an address is of a family of the Service and, if the Service wishes for specific addresses of that
+/// family, is one of them.
 fn asks_for(service: &Service, address: IpAddr) -> bool {
     let family = Family::of(&address);
     let mut wishes = service.wanted.iter().filter(|wanted| Family::of(wanted) == family).peekable();

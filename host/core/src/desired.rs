@@ -1,5 +1,6 @@
-//! What an instance is to announce, as the host keeps it: one for each address and announcer, sharing what is the same for
-//! many. Must not know who decides or who is told.
+//! The addresses that an instance is to announce, as the host stores them: one entry for each address and announcer,
+//! with shared data that is the same for many entries. Must not know how duties are decided or how changes are
+//! delivered.
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,25 +8,26 @@ use outrigger_sdk::{DesiredAddress, Duty, EndpointCount, Pair};
 
 use crate::facts::ServiceSpec;
 
-/// An address that an instance is told about.
+/// An address that is sent to an instance as desired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
     /// The address.
     pub address: IpAddr,
-    /// Name of the pool it comes from.
+    /// Name of the pool that the address comes from.
     pub pool: Arc<str>,
-    /// At least one, by namespace and name.
+    /// The Services that use the address, at least one, ordered by namespace and name.
     pub services: Box<[Arc<ServiceSpec>]>,
-    /// What this node is to do about it.
+    /// This node's duty for the address.
     pub duty: Duty,
-    /// Endpoints on this node.
+    /// Number of endpoints on this node.
     pub local_endpoints: EndpointCount,
-    /// Raised when the network is to be told anew, because another node had answered for it.
+    /// Counter that is raised when the address must be announced to the network again, because another node had
+    /// answered for it.
     pub announcements: u32,
 }
 
 impl Desired {
-    /// The copy that a plugin is told.
+    /// Returns the copy that is sent to a plugin.
     pub fn to_sdk(&self) -> DesiredAddress {
         DesiredAddress {
             address: self.address,
@@ -42,7 +44,7 @@ impl Desired {
         again.into_iter().map(|times| ("announcements".to_owned(), times)).collect()
     }
 
-    /// Without Services, for tests of what does not look at them.
+    /// Returns an entry without Services, for tests that do not look at Services.
     #[cfg(test)]
     pub(crate) fn bare(address: IpAddr, duty: Duty) -> Arc<Self> {
         let (pool, services, local_endpoints) = ("default".into(), [].into(), Default::default());

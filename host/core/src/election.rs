@@ -1,8 +1,10 @@
-//! Who answers for an address: one decision table, the same on every node. Pure: no clock, no state, no I/O.
+//! Election of the node that answers for an address: one decision table, the same on every node. Pure: no clock, no
+//! state, no I/O.
 //!
-//! Sticky: a claimant that may go on goes on. Balanced: an address that nobody claims goes to the candidate with the
-//! lowest SHA-256 of `node#address`, which is also how MetalLB ranks nodes, so that fresh addresses land where they
-//! landed there. Make before break: a claimant that must not go on waits until the winner has announced.
+//! Sticky: a claimant that may continue does continue. Balanced: an address without a claimant goes to the candidate
+//! with the lowest SHA-256 of `node#address`, which is also how MetalLB ranks nodes, so that fresh addresses are
+//! placed on the same nodes as with MetalLB. Make before break: a claimant that must not continue waits until the
+//! winner has announced.
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
@@ -14,46 +16,46 @@ use crate::membership::Claim;
 #[cfg(test)]
 mod tests;
 
-/// How an alive node stands to an address; better ones first.
+/// Standing of an alive node for an address; better standings sort first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// May answer for it.
+    /// The node may answer for the address.
     Candidate,
-    /// May answer for it while there is no candidate.
+    /// The node may answer for the address while there is no candidate.
     LastResort,
-    /// Could, but is leaving: goes on only if nobody else can.
+    /// The node could answer, but is leaving: it continues only if no other node can.
     Leaving,
-    /// May, and says that it cannot.
+    /// The node may answer, but reports that it cannot.
     Unable,
-    /// May not.
+    /// The node may not answer.
     Ineligible,
 }
 
 /// An alive node that claims the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claimant<'a> {
-    /// Its name.
+    /// Name of the node.
     pub node: &'a str,
-    /// Its claim.
+    /// The node's claim on the address.
     pub claim: Claim,
-    /// How it stands.
+    /// The node's standing for the address.
     pub standing: Standing,
 }
 
-/// What `me` is to do about `address`.
+/// Returns the duty of `me` for `address`.
 ///
-/// `claimants` are all alive nodes that claim it, `me` too if so. `of_standing` names every alive node of a standing; it is
-/// asked only when no claimant has that standing or a better one. A claimant must not go on when the winner's standing
-/// is better than its own.
+/// `claimants` are all alive nodes that claim the address, including `me` if it claims it. `of_standing` returns
+/// every alive node of a standing; it is only called if no claimant has that standing or a better one. A claimant
+/// must not continue if the winner's standing is better than its own, or if it is leaving or ineligible.
 ///
 /// | winner | I claim | others claim | duty |
 /// |---|---|---|---|
 /// | me | | none, or rivals of worse rank | announce |
-/// | me | | one that must not go on | take over from it |
+/// | me | | one that must not continue | take over from it |
 /// | another | no | | stand by |
-/// | another | yes, and may go on: a rival of worse rank | | stand by at once |
-/// | another | yes, and must not go on | winner not announced | hand over |
-/// | another | yes, and must not go on | winner announced | stand by |
+/// | another | yes, and may continue: a rival of worse rank | | stand by at once |
+/// | another | yes, and must not continue | winner not announced | hand over |
+/// | another | yes, and must not continue | winner announced | stand by |
 /// | none | | | stand by |
 pub fn elect<'a, C>(
     address: IpAddr,
@@ -106,7 +108,8 @@ where
         })
 }
 
-/// Of rivals the one with the highest term is right, as it took over from the others.
+/// Returns the best of several rivals: the one with the highest term, because it took over from the others, then the
+/// one with the lowest score.
 fn best<'a, 'b>(
     address: IpAddr,
     claimants: impl Iterator<Item = &'b Claimant<'a>>,

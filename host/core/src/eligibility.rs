@@ -1,5 +1,5 @@
-//! Which nodes may answer for an address, and why the others may not: one table over facts. Knows nothing of who is
-//! alive, of claims or of elections.
+//! Eligibility of nodes for an address, and the reasons against it: one table over facts. Does not know which nodes
+//! are alive, nor claims or elections.
 use std::collections::BTreeSet;
 
 use outrigger_sdk::TrafficPolicy;
@@ -9,80 +9,83 @@ use crate::facts::{Announcer, Cluster, Endpoint, Labels, Service};
 #[cfg(test)]
 mod tests;
 
-/// Why a node may not answer for an address.
+/// The reason why a node may not answer for an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Ineligible {
-    /// Not heard of, or declared down.
+    /// No message from the node was received, or it was declared down.
     #[error("the node does not answer")]
     NotAlive,
-    /// Has said that it goes.
+    /// The node has reported that it is leaving.
     #[error("the node is leaving")]
     Leaving,
-    /// There are Node objects, and none for it.
+    /// There are Node objects, but none for this node.
     #[error("there is no Node object of this name")]
     NoNode,
-    /// Label `node.kubernetes.io/exclude-from-external-load-balancers`.
+    /// The node has the label `node.kubernetes.io/exclude-from-external-load-balancers`.
     #[error("the node is labelled node.kubernetes.io/exclude-from-external-load-balancers")]
     Excluded,
-    /// Condition NetworkUnavailable.
+    /// The node's condition NetworkUnavailable is True.
     #[error("the node's condition NetworkUnavailable is True")]
     NetworkUnavailable,
     /// The address is in no pool with an announcer for one of its Services.
     #[error("no announcer covers the address: see the pool's announcers and their serviceSelector")]
     NoAnnouncer,
-    /// Announcers there are, on other nodes.
+    /// There are announcers, but only on other nodes.
     #[error("the nodeSelector of no announcer matches the node")]
     NotSelected,
-    /// Nobody could take the traffic.
+    /// No endpoint on any node could take the traffic.
     #[error("no endpoint of the Service can serve, on any node")]
     NoEndpoint,
-    /// `externalTrafficPolicy: Local`.
+    /// `externalTrafficPolicy` is Local, and no endpoint on this node can serve.
     #[error("no endpoint on this node can serve, and externalTrafficPolicy is Local")]
     NoLocalEndpoint,
-    /// `externalTrafficPolicy: Local`, and nothing on this node will serve for long.
+    /// `externalTrafficPolicy` is Local, and all endpoints of one of the Services that serve on this node are
+    /// terminating.
     #[error(
         "the endpoints on this node are terminating, and externalTrafficPolicy is Local: the node serves only while no other can"
     )]
     OnlyTerminating,
-    /// Condition Ready.
+    /// The node's condition Ready is not True.
     #[error(
         "the node's condition Ready is not True: the node serves only while no node that is ready can"
     )]
     NotReady,
-    /// `kubectl cordon` and `drain`, or the out-of-service taint.
+    /// The node is cordoned (`kubectl cordon` or `drain`) or has the out-of-service taint.
     #[error(
         "the node is cordoned or out of service: it serves only while no node that is neither can"
     )]
     Cordoned,
-    /// Clients of its networks do not ask there for the address; a route to the node may lead to it all the same.
+    /// No interface of the announcer is in the network of the address: clients of the node's networks do not ask
+    /// there for the address, although a route to the node may lead to it.
     #[error(
         "no interface of the announcer on the node has an address of its network: the node serves only while no node that has one can"
     )]
     NotInSubnet,
-    /// The plugin says so.
+    /// The plugin reports that it cannot announce the address.
     #[error("the announcer on the node reports that it cannot announce the address")]
     Failed,
-    /// Traffic that comes there may go nowhere.
+    /// kube-proxy does not report that it forwards traffic, so traffic that arrives at the node may be lost.
     #[error("kube-proxy on the node does not say that it forwards traffic")]
     ProxyUnhealthy,
-    /// Nobody decides there; what is in force goes on for a while.
+    /// The plugin does not run on the node, so nothing new is decided there; announcements that are active continue
+    /// for a limited time.
     #[error("the plugin of the announcer does not run on the node")]
     PluginHeld,
-    /// Neighbours answered there, and none does any more.
+    /// Neighbours answered on the announcer's interfaces before, and none does any more.
     #[error(
         "no neighbour answers any more on any interface that the announcer may use on the node"
     )]
     SegmentSilent,
-    /// They are all down.
+    /// All interfaces that the announcer may use are down.
     #[error("no interface that the announcer may use is up on the node")]
     NoCarrier,
-    /// None has a name of `spec.interfaces`.
+    /// No interface of the node has a name from `spec.interfaces`.
     #[error("the node has no interface that the announcer may use")]
     NoInterface,
 }
 
 impl Ineligible {
-    /// Its name in status and metrics.
+    /// Returns the name of the reason in status and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotAlive => "NotAlive",
@@ -107,16 +110,18 @@ impl Ineligible {
         }
     }
 
-    /// Whether the node may answer all the same while no better one can. That all nodes are NotReady says more about
-    /// whoever observes them than about the nodes, and must stop no traffic (invariant 2). A cordoned node is meant to go, and
-    /// until then loses nothing for anybody: where there is another it hands over, where there is none it goes on (invariant 7).
+    /// Returns true if the node may still answer while no better one can. If all nodes are NotReady, that is more
+    /// likely a fault of the observer than of the nodes, and must stop no traffic (invariant 2). A cordoned node is
+    /// meant to leave, and until then no traffic may be lost: if there is another node it hands over, otherwise it
+    /// continues (invariant 7).
     pub fn is_last_resort(self) -> bool {
         use Ineligible::{Cordoned, NotInSubnet, NotReady, OnlyTerminating};
         matches!(self, OnlyTerminating | NotReady | Cordoned | NotInSubnet)
     }
 
-    /// True: the node could not announce the address if it were to. It goes on with what it has while no other can: that all say so may
-    /// be the fault of a plugin, and what is in force then is still answered for.
+    /// Returns true if the node could not announce the address even if it were elected. It keeps what it has while no
+    /// other node can: if all nodes report this, the cause may be a plugin, and addresses that are active are still
+    /// answered for.
     pub fn is_inability(self) -> bool {
         use Ineligible::*;
         let of_the_plugin = matches!(self, Failed | PluginHeld);
@@ -124,15 +129,15 @@ impl Ineligible {
     }
 }
 
-/// The table for one address.
+/// The eligibility table for one address.
 ///
-/// Services that share an address are served together: a node must suit every one of them that has an endpoint able to
-/// serve. One without any does not take the others down.
+/// Services that share an address are served together: a node must suit every one of them that has an endpoint able
+/// to serve. A Service without such an endpoint does not take the others down.
 #[derive(Debug)]
 pub struct Eligibility<'a> {
     cluster: &'a Cluster,
     me: &'a str,
-    /// They cover the address.
+    /// The announcers that cover the address.
     announcers: Vec<&'a Announcer>,
     endpoints: Condition<'a>,
 }
@@ -147,9 +152,9 @@ enum Condition<'a> {
     OnNodes(Vec<Local<'a>>),
 }
 
-/// The nodes with endpoints of one Service of policy Local. A node with a ready one has only ready ones to offer: on
-/// each node kube-proxy turns to endpoints that are terminating and still serve only when it has none that is ready
-/// (KEP-1669), and its health check fails from then on so that balancers send new traffic elsewhere.
+/// The nodes with endpoints of one Service of policy Local. If a node has a ready endpoint, only its ready ones
+/// count: on each node kube-proxy uses endpoints that are terminating and still serve only if the node has none that
+/// is ready (KEP-1669), and from then on its health check fails so that balancers send new traffic elsewhere.
 #[derive(Debug, Default)]
 struct Local<'a> {
     ready: BTreeSet<&'a str>,
@@ -157,7 +162,8 @@ struct Local<'a> {
 }
 
 impl<'a> Eligibility<'a> {
-    /// `announcers` are those that cover the address, `services` its Services, each with its endpoints.
+    /// Creates the table. `announcers` are those that cover the address, `services` its Services, each with its
+    /// endpoints.
     pub fn new(
         cluster: &'a Cluster,
         me: &'a str,
@@ -167,10 +173,10 @@ impl<'a> Eligibility<'a> {
         Self { cluster, me, announcers, endpoints: condition(cluster, services) }
     }
 
-    /// Whether a node may answer.
+    /// Checks that a node may answer for the address.
     ///
     /// # Errors
-    /// The first reason why not.
+    /// Returns the first reason why it may not.
     pub fn check(&self, node: &str) -> Result<(), Ineligible> {
         fit(self.cluster, self.me, &self.announcers, node)?;
         match &self.endpoints {
@@ -193,11 +199,11 @@ impl<'a> Eligibility<'a> {
     }
 }
 
-/// Whether a node may answer as far as the node itself and the announcers of the address say. `me` is the node without
-/// a Node object where there are none at all.
+/// Checks that a node may answer as far as the node itself and the announcers of the address are concerned. `me` is
+/// the only node if there are no Node objects at all.
 ///
 /// # Errors
-/// The first reason why not.
+/// Returns the first reason why it may not.
 pub fn fit(
     cluster: &Cluster,
     me: &str,
@@ -237,7 +243,8 @@ impl Local<'_> {
     }
 }
 
-/// Whether traffic can be sent to an endpoint. A terminating one that still serves counts, as in kube-proxy (KEP-1669).
+/// Returns true if traffic can be sent to the endpoint. A terminating one that still serves counts, as in kube-proxy
+/// (KEP-1669).
 fn serves(endpoint: &Endpoint) -> bool {
     endpoint.ready || endpoint.serving
 }
@@ -257,7 +264,7 @@ fn condition<'a>(
         return Condition::Unmet;
     }
     if cluster.nodes.is_empty() {
-        // The machine is the only node, so every endpoint is on it, whatever it is called.
+        // The machine is the only node, so every endpoint is on it, regardless of the endpoint's node name.
         return Condition::OnNodes(Vec::new());
     }
     let local = served.iter().filter(|(service, _)| service.traffic_policy == TrafficPolicy::Local);

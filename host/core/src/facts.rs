@@ -1,5 +1,5 @@
-//! What is known about the cluster, in our own words: converted once, at the door (`host/kube`), and never back.
-//! Knows nothing of Kubernetes' API types, of files or of time.
+//! The cluster's objects in the daemon's own types: converted once, on input (`host/kube`), and never back. Does not
+//! know the API types of Kubernetes, files or time.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,14 +26,14 @@ pub use service_key::ServiceKey;
 
 /// Name of a node, as in `Node.metadata.name`.
 pub type NodeName = String;
-/// Labels or annotations.
+/// Labels or annotations by key.
 pub type Labels = BTreeMap<String, String>;
 
-/// One thing that is known. Whoever keeps it shares it: with thousands of Services a copy for each would be most of what a
-/// node holds in memory.
+/// One known object. Facts are shared by reference: with thousands of Services, copies would be most of what a node
+/// holds in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
-    /// A Service of type LoadBalancer that is ours; others are never facts.
+    /// A Service of type LoadBalancer that Outrigger serves; other Services never become facts.
     Service(Arc<Service>),
     /// The endpoints of one EndpointSlice.
     Endpoints(Arc<Endpoints>),
@@ -47,7 +47,7 @@ pub enum Fact {
     Announcer(Arc<Announcer>),
     /// A plugin that was delivered from outside.
     Plugin(Arc<Plugin>),
-    /// What the controller says is to run under a plugin's name.
+    /// The builds of a plugin that the controller has published.
     Published(Arc<Published>),
 }
 
@@ -63,12 +63,12 @@ macro_rules! into_fact {
 
 into_fact!(Service Endpoints Node Namespace Pool Announcer Plugin Published);
 
-/// Names a fact.
+/// The key of a fact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FactKey {
     /// A Service.
     Service(ServiceKey),
-    /// An EndpointSlice: namespace and name of the slice.
+    /// An EndpointSlice, by namespace and name of the slice.
     Endpoints(ServiceKey),
     /// A node.
     Node(NodeName),
@@ -80,19 +80,19 @@ pub enum FactKey {
     Announcer(String),
     /// A plugin.
     Plugin(String),
-    /// What is to run under a plugin's name.
+    /// The published builds of a plugin, by the plugin's name.
     Published(String),
 }
 
 impl FactKey {
-    /// Of Services only.
+    /// Returns the range of keys that covers all Services and nothing else.
     pub fn services() -> std::ops::Range<Self> {
         Self::Service(ServiceKey::default())..Self::Endpoints(ServiceKey::default())
     }
 }
 
 impl Fact {
-    /// The name it goes by.
+    /// Returns the key of the fact.
     pub fn key(&self) -> FactKey {
         match self {
             Self::Service(service) => FactKey::Service(service.key.clone()),
@@ -107,14 +107,14 @@ impl Fact {
     }
 }
 
-/// A step from one state of knowledge to the next.
+/// A change of the known facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Is now so.
+    /// Adds or replaces a fact.
     Upsert(Fact),
-    /// Is no longer there.
+    /// Removes a fact.
     Remove(FactKey),
-    /// Everything has been listed once: from now on what is absent does not exist (invariant 1).
+    /// Everything has been listed once: from now on an absent object does not exist (invariant 1).
     Synced,
 }
 
@@ -127,14 +127,15 @@ pub struct Endpoints {
     pub service: ServiceKey,
     /// `addressType`: traffic to an address goes to endpoints of its own family.
     pub family: Family,
-    /// Its endpoints.
+    /// The endpoints in the slice.
     pub endpoints: Vec<Endpoint>,
 }
 
-/// One endpoint and its conditions. Absent conditions count as in Kubernetes: ready, serving = ready, not terminating.
+/// One endpoint and its conditions. Absent conditions count as in Kubernetes: ready, serving = ready, not
+/// terminating.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// The node it runs on, if known.
+    /// The node that it runs on; `None` if unknown.
     pub node: Option<NodeName>,
     /// Condition `ready`.
     pub ready: bool,
@@ -147,126 +148,128 @@ pub struct Endpoint {
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// Its name.
+    /// Name of the node.
     pub name: NodeName,
-    /// Its labels.
+    /// Labels of the node.
     pub labels: Labels,
-    /// Annotations `outrigger.dev/...`: what plugins may see.
+    /// Annotations `outrigger.dev/...`, which plugins may see.
     #[serde(default)]
     pub annotations: Labels,
     /// `status.addresses` of type InternalIP, in order.
     pub addresses: Vec<IpAddr>,
-    /// Condition `NetworkUnavailable` is not True.
+    /// True if the condition `NetworkUnavailable` is not True.
     pub network_available: bool,
-    /// Condition `Ready` is True, or there is none.
+    /// True if the condition `Ready` is True or absent.
     pub ready: bool,
-    /// Carries `node.kubernetes.io/exclude-from-external-load-balancers`.
+    /// True if the node has the label `node.kubernetes.io/exclude-from-external-load-balancers`.
     pub excluded: bool,
-    /// It is being emptied: `spec.unschedulable`, or the taint `node.kubernetes.io/out-of-service`.
+    /// True if the node is being drained: `spec.unschedulable`, or the taint `node.kubernetes.io/out-of-service`.
     pub cordoned: bool,
 }
 
 /// A namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
-    /// Its name.
+    /// Name of the namespace.
     pub name: String,
-    /// Its labels.
+    /// Labels of the namespace.
     pub labels: Labels,
 }
 
 /// An address pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
-    /// Its name.
+    /// Name of the pool.
     pub name: String,
-    /// Its labels.
+    /// Labels of the pool.
     pub labels: Labels,
-    /// What may be given out, in the order written.
+    /// Ranges that may be assigned, in the order written.
     pub addresses: Vec<AddressRange>,
-    /// What may not, though inside.
+    /// Ranges inside `addresses` that may not be assigned.
     pub exclude: Vec<AddressRange>,
-    /// False: only on explicit request.
+    /// True if addresses are assigned automatically; false if only on explicit request.
     pub auto_assign: bool,
-    /// Never give out IPv4 addresses ending in .0 or .255.
+    /// True if IPv4 addresses ending in .0 or .255 are never assigned.
     pub avoid_buggy_ips: bool,
-    /// Lower is tried first; 0 = last, as in MetalLB.
+    /// Priority: lower is tried first; 0 = last, as in MetalLB.
     pub priority: u32,
-    /// Namespaces that may use it. Those that `namespace_selector` selects may too; all may when there is neither.
+    /// Namespaces that may use the pool. Those that `namespace_selector` selects may use it too; all may if there is
+    /// neither.
     pub namespaces: BTreeSet<String>,
-    /// Namespaces that may use it, by label; `None` selects none.
+    /// Selector of further namespaces that may use the pool; `None` selects none.
     pub namespace_selector: Option<Selector>,
-    /// Services that may use it; empty = all.
+    /// Selector of the Services that may use the pool; empty = all.
     pub service_selector: Selector,
-    /// The policy.
+    /// The plugin that is the pool's policy.
     pub allocator: PluginRef,
-    /// Decides about a Service for which the policy fails.
+    /// The failure policy, which applies to a Service for which the policy fails.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
-    /// Announcers by name; `None` = every announcer.
+    /// Names of the announcers for the pool's addresses; `None` = every announcer.
     pub announcers: Option<Vec<String>>,
-    /// It is being deleted: it gives out nothing new and keeps what it gave.
+    /// True if the pool is being deleted: it assigns nothing new and keeps what it assigned.
     pub draining: bool,
-    /// The version that was in force last, by its status: serves while this one cannot (invariant 4).
+    /// The version that was applied last, as recorded in the pool's status: used while this version cannot be applied
+    /// (invariant 4).
     pub last_valid: Option<Box<Pool>>,
 }
 
-/// The outcome for a Service for which a policy fails: it traps, takes too long, or its answer breaks a rule of the ledger. A refusal
-/// is no failure.
+/// The outcome for a Service for which a policy fails: it traps, takes too long, or its answer breaks a rule of the
+/// ledger. A refusal is no failure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailurePolicy {
-    /// It waits until the policy works again.
+    /// The Service waits until the policy works again.
     #[default]
     Wait,
-    /// The next pool that suits is tried.
+    /// The next suitable pool is tried.
     NextPool,
-    /// The policy that comes with the program decides.
+    /// The built-in policy decides.
     Builtin,
 }
 
-/// A plugin and what it is configured with.
+/// A reference to a plugin, with its configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRef {
     /// Name of the plugin.
     pub plugin: String,
-    /// JSON text, "{}" when absent.
+    /// Configuration as JSON text, "{}" if absent.
     pub config: String,
 }
 
 /// A configured announcer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcer {
-    /// Its name.
+    /// Name of the announcer.
     pub name: String,
-    /// The plugin.
+    /// The plugin that announces.
     pub plugin: PluginRef,
-    /// Nodes it runs on; empty = all.
+    /// Selector of the nodes that it runs on; empty = all.
     pub node_selector: Selector,
-    /// Interfaces by exact name; empty = every interface that is not excluded.
+    /// Exact names of the interfaces that it may use; empty = every interface that is not excluded.
     pub interfaces: Vec<String>,
-    /// Services it announces; empty = all.
+    /// Selector of the Services that it announces; empty = all.
     pub service_selector: Selector,
-    /// From nodes that are excluded from external load balancers too.
+    /// True if it also announces from nodes that are excluded from external load balancers.
     #[serde(default)]
     pub ignore_exclude_label: bool,
-    /// Whether one node announces an address, or all that may.
+    /// The election mode: one node announces an address, or every eligible node does.
     #[serde(default)]
     pub election: Election,
-    /// Whom it may speak with and what it may say, besides the addresses it is told to announce.
+    /// Permissions beyond announcing its desired addresses: the peers it may communicate with and what it may send.
     #[serde(default)]
     pub grant: Grant,
-    /// Names of Secrets, by the names that the plugin knows them by.
+    /// Names of Secrets, by the name that the plugin uses for each.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
 }
 
-/// How many nodes announce an address.
+/// The election mode of an announcer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Election {
-    /// One, which the nodes elect: who answers for an address on a segment.
+    /// One node, which the nodes elect, announces the address: the one that answers for it on a network segment.
     #[default]
     One,
-    /// Every node that may: routers share the traffic out between them (ECMP).
+    /// Every eligible node announces the address: routers distribute the traffic among them (ECMP).
     All,
 }
 
@@ -275,22 +278,22 @@ pub enum Election {
 pub struct Plugin {
     /// The name that pools and announcers use.
     pub name: String,
-    /// Where it came from, for messages: a path, or "ConfigMap ns/name".
+    /// The source of the plugin, for messages: a path, or "ConfigMap ns/name".
     pub origin: String,
     /// The component.
     pub component: Component,
 }
 
-/// Where the octets of a component are. A file is not held in memory: it is read when it is loaded.
+/// The location of a component's bytes. A file is not held in memory: it is read when it is loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Component {
-    /// Here.
+    /// The bytes themselves.
     Inline(Arc<[u8]>),
-    /// In a file.
+    /// A file.
     File {
         /// Its absolute path.
         path: PathBuf,
-        /// SHA-256 of what it held when it was found: another content is another fact.
+        /// SHA-256 of the content when the file was found: different content is a different fact.
         digest: [u8; 32],
     },
 }
@@ -298,9 +301,9 @@ pub enum Component {
 /// One build of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Build {
-    /// The one that comes with the program, whichever that is.
+    /// The build that is embedded in the program, whichever that is.
     Embedded,
-    /// SHA-256 of the component, in hexadecimal.
+    /// A delivered build, by the SHA-256 of the component in hexadecimal.
     Delivered(String),
 }
 
@@ -313,19 +316,19 @@ impl std::fmt::Display for Build {
     }
 }
 
-/// What the controller says is to run under a plugin's name: the same for every node.
+/// The builds of a plugin that the controller has published, the same for every node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
-    /// The plugin's name.
+    /// Name of the plugin.
     pub name: String,
-    /// Which candidate this is: what is said of it names it.
+    /// Number of the candidate; reports about a candidate carry it.
     pub attempt: u32,
-    /// What runs, if anything does.
+    /// The active build; `None` if there is none.
     pub active: Option<Build>,
-    /// What some try instead.
+    /// The candidate build that some nodes try; `None` if there is none.
     pub candidate: Option<Build>,
-    /// Who does.
+    /// The nodes that try the candidate.
     pub nodes: BTreeSet<NodeName>,
-    /// How long compiling may take, in seconds; 0: as long as usual.
+    /// Time limit for compiling, in seconds; 0 = the default limit.
     pub compile_within_seconds: u32,
 }

@@ -1,8 +1,8 @@
-//! Does this instance's grant allow exactly this effect? (invariant 5)
+//! Checks that an instance's grant allows exactly the effect that it requests (invariant 5).
 //!
-//! The guard parses what would leave with the same codec the plugins use and takes nobody's word for it. What it lets
-//! through is a [`Granted`], which names the address it speaks for, so that the host can take it back the moment the
-//! address is no longer desired. It must not know sockets: it judges, `host/net` acts.
+//! The guard parses outgoing data with the same codec the plugins use and does not rely on what the plugin claims. What
+//! it allows through is a [`Granted`], which names the address it speaks for, so that the host can take it back the
+//! moment the address is no longer desired. It must not know sockets: it judges, `host/net` acts.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -41,29 +41,29 @@ pub use reports::Reports;
 pub use share::Share;
 pub use streams::{Ended, Endpoints, Withdrawal};
 
-/// Numbers from here on are the host's own.
+/// First endpoint number that is reserved for the host.
 const HOST_ENDPOINTS: Endpoint = 0x8000_0000;
-/// Nothing that layer 2 repeats is useful more often (RFC 5227 section 1.1: ANNOUNCE_INTERVAL is 2 s).
+/// Shortest beacon interval; more frequent layer 2 repetitions are useless (RFC 5227 section 1.1: ANNOUNCE_INTERVAL is 2 s).
 const MIN_BEACON_INTERVAL_US: u32 = 100_000;
 
-/// What one instance may do: the links it was given, the addresses it was told about, and how often.
+/// The permissions of one instance: its links, its desired addresses, and its rate budgets.
 #[derive(Debug)]
 pub struct Guard {
     links: BTreeMap<LinkIndex, Link>,
     desired: BTreeMap<IpAddr, Arc<Desired>>,
-    /// Solicited-node groups of the desired IPv6 addresses, and how many addresses share each.
+    /// Solicited-node groups of the desired IPv6 addresses, and the number of addresses that share each group.
     groups: BTreeMap<Ipv6Addr, usize>,
     grant: Grant,
     endpoints: Endpoints,
     offloads: Offloads,
-    /// Frames, and offloads on links.
+    /// Budget for frames and for offloads on links.
     churn: Churn,
-    /// Streams, listeners and sockets opened.
+    /// Budget for opening streams, listeners and sockets.
     opening: Churn,
     datagrams: Churn,
-    /// Its reports of peers, conditions, metrics and Services.
+    /// The instance's reports of peers, conditions, metrics and Services.
     reports: Reports,
-    /// Reports of any kind.
+    /// Budget for reports of any kind.
     talk: Churn,
     denied: BTreeMap<Reason, u64>,
 }
@@ -90,14 +90,14 @@ impl Default for Guard {
 }
 
 impl Guard {
-    /// Forgets what the instance was told about: all of it is about to be told anew.
+    /// Clears the desired addresses, before the complete set is sent to the instance again.
     pub fn reset_desired(&mut self) {
         self.desired.clear();
         self.groups.clear();
         self.endpoints.doubt_all();
     }
 
-    /// Takes in what the instance is about to be told. What is no longer desired is no longer granted from here on.
+    /// Applies a change of the desired addresses, before it is sent. A removed address is not granted from this call on.
     pub fn desire(&mut self, remove: &[IpAddr], upsert: &[Arc<Desired>]) {
         for address in remove {
             if self.desired.remove(address).is_some() {
@@ -127,7 +127,7 @@ impl Guard {
         }
     }
 
-    /// The same for links.
+    /// Applies a change of the instance's links, before it is sent to the instance.
     pub fn link(&mut self, change: &LinksChanged) {
         if change.reset {
             self.links.clear();
@@ -140,27 +140,27 @@ impl Guard {
         }
     }
 
-    /// What the instance was told about, by address.
+    /// Returns the desired addresses that the instance has been sent, by address.
     pub fn desired(&self) -> &BTreeMap<IpAddr, Arc<Desired>> {
         &self.desired
     }
 
-    /// The links it was given, by index.
+    /// Returns the links that the instance was given, by index.
     pub fn links(&self) -> &BTreeMap<LinkIndex, Link> {
         &self.links
     }
 
-    /// How often each reason was given.
+    /// Returns the number of refusals by reason.
     pub fn denied(&self) -> &BTreeMap<Reason, u64> {
         &self.denied
     }
 
-    /// Its reports of peers, conditions, metrics and Services.
+    /// Returns the instance's reports of peers, conditions, metrics and Services.
     pub fn reports(&self) -> &Reports {
         &self.reports
     }
 
-    /// Another instance begins: it pays for nothing that its predecessor did, and has to say again what is still so.
+    /// Starts a new instance. Its budgets are full whatever its predecessor used, and it must repeat reports that still apply.
     pub fn begin(&mut self, now_us: u64) {
         self.churn = Churn::new(ANNOUNCEMENTS);
         self.opening = Churn::new(OPENED);
@@ -170,35 +170,36 @@ impl Guard {
         self.offloads.begin(now_us);
     }
 
-    /// Lets go what only earlier instances said, and events, once its time has come. When to come back, if that is still to come.
+    /// Removes reports that only earlier instances made, and events, once they have expired. Returns the time of the
+    /// next expiry; `None` if nothing is left to expire.
     pub fn sweep(&mut self, now_us: u64) -> Option<u64> {
         self.reports.sweep(now_us)
     }
 
-    /// Keeps a report that was granted.
+    /// Stores a report that was granted.
     ///
     /// # Errors
-    /// When there is no room for it by now.
+    /// Returns an error if there is no longer room for the report.
     pub fn keep(&mut self, report: Report, now: Time) -> Result<(), Reason> {
         self.reports.keep(report, now)
     }
 
-    /// Something that was granted is over by itself, or was not put in force.
+    /// Removes an offload that ended by itself or that was not applied.
     pub fn ended(&mut self, id: Endpoint) {
         self.offloads.end(id);
     }
 
-    /// The offloads in force, for [`Guard::undo_offloads`].
+    /// Returns the active offloads, to be restored with [`Guard::undo_offloads`].
     pub fn offloads(&self) -> &Offloads {
         &self.offloads
     }
 
-    /// Forgets the offloads that were granted since then: they are not set.
+    /// Restores an earlier state of the offloads, because those granted since then were not applied.
     pub fn undo_offloads(&mut self, before: Offloads) {
         self.offloads = before;
     }
 
-    /// Counts a refusal that was found only while a granted effect was carried out.
+    /// Counts a refusal that was only found while a granted effect was carried out.
     pub fn refuse(&mut self, reason: Reason) {
         *self.denied.entry(reason).or_default() += 1;
     }
@@ -206,7 +207,7 @@ impl Guard {
     /// Judges one effect. `now_us` is monotonic.
     ///
     /// # Errors
-    /// The refusal, which goes back to the plugin as `denied` and is counted.
+    /// Returns the refusal, which is sent to the plugin as `denied` and is counted.
     pub fn check(&mut self, now_us: u64, effect: Effect) -> Result<Vec<Granted>, Refusal> {
         let (name, subject) = describe(&effect);
         self.judge(now_us, effect).map_err(|reason| {
@@ -307,7 +308,7 @@ impl Guard {
                 return Ok(vec![granted]);
             }
         };
-        // What is refused is not charged.
+        // A refused effect must not be charged.
         if !self.churn.has_room(now_us, spots) {
             return Err(Reason::ChurnLimit);
         }
@@ -316,7 +317,7 @@ impl Guard {
         Ok(vec![granted])
     }
 
-    /// A report about an address the instance was not told about is refused; that it is withdrawn is true by then.
+    /// Judges a report. One about an undesired address is refused, except that it is withdrawn, which is already true.
     fn report(&mut self, now_us: u64, report: Report) -> Result<Vec<Granted>, Reason> {
         use outrigger_sdk::AnnouncementState::Withdrawn;
         if !self.talk.spend(now_us, self.desired.len() + self.reports.peer_count()) {
@@ -340,21 +341,22 @@ impl Guard {
         }
     }
 
-    /// A frame that speaks for no address, and that peers on the link may hear if any of them is granted (unnumbered BGP).
+    /// Returns true if the frame speaks for no address, and the grant allows link-local peers that may receive it
+    /// (unnumbered BGP).
     fn shows_itself(&self, frame: &Frame) -> bool {
         let link = self.links.get(&frame.link);
         self.grant.has_link_local_peers()
             && link.is_some_and(|link| frames::only_shows_itself(&frame.data, link))
     }
 
-    /// The address this frame speaks for, if all of it is granted.
+    /// Returns the address that this frame speaks for, if the entire frame is granted.
     fn speaks_for(&self, frame: &Frame) -> Result<IpAddr, Reason> {
         let link = self.granted_link(frame.link)?;
         let decoded = outrigger_wire::decode(&frame.data).map_err(|_| Reason::NotArpOrNd)?;
         frames::says_nothing_else(&frame.data, &decoded)?;
         let address = frames::claimed_address(&decoded, link)?;
         match decoded.message {
-            // A question about an address claims nothing (RFC 5227 2.1.1, RFC 4862 5.4.2).
+            // A question about an address claims nothing (RFC 5227 section 2.1.1, RFC 4862 section 5.4.2).
             Message::Solicitation(_) => {
                 self.desired.get(&address).map(drop).ok_or(Reason::AddressNotDesired)?
             }

@@ -1,6 +1,6 @@
-//! Who holds which address (invariant 3), which pool it came from, and who held it last.
-//! It cannot be brought into a state where two Services hold one address against the sharing rules.
-//! Knows no clock, no policy, and nothing of what Services still lack.
+//! The ledger of held addresses: the holders of each address (invariant 3), the pool that it came from, and the last
+//! holder. No sequence of calls can make two Services hold one address against the sharing rules. Must not know a
+//! clock, a policy, or which addresses Services still lack.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,14 +27,14 @@ pub use view::PoolView;
 use blocked::Blocks;
 use history::History;
 
-/// Every held address. Cloned only when it is changed while a [`PoolView`] still looks at it.
+/// Every held address. Cloned only if it is changed while a [`PoolView`] still refers to it.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     pools: BTreeMap<Arc<str>, Stock>,
     addresses: BTreeMap<IpAddr, Entry>,
     claims: BTreeMap<ServiceKey, Claim>,
-    /// Addresses in use by namespace and sharing key, for those that share. All holders of an address are of one
-    /// group, by the sharing rules.
+    /// Addresses in use by namespace and sharing key, for Services that share. All holders of an address belong to
+    /// one group, by the sharing rules.
     groups: BTreeMap<(String, String), BTreeSet<IpAddr>>,
     blocks: Blocks,
     history: History,
@@ -43,13 +43,13 @@ pub struct Ledger {
 /// One held address.
 #[derive(Debug, Clone)]
 struct Entry {
-    /// In order, never empty. Nearly always one: a tree would be ten times as large.
+    /// The holders in order, never empty. Nearly always there is one, so a tree would be ten times as large.
     holders: Vec<ServiceKey>,
-    /// The pool it came from, `None` for one that was adopted outside of every pool.
+    /// The pool that the address came from; `None` if it was adopted outside of every pool.
     pool: Option<Arc<str>>,
 }
 
-/// What one Service holds. Never empty.
+/// The addresses that one Service holds. Never empty.
 #[derive(Debug, Clone)]
 struct Claim {
     service: Arc<Service>,
@@ -57,8 +57,8 @@ struct Claim {
 }
 
 impl Ledger {
-    /// Takes a pool in, or its new version. Addresses that are held and now lie in it become its own; those that it
-    /// no longer contains stay held. The caller sees to it that pools do not overlap.
+    /// Adds a pool, or replaces it with its new version. Addresses that are held and now lie in it become its own;
+    /// those that it no longer contains stay held. The caller must ensure that pools do not overlap.
     pub fn put_pool(&mut self, pool: Arc<Pool>) {
         let name: Arc<str> = pool.name.as_str().into();
         let old = self.pools.remove(&name);
@@ -81,14 +81,14 @@ impl Ledger {
         self.pools.retain(|_, stock| !stock.is_spent());
     }
 
-    /// Begins to end a pool: nothing more is given out from it, what is held stays held (invariant 4). It is remembered
-    /// until [`Ledger::retire_pool`], whether or not anything of it is held.
+    /// Starts to drain a pool: nothing more is assigned from it, and addresses that are held stay held (invariant 4).
+    /// The pool stays in the ledger until [`Ledger::retire_pool`], even if none of its addresses is held.
     pub fn drain_pool(&mut self, pool: Arc<Pool>) {
         let name: Arc<str> = pool.name.as_str().into();
         let mut stock = self.pools.remove(&name).unwrap_or_else(|| Stock::new(pool.clone()));
         for range in &pool.addresses {
             for (address, entry) in self.addresses.range_mut(range.first()..=range.last()) {
-                // A successor may have taken it over.
+                // A successor may have taken the address over.
                 if entry.pool.is_none() {
                     entry.pool = Some(name.clone());
                     stock.take(*address, &entry.namespace());
@@ -99,7 +99,8 @@ impl Ledger {
         self.pools.insert(name, stock);
     }
 
-    /// Ends a pool that is no longer there: what is held stays held. It is forgotten with its last address.
+    /// Retires a pool that no longer exists: addresses that are held stay held. The pool is removed with its last
+    /// address.
     pub fn retire_pool(&mut self, name: &str) {
         if let Some(stock) = self.pools.get_mut(name) {
             stock.standing = Standing::Gone;
@@ -107,66 +108,67 @@ impl Ledger {
         self.pools.retain(|_, stock| !stock.is_spent());
     }
 
-    /// All pools: those in force and those that drain.
+    /// Returns all pools: the active ones, those that drain, and deleted ones with addresses that are still held.
     pub fn pools(&self) -> impl Iterator<Item = &Stock> {
         self.pools.values()
     }
 
-    /// A pool by name, in force or draining.
+    /// Returns a pool by name, with any standing; `None` if it is unknown.
     pub fn pool(&self, name: &str) -> Option<&Stock> {
         self.pools.get(name)
     }
 
-    /// The pool whose ranges contain an address, before exclusions; one in force if there is one.
+    /// Returns the pool whose ranges, before exclusions, contain an address; an active one if there is one.
     pub fn locate(&self, address: IpAddr) -> Option<&Stock> {
         let containing = self.pools.values().filter(|stock| stock.covers(address));
         containing.min_by_key(|stock| stock.standing())
     }
 
-    /// The pool that a held address came from, or that contains it since.
+    /// Returns the pool that a held address came from, or that has contained it since.
     pub fn pool_of(&self, address: IpAddr) -> Option<&Stock> {
         self.pools.get(self.addresses.get(&address)?.pool.as_ref()?)
     }
 
-    /// What a Service holds, in the order in which it came.
+    /// Returns the addresses that a Service holds, in the order in which it got them.
     pub fn held(&self, service: &ServiceKey) -> &[IpAddr] {
         self.claims.get(service).map_or(&[], |claim| &claim.addresses)
     }
 
-    /// The Services that hold addresses of a pool.
+    /// Returns the Services that hold addresses of a pool.
     pub fn users(&self, pool: &str) -> BTreeSet<&ServiceKey> {
         let addresses = self.pools.get(pool).into_iter().flat_map(Stock::addresses);
         let entries = addresses.filter_map(|address| self.addresses.get(&address));
         entries.flat_map(|entry| &entry.holders).collect()
     }
 
-    /// The Services that hold an address.
+    /// Returns the Services that hold an address.
     pub fn holders(&self, address: IpAddr) -> impl Iterator<Item = &ServiceKey> {
         self.addresses.get(&address).into_iter().flat_map(|entry| &entry.holders)
     }
 
-    /// A Service as it was when it got its addresses or changed last.
+    /// Returns a Service as it was when it got its addresses or changed last; `None` if it holds none.
     pub fn holder(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
         self.claims.get(key).map(|claim| &claim.service)
     }
 
-    /// The addresses of the group that a Service shares with, whether or not it may join each of them.
+    /// Returns the addresses of the group that a Service shares with, including those that it may not join.
     pub fn group_addresses(&self, service: &Service) -> impl Iterator<Item = IpAddr> {
         let addresses = sharing::group(service).and_then(|group| self.groups.get(&group));
         addresses.into_iter().flatten().copied()
     }
 
-    /// Every held address with its holders, in address order.
+    /// Returns every held address with its holders, in address order.
     pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, &[ServiceKey])> {
         self.addresses.iter().map(|(address, entry)| (*address, &*entry.holders))
     }
 
-    /// The addresses that a Service of this name gave back last.
+    /// Returns the addresses that a Service of this name released last.
     pub fn previous(&self, service: &ServiceKey) -> &[IpAddr] {
         self.history.previous(service)
     }
 
-    /// Whether a Service may hold an address as far as others are concerned; else who is in the way.
+    /// Checks that no other holder prevents a Service from holding an address; otherwise returns the first holder
+    /// that does.
     pub fn may_hold(&self, service: &Service, address: IpAddr) -> Result<(), &ServiceKey> {
         let Some(entry) = self.addresses.get(&address) else { return Ok(()) };
         let others = entry.holders.iter().filter(|holder| **holder != service.key);
@@ -178,7 +180,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Gives an address to a Service, unless somebody is in the way. `pool` is where it came from.
+    /// Gives an address to a Service, unless another holder prevents it. `pool` is where the address came from.
     pub fn hold(
         &mut self,
         service: &Arc<Service>,
@@ -192,8 +194,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes one address from a Service and remembers it. When nobody holds it any more it rests for [`REST_US`]: until
-    /// then only the same Service may have it again (invariant 6).
+    /// Takes one address from a Service and records it in the history. An address without any holder left rests for
+    /// [`REST_US`]: until then only the same Service may have it again (invariant 6).
     pub fn release(&mut self, service: &ServiceKey, address: IpAddr, now: Time) {
         if self.detach(service, address).is_some() {
             self.history.note(service, address, now);
@@ -205,18 +207,18 @@ impl Ledger {
         }
     }
 
-    /// Why an address that nobody holds is not given to this Service all the same.
+    /// Returns the reason why an address without a holder may not be given to this Service; `None` if it may.
     pub fn blocked(&self, address: IpAddr, service: &ServiceKey) -> Option<Blocked> {
         self.blocks.why(address, service)
     }
 
-    /// Ends every rest that is over. Returns the pools that can give out more than before.
+    /// Ends every rest that is over. Returns the pools that can assign more addresses than before.
     pub fn end_rests(&mut self, now: Time) -> BTreeSet<String> {
         let due = self.blocks.due(now);
         due.into_iter().filter_map(|address| self.end_rest(address)).collect()
     }
 
-    /// When the next rest is over, in monotonic microseconds.
+    /// Returns the time at which the next rest is over, in monotonic microseconds.
     pub fn next_rest_end(&self) -> Option<u64> {
         self.blocks.next_end()
     }
@@ -228,7 +230,8 @@ impl Ledger {
         self.unblock(address)
     }
 
-    /// The addresses of nodes: nobody is given one. Returns the pools that can give out more than before.
+    /// Sets the addresses of nodes, which are never assigned to a Service. Returns the pools that can assign more
+    /// addresses than before.
     pub fn set_node_addresses(&mut self, nodes: BTreeMap<IpAddr, NodeName>) -> BTreeSet<String> {
         let gone = self.blocks.set_nodes(nodes);
         let now: Vec<IpAddr> = self.blocks.nodes().keys().copied().collect();
@@ -236,7 +239,7 @@ impl Ledger {
         gone.into_iter().filter_map(|address| self.unblock(address)).collect()
     }
 
-    /// The addresses of nodes that lie in a pool, each with its node.
+    /// Returns the addresses of nodes that lie in a pool, each with its node.
     pub fn node_addresses(&self, pool: &Stock) -> Vec<(IpAddr, &NodeName)> {
         let nodes = self.blocks.nodes().iter().map(|(at, node)| (*at, node));
         nodes.filter(|(at, _)| pool.contains(*at)).collect()
@@ -254,8 +257,8 @@ impl Ledger {
         self.locate(address).map(|stock| stock.pool().name.clone())
     }
 
-    /// Takes a new version of a Service in. Returns the addresses that it had to give back, because the new version
-    /// may not share what the old one shared.
+    /// Applies a new version of a Service. Returns the addresses that it had to release, because the new version may
+    /// not share what the old one shared.
     pub fn update(&mut self, service: &Arc<Service>, now: Time) -> Vec<IpAddr> {
         let mut lost = Vec::new();
         for address in self.held(&service.key).to_vec() {
@@ -270,7 +273,8 @@ impl Ledger {
         let old = std::mem::replace(&mut claim.service, service.clone());
         let kept = claim.addresses.clone();
         if old.sharing_key != service.sharing_key {
-            // Every address is either shared, and then the key was not allowed to change, or its own.
+            // Every address is either shared, in which case the key was not allowed to change, or held by this
+            // Service alone.
             for address in kept {
                 self.ungroup(&old, address);
                 self.group(service, address);
@@ -340,7 +344,7 @@ impl Ledger {
 }
 
 impl Entry {
-    /// Holders of one address are of one namespace, by the sharing rules.
+    /// Returns the namespace of the holders, which is one by the sharing rules.
     fn namespace(&self) -> String {
         self.holders.first().map(|holder| holder.namespace().to_owned()).unwrap_or_default()
     }

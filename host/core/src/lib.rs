@@ -1,5 +1,5 @@
-//! Everything that decides, and nothing that acts: facts, ledger, membership, election, plan, guard.
-//! Must not know tokio, kube or wasmtime, read a clock, or open anything; time and seeds are arguments.
+//! The decision logic of the daemon, without any I/O: facts, ledger, membership, election, plan, guard. Must not know
+//! tokio, kube or wasmtime, read a clock, or open anything; time and seeds are arguments.
 #![forbid(unsafe_code)]
 
 pub mod allocation;

@@ -1,9 +1,9 @@
-//! Who is alive and who answers for what: SWIM gossip and the claims of every node, in authenticated datagrams.
-//! Must not know Services or pools, elect, open a socket or read a clock.
+//! Cluster membership and address claims: SWIM gossip and the claims of every node, in authenticated datagrams. Must
+//! not know Services or pools, elect, open a socket or read a clock.
 //!
-//! A claim says "I answer for this address". Each node tells its own to every other; [`View`] is what a node knows
-//! of all, and what `plan` elects on. A node that is declared down loses its claims; one that was declared down
-//! wrongly comes back as its own next life by itself.
+//! A claim means "this node answers for this address". Each node sends its own claims to every other node; [`View`] is
+//! the combined state that a node knows, and on which `plan` elects. A node that is declared down loses its claims; one
+//! that was declared down wrongly rejoins by itself with a new generation.
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
@@ -43,24 +43,26 @@ use seal::Seal;
 use swim::Swim;
 use unreadable::UnreadableNodes;
 
-/// How fast, in microseconds. The defaults declare a killed node down after about 260 ms.
+/// Timing of the membership protocol, in microseconds. The defaults declare a killed node down after about 260 ms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembershipConfig {
-    /// One member is probed per interval.
+    /// Interval of probes; one member is probed per interval.
     pub probe_interval_us: u64,
-    /// After this without an answer others are asked to probe it. Less than half of the interval.
+    /// Time without an answer after which other members are asked to probe the member. Must be less than half of the
+    /// interval.
     pub probe_rtt_us: u64,
-    /// How long a member that did not answer may object.
+    /// Time that a member which did not answer has to object before it is declared down.
     pub suspect_us: u64,
-    /// Between announcements to peers that are not members.
+    /// Interval between announcements to configured peers that are not members.
     pub announce_us: u64,
-    /// The same to those that were members within the last minute.
+    /// Interval between these announcements while a member has been lost within the last minute.
     pub announce_again_us: u64,
-    /// Between repetitions of claims that were not acknowledged.
+    /// Interval between repetitions of claims that were not acknowledged.
     pub resend_us: u64,
-    /// How long a node that has heard some of its peers waits for the first word of the others.
+    /// Time that a node which has received from some of its peers waits for the first datagram of the others.
     pub silent_us: u64,
-    /// A node whose peers are all silent decides alone after this; one that is still being told after three times this.
+    /// Time after which a node that receives from no peer decides alone. A node that is still receiving claims decides
+    /// after three times this.
     pub settle_us: u64,
 }
 
@@ -71,7 +73,8 @@ impl Default for MembershipConfig {
 }
 
 impl MembershipConfig {
-    /// With everything that a death takes in proportion to the probe interval: about four of them.
+    /// Returns a configuration in which the detection of a dead node is proportional to the probe interval: about four
+    /// intervals.
     pub fn with_probe_interval(probe_interval_us: u64) -> Self {
         Self {
             probe_interval_us,
@@ -86,50 +89,51 @@ impl MembershipConfig {
     }
 }
 
-/// What there is to do.
+/// An action for the caller, or a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Send a datagram.
     Send {
-        /// Where to.
+        /// The destination.
         to: SocketAddr,
         /// The datagram.
         data: Vec<u8>,
     },
-    /// Ask the segment, at the hardware addresses of a member, for addresses that it claims: [`Membership::answered`].
+    /// Ask on the segment, at the hardware addresses of a member, for addresses that it claims. Answers are reported
+    /// with [`Membership::answered`].
     Ask {
         /// The member.
         node: NodeName,
-        /// At most eight.
+        /// The addresses to ask for, at most eight.
         addresses: Vec<IpAddr>,
     },
-    /// Plan again.
+    /// The view has changed: plan again.
     Changed(ViewChange),
 }
 
-/// Why a datagram was dropped.
+/// The reason why a datagram was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DropReason {
-    /// Shorter than an envelope.
+    /// The datagram is shorter than an envelope.
     TooShort,
-    /// Not one of ours.
+    /// The datagram does not belong to this protocol.
     Foreign,
-    /// Of a version that this one does not speak.
+    /// The datagram is of another version of the protocol.
     OtherVersion,
-    /// Sealed with another key, or damaged.
+    /// The datagram is sealed with another key, or damaged.
     WrongKey,
-    /// Genuine, and not understood.
+    /// The datagram is authentic, but cannot be decoded.
     Malformed,
-    /// Genuine, and not acceptable to SWIM, such as our own datagram come back.
+    /// The datagram is authentic, but SWIM does not accept it, for example because it is our own.
     Refused,
-    /// Claims from a node that is no member, or from another life of one.
+    /// The sender is not a member, or the datagram is from another generation of it.
     NotMember,
-    /// This node has left.
+    /// This node has left the cluster.
     Left,
 }
 
 impl DropReason {
-    /// Its name in metrics and logs.
+    /// Returns the name used in metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::TooShort => "too-short",
@@ -146,31 +150,31 @@ impl DropReason {
 
 /// The membership of one node.
 ///
-/// After any call, drain [`Membership::poll`] and ask [`Membership::next_deadline`] again. Hand in what has been
-/// received before calling [`Membership::handle_timeout`]: after a stall the answers that wait in the socket must
-/// count before the timers that miss them.
+/// After any call, drain [`Membership::poll`] and read [`Membership::next_deadline`] again. Pass in received datagrams
+/// before calling [`Membership::handle_timeout`]: after a stall, answers that wait in the socket must count before the
+/// timers that miss them.
 pub struct Membership {
     config: MembershipConfig,
     swim: Swim,
     seal: Seal,
     log: Log,
-    /// As configured; `None` until told.
+    /// The configured peers; `None` until [`Membership::set_peers`] was called.
     configured: Option<BTreeMap<NodeName, SocketAddr>>,
-    /// Members but this node.
+    /// All members except this node.
     peers: BTreeMap<NodeName, Peer>,
-    /// Members that were declared down and are not given up yet.
+    /// Members that were declared down but are not removed yet.
     missing: MissingMembers,
     unreadable: UnreadableNodes,
-    /// When this node last announced an address again because another did.
+    /// Time at which this node last announced an address again because another node had announced it.
     defended: BTreeMap<IpAddr, u64>,
-    /// When another was first heard to announce an address while this node hears nobody.
+    /// Time at which another node was first observed announcing an address while this node received no gossip.
     overheard: BTreeMap<IpAddr, u64>,
-    /// When to look next who is heard by its own datagrams.
+    /// Time of the next check of which members are received directly.
     listen_at: u64,
     questions: VecDeque<(NodeName, Vec<IpAddr>)>,
-    /// When a datagram of a member came last, by its address.
+    /// Time of the last datagram from a member, by the member's address.
     heard: BTreeMap<SocketAddr, u64>,
-    /// When another host was heard on the segment.
+    /// Time at which another host was last observed on the segment.
     segment_us: u64,
     view: View,
     sends: VecDeque<(SocketAddr, Vec<u8>)>,
@@ -178,23 +182,23 @@ pub struct Membership {
     dropped: BTreeMap<DropReason, u64>,
     announce_at: Option<u64>,
     resend_at: Option<u64>,
-    /// When peers were first configured.
+    /// Time at which peers were first configured.
     since: u64,
     settled: bool,
     company: Company,
     lease: Lease,
     ready: Repetition,
-    /// When this node found that it had been declared down, until another knows that it lives.
+    /// Time at which this node learned that it had been declared down; `None` once another node knows that it is alive.
     reborn: Option<u64>,
     left: bool,
 }
 
 impl Membership {
-    /// Begin once the facts are there: every member is a candidate for addresses that nobody claims, so one that
-    /// cannot plan yet would leave them unanswered.
+    /// Creates the membership. Do so only once the facts are synced: every member is a candidate for unclaimed
+    /// addresses, so a member that cannot plan yet would leave them unanswered.
     ///
-    /// `incarnation` is the wall clock in microseconds at the start, so that this life counts more than the one
-    /// before. `key` is the cluster's; `seed` must be fresh entropy, as nonces come from it.
+    /// `incarnation` is the wall clock in microseconds at the start, so that this generation takes precedence over the
+    /// previous one. `key` is the cluster's; `seed` must be fresh entropy, because nonces are derived from it.
     pub fn new(
         config: MembershipConfig,
         me: NodeName,
@@ -206,7 +210,7 @@ impl Membership {
     ) -> Self {
         let mut random = ChaCha12Rng::from_seed(seed);
         let choices = ChaCha12Rng::from_rng(&mut random);
-        // Zero is the generation that peers announce to before they know a node.
+        // Zero is the generation that peers use in announcements to a node that they do not know yet.
         let identity = Identity::new(&me, address, incarnation.max(1));
         let mut view = View::default();
         view.members.insert(me, Member { leaving: false, hearing: Hearing::Itself, address });
@@ -241,8 +245,8 @@ impl Membership {
         }
     }
 
-    /// The nodes that should be members, and where they are; an entry for this node itself is ignored. Until the
-    /// first call this node is not settled.
+    /// Sets the nodes that should be members, with their addresses; an entry for this node is ignored. This node is not
+    /// settled before the first call.
     pub fn set_peers(&mut self, now_us: u64, peers: &BTreeMap<NodeName, SocketAddr>) {
         let mut peers = peers.clone();
         peers.remove(&self.swim.me().name);
@@ -261,7 +265,8 @@ impl Membership {
         self.look_out(now_us);
     }
 
-    /// A datagram came in. The seal proves that a member made it; the address only says that one which is missing may live.
+    /// Handles a received datagram. Its seal proves that a member created it; its source address only indicates that a
+    /// missing member may be alive.
     pub fn handle_datagram(&mut self, now_us: u64, from: SocketAddr, bytes: &[u8]) {
         self.wake(now_us);
         if let Err(reason) = self.receive(now_us, from, bytes) {
@@ -272,7 +277,7 @@ impl Membership {
         self.look_out(now_us);
     }
 
-    /// Does what is due. Call at [`Membership::next_deadline`]; earlier or later does no harm.
+    /// Handles everything that is due. Call it at [`Membership::next_deadline`]; calling earlier or later is harmless.
     pub fn handle_timeout(&mut self, now_us: u64) {
         self.wake(now_us);
         self.ask_after_lapse(now_us);
@@ -293,7 +298,8 @@ impl Membership {
         self.look_out(now_us);
     }
 
-    /// When to call [`Membership::handle_timeout`]. `None` = not before something else happens.
+    /// Returns the time of the next call of [`Membership::handle_timeout`]; `None` if nothing is due until something
+    /// else happens.
     pub fn next_deadline(&self) -> Option<u64> {
         let outlook_at = self.look_at();
         let missing_at = self.missing_at();
@@ -315,7 +321,7 @@ impl Membership {
         .min()
     }
 
-    /// Changes what this node claims, and tells all members.
+    /// Changes the claims of this node, and sends the changes to all members.
     pub fn set_claims(&mut self, now_us: u64, changes: &ClaimChanges) {
         let me = self.swim.me().name.clone();
         for (address, claim) in changes {
@@ -327,7 +333,8 @@ impl Membership {
         self.tell_all(now_us);
     }
 
-    /// This node is about to go: it answers for what it has until others have taken it, and takes nothing new.
+    /// Starts a graceful shutdown: this node answers for its addresses until others have taken over, and takes over
+    /// nothing new.
     pub fn leave(&mut self, now_us: u64) {
         let me = self.swim.me().name.clone();
         let Some(member) = self.view.members.get_mut(&me) else { return };
@@ -339,7 +346,8 @@ impl Membership {
         self.tell_all(now_us);
     }
 
-    /// The last word: others drop this node now instead of missing it. Nothing is said or heard afterwards.
+    /// Sends the final message, so that other nodes remove this node at once instead of missing it. Nothing is sent or
+    /// received afterwards.
     pub fn goodbye(&mut self, now_us: u64) {
         let turn = self.swim.leave(now_us);
         self.left = true;
@@ -349,7 +357,7 @@ impl Membership {
         }
     }
 
-    /// The next thing to do; `None` = wait.
+    /// Returns the next output; `None` if there is nothing to do.
     pub fn poll(&mut self) -> Option<Output> {
         if let Some((to, data)) = self.sends.pop_front() {
             return Some(Output::Send { to, data });
@@ -361,12 +369,12 @@ impl Membership {
         (change != ViewChange::default()).then_some(Output::Changed(change))
     }
 
-    /// What this node knows of all.
+    /// Returns the state of the cluster as this node knows it.
     pub fn view(&self) -> &View {
         &self.view
     }
 
-    /// Datagrams dropped since the start, by reason.
+    /// Returns the number of datagrams dropped since the start, by reason.
     pub fn dropped(&self) -> &BTreeMap<DropReason, u64> {
         &self.dropped
     }
@@ -375,8 +383,8 @@ impl Membership {
         self.settle_at().is_some_and(|at| at <= now_us)
     }
 
-    /// When this node may decide, if nothing happens until then: in the past when it knows enough. `None` while it does not
-    /// even know who the others are.
+    /// Returns the time at which this node may decide, if nothing happens until then. The time is in the past if the
+    /// node knows enough; `None` if the peers are not configured yet.
     fn settle_at(&self) -> Option<u64> {
         let mut missing =
             self.configured.as_ref()?.keys().filter(|name| !self.peers.contains_key(*name));

@@ -1,5 +1,6 @@
-//! What waits to be told to an instance, in order. When the instance is slow, changes are merged and the oldest frames
-//! dropped; a removal followed by an addition is never merged into nothing. Must not know who delivers.
+//! The ordered queue of events for one instance. If the instance is slow, changes are merged and the oldest frames
+//! are dropped; a removal followed by an addition is never merged into nothing. Must not know how events are
+//! delivered.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use crate::desired::Desired;
 #[cfg(test)]
 mod tests;
 
-/// Entries that a plugin is told at once: a tenth of what the WIT allows, since its memory never shrinks again.
+/// Maximum number of entries in one event: a tenth of what the WIT allows, since the plugin's memory never shrinks
+/// again.
 const CHUNK: usize = 100;
-/// Frames that wait at most. They are questions: an old one is worth nothing.
+/// Maximum number of queued frames. Frames are questions: an old one is worth nothing.
 const FRAMES: usize = 256;
 
-/// What waits.
+/// The queue of events for one instance.
 #[derive(Debug, Default)]
 pub struct Outbox {
     waiting: VecDeque<Waiting>,
@@ -24,28 +26,28 @@ pub struct Outbox {
     dropped_frames: u64,
 }
 
-/// One thing that waits.
+/// One queued item.
 #[derive(Debug)]
 pub enum Waiting {
-    /// What is to be announced is otherwise.
+    /// A change of the desired addresses.
     Change(Change),
-    /// Something happened.
+    /// Any other event.
     Event(Event),
 }
 
-/// What an instance is to announce, or what differs from before.
+/// A change of the desired addresses of an instance, or the full list of them.
 #[derive(Debug, Clone, Default)]
 pub struct Change {
-    /// It is all that is to be announced.
+    /// True if `upsert` is the full list of what is to be announced.
     pub reset: bool,
-    /// No longer to be announced.
+    /// Addresses that are no longer to be announced.
     pub remove: Vec<IpAddr>,
-    /// To be announced, each entry whole.
+    /// Addresses that are to be announced, each with its complete entry.
     pub upsert: Vec<Arc<Desired>>,
 }
 
 impl Outbox {
-    /// Adds an event at the end.
+    /// Adds an event at the end of the queue.
     pub fn push(&mut self, event: Event) {
         if matches!(event, Event::Frame(_)) {
             if self.frames == FRAMES {
@@ -56,7 +58,7 @@ impl Outbox {
         self.waiting.push_back(Waiting::Event(event));
     }
 
-    /// Adds a change at the end.
+    /// Adds a change at the end of the queue, merged with the last item if both are incremental changes.
     pub fn change(&mut self, next: Change) {
         match self.waiting.back_mut() {
             Some(Waiting::Change(last)) if !last.reset && !next.reset => last.merge(next),
@@ -64,18 +66,18 @@ impl Outbox {
         }
     }
 
-    /// Whether nothing waits.
+    /// Returns true if the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Takes everything that waits.
+    /// Takes everything out of the queue.
     pub fn take(&mut self) -> VecDeque<Waiting> {
         self.frames = 0;
         std::mem::take(&mut self.waiting)
     }
 
-    /// How many frames were dropped because the instance was slow.
+    /// Returns the number of frames that were dropped because the instance was slow.
     pub fn dropped_frames(&self) -> u64 {
         self.dropped_frames
     }
@@ -90,7 +92,7 @@ impl Outbox {
     }
 }
 
-/// The events that a plugin is told.
+/// Returns the events to send to a plugin.
 pub fn events(waiting: impl IntoIterator<Item = Waiting>) -> Vec<Event> {
     let events = |one| match one {
         Waiting::Change(change) => change.events(),
@@ -99,7 +101,7 @@ pub fn events(waiting: impl IntoIterator<Item = Waiting>) -> Vec<Event> {
     waiting.into_iter().flat_map(events).collect()
 }
 
-/// The full list of links, then of desired addresses, as every start and swap is told them.
+/// Returns the full list of links, then of desired addresses, as they are sent at every start and swap.
 pub fn full_lists(
     links: &BTreeMap<LinkIndex, Link>,
     desired: &BTreeMap<IpAddr, Arc<Desired>>,
@@ -115,8 +117,8 @@ pub fn full_lists(
 }
 
 impl Change {
-    /// Both as one: an address that `next` removes leaves `upsert` and enters `remove`; one that was removed and comes back
-    /// stands in both, and `remove` is applied first.
+    /// Merges `next` into this change: an address that `next` removes leaves `upsert` and enters `remove`; one that
+    /// was removed and comes back is in both, and `remove` is applied first.
     fn merge(&mut self, next: Self) {
         let upserted = next.upsert.iter().map(|entry| entry.address);
         let replaced: BTreeSet<IpAddr> = next.remove.iter().copied().chain(upserted).collect();
@@ -126,7 +128,8 @@ impl Change {
         self.upsert.extend(next.upsert);
     }
 
-    /// Cut so that no event is larger than the WIT allows. What is removed comes first: it may be among what is added.
+    /// Splits the change so that no event is larger than the WIT allows. Removals come first, because a removed
+    /// address may be among the added ones.
     fn events(self) -> Vec<Event> {
         let mut events: Vec<DesiredChanged> = Vec::new();
         for remove in self.remove.chunks(CHUNK) {

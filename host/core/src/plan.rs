@@ -1,8 +1,8 @@
-//! What this node is to announce: facts and view in, desired state per announcer and this node's claims out.
-//! Must not act, read a clock, or know plugins by more than their names.
+//! Plans what this node announces: from facts and the view to the desired state of each announcer and this node's
+//! claims. Must not act, read a clock, or know plugins by more than their names.
 //!
-//! Incremental: [`Planner::facts_changed`] and [`Planner::view_changed`] mark addresses, [`Planner::plan`] decides the
-//! marked ones.
+//! The planner is incremental: [`Planner::facts_changed`] and [`Planner::view_changed`] mark addresses, and
+//! [`Planner::plan`] decides about the marked ones.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -47,79 +47,80 @@ pub use heard::{AddressWord, AnnouncerWord, Details, Heard, NodeWord, Silence};
 pub use reach::Reach;
 pub use why::{AddressWhy, NodeRole, NodeWhy, SHIPPED, why as why_address};
 
-/// What an announcer's instance on this node is told. Apply `remove` before `upsert`: an address in both was taken out
+/// A change for an announcer's instance on this node. Apply `remove` before `upsert`: an address in both was withdrawn
 /// and must be announced again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceChange {
     /// Name of the announcer.
     pub announcer: String,
-    /// No longer desired.
+    /// Addresses that are no longer desired.
     pub remove: Vec<IpAddr>,
-    /// Desired, each entry whole.
+    /// Addresses that are desired, each with its complete entry.
     pub upsert: Vec<Arc<Desired>>,
 }
 
-/// What one [`Planner::plan`] changed.
+/// The changes made by one [`Planner::plan`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Planned {
-    /// Per announcer, by name; those without a change are left out.
+    /// Changes for each announcer, by name; announcers without a change are omitted.
     pub changes: Vec<InstanceChange>,
-    /// For [`crate::membership::Membership::set_claims`].
+    /// Changes of this node's claims, for [`crate::membership::Membership::set_claims`].
     pub claims: ClaimChanges,
-    /// The segment is to be asked whether somebody answers for these: [`Planner::segment_said`].
+    /// Addresses for which the segment is to be asked whether another host answers; the result is reported with
+    /// [`Planner::segment_said`].
     pub ask: Vec<IpAddr>,
 }
 
-/// What is known of an address that some Service holds.
+/// The state of an address that at least one Service holds.
 struct Held {
-    /// What this node was last found to do about it.
+    /// The duty of this node that was last decided.
     duty: Duty,
-    /// Its pool, if it ever had one.
+    /// The address's pool; `None` if it was never in one.
     home: Option<Arc<Home>>,
-    /// Another node claims it as well and must not.
+    /// True if another node claims the address as well, although this node is to announce it.
     rivalled: bool,
-    /// How often the network is to be told besides.
+    /// Number of additional announcements to the network.
     announcements: u32,
 }
 
-/// Plans for one node.
+/// The planner of one node.
 pub struct Planner {
     me: NodeName,
-    /// `None` until the facts are synced.
+    /// Index of Services by address; `None` until the facts are synced.
     index: Option<Index>,
     announcers: BTreeMap<String, Arc<Announcer>>,
     homes: Homes,
     held: BTreeMap<IpAddr, Held>,
     desired: BTreeMap<String, BTreeMap<IpAddr, Arc<Desired>>>,
     claims: BTreeMap<IpAddr, Claim>,
-    /// Highest term seen while somebody holds the address.
+    /// Highest term seen since a Service has held the address.
     terms: BTreeMap<IpAddr, u32>,
-    /// What plugins report as announced, by announcer.
+    /// Addresses that plugins report as announced, by announcer.
     announced: BTreeMap<String, BTreeSet<IpAddr>>,
-    /// Whose duty may change.
+    /// Addresses whose duty may change.
     open: BTreeSet<IpAddr>,
     all_open: bool,
-    /// Of these, those whose facts changed, so that the entry may change with the same duty.
+    /// Those of the open addresses whose facts changed, so that the entry may change even if the duty does not.
     stale: BTreeSet<IpAddr>,
     all_stale: bool,
-    /// Held by nobody for a moment: to be removed even if it came back.
+    /// Addresses that no Service held for a moment; they are removed even if a Service holds them again.
     taken_out: BTreeSet<IpAddr>,
     fresh: Fresh,
     overdue: Overdue,
     asked: Asked,
-    /// Somebody may answer for them who is not known: this node claimed them, and stood still while others were not heard, or the claim of
-    /// another ended for want of an answer.
+    /// Addresses for which an unknown node may answer: this node claimed them and was frozen while others were not
+    /// received, or another node's claim ended because it did not answer for the address.
     doubted: BTreeSet<IpAddr>,
     stood_still: bool,
     outlook: Outlook,
-    /// The term of the claim of another node that was seen last.
+    /// Term of the last claim of another node that was seen.
     holders: BTreeMap<IpAddr, u32>,
-    /// Claims that were made among a majority which may have been parting.
+    /// Claims made with a majority while the network may have been partitioning.
     unproven: BTreeSet<IpAddr>,
 }
 
 impl Planner {
-    /// For the node of this name.
+    /// Creates a planner for the node of this name.
     pub fn new(me: NodeName) -> Self {
         Self {
             me,
@@ -147,31 +148,33 @@ impl Planner {
         }
     }
 
-    /// An address that is given out from now on is announced only so long after it was seen. What was there when the facts were
-    /// listed, and what another node answers for, waits for nothing.
+    /// Sets the delay before a newly assigned address is announced, counted from when it was first seen. Addresses that
+    /// existed when the facts were listed, or for which another node answers, are not delayed.
     pub fn with_delay(self, delay_us: u64) -> Self {
         Self { fresh: Fresh::with_delay(delay_us), ..self }
     }
 
-    /// It is now so late, in monotonic microseconds: [`Planner::plan`] decides again on addresses that waited for this.
+    /// Sets the current time in monotonic microseconds; [`Planner::plan`] then decides again on the addresses that
+    /// waited for it.
     pub fn time(&mut self, now_us: u64) {
         self.open.extend(self.fresh.time(now_us));
         self.open.extend(self.overdue.time(now_us));
     }
 
-    /// When to say the time though nothing happened.
+    /// Returns when to call [`Planner::time`] even if nothing else happens.
     pub fn next_deadline(&self) -> Option<u64> {
         self.fresh.next().into_iter().chain(self.overdue.next()).min()
     }
 
-    /// Takes in whether somebody else answered on the segment for an address of [`Planned::ask`]. Returns false when it need not be asked again.
+    /// Records whether another host answered on the segment for an address of [`Planned::ask`]. Returns false if the
+    /// segment need not be asked again.
     pub fn segment_said(&mut self, address: IpAddr, answered: bool) -> bool {
         self.open.insert(address);
         self.asked.hear(address, answered) && answered
     }
 
-    /// A fact changed; `cluster` already has it. Call once per change, after each, so that a removal followed by an
-    /// addition is seen as both.
+    /// Applies a changed fact; `cluster` must already contain it. Call it once after each change, so that a removal
+    /// followed by an addition is seen as both.
     pub fn facts_changed(&mut self, cluster: &Cluster, change: &Difference) {
         let (Some(index), Difference::Fact { key, before }) = (&mut self.index, change) else {
             return;
@@ -190,15 +193,16 @@ impl Planner {
         }
     }
 
-    /// Members or claims changed.
+    /// Applies a change of members or claims.
     pub fn view_changed(&mut self, change: &ViewChange) {
         self.all_open |= change.members | change.readiness;
         self.stood_still |= change.caught_up.is_some();
         self.open.extend(&change.addresses);
         self.doubted.extend(change.lapsed.iter().filter(|it| !self.claims.contains_key(*it)));
-        // Whoever was told by them is to be told by this node.
+        // This node must announce these addresses to the hosts that other nodes informed.
         for address in &change.ended {
-            // Who takes over by plan is told that the other has ended, and has told the network itself.
+            // A node that takes over as planned learns that the other one has ended, and has announced the address
+            // itself.
             let held = self.held.get_mut(address);
             if let Some(held) = held.filter(|held| held.duty == Duty::Announce) {
                 held.rivalled = true;
@@ -207,7 +211,7 @@ impl Planner {
         }
     }
 
-    /// The plugin of this announcer reports the address as announced, or no longer so.
+    /// Records that the announcer's plugin reports the address as announced, or as no longer announced.
     pub fn reported(&mut self, announcer: &str, address: IpAddr, announced: bool) {
         let known = self.announced.entry(announcer.to_owned()).or_default();
         let changed = if announced { known.insert(address) } else { known.remove(&address) };
@@ -216,8 +220,8 @@ impl Planner {
         }
     }
 
-    /// Decides everything that was marked. Until the facts have been listed once nothing changes (invariant 1).
-    /// `outlook` is [`crate::membership::Membership::outlook`]: before it is settled nothing new is announced.
+    /// Decides about everything that was marked. Changes nothing until the facts have been listed once (invariant 1).
+    /// `outlook` is [`crate::membership::Membership::outlook`]; before it is settled nothing new is announced.
     pub fn plan(&mut self, cluster: &Cluster, view: &View, outlook: Outlook) -> Planned {
         if !cluster.synced {
             return Planned::default();
@@ -242,18 +246,18 @@ impl Planner {
         Planned { changes, claims: draft.claims, ask: self.asked.take_new() }
     }
 
-    /// Everything that this announcer's instance is to announce, for a new instance.
+    /// Returns all desired addresses of this announcer, for a new instance.
     pub fn desired(&self, announcer: &str) -> &BTreeMap<IpAddr, Arc<Desired>> {
         static NOTHING: BTreeMap<IpAddr, Arc<Desired>> = BTreeMap::new();
         self.desired.get(announcer).unwrap_or(&NOTHING)
     }
 
-    /// What this node claims.
+    /// Returns the claims of this node.
     pub fn claims(&self) -> &BTreeMap<IpAddr, Claim> {
         &self.claims
     }
 
-    /// Spells out what is marked as a whole.
+    /// Expands the marks that apply to all addresses.
     fn mark(&mut self, cluster: &Cluster, index: &Index) {
         let known = || index.addresses().chain(self.held.keys().copied());
         if std::mem::take(&mut self.all_stale) {
@@ -277,7 +281,7 @@ impl Planner {
         let ours = || index.services(cluster, address).iter().any(|(service, _)| service.ours);
         let home = match (Home::find(cluster, address), self.home(address)) {
             (Some(found), _) => Some(self.homes.share(found)),
-            // Its pool went while this daemon was down. What it gave is served all the same (invariant 4).
+            // The pool was deleted while this daemon was down. Its addresses are served all the same (invariant 4).
             (None, None) if ours() => Some(self.homes.share(Home::lost())),
             (None, known) => known,
         };
@@ -288,7 +292,7 @@ impl Planner {
             duty == Duty::Announce && view.claims_on(address).any(|(it, _)| it != self.me);
         let before = self.held.get(&address);
         let mut announcements = before.map_or(0, |held| held.announcements);
-        // The rival is gone: the network may believe what it said last.
+        // The rival is gone, but the network may still follow its last announcement.
         let again = duty == Duty::Announce
             && !rivalled
             && before.is_some_and(|held| held.rivalled && held.duty == duty);
@@ -313,7 +317,7 @@ impl Planner {
         self.held.get(&address)?.home.clone()
     }
 
-    /// Nobody holds the address any more.
+    /// Removes the state of an address that no Service holds any more.
     fn forget(&mut self, address: IpAddr) {
         self.held.remove(&address);
         self.fresh.forget(address);
@@ -326,7 +330,8 @@ impl Planner {
         self.forget_reports(address);
     }
 
-    /// By announcer. A node that an announcer no longer selects still hands over what it has.
+    /// Returns the desired entry of the address for each announcer. A node that an announcer no longer selects still
+    /// hands over the addresses that it has.
     fn wanted(
         &self,
         view: &View,
@@ -338,7 +343,7 @@ impl Planner {
         let entry = |announcer: &&Announcer| {
             let duty = match announcer.election {
                 Election::One if case.selects_me(announcer) => match duty {
-                    // Another announcer of the address is not.
+                    // The node may be eligible only for another announcer of the address.
                     Duty::Announce | Duty::TakeOver(_) if case.excludes_me(announcer) => {
                         Duty::Standby(String::new())
                     }
@@ -355,13 +360,13 @@ impl Planner {
         case.cover.iter().filter_map(entry).collect()
     }
 
-    /// Puts what is wanted of an address in force, and the difference into the draft.
+    /// Applies the desired entries of an address, and adds the differences to the draft.
     fn record(&mut self, address: IpAddr, wanted: BTreeMap<String, Desired>, draft: &mut Draft) {
         let again = self.taken_out.contains(&address);
         for (announcer, addresses) in &mut self.desired {
             if addresses.contains_key(&address) && (again || !wanted.contains_key(announcer)) {
                 addresses.remove(&address);
-                // What was reported is no longer so, whatever the plugin says later.
+                // The earlier report no longer applies, whatever the plugin reports later.
                 if let Some(announced) = self.announced.get_mut(announcer) {
                     announced.remove(&address);
                 }

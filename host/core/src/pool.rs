@@ -1,6 +1,5 @@
-//! The addresses that a pool may give out, as one dense row of numbers per family, so that "the n-th address" and "the
-//! number of this address" take O(log ranges) and nothing is ever enumerated.
-//! Knows nothing of who holds what.
+//! The addresses that a pool may assign, as one dense row of numbers per family, so that "the n-th address" and "the
+//! number of this address" take O(log ranges) and nothing is ever enumerated. Does not know which addresses are held.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use outrigger_sdk::Family;
@@ -13,20 +12,20 @@ mod tests;
 
 pub use held::Held;
 
-/// What a pool may give out: its addresses without its exclusions.
+/// The space of addresses that a pool may assign: its addresses without its exclusions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSpace {
     ipv4: Row,
     ipv6: Row,
 }
 
-/// One family. `runs` are sorted and disjoint, in coordinates (see [`Row::coordinate`]).
+/// The row of one family. `runs` are sorted and disjoint, in coordinates (see [`Row::coordinate`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
     runs: Vec<Run>,
-    /// Saturates for `::/0`, whose last address is then never given out.
+    /// Number of addresses in the row. Saturates for `::/0`, whose last address is then never assigned.
     total: u128,
-    /// Coordinates skip IPv4 addresses ending in .0 and .255.
+    /// True if coordinates skip IPv4 addresses ending in .0 and .255.
     skips_buggy: bool,
 }
 
@@ -34,15 +33,15 @@ struct Row {
 struct Run {
     first: u128,
     last: u128,
-    /// How many addresses are in the runs before this one.
+    /// Number of addresses in the runs before this one.
     below: u128,
 }
 
-/// Both ends included.
+/// First and last number of a range, both included.
 type Bounds = (u128, u128);
 
 impl PoolSpace {
-    /// The space of a pool.
+    /// Creates the space of a pool.
     pub fn new(pool: &Pool) -> Self {
         let row = |family, skips_buggy| {
             Row::new(&bounds(&pool.addresses, family), &bounds(&pool.exclude, family), skips_buggy)
@@ -50,21 +49,21 @@ impl PoolSpace {
         Self { ipv4: row(Family::Ipv4, pool.avoid_buggy_ips), ipv6: row(Family::Ipv6, false) }
     }
 
-    /// How many addresses of this family may be given out.
+    /// Returns the number of addresses of this family that may be assigned.
     pub fn total(&self, family: Family) -> u128 {
         self.row(family).total
     }
 
-    /// The number of an address, `None` when it may not be given out.
+    /// Returns the number of an address; `None` if it may not be assigned.
     pub fn index(&self, address: IpAddr) -> Option<u128> {
-        // An IPv4-mapped address is never written as IPv6, not even where a pool is as wide as ::/0.
+        // An IPv4-mapped address is never written as IPv6, not even if a pool is as wide as ::/0.
         if address != address.to_canonical() {
             return None;
         }
         self.row(Family::of(&address)).index(number(address))
     }
 
-    /// The address with this number.
+    /// Returns the address with this number; `None` if the number is too large.
     pub fn address(&self, family: Family, index: u128) -> Option<IpAddr> {
         let number = self.row(family).number(index)?;
         Some(match family {
@@ -73,7 +72,7 @@ impl PoolSpace {
         })
     }
 
-    /// How many addresses that may be given out are not above this one, which need not be among them.
+    /// Returns the number of assignable addresses that are not above this one, which need not be assignable itself.
     pub fn up_to(&self, address: IpAddr) -> u128 {
         self.row(Family::of(&address)).up_to(number(address))
     }
@@ -131,13 +130,13 @@ impl Row {
         }
     }
 
-    /// How many runs begin at or below this coordinate.
+    /// Returns the number of runs that begin at or below this coordinate.
     fn runs_from(&self, coordinate: u128) -> usize {
         self.runs.partition_point(|run| run.first <= coordinate)
     }
 
-    /// Where an address stands in the row of all addresses that could ever be given out. Leaving two in 256 out
-    /// keeps the order, so that ranges stay ranges and a /8 needs no 65,536 pieces.
+    /// Returns the position of an address in the row of all addresses that can ever be assigned. Leaving out two in
+    /// 256 keeps the order, so that ranges stay ranges and a /8 needs no 65,536 pieces.
     fn coordinate(&self, number: u128) -> Option<u128> {
         match (self.skips_buggy, number & 0xff) {
             (false, _) => Some(number),

@@ -1,5 +1,5 @@
-//! The abilities of a node's announcers there, as the node itself says them: small, so that it fits a datagram. Knows nothing of who says
-//! it, or when.
+//! The readiness of a node's announcers, as the node itself reports it: small enough to fit a datagram. Does not know
+//! which node reports it, or when.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -9,41 +9,41 @@ use serde::{Deserialize, Serialize};
 use crate::eligibility::Ineligible;
 use crate::facts::NodeName;
 
-/// Networks and failed addresses that one announcer tells of.
+/// Maximum number of networks, and of failed addresses, that one announcer reports.
 pub const MOST: usize = 24;
 
-/// Hardware addresses that one announcer tells of.
+/// Maximum number of hardware addresses that one announcer reports.
 pub const LINKS: usize = 8;
 
-/// The abilities of one announcer on one node.
+/// The readiness of one announcer on one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// Its plugin runs.
+    /// True if its plugin runs.
     pub runs: bool,
-    /// There is an interface that it may use.
+    /// True if the node has an interface that the announcer may use.
     pub interface: bool,
-    /// One of them is up.
+    /// True if one of these interfaces is up.
     pub carrier: bool,
-    /// On one of these neighbours answer, or none ever did.
+    /// True if neighbours answer on one of these interfaces, or if none ever did.
     pub heard: bool,
-    /// The hardware addresses of those, at most [`LINKS`].
+    /// The hardware addresses of these interfaces, at most [`LINKS`].
     pub hardware: BTreeSet<[u8; 6]>,
-    /// Their addresses and networks; empty when there are more than [`MOST`].
+    /// The addresses and networks of these interfaces; empty if there are more than [`MOST`].
     pub networks: BTreeSet<IpNet>,
-    /// kube-proxy says that it forwards traffic on the node; `None` where it never said anything.
+    /// True if kube-proxy reports that it forwards traffic on the node; `None` if it never reported anything.
     pub forwards: Option<bool>,
-    /// Addresses that it is to announce and reports as failed.
+    /// Addresses that the announcer is to announce and reports as failed.
     pub failed: BTreeSet<IpAddr>,
 }
 
-/// By announcer. One that is not named may be ready.
+/// Readiness by announcer. An announcer that is not listed may be ready.
 pub type NodeReadiness = BTreeMap<String, Readiness>;
 
 impl Readiness {
-    /// Says if the announcer can announce an address.
+    /// Checks that the announcer can announce an address.
     ///
     /// # Errors
-    /// The first reason why not.
+    /// Returns the first reason why it cannot.
     pub fn check(&self, address: IpAddr) -> Result<(), Ineligible> {
         let off_its_networks =
             !self.networks.is_empty() && !self.networks.iter().any(|net| net.contains(&address));
@@ -59,7 +59,8 @@ impl Readiness {
         }
     }
 
-    /// The same so that it fits a datagram: of too many networks none is told, and what fails for too many addresses fails for all.
+    /// Returns the readiness reduced so that it fits a datagram: too many networks are left out entirely, and an
+    /// announcer that fails for too many addresses is reported as not running.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         while self.hardware.len() > LINKS {
@@ -76,17 +77,17 @@ impl Readiness {
     }
 }
 
-/// What all nodes say, for one address.
+/// The reports of all nodes, evaluated for one address.
 pub struct Nodes<'a> {
     nodes: &'a BTreeMap<NodeName, NodeReadiness>,
     announcers: Vec<&'a str>,
     address: IpAddr,
-    /// kube-proxy forwards traffic on some node.
+    /// True if kube-proxy forwards traffic on at least one node.
     is_forwarded: bool,
 }
 
 impl<'a> Nodes<'a> {
-    /// For these announcers, any of which will do.
+    /// Creates the view for an address that any of these announcers may announce.
     pub fn new(
         nodes: &'a BTreeMap<NodeName, NodeReadiness>,
         announcers: impl Iterator<Item = &'a str>,
@@ -96,11 +97,11 @@ impl<'a> Nodes<'a> {
         Self { nodes, announcers: announcers.collect(), address, is_forwarded }
     }
 
-    /// Says if a node can announce the address. Where kube-proxy forwards traffic on some node, one on which it never said anything has
-    /// none yet.
+    /// Checks that a node can announce the address. If kube-proxy forwards traffic on at least one node, a node on
+    /// which it never reported anything counts as not forwarding yet. A node without a report counts as able.
     ///
     /// # Errors
-    /// The reason of the announcer that is nearest to it.
+    /// Returns the reason of the announcer that is closest to being able to announce it.
     pub fn check(&self, node: &str) -> Result<(), Ineligible> {
         let Some(node) = self.nodes.get(node).filter(|node| !node.is_empty()) else {
             return Ok(());

@@ -1,6 +1,6 @@
-//! How a new build of a plugin comes to every node, and back: first to one node, then to a quarter, then to the rest, each
-//! once those before have run it well for a while; back everywhere as soon as it does harm anywhere. Must not know how a
-//! build gets to a node, nor how a node judges it: it is told.
+//! The roll-out of a new build of a plugin to every node, and its rollback: first to one node, then to a quarter,
+//! then to the rest, each step once the nodes before have run it well for long enough; back everywhere as soon as it
+//! does harm anywhere. Must not know how a build gets to a node, nor how a node judges it: both are reported to it.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::{Build, NodeName};
@@ -8,28 +8,29 @@ use crate::facts::{Build, NodeName};
 #[cfg(test)]
 mod tests;
 
-/// Of the nodes that are up, the second batch is one in so many.
+/// The second batch is one in this many of the nodes that are up.
 const SECOND_BATCH: usize = 4;
-/// So many addresses at least must be missing before that says anything about a build ...
+/// At least this many addresses must be missing before that counts against a build ...
 const MISSING: u32 = 2;
-/// ... and more than one in so many.
+/// ... and more than one in this many.
 const MISSING_SHARE: u32 = 10;
 
-/// A node went away before it had confirmed the candidate, or found after its restart that it had been trying it.
+/// Failure reason: a node went away before it had confirmed the candidate, or found after its restart that it had
+/// been trying it.
 pub const CRASHED: &str = "Crashed";
 
-/// What is decided about a plugin, and is kept where the next leader finds it.
+/// The decisions about a plugin, stored where the next leader finds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Counts candidates: what a node says of an earlier one is old.
+    /// Number of the candidate: reports from nodes about an earlier one are outdated.
     pub attempt: u32,
-    /// What every node runs, unless it tries the candidate. `None`: nothing is known under this name yet.
+    /// The build that every node runs, unless it tries the candidate; `None` if nothing is known under this name yet.
     pub active: Option<Build>,
-    /// What was active before.
+    /// The build that was active before.
     pub previous: Option<Build>,
-    /// What some nodes try.
+    /// The build that some nodes try.
     pub candidate: Option<Candidate>,
-    /// The last delivery that came to nothing; it is not tried again.
+    /// The last delivery that failed; it is not tried again.
     pub failed: Option<Failure>,
 }
 
@@ -40,80 +41,80 @@ pub struct Candidate {
     pub build: Build,
     /// The delivery it came with.
     pub delivery: String,
-    /// Who may run it.
+    /// The nodes that may run it.
     pub nodes: BTreeSet<NodeName>,
 }
 
-/// Why a delivery came to nothing.
+/// The failure of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The build.
     pub build: Build,
     /// The delivery it came with.
     pub delivery: String,
-    /// Where.
+    /// The node on which it failed.
     pub node: NodeName,
-    /// In one CamelCase word.
+    /// The reason, in one CamelCase word.
     pub reason: String,
-    /// For a person.
+    /// The message for a person.
     pub message: String,
 }
 
-/// What is to be active.
+/// The build that is to be active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {
-    /// Nothing new: what is under way goes on.
+    /// Nothing new: the current roll-out continues.
     Keep,
-    /// Nothing usable: what is under way ends, and what is active stays.
+    /// Nothing usable: the current roll-out ends, and the active build stays.
     Nothing,
     /// This build. Another delivery of a build that failed is another chance.
     Build {
         /// The build.
         build: Build,
-        /// Changes whenever somebody delivers anew.
+        /// Identifies the delivery; changes with every new delivery.
         delivery: String,
     },
 }
 
-/// A node, as far as a roll-out is concerned.
+/// The state of a node that matters for a roll-out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Member {
-    /// It is there: somebody who should know hears it.
+    /// True if the node is up, as observed from outside: a report does not show whether its writer is still running.
     pub up: bool,
-    /// Addresses that it answers for with this plugin.
+    /// Number of addresses that it answers for with this plugin.
     pub announces: u32,
-    /// What it says of the candidate.
+    /// The node's report on the candidate.
     pub standing: Standing,
 }
 
-/// What a node says of the candidate of this attempt.
+/// The report of a node on the candidate of this attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing yet.
+    /// The node has not reported anything yet.
     #[default]
     Silent,
-    /// It runs.
+    /// The candidate runs.
     Running {
-        /// Addresses that the node is to answer for with it.
+        /// Number of addresses that the node is to answer for with it.
         wanted: u32,
-        /// Those among them for which it does not.
+        /// Number of these addresses that it does not answer for.
         missing: u32,
     },
-    /// It was tried and put aside.
+    /// The candidate was tried and rejected.
     Failed {
-        /// In one CamelCase word.
+        /// The reason, in one CamelCase word.
         reason: String,
-        /// For a person.
+        /// The message for a person.
         message: String,
     },
 }
 
-/// How patient a roll-out is, in microseconds.
+/// The timing of a roll-out, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// So long a node must have run the candidate well.
+    /// Time for which a node must have run the candidate well.
     pub settle_us: u64,
-    /// So long it may take until it does.
+    /// Timeout for a node to run the candidate well.
     pub patience_us: u64,
 }
 
@@ -122,20 +123,20 @@ pub struct Settings {
 pub struct Rollout {
     record: Record,
     settings: Settings,
-    /// Since when a node runs the candidate well.
+    /// Time since which each node runs the candidate well.
     well_since: BTreeMap<NodeName, u64>,
     /// Nodes that have run it well for long enough.
     confirmed: BTreeSet<NodeName>,
-    /// Nodes that said nothing for too long: they are not waited for.
+    /// Nodes that reported nothing until the timeout: they are not waited for.
     skipped: BTreeSet<NodeName>,
-    /// Nodes of the batch that were up since this attempt began, or since this leader did.
+    /// Nodes of the batch that were up at some time since this attempt began, or since this leader took over.
     seen: BTreeSet<NodeName>,
-    /// When the last batch began.
+    /// Time at which the last batch began.
     since: u64,
 }
 
 impl Rollout {
-    /// Goes on from what was decided before.
+    /// Continues from the decisions made before.
     pub fn new(record: Record, settings: Settings, now_us: u64) -> Self {
         Self {
             record,
@@ -148,23 +149,25 @@ impl Rollout {
         }
     }
 
-    /// What is decided.
+    /// Returns the decisions.
     pub fn record(&self) -> &Record {
         &self.record
     }
 
-    /// How many nodes have run the candidate well for long enough.
+    /// Returns the number of nodes that have run the candidate well for long enough.
     pub fn confirmed(&self) -> usize {
         self.confirmed.len()
     }
 
-    /// What is to be active from now on, and how patiently. Whether there is a candidate is known after this.
+    /// Sets the build that is to be active from now on, and the timing. After this call [`Rollout::record`] shows if
+    /// there is a candidate.
     pub fn offer(&mut self, now_us: u64, offer: &Offer, settings: Settings) {
         self.settings = settings;
         self.begin(now_us, offer);
     }
 
-    /// Decides. Gives the time at which it wants to be asked again even if nothing happens.
+    /// Advances the roll-out. Returns the time at which it must be called again even if nothing happens; `None` if
+    /// there is none.
     pub fn advance(&mut self, now_us: u64, members: &BTreeMap<NodeName, Member>) -> Option<u64> {
         self.judge(now_us, members);
         self.widen(now_us, members);
@@ -174,7 +177,7 @@ impl Rollout {
         later.filter(|at| *at > now_us).min()
     }
 
-    /// The candidate in line with the offer.
+    /// Brings the candidate in line with the offer.
     fn begin(&mut self, now_us: u64, offer: &Offer) {
         let record = &mut self.record;
         let (build, delivery) = match offer {
@@ -189,7 +192,7 @@ impl Rollout {
         }
         record.candidate = None;
         if record.active.as_ref() == Some(build) {
-            // Whoever takes back what failed is not told of it any longer.
+            // The active build is offered again, so the failure of another delivery is no longer reported.
             record.failed.take_if(|failed| failed.delivery != *delivery);
             return;
         }
@@ -212,7 +215,7 @@ impl Rollout {
         self.well_since.clear();
     }
 
-    /// What the nodes of the batch say.
+    /// Evaluates the reports of the nodes in the batch.
     fn judge(&mut self, now_us: u64, members: &BTreeMap<NodeName, Member>) {
         let Some(candidate) = &self.record.candidate else { return };
         let late = now_us >= self.since.saturating_add(self.settings.patience_us);
@@ -223,7 +226,7 @@ impl Rollout {
                 self.seen.insert(node.clone());
             }
             match member.map(|member| (&member.standing, member.up)) {
-                // Also of a node that is gone since: it may be gone because of it.
+                // Counts also for a node that has gone since: the candidate may be the cause.
                 Some((Standing::Failed { reason, message }, _)) => {
                     failed = Some((node.clone(), reason.clone(), message.clone()));
                     break;
@@ -252,7 +255,8 @@ impl Rollout {
                         self.skipped.insert(node.clone());
                     }
                 }
-                // Gone with the candidate in it: whether or not it is to blame, no other node is to find out.
+                // The node went away while it tried the candidate: even if the candidate may not be to blame, no
+                // other node must try it.
                 None | Some((_, false))
                     if self.seen.contains(node) && !self.confirmed.contains(node) =>
                 {
@@ -262,7 +266,7 @@ impl Rollout {
                     failed = Some((node.clone(), CRASHED.to_owned(), message));
                     break;
                 }
-                // One that was gone before is not waited for.
+                // A node that was gone before is not waited for.
                 None | Some((_, false)) => drop(self.well_since.remove(node)),
             }
         }
@@ -277,7 +281,7 @@ impl Rollout {
         }
     }
 
-    /// To more nodes, once those that have it are not waited for any longer.
+    /// Extends the candidate to more nodes, once no node that has it is waited for any longer.
     fn widen(&mut self, now_us: u64, members: &BTreeMap<NodeName, Member>) {
         let Some(candidate) = &self.record.candidate else { return };
         let up = || members.iter().filter(|(_, member)| member.up);
@@ -312,7 +316,7 @@ impl Rollout {
         self.turn(now_us);
     }
 
-    /// One node, which has something to lose, but little: at least two addresses, so that their loss would show.
+    /// Chooses the first node, which has few addresses to lose, but at least two, so that their loss is noticed.
     fn choose_first(&mut self, now_us: u64, members: &BTreeMap<NodeName, Member>) {
         let Some(candidate) = &mut self.record.candidate else { return };
         let untried =
@@ -327,7 +331,7 @@ impl Rollout {
                 candidate.nodes = [node.clone()].into();
                 self.turn(now_us);
             }
-            // Nobody, or nobody who ever said anything: from the beginning, after a while.
+            // There is no node, or none that ever reported: start from the beginning after the timeout.
             None if now_us >= self.since.saturating_add(self.settings.patience_us) => {
                 candidate.nodes.clear();
                 self.skipped.clear();
@@ -344,7 +348,7 @@ impl Rollout {
     }
 }
 
-/// Whether so many missing addresses speak against a build.
+/// Returns true if this many missing addresses count against a build.
 pub fn too_many(wanted: u32, missing: u32) -> bool {
     missing >= MISSING && missing.saturating_mul(MISSING_SHARE) > wanted
 }

@@ -1,5 +1,6 @@
-//! Why a Service has its address and who answers for it, or why not: the decision, its inputs, and why every other pool and
-//! node was passed over, in words that name what to change. From facts and from what was said last; decides nothing.
+//! Explains for a Service why it has or lacks an address and which nodes answer: the decision, its inputs, and the
+//! reason why every other pool and node was passed over, with the possible fixes. Uses facts and the last reports;
+//! decides nothing.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,54 +16,55 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-/// How a pool's line begins that gave nothing, and how when no pool after it was tried.
+/// Prefixes of the line of a pool that gave no address: the second one is used if later pools were not tried because of
+/// it.
 const PASSED_OVER: &str = "passed over: ";
 const WAITED_FOR: &str = "waited for: ";
-/// What is longer than this is said once in a table.
+/// Length above which a repeated text is printed only once in a table.
 const LONG: usize = 160;
 
-/// Everything that is looked at.
+/// All inputs of an explanation.
 pub struct Inputs {
     /// The facts.
     pub cluster: Cluster,
-    /// What the nodes said last.
+    /// The last reports of the nodes.
     pub heard: Heard,
-    /// The condition that the controller wrote last on each Service.
+    /// The last condition that the controller wrote on each Service.
     pub conditions: BTreeMap<ServiceKey, Said>,
     allocations: Allocations,
     now: Time,
 }
 
-/// A condition, and since when it is so, "" when nobody knows.
+/// A condition, with the time since which it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     /// The condition.
     pub condition: Condition,
-    /// For a person.
+    /// The time since which it holds in readable form, "" if it is unknown.
     pub since: String,
 }
 
-/// The whole explanation.
+/// The complete explanation of a Service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Why {
-    /// The Service.
+    /// Name of the Service.
     pub service: ServiceKey,
-    /// All of it in a sentence or two.
+    /// A summary in one or two sentences.
     pub headline: String,
-    /// What to change; empty when all is well.
+    /// Changes to make; empty if nothing needs to be changed.
     pub fixes: Vec<String>,
-    /// What the Service asks for.
+    /// A description of what the Service requests.
     pub asked: String,
-    /// What the controller said last.
+    /// The controller's last condition; `None` if there is none.
     pub said: Option<Said>,
-    /// Every pool.
+    /// The outcome of every pool.
     pub pools: Vec<PoolWord>,
-    /// Every address it has.
+    /// An explanation of every address that the Service has.
     pub addresses: Vec<AddressWhy>,
 }
 
 impl Inputs {
-    /// From facts, with what was said.
+    /// Creates the inputs from facts and the last reports.
     pub fn new(
         cluster: Cluster,
         heard: Heard,
@@ -83,12 +85,12 @@ impl Inputs {
         Self { cluster, heard, conditions, allocations, now }
     }
 
-    /// How many addresses each pool has, and who holds them.
+    /// Returns the allocations: the number of addresses used in each pool, and the Services that hold them.
     pub fn allocations(&self) -> &Allocations {
         &self.allocations
     }
 
-    /// Why a Service stands as it does; `None` when there is no such Service of ours.
+    /// Explains the state of a Service; `None` if the Service does not exist or is not managed by this daemon.
     pub fn service(&self, key: &ServiceKey) -> Option<Why> {
         let service = self.cluster.services.get(key)?;
         let said = self.conditions.get(key);
@@ -110,7 +112,7 @@ impl Inputs {
                     why.address
                 )),
             }
-            // Whose status it is comes first.
+            // Another controller's ownership of the status is the more important message.
             fixes.extend(why.fixes.iter().filter(|_| is_ours).cloned());
         }
         let mut seen = std::collections::BTreeSet::new();
@@ -126,10 +128,10 @@ impl Inputs {
         })
     }
 
-    /// The Services that hold an address, and when there is none, a sentence on why.
+    /// Returns the Services that hold an address.
     ///
     /// # Errors
-    /// The sentence.
+    /// Returns a sentence that states why no Service holds the address.
     pub fn holders(&self, address: IpAddr) -> Result<Vec<ServiceKey>, String> {
         let services = self.cluster.services.values();
         let holders: Vec<ServiceKey> = services
@@ -166,7 +168,7 @@ impl Inputs {
         })
     }
 
-    /// What is to be said of the address itself, and what to change.
+    /// Returns the headline about the allocation itself, and the fixes.
     fn allocation(&self, service: &Service, pools: &[PoolWord]) -> (String, Vec<String>) {
         let key = &service.key;
         let said = self.conditions.get(key);
@@ -186,7 +188,7 @@ impl Inputs {
     }
 }
 
-/// It has addresses, if not all that it asks for.
+/// Describes a Service that has addresses, possibly fewer than it requests.
 fn held(
     key: &ServiceKey,
     verdict: &Verdict,
@@ -202,7 +204,7 @@ fn held(
     let has = format!("Service {key} has {}{from}.", list(&verdict.addresses));
     let message = &verdict.condition.message;
     match verdict.condition.reason.as_str() {
-        // Whether anybody answers is said of each address.
+        // The explanation of each address states whether a node answers.
         "Allocated" | "NoEligibleNode" => (has, Vec::new()),
         "PartlyAllocated" => {
             let lacks = message.split_once("; no ").map_or("", |(_, rest)| rest);
@@ -214,7 +216,7 @@ fn held(
     }
 }
 
-/// The reason that the pools have in common, or the one that matters most.
+/// Returns the reason that all pools share, or the most important one.
 fn overall(service: &Service, pools: &[PoolWord], said: Option<&Said>) -> String {
     let of = |outcome| pools.iter().filter(move |one| one.outcome == outcome);
     if let Some(pool) = of(PoolOutcome::Refused).next() {
@@ -246,7 +248,7 @@ fn overall(service: &Service, pools: &[PoolWord], said: Option<&Said>) -> String
     }
 }
 
-/// What helps a Service that lacks an address.
+/// Returns the fixes for a Service that lacks an address.
 fn pending(pools: &[PoolWord], said: Option<&Said>) -> Vec<String> {
     let undecided = pools.iter().find(|one| one.outcome == PoolOutcome::Undecided);
     let refused = pools.iter().any(|one| one.outcome == PoolOutcome::Refused);
@@ -261,18 +263,18 @@ fn pending(pools: &[PoolWord], said: Option<&Said>) -> Vec<String> {
     }
 }
 
-/// The controller's words without what everybody knows.
+/// Returns the controller's message without the prefix that repeats the headline.
 fn own_words(service: &Service, said: &Said) -> String {
     let message = &said.condition.message;
     let prefix = format!("Service {} has no address: ", service.key);
     message.strip_prefix(&prefix).unwrap_or(message).to_owned()
 }
 
-/// What would help, the pools that come nearest first.
+/// Returns the fixes of the pools that come closest to giving an address.
 fn fixes(pools: &[PoolWord]) -> Vec<String> {
     let of = |outcome| {
         let words = pools.iter().filter(move |one| one.outcome == outcome);
-        // Which pool is meant is a question only where there are several.
+        // The pool needs to be named only if there are several.
         words.flat_map(|one| {
             one.fixes.iter().map(|fix| match pools.len() {
                 1 => fix.clone(),
@@ -297,12 +299,12 @@ fn strip(message: &str) -> &str {
     bare.unwrap_or(message)
 }
 
-/// The fix of a message that ends with one.
+/// Returns the fix at the end of a message.
 fn after_colon(message: &str) -> String {
     message.rsplit_once(": ").map_or(message, |(_, fix)| fix).to_owned()
 }
 
-/// What a Service asks for, in words.
+/// Describes what a Service requests.
 fn asked(service: &Service) -> String {
     let families: Vec<String> = service.families.iter().map(ToString::to_string).collect();
     let joined =
@@ -360,7 +362,7 @@ impl std::fmt::Display for Why {
 }
 
 impl Why {
-    /// The last errors of plugins that failed, each once, and the nodes that say so.
+    /// Returns the last errors of failed plugins without duplicates, each with the nodes that report it.
     fn errors(&self) -> BTreeMap<&str, Vec<&str>> {
         let mut errors: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         let nodes = self.addresses.iter().flat_map(|address| &address.nodes);
@@ -373,7 +375,7 @@ impl Why {
         errors
     }
 
-    /// Whether it has what it asks for and somebody answers for all of it.
+    /// Returns true if nothing needs to be changed, and every one of its addresses is answered for by a node.
     pub fn is_well(&self) -> bool {
         let answers =
             |why: &AddressWhy| why.nodes.values().any(|one| one.role == NodeRole::Answers);

@@ -1,4 +1,5 @@
-//! The API server: watches in, status out. Must not know what is decided from what it says.
+//! The client side of the API server: watches for input, writers for status. This module must not know what is decided from
+//! the objects.
 use std::path::Path;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -34,32 +35,33 @@ pub const CONTROLLER: &str = "outrigger-controller";
 /// The field manager of everything that a node writes.
 pub const NODE: &str = "outrigger-node";
 
-/// Why the API server cannot be talked to at all.
+/// Reason why no client for the API server can be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Neither in a pod nor with a usable kubeconfig.
+    /// The process neither runs in a pod nor has a usable kubeconfig.
     #[error(
         "no Kubernetes API to talk to ({0}): run in a pod with a service account, set KUBECONFIG, or serve a folder with --manifests DIR"
     )]
     Unknown(String),
-    /// The configuration was found and cannot be used.
+    /// The configuration was found but cannot be used.
     #[error("the configuration for the Kubernetes API cannot be used: {0}")]
     Client(#[from] kube::Error),
 }
 
-/// A client for the API server that this process belongs to: a kubeconfig file if one is named, the service account of a
-/// pod, or what `KUBECONFIG` names. Opens no connection yet.
+/// Returns a client for the API server that this process belongs to: from a kubeconfig file if one is given, else from the
+/// kubeconfig that `KUBECONFIG` names (`~/.kube/config` by default), else from the service account of a pod. It opens no
+/// connection yet.
 ///
 /// # Errors
-/// When none of these is there, or what is there is damaged.
+/// Returns an error if there is no configuration, or if it is invalid.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
     Ok(connect_as(kubeconfig, None).await?.0)
 }
 
-/// The same as a person does: in a context of the kubeconfig, and with the namespace that the context is about.
+/// Returns the client for a command that a user runs, in this context of the kubeconfig, and the default namespace of the context.
 ///
 /// # Errors
-/// As [`connect`].
+/// Returns the same errors as [`connect`].
 pub async fn connect_as(
     kubeconfig: Option<&Path>,
     context: Option<&str>,
@@ -77,7 +79,7 @@ pub async fn connect_as(
         }
         None => Config::infer().await.map_err(|error| unknown(&error))?,
     };
-    // A watch that hears nothing for longer than this is opened anew; bookmarks come about once a minute.
+    // A watch that receives nothing for longer than this is reopened; bookmarks arrive about once a minute.
     config.read_timeout = Some(std::time::Duration::from_secs(295));
     let namespace = config.default_namespace.clone();
     Ok((Client::try_from(config)?, namespace))

@@ -1,20 +1,20 @@
-//! What a batch of news changes. Must not know where they come from.
+//! Determines the changes that result from a batch of updates. This module must not know the source of the updates.
 use std::collections::BTreeMap;
 
 use outrigger_core::facts::{Change, Fact, FactKey};
 
-/// What was told of each key that a batch touches, before it did: what was told is kept nowhere else.
+/// The last published state of each key that a batch touches, recorded before the batch is applied: it is kept nowhere else.
 #[derive(Default)]
 pub(crate) struct Before(BTreeMap<FactKey, Stands>);
 
-/// How a key stands.
+/// State of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stands {
-    /// It is so.
+    /// The key has this fact.
     Known(Fact),
-    /// It is there, and what is true of it now cannot be read: what was told stays.
+    /// The object exists, but its current state cannot be read: the last published fact remains valid.
     Unknown,
-    /// It is not there.
+    /// The object does not exist.
     Absent,
 }
 
@@ -25,12 +25,12 @@ impl From<Option<&Fact>> for Stands {
 }
 
 impl Before {
-    /// The fact of this key may change; before that it stands so.
+    /// Records the current state of a key whose fact may change. Only the first call for a key has an effect.
     pub fn note(&mut self, key: FactKey, stands: impl FnOnce(&FactKey) -> Stands) {
         self.0.entry(key).or_insert_with_key(stands);
     }
 
-    /// What did change, now that each stands so.
+    /// Returns the changes, given the state of each key after the batch.
     pub fn changes(self, stands: impl Fn(&FactKey) -> Stands) -> Vec<Change> {
         let change = |(key, before): (FactKey, Stands)| match stands(&key) {
             after if after == before => None,

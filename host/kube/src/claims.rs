@@ -1,5 +1,5 @@
-//! Which of several sources (files, or objects of the API) speaks for a key: the one that already does, at start the first
-//! by path. Must not know why a source says what it says.
+//! Decides which of several sources (files, or objects of the API) provides the fact for a key: the one that already does,
+//! or at the start the first one by path. This module must not know why a source provides a fact.
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeBounds;
 use std::path::Path;
@@ -7,25 +7,25 @@ use std::sync::Arc;
 
 use outrigger_core::facts::{Fact, FactKey};
 
-/// One source's word on one key.
+/// The fact that one source claims for one key.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub path: Arc<Path>,
-    /// The object it is in.
+    /// The object that contains the fact.
     pub object: Arc<str>,
     pub fact: Fact,
 }
 
-/// Every source's word on every key.
+/// The facts that all sources claim, by key.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    /// The first one of each list is in force; the others wait in order of path.
+    /// The first claim of each list is active; the others wait in order of path.
     by_key: BTreeMap<FactKey, Vec<Claim>>,
     by_path: BTreeMap<Arc<Path>, Box<[FactKey]>>,
 }
 
 impl Claim {
-    /// The fact in a person's words.
+    /// Returns a human-readable name of the fact.
     pub fn title(&self) -> String {
         match &self.fact {
             Fact::Service(service) => format!("Service {}", service.key),
@@ -41,7 +41,7 @@ impl Claim {
 }
 
 impl Claims {
-    /// Takes a source's new word, each fact with its object, in place of its old one.
+    /// Replaces the claims of a source with these facts, each with its object.
     pub fn replace<'a>(
         &mut self,
         path: &Path,
@@ -64,12 +64,12 @@ impl Claims {
         }
     }
 
-    /// Every claim that counts.
+    /// Returns every active claim.
     pub fn all_in_force(&self) -> impl Iterator<Item = &Claim> {
         self.by_key.values().filter_map(|claims| claims.first())
     }
 
-    /// The claims that count, of keys within this range.
+    /// Returns the active claims for keys within this range.
     pub fn in_force_within(
         &self,
         range: impl RangeBounds<FactKey>,
@@ -77,24 +77,24 @@ impl Claims {
         self.by_key.range(range).filter_map(|(_, claims)| claims.first())
     }
 
-    /// The word of one source on one key.
+    /// Returns the fact that one source claims for one key.
     pub fn word(&self, path: &Path, key: &FactKey) -> Option<&Fact> {
         let claims = self.by_key.get(key)?;
         claims.iter().find(|claim| *claim.path == *path).map(|claim| &claim.fact)
     }
 
-    /// Every word of one source.
+    /// Returns every fact that one source claims.
     pub fn words(&self, path: &Path) -> Vec<Fact> {
         let keys = self.by_path.get(path).into_iter().flatten();
         keys.filter_map(|key| self.word(path, key)).cloned().collect()
     }
 
-    /// The claim that counts.
+    /// Returns the active claim for a key.
     pub fn in_force(&self, key: &FactKey) -> Option<&Claim> {
         self.by_key.get(key)?.first()
     }
 
-    /// Each claim that does not count, and the one that does.
+    /// Returns each inactive claim together with the active claim for its key.
     pub fn losers(&self) -> impl Iterator<Item = (&Claim, &Claim)> {
         let pairs = |claims: &'_ Vec<Claim>| claims.len() > 1;
         self.by_key.values().filter(move |claims| pairs(claims)).flat_map(|claims| {
@@ -111,7 +111,7 @@ impl Claims {
         }
         let waiting = claims.get(1..).unwrap_or_default();
         let at = waiting.partition_point(|other| other.path < claim.path) + claims.len().min(1);
-        // Nearly every key has one claim, and there is one for each object of the cluster.
+        // Nearly every key has exactly one claim, and there is one list for each object of the cluster.
         claims.reserve_exact(1);
         claims.insert(at, claim);
     }
@@ -125,7 +125,8 @@ impl Claims {
     }
 }
 
-/// A new fact with what is the same in the old one in its place: whoever was told that has it already.
+/// Returns the new fact, sharing the parts that equal the old one, so that consumers that hold the old fact share the same
+/// allocation.
 fn share(old: &Fact, mut new: Fact) -> Fact {
     if *old == new {
         return old.clone();

@@ -1,5 +1,5 @@
-//! Kubernetes objects to facts, one file per kind, for whatever source they come from. Pure. Must not know files or the
-//! API server; what could not be converted is a value that names the field and the fix.
+//! Converts Kubernetes objects to facts, one file per kind, independent of their source. Pure. This module must not know
+//! files or the API server; what cannot be converted is returned as a value that names the field and the fix.
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -44,31 +44,31 @@ pub use status::ingress_of;
 /// The namespace of objects that name none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
-/// What one object came to.
+/// The result of converting one object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Converted {
-    /// None when the object is not ours.
+    /// The facts; empty if Outrigger does not use the object.
     pub facts: Vec<Fact>,
-    /// What a person should know.
+    /// Notes for the user.
     pub notes: Vec<Note>,
 }
 
-/// Something that did not become a fact, though the rest of its object did.
+/// A part of an object that did not become a fact, although the rest of the object did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// The fact it would have been: what was known of it stays. `None`: nothing is missing.
+    /// The key of the fact that is missing: its previous value is kept. `None` if no fact is missing.
     pub instead_of: Option<FactKey>,
-    /// What is wrong and how to mend it.
+    /// Explanation of the problem and how to fix it.
     pub message: String,
 }
 
-/// Why an object could not be converted. What was known of it stays.
+/// Reason why an object could not be converted. Its previous facts are kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct Invalid {
-    /// The field, as a path: "spec.addresses\[0\]".
+    /// The path of the field, such as "spec.addresses\[0\]".
     pub field: String,
-    /// What is wrong and how to mend it.
+    /// Explanation of the problem and how to fix it.
     pub problem: String,
 }
 
@@ -84,7 +84,7 @@ impl From<Fact> for Converted {
     }
 }
 
-/// A name that Kubernetes would take. Names become file names in the state folder, so nothing else may pass.
+/// Returns true if Kubernetes accepts this name. Names become file names in the state folder, so that no other name may pass.
 pub(crate) fn is_name(name: &str, longest: usize) -> bool {
     let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.';
     let outer = |c: Option<&u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
@@ -105,12 +105,12 @@ fn checked(field: &str, name: &str, longest: usize) -> Result<String, Invalid> {
     Err(Invalid::new(field, problem))
 }
 
-/// The name of a cluster-scoped object (RFC 1123 subdomain, as Kubernetes has it).
+/// Returns the name of a cluster-scoped object (RFC 1123 subdomain, as in Kubernetes).
 fn name(meta: &ObjectMeta) -> Result<String, Invalid> {
     checked("metadata.name", meta.name.as_deref().unwrap_or_default(), 253)
 }
 
-/// Namespace and name; a namespace is a label of at most 63 octets.
+/// Returns namespace and name; a namespace is a label of at most 63 bytes.
 fn key(meta: &ObjectMeta, longest: usize) -> Result<ServiceKey, Invalid> {
     let namespace = meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
     Ok(ServiceKey::new(

@@ -1,5 +1,5 @@
-//! Outrigger's own objects (group `outrigger.dev`, `v1alpha1`, cluster-scoped) and their definitions for `manifests/crds`.
-//! Must not know facts: what the objects mean is `convert`'s business.
+//! Outrigger's custom resources (group `outrigger.dev`, `v1alpha1`, cluster-scoped) and their definitions for
+//! `manifests/crds`. This module must not know facts: `convert` interprets the objects.
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -28,13 +28,13 @@ pub use report::{
 pub(crate) use rules::ALL_ON_LAYER2;
 pub use selector::{LabelOperator, LabelRequirement, LabelSelector, SelectorError};
 
-/// The group of every object of ours.
+/// The API group of every Outrigger resource.
 pub const GROUP: &str = "outrigger.dev";
-/// The only version that is served so far.
+/// The group and version of every Outrigger resource; no other version is served yet.
 pub const API_VERSION: &str = "outrigger.dev/v1alpha1";
 
-/// An object that only the plugin understands. Null is the empty one: a server-side apply that takes the last field out of it
-/// leaves that (kubernetes-sigs/structured-merge-diff).
+/// A configuration object that only the plugin interprets. `null` means the empty object: a server-side apply that removes
+/// the last field from it leaves `null` (kubernetes-sigs/structured-merge-diff).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "nullable" = true))]
@@ -47,12 +47,12 @@ impl<'de> Deserialize<'de> for PluginConfig {
 }
 
 impl PluginConfig {
-    /// Nothing is configured.
+    /// Returns true if nothing is configured.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// JSON text, "{}" when empty; keys in order, so that equal objects give equal text.
+    /// Returns the configuration as JSON text, `{}` if it is empty. The keys are sorted, so that equal objects give equal text.
     pub fn to_json(&self) -> String {
         Value::Object(self.0.clone()).to_string()
     }

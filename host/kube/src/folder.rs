@@ -1,5 +1,5 @@
-//! A watched folder of manifests in place of the API server: what its files say, as changes of facts. A file that cannot
-//! be read changes nothing (invariant 2). Must not know what the facts are used for.
+//! A watched folder of manifests that replaces the API server. Changes of its files become changes of facts. A file that
+//! cannot be read changes nothing (invariant 2). This module must not know what the facts are used for.
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,58 +27,59 @@ use overlay::Overlay;
 use source::Source;
 use watch::{Statuses, Watch};
 
-/// One save of an editor, or one `kubectl apply` into the folder, is many events.
+/// Time to wait for the end of a burst of events: one save of an editor, or one `kubectl apply` into the folder, causes many.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 
 /// A watched folder.
 #[derive(Debug)]
 pub struct Folder {
-    /// As it was named, made absolute; may be a link that is switched over.
+    /// The path as it was named, made absolute. It may be a symbolic link that is switched to another target.
     dir: PathBuf,
-    /// As it was named, for messages.
+    /// The path as it was named, for messages.
     named: PathBuf,
     state: Option<State>,
     classes: ServiceClasses,
     watch: Watch,
-    /// What is known of each file, by its path below the folder.
+    /// The state of each file, by its path below the folder.
     sources: BTreeMap<PathBuf, Source>,
     claims: Claims,
     overlay: Overlay,
-    /// What the last listing could not list: what was known below stays.
+    /// Paths that the last listing could not list. The known files below them are kept.
     unlisted: Vec<Problem>,
-    /// What it left out.
+    /// Paths that the last listing ignored.
     ignored: Vec<Problem>,
     synced: bool,
-    /// When a burst of changes that has begun is taken to be over.
+    /// Time at which a burst of changes that has begun is considered over.
     due: Option<Instant>,
 }
 
-/// Why a folder cannot be watched at all.
+/// Reason why a folder cannot be watched at all.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It is not there.
+    /// The folder does not exist or cannot be read.
     #[error("cannot read the folder {} ({cause}): name an existing folder of manifests", .dir.display())]
     Dir {
         /// The folder.
         dir: PathBuf,
-        /// What the file system said.
+        /// The error of the file system.
         cause: io::Error,
     },
-    /// No watches left.
+    /// The kernel refused the watch, usually because no watches are left.
     #[error("cannot watch {} ({cause}): raise fs.inotify.max_user_instances and max_user_watches", .dir.display())]
     Watch {
         /// The folder.
         dir: PathBuf,
-        /// What the kernel said.
+        /// The error of the kernel.
         cause: io::Error,
     },
 }
 
 impl Folder {
-    /// Watches a folder; nothing is read yet. Status comes from the state folder where it has one.
+    /// Starts watching a folder; nothing is read yet. The status of Services comes from the state folder, if one is given
+    /// and holds it.
     ///
     /// # Errors
-    /// When the folder is not there or cannot be watched.
+    /// Returns an error if the folder does not exist or cannot be watched.
     pub fn open(dir: &Path, state: Option<&State>) -> Result<Self, FolderError> {
         let unreadable = |cause| FolderError::Dir { dir: dir.to_owned(), cause };
         let absolute = std::path::absolute(dir).map_err(unreadable)?;
@@ -100,13 +101,13 @@ impl Folder {
         })
     }
 
-    /// Takes Services of these classes for ours. Call it before anything is read.
+    /// Sets the classes of Services that Outrigger serves. Must be called before anything is read.
     #[must_use]
     pub fn with_classes(self, classes: ServiceClasses) -> Self {
         Self { classes, ..self }
     }
 
-    /// What differs from what was told before. The first call tells everything and ends with [`Change::Synced`].
+    /// Returns the changes since the last call. The first call returns everything and ends with [`Change::Synced`].
     pub fn read(&mut self) -> Vec<Change> {
         self.due = None;
         self.watch.collect();
@@ -125,7 +126,7 @@ impl Folder {
         changes
     }
 
-    /// All that was told so far, as changes from nothing.
+    /// Returns everything that was reported so far, as changes from an empty state.
     pub fn told(&self) -> Vec<Change> {
         let facts = self.claims.all_in_force().map(|claim| self.overlay.apply(&claim.fact));
         let upserts = facts.filter_map(|stands| match stands {
@@ -135,7 +136,7 @@ impl Folder {
         upserts.chain(self.synced.then_some(Change::Synced)).collect()
     }
 
-    /// Everything that is wrong now, by file.
+    /// Returns all current problems, sorted by file.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.unlisted.clone();
         problems.extend(self.ignored.iter().cloned());
@@ -169,34 +170,34 @@ impl Folder {
         problems
     }
 
-    /// The file that an object in force comes from, as it was named on the command line.
+    /// Returns the file that an active object comes from, as it was named on the command line.
     pub fn file_of(&self, key: &FactKey) -> Option<String> {
         Some(self.name(&self.claims.in_force(key)?.path))
     }
 
-    /// Whether every object that is in the folder has been understood at least once. While it has not, an object that
-    /// is absent from the facts may exist all the same: release nothing for it.
+    /// Returns true if every object in the folder has been understood at least once. Otherwise an object that is absent
+    /// from the facts may nevertheless exist: callers must release nothing on its account.
     pub fn complete(&self) -> bool {
         self.synced && self.unlisted.is_empty() && !self.sources.values().any(|source| source.blind)
     }
 
-    /// Resolves when [`Self::read`] or [`Self::problems`] may have something new. May be dropped at any point.
+    /// Resolves when [`Self::read`] or [`Self::problems`] may have something new. Cancel safe.
     pub async fn changed(&mut self) {
         self.watch.changed().await;
         let known = |path: &PathBuf| {
             self.sources.contains_key(path)
                 || self.sources.values().any(|source| source.target == *path)
         };
-        // Somebody waits for a new Service to be announced.
+        // A user waits for a new Service to be announced, so that it is not delayed.
         if self.watch.is_whole(|path| !known(path)) {
             return;
         }
-        // Remembered, so that a caller who drops this now and then still gets there.
+        // The deadline is stored, so that it is reached even if callers repeatedly drop this future.
         let due = *self.due.get_or_insert_with(|| Instant::now() + DEBOUNCE);
         tokio::time::sleep_until(due).await;
     }
 
-    /// Lists the whole folder again. Where listing fails, what was known stays.
+    /// Lists the whole folder again. Where listing fails, the known state is kept.
     fn list(&mut self, touched: &mut Before) {
         let skip = self.state.as_ref().map(State::dir);
         let tree = tree::list(&self.dir, skip, &mut self.watch);
@@ -216,7 +217,7 @@ impl Folder {
     }
 
     fn reload(&mut self, changed: &BTreeSet<PathBuf>, touched: &mut Before) {
-        // A link changes with the file it leads to, which may be in a directory that is not listed.
+        // A link changes with its target, which may be in a directory that is not listed.
         let linked = self.sources.iter().filter(|(_, source)| changed.contains(&source.target));
         let mut paths: BTreeSet<PathBuf> = linked.map(|(path, _)| path.clone()).collect();
         paths.extend(changed.iter().filter(|path| !tree::is_hidden(path)).cloned());
@@ -238,7 +239,7 @@ impl Folder {
         }
     }
 
-    /// Reads again which statuses changed.
+    /// Reads the statuses that changed.
     fn refresh(&mut self, changed: &Statuses, touched: &mut Before) {
         let Some(state) = &self.state else { return };
         let services = match self.overlay.is_listed_again(state, changed) {
@@ -258,12 +259,12 @@ impl Folder {
         self.overlay.refresh(state, changed, &mut self.watch, own);
     }
 
-    /// What is in force, with the status of the state folder.
+    /// Returns the active state of a key, with the status of the state folder.
     fn stands(&self, key: &FactKey) -> Stands {
         self.claims.in_force(key).map_or(Stands::Absent, |claim| self.overlay.apply(&claim.fact))
     }
 
-    /// The folder itself could be listed, and the status beside it.
+    /// Returns true if both the folder itself and the status in the state folder could be listed.
     fn listed(&self) -> bool {
         let root = self.name(Path::new(""));
         !self.unlisted.iter().any(|problem| problem.file == root) && self.overlay.listed()

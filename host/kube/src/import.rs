@@ -1,5 +1,6 @@
-//! MetalLB's configuration, in ours: its custom resources and the ConfigMap of 0.9, and the way back. Pure: objects in, objects
-//! out, and one line for everything that has no counterpart. Must not know where the objects come from or who applies them.
+//! Converts MetalLB's configuration to Outrigger's, both its custom resources and the ConfigMap of 0.9, and converts it
+//! back. Pure: objects in, objects out, and one line for everything that has no counterpart. This module must not know the
+//! source of the objects, or who applies them.
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -23,35 +24,35 @@ pub use originals::ORIGINALS;
 pub use read::{read, read_values, yaml};
 pub use undo::undo;
 
-/// Where MetalLB is unless somebody put it elsewhere.
+/// The namespace that MetalLB is installed in by default.
 pub const METALLB_NAMESPACE: &str = "metallb-system";
 
 /// One object to be converted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Original {
-    /// The file it is in; "" when it comes from the API server.
+    /// The file that contains the object; "" if it comes from the API server.
     pub file: String,
-    /// As Kubernetes has it.
+    /// The object as in Kubernetes.
     pub object: Value,
 }
 
-/// What a conversion came to.
+/// The result of a conversion.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Imported {
-    /// What to apply, in this order.
+    /// The objects to apply, in this order.
     pub objects: Vec<Value>,
-    /// What has no counterpart: one line each with file or object, field, and what was done instead.
+    /// The parts that have no counterpart: one line each with file or object, field, and what was done instead.
     pub left_out: Vec<LeftOut>,
 }
 
-/// Something that has no counterpart.
+/// A part of the configuration that has no counterpart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeftOut {
     /// The file, the object, or both.
     pub origin: String,
-    /// The field, as a path; "" where all of the object is meant.
+    /// The path of the field; "" if the whole object is meant.
     pub field: String,
-    /// What is wrong with it, and what was done instead.
+    /// Explanation of the problem, and what was done instead.
     pub message: String,
 }
 
@@ -72,7 +73,7 @@ impl std::fmt::Display for LeftOut {
     }
 }
 
-/// One object of MetalLB, and where a person finds it.
+/// One MetalLB object, and where a user finds it.
 #[derive(Debug, Clone)]
 struct Item {
     kind: String,
@@ -84,18 +85,19 @@ struct Item {
     object: Value,
 }
 
-/// Everything that was given, by what it is, and what is said about it.
+/// All objects of the import by type, and the messages about them.
 #[derive(Debug, Default)]
 struct Work {
     items: Vec<Item>,
     services: Vec<(String, Value)>,
     namespaces: Vec<Value>,
     left_out: Vec<LeftOut>,
-    /// Its announcers were told to announce from excluded nodes too.
+    /// True if MetalLB's speakers also announce from excluded nodes.
     ignores_exclude_label: bool,
 }
 
-/// Converts. MetalLB reads its objects from one namespace only: `namespace`, or when nobody says which, the one that has any.
+/// Converts MetalLB's objects. MetalLB reads its objects from one namespace only: `namespace`, or if it is `None`, the only
+/// namespace that has any.
 pub fn metallb(originals: &[Original], namespace: Option<&str>) -> Imported {
     let mut work = Work::sort(originals, namespace);
     settings::convert(&mut work);
@@ -113,7 +115,7 @@ pub fn metallb(originals: &[Original], namespace: Option<&str>) -> Imported {
 }
 
 impl Work {
-    /// What is whose. Configuration in a namespace that MetalLB does not read has no effect there, and none here.
+    /// Sorts the objects by type. Configuration in a namespace that MetalLB does not read has no effect there, and is left out.
     fn sort(originals: &[Original], namespace: Option<&str>) -> Self {
         let mut work = Self::default();
         for Original { file, object } in originals {
@@ -143,7 +145,7 @@ impl Work {
         work
     }
 
-    /// The only namespace with configuration, or the usual one.
+    /// Returns the only namespace with configuration, or the usual one.
     fn home(&self) -> String {
         let with_configuration =
             self.items.iter().filter(|item| !item.is_workload() && !item.is_frrs());
@@ -160,18 +162,18 @@ impl Work {
     fn leave(&mut self, origin: &str, field: &str, message: impl Into<String>) {
         let line =
             LeftOut { origin: origin.to_owned(), field: field.to_owned(), message: message.into() };
-        // Said once, though two objects may come of one.
+        // Each line is reported once, though two objects may result from one.
         if !self.left_out.contains(&line) {
             self.left_out.push(line);
         }
     }
 
-    /// The objects of a kind.
+    /// Returns the objects of a kind.
     fn of(&self, kind: &str) -> Vec<Item> {
         self.items.iter().filter(|item| item.kind == kind).cloned().collect()
     }
 
-    /// Fields that MetalLB does not have: the API server would have dropped them.
+    /// Reports fields that MetalLB does not have, which the API server would have dropped.
     fn unknown(&mut self, origin: &str, path: &str, rest: &Map<String, Value>) {
         for field in rest.keys() {
             let field = format!("{path}.{field}");
@@ -179,13 +181,13 @@ impl Work {
         }
     }
 
-    /// The objects of a kind that can be read, each with its `spec`.
+    /// Returns the objects of a kind that can be read, each with its `spec`.
     fn specs<T: DeserializeOwned>(&mut self, kind: &str) -> Vec<(Item, T)> {
         let items = self.of(kind).into_iter();
         items.filter_map(|item| self.spec(&item).map(|spec| (item, spec))).collect()
     }
 
-    /// The `spec` of an object in the words of its kind; one that cannot be read is left out whole.
+    /// Parses the `spec` of an object as its kind. A spec that cannot be read is left out as a whole.
     fn spec<T: DeserializeOwned>(&mut self, item: &Item) -> Option<T> {
         match serde_json::from_value(item.spec.clone()) {
             Ok(Spec { known, rest }) => {
@@ -243,7 +245,7 @@ fn group(object: &Value) -> &str {
     version.split_once('/').map_or("", |(group, _)| group)
 }
 
-/// Of its group, or of the one that its FRR mode reads.
+/// Returns true if an object belongs to MetalLB's API group, or to the one that its FRR mode reads.
 fn is_metallbs(object: &Value) -> bool {
     matches!(group(object), "metallb.io" | "frrk8s.metallb.io")
 }

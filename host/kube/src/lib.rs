@@ -1,5 +1,6 @@
-//! The door: Kubernetes objects, from a folder of manifests, become facts, once; and the state folder, where status goes.
-//! The only room that sees Kubernetes' API types. Must not know plugins, the network or what is decided from the facts.
+//! Converts Kubernetes objects, from the API server or from a folder of manifests, to facts, and manages the state folder,
+//! where status is written. This is the only crate that sees Kubernetes' API types. It must not know plugins, the network
+//! or what is decided from the facts.
 #![forbid(unsafe_code)]
 
 pub mod api;

@@ -1,14 +1,14 @@
-//! What is wrong with one file or object, for a person. Must not know who reads it.
+//! A human-readable problem with one file or object. This module must not know who reads it.
 use crate::crd::ProblemReport;
 
-/// One bad object. It stops only itself (invariant 9).
+/// One invalid object. It affects no other object (invariant 9).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The file, as it was named on the command line.
     pub file: String,
-    /// Kind and name, where they could be read: "AddressPool default".
+    /// Kind and name, such as "AddressPool default"; `None` if they could not be read.
     pub object: Option<String>,
-    /// What is wrong and how to mend it.
+    /// Explanation of the problem and how to fix it.
     pub message: String,
 }
 

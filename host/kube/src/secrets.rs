@@ -1,4 +1,5 @@
-//! The contents of one Secret, by name, read when they are needed and kept nowhere. Must not know what a key is for.
+//! Reads the contents of one Secret by name when they are needed, without caching them. This module must not know what a
+//! key is used for.
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -9,13 +10,13 @@ use serde::Deserialize as _;
 
 use crate::api::NAMESPACE;
 
-/// `data` of a Secret.
+/// The `data` of a Secret.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
 
-/// Of a Secret in Outrigger's namespace.
+/// Reads the data of a Secret in Outrigger's namespace. `None` if the Secret does not exist.
 ///
 /// # Errors
-/// What the API server said, or that it said nothing in time.
+/// Returns an error if the API server refuses the request or does not answer in time.
 pub async fn read_secret(
     client: &Client,
     name: &str,
@@ -29,7 +30,8 @@ pub async fn read_secret(
     }
 }
 
-/// Of a Secret among the manifests of a folder: in any file directly in it, in Outrigger's namespace or without one.
+/// Reads the data of a Secret from the manifests of a folder: from any file directly in it, if the Secret is in Outrigger's
+/// namespace or names none.
 pub fn secret_in_folder(folder: &Path, name: &str) -> Option<SecretData> {
     let files = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
     let mut files: Vec<_> = files.filter(|path| is_manifest(path)).collect();
@@ -47,7 +49,8 @@ fn is_manifest(path: &Path) -> bool {
     matches!(extension, Some("yaml" | "yml" | "json"))
 }
 
-/// A document that is a Secret. What else is in a file is for others to read and to complain about.
+/// Parses a document as a Secret; `None` if it is anything else. Other readers parse the other documents of the file and
+/// report their errors.
 fn secret(document: &str) -> Option<Secret> {
     let document = document.trim_start_matches("---");
     let value: serde_json::Value = serde_saphyr::from_str(document).ok()?;
@@ -64,7 +67,7 @@ fn is_named(secret: &Secret, name: &str) -> bool {
 fn data(secret: Secret) -> SecretData {
     let plain = secret.string_data.unwrap_or_default();
     let encoded = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
-    // `stringData` goes before `data`, as in the API server.
+    // `stringData` overrides `data`, as in the API server.
     encoded.chain(plain.into_iter().map(|(key, value)| (key, value.into_bytes()))).collect()
 }
 

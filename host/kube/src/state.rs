@@ -1,5 +1,5 @@
-//! The state folder: Service status, node reports, the lease and the gossip key of a cluster without an API server.
-//! Nodes that share it share the cluster. Must not know what is decided from it.
+//! The state folder: Service status, node reports, and the leader lock and gossip key of a cluster without an API server.
+//! Nodes that share the folder share the cluster. This module must not know what is decided from it.
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -38,55 +38,55 @@ pub struct State {
     dir: PathBuf,
 }
 
-/// Held by the one process that writes Service status. The kernel gives it up when that process ends, however it ends.
+/// Leadership of the one process that writes Service status. The kernel releases the lock when that process ends for any reason.
 #[derive(Debug)]
 pub struct Lead {
     _lock: File,
 }
 
-/// Held by the one process that runs a node of this name.
+/// Lock of the one process that runs a node of this name.
 #[derive(Debug)]
 pub struct Occupied {
     _lock: File,
 }
 
-/// Why the state folder could not be used.
+/// Reason why the state folder could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The file system refused.
+    /// The file system refused an operation.
     #[error("cannot use {} ({cause}): make it writable for this user, or name another state folder", .path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the file system said.
+        /// The error of the file system.
         cause: io::Error,
     },
-    /// Two daemons would go by one name.
+    /// Another daemon already runs under this node name.
     #[error(
         "node {0} already runs with this state folder: stop it, or give this one another name with --node"
     )]
     NodeRuns(String),
-    /// A name that is no file name.
+    /// The name cannot be a file name.
     #[error("{0:?} is not a name: use lower-case letters, digits, '-' and '.'")]
     Name(String),
     /// The key file is damaged.
     #[error("{} does not hold 32 octets in base64: delete it and restart every node of this folder", .0.display())]
     Key(PathBuf),
-    /// Nothing that is written here can fail to be YAML, except through a plugin's details.
+    /// The content cannot be serialized as text, which is not expected because it is plain data.
     #[error("{} cannot be written as text: {message}", .path.display())]
     Text {
         /// The file.
         path: PathBuf,
-        /// The serializer's words.
+        /// The serializer's error message.
         message: String,
     },
 }
 
 impl State {
-    /// Opens the folder and makes what is missing, for this user only.
+    /// Opens the folder and creates what is missing, accessible only to this user.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// Returns an error if the folder or one of its subfolders cannot be created.
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         for folder in ["", SERVICES, REPORTS, DETAILS] {
             make_folder(&dir.join(folder))?;
@@ -94,20 +94,20 @@ impl State {
         Self::existing(dir).ok_or_else(|| io_error(dir)(io::ErrorKind::NotFound.into()))
     }
 
-    /// The folder if it is there, for those who only look.
+    /// Returns the folder without creating it, for read-only use. `None` if it does not exist.
     pub fn existing(dir: &Path) -> Option<Self> {
         Some(Self { dir: dir.canonicalize().ok().filter(|dir| dir.join(SERVICES).is_dir())? })
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Becomes the leader, as soon as no other process is. Blocks until then.
+    /// Becomes the leader. Blocks until no other process is the leader.
     ///
     /// # Errors
-    /// When the lock file cannot be opened or locked.
+    /// Returns an error if the lock file cannot be opened or locked.
     pub fn lead(&self) -> Result<Lead, StateError> {
         let path = self.dir.join(LOCK);
         let file = lock_file(&path)?;
@@ -115,10 +115,10 @@ impl State {
         Ok(Lead { _lock: file })
     }
 
-    /// Says that this process runs this node, until it ends.
+    /// Claims this node for the current process until the returned lock is dropped.
     ///
     /// # Errors
-    /// When another process runs a node of this name, or the file system refuses.
+    /// Returns an error if another process runs a node of this name, or if the file system refuses.
     pub fn occupy(&self, node: &str) -> Result<Occupied, StateError> {
         let path = self.node_path(DETAILS, node, "lock")?;
         let file = lock_file(&path)?;
@@ -129,17 +129,17 @@ impl State {
         }
     }
 
-    /// Whether some process runs this node now: the kernel knows, whatever the node's report says.
+    /// Returns true if some process runs this node now. It asks the kernel, independent of the node's report.
     pub fn is_running(&self, node: &str) -> bool {
         let Ok(path) = self.node_path(DETAILS, node, "lock") else { return false };
         let Ok(file) = File::open(path) else { return false };
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
-    /// Becomes the leader, or finds that another process is.
+    /// Tries to become the leader; `None` if another process is the leader.
     ///
     /// # Errors
-    /// When the lock file cannot be opened or locked.
+    /// Returns an error if the lock file cannot be opened or locked.
     pub fn try_lead(&self) -> Result<Option<Lead>, StateError> {
         let path = self.dir.join(LOCK);
         let file = lock_file(&path)?;
@@ -150,11 +150,11 @@ impl State {
         }
     }
 
-    /// Writes the status of a Service, and says whether it differed. Survives a power failure: what is allocated is
-    /// remembered nowhere else.
+    /// Writes the status of a Service. Returns true if it differed from the previous status. The write survives a power
+    /// failure, because allocations are stored nowhere else.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Returns an error if the status cannot be written.
     pub fn write_service(
         &self,
         _lead: &Lead,
@@ -177,10 +177,10 @@ impl State {
         Ok(true)
     }
 
-    /// Forgets a Service.
+    /// Removes the status of a Service.
     ///
     /// # Errors
-    /// When the file is there and cannot be removed.
+    /// Returns an error if the file exists and cannot be removed.
     pub fn remove_service(&self, _lead: &Lead, key: &ServiceKey) -> Result<(), StateError> {
         let path = self.service_path(key)?;
         match fs::remove_file(&path) {
@@ -189,10 +189,10 @@ impl State {
         }
     }
 
-    /// Every Service status; one that cannot be read is a problem, and its addresses are unknown, not none.
+    /// Returns the status of every Service. A status that cannot be read is a problem: its addresses are unknown rather than none.
     ///
     /// # Errors
-    /// When the folder cannot be listed: then nothing is known about any Service.
+    /// Returns an error if the folder cannot be listed, in which case nothing is known about any Service.
     pub fn services(
         &self,
     ) -> Result<BTreeMap<ServiceKey, Result<ServiceStatus, Problem>>, StateError> {
@@ -208,7 +208,7 @@ impl State {
         Ok(statuses)
     }
 
-    /// The status of one Service, if it has one.
+    /// Returns the status of one Service; `None` if it has none.
     pub fn service(&self, key: &ServiceKey) -> Option<Result<ServiceStatus, Problem>> {
         let path = self.service_path(key).ok()?;
         match service::read(&path, key) {
@@ -224,10 +224,10 @@ impl State {
         }
     }
 
-    /// Writes what a node says about itself.
+    /// Writes the report of a node.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Returns an error if the report cannot be written.
     pub fn write_report(&self, node: &str, report: &NodeReport) -> Result<(), StateError> {
         let path = self.node_path(REPORTS, node, "yaml")?;
         let text = serde_saphyr::to_string(report)
@@ -235,7 +235,7 @@ impl State {
         atomic::write(&path, text.as_bytes(), atomic::Durable::No).map_err(io_error(&path))
     }
 
-    /// What each node said last; a report that cannot be read is left out, its node writes it again.
+    /// Returns the last report of each node. A report that cannot be read is skipped, because its node writes it again.
     pub fn reports(&self) -> BTreeMap<String, NodeReport> {
         self.each(REPORTS, ".yaml", |text| serde_saphyr::from_str(text).ok())
     }
@@ -243,26 +243,26 @@ impl State {
     /// Writes a node's details of single addresses, for `outrigger status`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Returns an error if the details cannot be written.
     pub fn write_details(&self, node: &str, details: &impl Serialize) -> Result<(), StateError> {
         let path = self.node_path(DETAILS, node, "json")?;
         let write = |file: &mut dyn Write| Ok(serde_json::to_writer(file, details)?);
         atomic::write_as(&path, write, atomic::Durable::No).map_err(io_error(&path))
     }
 
-    /// The details of each node, as far as they can be read.
+    /// Returns the details of each node. Details that cannot be read are skipped.
     pub fn details(&self) -> BTreeMap<String, serde_json::Value> {
         self.each(DETAILS, ".json", |text| serde_json::from_str(text).ok())
     }
 
-    /// The key that gossip is sealed with: the first process makes it from these octets, the others read it.
+    /// Returns the key that gossip is sealed with. The first process creates it from these random bytes; all others read it.
     ///
     /// # Errors
-    /// When it cannot be made, or is damaged.
+    /// Returns an error if the key cannot be created, or is damaged.
     pub fn gossip_key(&self, random: [u8; 32]) -> Result<[u8; 32], StateError> {
         let path = self.dir.join(GOSSIP_KEY);
         let text = BASE64_STANDARD.encode(random) + "\n";
-        // Whole or not at all, so that nobody reads half a key.
+        // The file is created atomically, so that no process reads a partial key.
         match atomic::create(&path, text.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(io_error(&path)(error));
@@ -274,17 +274,17 @@ impl State {
         octets.and_then(|octets| octets.try_into().ok()).ok_or(StateError::Key(path))
     }
 
-    /// Keeps the key that a cluster gave, for a time when the API server is silent.
+    /// Stores the key that was read from a cluster, for use while the API server is unreachable.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Returns an error if the key cannot be written.
     pub fn keep_gossip_key(&self, key: [u8; 32]) -> Result<(), StateError> {
         let path = self.dir.join(GOSSIP_KEY);
         let text = BASE64_STANDARD.encode(key) + "\n";
         atomic::write(&path, text.as_bytes(), atomic::Durable::No).map_err(io_error(&path))
     }
 
-    /// The key that was kept, if it can be read.
+    /// Returns the stored key; `None` if it cannot be read.
     pub fn kept_gossip_key(&self) -> Option<[u8; 32]> {
         let text = fs::read_to_string(self.dir.join(GOSSIP_KEY)).ok()?;
         BASE64_STANDARD.decode(text.trim()).ok()?.try_into().ok()
@@ -332,7 +332,8 @@ impl State {
     }
 }
 
-/// The names in a folder with this ending, without it; half-written files begin with a dot.
+/// Returns the names in a folder that have this ending, without the ending. Names that begin with a dot are files that are
+/// still being written, and are skipped.
 fn names(dir: &Path, ending: &str) -> Result<Vec<String>, StateError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(io_error(dir))? {

@@ -1,12 +1,12 @@
-//! The one reader of clocks. Everything that decides gets the time as an argument.
+//! Clock readings. Code that makes decisions gets the time as an argument instead of reading a clock.
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use outrigger_sdk::Time;
 
 use crate::sys;
 
-/// Both clocks, now. The monotonic one counts from boot and goes on during suspend (CLOCK_BOOTTIME), so it is the same
-/// for every process of a boot and never goes back across a restart of the daemon.
+/// Returns the current time of both clocks. The monotonic one counts from boot and keeps counting during suspend
+/// (CLOCK_BOOTTIME), so it is the same for every process of a boot and never goes back across a restart of the daemon.
 pub fn now() -> Time {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     let utc = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -16,7 +16,7 @@ pub fn now() -> Time {
     }
 }
 
-/// Processor time that this thread has used, in microseconds.
+/// Returns the processor time that this thread has used, in microseconds.
 pub fn thread_us() -> u64 {
     sys::thread_us()
 }

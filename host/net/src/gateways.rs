@@ -1,10 +1,11 @@
-//! The default gateways of this node, as the kernel's tables of routes have them now.
+//! The default gateways of this node, read from the kernel's current routing tables.
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// `RTF_GATEWAY` of linux/route.h.
 const GATEWAY: u32 = 2;
 
-/// Default gateways: IPv4, then IPv6; a link-local one with its link, `fe80::1%eth0`. The best of each family.
+/// Returns the best default gateway of each family, IPv4 first; a link-local one carries its link, as in
+/// `fe80::1%eth0`.
 pub fn default_gateways() -> (Option<String>, Option<String>) {
     let read = |file: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{file}"));
     (
@@ -13,12 +14,12 @@ pub fn default_gateways() -> (Option<String>, Option<String>) {
     )
 }
 
-/// The link of the IPv4 default route, whether or not it leads to a gateway.
+/// Returns the link of the IPv4 default route, with or without a gateway.
 pub fn default_link() -> Option<String> {
     v4_link(&std::fs::read_to_string("/proc/thread-self/net/route").ok()?)
 }
 
-/// The lines of [`v4`].
+/// Parses the link of the default route from the table that [`v4`] parses.
 fn v4_link(table: &str) -> Option<String> {
     let link = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -30,7 +31,8 @@ fn v4_link(table: &str) -> Option<String> {
     table.lines().filter_map(link).min().map(|(_, link)| link)
 }
 
-/// Interface, destination, gateway, flags, three counters, metric, mask: addresses as hexadecimal numbers of this machine.
+/// Parses the IPv4 table: interface, destination, gateway, flags, three counters, metric, mask. Addresses are
+/// hexadecimal numbers in the byte order of this machine.
 fn v4(table: &str) -> Option<String> {
     let gateway = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -45,7 +47,8 @@ fn v4(table: &str) -> Option<String> {
     table.lines().filter_map(gateway).min().map(|(_, gateway)| gateway.to_string())
 }
 
-/// Destination, its length, source, its length, next hop, metric, two counters, flags, interface: all hexadecimal.
+/// Parses the IPv6 table: destination, its length, source, its length, next hop, metric, two counters, flags,
+/// interface. All numbers are hexadecimal.
 fn v6(table: &str) -> Option<String> {
     let gateway = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();

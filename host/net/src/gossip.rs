@@ -1,26 +1,27 @@
-//! The datagrams between nodes. Carries octets; whether they are true is `core`'s matter (AEAD, SWIM).
+//! The datagrams between nodes. Carries octets; authenticating and interpreting them is left to `core` (AEAD, SWIM).
 use std::io;
 use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
-/// Longest datagram: fits a 1,500-octet link with room for tunnels.
+/// Longest datagram, in octets: fits a 1,500-octet link with room for tunnels.
 pub const MAX_DATAGRAM: usize = 1400;
 
-/// Asked for; the kernel gives as much of it as `net.core.rmem_max` allows. Many nodes may have much to say at once.
+/// Requested receive buffer, in bytes; the kernel grants at most `net.core.rmem_max`. Many nodes may send at the same
+/// time.
 const BUFFER: usize = 4 << 20;
 
-/// One UDP port of this node, IPv4 or IPv6 as its address says.
+/// A UDP socket for gossip, IPv4 or IPv6 depending on its address.
 #[derive(Debug)]
 pub struct GossipSocket {
     socket: UdpSocket,
 }
 
-/// Why gossip does not go.
+/// The reason why gossip cannot be bound or received.
 #[derive(Debug, thiserror::Error)]
 pub enum GossipError {
-    /// Somebody else has the port.
+    /// Another process has the port.
     #[error(
         "gossip port {port} on {address} is taken: stop the process that has it (`ss -ulnp sport = :{port}`) or choose \
          another port", port = .0.port(), address = .0.ip()
@@ -29,25 +30,26 @@ pub enum GossipError {
     /// The address is not on this node.
     #[error("cannot bind gossip to {0}: no interface of this node has that address")]
     NoSuchAddress(SocketAddr),
-    /// Anything else at binding.
+    /// Any other error of binding the socket.
     #[error("cannot bind gossip to {address}: {cause}")]
     Bind {
-        /// Where.
+        /// The address that was to be bound.
         address: SocketAddr,
-        /// What the kernel said.
+        /// The error of the kernel.
         cause: io::Error,
     },
-    /// The kernel did not receive.
+    /// Receiving failed.
     #[error("gossip socket: {0}")]
     Io(#[from] io::Error),
 }
 
 impl GossipSocket {
-    /// Binds exclusively: no SO_REUSEADDR, or a second daemon would take half of the datagrams unseen. The kernel drops every datagram
-    /// that does not have `magic` after its first octet. Call within a runtime.
+    /// Binds exclusively, without SO_REUSEADDR, because a second daemon would otherwise take half of the datagrams
+    /// unnoticed. The kernel drops every datagram that does not have `magic` after its first octet. Must be called
+    /// within a runtime.
     ///
     /// # Errors
-    /// The first three of [`GossipError`].
+    /// Returns one of the first three variants of [`GossipError`].
     pub fn bind(address: SocketAddr, magic: [u8; 4]) -> Result<Self, GossipError> {
         let open = || {
             let socket =
@@ -57,7 +59,7 @@ impl GossipSocket {
             }
             socket.set_nonblocking(true)?;
             socket.set_recv_buffer_size(BUFFER)?;
-            // Before it is bound: nothing unfiltered is ever queued.
+            // Attached before the socket is bound, so nothing unfiltered is ever queued.
             socket.attach_filter(&filter(magic))?;
             socket.bind(&address.into())?;
             UdpSocket::from_std(socket.into())
@@ -74,19 +76,19 @@ impl GossipSocket {
         }
     }
 
-    /// Where it is bound: tells the port when 0 was asked for.
+    /// Returns the bound address, with the actual port when port 0 was requested.
     ///
     /// # Errors
-    /// [`GossipError::Io`].
+    /// Returns [`GossipError::Io`] if the kernel does not report the address.
     pub fn local_address(&self) -> Result<SocketAddr, GossipError> {
         Ok(self.socket.local_addr()?)
     }
 
-    /// The next datagram and its sender. Longer ones than [`MAX_DATAGRAM`] are nobody's of ours and are skipped.
-    /// Cancel-safe.
+    /// Receives the next datagram and its sender. Datagrams longer than [`MAX_DATAGRAM`] cannot come from a member and
+    /// are skipped. Cancel-safe.
     ///
     /// # Errors
-    /// [`GossipError::Io`].
+    /// Returns [`GossipError::Io`] if the kernel reports an error.
     pub async fn receive(&self) -> Result<(Vec<u8>, SocketAddr), GossipError> {
         let mut buffer = [0; MAX_DATAGRAM + 1];
         loop {
@@ -97,24 +99,29 @@ impl GossipSocket {
         }
     }
 
-    /// One that waits already, if any.
+    /// Returns a datagram that is already queued. `None` if there is none.
     pub fn try_receive(&self) -> Option<(Vec<u8>, SocketAddr)> {
         let mut buffer = [0; MAX_DATAGRAM + 1];
-        let (length, from) = self.socket.try_recv_from(&mut buffer).ok()?;
-        Some((buffer.get(..length)?.to_vec(), from))
+        loop {
+            let (length, from) = self.socket.try_recv_from(&mut buffer).ok()?;
+            if length <= MAX_DATAGRAM {
+                return Some((buffer[..length].to_vec(), from));
+            }
+        }
     }
 
-    /// Sends one datagram if the kernel takes it at once; else it is lost, as datagrams are. Says which. The kernel itself
-    /// is asked: the runtime takes a socket that it has not polled yet for one that is full, and the first word to the others
-    /// would always be lost.
+    /// Sends one datagram and returns true if the kernel accepts it at once; otherwise it is lost, as datagrams are.
+    /// Calls the kernel directly, because the runtime treats a socket that it has not polled yet as full, and the first
+    /// message to the other nodes would always be lost.
     pub fn try_send(&self, datagram: &[u8], to: SocketAddr) -> bool {
         let socket = SockRef::from(&self.socket);
         datagram.len() <= MAX_DATAGRAM && socket.send_to(datagram, &to.into()).is_ok()
     }
 }
 
-/// Classic BPF over a UDP header and its payload: magic, and no longer than [`MAX_DATAGRAM`]. Not the source: a node may send from an
-/// address that no Node object has (`--gossip-address`), and who lacks the key can forge any.
+/// Returns a classic BPF program over the UDP header and its payload: it requires the magic and at most
+/// [`MAX_DATAGRAM`] octets. It does not check the source: a node may send from an address that no Node object has
+/// (`--gossip-address`), and an attacker without the key can forge any source.
 fn filter(magic: [u8; 4]) -> [SockFilter; 6] {
     const HEADER: u32 = 8;
     let at = |code: u32, k: u32, jt: u8, jf: u8| SockFilter::new(code as u16, jt, jf, k);

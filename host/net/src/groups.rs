@@ -1,5 +1,6 @@
-//! IPv6 multicast groups: MLD goes out, switches forward, the network card lets the group's MAC through. Frames
-//! themselves come in through the responder's sockets; nothing is ever read here.
+//! IPv6 multicast groups: a membership makes the kernel send MLD reports, the switches forward the group, and the
+//! network card accept the group's MAC address. The frames themselves arrive on the responder's sockets; nothing is ever read
+//! here.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::sync::{Mutex, PoisonError};
@@ -9,15 +10,16 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{Links, Owner};
 
-/// Who is in which group on which link.
+/// The multicast memberships of every owner on every link.
 ///
-/// Memberships are levels: joining twice is joining once, and the host leaves when the last owner has left.
+/// Memberships are idempotent: joining twice is the same as joining once, and the host leaves when the last owner has
+/// left.
 #[derive(Debug, Default)]
 pub struct Groups {
     state: Mutex<State>,
 }
 
-/// Why a group was not joined.
+/// The reason why a group was not joined.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot join {group} on link {link}: {cause}; is IPv6 enabled there?")]
 pub struct GroupError {
@@ -25,13 +27,14 @@ pub struct GroupError {
     pub group: Ipv6Addr,
     /// The link.
     pub link: LinkIndex,
-    /// What the kernel said.
+    /// The error of the kernel.
     pub cause: std::io::Error,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The kernel bounds the memberships of one socket by `net.core.optmem_max`, so there may be several.
+    /// Sockets that hold the memberships. The kernel bounds the memberships of one socket by `net.core.optmem_max`, so
+    /// there may be several.
     sockets: Vec<Socket>,
     members: BTreeMap<(LinkIndex, Ipv6Addr), Membership>,
 }
@@ -46,7 +49,7 @@ impl Groups {
     /// Joins a group for an owner.
     ///
     /// # Errors
-    /// What the kernel said, with nothing changed.
+    /// Returns the error of the kernel, with nothing changed.
     pub fn join(&self, owner: Owner, link: LinkIndex, group: Ipv6Addr) -> Result<(), GroupError> {
         let mut state = self.lock();
         if let Some(membership) = state.members.get_mut(&(link, group)) {
@@ -58,7 +61,7 @@ impl Groups {
         Ok(())
     }
 
-    /// Leaves it for this owner, and altogether when nobody else is in.
+    /// Leaves a group for this owner, and leaves it on the host when no other owner is in it.
     pub fn leave(&self, owner: Owner, link: LinkIndex, group: Ipv6Addr) {
         self.lock().retain(|key, membership| {
             if *key == (link, group) {
@@ -74,7 +77,7 @@ impl Groups {
         });
     }
 
-    /// Forgets the groups on links that are gone: a link that comes back has another index.
+    /// Forgets the groups on links that have gone: a link that comes back has another index.
     pub fn set_links(&self, links: &Links) {
         self.lock().retain(|(link, _), membership| {
             if !links.contains_key(link) {
@@ -89,7 +92,7 @@ impl Groups {
 }
 
 impl State {
-    /// On the first socket that has room; its place in the list.
+    /// Joins a group on the first socket that has room, and returns the index of that socket.
     fn join(&mut self, link: LinkIndex, group: Ipv6Addr) -> std::io::Result<usize> {
         for (place, socket) in self.sockets.iter().enumerate() {
             match socket.join_multicast_v6(&group, link) {
@@ -108,7 +111,7 @@ impl State {
         self.members.retain(|key, membership| {
             change(key, membership);
             if membership.owners.is_empty() {
-                // A link that is gone took its memberships along: nothing is left to do about the error.
+                // A link that has gone took its memberships with it, so the error needs no handling.
                 let _ = sockets[membership.socket].leave_multicast_v6(&key.1, key.0);
             }
             !membership.owners.is_empty()

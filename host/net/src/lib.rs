@@ -1,8 +1,8 @@
-//! The only room that touches the network, and the only one with `unsafe` (all of it in `sys` and `memory`): clock, links, frames,
-//! streams, datagrams, offloads, multicast groups, gossip. Linux only.
+//! The only crate that touches the network: clock, links, frames, streams, datagrams, offloads, multicast groups,
+//! gossip. Its `unsafe` code is confined to `sys` and `memory`. Linux only.
 //!
-//! Decides nothing: what is watched, answered, sent and ended is told by the caller, after the guard. Knows nothing of
-//! Services, pools or plugins; an [`Owner`] is a number.
+//! Makes no decisions: the caller orders what is watched, answered, sent and ended, after the guard has allowed it.
+//! Knows nothing of Services, pools or plugins; an [`Owner`] is a number.
 #![deny(unsafe_code)]
 
 mod clock;
@@ -33,12 +33,13 @@ pub use responder::{
 
 pub use streams::{EndpointError, Keys, SecretKey, StreamSink, Streams, StreamsHandle};
 
-/// Puts this thread before ordinary ones where that is allowed. Not before all: it may be made to work without an end from outside.
+/// Raises the priority of this thread above that of ordinary threads where that is allowed. It does not get real-time
+/// priority, because outsiders can keep it busy without limit.
 pub fn be_early() {
     if let Err(error) = sys::sockets::be_less_nice() {
         tracing::debug!(%error, "this thread runs like any other");
     }
 }
 
-/// Who asked for a watch, an offload or a group: the number of an announcer instance.
+/// The number of the announcer instance that requested a watch, an offload or a group.
 pub type Owner = u32;

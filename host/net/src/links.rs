@@ -1,6 +1,6 @@
-//! The node's layer-2 links, told by netlink: one dump, then notifications, never a poll. Does not know who uses them.
+//! The node's layer-2 links from netlink: one dump, then notifications, never a poll. Does not know who uses them.
 //!
-//! Unknown is not empty: while netlink fails, the last list stands.
+//! Unknown is not empty: while netlink fails, the last list is kept.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,14 @@ mod table;
 /// Every listed link by its index.
 pub type Links = BTreeMap<LinkIndex, Link>;
 
-/// Interfaces that are never listed, by name; a final `*` stands for any ending.
+/// Name patterns of interfaces that are never listed; a final `*` matches any ending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excludes(Vec<String>);
 
-/// Why the links are not known.
+/// The reason why the links are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// No netlink socket.
+    /// The netlink socket could not be opened.
     #[error("cannot open a netlink socket to list the links: {0}")]
     Socket(#[source] std::io::Error),
     /// The kernel refused a dump.
@@ -36,10 +36,10 @@ pub enum LinkError {
     Dump {
         /// "links" or "addresses".
         what: &'static str,
-        /// What it said.
+        /// The error of the kernel.
         detail: String,
     },
-    /// The socket closed in the middle.
+    /// The socket closed during a dump.
     #[error("the netlink socket closed before all {what} were listed")]
     Closed {
         /// "links" or "addresses".
@@ -47,18 +47,18 @@ pub enum LinkError {
     },
 }
 
-/// How long after a failure netlink is tried again: doubled from the first to the last.
+/// First and longest delay before netlink is retried after a failure; the delay doubles from one to the other.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-/// Notifications that wait together are published together.
+/// Largest number of queued notifications that are published together.
 const CHUNK: usize = 256;
 
 impl Excludes {
-    /// From names and `prefix*` patterns.
+    /// Creates a list from names and `prefix*` patterns.
     pub fn new(patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self(patterns.into_iter().map(Into::into).collect())
     }
 
-    /// Whether an interface of this name stays unlisted.
+    /// Returns true if an interface of this name stays unlisted.
     pub fn matches(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
@@ -68,7 +68,7 @@ impl Excludes {
 }
 
 impl Default for Excludes {
-    /// What container runtimes and network plugins make: the list that MetalLB ships.
+    /// Returns the interfaces that container runtimes and network plugins create: the list that MetalLB ships.
     fn default() -> Self {
         Self::new([
             "docker*",
@@ -89,10 +89,10 @@ impl Default for Excludes {
     }
 }
 
-/// Lists the links once and goes on telling changes until every receiver is dropped.
+/// Lists the links once and keeps publishing changes until every receiver is dropped.
 ///
 /// # Errors
-/// When the first list cannot be had. Later failures keep the last list and are tried again.
+/// Returns an error if the first list cannot be obtained. Later failures keep the last list and are retried.
 pub async fn watch(excludes: Excludes) -> Result<watch::Receiver<Arc<Links>>, LinkError> {
     let mut table = Table::default();
     let source = Source::open(&mut table).await?;
@@ -106,7 +106,7 @@ pub async fn watch(excludes: Excludes) -> Result<watch::Receiver<Arc<Links>>, Li
     Ok(receiver)
 }
 
-/// An open netlink socket whose dump is in the table already.
+/// An open netlink socket whose dump is already in the table.
 struct Source {
     notifications: futures_util::stream::BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>,
     connection: tokio::task::JoinHandle<()>,
@@ -119,8 +119,8 @@ impl Drop for Source {
 }
 
 impl Source {
-    /// Subscribes first and dumps then, so that no change falls between. What was notified before the dump is applied
-    /// after it; since every change is notified, the last word on each link is the newest all the same.
+    /// Subscribes first and dumps afterwards, so that no change is missed. Notifications from before the dump are
+    /// applied after it; since every change is notified, the last state applied for each link is still the newest.
     async fn open(table: &mut Table) -> Result<Self, LinkError> {
         let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
         let (mut connection, mut handle, notifications) =
@@ -175,7 +175,7 @@ async fn follow(
     }
 }
 
-/// Returns when notifications were lost: the socket overran (ENOBUFS) or closed.
+/// Applies notifications and returns when some were lost: the socket overran (ENOBUFS) or closed.
 async fn apply_until_lost(
     source: &mut Source,
     table: &mut Table,

@@ -1,11 +1,11 @@
-//! Memory that nothing uses goes back to the kernel. Must not know what it was used for.
+//! Returns unused memory to the kernel. Must not know what it was used for.
 #![allow(unsafe_code)]
 use std::sync::Once;
 
-/// Gives back what was freed, and once what only the start of the process needed of its program.
+/// Returns freed memory to the kernel, and on the first call also the pages of the program that only its start needed.
 ///
-/// glibc itself gives back only what lies at the very end of its heap, so that after a burst of changes most of what that
-/// took would stay with the process for ever (malloc_trim(3)). Takes some milliseconds.
+/// glibc itself returns only what lies at the very end of its heap, so that after a burst of changes most of the memory
+/// it used would stay with the process permanently (malloc_trim(3)). Takes some milliseconds.
 pub fn give_back() {
     // SAFETY: it takes no pointer, and may be called from any thread at any time.
     unsafe { libc::malloc_trim(0) };
@@ -13,8 +13,9 @@ pub fn give_back() {
     STARTED.call_once(unmap_program);
 }
 
-/// Takes the program's code and constants out of the page tables. Whatever is needed again comes back from the page cache, at
-/// a microsecond or so for 64 KiB: half of it was of use only to begin with (options, the client's set-up, plugins).
+/// Removes the program's code and constants from the page tables. Pages that are needed again come back from the page
+/// cache, at about a microsecond per 64 KiB; half of them were only needed at the start (options, the client's set-up,
+/// plugins).
 fn unmap_program() {
     // SAFETY: the kernel put the address and number of this program's headers there (getauxval(3)); they stay mapped.
     let headers = unsafe {
@@ -27,7 +28,7 @@ fn unmap_program() {
     };
     let Some(own) = headers.iter().find(|header| header.p_type == libc::PT_PHDR) else { return };
     let base = headers.as_ptr() as u64 - own.p_vaddr;
-    // SAFETY: takes nothing and always answers.
+    // SAFETY: it takes no pointer and always returns a value.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
     let written = |header: &&libc::Elf64_Phdr| header.p_flags & libc::PF_W != 0;
     let loaded = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);

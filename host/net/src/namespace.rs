@@ -1,5 +1,6 @@
-//! Network namespaces for tests: each test runs in a fresh process of this test binary, in a namespace of its own that
-//! ends with it. Needs `ip` (iproute2), `unshare` and `nsenter` (util-linux); no root where user namespaces are allowed.
+//! Network namespaces for tests: each test runs in a fresh process of this test binary, in its own namespace, which
+//! ends with the process. Needs `ip` (iproute2), `unshare` and `nsenter` (util-linux); no root where user namespaces
+//! are allowed.
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
@@ -15,7 +16,7 @@ use socket2::SockFilter;
 
 use crate::sys::{Batch, PacketSocket, Poller, boottime_us};
 
-/// `namespaced! { fn name() { body } }` is a test that runs in a network namespace of its own.
+/// Defines tests that each run in their own network namespace: `namespaced! { fn name() { body } }`.
 macro_rules! namespaced {
     ($(fn $name:ident() $body:block)+) => { $(
         #[test]
@@ -33,7 +34,7 @@ pub(crate) const PEER_MAC: MacAddr = MacAddr(2, 0, 0, 0, 0, 2);
 const INSIDE: &str = "OUTRIGGER_TEST_NAMESPACE";
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Runs the body in this process if that is in the namespace already, else runs this one test in one that is.
+/// Runs the body if this process is already in the namespace; otherwise runs this one test in a process that is.
 pub(crate) fn run(path: &str, body: impl FnOnce()) {
     let (_, test) = path.split_once("::").expect("a path starts with the crate");
     if std::env::var(INSIDE).is_ok_and(|inside| inside == test) {
@@ -51,7 +52,7 @@ pub(crate) fn run(path: &str, body: impl FnOnce()) {
     assert!(output.status.success() && out.contains("1 passed"), "in its namespace:\n{out}\n{err}");
 }
 
-/// `ip` with these words.
+/// Runs `ip` with these arguments.
 pub(crate) fn ip(words: &str) {
     succeeded(
         words,
@@ -63,7 +64,7 @@ fn succeeded(what: &str, output: &Output) {
     assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Makes eth0 and peer0, both up, without addresses of their own.
+/// Creates eth0 and peer0, both up and without configured addresses.
 pub(crate) fn veth() {
     ip(&format!("link add eth0 address {MAC} type veth peer name peer0 address {PEER_MAC}"));
     for end in ["eth0", "peer0"] {
@@ -73,7 +74,7 @@ pub(crate) fn veth() {
     until_up();
 }
 
-/// Returns when both ends can send: some milliseconds after they were set up.
+/// Returns when both ends can send, which is some milliseconds after they were set up.
 pub(crate) fn until_up() {
     let both_up = async {
         let mut links = crate::watch(crate::Excludes::default()).await.unwrap();
@@ -82,7 +83,7 @@ pub(crate) fn until_up() {
         let both = links.wait_for(|links| up(links, "eth0") && up(links, "peer0"));
         tokio::time::timeout(PATIENCE, both).await.expect("both ends come up").unwrap();
     };
-    // On a thread of its own, since the caller may be in a runtime already.
+    // Runs on a separate thread, since the caller may already be in a runtime.
     let wait = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -101,7 +102,7 @@ pub(crate) fn index(name: &str) -> u32 {
     String::from_utf8(output.stdout).unwrap().split(':').next().unwrap().parse().unwrap()
 }
 
-/// The far end of the wire, by hand.
+/// The far end of the wire, driven by the test.
 pub(crate) struct Wire {
     socket: PacketSocket,
     poller: Poller,
@@ -127,7 +128,8 @@ impl Wire {
         assert_eq!(self.socket.send_all(frames), frames.len());
     }
 
-    /// The next frame that is ARP or Neighbor Discovery and comes from eth0's MAC address or the one given.
+    /// Returns the next ARP or Neighbor Discovery frame that the far end did not send itself and that is not the
+    /// kernel's own.
     pub(crate) fn next(&mut self) -> Decoded {
         let deadline = boottime_us() + PATIENCE.as_micros() as u64;
         self.poller.set_deadline(deadline);
@@ -158,7 +160,7 @@ fn is_kernels(decoded: &Decoded) -> bool {
     }
 }
 
-/// Who has `target`? Asked by the far end; a probe (RFC 5227) when the asker is 0.0.0.0.
+/// Returns an ARP request for `target` from the far end; a probe (RFC 5227) if `asker` is 0.0.0.0.
 pub(crate) fn who_has(target: Ipv4Addr, asker: Ipv4Addr, to: MacAddr) -> Vec<u8> {
     let (operation, target_mac) = (ArpOperation::Request, MacAddr::zero());
     let arp =
@@ -166,7 +168,7 @@ pub(crate) fn who_has(target: Ipv4Addr, asker: Ipv4Addr, to: MacAddr) -> Vec<u8>
     encode(to, PEER_MAC, &Message::Arp(arp))
 }
 
-/// A Neighbor Solicitation for `target`, from `::` when it is for Duplicate Address Detection.
+/// Returns a Neighbor Solicitation for `target`, from `::` when it is for Duplicate Address Detection.
 pub(crate) fn solicitation(target: std::net::Ipv6Addr, source: std::net::Ipv6Addr) -> Vec<u8> {
     let destination = solicited_node_group(target);
     let source_link_layer = (!source.is_unspecified()).then_some(PEER_MAC);
@@ -174,7 +176,7 @@ pub(crate) fn solicitation(target: std::net::Ipv6Addr, source: std::net::Ipv6Add
     encode(multicast_mac(destination), PEER_MAC, &Message::Solicitation(message))
 }
 
-/// A second namespace with a Linux of its own in it.
+/// A second network namespace, served by the kernel's own network stack.
 pub(crate) struct Client {
     holder: Child,
 }
@@ -190,12 +192,12 @@ impl Client {
         Self { holder }
     }
 
-    /// Moves an interface over.
+    /// Moves an interface into this namespace.
     pub(crate) fn take(&self, interface: &str) {
         ip(&format!("link set {interface} netns {}", self.holder.id()));
     }
 
-    /// Runs a script there and returns what it printed.
+    /// Runs a script in this namespace and returns its output.
     pub(crate) fn run(&self, script: &str) -> String {
         let pid = self.holder.id().to_string();
         let mut command = Command::new("nsenter");

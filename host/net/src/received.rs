@@ -1,7 +1,7 @@
-//! Frames that came in, as the kernel counts them: whether a segment lives can be told from others' traffic.
+//! The kernel's counters of received frames: traffic from other hosts shows that a segment works.
 
-/// Frames received so far on the interfaces of these names, of the calling thread's network namespace (proc_pid_net(5)). `None` if the kernel
-/// does not say.
+/// Returns the number of frames received so far on the interfaces of these names, in the calling thread's network
+/// namespace (proc_pid_net(5)). `None` if the kernel does not report it.
 pub fn received<'a>(names: impl Iterator<Item = &'a str>) -> Option<u64> {
     let table = std::fs::read_to_string("/proc/thread-self/net/dev").ok()?;
     let names: Vec<&str> = names.collect();
@@ -15,7 +15,7 @@ pub fn received<'a>(names: impl Iterator<Item = &'a str>) -> Option<u64> {
     )
 }
 
-/// "name: octets frames …".
+/// Parses a line "name: octets frames …".
 fn frames(line: &str) -> Option<(&str, u64)> {
     let (name, counts) = line.split_once(':')?;
     Some((name.trim(), counts.split_whitespace().nth(1)?.parse().ok()?))

@@ -1,8 +1,8 @@
-//! Answers neighbours and sends beacons, on a thread of its own, whatever the plugins do meanwhile: the offloads.
-//! Delivers the other watched frames to their owners. Decides nothing: what is set was granted before.
+//! The offloads: answers neighbours and sends beacons on its own thread, independently of the plugins, and delivers
+//! other watched frames to their owners. Makes no decisions: every offload was granted before it is set.
 //!
-//! All state is under one lock, which the thread holds from looking an answer up until it is sent. So a call that
-//! returns has taken effect, withdrawals above all: nothing about the address leaves after it.
+//! All state is under one lock, which the thread holds from looking up an answer until it is sent. A call that returns
+//! has therefore taken effect, withdrawals above all: nothing about the address leaves after it.
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -23,34 +23,37 @@ mod state;
 mod table;
 mod thread;
 
-/// Where frames and news go. Called on the responder's thread, or on the caller's for what a call ended; must not block.
+/// The receiver of frames and notifications. Called on the responder's thread, or on the caller's thread for offloads
+/// that a call ended; must not block.
 pub trait Sink: Send + Sync {
-    /// A frame about a watched topic. False: no room for it; it is dropped and counted.
+    /// Delivers a frame about a watched topic. Returns false if there is no room; the frame is then dropped and
+    /// counted.
     fn frame(&self, owner: Owner, frame: Frame) -> bool;
-    /// The responder ended this offload by itself: its link is gone, or a beacon's link has another MAC address.
+    /// Reports that the responder ended this offload by itself: its link has gone, or a beacon's link has another MAC
+    /// address.
     fn ended(&self, owner: Owner, id: Endpoint);
 }
 
-/// Runs the thread; dropping it stops it, and nobody is answered any more.
+/// Runs the thread; dropping it stops the thread and all answers.
 #[derive(Debug)]
 pub struct Responder {
     handle: ResponderHandle,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Tells the responder what to do. Every call takes effect before it returns.
+/// Controls the responder. Every call takes effect before it returns.
 #[derive(Clone)]
 pub struct ResponderHandle {
     shared: Arc<Shared>,
 }
 
-/// Why a watch or an offload was not put in force. Nothing has changed then.
+/// The reason why a watch or an offload was not applied. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum OffloadError {
-    /// No such link, or one without ARP.
+    /// There is no such link, or it carries no ARP.
     #[error("link {0} is not there or carries no ARP and NDP")]
     NoLink(LinkIndex),
-    /// One answers, not two.
+    /// Another owner already answers for the address on this link; only one may.
     #[error(
         "another announcer answers for {address} on link {link} already: announce it by one of them only"
     )]
@@ -67,41 +70,41 @@ pub enum OffloadError {
     Filter {
         /// The link.
         link: LinkIndex,
-        /// What it said.
+        /// The error of the kernel.
         cause: io::Error,
     },
 }
 
-/// Why a frame was not sent.
+/// The reason why a frame was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// No such link, or one without ARP.
+    /// There is no such link, or it carries no ARP.
     #[error("link {0} is not there or carries no ARP and NDP")]
     NoLink(LinkIndex),
-    /// The kernel did not take it: queue full, link down, too long.
+    /// The kernel did not accept the frame: queue full, link down, or frame too long.
     #[error("cannot send on link {link}: {cause}")]
     Io {
         /// The link.
         link: LinkIndex,
-        /// What it said.
+        /// The error of the kernel.
         cause: io::Error,
     },
 }
 
-/// A link on which nothing can be heard or said. Tried again at the next [`ResponderHandle::set_links`].
+/// A link on which nothing can be received or sent. Retried at the next [`ResponderHandle::set_links`].
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open packet sockets on {name}: {cause}; the daemon needs CAP_NET_RAW")]
 pub struct LinkFailure {
     /// The link's name.
     pub name: String,
-    /// What the kernel said.
+    /// The error of the kernel.
     pub cause: io::Error,
 }
 
-/// What happened since the start.
+/// Counters since the start of the responder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Frames that came through the kernel filter.
+    /// Frames that passed the kernel filter.
     pub received: u64,
     /// ARP requests answered.
     pub answered_arp: u64,
@@ -109,7 +112,7 @@ pub struct Counters {
     pub answered_ndp: u64,
     /// Frames handed to a sink.
     pub delivered: u64,
-    /// Frames sent on request, without beacons.
+    /// Frames sent on request, excluding beacons.
     pub sent: u64,
     /// Beacon frames sent.
     pub beacons: u64,
@@ -130,7 +133,7 @@ impl Responder {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When the system gives no thread or descriptors.
+    /// Returns an error if the system provides no thread or descriptors.
     pub fn start(sink: Arc<dyn Sink>) -> io::Result<Self> {
         let lease = Arc::new(Lease::default());
         let state = Mutex::new(State::new(lease.clone()));
@@ -142,7 +145,7 @@ impl Responder {
         Ok(Self { handle, thread: Some(thread) })
     }
 
-    /// A handle.
+    /// Returns a handle to this responder.
     pub fn handle(&self) -> ResponderHandle {
         self.handle.clone()
     }
@@ -159,16 +162,17 @@ impl Drop for Responder {
 }
 
 impl ResponderHandle {
-    /// From then on (monotonic microseconds; `None`: from now on) nobody is answered and no frame is sent, until another time is set: a
-    /// process that was frozen does not know what became of its addresses. Beacons wait. Waits for no lock while the lease holds.
+    /// Sets the time, in monotonic microseconds, from which no request is answered and no frame is sent until another
+    /// time is set; `None` means from now on. A process that was frozen does not know which node has its addresses now.
+    /// Beacons wait meanwhile. Takes no lock unless it revives an expired lease.
     pub fn set_lease(&self, ends_us: Option<u64>) {
         if self.shared.lease.set(ends_us) {
             self.shared.arm(&self.shared.lock());
         }
     }
 
-    /// Takes over the list of links: opens sockets on new ones and closes those of links that are gone, whose offloads
-    /// end. Answers go on with a link's new MAC address; its beacons end, since they carry the old one.
+    /// Applies the list of links: opens sockets on new links and closes those of links that have gone, whose offloads
+    /// end. Answers continue with a link's new MAC address; its beacons end, since they carry the old one.
     pub fn set_links(&self, links: &Links) -> Vec<LinkFailure> {
         let (ended, failures) = self.shared.lock().set_links(links, &self.shared.poller);
         for (owner, id) in ended {
@@ -180,20 +184,20 @@ impl ResponderHandle {
     /// Delivers frames about a topic to an owner.
     ///
     /// # Errors
-    /// See [`OffloadError`].
+    /// Returns an [`OffloadError`], with nothing changed.
     pub fn watch(&self, owner: Owner, link: LinkIndex, topic: Topic) -> Result<(), OffloadError> {
         self.shared.lock().watch(owner, (link, topic.address()))
     }
 
-    /// Delivers them no longer.
+    /// Stops delivering frames about a topic to an owner.
     pub fn unwatch(&self, owner: Owner, link: LinkIndex, topic: Topic) {
         self.shared.lock().unwatch(owner, (link, topic.address()));
     }
 
-    /// Answers for an address on a link. The same number replaces its old work.
+    /// Answers for an address on a link. Replaces any previous work of the same number.
     ///
     /// # Errors
-    /// See [`OffloadError`].
+    /// Returns an [`OffloadError`], with nothing changed.
     pub fn answer(
         &self,
         owner: Owner,
@@ -204,11 +208,11 @@ impl ResponderHandle {
         self.shared.lock().answer(owner, id, (link, address))
     }
 
-    /// Sends a frame again and again, the first now. `address` is what it speaks for. Intervals below one millisecond
-    /// count as one. When all are sent the number is free again.
+    /// Sends a frame repeatedly, the first one at once. `address` is the address that the frame announces. Intervals
+    /// below one millisecond count as one millisecond. The number is free again when all frames are sent.
     ///
     /// # Errors
-    /// [`OffloadError::NoLink`].
+    /// Returns [`OffloadError::NoLink`] if the link of the frame is not usable.
     pub fn beacon(
         &self,
         owner: Owner,
@@ -222,21 +226,22 @@ impl ResponderHandle {
         Ok(())
     }
 
-    /// Ends one offload; whether there was one.
+    /// Ends one offload. Returns true if it existed.
     pub fn close(&self, owner: Owner, id: Endpoint) -> bool {
         self.shared.lock().close(owner, id)
     }
 
-    /// Sends one frame, now.
+    /// Sends one frame at once.
     ///
     /// # Errors
-    /// See [`SendError`].
+    /// Returns a [`SendError`] if the frame was not sent.
     pub fn send(&self, frame: &Frame) -> Result<(), SendError> {
         self.shared.lock().send(frame)
     }
 
-    /// Ends every offload of this owner that speaks for an address, and returns their numbers. Who asked before is answered: whoever
-    /// takes the address over may not have been there then. When this returns, nobody is answered any more. Watches stay.
+    /// Ends every offload of this owner that announces an address, and returns their numbers. Requests that arrived
+    /// before are still answered, because the node that takes the address over may not have been up then. No request is
+    /// answered after this returns. Watches stay.
     pub fn withdraw(&self, owner: Owner, address: IpAddr) -> Vec<Endpoint> {
         let mut state = self.shared.lock();
         thread::attend_before_withdrawal(&mut state, address);
@@ -247,17 +252,17 @@ impl ResponderHandle {
         ended
     }
 
-    /// The numbers of this owner's offloads in force, in order.
+    /// Returns the numbers of this owner's active offloads, in order.
     pub fn offloads(&self, owner: Owner) -> Vec<Endpoint> {
         self.shared.lock().table.offloads(owner)
     }
 
-    /// Ends everything of this owner, watches as well, and returns the numbers of its offloads.
+    /// Ends all offloads and watches of this owner, and returns the numbers of the offloads.
     pub fn end_owner(&self, owner: Owner) -> Vec<Endpoint> {
         self.shared.lock().end_owner(owner)
     }
 
-    /// What happened so far.
+    /// Returns the counters.
     pub fn counters(&self) -> Counters {
         self.shared.lock().counters()
     }
@@ -271,7 +276,7 @@ impl std::fmt::Debug for ResponderHandle {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic in the middle of a change is a bug; going on answering is better than stopping.
+        // A panic in the middle of a change is a bug; continuing to answer is better than stopping.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,10 +1,10 @@
-//! Streams, listeners and datagram sockets, and the work that goes on on them without a plugin: keepalives, timers that
-//! expect something, datagrams that are repeated. On a thread of its own, whatever the plugins do meanwhile. Decides
-//! nothing: what is opened and written was granted before, and what the octets mean is known only as far as where one
-//! BGP message ends.
+//! Streams, listeners and datagram sockets, and the work on them that continues without a plugin: keepalives,
+//! expectation timers, repeated datagrams. Runs on its own thread, independently of the plugins. Makes no decisions:
+//! whatever is opened and written was granted before, and the octets are only interpreted to find where a BGP message
+//! ends.
 //!
-//! As with the responder all state is under one lock, and a call that returns has taken effect. What happened is told by
-//! the thread alone and without that lock, so that it is told in order and a sink may call the handle.
+//! As in the responder, all state is under one lock, and a call that returns has taken effect. Events are reported by
+//! the thread alone and without that lock, so that they arrive in order and a sink may call the handle.
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -31,38 +31,39 @@ mod thread;
 
 pub use options::{Keys, SecretKey};
 
-/// Where events go. Called on the thread of the streams.
+/// The receiver of events. Called on the thread of the streams.
 pub trait StreamSink: Send + Sync {
-    /// Something happened to an endpoint of this owner.
+    /// Reports an event on an endpoint of this owner.
     fn event(&self, owner: Owner, event: Event);
-    /// Whether the owner takes more octets of streams now. If not, call [`StreamsHandle::resume`] once it does. Must
-    /// not call the handle.
+    /// Returns true if the owner accepts more stream data now. If not, [`StreamsHandle::resume`] must be called once it
+    /// does. Must not call the handle.
     fn has_room(&self, owner: Owner) -> bool;
-    /// Whether an instance runs that would hear of something. Must not call the handle.
+    /// Returns true if an instance is running that would receive an event. Must not call the handle.
     fn is_heard(&self, owner: Owner) -> bool;
 }
 
-/// Why something on an endpoint was not done. Nothing has changed then.
+/// The reason why an operation on an endpoint was not done. Nothing has changed then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// The number names nothing of the kind.
+    /// There is no endpoint of this number and kind.
     #[error("no such endpoint")]
     Unknown,
-    /// The number names something else.
+    /// The number is used by something else.
     #[error("number in use")]
     InUse,
-    /// More than one owner may have open.
+    /// The owner has as many endpoints open as it may.
     #[error("too many endpoints")]
     TooMany,
 }
 
-/// Runs the thread; dropping it closes everything, after what was to be sent has left or half a second has passed.
+/// Runs the thread; dropping it closes everything, after closed streams have sent their remaining data or half a second
+/// has passed.
 pub struct Streams {
     handle: StreamsHandle,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Tells the streams what to do.
+/// Controls the streams.
 #[derive(Clone)]
 pub struct StreamsHandle {
     shared: Arc<Shared>,
@@ -74,14 +75,14 @@ struct Shared {
     sink: Arc<dyn StreamSink>,
 }
 
-/// How long what is still to be sent holds up the end.
+/// Longest delay of the shutdown for closed streams that still have data to send.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl Streams {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When the system gives no thread or descriptors.
+    /// Returns an error if the system provides no thread or descriptors.
     pub fn start(sink: Arc<dyn StreamSink>) -> io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::default(), poller: Poller::new()?, sink });
         let handle = StreamsHandle { shared: shared.clone() };
@@ -91,7 +92,7 @@ impl Streams {
         Ok(Self { handle, thread: Some(thread) })
     }
 
-    /// A handle.
+    /// Returns a handle to these streams.
     pub fn handle(&self) -> StreamsHandle {
         self.handle.clone()
     }
@@ -109,10 +110,10 @@ impl Drop for Streams {
 }
 
 impl StreamsHandle {
-    /// Opens a stream. What comes of it is told as `opened` or `closed`.
+    /// Opens a stream. The result is reported as `opened` or `closed`.
     ///
     /// # Errors
-    /// See [`EndpointError`].
+    /// Returns an [`EndpointError`] if the number cannot be used.
     pub fn connect(
         &self,
         owner: Owner,
@@ -122,35 +123,36 @@ impl StreamsHandle {
         self.shared.act(|state, poller| state.connect(owner, connect, keys, poller))
     }
 
-    /// Accepts streams from a prefix of peers. That it cannot is told as `closed`.
+    /// Accepts streams from a prefix of peers. A failure to listen is reported as `closed`.
     ///
     /// # Errors
-    /// See [`EndpointError`].
+    /// Returns an [`EndpointError`] if the number cannot be used.
     pub fn listen(&self, owner: Owner, listen: Listen, keys: &Keys) -> Result<(), EndpointError> {
         self.shared.act(|state, poller| state.listen(owner, listen, keys, poller))
     }
 
-    /// Opens a UDP socket. That it cannot is told as `closed`.
+    /// Opens a UDP socket. A failure to open it is reported as `closed`.
     ///
     /// # Errors
-    /// See [`EndpointError`].
+    /// Returns an [`EndpointError`] if the number cannot be used.
     pub fn open_socket(&self, owner: Owner, open: OpenSocket) -> Result<(), EndpointError> {
         self.shared.act(|state, poller| state.open_socket(owner, open, poller))
     }
 
-    /// Writes to a stream, whole messages if it has messages.
+    /// Writes data to a stream; whole messages if the stream has messages.
     ///
     /// # Errors
-    /// [`EndpointError::Unknown`]. What exceeds the credit closes the stream and is no error.
+    /// Returns [`EndpointError::Unknown`] if there is no such stream. Data that exceeds the credit closes the stream
+    /// and is no error.
     pub fn write(&self, owner: Owner, id: Endpoint, data: &[u8]) -> Result<(), EndpointError> {
         let write = |stream: &mut Stream, now| stream.write(data, now);
         self.shared.act(|state, poller| state.write(owner, id, poller, write))
     }
 
-    /// Writes to a stream what its plugin has not: costs no credit.
+    /// Writes data to a stream on behalf of the plugin, at no cost of credit.
     ///
     /// # Errors
-    /// [`EndpointError::Unknown`].
+    /// Returns [`EndpointError::Unknown`] if there is no such stream.
     pub fn write_on_behalf(
         &self,
         owner: Owner,
@@ -161,30 +163,32 @@ impl StreamsHandle {
         self.shared.act(|state, poller| state.write(owner, id, poller, write))
     }
 
-    /// Gives back no credit for what is written to this stream before then, in monotonic microseconds.
+    /// Gives no credit of this stream back until the given time, in monotonic microseconds.
     pub fn hold(&self, owner: Owner, id: Endpoint, until_us: u64) {
         self.shared.act(|state, _| state.hold((owner, id), until_us));
     }
 
-    /// Messages of this stream may be as long as RFC 8654 allows from now on.
+    /// Allows messages of this stream to be as long as RFC 8654 allows from now on.
     pub fn extend(&self, owner: Owner, id: Endpoint) {
         if let Some(stream) = self.shared.lock().streams.get_mut(&(owner, id)) {
             stream.extended = true;
         }
     }
 
-    /// Sends a datagram, or drops it when the kernel has no room.
+    /// Sends a datagram, or drops it if the kernel has no room.
     ///
     /// # Errors
-    /// [`EndpointError::Unknown`].
+    /// Returns [`EndpointError::Unknown`] if there is no such socket.
     pub fn send_datagram(&self, owner: Owner, sent: &SendDatagram) -> Result<(), EndpointError> {
         self.shared.lock().send_datagram(owner, sent)
     }
 
-    /// Puts work on an endpoint in force. The same number replaces its old work. Works on frames are not for here.
+    /// Applies work to an endpoint. Replaces any previous work of the same number. Work on frames belongs to the
+    /// responder and is refused here.
     ///
     /// # Errors
-    /// [`EndpointError::Unknown`] when there is no such endpoint.
+    /// Returns [`EndpointError::Unknown`] if there is no such endpoint or the work is on frames, and another
+    /// [`EndpointError`] if the number cannot be used.
     pub fn offload(
         &self,
         owner: Owner,
@@ -194,27 +198,28 @@ impl StreamsHandle {
         self.shared.act(|state, _| state.offload(owner, id, work))
     }
 
-    /// Ends whatever has this number, a stream after what is queued was sent; whether there was anything.
+    /// Ends whatever has this number, a stream after its queued data is sent. Returns true if there was anything to
+    /// end.
     pub fn close(&self, owner: Owner, id: Endpoint) -> bool {
         self.shared.act(|state, poller| state.close(owner, id, poller))
     }
 
-    /// Ends whatever has this number at once, a stream with RST; whether there was anything.
+    /// Ends whatever has this number at once, a stream with RST. Returns true if there was anything to end.
     pub fn abort(&self, owner: Owner, id: Endpoint) -> bool {
         self.shared.act(|state, _| state.abort(owner, id))
     }
 
-    /// Reads again what was not read because the owner had no room.
+    /// Resumes reading the streams that were paused because the owner had no room.
     pub fn resume(&self, owner: Owner) {
         self.shared.act(|state, poller| state.resume(owner, poller));
     }
 
-    /// What is open of this owner.
+    /// Returns the open endpoints of this owner.
     pub fn open(&self, owner: Owner) -> Vec<ResumedEndpoint> {
         self.shared.lock().open(owner)
     }
 
-    /// The numbers of this owner's offloads in force, in order.
+    /// Returns the numbers of this owner's active offloads, in order.
     pub fn offloads(&self, owner: Owner) -> Vec<Endpoint> {
         self.shared.lock().offloads_of(owner)
     }
@@ -233,11 +238,11 @@ impl std::fmt::Debug for StreamsHandle {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic in the middle of a change is a bug; going on is better than losing every session.
+        // A panic in the middle of a change is a bug; continuing is better than losing every session.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something, and has the thread look at what follows from it.
+    /// Applies a change and wakes the thread for the resulting events and deadlines.
     fn act<T>(&self, change: impl FnOnce(&mut State, &Poller) -> T) -> T {
         let mut state = self.lock();
         let done = change(&mut state, &self.poller);

@@ -1,6 +1,6 @@
 //! System calls that no crate in the tree wraps: packet sockets, batches of frames, epoll with a timer, CLOCK_BOOTTIME;
-//! options of other sockets are in `sockets`.
-//! Every `unsafe` of the project is here. Knows nothing of ARP, offloads or owners.
+//! options of other sockets are in `sockets`. Most of the project's `unsafe` code is here. Knows nothing of ARP,
+//! offloads or owners.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -14,7 +14,7 @@ pub(crate) mod sockets;
 
 use socket2::{Domain, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 
-/// Microseconds since boot, suspend included.
+/// Returns the microseconds since boot, including suspend.
 pub(crate) fn boottime_us() -> u64 {
     // SAFETY: timespec is plain integers, all-zero is a value of it.
     let mut time: libc::timespec = unsafe { zeroed() };
@@ -24,7 +24,7 @@ pub(crate) fn boottime_us() -> u64 {
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
-/// Microseconds of processor time that this thread has used.
+/// Returns the microseconds of processor time that this thread has used.
 pub(crate) fn thread_us() -> u64 {
     // SAFETY: timespec is plain integers, all-zero is a value of it.
     let mut time: libc::timespec = unsafe { zeroed() };
@@ -34,18 +34,19 @@ pub(crate) fn thread_us() -> u64 {
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
-/// A packet socket (packet(7)) that sends and receives whole Ethernet frames of one type on one link, never blocking.
+/// A packet socket (packet(7)) that sends and receives whole Ethernet frames of one type on one link and never blocks.
 #[derive(Debug)]
 pub(crate) struct PacketSocket(Socket);
 
 impl PacketSocket {
-    /// The filter is in place before the socket hears of any link, so nothing unfiltered is ever queued.
+    /// Opens a socket. The filter is attached before the socket is bound to a link, so nothing unfiltered is ever
+    /// queued.
     pub(crate) fn open(link: LinkIndex, ethertype: u16, filter: &[SockFilter]) -> io::Result<Self> {
-        // Protocol 0 receives nothing until bind names one.
+        // Protocol 0 receives nothing until bind names a protocol.
         let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
         socket.set_nonblocking(true)?;
         set_option(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
-        // Room for a burst of questions; beyond the limit of root needs SO_RCVBUFFORCE.
+        // Room for a burst of requests; exceeding the system-wide limit requires SO_RCVBUFFORCE.
         if set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER).is_err() {
             set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
         }
@@ -64,7 +65,8 @@ impl PacketSocket {
         self.0.send(frame).map(drop)
     }
 
-    /// Sends frames in order; how many the kernel took. Fewer than all means its queue is full or the link is down.
+    /// Sends frames in order and returns how many the kernel accepted. Fewer than all means that its queue is full or
+    /// the link is down.
     pub(crate) fn send_all(&self, frames: &[Vec<u8>]) -> usize {
         let mut parts: Vec<libc::iovec> = frames
             .iter()
@@ -78,7 +80,7 @@ impl PacketSocket {
         while done < headers.len() {
             let rest = &mut headers[done..];
             // SAFETY: `rest` is valid for its length; each header points to one iovec in `parts`, each iovec to a frame
-            // in `frames`; all outlive the call, and sending only reads the octets.
+            // in `frames`; all outlive the call, and sending only reads the bytes.
             let sent = unsafe {
                 libc::sendmmsg(self.0.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, 0)
             };
@@ -90,12 +92,12 @@ impl PacketSocket {
         done
     }
 
-    /// Frames the kernel dropped since the last call because the queue was full.
+    /// Returns the number of frames that the kernel dropped since the last call because the queue was full.
     pub(crate) fn overflowed(&self) -> u32 {
         // SAFETY: tpacket_stats is plain integers, all-zero is a value of it.
         let mut stats: libc::tpacket_stats = unsafe { zeroed() };
         let mut length = size_of::<libc::tpacket_stats>() as libc::socklen_t;
-        // SAFETY: `stats` is writable for `length` octets and both outlive the call.
+        // SAFETY: `stats` is writable for `length` bytes and both outlive the call.
         let status = unsafe {
             libc::getsockopt(
                 self.0.as_raw_fd(),
@@ -124,7 +126,7 @@ fn set_option(
     value: libc::c_int,
 ) -> io::Result<()> {
     let length = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `value` is readable for `length` octets and outlives the call.
+    // SAFETY: `value` is readable for `length` bytes and outlives the call.
     check(unsafe {
         libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length)
     })
@@ -138,7 +140,7 @@ fn link_address(link: LinkIndex, ethertype: u16) -> SockAddr {
     address.sll_family = libc::AF_PACKET as libc::sa_family_t;
     address.sll_protocol = ethertype.to_be();
     address.sll_ifindex = link as libc::c_int;
-    // SAFETY: the storage holds a whole sockaddr_ll, as the length says.
+    // SAFETY: the storage holds a whole sockaddr_ll, whose size is the given length.
     unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as libc::socklen_t) }
 }
 
@@ -150,26 +152,26 @@ fn header(part: &mut libc::iovec) -> libc::mmsghdr {
     header
 }
 
-/// Room for the frames of one system call.
+/// A buffer for the frames of one system call.
 #[derive(Debug)]
 pub(crate) struct Batch {
     frames: Box<[[u8; Batch::LONGEST]; Batch::FRAMES]>,
-    /// Octets in each frame received last; longer than [`Batch::LONGEST`] when it was cut.
+    /// Length of each frame received last, in octets; larger than [`Batch::LONGEST`] if the frame was truncated.
     lengths: Vec<usize>,
 }
 
 impl Batch {
-    /// So many at once.
+    /// Largest number of frames of one batch.
     pub(crate) const FRAMES: usize = 32;
-    /// ARP and Neighbor Discovery are far shorter, on links of any MTU.
+    /// Longest frame, in octets: ARP and Neighbor Discovery are far shorter, on links of any MTU.
     pub(crate) const LONGEST: usize = 2048;
 
     pub(crate) fn new() -> Self {
         Self { frames: Box::new([[0; Self::LONGEST]; Self::FRAMES]), lengths: Vec::new() }
     }
 
-    /// Takes what waits, at most one batch; nothing when nothing waits. An error of the socket (its link went down) is
-    /// taken off by this and means nothing waits.
+    /// Receives the queued frames, at most one batch, or none if none are queued. An error of the socket (its link went
+    /// down) is cleared by this call and counts as no frames.
     pub(crate) fn receive(&mut self, socket: &PacketSocket) {
         let mut parts: Vec<libc::iovec> = self
             .frames
@@ -195,7 +197,7 @@ impl Batch {
         self.lengths = headers[..received].iter().map(|header| header.msg_len as usize).collect();
     }
 
-    /// The frames received last; `None` for one that was too long.
+    /// Returns the frames received last; `None` for a frame that was too long.
     pub(crate) fn frames(&self) -> impl ExactSizeIterator<Item = Option<&[u8]>> {
         self.frames
             .iter()
@@ -217,10 +219,10 @@ const TIMER: u64 = u64::MAX;
 
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: takes no pointer; the descriptor it returns is nobody else's.
+        // SAFETY: takes no pointer; the returned descriptor has no other owner.
         let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
-        // SAFETY: takes no pointer; the descriptor it returns is nobody else's.
+        // SAFETY: takes no pointer; the returned descriptor has no other owner.
         let timer = owned(unsafe { libc::timerfd_create(libc::CLOCK_BOOTTIME, flags) })?;
         let poller = Self { epoll, timer };
         poller.add(poller.timer.as_fd(), TIMER)?;
@@ -235,8 +237,8 @@ impl Poller {
         check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, source, &mut event) }).map(drop)
     }
 
-    /// Reports `key` whenever `source` can be read or written, as said; neither = never, not even errors. `known` is
-    /// whether it is reported now.
+    /// Reports `key` whenever `source` can be read or written, as requested; with neither, reports nothing, not even
+    /// errors. `known` tells whether `source` is registered now.
     pub(crate) fn change(
         &self,
         source: BorrowedFd<'_>,
@@ -263,7 +265,7 @@ impl Poller {
         check(unsafe { libc::epoll_ctl(epoll, operation, source, &mut event) }).map(drop)
     }
 
-    /// Ends the wait at this time on [`boottime_us`]; one that has passed ends it at once.
+    /// Ends the wait at this time on [`boottime_us`]; a time that has passed ends it at once.
     pub(crate) fn set_deadline(&self, boottime_us: u64) {
         // Zero would disarm the timer.
         let at = boottime_us.max(1);
@@ -278,7 +280,7 @@ impl Poller {
         debug_assert_eq!(status, 0, "the timer and its value are valid");
     }
 
-    /// Sleeps until something is to do; `ready` then holds the keys of the sockets that can be read.
+    /// Sleeps until a socket is ready or the deadline passes; `ready` then holds the keys of the ready sockets.
     pub(crate) fn wait(&self, ready: &mut Vec<u64>) {
         ready.clear();
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
@@ -296,8 +298,8 @@ impl Poller {
 
     fn clear_timer(&self) {
         let mut expirations = 0_u64;
-        // SAFETY: `expirations` is writable for the 8 octets that a timer yields. It does not block, and an error
-        // means that the timer was set anew meanwhile.
+        // SAFETY: `expirations` is writable for the 8 bytes that a timer yields. The read does not block, and an error
+        // means that the timer was reset in the meantime.
         unsafe {
             libc::read(self.timer.as_raw_fd(), (&raw mut expirations).cast(), size_of::<u64>())
         };

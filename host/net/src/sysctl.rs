@@ -1,17 +1,17 @@
-//! Settings of the kernel that decide what becomes of an announced address, of the calling thread's network namespace. Changes none.
+//! Kernel settings that affect an announced address, in the calling thread's network namespace. Changes none.
 
-/// The folder of one link's settings (ip-sysctl, `/proc/sys/net/ipv4/conf`).
+/// Returns the folder of one link's settings (ip-sysctl, `/proc/sys/net/ipv4/conf`).
 fn folder(link: &str) -> std::path::PathBuf {
     ["/proc/sys/net/ipv4/conf", link].iter().collect()
 }
 
-/// True: there is a link of this name.
+/// Returns true if there is a link of this name.
 pub fn is_there(link: &str) -> bool {
     folder(link).exists()
 }
 
-/// `rp_filter` (RFC 3704) or `arp_ignore` of an IPv4 link as the kernel applies it: the larger of that of the link and that of all. `None`
-/// when there is no such link or setting.
+/// Returns `rp_filter` (RFC 3704) or `arp_ignore` of an IPv4 link as the kernel applies it: the larger of the link's
+/// value and the value for all links. `None` if there is no such link or setting.
 pub fn setting(link: &str, name: &str) -> Option<u32> {
     let read = |link: &str| -> Option<u32> {
         std::fs::read_to_string(folder(link).join(name)).ok()?.trim().parse().ok()

@@ -1,5 +1,5 @@
-//! The border between the words of the SDK and those of a component, one folder per released version of the WIT.
-//! Here is what all versions share: what a Store holds, and what a guest may call.
+//! The conversion layer between the types of the SDK and those of a component, one folder per released version of the
+//! WIT. This module holds what all versions share: the data of a Store, and the functions a guest may call.
 use std::sync::Arc;
 
 use outrigger_sdk::Pool;
@@ -11,13 +11,13 @@ use crate::limits::{Limits, Meter};
 pub(crate) mod log;
 pub(crate) mod v0_1;
 
-/// What a Store holds besides the guest.
+/// The host's data in a Store.
 pub(crate) struct Host {
     pub(crate) limits: Limits,
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) meter: Meter,
     pub(crate) log: log::Log,
-    /// The pool of the decision at hand; outside of decisions there is none.
+    /// The pool of the current decision. `None` outside of decisions.
     pub(crate) pool: Option<Arc<dyn Pool + Send + Sync>>,
 }
 
@@ -33,7 +33,7 @@ impl Host {
     }
 }
 
-/// What an allocator may call: `log` and `pool`.
+/// Returns a linker with the functions that an allocator may call: `log` and `pool`.
 pub(crate) fn allocators(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     v0_1::allocator::AllocatorWithHooks::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| {
@@ -42,7 +42,7 @@ pub(crate) fn allocators(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<H
     Ok(linker)
 }
 
-/// What an announcer may call: `log`.
+/// Returns a linker with the functions that an announcer may call: `log`.
 pub(crate) fn announcers(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     v0_1::announcer::Announcer::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;

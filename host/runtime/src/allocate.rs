@@ -1,5 +1,5 @@
-//! An allocator's decision: one call in a fresh instance, so that nothing is remembered and nothing leaks. Knows nothing
-//! of ledgers; the answer is checked elsewhere.
+//! The decisions of an allocator: one call in a fresh instance, so that no state is kept and nothing leaks. Knows
+//! nothing of ledgers; the answer is checked elsewhere.
 use std::sync::Arc;
 
 use outrigger_sdk::{FieldError, Outcome, Pool, Request};
@@ -12,7 +12,7 @@ impl Plugin {
     /// Asks for one decision.
     ///
     /// # Errors
-    /// The instance's fault, or [`Fault::Garbage`] when this is an announcer.
+    /// Returns the instance's fault, or [`Fault::Garbage`] if this plugin is an announcer.
     pub fn allocate(
         &self,
         request: &Request,
@@ -31,10 +31,10 @@ impl Plugin {
         outcome.map(Into::into).map_err(|error| guest.fault(Call::Allocate, &error))
     }
 
-    /// Asks whether a configuration is right. An allocator without hooks accepts every one.
+    /// Validates a configuration. An allocator without hooks accepts every configuration.
     ///
     /// # Errors
-    /// The outer one is the instance's fault, the inner one the configuration's.
+    /// Returns the instance's fault as the outer error, and the errors of the configuration as the inner one.
     pub fn validate_config(&self, config: &str) -> Result<Result<(), Vec<FieldError>>, Fault> {
         let limits = Limits::default();
         let Exports::Allocator { hooks, .. } = self.exports() else {

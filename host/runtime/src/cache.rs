@@ -1,5 +1,5 @@
-//! Compiled components on disk, by digest and engine. A directory that others can write is refused: what lies in it is
-//! machine code that this process runs. Knows nothing of where the code came from.
+//! Compiled components on disk, by digest and engine. A directory that other users can write is refused, because it
+//! holds machine code that this process runs. Knows nothing of where the code came from.
 use std::fs::{DirBuilder, Metadata};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -8,28 +8,28 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use wasmtime::component::Component;
 
-/// Of SHA-256 in hexadecimal, with which every file begins.
+/// Length of a SHA-256 digest in hexadecimal, with which every file name begins.
 const DIGEST: usize = 64;
-/// How the name of a checksum ends.
+/// Extension of the file that holds a checksum.
 const SUM: &str = "crc32";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The directory cannot be trusted, or not be made.
+/// The reason why the cache directory cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CacheError {
-    /// Somebody else's.
+    /// The directory belongs to another user.
     #[error(
         "{path} belongs to user {owner}, not to user {user} who runs this; give it to {user} or remove it"
     )]
     Owner {
         /// The directory.
         path: String,
-        /// Whose it is.
+        /// The user who owns it.
         owner: u32,
-        /// Whose it must be.
+        /// The user who must own it.
         user: u32,
     },
-    /// Others may write.
+    /// Other users may write to the directory.
     #[error("{path} can be written by others (mode {mode:o}); run `chmod 700 {path}`")]
     Mode {
         /// The directory.
@@ -37,30 +37,30 @@ pub enum CacheError {
         /// Its permissions.
         mode: u32,
     },
-    /// A file or a symbolic link.
+    /// The path is a file or a symbolic link.
     #[error("{path} is not a directory; remove it, or name another cache directory")]
     NotDirectory {
         /// The path.
         path: String,
     },
-    /// The file system's words.
+    /// An error of the file system.
     #[error("cannot use {path} as the cache of compiled plugins: {reason}")]
     Io {
         /// The directory.
         path: String,
-        /// Why.
+        /// The error as text.
         reason: String,
     },
 }
 
-/// Makes the directory if need be, for this user alone, and looks at whose it is.
+/// Creates the directory for this user alone if it does not exist, and checks its owner and mode.
 pub(crate) fn prepare(directory: &Path) -> Result<(), CacheError> {
     let path = || directory.display().to_string();
     let failed = |error: std::io::Error| CacheError::Io { path: path(), reason: error.to_string() };
     if !directory.exists() {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     }
-    // Not following a link: whoever can make the link could point it elsewhere later.
+    // Does not follow a link: the user who made the link could point it elsewhere later.
     let metadata = directory.symlink_metadata().map_err(failed)?;
     if !metadata.is_dir() {
         return Err(CacheError::NotDirectory { path: path() });
@@ -75,27 +75,27 @@ pub(crate) fn prepare(directory: &Path) -> Result<(), CacheError> {
     Ok(())
 }
 
-/// Where a component compiled for an engine lies.
+/// Returns the path of a component compiled for an engine.
 pub(crate) fn place(directory: &Path, digest: &str, compatibility: &str) -> PathBuf {
     directory.join(format!("{digest}-{compatibility}.cwasm"))
 }
 
-/// Puts what was compiled in its place, with a checksum beside it: a disk that went bad, or a machine that lost power, is found out
-/// before anything of it is run.
+/// Moves a compiled component to its final path, with a checksum beside it, so that damage by a failing disk or a power
+/// loss is detected before any of the code runs.
 pub(crate) fn seal(apart: &Path, place: &Path) -> std::io::Result<()> {
     let sum = checksum(apart)?;
     crate::compile::replace(&place.with_extension(SUM), sum.as_bytes())?;
     std::fs::rename(apart, place)
 }
 
-/// CRC-32 in hexadecimal: against accidents, not against people, who could write it as well.
+/// Returns the CRC-32 in hexadecimal: it protects against accidents, not against attackers, who could write it as well.
 fn checksum(file: &Path) -> std::io::Result<String> {
     let mut sum = flate2::CrcWriter::new(std::io::sink());
     std::io::copy(&mut std::fs::File::open(file)?, &mut sum)?;
     Ok(format!("{:08x}", sum.crc().sum()))
 }
 
-/// Maps a compiled component. The file must stay as it is while the component lives: it is replaced by rename only.
+/// Maps a compiled component. The file must not change while the component lives: it is replaced by rename only.
 #[expect(unsafe_code, reason = "the one place where compiled code is loaded")]
 pub(crate) fn open(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<Component> {
     let metadata = file.symlink_metadata()?;
@@ -105,23 +105,24 @@ pub(crate) fn open(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<C
     if std::fs::read_to_string(file.with_extension(SUM))? != checksum(file)? {
         return Err(wasmtime::Error::msg("the cached file is not as it was written"));
     }
-    // SAFETY: the file is this user's and only this user can write it or its directory (`prepare`), so it was written by
-    // our own compiling child, whole and by rename. wasmtime checks version, CPU and settings, and refuses on mismatch.
+    // SAFETY: the file is this user's and only this user can write it or its directory (`prepare`), so it was written
+    // by our own compiling child, whole and by rename. wasmtime checks version, CPU and settings, and refuses on
+    // mismatch.
     unsafe { Component::deserialize_file(engine, file) }
 }
 
-/// Used just now: the last to be swept.
+/// Marks a file as used now, so that it is swept last.
 pub(crate) fn touch(file: &Path) {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     let times = Timestamps { last_access: now, last_modification: now };
     for file in [file, &file.with_extension(SUM)] {
-        // Whoever may not do this sweeps it too early, and compiles it again.
+        // A process that lacks this permission only sweeps the file too early and compiles it again.
         let _ = utimensat(CWD, file, &times, AtFlags::empty());
     }
 }
 
-/// Deletes what was not used for longest until no more than `most` octets are left. What is of a digest `in_use`, and what was
-/// used on the day of the newest, stays whatever it takes: another process may be about to read it.
+/// Deletes the least recently used files until no more than `most` bytes are left. Files of a digest `in_use`, and
+/// files used within a day of the newest one, are kept in any case: another process may be about to read them.
 pub(crate) fn sweep(directory: &Path, most: u64, in_use: impl Fn(&str) -> bool) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     let mut files = Vec::new();

@@ -1,5 +1,6 @@
-//! The compiling child process, both sides of it: what it does, and how the daemon starts, bounds and reads it. A compiler
-//! costs hundreds of MiB and may be made to run for ever or to panic by what it is given, so it lives and dies apart.
+//! The compiling child process, both sides of it: the child's work, and how the daemon starts, bounds and reads it. A
+//! compiler costs hundreds of MiB and its input may make it run without end or panic, so it runs in a process of its
+//! own.
 use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
@@ -13,24 +14,24 @@ use std::time::Duration;
 use crate::cache::CacheError;
 use crate::confine;
 
-/// So much processor time a child may take unless somebody says otherwise; the slowest known component takes 8 s (StarlingMonkey).
+/// Default processor time of a child; the slowest known component takes 8 s (StarlingMonkey).
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
-/// So many times its processor time a child may live: on a machine that is busy with something else it gets little of it, and only
-/// one that is stuck comes to this end.
+/// Multiple of its processor time for which a child may live: on a busy machine it gets only a small share of the
+/// processor, and only a stuck child reaches this limit.
 const PATIENCE: u32 = 5;
-/// How often a child that has closed its end of the pipe is looked at, and how many times: for two seconds.
+/// Interval and number of checks for the end of a child that has closed its end of the pipe: two seconds in total.
 const LOOK: Duration = Duration::from_millis(5);
 const LOOKS: u32 = 400;
-/// Tells the child how many seconds of processor time it has.
+/// Environment variable that holds the child's processor time, in seconds.
 const SECONDS: &str = "OUTRIGGER_COMPILE_SECONDS";
-/// What a process dies of that used up its processor time.
+/// The signal that ends a process that has used up its processor time.
 const SIGXCPU: i32 = 24;
-/// How Rust's allocator begins when there is no memory left.
+/// The start of the message of Rust's allocator when there is no memory left.
 const NO_MEMORY: &str = "memory allocation of ";
-/// Of what the child says, so much is kept.
+/// Number of bytes kept of the child's output.
 const WORDS: u64 = 4096;
 
-/// Why a component was not compiled.
+/// The reason why a component was not compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
     /// A file could not be read or written.
@@ -40,13 +41,13 @@ pub enum CompileError {
         what: &'static str,
         /// The file.
         path: String,
-        /// Why.
+        /// The error as text.
         reason: String,
     },
-    /// The cache directory.
+    /// The cache directory cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// The compiler says the component is invalid.
+    /// The compiler reports that the component is invalid.
     #[error("the compiler refuses it: {0}")]
     Refused(String),
     /// The child could not be run.
@@ -54,50 +55,50 @@ pub enum CompileError {
     Spawn {
         /// The program.
         program: String,
-        /// Why.
+        /// The error as text.
         reason: String,
     },
     /// The child took too much processor time, or did not end, and was killed.
     #[error("compiling took longer than {seconds} s and was stopped; make the component smaller")]
     TimedOut {
-        /// What it had.
+        /// The time limit that was exceeded.
         seconds: u64,
     },
-    /// The child would have needed more than it may have.
+    /// The child would have needed more memory than it may use.
     #[error(
         "compiling it needs more than the {mib} MiB of memory that are left for it here; make the component smaller, or give Outrigger more memory"
     )]
     Memory {
-        /// What it had, in MiB.
+        /// The memory that it had, in MiB.
         mib: u64,
     },
-    /// The child ended badly.
+    /// The child failed.
     #[error("the compiler ended with {status}: {words}")]
     Failed {
         /// Exit code or signal.
         status: String,
-        /// What it said last.
+        /// The output of the child.
         words: String,
     },
-    /// The child said yes, but what it made cannot be loaded.
+    /// The child succeeded, but its output cannot be loaded.
     #[error("what the compiler made cannot be loaded: {0}")]
     Unusable(String),
 }
 
-/// Compiles a component for every CPU of `target` ("x86_64-unknown-linux-gnu"): for what is built into a program.
+/// Compiles a component for every CPU of `target` ("x86_64-unknown-linux-gnu"), to be built into a program.
 ///
 /// # Errors
-/// [`CompileError::Refused`].
+/// Returns [`CompileError::Refused`] if the compiler rejects the component or the target.
 pub fn precompile(component: &[u8], target: &str) -> Result<Vec<u8>, CompileError> {
     let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
     let engine = crate::engine::compiling_for(target).map_err(refused)?;
     engine.precompile_component(component).map_err(refused)
 }
 
-/// What [`precompile`] makes of a component is another one when this is: hexadecimal, for a file's name.
+/// Returns a hexadecimal key for a file name: it changes whenever the output of [`precompile`] for a component changes.
 ///
 /// # Errors
-/// [`CompileError::Refused`] when there is no compiler for `target`.
+/// Returns [`CompileError::Refused`] if there is no compiler for `target`.
 pub fn precompiled_key(component: &[u8], target: &str) -> Result<String, CompileError> {
     let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
     let engine = crate::engine::compiling_for(target).map_err(refused)?;
@@ -107,11 +108,12 @@ pub fn precompiled_key(component: &[u8], target: &str) -> Result<String, Compile
     Ok(format!("{:016x}", hash.finish()))
 }
 
-/// The child's work: compiles the component in `input` into `output`, which is this user's alone. From the moment that both are
-/// open this thread can do nothing but compute; what this machine cannot take from it is told on stderr.
+/// Does the child's work: compiles the component in `input` into `output`, which is accessible to this user alone. Once
+/// the input is read and the output is open, this thread can do nothing but compute; restrictions that this machine
+/// cannot apply are reported on stderr.
 ///
 /// # Errors
-/// See [`CompileError`]. `output` is empty or cut short then.
+/// Returns a [`CompileError`]. `output` is empty or truncated then.
 pub fn compile(input: &Path, output: &Path) -> Result<(), CompileError> {
     let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
     let component = std::fs::read(input).map_err(|error| file("read", input, &error))?;
@@ -126,7 +128,7 @@ pub fn compile(input: &Path, output: &Path) -> Result<(), CompileError> {
     written.map_err(|error| file("write", output, &error))
 }
 
-/// Written apart and renamed, because the file that was there may be mapped by a running instance.
+/// Replaces a file by writing a new one and renaming it, because the existing file may be mapped by a running instance.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut apart = path.as_os_str().to_owned();
     apart.push(format!(".{}", std::process::id()));
@@ -138,7 +140,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     written
 }
 
-/// A new file for this user alone.
+/// Writes a new file that is accessible to this user alone.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     create(path)?.write_all(bytes)
 }
@@ -151,11 +153,11 @@ pub(crate) fn file(what: &'static str, path: &Path, error: &std::io::Error) -> C
     CompileError::File { what, path: path.display().to_string(), reason: error.to_string() }
 }
 
-/// The daemon's side: how to start the child.
+/// The daemon's side: the command that starts the child.
 #[derive(Debug)]
 pub(crate) struct Command {
     pub(crate) program: PathBuf,
-    /// What comes before the two file names.
+    /// The arguments before the two file names.
     pub(crate) args: Vec<String>,
 }
 
@@ -164,7 +166,8 @@ impl Command {
         Self { program, args }
     }
 
-    /// Runs the child to its end, which comes when it has used `within` of processor time, and never later than [`PATIENCE`] times that.
+    /// Runs the child until it ends; it is stopped when it has used `within` of processor time or has lived for
+    /// [`PATIENCE`] times that.
     pub(crate) fn run(
         &self,
         input: &Path,
@@ -208,8 +211,8 @@ impl Command {
     }
 }
 
-/// How the child ended; `None` when it was stopped because it was too late. One that has said its last word `ends`, or should: it has
-/// [`LOOKS`] for it.
+/// Returns the status of the child. `None` if it was killed because it ran too long. If `ends` is true, the child has
+/// closed its output and has [`LOOKS`] checks to end.
 fn end(child: &mut Child, ends: bool) -> std::io::Result<Option<ExitStatus>> {
     for _ in 0..if ends { LOOKS } else { 0 } {
         if let Some(status) = child.try_wait()? {
@@ -222,7 +225,7 @@ fn end(child: &mut Child, ends: bool) -> std::io::Result<Option<ExitStatus>> {
     Ok(None)
 }
 
-/// What the child says, once it has said all: when it ends, its end of the pipe closes.
+/// Returns the output of the child once it is complete: when the child ends, its end of the pipe closes.
 fn listen(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     if let Some(mut pipe) = child.stderr.take() {

@@ -1,5 +1,5 @@
-//! The compiling child confines itself before it looks at what it was given: whoever makes a compiler do something else
-//! than compile finds no file, no socket, no capability and no memory but the daemon's rest. Knows nothing of compiling.
+//! The compiling child confines itself before it processes its input: an attacker who takes over the compiler finds no
+//! file, no socket, no capability and no memory but what the daemon leaves. Knows nothing of compiling.
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -8,17 +8,17 @@ use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetSt
 use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
 use seccompiler::{SeccompAction, SeccompFilter};
 
-/// Octets; the largest known component needs 376 MiB resident.
+/// Limit of the address space, in bytes; the largest known component needs 376 MiB resident.
 const ADDRESS_SPACE: u64 = 4 << 30;
-/// Octets that are the daemon's, of what its control group has left.
+/// Bytes of the control group's remaining memory that are reserved for the daemon.
 const RESERVE: u64 = 64 << 20;
-/// So much it may use at least: less is not enough to say what went wrong.
+/// Least memory of the child, in bytes: with less it cannot report its own failure.
 const LEAST: u64 = 32 << 20;
-/// Nice, but not as nice as can be: beside programs that never rest it would not come to its end in time.
+/// Nice level of the child. Not the lowest priority: next to programs that are always busy it would not finish in time.
 const PRIORITY: i32 = 10;
 
-/// Confines this thread and those that it starts; the limits are the process's. `seconds` of processor time are left. Returns what
-/// could not be had here, for a person: an older kernel has no Landlock.
+/// Confines this thread and those that it starts; the resource limits apply to the process. `seconds` of processor time
+/// are left. Returns messages about the restrictions that are not available here: an older kernel has no Landlock.
 pub(crate) fn confine(seconds: u64) -> Vec<String> {
     let steps = [
         ("resource limits", limit(seconds)),
@@ -33,9 +33,9 @@ pub(crate) fn confine(seconds: u64) -> Vec<String> {
 }
 
 fn limit(seconds: u64) -> Result<(), String> {
-    // Whoever serves goes first: a daemon that is kept from its gossip by compilers is taken for dead.
+    // The serving daemon has priority: when compilers delay its gossip, other nodes consider it dead.
     setpriority_process(None, PRIORITY).map_err(|error| error.to_string())?;
-    // The kernel kills without a word whoever comes to the hard limit, and with SIGXCPU at the soft one.
+    // The kernel sends SIGXCPU at the soft limit and kills the process without a message at the hard limit.
     let cpu = Rlimit { current: Some(seconds), maximum: Some(seconds.saturating_add(1)) };
     setrlimit(Resource::Cpu, cpu).map_err(|error| error.to_string())?;
     for (resource, most) in
@@ -54,7 +54,7 @@ fn drop_capabilities() -> Result<(), String> {
     Ok(())
 }
 
-/// Sets `no_new_privs` as well. What is open stays open.
+/// Forbids access to files and to the network, and sets `no_new_privs`. Open files stay open.
 fn forbid_files() -> Result<(), String> {
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V5))
@@ -68,8 +68,8 @@ fn forbid_files() -> Result<(), String> {
     }
 }
 
-/// A list of what is refused, not of what is allowed: what a compiler, its threads and the C library call differs from one version
-/// to the next, and nothing of what is left reaches beyond the process.
+/// Forbids system calls by a list of refused calls, not of allowed ones: the calls of a compiler, its threads and the C
+/// library differ from one version to the next, and none of the remaining ones reaches beyond the process.
 fn forbid_calls() -> Result<(), String> {
     let arch = std::env::consts::ARCH.try_into().map_err(|_| "not for this processor")?;
     let rules = DENIED.iter().map(|call| (*call, vec![])).collect::<BTreeMap<_, _>>();
@@ -119,7 +119,7 @@ const DENIED: &[i64] = &[
     libc::SYS_pivot_root,
     libc::SYS_unshare,
     libc::SYS_setns,
-    // Ways around all of this.
+    // Ways around these restrictions.
     libc::SYS_bpf,
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
@@ -147,14 +147,16 @@ const DENIED: &[i64] = &[
     libc::SYS_vfork,
 ];
 
-/// How many octets a compiler may use here: what the control group has left, but for the daemon's reserve.
+/// Returns the number of bytes that a compiler may use here: the remaining memory of the control group, minus the
+/// daemon's reserve.
 pub(crate) fn memory() -> u64 {
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let left = left(&groups, Path::new("/sys/fs/cgroup"));
     left.map_or(ADDRESS_SPACE, |left| left.saturating_sub(RESERVE).clamp(LEAST, ADDRESS_SPACE))
 }
 
-/// What the groups named in `groups` (as in /proc/self/cgroup) and those above them have left, of v2 and of v1.
+/// Returns the least remaining memory of the groups named in `groups` (as in /proc/self/cgroup) and of those above
+/// them, of v2 and of v1.
 fn left(groups: &str, root: &Path) -> Option<u64> {
     let mut least = None;
     for line in groups.lines() {
@@ -168,7 +170,7 @@ fn left(groups: &str, root: &Path) -> Option<u64> {
             ),
             _ => continue,
         };
-        // Without a namespace of its own a container sees a path that is not mounted in it: its own group is the root then.
+        // In a container without a cgroup namespace the path is not mounted: its own group is then the root.
         for group in Path::new(path.trim_start_matches('/')).ancestors() {
             least = least.into_iter().chain(left_in(&root.join(group), files)).min();
         }
@@ -176,7 +178,8 @@ fn left(groups: &str, root: &Path) -> Option<u64> {
     least
 }
 
-/// What is left in one group: files that were read and may be forgotten do not count as used. `None` without a limit.
+/// Returns the remaining memory of one group: page cache that can be reclaimed does not count as used. `None` without a
+/// limit.
 fn left_in(group: &Path, [most, used, forgettable]: [&str; 3]) -> Option<u64> {
     let number = |file: &str| -> Option<u64> {
         std::fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()

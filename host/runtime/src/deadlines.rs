@@ -1,5 +1,5 @@
-//! The thread that keeps running guests to their deadlines. While no guest runs it sleeps: a daemon that has nothing to do wakes
-//! nobody. Knows nothing of what guests do.
+//! The thread that enforces the deadlines of running guests. It sleeps while no guest runs, so that an idle daemon
+//! causes no wake-ups. Knows nothing of what guests do.
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use wasmtime::{Engine, EngineWeak};
 
-/// How often a running guest is looked at: deadlines are kept to within one of these.
+/// Interval of the checks on a running guest: deadlines are accurate to one interval.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 
-/// Ticks of one engine. They end with the last of whoever may run a guest.
+/// The ticks of one engine. They end when the last holder that may run a guest is dropped.
 pub(crate) struct Deadlines {
-    /// Guests that run now.
+    /// Number of guests that are running.
     running: AtomicUsize,
     thread: OnceLock<Thread>,
 }
 
-/// A guest runs for as long as this is held.
+/// A running guest, for as long as this is held.
 #[must_use = "a guest that runs without it is not kept to its deadline"]
 pub(crate) struct Running(Arc<Deadlines>);
 
 impl Deadlines {
-    /// A plain thread and not a task: a starved runtime must not stop its own watchdog.
+    /// Starts the thread. A plain thread and not a task: a starved runtime must not stop its own watchdog.
     pub fn keep(engine: &Engine) -> io::Result<Arc<Self>> {
         let deadlines = Arc::new(Self { running: AtomicUsize::new(0), thread: OnceLock::new() });
         let (engine, ours) = (engine.weak(), Arc::downgrade(&deadlines));
@@ -40,7 +40,7 @@ impl Deadlines {
         Running(Arc::clone(self))
     }
 
-    /// Costs a system call only when the thread sleeps for want of guests.
+    /// Wakes the thread. Costs a system call only when the thread sleeps because no guest runs.
     fn wake(&self) {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
@@ -63,7 +63,7 @@ impl Drop for Running {
 fn tick(engine: &EngineWeak, deadlines: &Weak<Deadlines>) {
     while let Some(running) = deadlines.upgrade().map(|it| it.running.load(Ordering::SeqCst)) {
         if running == 0 {
-            // A guest that began since then has unparked this thread already: it does not stay.
+            // A guest that has started since then has already unparked this thread, so park returns at once.
             thread::park();
             continue;
         }
@@ -85,7 +85,7 @@ mod tests {
         drop(deadlines.running());
         let gone = Arc::downgrade(&deadlines);
         drop((engine, deadlines));
-        // The thread holds each of them for the length of one look at most.
+        // The thread holds each of them for the length of one check at most.
         while weak.upgrade().is_some() || gone.upgrade().is_some() {
             thread::yield_now();
         }

@@ -1,5 +1,5 @@
-//! The engine that serves and the engine that compiles, from one configuration so that they agree. The serving one
-//! holds no compiler. Knows nothing of plugins.
+//! The serving engine and the compiling engine, from one configuration so that they agree. The serving engine holds no
+//! compiler. Knows nothing of plugins.
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use wasmtime::{Config, OptLevel};
 use crate::abi::{self, Host};
 use crate::deadlines::Deadlines;
 
-/// Of a guest's call stack, as much goes into a message.
+/// Number of frames of a guest's call stack that are recorded.
 const BACKTRACE_FRAMES: usize = 32;
-/// A guest's stack inside the host's: small, because every instance's thread has one.
+/// Stack size of a guest inside the host, in bytes: small, because every instance's thread has one.
 const WASM_STACK: usize = 512 * 1024;
 
-/// What every plugin of this process runs in.
+/// The engine that every plugin of this process runs in.
 pub struct Engine {
     inner: wasmtime::Engine,
     deadlines: Arc<Deadlines>,
@@ -24,22 +24,23 @@ pub struct Engine {
     compatibility: String,
 }
 
-/// The engine did not start.
+/// The reason why the engine did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// wasmtime refused the configuration, or this CPU.
+    /// wasmtime refused the configuration or this CPU.
     #[error("the WebAssembly engine cannot run on this machine: {0}")]
     Engine(String),
-    /// No thread for the deadlines.
+    /// The thread for the deadlines could not be started.
     #[error("cannot start the thread that keeps plugins to their deadlines")]
     Ticker(#[source] std::io::Error),
 }
 
 impl Engine {
-    /// The serving engine, and the thread that keeps its deadlines; the thread ends with the engine and its plugins.
+    /// Creates the serving engine and the thread that enforces its deadlines; the thread ends with the engine and its
+    /// plugins.
     ///
     /// # Errors
-    /// See [`EngineError`].
+    /// Returns an [`EngineError`] if the engine or the thread cannot be started.
     pub fn new() -> Result<Self, EngineError> {
         let refused = |error: wasmtime::Error| EngineError::Engine(format!("{error:#}"));
         let inner = wasmtime::Engine::new(&config(false)).map_err(refused)?;
@@ -68,24 +69,24 @@ impl Engine {
         &self.deadlines
     }
 
-    /// Names the compiled form that this engine can load: part of the cache's file names.
+    /// Returns the name of the compiled form that this engine can load: part of the cache's file names.
     pub(crate) fn compatibility(&self) -> &str {
         &self.compatibility
     }
 }
 
-/// The engine of the compiling child process.
+/// Returns the engine of the compiling child process.
 pub(crate) fn compiling() -> Result<wasmtime::Engine, wasmtime::Error> {
     wasmtime::Engine::new(&config(true))
 }
 
-/// The engine that compiles for every CPU of a target, not for this machine's alone.
+/// Returns an engine that compiles for every CPU of a target, not only for that of this machine.
 pub(crate) fn compiling_for(target: &str) -> Result<wasmtime::Engine, wasmtime::Error> {
     wasmtime::Engine::new(config(true).target(target)?)
 }
 
-/// One configuration for both, so that what the child compiles is what the daemon loads. Everything that our guests do
-/// not need is off: a smaller surface, and the same answer on every node.
+/// Returns one configuration for both engines, so that the daemon can load what the child compiles. Features that our
+/// guests do not need are off: a smaller surface, and the same result on every node.
 fn config(compiling: bool) -> Config {
     let mut config = Config::new();
     config
@@ -111,7 +112,8 @@ fn config(compiling: bool) -> Config {
     config
 }
 
-/// Our version stands for the compiler's settings, which wasmtime hashes only where there is a compiler.
+/// Returns the hash of the engine's settings and our version, which stands for the compiler's settings: wasmtime hashes
+/// those only where there is a compiler.
 fn compatibility(engine: &wasmtime::Engine) -> String {
     let mut hasher = DefaultHasher::new();
     env!("CARGO_PKG_VERSION").hash(&mut hasher);

@@ -1,28 +1,29 @@
-//! What a plugin's bytes are, read without compiling or running them: world, version, imports, exports, and in plain
-//! words what is wrong. The import list of a component is exactly what it can do. Knows nothing of wasmtime but how its
-//! compiled files begin.
+//! The contents of a plugin's bytes, read without compiling or running them: world, version, imports, exports, and
+//! plain messages about what is wrong. The import list of a component is exactly what it can do. Knows nothing of
+//! wasmtime except how its compiled files begin.
 use sha2::{Digest, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
-/// Larger than any language's runtime that can be a plugin (Python: 18 MiB), small enough to hold.
+/// Largest component, in bytes: larger than any language runtime that can be a plugin (Python: 18 MiB), small enough to
+/// hold.
 pub(crate) const LARGEST: usize = 64 << 20;
 
-/// The plugin interface this host speaks.
+/// The plugin interface of this host.
 pub const INTERFACE: &str = "outrigger:plugin@0.1.0";
 const PACKAGE: &str = "outrigger:plugin/";
-/// Interfaces with words only: importing them asks for nothing.
+/// Interfaces that only define types: importing them requires nothing from the host.
 const WORDS: [&str; 9] =
     ["types", "http", "dns", "network", "status", "events", "effects", "policy", "machine"];
 
-/// Which world a component exports.
+/// The world that a component exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum World {
-    /// Which address a Service gets.
+    /// The component decides which address a Service gets.
     Allocator {
-        /// It exports `policy-hooks` as well.
+        /// True if it exports `policy-hooks` as well.
         hooks: bool,
     },
-    /// Who learns where an address is.
+    /// The component announces where an address is.
     Announcer,
 }
 
@@ -36,14 +37,14 @@ impl std::fmt::Display for World {
     }
 }
 
-/// What can be said of a component without running it.
+/// The properties of a component that are known without running it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// SHA-256 of the bytes, in hexadecimal.
     pub digest: String,
     /// The world it exports.
     pub world: World,
-    /// Version of `outrigger:plugin` it was built against.
+    /// The version of `outrigger:plugin` that it was built against.
     pub version: String,
     /// Everything it imports, in the file's order.
     pub imports: Vec<String>,
@@ -51,35 +52,35 @@ pub struct Inspection {
     pub exports: Vec<String>,
 }
 
-/// Why a file cannot be a plugin, or cannot be one here. Each message names the problem and the fix.
+/// The reason why a file cannot be a plugin, or not on this host. Each message names the problem and the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// Some other kind of file.
+    /// The file is of another kind.
     #[error("not WebAssembly but {0}; deliver the .wasm file of a component")]
     NotWasm(&'static str),
-    /// The end is missing.
+    /// The end of the file is missing.
     #[error(
         "the file ends in the middle ({size} octets are here); copy it again, and rename it into place when it is complete"
     )]
     Truncated {
-        /// What there is.
+        /// The size of the file, in bytes.
         size: usize,
     },
-    /// WebAssembly that is broken inside.
+    /// The WebAssembly is malformed.
     #[error("damaged WebAssembly: {0}; build or copy it again")]
     Malformed(String),
-    /// A module of the kind before components.
+    /// The file is a core module, not a component.
     #[error("a core module, not a component; turn it into one with `wasm-tools component new`")]
     CoreModule,
-    /// Machine code, which nobody can check.
+    /// The file is machine code, which cannot be verified.
     #[error(
         "precompiled for one machine (.cwasm), which is never accepted; deliver the .wasm it was made from"
     )]
     Precompiled,
-    /// Needs an operating system.
+    /// The component needs an operating system.
     #[error("imports WASI ({}), which no plugin is given; build it without: a no-WASI target, or the null adapter, or --stub-wasi", .0.join(", "))]
     Wasi(Vec<String>),
-    /// Needs something else.
+    /// The component needs other imports that are not available.
     #[error("imports {}, which {world} is not given; remove it, or check for which host it was built", .names.join(", "))]
     UnknownImports {
         /// The imports.
@@ -87,37 +88,37 @@ pub enum LoadError {
         /// "an allocator" or "an announcer".
         world: &'static str,
     },
-    /// A component, but not a plugin.
+    /// The file is a component, but not a plugin.
     #[error("exports neither outrigger:plugin/policy (an allocator) nor outrigger:plugin/machine (an announcer) but {}; build it against one of the worlds in wit/", listed(.0))]
     NoWorld(Vec<String>),
-    /// One plugin is one thing.
+    /// The component exports both worlds; a plugin must export one.
     #[error(
         "exports both outrigger:plugin/policy and outrigger:plugin/machine; make two components of it"
     )]
     BothWorlds,
-    /// Built against another version of the interface.
+    /// The component was built against another version of the interface.
     #[error("built against outrigger:plugin@{found}, this host speaks 0.1.x; build it against 0.1")]
     Version {
-        /// What it was built against.
+        /// The version that it was built against.
         found: String,
     },
-    /// Nobody's plugin is that large.
+    /// The component is larger than any known plugin.
     #[error(
         "{size} octets, and at most {LARGEST} are read; strip debug information, or choose a smaller runtime"
     )]
     TooLarge {
-        /// Octets.
+        /// The size, in bytes.
         size: usize,
     },
-    /// Compressed, and damaged.
+    /// The compressed data is damaged.
     #[error("damaged {kind} data: {reason}; compress it again")]
     Unpack {
         /// "gzip" or "zstd".
         kind: &'static str,
-        /// The decoder's words.
+        /// The error of the decoder.
         reason: String,
     },
-    /// Compressed, and far larger than anybody's plugin.
+    /// The data is compressed and would be larger than any known plugin.
     #[error(
         "{kind} data that is more than {LARGEST} octets when it is decompressed, and no more are read; strip debug information, or choose a smaller runtime"
     )]
@@ -125,20 +126,20 @@ pub enum LoadError {
         /// "gzip" or "zstd".
         kind: &'static str,
     },
-    /// It is a plugin by name, but its functions have other types.
+    /// The exports have the names of a plugin's, but other types.
     #[error(
         "does not fit the world {world} of outrigger:plugin@0.1: {reason}; build it against the WIT in wit/"
     )]
     Misfit {
         /// The world it claims.
         world: World,
-        /// wasmtime's words.
+        /// The error of wasmtime.
         reason: String,
     },
-    /// It does not get as far as its first call.
+    /// The component fails before its first call.
     #[error("cannot be instantiated: {0}")]
     Instantiate(crate::Fault),
-    /// The compiling child did not deliver.
+    /// The compiling child failed.
     #[error(transparent)]
     Compile(#[from] crate::CompileError),
 }
@@ -146,7 +147,7 @@ pub enum LoadError {
 /// Reads a component's imports and exports without compiling it.
 ///
 /// # Errors
-/// See [`LoadError`]: everything that is wrong with the file itself.
+/// Returns a [`LoadError`] for any problem of the file itself.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     if bytes.len() > LARGEST {
         return Err(LoadError::TooLarge { size: bytes.len() });
@@ -161,14 +162,14 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     Ok(Inspection { digest, world, version, imports, exports })
 }
 
-/// A component seen from outside.
+/// The imports and exports of a component.
 #[derive(Default)]
 struct Outside {
     imports: Vec<String>,
     exports: Vec<String>,
 }
 
-/// Walks over the outermost component; what is nested in it is skipped.
+/// Reads the outermost component; nested ones are skipped.
 fn outside(bytes: &[u8]) -> Result<Outside, LoadError> {
     let mut found = Outside::default();
     let mut parser = Parser::new(0);
@@ -177,7 +178,7 @@ fn outside(bytes: &[u8]) -> Result<Outside, LoadError> {
         let rest = bytes.get(at..).unwrap_or_default();
         let (consumed, payload) = match parser.parse(rest, true) {
             Ok(wasmparser::Chunk::Parsed { consumed, payload }) => (consumed, payload),
-            // Not at the end of the data, which is all there is.
+            // More data would be needed, but there is none.
             Ok(wasmparser::Chunk::NeedMoreData(_)) => {
                 return Err(LoadError::Truncated { size: bytes.len() });
             }
@@ -216,7 +217,7 @@ fn malformed(error: wasmparser::BinaryReaderError) -> LoadError {
     LoadError::Malformed(error.to_string())
 }
 
-/// A section that would be complete if more came is cut off; anything else is broken.
+/// Returns the error for a broken section: truncated if more data would complete it, otherwise malformed.
 fn broken(bytes: &[u8], at: usize, error: &wasmparser::BinaryReaderError) -> LoadError {
     if error.message().contains("unexpected end") && error.offset() >= bytes.len().min(at) {
         return LoadError::Truncated { size: bytes.len() };
@@ -246,13 +247,14 @@ fn not_wasm(bytes: &[u8], error: &wasmparser::BinaryReaderError) -> LoadError {
     LoadError::NotWasm(what)
 }
 
-/// Interface and version of `outrigger:plugin/policy@0.1.0`.
+/// Returns the interface and the version of a name like `outrigger:plugin/policy@0.1.0`.
 fn ours(name: &str) -> Option<(&str, &str)> {
     let rest = name.strip_prefix(PACKAGE)?;
     Some(rest.split_once('@').unwrap_or((rest, "")))
 }
 
-/// As the component model's linker matches names: the same 0.1, and pre-releases match nothing.
+/// Returns true if this host supports a version. Matches like the component model's linker: any 0.1 release, no
+/// pre-releases.
 fn spoken(version: &str) -> bool {
     version.strip_prefix("0.1.").is_some_and(|patch| patch.parse::<u64>().is_ok())
 }

@@ -1,8 +1,8 @@
-//! Plugins as running things: the wasmtime engine, loading, limits, instances and their supervision. The only room that
-//! sees wasmtime; the rest of Outrigger sees [`Machine`], [`Supervised`] and [`Plugin`]. Knows nothing of sockets,
+//! Running plugins: the wasmtime engine, loading, limits, instances and their supervision. The only crate that uses
+//! wasmtime; the rest of Outrigger uses [`Machine`], [`Supervised`] and [`Plugin`]. Knows nothing of sockets,
 //! Kubernetes or the clock: time is an argument.
 //!
-//! The way of a plugin: bytes → [`inspect`] → [`Compiler::load`] (a child process compiles, the result is cached by
+//! The path of a plugin: bytes → [`inspect`] → [`Compiler::load`] (a child process compiles, the result is cached by
 //! digest) → [`Plugin`] → an allocator decision in a fresh instance, or a [`Supervised`] announcer.
 #![deny(unsafe_code)]
 

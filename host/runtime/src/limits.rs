@@ -1,5 +1,5 @@
-//! What one instance may use: time, memory, tables, what it may make the host allocate. All of them on by default.
-//! Knows nothing of what the instance does.
+//! The limits of one instance: time, memory, tables, and the host memory that it may cause to be allocated. All are on
+//! by default. Knows nothing of what the instance does.
 use std::time::Duration;
 
 use wasmtime::{ResourceLimiter, Store};
@@ -9,32 +9,33 @@ use crate::deadlines::{Running, TICK};
 
 const MIB: usize = 1 << 20;
 
-/// componentize-py needs up to 40 core instances, every other toolchain fewer than ten.
+/// Largest number of core instances: componentize-py needs up to 40, every other toolchain fewer than ten.
 const INSTANCES: usize = 256;
-/// QuickJS components have three.
+/// Largest number of memories: QuickJS components have three.
 const MEMORIES: usize = 8;
 const TABLES: usize = 16;
-/// StarlingMonkey needs 7,690.
+/// Largest number of elements of one table: StarlingMonkey needs 7,690.
 const TABLE_ELEMENTS: usize = 100_000;
 const HANDLES: usize = 1024;
 
-/// What the host allocates for one call's answer, unless the call is one of those below.
+/// Bytes that the host allocates for the answer of any call without a limit of its own.
 const ANSWER: usize = MIB;
-/// 1,000 addresses that all move at once make some 6,000 effects of about 250 octets: 1.5 MiB. And room.
+/// Bytes of the answer of `handle`: 1,000 addresses that all move at once make some 6,000 effects of about 250 bytes,
+/// that is 1.5 MiB, plus some margin.
 const HANDLE_ANSWER: usize = 4 * MIB;
-/// The WIT allows 16 MiB of data; the rest is the format's name.
+/// Bytes of the answer of `snapshot`: the WIT allows 16 MiB of data; the rest is for the format's name.
 const SNAPSHOT_ANSWER: usize = 17 * MIB;
 
 /// Limits of one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Octets, summed over all memories of the component.
+    /// Largest memory in bytes, summed over all memories of the component.
     pub memory: usize,
-    /// For one `handle`, and for one `snapshot`.
+    /// Deadline of one `handle`, and of one `snapshot`.
     pub handle: Duration,
-    /// For instantiation, `validate` and `start`.
+    /// Deadline of instantiation, `validate` and `start`.
     pub start: Duration,
-    /// For one decision of an allocator.
+    /// Deadline of one decision of an allocator.
     pub allocate: Duration,
 }
 
@@ -49,7 +50,7 @@ impl Default for Limits {
     }
 }
 
-/// What a call is, and with it what it may cost.
+/// The kind of a call, which determines its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Start,
@@ -67,7 +68,8 @@ impl Call {
         }
     }
 
-    /// Octets that the host allocates for the answer, and for each call that the guest makes meanwhile.
+    /// Returns the number of bytes that the host allocates for the answer, and for each call that the guest makes
+    /// meanwhile.
     pub(crate) fn answer(self) -> usize {
         match self {
             Self::Start | Self::Allocate => ANSWER,
@@ -76,7 +78,8 @@ impl Call {
         }
     }
 
-    /// To be done before every call: the deadline counts from here, for as long as what this gives is held.
+    /// Starts the deadline and must be called before every call; the deadline applies for as long as the returned value
+    /// is held.
     pub(crate) fn arm(self, store: &mut Store<Host>) -> Running {
         let deadline = self.deadline(&store.data().limits);
         // One more, because the first tick comes at any moment.
@@ -87,7 +90,7 @@ impl Call {
     }
 }
 
-/// A Store with every limit on. One per instance: a trap makes the whole Store unusable.
+/// Creates a Store with every limit on. One per instance: a trap makes the whole Store unusable.
 pub(crate) fn store(engine: &wasmtime::Engine, host: Host) -> Store<Host> {
     let mut store = Store::new(engine, host);
     store.limiter(|host| &mut host.meter);
@@ -95,12 +98,12 @@ pub(crate) fn store(engine: &wasmtime::Engine, host: Host) -> Store<Host> {
     store
 }
 
-/// Counts what an instance has taken. wasmtime's own limiter counts each memory for itself, and a component has several.
+/// Counts the memory of an instance. wasmtime's own limiter counts each memory separately, and a component has several.
 #[derive(Debug)]
 pub(crate) struct Meter {
     memory: usize,
     limit: usize,
-    /// Growth was refused: the trap that follows is about memory.
+    /// True if growth was refused: the trap that follows is about memory.
     pub(crate) refused: bool,
 }
 
@@ -119,7 +122,7 @@ impl ResourceLimiter for Meter {
     ) -> wasmtime::Result<bool> {
         let sum = self.memory.saturating_add(desired.saturating_sub(current));
         if sum > self.limit {
-            // A trap and not -1: a guest that is told of the failure aborts without a word about memory.
+            // A trap and not -1: a guest that receives the failure aborts without a message about memory.
             self.refused = true;
             return Err(wasmtime::Error::msg(format!(
                 "memory limit of {} MiB reached",

@@ -1,5 +1,5 @@
-//! From bytes to a [`Plugin`]: inspect, look into the cache, compile in a child if need be, try it once. Equal bytes are
-//! one plugin however often they are delivered. Knows nothing of where the bytes came from.
+//! The path from bytes to a [`Plugin`]: inspect, look into the cache, compile in a child if necessary, instantiate
+//! once. Equal bytes are one plugin however often they are delivered. Knows nothing of where the bytes came from.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,24 +15,25 @@ use crate::inspect::{LoadError, inspect};
 use crate::plugin::Plugin;
 use crate::unpack::unpack;
 
-/// Octets in the cache; a plugin takes one to four million compiled.
+/// Size limit of the cache in bytes; a compiled plugin takes one to four million.
 const MOST: u64 = 512 << 20;
 
-/// Loads plugins, each once.
+/// Loads plugins, each of them once.
 #[derive(Debug)]
 pub struct Compiler {
     child: Command,
     cache: PathBuf,
-    /// What is loaded, by digest. Never held while compiling.
+    /// The loaded plugins by digest. Never locked while compiling.
     loaded: Mutex<BTreeMap<String, Weak<Plugin>>>,
-    /// Tells apart the inputs of two loads at once.
+    /// Distinguishes the input files of concurrent loads.
     inputs: AtomicU64,
-    /// Processor time that compiling may take where the caller says nothing else.
+    /// Processor time that compiling may take unless the caller sets another limit.
     within: Duration,
 }
 
 impl Compiler {
-    /// `program args… IN OUT` must do what [`crate::compile`] does; `cache` is made when first needed.
+    /// Creates a compiler. `program args… IN OUT` must do what [`crate::compile`] does; `cache` is created when first
+    /// needed.
     pub fn new(program: PathBuf, args: Vec<String>, cache: PathBuf) -> Self {
         Self {
             child: Command::new(program, args),
@@ -43,24 +44,24 @@ impl Compiler {
         }
     }
 
-    /// The same, where compiling may take this much processor time instead of a minute.
+    /// Sets the processor time that compiling may take, instead of a minute.
     #[must_use]
     pub fn within(self, within: Duration) -> Self {
         Self { within, ..self }
     }
 
-    /// A plugin that is ready to make instances. Takes seconds for a large component that is not in the cache.
+    /// Loads a plugin so that it can make instances. Takes seconds for a large component that is not in the cache.
     ///
     /// # Errors
-    /// See [`LoadError`].
+    /// Returns a [`LoadError`] if the plugin cannot be loaded.
     pub fn load(&self, engine: &Engine, bytes: &[u8]) -> Result<Arc<Plugin>, LoadError> {
         self.load_within(engine, bytes, None)
     }
 
-    /// The same, where compiling may take no more processor time than this.
+    /// Loads a plugin like [`Self::load`], with another limit of the processor time for compiling.
     ///
     /// # Errors
-    /// See [`LoadError`].
+    /// Returns a [`LoadError`] if the plugin cannot be loaded.
     pub fn load_within(
         &self,
         engine: &Engine,
@@ -74,22 +75,23 @@ impl Compiler {
         })
     }
 
-    /// The folder of what was compiled and kept.
+    /// Returns the folder of the cached files.
     pub fn folder(&self) -> &Path {
         &self.cache
     }
 
-    /// Keeps what was delivered, so that it is there when nobody can be asked for it.
+    /// Stores the delivered bytes, so that they are available when their source is not.
     ///
     /// # Errors
-    /// What is wrong with the cache folder.
+    /// Returns an error if the cache folder cannot be used or written.
     pub fn keep(&self, digest: &str, bytes: &[u8]) -> Result<(), CompileError> {
         cache::prepare(&self.cache)?;
         let place = self.kept_at(digest);
         compile::replace(&place, bytes).map_err(|error| compile::file("write", &place, &error))
     }
 
-    /// What was kept of this digest. Whoever loads it sees whether it still is that.
+    /// Returns the stored bytes of this digest. `None` if there are none. The caller that loads them checks whether
+    /// they still match.
     pub fn kept(&self, digest: &str) -> Option<Vec<u8>> {
         let place = self.kept_at(digest);
         let bytes = std::fs::read(&place).ok()?;
@@ -101,11 +103,11 @@ impl Compiler {
         self.cache.join(format!("{digest}.delivered"))
     }
 
-    /// The same for a component that was compiled with [`crate::precompile`] when this program was built: no child runs
-    /// unless this engine cannot use it.
+    /// Loads a component that was compiled with [`crate::precompile`] when this program was built. No child runs unless
+    /// this engine cannot use the compiled form.
     ///
     /// # Errors
-    /// See [`LoadError`].
+    /// Returns a [`LoadError`] if the plugin cannot be loaded.
     pub fn load_built_in(
         &self,
         engine: &Engine,
@@ -121,7 +123,7 @@ impl Compiler {
         self.load_by(engine, bytes, unpack).or_else(|_| self.load(engine, bytes))
     }
 
-    /// `make` puts the compiled form of a digest in its place in the cache.
+    /// Loads a plugin; `make` puts the compiled form of a digest at its path in the cache.
     fn load_by(
         &self,
         engine: &Engine,
@@ -137,7 +139,7 @@ impl Compiler {
         let plugin = Arc::new(Plugin::new(engine, &component, inspection)?);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, plugin| plugin.strong_count() > 0);
-        // Another load of the same bytes may have been faster.
+        // Another load of the same bytes may have finished first.
         if let Some(first) = loaded.get(&digest).and_then(Weak::upgrade) {
             return Ok(first);
         }
@@ -157,7 +159,7 @@ impl Compiler {
     ) -> Result<Component, CompileError> {
         cache::prepare(&self.cache)?;
         let compiled = cache::place(&self.cache, digest, engine.compatibility());
-        // Whatever is wrong with a cached file (another CPU, a torn disk), compiling mends it.
+        // Compiling again repairs any defect of a cached file (another CPU, a damaged disk).
         if let Ok(component) = cache::open(engine.wasmtime(), &compiled) {
             cache::touch(&compiled);
             return Ok(component);

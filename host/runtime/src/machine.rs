@@ -1,82 +1,82 @@
-//! An announcer's instance as the supervisor sees it: four calls, each of which may fault. Knows nothing of wasm, so
+//! An announcer's instance as seen by the supervisor: four calls, each of which may fault. Knows nothing of wasm, so
 //! that native plugins and scripted fakes are machines as well.
 use outrigger_sdk::{Context, Event, FieldError, Origin, Reply, SavedState, StartError, Time};
 
 /// One instance. After a fault it is dead and must be dropped.
 pub trait Machine: Send {
-    /// Checks a configuration, changes nothing.
+    /// Checks a configuration and changes nothing.
     ///
     /// # Errors
-    /// The outer one is the instance's fault, the inner one the configuration's.
+    /// Returns the instance's fault as the outer error, and the errors of the configuration as the inner one.
     fn validate(&mut self, config: &str) -> Result<Result<(), Vec<FieldError>>, Fault>;
 
-    /// Called once, first.
+    /// Starts the instance. Called once, before any `handle`.
     ///
     /// # Errors
-    /// The outer one is the instance's fault, the inner one its answer.
+    /// Returns the instance's fault as the outer error, and the plugin's refusal as the inner one.
     fn start(
         &mut self,
         context: &Context,
         origin: &Origin,
     ) -> Result<Result<(), StartError>, Fault>;
 
-    /// One call for everything that happened, oldest first.
+    /// Handles all events that occurred, oldest first, in one call.
     ///
     /// # Errors
-    /// The instance's fault; nothing of this call has happened.
+    /// Returns the instance's fault; the call has had no effect then.
     fn handle(&mut self, now: Time, events: &[Event]) -> Result<Reply, Fault>;
 
-    /// All that the instance knows.
+    /// Returns the whole state of the instance.
     ///
     /// # Errors
-    /// The instance's fault.
+    /// Returns the instance's fault.
     fn snapshot(&mut self) -> Result<SavedState, Fault>;
 }
 
 /// Makes instances of one build of a plugin.
 pub trait Factory: Send + Sync {
-    /// A new instance, not yet started.
+    /// Creates a new instance that is not yet started.
     ///
     /// # Errors
-    /// The instance's fault: it traps, or asks for too much, before the first call.
+    /// Returns the instance's fault if it traps, or requests too much, before the first call.
     fn instantiate(&self) -> Result<Box<dyn Machine>, Fault>;
 
-    /// Names the build.
+    /// Returns the digest that identifies the build.
     fn digest(&self) -> &str;
 }
 
-/// Why an instance is dead. A plugin's own refusal is never one.
+/// The reason why an instance is dead. A refusal by the plugin is never a fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It trapped: a panic, an overflow, a broken call.
+    /// The instance trapped: a panic, an overflow, a broken call.
     #[error("the plugin crashed: {message}")]
     Trap {
-        /// What and where, and the last error it logged.
+        /// The trap, its location, and the last error that the plugin logged.
         message: String,
     },
-    /// It took too long.
+    /// The instance took too long.
     #[error("the plugin did not answer within {after_ms} ms")]
     Deadline {
-        /// What it had.
+        /// The deadline, in milliseconds.
         after_ms: u64,
     },
-    /// It wanted more memory than it may have.
+    /// The instance requested more memory than it may have.
     #[error("the plugin wanted more than its {limit_mib} MiB of memory")]
     Memory {
-        /// What it may have.
+        /// The limit, in MiB.
         limit_mib: usize,
     },
-    /// Its answer cannot be used.
+    /// The instance's answer cannot be used.
     #[error("the plugin's answer is unusable: {0}")]
     Garbage(String),
 }
 
-/// More effects than a healthy plugin sends for 1,000 addresses that all move at once.
+/// Largest number of effects in one reply: more than a healthy plugin sends for 1,000 addresses that all move at once.
 const EFFECTS: usize = 10_000;
-/// As the WIT says.
+/// Largest snapshot in bytes, as the WIT specifies.
 const SNAPSHOT: usize = 16 << 20;
 
-/// Refuses an answer that would make the host do too much.
+/// Refuses a reply that would make the host do too much.
 pub(crate) fn checked_reply(reply: Reply) -> Result<Reply, Fault> {
     if reply.effects.len() > EFFECTS {
         let count = reply.effects.len();

@@ -1,5 +1,5 @@
-//! A plugin that runs as plain Rust: the other side of "native and wasm builds agree". For tests and simulations; a
-//! panic in it is a panic of the host.
+//! A plugin that runs as plain Rust: the counterpart of the wasm build, with which it must agree. For tests and
+//! simulations; a panic in it is a panic of the host.
 use std::marker::PhantomData;
 
 use outrigger_sdk::{
@@ -15,7 +15,7 @@ pub struct Native<A> {
 }
 
 impl<A> Native<A> {
-    /// `digest` stands in for the digest of a component.
+    /// Creates a factory; `digest` stands in for the digest of a component.
     pub fn new(digest: impl Into<String>) -> Self {
         Self { digest: digest.into(), plugin: PhantomData }
     }

@@ -1,25 +1,25 @@
-//! How large a component is when it is compressed, as it is and in each of the ways in which it may be delivered. Knows nothing
-//! of what is too large for whom.
+//! The size of a component, uncompressed and in each of the compressions in which it may be delivered. Knows nothing of
+//! size limits.
 use std::io::Write as _;
 
 use crate::inspect::LoadError;
 use crate::unpack::unpack;
 
-/// Octets of one component, packed in each way.
+/// The sizes of one component in bytes, for each compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Not at all.
+    /// Uncompressed.
     pub plain: usize,
-    /// As `gzip -9` does.
+    /// With gzip: as delivered if it was compressed so, otherwise as by `gzip -9`.
     pub gzip: usize,
-    /// With zstd: as it is if it was delivered so, otherwise at the fastest level, so that `zstd -19` does better.
+    /// With zstd: as delivered if it was compressed so, otherwise at the fastest level, so that `zstd -19` does better.
     pub zstd: usize,
 }
 
-/// Packs what may be packed already.
+/// Returns the sizes of a component that may already be compressed.
 ///
 /// # Errors
-/// [`LoadError::Unpack`] and [`LoadError::Bomb`].
+/// Returns [`LoadError::Unpack`] or [`LoadError::Bomb`] if the data cannot be decompressed.
 pub fn sizes(delivered: &[u8]) -> Result<Sizes, LoadError> {
     let plain = unpack(delivered)?;
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());

@@ -1,4 +1,4 @@
-//! A loaded component: linked, tried once, ready to make instances. Knows nothing of supervision.
+//! A loaded component: linked, instantiated once, able to make instances. Knows nothing of supervision.
 use std::sync::Arc;
 
 use outrigger_sdk::{Context, Event, FieldError, Origin, Reply, SavedState, StartError, Time};
@@ -14,7 +14,7 @@ use crate::inspect::{Inspection, LoadError, World};
 use crate::limits::{self, Call, Limits};
 use crate::machine::{Factory, Fault, Machine};
 
-/// Of a guest's call stack, so many functions are named in a message.
+/// Number of functions of a guest's call stack that a message names.
 const FRAMES: usize = 4;
 
 /// A component that was compiled, linked, and instantiated once.
@@ -25,7 +25,7 @@ pub struct Plugin {
     deadlines: Arc<Deadlines>,
 }
 
-/// Where a world's functions are. The component model's linker matches 0.1.x names, so 0.1 needs one set.
+/// The functions of a component's world. The component model's linker matches 0.1.x names, so 0.1 needs one set.
 pub(crate) enum Exports {
     Allocator { policy: policy::GuestIndices, hooks: Option<policy_hooks::GuestIndices> },
     Announcer(machine::GuestIndices),
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// Links, and instantiates once: the types of exports are compared no earlier than that.
+    /// Links and instantiates once, because the types of exports are not compared earlier.
     pub(crate) fn new(
         engine: &Engine,
         component: &Component,
@@ -87,15 +87,16 @@ impl Plugin {
         Ok(())
     }
 
-    /// What its bytes say of it.
+    /// Returns the result of inspecting its bytes.
     pub fn inspection(&self) -> &Inspection {
         &self.inspection
     }
 
-    /// A new instance of an announcer under these limits; [`Factory::instantiate`] is the same under the default ones.
+    /// Creates an instance of an announcer under these limits; [`Factory::instantiate`] does the same under the default
+    /// ones.
     ///
     /// # Errors
-    /// The instance's fault, or [`Fault::Garbage`] when this is an allocator.
+    /// Returns the instance's fault, or [`Fault::Garbage`] if this plugin is an allocator.
     pub fn machine(&self, limits: &Limits) -> Result<Box<dyn Machine>, Fault> {
         let Exports::Announcer(machine) = &self.exports else {
             return Err(self.wrong_world("an announcer"));
@@ -198,7 +199,7 @@ impl Machine for Running {
     }
 }
 
-/// wasmtime's error in our words: what happened, where, and what the guest last complained of.
+/// Converts wasmtime's error to a fault: the error, its location, and the last error that the guest logged.
 fn fault(store: &Store<Host>, call: Call, error: &wasmtime::Error) -> Fault {
     let host = store.data();
     if host.meter.refused {
@@ -222,7 +223,7 @@ fn fault(store: &Store<Host>, call: Call, error: &wasmtime::Error) -> Fault {
         message.push_str(&format!("{:#}", rustc_demangle::demangle(name)));
     }
     if !host.log.last_error().is_empty() {
-        // What its author wrote tells a person more than where in it that was.
+        // The author's own message is more useful than the location in the code.
         message = format!("it said: {}; {message}", host.log.last_error());
     }
     Fault::Trap { message }

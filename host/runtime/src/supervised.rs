@@ -1,9 +1,9 @@
 //! An announcer that outlives its instances. State = last snapshot + journal of the calls since, because `handle` is
 //! deterministic; both belong to one build. A fault voids its call: a new instance replays the journal with its effects
-//! suppressed and takes the call's events one at a time, and the one that faults again is set aside. When restarts do
-//! not help, the last build that worked takes over; where there is none, nobody runs for a while and then the same state is
-//! tried again; then comes the first build afresh, then nobody until later.
-//! Knows nothing of wasm, of sockets or of the clock.
+//! suppressed and receives the call's events one at a time, and an event that faults again is quarantined. When
+//! restarts do not help, the last build that worked takes over. If there is none, no instance runs during a backoff and
+//! then the same state is tried again; after that the first build starts without state, and if that fails too, no
+//! instance runs until the next retry. Knows nothing of wasm, of sockets or of the clock.
 use std::sync::Arc;
 
 use outrigger_sdk::{Context, Event, Origin, Reply, StartError, Time, Wake};
@@ -21,41 +21,41 @@ use journal::{Journal, chunks};
 use quarantine::{Quarantine, pieces};
 pub use report::{Delivered, Incident, Phase, State, SwapError, SwapStep};
 
-/// One announcer's instance, whatever happens to it.
+/// One announcer that survives the faults of its instances.
 pub struct Supervised {
     context: Context,
-    /// The one it was first started with.
+    /// The build that it was first started with.
     first: Arc<dyn Factory>,
     current: Arc<dyn Factory>,
-    /// What ran before the last swap.
+    /// The build that ran before the last swap, to fall back to.
     previous: Option<LastGood>,
-    /// None = held: nobody runs, until `retry_at`.
+    /// The running instance. `None` if held: no instance runs until `retry_at`.
     machine: Option<Box<dyn Machine>>,
     retry_at: u64,
     rung: Rung,
-    /// What the running instance was started from.
+    /// The state that the running instance was started from.
     base: Origin,
-    /// What it was told since.
+    /// The events delivered since.
     journal: Journal,
-    /// What it is not told because it would fault.
+    /// The entries that are not delivered because they would fault.
     quarantine: Quarantine,
     budget: Budget,
     wake: Option<(u64, String)>,
     restarts: u64,
     quarantined: u64,
     last_fault: Option<Fault>,
-    /// What the next answer says.
+    /// The next answer, collected so far.
     out: Delivered,
 }
 
-/// A build with the configuration and the state it last worked with.
+/// A build with the configuration and the state that it last worked with.
 struct LastGood {
     factory: Arc<dyn Factory>,
     context: Context,
     origin: Origin,
 }
 
-/// How far it has fallen back.
+/// The stage of the fallback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rung {
     Own,
@@ -64,10 +64,10 @@ enum Rung {
 }
 
 impl Supervised {
-    /// Starts the first instance afresh.
+    /// Starts the first instance without any state.
     ///
     /// # Errors
-    /// See [`SwapError`]: it cannot be instantiated, or does not start with this configuration.
+    /// Returns a [`SwapError`] if the instance cannot be created or does not start with this configuration.
     pub fn start(factory: Arc<dyn Factory>, context: Context) -> Result<Self, SwapError> {
         let (machine, base) = raise(factory.as_ref(), &context, Origin::Fresh)?;
         Ok(Self {
@@ -90,15 +90,15 @@ impl Supervised {
         })
     }
 
-    /// Tells the plugin what happened, oldest first, and gives what is to be done about it. While held, events are not
-    /// delivered and not kept: `needs_full` asks for everything once an instance runs again.
+    /// Delivers events to the plugin, oldest first, and returns the resulting effects. While held, events are neither
+    /// delivered nor kept: `needs_full` requests the full lists once an instance runs again.
     pub fn deliver(&mut self, now: Time, mut events: Vec<Event>) -> Delivered {
         if self.machine.is_some() && self.budget.observe(now.monotonic_us) {
             self.forgive();
         }
         if self.machine.is_none() {
             self.revive(now);
-            // A wake of the time before belongs to a state that is gone.
+            // A wake that was set before belongs to a state that is gone.
             events.retain(|event| !matches!(event, Event::Wake(_)));
         }
         let events = events.into_iter().map(|event| self.quarantine.strip(event)).collect();
@@ -111,7 +111,7 @@ impl Supervised {
         self.answer()
     }
 
-    /// How it is.
+    /// Returns the current state of the announcer.
     pub fn state(&self) -> State {
         State {
             digest: self.current.digest().to_owned(),
@@ -122,7 +122,7 @@ impl Supervised {
         }
     }
 
-    /// The build that runs, or that ran last.
+    /// Returns the digest of the build that runs, or that ran last.
     pub fn digest(&self) -> &str {
         self.current.digest()
     }
@@ -136,7 +136,7 @@ impl Supervised {
         out
     }
 
-    /// It has been well for long enough: what it was kept from may have been chance.
+    /// Clears the fallback stage and the quarantine after a healthy period: the faults may have been chance.
     fn forgive(&mut self) {
         self.rung = Rung::Own;
         if !self.quarantine.is_empty() {
@@ -156,7 +156,7 @@ impl Supervised {
         let Some(machine) = &mut self.machine else {
             return Err(Fault::Trap { message: "no instance runs".into() });
         };
-        // The timer has fired, whatever comes of it.
+        // The timer has fired, whatever the result of the call.
         if events.iter().any(|event| matches!(event, Event::Wake(_))) {
             self.wake = None;
         }
@@ -172,7 +172,7 @@ impl Supervised {
         }
     }
 
-    /// The snapshot takes the journal's place.
+    /// Replaces the journal by a snapshot.
     fn compact(&mut self, now: Time) {
         let Some(machine) = &mut self.machine else { return };
         match machine.snapshot().and_then(checked_snapshot) {
@@ -186,7 +186,7 @@ impl Supervised {
         }
     }
 
-    /// After a fault in a call: the same events, one at a time.
+    /// Restarts after a fault in a call, and delivers the same events one at a time.
     fn recover(&mut self, now: Time, events: Vec<Event>, fault: Fault) {
         self.restart(now, fault);
         for event in events.into_iter().flat_map(pieces) {
@@ -207,7 +207,7 @@ impl Supervised {
         }
     }
 
-    /// A new instance in the same state; when that does not help, another build.
+    /// Starts a new instance in the same state, and falls back to another build when that does not help.
     fn restart(&mut self, now: Time, fault: Fault) {
         self.out.needs_full = true;
         let mut why = fault;
@@ -224,7 +224,7 @@ impl Supervised {
         self.fall_back(now, &why);
     }
 
-    /// Counts a fault. False when restarts no longer help.
+    /// Counts a fault. Returns false when restarts no longer help.
     fn note(&mut self, now: Time, fault: &Fault) -> bool {
         self.machine = None;
         self.restarts += 1;
@@ -232,7 +232,7 @@ impl Supervised {
         self.budget.spend(now.monotonic_us)
     }
 
-    /// The journal's effects have happened; they are left out.
+    /// Returns a new instance in the same state. The journal's effects have already happened and are dropped.
     fn rebuild(&self) -> Result<Box<dyn Machine>, Fault> {
         let mut machine = self.current.instantiate()?;
         machine.start(&self.context, &self.base)?.map_err(|error| {
@@ -252,8 +252,8 @@ impl Supervised {
             self.context = good.context;
             return self.fallen(now, Rung::Previous, good.factory, raised, why);
         }
-        // The same build without its state is the last thing to try: what only the state knows of, like sessions that the
-        // host keeps up meanwhile, would be lost with it.
+        // The same build without its state is the last resort: information that only the state holds, like sessions
+        // that the host keeps up meanwhile, would be lost with it.
         if self.rung < Rung::Fresh
             && self.current.digest() == self.first.digest()
             && self.budget.has_patience()
@@ -286,7 +286,7 @@ impl Supervised {
         self.install(now, factory, raised);
     }
 
-    /// Another life begins.
+    /// Installs a new instance with a new journal.
     fn install(&mut self, now: Time, factory: Arc<dyn Factory>, (machine, origin): Raised) {
         if factory.digest() != self.current.digest() {
             self.quarantine = Quarantine::default();
@@ -300,13 +300,13 @@ impl Supervised {
         self.out.needs_full = true;
     }
 
-    /// Nobody runs for a while, and whoever comes then has no state.
+    /// Holds the announcer for a backoff, after which the next instance starts without state.
     fn hold(&mut self, now: Time, why: String) {
         self.rung = Rung::Fresh;
         self.wait(now, why);
     }
 
-    /// Nobody runs for a while.
+    /// Holds the announcer for a backoff.
     fn wait(&mut self, now: Time, why: String) {
         self.machine = None;
         self.retry_at = now.monotonic_us.saturating_add(self.budget.back_off());
@@ -336,7 +336,7 @@ impl Supervised {
         }
     }
 
-    /// It goes on where it was; what it was kept from is tried again.
+    /// Continues in the same state; quarantined entries are delivered again.
     fn resurrect(&mut self, now: Time, machine: Box<dyn Machine>) {
         let digest = self.current.digest().to_owned();
         self.out.incidents.push(Incident::Revived { digest });
@@ -348,10 +348,10 @@ impl Supervised {
     }
 }
 
-/// A started instance, and what it was really started from.
+/// A started instance, and the state that it was actually started from.
 type Raised = (Box<dyn Machine>, Origin);
 
-/// A snapshot that an instance does not know is no reason not to start it.
+/// Creates and starts an instance. A snapshot that it does not know is no reason not to start it.
 fn raise(factory: &dyn Factory, context: &Context, origin: Origin) -> Result<Raised, SwapError> {
     let open =
         || factory.instantiate().map_err(|fault| SwapError::faulted(SwapStep::Instantiate, fault));

@@ -1,14 +1,14 @@
-//! Compressed components, told by how they begin. What comes out is never more than a plugin may be large: a bomb costs
-//! no more than a plugin. Knows nothing of where the bytes came from.
+//! Compressed components, recognised by their first bytes. The output is never larger than the largest allowed plugin,
+//! so that a decompression bomb costs no more than a plugin. Knows nothing of where the bytes came from.
 use std::borrow::Cow;
 use std::io::Read;
 
 use crate::inspect::{LARGEST, LoadError};
 
-/// The component in what was delivered, which may be compressed with gzip (RFC 1952) or zstd (RFC 8878).
+/// Returns the component in the delivered bytes, which may be compressed with gzip (RFC 1952) or zstd (RFC 8878).
 ///
 /// # Errors
-/// [`LoadError::Unpack`] and [`LoadError::Bomb`].
+/// Returns [`LoadError::Unpack`] for damaged data and [`LoadError::Bomb`] for data that becomes too large.
 pub fn unpack(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
     match bytes {
         [0x1f, 0x8b, ..] => read("gzip", flate2::read::MultiGzDecoder::new(bytes)).map(Cow::Owned),

@@ -1,4 +1,4 @@
-//! `outrigger bgp`: sessions, routes and one session in full, as every node that can be asked reports them.
+//! `outrigger bgp`: BGP sessions, routes, or one session in full, as reported by every reachable node.
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use crate::args::{self, BgpQuestion, Output};
 use crate::config::Config;
 use crate::picture::Picture;
 
-/// Takes the picture and prints what was asked for.
+/// Takes a picture of the cluster or folder and prints the requested part.
 pub fn bgp(config: &Config, flags: &args::Bgp) -> anyhow::Result<ExitCode> {
     let peer = flags.peer.as_deref().unwrap_or_default();
     let picture = Picture::take(config, flags.asked.api.context.as_deref())?;
@@ -32,7 +32,7 @@ pub fn bgp(config: &Config, flags: &args::Bgp) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every session and BFD session of every node, flat.
+/// Returns every BGP and BFD session of every node as one flat list.
 fn sessions(details: &BTreeMap<String, Value>) -> Vec<Value> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut sessions = Vec::new();

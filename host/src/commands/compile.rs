@@ -1,4 +1,4 @@
-//! `outrigger compile`: the child that compiles, so that the serving process never does.
+//! `outrigger compile`: the child process that compiles, so that the serving process never does.
 use std::path::Path;
 use std::process::ExitCode;
 

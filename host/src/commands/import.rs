@@ -1,4 +1,5 @@
-//! `outrigger import metallb`: MetalLB's configuration in ours, and back. Prints all of it or nothing; applies nothing.
+//! `outrigger import metallb`: converts MetalLB's configuration to Outrigger's, and back. Prints everything or nothing;
+//! applies nothing.
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,10 +12,10 @@ use serde_json::{Value, json};
 use crate::args::{ImportMetallb, Manifest};
 use crate::config::Config;
 
-/// Exit code when something has no counterpart, so that a pipeline can tell.
+/// Exit code when something has no counterpart, so that a pipeline can detect it.
 const LEFT_OUT: u8 = 2;
 
-/// Converts and prints.
+/// Converts the configuration and prints it.
 pub fn import_metallb(config: &Config, flags: &ImportMetallb) -> anyhow::Result<ExitCode> {
     let originals = match flags.files.as_slice() {
         [] => from_cluster(config, flags.api.context.as_deref())?,
@@ -50,7 +51,7 @@ fn from_cluster(config: &Config, context: Option<&str>) -> anyhow::Result<Vec<Or
     })
 }
 
-/// Of a folder, its manifests.
+/// Reads files; for a folder, reads the manifests in it.
 fn from_files(files: &[PathBuf]) -> anyhow::Result<Vec<Original>> {
     let mut originals = Vec::new();
     for file in files {
@@ -86,7 +87,7 @@ fn manifests_of(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// As kubectl takes it: YAML documents, or one JSON list.
+/// Serializes objects as kubectl accepts them: YAML documents, or one JSON list.
 fn manifest(objects: &[Value], output: Manifest) -> anyhow::Result<String> {
     if output == Manifest::Json {
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });

@@ -1,4 +1,4 @@
-//! `outrigger plugin inspect`: what a component is, without running it, and whether a ConfigMap can carry it.
+//! `outrigger plugin inspect`: describes a component without running it, and checks whether a ConfigMap can carry it.
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use crate::args::Output;
 
-/// What to do about a component that is too large in every way. The API server refuses the ConfigMap before we see it.
+/// Advice for a component that is too large in every encoding. The API server refuses such a ConfigMap before Outrigger
+/// sees it.
 const TOO_LARGE: &str = "it fits into no ConfigMap: strip debug information and build for size; compress it with zstd -19 and inspect that file; what stays larger belongs into an OCI registry, as data.image of the ConfigMap (<reference>@sha256:...), which this version does not fetch yet (docs/plugins.md)";
 
-/// Inspects one file.
+/// Inspects one file and prints the result.
 pub fn inspect(file: &Path, output: Output) -> anyhow::Result<ExitCode> {
     let bytes =
         std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -58,7 +59,7 @@ fn or_none(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// By the key under which each may be delivered.
+/// Returns each size with the ConfigMap key under which that encoding is delivered.
 fn by_key(sizes: Sizes) -> impl Iterator<Item = (&'static str, usize)> {
     PLUGIN_KEYS.into_iter().zip([sizes.plain, sizes.gzip, sizes.zstd])
 }

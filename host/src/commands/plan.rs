@@ -1,4 +1,4 @@
-//! `outrigger plan`: what would be allocated and announced from a folder, without any effect.
+//! `outrigger plan`: shows what would be allocated and announced from a folder, without any effect.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -21,13 +21,13 @@ use crate::plugins::{self, Plugins};
 use crate::report::object_problem;
 use crate::source::Source;
 
-/// Exit code when something in the folder is wrong, so that a pipeline can tell.
+/// Exit code when the folder has problems, so that a pipeline can detect them.
 const PROBLEMS: u8 = 2;
 
-/// What would be announced: by which announcer and which node.
+/// The node that would announce each address, by announcer.
 type Answering = BTreeMap<IpAddr, BTreeMap<String, String>>;
 
-/// Plans with every node alive and prints it.
+/// Plans with every node alive and prints the plan.
 pub fn plan(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
     let state = State::existing(&config.state());
     let folder = Folder::open(config.manifests()?, state.as_ref())?;
@@ -72,7 +72,7 @@ fn allocate(
     (allocations.verdicts().collect(), problems)
 }
 
-/// The facts with the addresses that would be written into status.
+/// Returns the facts with the addresses that would be written into status.
 fn cluster(changes: Vec<Change>, verdicts: &[Verdict]) -> Cluster {
     let mut cluster = Cluster::default();
     for change in changes {
@@ -115,7 +115,7 @@ fn announce(config: &Config, cluster: &Cluster) -> anyhow::Result<Answering> {
     Ok(answering)
 }
 
-/// Deliveries that were refused, and objects that name a plugin which is not there.
+/// Returns deliveries that were refused, and objects that name a plugin that does not exist.
 fn plugin_problems(plugins: &Plugins, cluster: &Cluster, folder: &Source) -> Vec<Problem> {
     let refused = plugins.list().into_iter().filter_map(|listed| {
         let (file, message) = listed.failed?;

@@ -21,15 +21,15 @@ use crate::http::{self, Health};
 use crate::metrics::Page;
 use crate::plugins;
 
-/// A controller that is told to stop has this long for writes on their way and for its Lease.
+/// Time that a stopping controller has to finish pending writes and to release its Lease.
 const CONTROLLER_STOP: Duration = Duration::from_secs(5);
 
-/// Serves until told to stop.
+/// Serves until the process is signalled to stop.
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     start_logging(&config.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(config))?;
-    // What still runs in the background (a compiling child, a controller that waits to lead) does not hold the exit up.
+    // Background work (a compiling child, a controller that waits to lead) does not delay the exit.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
 }
@@ -77,7 +77,7 @@ async fn serve_node(config: &Config, shared: Shared) -> anyhow::Result<()> {
     Daemon::start(config, shared, Some(&client)).await?.serve().await
 }
 
-/// The controller role has its own thread: this one says how it is.
+/// Answers health and metrics requests for the controller role, which runs on its own thread, until SIGTERM or SIGINT.
 async fn answer_until_signalled(mut shared: Shared) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -90,7 +90,7 @@ async fn answer_until_signalled(mut shared: Shared) -> anyhow::Result<()> {
                 let standing = standing.borrow().clone();
                 let mut page = Page::default();
                 page.controller(&standing);
-                // Whoever asked may have gone.
+                // The send fails if the connection that asked has closed.
                 let health = Health { missing: standing.missing, metrics: page.text(), details: None };
                 let _ = question.answer.send(health);
             }
@@ -100,7 +100,7 @@ async fn answer_until_signalled(mut shared: Shared) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The controller role on a thread of its own: a policy that thinks for long holds no announcement up.
+/// The controller role on a thread of its own, so that a slow policy does not delay announcements.
 struct ControllerThread {
     standing: watch::Receiver<Standing>,
     stop: watch::Sender<bool>,
@@ -126,7 +126,7 @@ impl ControllerThread {
         let policies = Policies::start(plugins.clone())
             .context("the thread of the allocation policies cannot be started")?;
         let controller = async move {
-            // Its own client: a client's connections are served by the runtime that made it.
+            // It needs a client of its own: a client's connections are served by the runtime that created it.
             match api::connect(kubeconfig.as_deref()).await {
                 Ok(client) => {
                     let standing = says;
@@ -160,7 +160,7 @@ impl ControllerThread {
         Ok(Self { standing, stop, done })
     }
 
-    /// Waits until it has given leadership up.
+    /// Signals the controller to stop and waits until it has released leadership, for [`CONTROLLER_STOP`] at most.
     async fn stop(mut self) {
         self.stop.send_replace(true);
         let _ = tokio::time::timeout(CONTROLLER_STOP, self.done.wait_for(|done| *done)).await;

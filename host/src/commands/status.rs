@@ -1,4 +1,5 @@
-//! `outrigger status`: pools, addresses, who answers for what and since when, nodes and plugins, of a cluster or a folder.
+//! `outrigger status`: shows pools, addresses, which node answers for each and since when, nodes and plugins, of a
+//! cluster or a folder.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -14,18 +15,18 @@ use crate::args::{self, Output};
 use crate::config::Config;
 use crate::picture::Picture;
 
-/// One plugin, by name and digest.
+/// Plugins by name and digest.
 type Plugins<'a> = BTreeMap<(&'a str, &'a str), Plugin<'a>>;
 
 #[derive(Default)]
 struct Plugin<'a> {
     origins: BTreeSet<&'a str>,
     nodes: BTreeSet<&'a str>,
-    /// What was refused, and why.
+    /// Messages of plugins that were refused.
     messages: BTreeSet<&'a str>,
 }
 
-/// Takes the picture and prints it.
+/// Takes a picture of the cluster or folder and prints it.
 pub fn status(config: &Config, flags: &args::Asked) -> anyhow::Result<ExitCode> {
     let picture = Picture::take(config, flags.api.context.as_deref())?;
     match flags.output {
@@ -35,13 +36,13 @@ pub fn status(config: &Config, flags: &args::Asked) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// The nodes that answer for an address now, each with what it says of it.
+/// Returns the nodes that answer for an address now, each with what it reports about it.
 fn answering(address: IpAddr, picture: &Picture) -> Vec<(&str, &AddressWord)> {
     let nodes = picture.inputs.heard.nodes.iter();
     nodes.filter_map(|(name, word)| Some((name.as_str(), word.answers(address).next()?))).collect()
 }
 
-/// Whether any node could be asked who answers.
+/// Returns true if any node could be asked which addresses it answers for.
 fn is_known(picture: &Picture) -> bool {
     picture.inputs.heard.nodes.values().any(|word| word.details.is_some())
 }
@@ -51,7 +52,7 @@ fn services(picture: &Picture) -> BTreeMap<&ServiceKey, (Vec<IpAddr>, Option<&Sa
     let services = picture.inputs.cluster.services.values();
     let mut all: BTreeMap<_, _> =
         services.map(|one| (&one.key, (one.ingress.to_vec(), said(&one.key)))).collect();
-    // Of a node's state folder only what was said may be there.
+    // A node's state folder may hold only conditions, without the Services.
     for (key, said) in &picture.inputs.conditions {
         all.entry(key).or_insert_with(|| (Vec::new(), Some(said)));
     }
@@ -247,7 +248,7 @@ fn plugin_rows(picture: &Picture) -> Vec<Vec<String>> {
     plugins.iter().map(row).collect()
 }
 
-/// Digests are told apart by less.
+/// Shortens a digest to 12 digits, which are enough to distinguish digests.
 fn short(digest: &str) -> String {
     let digits = digest.strip_prefix("sha256:").unwrap_or(digest);
     format!("{digits:.12}")

@@ -1,6 +1,6 @@
-//! Columns for people.
+//! Text tables for people.
 
-/// Prints rows under a header, columns as wide as their widest cell. Prints nothing but the header when there are none.
+/// Prints rows under a header, each column as wide as its widest cell. Prints only the header if there are no rows.
 pub fn print(header: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());

@@ -1,4 +1,4 @@
-//! `outrigger uninstall`: takes out what Outrigger left in Services and pools, before its manifests are deleted.
+//! `outrigger uninstall`: removes what Outrigger left in Services and pools, before its manifests are deleted.
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use outrigger_net::now;
 
 use crate::config::Config;
 
-/// Controllers that still run wait for so long before they lead again: time enough to delete them.
+/// Time for which controllers that still run wait before they lead again: enough to delete them.
 const HELD: Duration = Duration::from_secs(600);
 
-/// Does it and says what it does.
+/// Releases Services and pools and prints each step.
 pub fn uninstall(config: &Config, keep_addresses: bool) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

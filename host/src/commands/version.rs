@@ -1,4 +1,4 @@
-//! `outrigger version`.
+//! `outrigger version`: prints versions.
 use std::process::ExitCode;
 
 use crate::args::Output;

@@ -1,4 +1,4 @@
-//! `outrigger why`: why a Service has its address and who answers for it, or why not.
+//! `outrigger why`: explains why a Service has its address and which node answers for it, or why not.
 use std::net::IpAddr;
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use crate::args::{self, Output};
 use crate::config::Config;
 use crate::picture::Picture;
 
-/// Explains one Service, or whoever has an address.
+/// Explains one Service, or every Service that holds an address.
 pub fn why(config: &Config, flags: &args::Why) -> anyhow::Result<ExitCode> {
     let picture = Picture::take(config, flags.asked.api.context.as_deref())?;
     let keys = match flags.subject.parse::<IpAddr>() {
@@ -42,7 +42,7 @@ pub fn why(config: &Config, flags: &args::Why) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `namespace/name`, `name`, and both with `service/` before them as kubectl prints it.
+/// Parses `namespace/name` or `name`, each with an optional `service/` prefix as kubectl prints it.
 fn key(subject: &str, namespace: Option<&str>, picture: &Picture) -> ServiceKey {
     let subject = ["service/", "services/", "svc/"]
         .iter()
@@ -55,7 +55,7 @@ fn key(subject: &str, namespace: Option<&str>, picture: &Picture) -> ServiceKey 
     ServiceKey::new(namespace, name)
 }
 
-/// Why there is no such Service among ours.
+/// Explains why there is no such Service among those that Outrigger serves.
 fn not_ours(
     config: &Config,
     context: Option<&str>,

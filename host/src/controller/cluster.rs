@@ -1,5 +1,5 @@
-//! The controller role over the API server: a Lease picks one process, which decides on what its watches say and writes Service
-//! status. Everything it writes is bound to the version it decided on, and to its Lease.
+//! The controller role over the API server: a Lease elects one process, which allocates from what it watches and writes
+//! Service status. Every write is bound to the version it was decided on, and to the Lease.
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,56 +21,56 @@ use super::{Policies, Problems, events, rollouts, statuses, tell};
 use crate::delivery::Deliveries;
 use crate::plugins::Plugins;
 
-/// Writes that may be on their way at once.
+/// Largest number of concurrent writes.
 const IN_FLIGHT: usize = 32;
-/// After a write that the API server refused.
+/// Delay before a write that the API server refused is retried.
 const RETRY: Duration = Duration::from_secs(1);
-/// From a change to the conditions that follow from it.
+/// Delay from a change to the conditions that follow from it.
 const REPORT_DELAY: Duration = Duration::from_millis(200);
 
-/// What the controller works with.
+/// Dependencies of the controller role.
 pub struct ClusterController {
-    /// The API server.
+    /// Client of the API server.
     pub client: Client,
-    /// Services of these classes are ours.
+    /// Classes of Services that Outrigger serves.
     pub classes: ServiceClasses,
-    /// Tells this process from every other.
+    /// Identity of this process, unique among all.
     pub identity: String,
-    /// Where allocators come from.
+    /// Plugins, including the allocators.
     pub plugins: Arc<Plugins>,
-    /// Asks them.
+    /// Thread that runs the allocators.
     pub policies: Policies,
-    /// Told when another plugin is in force.
+    /// Notified when another plugin becomes active.
     pub plugins_changed: Arc<Notify>,
-    /// Loads plugins; `None` where the node role in the same process does.
+    /// Loads plugins; `None` if the node role in the same process does.
     pub deliveries: Mutex<Option<Deliveries>>,
-    /// Where pools that are not in force as written go, for the report.
+    /// Receives problems of pools that are not applied as written, for the report.
     pub problems: Problems,
-    /// What this role is about.
+    /// Publishes the state of this role.
     pub standing: watch::Sender<Standing>,
 }
 
-/// What the controller role is about, for its health and its metrics.
+/// State of the controller role, for health and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// What has not been listed yet.
+    /// Kinds of objects that have not been listed yet.
     pub missing: Vec<String>,
-    /// It leads.
+    /// True if this process leads.
     pub leads: bool,
-    /// Services that it knows.
+    /// Number of Services that it knows.
     pub services: usize,
-    /// Services that wait for an address.
+    /// Number of Services that wait for an address.
     pub pending: usize,
-    /// Status writes so far.
+    /// Number of status writes so far.
     pub writes: u64,
-    /// Status writes refused because somebody else wrote first.
+    /// Number of status writes refused because another client wrote first.
     pub conflicts: u64,
-    /// How every pool stands; empty while another process leads.
+    /// Status of every pool; empty while another process leads.
     pub pools: BTreeMap<String, PoolStatus>,
 }
 
 impl ClusterController {
-    /// Runs until told to stop, then gives leadership up.
+    /// Runs until `stop` is true, then releases leadership.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut watches = Watches::start(&self.client, &self.classes, Reader::Controller);
         let mut lease = Lease::new(self.client.clone(), self.identity.clone());
@@ -94,7 +94,7 @@ impl ClusterController {
         }
     }
 
-    /// While another process leads: facts are kept up to date, so that nothing need be listed when that one goes.
+    /// Keeps facts up to date while another process leads, so that nothing needs to be listed when this one takes over.
     async fn keep_up(&self, watches: &mut Watches) {
         loop {
             for change in watches.read() {
@@ -124,30 +124,31 @@ impl ClusterController {
     }
 }
 
-/// One term of leadership.
+/// State of one term of leadership.
 struct Reign<'a> {
     role: &'a ClusterController,
     lead: Lead,
     writer: Writer,
     events: Events,
     allocations: Allocations,
-    /// Services that are ours, by the facts.
+    /// Services that Outrigger serves, according to the facts.
     ours: BTreeSet<ServiceKey>,
     wanted: BTreeMap<ServiceKey, Wanted>,
-    /// Services whose status may differ from what is wanted.
+    /// Services whose status may differ from the wanted one.
     dirty: BTreeSet<ServiceKey>,
-    /// Services with a write on its way, and the version it is bound to.
+    /// Services with a pending write, and the version it is bound to.
     busy: BTreeMap<ServiceKey, u64>,
     writes: JoinSet<(ServiceKey, Result<Option<Observed>, WriteError>)>,
-    /// Services to try again, at this monotonic time in microseconds.
+    /// Services to retry, and the monotonic time to do so in microseconds.
     retry: Option<(u64, BTreeSet<ServiceKey>)>,
     objects: watch::Sender<Vec<ObjectStatus>>,
-    /// NodeReports and Plugins, for roll-outs.
+    /// Sends NodeReports and Plugins to the roll-outs.
     told: mpsc::UnboundedSender<Told>,
-    /// Whether each node is Ready, for roll-outs.
+    /// Publishes to the roll-outs whether each node is Ready.
     nodes: watch::Sender<rollouts::Nodes>,
     rollouts: JoinHandle<()>,
-    /// When [`Reign::report`] is due, in monotonic microseconds: it looks at everything, so not after every single write.
+    /// Time at which [`Reign::report`] is due, in monotonic microseconds. It examines everything, so it does not run
+    /// after every write.
     report_due: Option<u64>,
 }
 
@@ -181,7 +182,7 @@ impl<'a> Reign<'a> {
         }
     }
 
-    /// Until leadership is lost (false) or the process is to stop (true).
+    /// Runs until leadership is lost (returns false) or the process is to stop (returns true).
     async fn run(&mut self, watches: &mut Watches, stop: &mut watch::Receiver<bool>) -> bool {
         self.make_gossip_key();
         let mut changes = watches.retell();
@@ -193,7 +194,7 @@ impl<'a> Reign<'a> {
             let more = self.role.policies.decide(&mut self.allocations).await;
             self.hear_verdicts(watches);
             self.dirty.extend(watches.touched());
-            // Nobody listens only when roll-outs have ended, which nothing but the end of this term does.
+            // The send fails only when the roll-outs have ended, which happens only at the end of this term.
             let told: Vec<Told> = watches.told().collect();
             for told in told {
                 events::publish(&self.events, watches, &told);
@@ -220,7 +221,7 @@ impl<'a> Reign<'a> {
         }
     }
 
-    /// Waits for what is on its way.
+    /// Waits for pending writes.
     async fn end(mut self) -> Lead {
         self.rollouts.abort();
         while self.writes.join_next().await.is_some() {}
@@ -311,7 +312,8 @@ impl<'a> Reign<'a> {
             Ok(None) | Err(WriteError::Gone | WriteError::NotLeading) => {}
             Err(WriteError::Conflict) => {
                 conflicts = 1;
-                // If the watch has not brought what the other one wrote, it will, and that makes it dirty.
+                // If the watch has not delivered the other client's write yet, it will, and that marks the Service
+                // dirty.
                 if watches.observed(&key).is_some_and(|now| now.version > decided_on) {
                     self.dirty.insert(key);
                 }

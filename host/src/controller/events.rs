@@ -1,10 +1,10 @@
-//! What is published as Kubernetes Events about Services.
+//! Kubernetes Events about Services.
 use outrigger_core::allocation::Condition;
 use outrigger_core::facts::ServiceKey;
 use outrigger_core::guard::budget::EVENTS;
 use outrigger_kube::api::{Events, Told, Watches};
 
-/// What plugins said of Services, as Events.
+/// Publishes the events that plugins reported about Services.
 pub fn publish(events: &Events, watches: &Watches, told: &Told) {
     let Told::Report(node, Some(report)) = told else { return };
     for announcer in &report.announcers {
@@ -18,7 +18,7 @@ pub fn publish(events: &Events, watches: &Watches, told: &Told) {
     }
 }
 
-/// An Event, unless the status already says the same: then somebody before us has published it.
+/// Publishes an Event, unless the status already has the same condition: then it was published before.
 pub fn warn(events: &Events, watches: &Watches, service: &ServiceKey, condition: &Condition) {
     let Some(observed) = watches.observed(service) else { return };
     if observed.says(&condition.reason, &condition.message) {

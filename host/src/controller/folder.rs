@@ -1,5 +1,6 @@
-//! The controller role over a folder: one of the nodes that share a state folder leads, and writes Service status. The node role
-//! reads the folder for both; it is asked once this process leads, and knows every status the leader before it wrote.
+//! The controller role over a folder: one of the nodes that share a state folder leads and writes Service status. The
+//! node role reads the folder for both; it is asked to once this process leads, and knows every status that the
+//! previous leader wrote.
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,37 +15,37 @@ use tokio::sync::{Notify, mpsc};
 use super::{Policies, Problems, tell};
 use crate::plugins::Plugins;
 
-/// How often a status that could not be read is looked at.
+/// Interval at which a status that could not be read is read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
-/// What the controller works with.
+/// Dependencies of the controller role.
 pub struct FolderController {
-    /// Who reads the folder.
+    /// Sends the request to follow to the node role, which reads the folder.
     pub reader: mpsc::UnboundedSender<Follower>,
-    /// Folder of status.
+    /// State folder, which holds the status of Services.
     pub state: Arc<State>,
-    /// Where allocators come from.
+    /// Plugins, including the allocators.
     pub plugins: Arc<Plugins>,
-    /// Told when another plugin is in force.
+    /// Notified when another plugin becomes active.
     pub plugins_changed: Arc<Notify>,
-    /// Where pools that are not in force as written go, for the report.
+    /// Receives problems of pools that are not applied as written, for the report.
     pub problems: Problems,
 }
 
-/// Who wants to know what a folder says.
+/// Sender to a controller that follows a folder.
 pub struct Follower {
     news: mpsc::UnboundedSender<News>,
 }
 
-/// What a folder says, or says otherwise than before.
+/// Changes in a folder.
 struct News {
     changes: Vec<Change>,
-    /// [`outrigger_kube::Folder::complete`].
+    /// Result of [`outrigger_kube::Folder::complete`].
     complete: bool,
 }
 
 impl Follower {
-    /// Says it; false when nobody listens any more.
+    /// Sends changes. Returns false if the controller has ended.
     pub fn tell(&self, changes: Vec<Change>, complete: bool) -> bool {
         self.news.send(News { changes, complete }).is_ok()
     }
@@ -69,7 +70,7 @@ impl FolderController {
         let lead = self.state.lead()?;
         tracing::info!("this node allocates addresses");
         let (news, mut heard) = mpsc::unbounded_channel();
-        // The node role ends with the process, and this one with it.
+        // The node role ends with the process, and this role ends with it.
         let Ok(()) = self.reader.send(Follower { news }) else { return Ok(()) };
         let policies = Policies::start(self.plugins.clone())?;
         let mut allocations = Allocations::default();
@@ -83,7 +84,7 @@ impl FolderController {
                         listed = true;
                         continue;
                     }
-                    // The folder has read what it has.
+                    // The folder source has read the status of this Service.
                     Change::Upsert(Fact::Service(service)) => _ = unread.remove(&service.key),
                     _ => {}
                 }
@@ -116,9 +117,10 @@ impl FolderController {
         }
     }
 
-    /// What the status folder says of Services that the manifests do not name. If all of the folder was understood, they
-    /// are gone. If not, they may be in what was not: their addresses stay theirs (invariant 2). Answers with those of which
-    /// it cannot be read what they have: it could be any address, so until it can be nothing is given out (invariant 3).
+    /// Takes over the statuses that the previous leader wrote. If the whole folder was understood, Services that the
+    /// manifests do not name are gone and their status is removed. Otherwise they may be in a part that was not
+    /// understood, so they keep their addresses (invariant 2). Returns the Services whose status cannot be read: they
+    /// may hold any address, so nothing is given out until it can be read (invariant 3).
     fn take_over(
         &self,
         lead: &Lead,
@@ -145,7 +147,8 @@ impl FolderController {
         Ok(unread)
     }
 
-    /// Whether it can be read by now what these have, of which the folder has not told yet. It is theirs at once.
+    /// Reads the statuses that could not be read again, for Services that the folder has not reported yet. Their
+    /// addresses are reserved at once.
     fn read_again(&self, unread: &mut BTreeSet<ServiceKey>, allocations: &mut Allocations) {
         unread.retain(|key| match self.state.service(key) {
             Some(Err(_)) => true,
@@ -189,7 +192,7 @@ impl FolderController {
     }
 }
 
-/// Only its addresses are known, which nobody else is to have.
+/// Reserves the addresses of a Service of which nothing else is known, so that no other Service gets them.
 fn reserve(key: ServiceKey, addresses: &[IpAddr], allocations: &mut Allocations) {
     let absent = Change::Upsert(Service::reserved(key, addresses).into());
     allocations.apply(&absent, now());

@@ -1,5 +1,6 @@
-//! Roll-outs, as long as this process leads: what people deliver is verified and copied, nodes' reports say how the candidate
-//! does, `core::rollout` decides, and the Plugin objects say it. Must not know how a node runs a plugin.
+//! Roll-outs while this process leads: deliveries are verified and copied, node reports show how the candidate
+//! performs, `core::rollout` decides, and the Plugin objects publish the decision. Must not know how a node runs a
+//! plugin.
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,54 +24,54 @@ mod said;
 use checked::{Checked, check};
 pub use members::MEMBER;
 
-/// So long a node must run a candidate well unless the delivery says otherwise, in seconds.
+/// Default time for which a node must run a candidate without failure, in seconds. A delivery may set another.
 const SETTLE: u32 = 5;
-/// So long compiling takes at most unless the delivery says otherwise, in seconds.
+/// Default limit on the time that compiling takes, in seconds. A delivery may set another.
 const COMPILE_WITHIN: u32 = 60;
-/// So long everything else may take until a candidate runs, in seconds.
+/// Limit on the time that everything else may take until a candidate runs, in seconds.
 const PATIENCE: u32 = 30;
-/// After a write that the API server refused.
+/// Delay before a write that the API server refused is retried.
 const RETRY: Duration = Duration::from_secs(2);
-/// Between two looks at a policy that this process tries itself.
+/// Interval at which a policy that this process tries itself is checked.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Whether a node is Ready, by name.
+/// True if the node is Ready, by name of the node.
 pub type Nodes = BTreeMap<NodeName, bool>;
 
-/// Everything that is known and decided about plugins.
+/// State of all plugins and roll-outs.
 struct Rollouts {
     writer: PluginWriter,
     plugins: Arc<Plugins>,
-    /// What must be listed before anything is decided (invariant 2); `None` is for deliveries.
+    /// Kinds that must be listed before anything is decided (invariant 2); `None` stands for deliveries.
     unlisted: BTreeSet<Option<Kind>>,
-    /// What is delivered, by ConfigMap.
+    /// Deliveries by name of their ConfigMap.
     deliveries: BTreeMap<String, Arrived>,
     reports: BTreeMap<NodeName, Arc<NodeReportStatus>>,
-    /// By the plugin's name.
+    /// Roll-outs by name of the plugin.
     all: BTreeMap<String, One>,
-    /// Builds whose copies are needed, when they were last swept.
+    /// Builds whose copies were needed at the last sweep.
     swept: Option<BTreeSet<(String, String)>>,
 }
 
-/// A delivery that has been looked at.
+/// A delivery that has been verified.
 struct Arrived {
     delivery: Delivery,
     checked: Checked,
-    /// The immutable copy was made.
+    /// True if the immutable copy was made.
     copied: bool,
 }
 
-/// One plugin.
+/// State of one plugin.
 struct One {
     rollout: Rollout,
-    /// What the object says, and its version; `None` while there is no object.
+    /// Version of the Plugin object; `None` while there is no object.
     version: Option<String>,
     written: Arc<PluginStatus>,
     world: String,
     compile_within: u32,
 }
 
-/// Runs until it is dropped. `told`: NodeReports and Plugins, everything there is to begin with.
+/// Runs until it is dropped. `told` delivers NodeReports and Plugins, beginning with all existing ones.
 pub async fn run(
     client: Client,
     writer: PluginWriter,
@@ -119,7 +120,7 @@ impl Rollouts {
             Told::Report(node, Some(report)) => drop(self.reports.insert(node, report)),
             Told::Report(node, None) => drop(self.reports.remove(&node)),
             Told::Plugin(name, Some((version, status))) => self.seen(name, version, status),
-            // Whoever deletes it wants it told anew.
+            // The state of a deleted Plugin object is dropped, so that the object is created again.
             Told::Plugin(name, None) => drop(self.all.remove(&name)),
             Told::Listed(kind) => drop(self.unlisted.remove(&Some(kind))),
         }
@@ -169,7 +170,7 @@ impl Rollouts {
         }
     }
 
-    /// Decides about every plugin and writes what differs. Gives when to do so again at the latest.
+    /// Decides about every plugin and writes what changed. Returns the latest time at which to do so again.
     async fn turn(&mut self, nodes: &Nodes) -> Option<u64> {
         let names: BTreeSet<String> = self
             .deliveries
@@ -208,7 +209,7 @@ impl Rollouts {
             .map(|(config_map, _)| config_map.clone())
             .collect();
         if maps.is_empty() && !Plugins::is_embedded(name) {
-            // Nothing is left to run under this name.
+            // No build is left to run under this name.
             self.writer.delete(name).await?;
             self.all.remove(name);
             return Ok(None);
@@ -277,7 +278,7 @@ impl Rollouts {
         one.rollout.offer(time.monotonic_us, &offer, settings);
         let attempt = one.rollout.record().attempt;
         let members = match one.world.as_str() {
-            // Reports come often, and nobody need be looked at.
+            // Reports are frequent, and without a candidate the members need not be examined.
             _ if one.rollout.record().candidate.is_none() => BTreeMap::new(),
             "allocator" => members::of_policy(&self.plugins, name, attempt),
             _ => members::of_nodes(&self.reports, nodes, name, attempt),
@@ -303,7 +304,7 @@ impl One {
         }
     }
 
-    /// Of a plugin that nobody delivered before.
+    /// Creates the state of a plugin that was never delivered before.
     fn first(name: &str) -> Self {
         let active = Plugins::is_embedded(name).then_some(Build::Embedded);
         Self::new(Record { active, ..Record::default() }, None, Arc::default())

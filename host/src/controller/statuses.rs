@@ -1,5 +1,4 @@
-//! What is said about pools and announcers in their status: counts, and conditions that say what is wrong and how to mend
-//! it.
+//! Status of pools and announcers: counts, and conditions that explain a problem and its fix.
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,12 +15,12 @@ use tokio::sync::watch;
 
 mod nodes;
 
-/// Between two rounds of writes at least: many Services that come at once change a pool's counts once.
+/// Shortest time between two rounds of writes, so that many Services that arrive at once change a pool's counts once.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// After a write that failed.
+/// Delay before a write that failed is retried.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Pools and announcers, as [`crate::plugins::Plugins::wrong`] looks at them.
+/// Returns pools and announcers as [`crate::plugins::Plugins::wrong`] expects them.
 pub fn cluster(watches: &Watches) -> Cluster {
     let mut cluster = Cluster::default();
     for fact in watches.own_facts() {
@@ -30,7 +29,7 @@ pub fn cluster(watches: &Watches) -> Cluster {
     cluster
 }
 
-/// Everything that is to be said now. `wrong` names objects whose plugin cannot serve them.
+/// Returns the status that every object should have now. `wrong` names objects whose plugin cannot serve them.
 pub fn objects(
     allocations: &Allocations,
     watches: &Watches,
@@ -114,7 +113,7 @@ fn pool_status(
     }
     let Counts { capacity, allocated, free } = status.ipv6;
     if capacity > 0 || allocated > 0 {
-        // More than 64 bits can count: as text.
+        // The counts may exceed 64 bits, so they are text.
         let text = |count: u128| Value::String(count.to_string());
         let counts = json!({
             "capacity": text(capacity), "allocated": number(allocated), "free": text(free),
@@ -145,7 +144,7 @@ fn not_ready(reason: &str, message: &str) -> ObjectCondition {
     ObjectCondition { kind: "Ready".into(), holds: Some(false), reason, message, warns: true }
 }
 
-/// Writes what is wanted, until the sender is dropped.
+/// Writes wanted statuses until the sender is dropped.
 pub async fn write(
     client: Client,
     lead: Lead,

@@ -1,4 +1,4 @@
-//! Opens what a node is told by: the API server or a folder. Must not know what is made of it.
+//! Opens the sources of a node's facts and keys: the API server or a folder. Must not know how they are used.
 use std::sync::Arc;
 
 use kube::Client;
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::keyring::Keyring;
 use crate::source::Source;
 
-/// Where everything comes from that this node is told: a cluster or a folder.
+/// Sources of this node's facts and keys: a cluster or a folder.
 pub(super) struct Origin {
     pub source: Source,
     pub gossip_key: [u8; 32],

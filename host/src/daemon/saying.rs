@@ -1,4 +1,4 @@
-//! What the daemon says of itself, to whoever asks and wherever it is kept.
+//! Reports about the daemon itself: health, metrics and details on request, and the NodeReport.
 use outrigger_core::facts::FactKey;
 use outrigger_kube::Problem;
 use outrigger_kube::crd::NodeReport;
@@ -43,7 +43,8 @@ impl Daemon {
         report::details(&self.node, &self.links.borrow(), &self.responder.handle())
     }
 
-    /// To the API server, and later to the disk, where nobody looks while the API server answers; over a folder to the disk.
+    /// Sends the report to the API server, and schedules a later write to the disk, which is read only while the API
+    /// server is unavailable; over a folder writes to the disk at once.
     pub(super) fn write_report(&mut self) {
         self.report_due = None;
         self.reported_us = now().monotonic_us;
@@ -56,7 +57,7 @@ impl Daemon {
         }
     }
 
-    /// With the details of every address.
+    /// Writes the report to the disk, with the details of every address.
     pub(super) fn keep_report(&self) {
         let report = self.report();
         if let Err(error) = self.state.write_report(&self.node.name, &report) {

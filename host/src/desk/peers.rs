@@ -1,4 +1,5 @@
-//! What the host tells peers in a plugin's stead: that a route is gone, and that a session ends. Knows nothing of why.
+//! Messages that the host sends to peers on behalf of a plugin: withdrawals of routes and ends of sessions. Must not
+//! know the reasons.
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
@@ -8,7 +9,8 @@ use outrigger_sdk::{Denied, Event};
 use super::{Desk, Inner};
 
 impl Desk {
-    /// Takes in the owner's grant. Peers that are not allowed any more lose what they were told, then their sessions.
+    /// Applies the grant of the owner. Peers that are no longer allowed have their routes withdrawn, then their
+    /// sessions ended.
     pub fn allow(&self, grant: Grant, secrets: BTreeMap<String, String>) {
         let mut inner = self.lock();
         inner.secrets = secrets;
@@ -16,7 +18,8 @@ impl Desk {
         self.end(&mut inner, ended);
     }
 
-    /// Withdraws what peers were told and that is no longer desired, when the plugin has not in time. When to come back.
+    /// Withdraws routes that are no longer desired and that the plugin has not withdrawn in time. Returns the time of
+    /// the next check.
     pub fn withdraw_overdue(&self, now_us: u64) -> Option<u64> {
         let mut inner = self.lock();
         let (withdrawals, next) = inner.guard.overdue(now_us);
@@ -24,24 +27,25 @@ impl Desk {
         next
     }
 
-    /// The same for everything, at once: the instance ends.
+    /// Withdraws all routes at once, because the instance ends.
     pub fn withdraw_all(&self, now_us: u64) {
         let mut inner = self.lock();
         let withdrawals = inner.guard.withdraw_now(now_us);
         self.withdraw(&mut inner, withdrawals);
     }
 
-    /// Ends all sessions, since nobody speaks for the instance any more: its peers lose what they were told, then their sessions.
+    /// Ends all sessions, because no plugin speaks for the instance any more: routes are withdrawn first, then the
+    /// sessions end.
     pub fn end_sessions(&self) {
         let mut inner = self.lock();
         let ended = inner.guard.end_all();
         self.end(&mut inner, ended);
     }
 
-    /// Ends what the guard says. Guard and plugin hear of it as `closed` and `ended`.
+    /// Ends the sessions that the guard lists. Guard and plugin are notified with `closed` and `ended`.
     fn end(&self, inner: &mut Inner, Ended { messages, close, hides }: Ended) {
         if hides {
-            // They speak for no address.
+            // These offloads belong to no address.
             self.end_offloads(inner, Ipv6Addr::UNSPECIFIED.into());
             self.work.notify_one();
         }

@@ -1,56 +1,56 @@
-//! What a plugin said last of each address. Must not know what it was told.
+//! The last report of a plugin about each address. Must not know which events the plugin received.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use outrigger_sdk::{AddressReport, AnnouncementState};
 
-/// By address. Most addresses have the same said of them, and share it.
+/// Reports by address. Most addresses have equal reports and share them.
 #[derive(Debug, Clone, Default)]
 pub struct Said {
     of: BTreeMap<IpAddr, OfAddress>,
     last: Option<Arc<Words>>,
 }
 
-/// What is said of one address.
+/// The report about one address.
 #[derive(Debug, Clone)]
 pub struct OfAddress {
-    /// The words.
+    /// Report without the address.
     pub words: Arc<Words>,
-    /// Since when it is in its state, in microseconds since 1970.
+    /// Time at which the address entered its state, in microseconds since 1970.
     pub since_us: u64,
 }
 
 /// A report without its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words {
-    /// How far its announcement is.
+    /// State of the announcement.
     pub state: AnnouncementState,
-    /// Link names or peer names.
+    /// Names of links or peers.
     pub via: Vec<String>,
-    /// CamelCase, "" when announced.
+    /// Reason in CamelCase, "" when announced.
     pub reason: String,
-    /// One sentence for a person.
+    /// One sentence for people.
     pub message: String,
 }
 
 impl Said {
-    /// Of one address.
+    /// Returns the report about an address.
     pub fn get(&self, address: IpAddr) -> Option<&OfAddress> {
         self.of.get(&address)
     }
 
-    /// Whether it is said to be announced.
+    /// Returns true if the address is reported as announced.
     pub fn is_announced(&self, address: IpAddr) -> bool {
         self.get(address).is_some_and(|said| said.words.state == AnnouncementState::Announced)
     }
 
-    /// Of all, by address.
+    /// Returns the reports about all addresses.
     pub fn all(&self) -> impl Iterator<Item = (&IpAddr, &Words)> {
         self.of.iter().map(|(address, said)| (address, &*said.words))
     }
 
-    /// Takes a report in, and says whether it differs from the last one about its address.
+    /// Stores a report. Returns true if it differs from the last one about its address.
     pub fn put(&mut self, report: AddressReport, now_us: u64) -> bool {
         let AddressReport { address, state, via, reason, message } = report;
         let words = Words { state, via, reason, message };
@@ -69,7 +69,7 @@ impl Said {
         true
     }
 
-    /// Nothing is to be said of the address any more.
+    /// Removes the report about an address.
     pub fn remove(&mut self, address: IpAddr) {
         self.of.remove(&address);
     }

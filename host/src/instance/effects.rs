@@ -1,4 +1,4 @@
-//! What a plugin asks for: judged by the guard, looked at first when it is on trial, carried out.
+//! Effects that a plugin requests: judged by the guard, reviewed while the plugin is on trial, then carried out.
 use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_core::guard::{Granted, Reason, Refusal};
@@ -11,10 +11,10 @@ use super::{Ports, Worker};
 use crate::desk::Inner;
 use crate::trial::{self, Trial};
 
-/// A wake that is asked for sooner than this comes this late: a plugin that asks for zero each time does not spin.
+/// Shortest delay of a wake event, in microseconds, so that a plugin that asks for zero each time does not spin.
 const SHORTEST_WAKE_US: u64 = 1_000;
 
-/// What the endpoints that a reply opens are signed with.
+/// Keys that sign connections, by the endpoint that a reply opens.
 pub(super) type KeysOf = BTreeMap<Endpoint, Keys>;
 
 impl Worker {
@@ -38,7 +38,8 @@ impl Worker {
         self.publish();
     }
 
-    /// One at a time: the streams' thread waits for the desk no longer than one of them takes.
+    /// Carries out effects one at a time, so that the streams' thread waits for the desk no longer than one of them
+    /// takes.
     fn carry_out_each(&mut self, now: u64, effects: Vec<Effect>) {
         let desk = self.desk.clone();
         for effect in effects {
@@ -49,7 +50,7 @@ impl Worker {
         }
     }
 
-    /// The reply of a candidate: all of it is known before any of it happens.
+    /// Carries out the reply of a candidate, which is judged completely before any effect happens.
     fn carry_out_whole(&mut self, now: u64, effects: Vec<Effect>) {
         let keys = self.keys_of(&effects);
         let opens_or_tells =
@@ -63,7 +64,7 @@ impl Worker {
             granted.extend(self.judge(&mut inner, now, effect));
         }
         if let Some(trial) = &mut self.trial {
-            // What ended without the plugin's doing is not its withdrawal.
+            // An offload that ended without the plugin's doing must not count as withdrawn by it.
             let in_force: BTreeSet<_> =
                 self.ports.responder.offloads(self.owner).into_iter().collect();
             self.answers.retain(|id, _| in_force.contains(id));
@@ -76,7 +77,7 @@ impl Worker {
         self.act_all(&mut inner, granted, &keys);
     }
 
-    /// Looked up without the desk's lock, which the streams' thread waits for.
+    /// Looks keys up without the desk's lock, because the streams' thread waits for that lock.
     fn keys_of(&self, effects: &[Effect]) -> KeysOf {
         effects.iter().filter_map(|effect| Some((opens(effect)?, self.keys(effect)))).collect()
     }
@@ -107,7 +108,7 @@ impl Worker {
         }
     }
 
-    /// One line per case: the guard has already said yes.
+    /// Carries out one effect that the guard has granted.
     fn act(&self, inner: &mut Inner, granted: Granted, keys: &KeysOf) {
         let Ports { responder, groups, .. } = &self.ports;
         match granted {
@@ -156,7 +157,7 @@ impl Worker {
     }
 }
 
-/// What was granted and could not be done comes back like what was not granted.
+/// Reports an effect that was granted but failed to the plugin, in the same way as a refused one.
 pub(super) fn failed<E: std::fmt::Display>(
     inner: &mut Inner,
     effect: &str,

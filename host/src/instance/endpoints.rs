@@ -1,4 +1,4 @@
-//! What an instance asks of streams and sockets, carried out. The guard has already said yes.
+//! Carries out effects on streams and sockets. The guard has already granted them.
 use outrigger_core::guard::Granted;
 use outrigger_net::{EndpointError, Keys};
 use outrigger_sdk::{Effect, Endpoint, SocketOption};
@@ -8,7 +8,7 @@ use super::effects::{KeysOf, failed};
 use crate::desk::Inner;
 
 impl Worker {
-    /// What a socket is to be signed with.
+    /// Returns the keys that a socket is to be signed with.
     pub(super) fn keys(&self, effect: &Effect) -> Keys {
         let options = match effect {
             Effect::Connect(connect) => &connect.options,
@@ -75,7 +75,7 @@ impl Worker {
     }
 }
 
-/// The number of what an effect opens.
+/// Returns the number of the endpoint that an effect opens. `None` if it opens none.
 pub(super) fn opens(effect: &Effect) -> Option<Endpoint> {
     match effect {
         Effect::Connect(connect) => Some(connect.id),

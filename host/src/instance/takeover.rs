@@ -1,4 +1,4 @@
-//! Another plugin, build or configuration takes over, and what becomes of one that is on trial.
+//! Takeover by another plugin, build or configuration, and the end of a trial.
 use std::sync::Arc;
 
 use outrigger_net::now;
@@ -20,7 +20,7 @@ impl Worker {
                 return self.proven();
             }
             if self.machine.as_ref().is_some_and(|it| it.state().phase == Phase::Running) {
-                // A candidate that never came to run is put aside: what runs goes on.
+                // A candidate that never started is dropped; the running plugin continues.
                 return;
             }
         }
@@ -51,7 +51,7 @@ impl Worker {
             }
             Err(error) => {
                 if on_trial {
-                    // It never came to run: what runs goes on, as it was configured.
+                    // The candidate never started: the running plugin continues with its configuration.
                     self.context = before;
                     self.failed(&digest, trial::of_swap(&error));
                 }
@@ -70,7 +70,8 @@ impl Worker {
         }
     }
 
-    /// The candidate has proved itself everywhere: what it wanted to take back is taken back now.
+    /// Ends a successful trial: the candidate has proved itself everywhere, so the withdrawals that were held back
+    /// happen now.
     fn proven(&mut self) {
         let released = self.trial.take().map(Trial::release).unwrap_or_default();
         let desk = self.desk.clone();
@@ -78,7 +79,7 @@ impl Worker {
         self.publish();
     }
 
-    /// Says that a candidate failed. Whoever listens has another build take over.
+    /// Records that a candidate failed. The host then has another build take over.
     pub(super) fn failed(&self, digest: &str, verdict: Verdict) {
         let Verdict { reason, message } = &verdict;
         tracing::warn!(

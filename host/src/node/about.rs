@@ -1,9 +1,9 @@
-//! What a plugin is told about the node it runs on: addresses, labels, annotations of ours, default gateways.
+//! Properties of the node that are passed to its plugins: addresses, labels, Outrigger's annotations, default gateways.
 use outrigger_core::facts::{Cluster, NodeName};
 use outrigger_net::default_gateways;
 use outrigger_sdk::Pair;
 
-/// In a fixed order, so that equal nodes are told the same.
+/// Returns the properties in a fixed order, so that equal nodes pass equal lists.
 pub fn about(cluster: &Cluster, name: &NodeName) -> Vec<Pair> {
     let mut about: Vec<Pair> = Vec::new();
     if let Some(node) = cluster.nodes.get(name) {

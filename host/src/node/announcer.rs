@@ -25,9 +25,9 @@ pub struct Announcers {
     next_owner: Owner,
     running: BTreeMap<String, Running>,
     problems: BTreeMap<String, String>,
-    /// What every plugin is told about this node.
+    /// Properties of this node that are passed to every plugin.
     about: Vec<Pair>,
-    /// This daemon runs again after a restart.
+    /// True if this daemon runs again after a restart.
     restarted: bool,
 }
 
@@ -38,7 +38,7 @@ struct Running {
 }
 
 impl Announcers {
-    /// None yet.
+    /// Creates an empty set of instances.
     pub fn new(
         node: NodeName,
         ports: Ports,
@@ -60,34 +60,34 @@ impl Announcers {
         }
     }
 
-    /// What asks the neighbours of the segments that instances announce on.
+    /// Starts to check whether the segments that instances announce on are alive.
     pub(super) fn segments(&self) -> Segments {
         let Self { ports, router, changed, .. } = self;
         Segments::start(ports.responder.clone(), router.heard.clone(), changed.clone())
     }
 
-    /// What asks whether somebody else has an address.
+    /// Creates the prober that asks whether another host has an address.
     pub(super) fn probes(&self) -> Probes {
         let Ports { responder, groups, .. } = &self.ports;
         Probes::new(responder.clone(), groups.clone(), self.router.probed.clone())
     }
 
-    /// What looks at the kernel's settings.
+    /// Starts to check the kernel's settings.
     pub(super) fn kernel(&self) -> Kernel {
         Kernel::start(self.changed.clone())
     }
 
-    /// What asks kube-proxy.
+    /// Starts to query kube-proxy.
     pub(super) fn proxy(&self) -> Proxy {
         Proxy::start(self.changed.clone())
     }
 
-    /// Instances that start from now on are told that their peers may still know them.
+    /// Sets whether instances that start from now on are informed that their peers may still know them.
     pub fn set_restarted(&mut self, restarted: bool) {
         self.restarted = restarted;
     }
 
-    /// What plugins are told about this node. A change is a change of their configuration.
+    /// Sets the properties of this node that are passed to plugins. A change is a change of their configuration.
     pub(super) fn set_about(&mut self, about: Vec<Pair>) {
         if self.about == about {
             return;
@@ -100,18 +100,18 @@ impl Announcers {
         }
     }
 
-    /// Withdraws what no plugin has withdrawn in time; when to come back.
+    /// Withdraws what plugins have not withdrawn in time. Returns the time of the next check.
     pub(super) fn withdraw_overdue(&self, now_us: u64) -> Option<u64> {
         let desks = self.running.values().map(|running| &running.instance.desk);
         desks.filter_map(|desk| desk.withdraw_overdue(now_us)).min()
     }
 
-    /// Names of the instances that run.
+    /// Returns the names of the running instances.
     pub fn names(&self) -> impl Iterator<Item = &String> {
         self.running.keys()
     }
 
-    /// Each instance's Announcer and desk.
+    /// Returns each instance's Announcer and desk.
     pub fn desks(&self) -> impl Iterator<Item = (&facts::Announcer, &Arc<Desk>)> {
         self.running.values().map(|running| (&*running.announcer, &running.instance.desk))
     }
@@ -136,7 +136,7 @@ impl Announcers {
         }
     }
 
-    /// Whether every instance that can answer has said that nothing is left.
+    /// Returns true if every instance that can answer has reported that it is drained.
     pub(super) fn drained(&self) -> bool {
         self.running.values().all(|running| {
             let inner = running.instance.desk.lock();
@@ -151,7 +151,7 @@ impl Announcers {
         }
     }
 
-    /// Whether an announcer's plugin decides here; `None` while that is not known yet.
+    /// Returns true if the announcer's plugin runs here; `None` while that is not known yet.
     pub(super) fn runs(&self, announcer: &facts::Announcer) -> Option<bool> {
         match self.running.get(&announcer.name) {
             Some(running) => Some(running.instance.desk.lock().standing.phase != "Held"),
@@ -160,7 +160,7 @@ impl Announcers {
         }
     }
 
-    /// Announcers that do not run, and why.
+    /// Returns the announcers that do not run, with the reason.
     pub fn problems(&self) -> impl Iterator<Item = (&String, &String)> {
         self.problems.iter()
     }
@@ -189,7 +189,7 @@ impl Announcers {
             match self.running.get(&name) {
                 Some(running) if running.announcer == announcer => {}
                 Some(running) if running.announcer.interfaces != announcer.interfaces => {
-                    // What it has in force elsewhere must end, so it begins anew.
+                    // The instance is restarted, because everything it has active on other links must end.
                     self.remove(&name);
                     self.start(announcer, links, planner);
                 }
@@ -203,7 +203,7 @@ impl Announcers {
         if self.plugins.awaited(&announcer.plugin.plugin) {
             return; // It begins with what is active, as soon as that is loaded.
         }
-        // What is wrong with the name is said by `Plugins::wrong`.
+        // `Plugins::wrong` reports a problem with the name.
         let Ok(in_force) = self.plugins.need(Kind::Announcer, &announcer.plugin.plugin) else {
             return;
         };
@@ -229,8 +229,8 @@ impl Announcers {
             seed: seed(&self.node, &name),
             ext: about,
         };
-        // Before its thread: a connection may be refused within the call that asks for it, and who is told of that must
-        // be known by then.
+        // The router must know the desk before the thread starts: a connection may be refused within the call that
+        // requests it, and that event must be routed.
         self.router.add(owner, desk.clone());
         match Instance::start(context, owner, desk, self.ports.clone()) {
             Ok(instance) => {
@@ -259,7 +259,7 @@ impl Announcers {
 
     fn remove(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
-            // The desk takes everything out before the plugin hears of it.
+            // The desk withdraws everything before the plugin is notified.
             running.instance.desk.desire_only(&[]);
             running.instance.desk.withdraw_all(outrigger_net::now().monotonic_us);
             self.router.remove(running.owner);
@@ -277,7 +277,7 @@ fn swap(in_force: InForce, announcer: &facts::Announcer, about: &[Pair]) -> Comm
     })
 }
 
-/// The same for one instance on one node for ever: what a plugin draws from it replays.
+/// Returns a seed that never changes for an instance on a node, so that the random numbers of a plugin can be replayed.
 fn seed(node: &str, instance: &str) -> Vec<u8> {
     Sha256::new().chain_update(node).chain_update([0]).chain_update(instance).finalize().to_vec()
 }

@@ -1,5 +1,5 @@
-//! Settings of this node's kernel that keep clients from an announced address: nothing of it shows in what the node sends, so that people
-//! must be told. Changes none.
+//! Kernel settings of this node that keep clients from reaching an announced address. The frames that the node sends do
+//! not show them, so they are reported to the user. Changes none of them.
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,14 +8,15 @@ use outrigger_net::{Links, default_link, sysctl};
 use outrigger_sdk::{IpNet, Link};
 use tokio::sync::Notify;
 
-/// Between two looks: the kernel tells nobody of a change.
+/// Interval between two checks: the kernel does not notify anyone of a change.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The link on which kube-proxy in IPVS mode has every address of every Service.
 const IPVS: &str = "kube-ipvs0";
-/// RFC 3704 section 2.2: packets are dropped unless the way back to their sender leaves by the same link.
+/// Value of `rp_filter` for strict filtering (RFC 3704 section 2.2): packets are dropped unless the way back to their
+/// sender leaves by the same link.
 const STRICT: u32 = 1;
 
-/// The settings as they were seen last.
+/// The settings as of the last check.
 pub(super) struct Kernel {
     seen: Arc<Mutex<Seen>>,
 }
@@ -29,11 +30,11 @@ struct Seen {
 
 #[derive(Debug, Default, PartialEq)]
 struct Settings {
-    /// Links that drop what comes from where they do not lead.
+    /// Links with strict filtering, which drop packets from networks that they do not lead to.
     strict: BTreeSet<String>,
     /// Links on which the kernel answers for addresses of other links.
     answering: BTreeSet<String>,
-    /// kube-proxy is in IPVS mode.
+    /// True if kube-proxy is in IPVS mode.
     ipvs: bool,
     default_link: Option<String>,
 }
@@ -53,7 +54,7 @@ impl Settings {
 }
 
 impl Kernel {
-    /// Looks from now on, and says when something is otherwise. Call within a runtime.
+    /// Starts to check the settings, and notifies `changed` when one differs. Must be called within a runtime.
     pub fn start(changed: Arc<Notify>) -> Self {
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let looked = Arc::downgrade(&seen);
@@ -69,7 +70,7 @@ impl Kernel {
         Self { seen }
     }
 
-    /// Looks at these links from now on, those that addresses are announced on.
+    /// Sets the links to check, which are those that addresses are announced on.
     pub fn set_links<'a>(&self, links: impl Iterator<Item = &'a Link>) {
         let links: BTreeSet<_> = links.map(|link| link.name.clone()).collect();
         let before = std::mem::replace(&mut lock(&self.seen).links, links.clone());
@@ -78,7 +79,8 @@ impl Kernel {
         }
     }
 
-    /// The problems there are with these links, each with its fix. `has`: some address of a network is announced, or may be.
+    /// Returns the problems of these links, each with its fix. `has` returns true if an address of a network is or may
+    /// be announced.
     pub fn problems(&self, links: &Links, has: impl Fn(&IpNet) -> bool) -> Vec<String> {
         let seen = lock(&self.seen);
         let Settings { strict, answering, ipvs, default_link } = &seen.settings;
@@ -116,9 +118,9 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// True: something is otherwise.
+/// Checks the settings. Returns true if they differ from the last check.
 fn look(seen: &Mutex<Seen>) -> bool {
-    // Not while it is locked: the kernel may take its time.
+    // The lock is not held while the settings are read: the kernel may be slow.
     let links = lock(seen).links.clone();
     let settings = Settings::read(&links);
     let mut seen = lock(seen);
@@ -167,7 +169,7 @@ mod tests {
         let found = problems(strict(), "192.0.2.200");
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("Set net.ipv4.conf.eth1.rp_filter=2"), "{found:?}");
-        // The way back leaves by the same link, nothing is announced there, or there is no other way.
+        // No problem: the way back leaves by the same link, nothing is announced there, or there is no other way.
         assert!(problems(strict(), "10.0.0.200").is_empty());
         assert!(problems(strict(), "203.0.113.1").is_empty());
         assert!(problems(Settings { default_link: None, ..strict() }, "192.0.2.200").is_empty());

@@ -2,13 +2,13 @@
 use outrigger_net::Links;
 use outrigger_sdk::{Link, LinksChanged};
 
-/// The full list for an announcer with these `interfaces` (empty = all).
+/// Returns all links of an announcer with these `interfaces` (empty = all).
 pub fn granted(links: &Links, interfaces: &[String]) -> Vec<Link> {
     let named = |link: &&Link| interfaces.is_empty() || interfaces.contains(&link.name);
     links.values().filter(named).cloned().collect()
 }
 
-/// From `before` to `after`, if anything differs for that announcer.
+/// Returns the change from `before` to `after` for that announcer. `None` if nothing differs.
 pub fn changed(before: &Links, after: &Links, interfaces: &[String]) -> Option<LinksChanged> {
     let (before, after) = (granted(before, interfaces), granted(after, interfaces));
     let gone = |link: &&Link| !after.iter().any(|other| other.index == link.index);

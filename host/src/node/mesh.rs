@@ -1,4 +1,5 @@
-//! Membership as the loop knows it: what its thread has told, and what that one is told. Only the thread speaks to the network.
+//! Membership as the main loop sees it: sends orders to the membership thread and receives its news. Only that thread
+//! uses the network.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,52 +27,53 @@ mod witness;
 
 pub use witness::{Answers, OWNER as WITNESS};
 
-/// How long the last word of a node that goes is waited for.
+/// Time for which a leaving node waits for its goodbye to be sent.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
-/// What membership has of the segments.
+/// The access of membership to the segments.
 #[derive(Clone)]
 pub struct Wire {
-    /// Answers while the node has its lease.
+    /// Handle of the responder, which answers while the node has its lease.
     pub responder: ResponderHandle,
-    /// Of members that were declared down.
+    /// Answers of members that were declared down.
     pub answers: Arc<Answers>,
-    /// Up, and used by an announcer for which one node is elected.
+    /// Links that are up and used by an announcer that elects one node.
     pub links: Arc<Vec<Link>>,
 }
 
 impl Wire {
-    /// No link is known yet.
+    /// Creates the access without any links.
     pub fn new(responder: ResponderHandle, answers: Arc<Answers>) -> Self {
         Self { responder, answers, links: Arc::default() }
     }
 }
 
-/// This node among others, or alone.
+/// Membership of this node, among others or alone.
 pub struct Mesh {
     me: NodeName,
     orders: mpsc::UnboundedSender<Order>,
     news: mpsc::UnboundedReceiver<News>,
-    /// Nothing ever comes: it closes when the thread ends.
+    /// Never receives a message: it closes when the thread ends.
     ended: blocking::Receiver<()>,
     view: View,
     outlook: Outlook,
-    /// See [`ViewChange::caught_up`]: not acted on yet.
+    /// Value of [`ViewChange::caught_up`] that has not been acted on yet.
     caught_up: Option<u64>,
-    /// The address that gossip goes out from; `None`: this machine is the only node, and nothing is open to the network.
+    /// Address that gossip is sent from. `None` if this machine is the only node: then no socket is open to the
+    /// network.
     local: Option<IpAddr>,
     port: u16,
-    /// The members that the log knows of.
+    /// Members as they were logged last.
     told: BTreeMap<NodeName, Member>,
     wire: Wire,
     longest_us: Arc<AtomicU64>,
 }
 
 impl Mesh {
-    /// The only node there is.
+    /// Creates the membership of a single node.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the thread cannot be started.
     pub fn alone(node: &NodeName, gossip: &Gossip, wire: Wire) -> std::io::Result<Self> {
         let nowhere = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), gossip.port);
         let now = now();
@@ -83,10 +85,11 @@ impl Mesh {
         Self::start(node, nowhere, membership, None, wire, runtime()?)
     }
 
-    /// Joins the others. `key` seals every datagram; `claims` is what this node already answers for.
+    /// Joins the other nodes. `key` seals every datagram; `claims` are the addresses that this node already answers
+    /// for.
     ///
     /// # Errors
-    /// When there is no address to use, or the port is taken; says what to change.
+    /// When there is no address to use, or the port is taken; the message names what to change.
     pub fn join(
         node: &NodeName,
         cluster: &Cluster,
@@ -98,7 +101,7 @@ impl Mesh {
         let local = SocketAddr::new(address(node, cluster, gossip)?, gossip.port);
         let runtime = runtime()?;
         let socket = {
-            // The socket is served by the runtime in which it was made.
+            // The socket is served by the runtime in which it was created.
             let _inside = runtime.enter();
             GossipSocket::bind(local, MAGIC)?
         };
@@ -159,18 +162,18 @@ impl Mesh {
         Ok(mesh)
     }
 
-    /// Whether this machine is the only node it knows of.
+    /// Returns true if this machine is the only node it knows of.
     pub fn is_alone(&self) -> bool {
         self.local.is_none()
     }
 
-    /// Nodes that gossip does not reach as things are set up: a sentence each, with the fix.
+    /// Returns one sentence, with the fix, for each node that gossip cannot reach with the current settings.
     pub fn strangers(&self, cluster: &Cluster) -> Vec<String> {
         let local = self.local.into_iter();
         local.flat_map(|local| strangers::strangers(&self.me, local, cluster, &self.view)).collect()
     }
 
-    /// Takes in who the others may be.
+    /// Sends the addresses of the nodes that may be members.
     pub fn peers(&self, cluster: &Cluster) {
         let others = cluster.nodes.values().filter(|other| other.name != self.me);
         let peers: BTreeMap<_, _> = others
@@ -182,11 +185,11 @@ impl Mesh {
     }
 
     fn order(&self, order: Order) {
-        // Without its thread there is no news either, and that ends the daemon.
+        // Without its thread there is no news either, which ends the daemon.
         let _heard = self.orders.send(order);
     }
 
-    /// Waits for news. `None`: there will be none, the thread has ended.
+    /// Waits for news. Returns `None` if the thread has ended, so that there will be none.
     pub async fn changed(&mut self) -> Option<ViewChange> {
         let first = self.news.recv().await?;
         let mut change = self.take_in(first);
@@ -196,7 +199,7 @@ impl Mesh {
         Some(change)
     }
 
-    /// What is new already, if anything.
+    /// Returns pending news. `None` if there is none.
     pub fn take(&mut self) -> Option<ViewChange> {
         let mut changed: Option<ViewChange> = None;
         while let Ok(news) = self.news.try_recv() {
@@ -215,7 +218,7 @@ impl Mesh {
             self.view.set_others(&self.me, address, claims);
         }
         if let Some(mut readiness) = readiness {
-            // What the view says of this node itself lags behind.
+            // The thread's view of this node lags behind.
             readiness.extend(self.view.readiness.remove_entry(&self.me));
             self.view.readiness = readiness;
         }
@@ -226,7 +229,7 @@ impl Mesh {
         change
     }
 
-    /// Who came and went is what anybody looks for first in the log of a night.
+    /// Logs which members came and went, because that is looked for first after an incident.
     fn log_members(&mut self) {
         let members = &self.view.members;
         let before = std::mem::replace(&mut self.told, members.clone());
@@ -256,23 +259,23 @@ impl Mesh {
         }
     }
 
-    /// What this node knows of all.
+    /// Returns the view of all members, claims and readiness.
     pub fn view(&self) -> &View {
         &self.view
     }
 
-    /// The decisions that this node may make.
+    /// Returns the decisions that this node may make.
     pub fn outlook(&self) -> Outlook {
         self.outlook
     }
 
-    /// See [`Membership::set_claims`].
+    /// Changes the claims of this node; see [`Membership::set_claims`].
     pub fn claim(&mut self, claims: ClaimChanges) {
         self.view.change(&self.me, &claims);
         self.order(Order::Claim(claims));
     }
 
-    /// What was told so far is acted on: see [`Membership::resume`].
+    /// Notes that the news so far has been acted on; see [`Membership::resume`].
     pub fn settled(&mut self) {
         if let Some(caught_up) = self.caught_up.take() {
             tracing::warn!(
@@ -282,7 +285,7 @@ impl Mesh {
         }
     }
 
-    /// See [`Membership::set_readiness`]. True: it is another than before.
+    /// Sets the readiness of this node; see [`Membership::set_readiness`]. Returns true if it differs from before.
     pub fn ready(&mut self, readiness: NodeReadiness) -> bool {
         if self.view.readiness.get(&self.me) == Some(&readiness) {
             return false;
@@ -292,22 +295,22 @@ impl Mesh {
         true
     }
 
-    /// The most processor time that one turn of the thread took so far, in microseconds.
+    /// Returns the most processor time that one turn of the thread took so far, in microseconds.
     pub fn longest_turn_us(&self) -> u64 {
         self.longest_us.load(Ordering::Relaxed)
     }
 
-    /// The UDP port of gossip.
+    /// Returns the UDP port of gossip.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What another that takes the place of this one needs.
+    /// Returns the access to the segments, for a membership that replaces this one.
     pub fn wire(&self) -> Wire {
         self.wire.clone()
     }
 
-    /// The links that addresses are announced on for which one node is elected.
+    /// Sets the links on which addresses are announced by announcers that elect one node.
     pub fn links(&mut self, links: Vec<Link>) {
         if *self.wire.links != links {
             self.wire.links = Arc::new(links);
@@ -315,12 +318,12 @@ impl Mesh {
         }
     }
 
-    /// The same, as they were told last.
+    /// Returns the links that were set last.
     pub fn links_used(&self) -> &[Link] {
         &self.wire.links
     }
 
-    /// See [`Membership::leave`].
+    /// Marks this node as leaving; see [`Membership::leave`].
     pub fn leave(&mut self) -> ViewChange {
         if let Some(member) = self.view.members.get_mut(&self.me) {
             member.leaving = true;
@@ -329,10 +332,10 @@ impl Mesh {
         ViewChange { members: true, ..ViewChange::default() }
     }
 
-    /// See [`Membership::goodbye`]. Waits until it is said.
+    /// Says goodbye and waits until that is sent; see [`Membership::goodbye`].
     pub fn goodbye(&self) {
         self.order(Order::Goodbye);
-        // It is answered by the end.
+        // The thread answers by ending.
         let _ended = self.ended.recv_timeout(LAST_WORD);
     }
 }

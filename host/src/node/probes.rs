@@ -1,6 +1,6 @@
-//! Asks the segments whether somebody answers for an address that this node is about to announce, while there are nodes that it never heard:
-//! the probe of RFC 5227 section 2.1.1, and its like for IPv6 (RFC 4862 section 5.4). Two nodes that probe at once tell each other by it:
-//! the one with the lower hardware address goes on.
+//! Asks the segments whether another host answers for an address that this node is about to announce, while there are
+//! nodes that it never heard: the probe of RFC 5227 section 2.1.1, and its counterpart for IPv6 (RFC 4862 section 5.4).
+//! Two nodes that probe at once detect each other by it, and the one with the lower hardware address continues.
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,21 +14,23 @@ use outrigger_sdk::{Frame, Link, LinkIndex, Topic};
 
 use super::segments::question;
 
-/// The responder knows the probes by this number.
+/// Owner number of the probes at the responder.
 pub(super) const OWNER: Owner = Owner::MAX - 1;
-/// Probes for one address, and between two of them. After as long again the answers are counted.
+/// Number of probes for one address. They are sent [`PAUSE_US`] apart, and after the same pause the answers are
+/// counted.
 const PROBES: u32 = 3;
 const PAUSE_US: u64 = 33_000;
-/// An address that somebody answers for is asked for again after half a second to four seconds.
+/// Base of the delay after which an address that another host answers for is probed again: half a second to four
+/// seconds.
 const AGAIN_US: u64 = 500_000;
-/// So long at most a repetition waits besides, so that two nodes do not repeat in step.
+/// Upper limit of an additional delay of a repetition, so that two nodes do not repeat in step.
 const WAIT_US: u64 = 200_000;
-/// Addresses that are asked for at once: a node may be about to announce thousands.
+/// Number of addresses that are probed at once: a node may be about to announce thousands.
 const AT_ONCE: usize = 500;
-/// Addresses that a problem names.
+/// Number of addresses that a problem names.
 const NAMED: usize = 3;
 
-/// Where the answers come in. Shared with the responder's thread.
+/// Receives the answers. Shared with the responder's thread.
 #[derive(Default)]
 pub struct Probed {
     state: Mutex<ProbeAnswers>,
@@ -36,10 +38,11 @@ pub struct Probed {
 
 #[derive(Default)]
 struct ProbeAnswers {
-    /// By address: who answered, if anybody.
+    /// Hardware address of the host that answered and the link, by address; `None` if none did.
     answers: BTreeMap<IpAddr, Option<(LinkIndex, MacAddr)>>,
     own: BTreeMap<LinkIndex, MacAddr>,
-    /// Whose answers say nothing: routers, which may answer for everything (proxy ARP), and nodes that are heard and claim nothing.
+    /// Hosts whose answers do not count: routers, which may answer for everything (proxy ARP), and nodes that are heard
+    /// and claim nothing.
     ignored: Vec<MacAddr>,
 }
 
@@ -48,7 +51,7 @@ impl Probed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A frame about one of the addresses came in. Must not block.
+    /// Takes in a frame about one of the addresses. Must not block.
     pub fn frame(&self, frame: &Frame) {
         let Ok(decoded) = wire::decode(&frame.data) else { return };
         let (about, probes): (IpAddr, bool) = match decoded.message {
@@ -70,18 +73,18 @@ impl Probed {
     }
 }
 
-/// One address that is asked for.
+/// State of one address that is being probed.
 struct Probe {
     sent: u32,
-    /// When the next is sent, or the answers are counted.
+    /// Time at which the next probe is sent, or the answers are counted.
     at_us: u64,
-    /// Where answers are listened for.
+    /// Links on which answers are received.
     links: Vec<LinkIndex>,
-    /// On some link all of it was sent, and an answer would have been heard.
+    /// True if on some link every probe was sent and an answer would have been received.
     counts: bool,
 }
 
-/// An address that somebody else answers for.
+/// An address that another host answers for.
 struct Taken {
     link: LinkIndex,
     mac: MacAddr,
@@ -89,7 +92,7 @@ struct Taken {
     times: u32,
 }
 
-/// Asks.
+/// Sends the probes and counts the answers.
 pub(super) struct Probes {
     responder: ResponderHandle,
     groups: Arc<Groups>,
@@ -106,12 +109,13 @@ impl Probes {
         Self { responder, groups, probed, waiting, running, taken, has_links: false }
     }
 
-    /// Asks for these addresses.
+    /// Queues these addresses to be probed.
     pub fn ask(&mut self, addresses: Vec<IpAddr>) {
         self.waiting.extend(addresses);
     }
 
-    /// Does what is due, on these links, and tells the planner what the segment said. Without a link nobody can be asked: it waits for one.
+    /// Does what is due on these links, and reports results to the planner. Without a link there is no segment to ask,
+    /// so it waits for one.
     pub fn step(
         &mut self,
         now_us: u64,
@@ -155,13 +159,14 @@ impl Probes {
         }
     }
 
-    /// Listens for answers. Nodes that hear of an address at the same time do not all ask at once (RFC 5227 section 2.1.1, PROBE_WAIT).
+    /// Starts to listen for answers. A repetition is delayed at random, so that nodes do not all ask at once (RFC 5227
+    /// section 2.1.1, PROBE_WAIT).
     fn begin(&self, now_us: u64, address: IpAddr, links: &[Link]) -> Probe {
         self.probed.lock().answers.insert(address, None);
         let mut counts = false;
         for link in links {
             counts |= self.responder.watch(OWNER, link.index, Topic::about(address)).is_ok();
-            // Where it cannot be joined answers are heard all the same, and another's probe is not.
+            // If the group cannot be joined, answers are received all the same, but another host's probe is not.
             if let IpAddr::V6(address) = address {
                 let group = wire::solicited_node_group(address);
                 if let Err(error) = self.groups.join(OWNER, link.index, group) {
@@ -175,7 +180,7 @@ impl Probes {
         Probe { sent: 0, at_us: now_us + wait_us, links, counts }
     }
 
-    /// Says if it was sent anywhere.
+    /// Sends a probe on every link. Returns true if it was sent on any.
     fn probe(&self, address: IpAddr, links: &[Link]) -> bool {
         let mut sent = false;
         for link in links {
@@ -208,7 +213,7 @@ impl Probes {
         }
         let same = links.iter().map(|link| &link.index).eq(&probe.links);
         if answer.is_none() && !(probe.counts && same) {
-            // Silence says nothing where nobody was asked.
+            // Silence proves nothing if no host was asked.
             self.waiting.insert(address);
             return;
         }
@@ -226,7 +231,7 @@ impl Probes {
         self.taken.insert(address, Taken { link, mac, again_us, times });
     }
 
-    /// When there is something to do.
+    /// Returns the time at which there is something to do.
     pub fn next(&self) -> Option<u64> {
         if !self.has_links {
             return None;
@@ -240,7 +245,7 @@ impl Probes {
         running.chain(taken).chain(waits).min()
     }
 
-    /// A problem for what others answer for and this node would announce.
+    /// Returns the problem for addresses that other hosts answer for and this node would announce.
     pub fn problem(&self, node: &str, port: u16, links: &Links) -> Option<Problem> {
         let Taken { link, mac, .. } = self.taken.values().next()?;
         let name = links.get(link).map_or("?", |link| link.name.as_str());
@@ -262,7 +267,7 @@ impl Probes {
     }
 }
 
-/// Below `most`; another one on each node and each time.
+/// Returns a delay below `most` that differs for each node and each time.
 fn jitter_us(links: &[Link], address: IpAddr, times: u32, most: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     links.first().map(|link| link.mac.octets()).hash(&mut hasher);
@@ -270,7 +275,7 @@ fn jitter_us(links: &[Link], address: IpAddr, times: u32, most: u64) -> u64 {
     hasher.finish() % most.max(1)
 }
 
-/// "Does anybody have this address?", of nobody.
+/// Encodes a probe: the question whether any host has this address, from the unspecified address.
 fn probe(mac: MacAddr, target: IpAddr) -> Option<Vec<u8>> {
     let nobody = match target {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),

@@ -1,5 +1,5 @@
-//! Whether kube-proxy, or what takes its place, forwards traffic on this node: its health endpoint, as cloud load balancers ask it
-//! (KEP-3836). Where nothing ever answered nothing is known.
+//! Observes whether kube-proxy, or its replacement, forwards traffic on this node: queries its health endpoint, as
+//! cloud load balancers do (KEP-3836). If it never answered, the state is unknown.
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use tokio::sync::{Notify, watch};
 
 /// `healthzBindAddress` of KubeProxyConfiguration, by default.
 const ENDPOINT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 10256);
-/// Between two questions.
+/// Interval between two queries.
 const PAUSE: Duration = Duration::from_millis(500);
-/// For an answer.
+/// Timeout of a query.
 const PATIENCE: Duration = Duration::from_millis(400);
-/// So many in a row without an answer are none: kube-proxy may be starting again.
+/// Number of missed answers in a row that count as a failure: kube-proxy may be restarting.
 const MISSED: u32 = 2;
 
-/// Asks all the time.
+/// Queries kube-proxy all the time.
 pub(super) struct Proxy {
     forwards: watch::Receiver<Option<bool>>,
 }
 
 impl Proxy {
-    /// Asks from now on, and says when the answer is another. Call within a runtime.
+    /// Starts to query, and notifies `changed` when the answer differs. Must be called within a runtime.
     pub fn start(changed: Arc<Notify>) -> Self {
         let (told, forwards) = watch::channel(None);
         tokio::spawn(async move {
@@ -52,7 +52,8 @@ impl Proxy {
         Self { forwards }
     }
 
-    /// True: traffic for Services is forwarded; false: it was, or is about to be; `None`: nothing ever answered.
+    /// Returns true if traffic for Services is forwarded; false if it was forwarded before, or is about to be; `None`
+    /// if the endpoint never answered.
     pub fn forwards(&self) -> Option<bool> {
         *self.forwards.borrow()
     }
@@ -64,7 +65,7 @@ async fn ask() -> Option<StatusCode> {
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
     let request = Request::get("/healthz").header(HOST, ENDPOINT.to_string());
     let answer = sender.send_request(request.body(Empty::<Bytes>::new()).ok()?);
-    // The connection goes on until its answer is there, and ends with it.
+    // The connection must be polled until the answer is there.
     tokio::select! {
         answer = answer => Some(answer.ok()?.status()),
         _ended = connection => None,

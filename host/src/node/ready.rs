@@ -1,4 +1,4 @@
-//! What this node's announcers can do, for the others to know: an address goes to a node that can announce it.
+//! Readiness of this node's announcers, which is published so that an address goes to a node that can announce it.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,27 +11,28 @@ use outrigger_sdk::LinkIndex;
 
 use super::{Announcers, Proxy, Segments, links};
 
-/// What passes within this is no reason to move an address: a plugin that is started again, a link that is only being set up.
+/// Duration of a fault that is no reason to move an address, for a plugin that restarts or a link that is being set up.
 const PATIENCE_US: u64 = 500_000;
-/// What failed counts as failed for so long after the plugin said so last, or two nodes that both fail would pass an address to and fro.
+/// Time for which a failure counts after the plugin reported it last; otherwise two nodes that both fail would pass an
+/// address to and fro.
 const REMEMBERED_US: u64 = 30_000_000;
 
-/// What there is on the node besides its announcers.
+/// State of the node besides its announcers.
 #[derive(Clone, Copy)]
 pub(super) struct Around<'a> {
     pub links: &'a Links,
     pub segments: &'a Segments,
     pub proxy: &'a Proxy,
-    /// What the announcers are to do.
+    /// Addresses that the announcers are to announce.
     pub planner: &'a Planner,
 }
 
-/// Since when something is wrong, in monotonic microseconds.
+/// Start of every current fault, in monotonic microseconds.
 #[derive(Default)]
 pub(super) struct Ready {
     held: BTreeMap<String, u64>,
     failed: BTreeMap<(String, IpAddr), Failed>,
-    /// When it may be otherwise though nothing happens.
+    /// Time at which the readiness may change even if nothing happens.
     pub due: Option<u64>,
 }
 
@@ -41,12 +42,12 @@ struct Failed {
 }
 
 impl Ready {
-    /// The plugin of an announcer says that it cannot announce an address, or something else about it.
+    /// Takes in the report of an announcer's plugin that it cannot announce an address, or any other report about it.
     pub fn reported(&mut self, announcer: &str, address: IpAddr, failed: bool, now_us: u64) {
         let key = (announcer.to_owned(), address);
         match (self.failed.get_mut(&key), failed) {
             (Some(known), true) => known.ended_us = None,
-            // Said too shortly to count.
+            // The failure was too short to count.
             (Some(known), false) if now_us < known.since_us + PATIENCE_US => {
                 self.failed.remove(&key);
             }
@@ -58,14 +59,14 @@ impl Ready {
         }
     }
 
-    /// The links that addresses are announced on for which one node is elected.
+    /// Returns the links on which addresses are announced by announcers that elect one node.
     pub fn links(wanted: &BTreeMap<String, Arc<Announcer>>, links: &Links) -> BTreeSet<LinkIndex> {
         let elects = wanted.values().filter(|announcer| announcer.election == Election::One);
         let granted = elects.flat_map(|announcer| links::granted(links, &announcer.interfaces));
         granted.filter(|link| link.arp && link.up).map(|link| link.index).collect()
     }
 
-    /// Of every announcer for which one node is elected.
+    /// Returns the readiness of every announcer that elects one node.
     pub fn look(
         &mut self,
         now_us: u64,

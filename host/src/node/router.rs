@@ -1,4 +1,4 @@
-//! From the responder's thread to the desks: whose frame is it? Must not block.
+//! Routes frames and events from the threads of the responder and the streams to their owners. Must not block.
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -10,35 +10,35 @@ use super::probes::{self, Probed};
 use super::segments::{self, Neighbours};
 use crate::desk::Desk;
 
-/// Desks by the number the responder knows them by.
+/// Desks by their owner numbers.
 #[derive(Default)]
 pub struct Router {
     desks: DashMap<Owner, Arc<Desk>>,
-    /// The neighbours that the node itself asks.
+    /// Neighbours that the node itself asks.
     pub(super) heard: Arc<Neighbours>,
-    /// What is answered to probes.
+    /// Answers to probes.
     pub(super) probed: Arc<Probed>,
-    /// What members that were declared down answer.
+    /// Answers of members that were declared down.
     pub answers: Arc<Answers>,
 }
 
 impl Router {
-    /// Events of this owner go to this desk from now on.
+    /// Sends the events of this owner to this desk from now on.
     pub fn add(&self, owner: Owner, desk: Arc<Desk>) {
         self.desks.insert(owner, desk);
     }
 
-    /// Events of this owner go nowhere from now on.
+    /// Discards the events of this owner from now on.
     pub fn remove(&self, owner: Owner) {
         self.desks.remove(&owner);
     }
 
     fn desk(&self, owner: Owner) -> Option<Arc<Desk>> {
-        // Cloned out, so that no shard is locked while the desk is.
+        // Cloned, so that no shard is locked while the desk is.
         self.desks.get(&owner).map(|desk| Arc::clone(&desk))
     }
 
-    /// Says whether anybody is there to be told.
+    /// Sends an event to the owner's desk. Returns true if there is one.
     fn tell(&self, owner: Owner, event: Event) -> bool {
         self.desk(owner).map(|desk| desk.tell(event)).is_some()
     }

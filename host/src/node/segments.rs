@@ -1,6 +1,6 @@
-//! Finds out if the segments that addresses are announced on are alive: a port can be dead though its link is up. The node asks a few
-//! neighbours again and again, by ARP or Neighbor Discovery, and a segment on which none answers any more is silent. One on which nobody ever
-//! answered is not judged.
+//! Finds out whether the segments that addresses are announced on are alive: a port can be dead though its link is up.
+//! The node asks a few neighbours again and again, by ARP or Neighbor Discovery, and a segment on which none answers
+//! any more is silent. A segment on which no neighbour ever answered is not judged.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,21 +13,22 @@ use outrigger_sdk::wire::{self, Arp, ArpOperation, MacAddr, Message, NeighborSol
 use outrigger_sdk::{Beacon, Endpoint, Frame, IpNet, Link, LinkIndex, Topic};
 use tokio::sync::Notify;
 
-/// The responder knows the node itself by this number; instances have others.
+/// Owner number of the node itself at the responder; instances have others.
 pub(super) const OWNER: Owner = 0;
-/// Between two questions to a neighbour whose hardware address is known, and to one that must be looked for: the latter disturb everybody.
+/// Interval between two questions to a neighbour whose hardware address is known ([`ASK`]), and to one whose address is
+/// not ([`LOOK_FOR`]): the latter are broadcast or multicast and disturb every host.
 const ASK: Duration = Duration::from_millis(150);
 const LOOK_FOR: Duration = Duration::from_secs(1);
-/// Three questions in a row without an answer of anybody.
+/// Duration of silence on a segment: three questions in a row that no neighbour answered.
 const SILENT: Duration = Duration::from_millis(450);
-/// Between two looks whether it is so.
+/// Interval between two checks for silence.
 const LOOK: Duration = Duration::from_millis(50);
-/// A neighbour that was not heard for so long may have another hardware address.
+/// Time after which a neighbour that was not heard may have another hardware address.
 const FORGOTTEN: Duration = Duration::from_secs(2);
-/// In percent of the interval, so that nodes do not ask in step.
+/// Jitter in percent of the interval, so that nodes do not ask in step.
 const JITTER: u8 = 20;
 
-/// The neighbours, and when each was heard. Shared with the responder's thread.
+/// The neighbours, with the time at which each was heard. Shared with the responder's thread.
 #[derive(Default)]
 pub struct Neighbours {
     state: Mutex<Seen>,
@@ -42,14 +43,14 @@ struct Seen {
 /// A neighbour that is asked.
 #[derive(Default, Clone, Copy)]
 struct Neighbour {
-    /// When it was heard last; `None` = never.
+    /// Time at which it was heard last, with its hardware address; `None` if never.
     heard: Option<(u64, MacAddr)>,
-    /// The hardware address that it is asked at; `None`: everybody is.
+    /// Hardware address that questions are sent to; `None` if they are sent to every host.
     asked_at: Option<MacAddr>,
 }
 
 impl Neighbour {
-    /// Where it should be asked now.
+    /// Returns the hardware address that the next question should be sent to. `None` if that is every host.
     fn wants(&self, now_us: u64) -> Option<MacAddr> {
         let fresh = |(at, _): &(u64, MacAddr)| now_us.saturating_sub(*at) < micros(FORGOTTEN);
         self.heard.filter(fresh).map(|(_, mac)| mac)
@@ -61,7 +62,7 @@ impl Neighbours {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A frame about one of the neighbours came in. Must not block.
+    /// Takes in a frame about one of the neighbours. Must not block.
     pub fn frame(&self, frame: &Frame) {
         let Ok(decoded) = wire::decode(&frame.data) else { return };
         let from: IpAddr = match decoded.message {
@@ -74,7 +75,8 @@ impl Neighbours {
         }
     }
 
-    /// True: another segment is silent than before, or a neighbour is to be asked elsewhere.
+    /// Updates the silent segments. Returns true if these changed, or a neighbour must be asked at another hardware
+    /// address.
     fn changes(&self, now_us: u64) -> bool {
         let mut state = self.lock();
         let mut last: BTreeMap<LinkIndex, u64> = BTreeMap::new();
@@ -98,13 +100,13 @@ impl Neighbours {
 pub(super) struct Segments {
     responder: ResponderHandle,
     heard: Arc<Neighbours>,
-    /// The number of the question, and the addresses that it is asked from.
+    /// Number of each question, and the addresses that it is sent from.
     asked: BTreeMap<(LinkIndex, IpAddr), (Endpoint, (IpAddr, MacAddr))>,
     next: Endpoint,
 }
 
 impl Segments {
-    /// Looks for silence from now on, and says so.
+    /// Starts to check for silence, and notifies `changed` when it begins or ends.
     pub fn start(responder: ResponderHandle, heard: Arc<Neighbours>, changed: Arc<Notify>) -> Self {
         let looks = heard.clone();
         tokio::spawn(async move {
@@ -118,12 +120,12 @@ impl Segments {
         Self { responder, heard, asked: BTreeMap::new(), next: 1 }
     }
 
-    /// True: neighbours were heard on this link, and are no more.
+    /// Returns true if neighbours were heard on this link before, and none is any more.
     pub fn is_silent(&self, link: LinkIndex) -> bool {
         self.heard.lock().silent.contains(&link)
     }
 
-    /// The hardware addresses of the gateways, as far as they were heard.
+    /// Returns the hardware addresses of the gateways that were heard.
     pub fn routers(&self) -> Vec<MacAddr> {
         let gateways = gateways();
         let state = self.heard.lock();
@@ -131,7 +133,7 @@ impl Segments {
         routers.filter_map(|(_, neighbour)| Some(neighbour.heard?.1)).collect()
     }
 
-    /// Asks those who are to be asked on these links, and nobody else.
+    /// Asks exactly the neighbours that are to be asked on these links.
     pub fn ask(&mut self, me: &NodeName, links: &Links, usable: &BTreeSet<LinkIndex>, view: &View) {
         let usable = links.values().filter(|link| usable.contains(&link.index));
         let gateways = gateways();
@@ -188,8 +190,8 @@ impl Segments {
     }
 }
 
-/// Neighbours to ask on a link, and with which address of its own: the gateway, and of the other nodes the next ones by name on either side, so
-/// that each is asked by two.
+/// Returns the neighbours to ask on a link, each with the node's own address to ask from: the gateway, and of the other
+/// nodes the next ones by name on either side, so that each is asked by two.
 fn targets(
     me: &NodeName,
     link: &Link,
@@ -224,8 +226,8 @@ fn targets(
     found.unwrap_or_default().into_iter()
 }
 
-/// "Who has this address?", to everybody or to the one who had it. From the unspecified address it is a probe (RFC 5227 section 2.1.1, RFC 4862
-/// section 5.4.3).
+/// Encodes the question which host has this address, to every host or to the one that had it. From the unspecified
+/// address it is a probe (RFC 5227 section 2.1.1, RFC 4862 section 5.4.3).
 pub(super) fn question(
     (own, mac): (IpAddr, MacAddr),
     target: IpAddr,
@@ -243,7 +245,7 @@ pub(super) fn question(
                 Some(at) => (target, at),
                 None => (group, wire::multicast_mac(group)),
             };
-            // RFC 4861 section 4.3: not with the unspecified source.
+            // RFC 4861 section 4.3: the option must not be sent with the unspecified source.
             let source_link_layer = (!source.is_unspecified()).then_some(mac);
             let question = NeighborSolicitation { source, destination, target, source_link_layer };
             wire::encode(to, mac, &Message::Solicitation(question))

@@ -1,4 +1,5 @@
-//! Reports and details, as Kubernetes and the state folder hold them, in the words of `core`. Must not know what they mean.
+//! Converts reports and details, as Kubernetes and the state folder hold them, to the types of `core`. Must not
+//! interpret them.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,10 +10,11 @@ use outrigger_kube::api::Silent;
 use outrigger_kube::crd::{AnnouncerReport, NodeReportStatus};
 use serde_json::Value;
 
-/// What each node says of itself.
+/// Report of each node.
 pub type Reports = BTreeMap<NodeName, NodeReportStatus>;
 
-/// In a cluster nobody holds a lock: a node runs if it answered, or if another one sees it. A report stays when its node dies.
+/// Returns the nodes that run. There are no locks in a cluster, and a report outlives its node, so a node runs if it
+/// answered or another one sees it.
 pub fn running(reports: &Reports, details: &BTreeMap<NodeName, Value>) -> BTreeSet<NodeName> {
     let is_seen = |node: &NodeName| {
         let others = reports.iter().filter(|(name, _)| *name != node);
@@ -24,7 +26,7 @@ pub fn running(reports: &Reports, details: &BTreeMap<NodeName, Value>) -> BTreeS
     reports.keys().filter(runs).cloned().collect()
 }
 
-/// Those who answered, and why the others did not.
+/// Returns the details of nodes that answered, and the reason why each of the others did not.
 pub fn answered<'a>(
     nodes: impl Iterator<Item = &'a NodeName>,
     asked: Result<BTreeMap<NodeName, Result<Value, Silent>>, Silent>,
@@ -47,7 +49,7 @@ pub fn answered<'a>(
     (details, silent)
 }
 
-/// What is said of a node that runs and left nothing in the state folder.
+/// Returns the reason for a running node that has left no details in the state folder.
 pub fn silent_in(state: &Path) -> Silence {
     Silence {
         why: format!("what it writes into {} is not there yet", state.display()),
@@ -55,7 +57,7 @@ pub fn silent_in(state: &Path) -> Silence {
     }
 }
 
-/// Everything that the nodes said.
+/// Combines everything that the nodes reported.
 pub fn hear(
     reports: &Reports,
     running: &BTreeSet<NodeName>,
@@ -161,7 +163,7 @@ mod tests {
         let reports: Reports = [
             ("n1".to_owned(), report(&seen)),
             ("n2".to_owned(), report(&seen)),
-            // It says so itself, and died.
+            // It reports itself as ready, but has died.
             ("n3".to_owned(), report(&[("n1", "alive"), ("n2", "alive"), ("n3", "alive")])),
         ]
         .into();

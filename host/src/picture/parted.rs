@@ -1,4 +1,4 @@
-//! Nodes that run and do not hear one another: no address is handed over between them.
+//! Nodes that run and do not receive one another's gossip: no address is handed over between them.
 use std::collections::BTreeSet;
 
 use outrigger_core::facts::{Cluster, NodeName};
@@ -7,12 +7,12 @@ use outrigger_kube::crd::MemberReport;
 
 use super::heard::Reports;
 
-/// The state of a member that is heard through others alone.
+/// State of a member that is heard only through other members.
 pub const UNHEARD: &str = "unheard";
-/// The state of a member that lives, and of which no gossip comes through.
+/// State of a member that is alive, but whose gossip does not arrive.
 pub const PARTED: &str = "parted";
 
-/// One problem for each node that does not hear another, or is not heard by it.
+/// Returns one problem for each node that does not hear another, or is not heard by it.
 pub fn parted(cluster: &Cluster, reports: &Reports, running: &BTreeSet<NodeName>) -> Vec<Problem> {
     let hears = |node: &str, other: &str| {
         let is_heard = |member: &MemberReport| {

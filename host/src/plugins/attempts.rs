@@ -1,10 +1,10 @@
-//! Which candidate is being tried, on disk: a daemon that died of one finds it there and does not try it again. In the cache of
-//! compiled plugins, which outlives a container that crashes.
+//! Records on disk which build of a plugin is being tried, so that a daemon that crashed because of one does not try it
+//! again. Stored in the cache of compiled plugins, which outlives a container that crashes.
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// A file for each plugin that has a candidate.
+/// Folder with one file for each plugin of which a build was tried.
 #[derive(Debug)]
 pub(super) struct Attempts(PathBuf);
 
@@ -13,7 +13,7 @@ impl Attempts {
         Self(folder)
     }
 
-    /// Notes something of what is tried, so that it is on the disk when this returns.
+    /// Records a note about the plugin, which is on the disk when this returns.
     pub(super) fn note(&self, plugin: &str, words: &str) -> io::Result<()> {
         fs::create_dir_all(&self.0)?;
         let mut file = File::create(self.0.join(plugin))?;
@@ -21,14 +21,15 @@ impl Attempts {
         file.sync_all()
     }
 
-    /// The words that were noted last.
+    /// Returns the last note about the plugin.
     pub(super) fn noted(&self, plugin: &str) -> Option<String> {
         fs::read_to_string(self.0.join(plugin)).ok()
     }
 
-    /// No candidate of this plugin is tried any more.
+    /// Removes the note about the plugin: none of its builds is being tried any more.
     pub(super) fn end(&self, plugin: &str) {
-        // What is not there needs no removal; a mark that stays speaks of an attempt that does not come again.
+        // A missing file needs no removal; a mark that cannot be removed refers to an attempt that does not occur
+        // again.
         let _ = fs::remove_file(self.0.join(plugin));
     }
 }

@@ -1,5 +1,5 @@
-//! The first moments of a plugin out of a folder: if the daemon ends in them, the plugin is not run again. In a cluster the controller
-//! tries candidates, and knows more.
+//! First run of a plugin from a folder: if the daemon ends in its first moments, the plugin is not run again. In a
+//! cluster the controller tries candidates instead, with more information.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use outrigger_core::facts;
 
 use super::{Plugins, digest_of};
 
-/// After so long it is not the plugin that ended the daemon.
+/// Time after which the plugin is no longer blamed for the end of the daemon.
 const FIRST_MOMENTS: Duration = Duration::from_secs(10);
 
 impl Plugins {
-    /// Takes a delivery, and says when that is done. Inspecting and compiling take long: on a thread of their own.
+    /// Accepts a delivery on a thread of its own, because inspecting and compiling are slow, and calls `done` when that
+    /// is finished.
     pub fn run(
         self: Arc<Self>,
         delivery: Arc<facts::Plugin>,
@@ -27,7 +28,8 @@ impl Plugins {
         });
     }
 
-    /// Takes a delivery as [`Plugins::deliver`] does, unless the daemon ended in the first moments of the same octets. Blocks.
+    /// Accepts a delivery as [`Plugins::deliver`] does, unless the daemon ended in the first moments of the same bytes.
+    /// Blocks.
     fn deliver_first(&self, delivery: &facts::Plugin) {
         let facts::Plugin { name, origin, component } = delivery;
         let (trying, proved) = words(component);
@@ -47,7 +49,7 @@ impl Plugins {
         self.deliver(delivery);
     }
 
-    /// The first moments of this delivery are over, and the daemon is still there.
+    /// Records that the daemon has outlived the first moments of this delivery.
     fn outlived(&self, delivery: &facts::Plugin) {
         let (trying, proved) = words(&delivery.component);
         if self.attempts.noted(&delivery.name) == Some(trying) {
@@ -55,12 +57,12 @@ impl Plugins {
         }
     }
 
-    /// Whatever is delivered under this name next runs for the first time.
+    /// Forgets earlier runs, so that the next delivery under this name runs for the first time.
     pub fn forget_first_run(&self, name: &str) {
         self.attempts.end(name);
     }
 
-    /// The daemon ends in order: no plugin is to blame.
+    /// Clears the notes of current first runs, because the daemon ends in order and no plugin is to blame.
     pub fn end_first_runs(&self) {
         for listed in self.list() {
             if self.attempts.noted(&listed.name).is_some_and(|noted| noted.starts_with(TRYING)) {
@@ -78,7 +80,7 @@ impl Plugins {
 
 const TRYING: &str = "trying";
 
-/// Of octets that are tried, and of octets that have proved themselves.
+/// Returns the notes for bytes that are being tried, and for bytes that have proved themselves.
 fn words(component: &facts::Component) -> (String, String) {
     let digest = digest_of(component);
     (format!("{TRYING} {digest}"), format!("proved {digest}"))
@@ -97,7 +99,7 @@ mod tests {
         Plugins::new(Engine::new().unwrap(), compiler).unwrap()
     }
 
-    /// One that needs no compiler here: its octets are embedded too, and compiled with the program.
+    /// A delivery that needs no compiler here: its bytes are embedded too, and compiled with the program.
     fn delivery() -> facts::Plugin {
         let layer2 = embedded::PLUGINS.iter().find(|it| it.name == "layer2").unwrap();
         facts::Plugin {
@@ -117,7 +119,7 @@ mod tests {
     fn what_a_daemon_died_of_is_not_run_again_until_it_is_put_there_anew() {
         let cache = tempfile::tempdir().unwrap();
         daemon(&cache).deliver_first(&delivery());
-        // It died.
+        // The daemon crashed.
         let plugins = daemon(&cache);
         plugins.deliver_first(&delivery());
         let (origin, why) = serves(&plugins);
@@ -142,7 +144,7 @@ mod tests {
         assert_eq!(serves(&plugins).0, "layer2.wasm");
         plugins.outlived(&delivery());
         for _ in 0..3 {
-            // It dies of something else.
+            // The daemon crashes for another reason.
             let plugins = daemon(&cache);
             plugins.deliver_first(&delivery());
             assert_eq!(serves(&plugins).0, "layer2.wasm");

@@ -1,5 +1,5 @@
-//! The plugins of a cluster: what the controller says is active, and a candidate that is tried in its place until it is
-//! either proved or put aside. Must not know who says so, nor how a node sees that a candidate does harm.
+//! The plugins of a cluster: the active build by decision of the controller, and a candidate that is tried in its place
+//! until it is either proved or rejected. Must not know who decides, nor how a node detects that a candidate does harm.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,45 +14,45 @@ use crate::trial::{Verdict, of_load};
 /// A candidate on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {
-    /// Which one, as the controller counts them.
+    /// Number of the attempt, as counted by the controller.
     pub attempt: u32,
-    /// How far it has got.
+    /// Progress of the trial.
     pub progress: Progress,
 }
 
-/// How far a candidate has got on this node.
+/// Progress of a candidate on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// Being fetched and compiled.
+    /// The candidate is being fetched and compiled.
     Loading,
-    /// Handed to whoever uses the plugin.
+    /// The candidate serves in place of the active build.
     InForce {
-        /// Its digest.
+        /// Digest of the candidate.
         digest: String,
     },
-    /// Put aside.
+    /// The candidate was rejected.
     Failed(Verdict),
 }
 
 impl Plugins {
-    /// Whether a plugin of this name comes with the program.
+    /// Returns true if a plugin of this name comes with the program.
     pub fn is_embedded(name: &str) -> bool {
         embedded::PLUGINS.iter().any(|plugin| plugin.name == name)
     }
 
-    /// Nothing begins to serve under this name until what is to run is loaded, or cannot be had.
+    /// Prevents any plugin from starting to serve under this name until the active build is loaded or unavailable.
     pub fn await_active(&self, name: &str) {
         let mut table = self.write();
         let entry = table.entry(name.to_owned()).or_default();
         entry.awaited = entry.active.is_none();
     }
 
-    /// Whether what is to run under this name will be loaded soon.
+    /// Returns true if the active build of this name will be loaded soon.
     pub fn awaited(&self, name: &str) -> bool {
         self.read().get(name).is_some_and(|entry| entry.awaited)
     }
 
-    /// Whether this build is what is active here.
+    /// Returns true if this build is the active one here.
     pub fn is_active(&self, name: &str, build: &Build) -> bool {
         let table = self.read();
         let active = table.get(name).and_then(|entry| entry.active.as_ref());
@@ -64,7 +64,7 @@ impl Plugins {
         })
     }
 
-    /// This is what runs unless a candidate is tried. A candidate of the same bytes has proved itself.
+    /// Sets the build that runs unless a candidate is tried. A candidate with the same bytes has proved itself.
     pub fn activate(&self, name: &str, plugin: Arc<Plugin>, origin: String) {
         let mut table = self.write();
         let entry = table.entry(name.to_owned()).or_default();
@@ -76,7 +76,7 @@ impl Plugins {
         entry.settle(None);
     }
 
-    /// What is to run cannot be had: what serves, or comes with the program, serves on.
+    /// Records that the active build is unavailable: the plugin that serves, or the embedded one, continues.
     pub fn unavailable(&self, name: &str, origin: String, message: String) {
         let mut table = self.write();
         let entry = table.entry(name.to_owned()).or_default();
@@ -84,7 +84,7 @@ impl Plugins {
         entry.failed = Some((origin, message));
     }
 
-    /// Begins to try a candidate. False: it was tried here before.
+    /// Begins to try a candidate. Returns false if it was tried here before.
     pub fn begin_trial(&self, name: &str, attempt: u32) -> bool {
         let mut table = self.write();
         let entry = table.entry(name.to_owned()).or_default();
@@ -101,7 +101,7 @@ impl Plugins {
             entry.settle(None);
             return false;
         }
-        // Before anything of it is compiled or run.
+        // The note must be on the disk before anything of the candidate is compiled or run.
         if let Err(error) = self.attempts.note(name, &attempt.to_string()) {
             tracing::warn!(plugin = name, "that a candidate is tried is not on the disk: {error}");
         }
@@ -110,7 +110,7 @@ impl Plugins {
         true
     }
 
-    /// The candidate is loaded and serves.
+    /// Lets a loaded candidate serve.
     pub fn try_out(&self, name: &str, attempt: u32, plugin: Arc<Plugin>, origin: String) {
         let mut table = self.write();
         let entry = table.entry(name.to_owned()).or_default();
@@ -119,7 +119,7 @@ impl Plugins {
         entry.settle(Some(InForce { plugin, origin, on_trial: true }));
     }
 
-    /// The candidate could not be loaded.
+    /// Records that the candidate could not be loaded.
     pub fn refuse_trial(&self, name: &str, attempt: u32, verdict: Verdict) {
         tracing::warn!(
             plugin = name,
@@ -133,7 +133,8 @@ impl Plugins {
         entry.settle(None);
     }
 
-    /// A candidate of this digest did harm: what is active serves again. False: it is not tried here any more.
+    /// Rejects the candidate of this digest, which did harm: the active build serves again. Returns false if it is not
+    /// tried here any more.
     pub fn fail_trial(&self, name: &str, digest: &str, verdict: Verdict) -> bool {
         let mut table = self.write();
         let Some(entry) = table.get_mut(name) else { return false };
@@ -146,24 +147,24 @@ impl Plugins {
         true
     }
 
-    /// This node tries no candidate any more. Says whether something else serves now.
+    /// Ends the trial on this node. Returns true if another build serves now.
     pub fn end_trial(&self, name: &str) -> bool {
         let mut table = self.write();
         let Some(entry) = table.get_mut(name) else { return false };
         let served = entry.in_force.as_ref().is_some_and(|in_force| in_force.on_trial);
         self.attempts.end(name);
-        // What it came to stays to be read, unless it came to nothing.
+        // A failure stays on record; any other outcome is dropped.
         entry.tried.take_if(|tried| !matches!(tried.progress, Progress::Failed(_)));
         entry.settle(None);
         served
     }
 
-    /// The candidate that is tried here, or was tried last.
+    /// Returns the candidate that is tried here, or was tried last.
     pub fn tried(&self, name: &str) -> Option<Tried> {
         self.read().get(name)?.tried.clone()
     }
 
-    /// The world that a plugin of this name is of, if anything serves under it.
+    /// Returns the world of the plugin that serves under this name, if any.
     pub fn world(&self, name: &str) -> Option<&'static str> {
         Some(world_name(self.get(name)?.plugin.inspection().world))
     }
@@ -171,7 +172,7 @@ impl Plugins {
     /// Loads a delivered component. Blocks while it is compiled.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns the problem of the component as a verdict.
     pub fn load_delivered(
         &self,
         name: &str,
@@ -179,7 +180,7 @@ impl Plugins {
         bytes: &[u8],
         within: Option<Duration>,
     ) -> Result<Arc<Plugin>, Verdict> {
-        // Before anything is compiled of what was not meant.
+        // Bytes with another digest must not be compiled.
         let unpacked = outrigger_runtime::unpack(bytes).map_err(|error| of_load(&error))?;
         let found = outrigger_runtime::inspect(&unpacked).map_err(|error| of_load(&error))?.digest;
         if found != digest {
@@ -196,15 +197,15 @@ impl Plugins {
         Ok(plugin)
     }
 
-    /// The bytes of a component that was loaded here before.
+    /// Returns the bytes of a component that was loaded here before.
     pub fn kept(&self, digest: &str) -> Option<Vec<u8>> {
         self.compiler.kept(digest)
     }
 
-    /// Loads what comes with the program.
+    /// Loads the embedded plugin of this name.
     ///
     /// # Errors
-    /// When nothing of this name does.
+    /// When there is none, or it cannot be compiled.
     pub fn load_embedded(&self, name: &str) -> Result<Arc<Plugin>, Verdict> {
         let Some(embedded) = embedded::PLUGINS.iter().find(|plugin| plugin.name == name) else {
             let message = format!("no plugin {name:?} comes with this version of the program");
@@ -217,7 +218,7 @@ impl Plugins {
     }
 }
 
-/// What a plugin is for, whichever hooks it has.
+/// Returns the purpose of a plugin, regardless of its hooks.
 pub fn world_name(world: World) -> &'static str {
     match world {
         World::Allocator { .. } => "allocator",
@@ -226,7 +227,7 @@ pub fn world_name(world: World) -> &'static str {
 }
 
 impl Entry {
-    /// The candidate serves while there is one; otherwise what is active does, or what served before.
+    /// Lets the candidate serve if there is one; otherwise the active build, or the plugin that served before.
     fn settle(&mut self, candidate: Option<InForce>) {
         if candidate.is_some() {
             self.before =
@@ -250,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    /// All embedded; a compiler that would not find its child, since nothing is to be compiled.
+    /// Returns all embedded plugins; the compiler would not find its child process, because nothing is to be compiled.
     fn plugins() -> (tempfile::TempDir, Plugins) {
         let cache = tempfile::tempdir().unwrap();
         let compiler = Compiler::new("/nonexistent".into(), vec![], cache.path().join("cache"));
@@ -261,7 +262,7 @@ mod tests {
         Verdict { reason: "Trapped", message: "boom".to_owned() }
     }
 
-    /// Where what serves came from, and whether it is on trial.
+    /// Returns the origin of the plugin that serves, and true if it is on trial.
     fn serves(plugins: &Plugins) -> (String, bool) {
         let in_force = plugins.get("layer2").unwrap();
         (in_force.origin, in_force.on_trial)
@@ -289,7 +290,7 @@ mod tests {
     fn a_daemon_that_died_of_a_candidate_says_so_and_does_not_try_it_again() {
         let (cache, plugins) = plugins();
         assert!(plugins.begin_trial("layer2", 7));
-        // It dies: another process finds the same folder.
+        // The daemon crashes: another process finds the same folder.
         drop(plugins);
         let restarted = || {
             let compiler = Compiler::new("/nonexistent".into(), vec![], cache.path().join("cache"));

@@ -1,4 +1,4 @@
-//! What is said of an announcer's peers: a line each in the NodeReport, everything in the details.
+//! Reports about an announcer's peers: a line each in the NodeReport, everything in the details.
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use crate::desk::{Desk, Inner};
 
-/// Routes of one session that the details hold at most: people read the first, and machines ask the router.
+/// Largest number of routes of one session in the details: people read the first ones, and programs query the router.
 const ROUTES: usize = 1_000;
 
-/// For the NodeReport.
+/// Returns the peers for the NodeReport.
 pub fn peers(inner: &Inner) -> Vec<PeerReport> {
     let peers = inner.guard.reports().peers().take(MAX_PEERS);
     peers
@@ -26,8 +26,9 @@ pub fn peers(inner: &Inner) -> Vec<PeerReport> {
         .collect()
 }
 
-/// For `outrigger bgp` and whoever else wants to know everything. Of what plugins say about a peer two names have a meaning here:
-/// `remote`, the other end of its connection, and `since-us`, when its state began on the monotonic clock.
+/// Returns everything about an announcer's peers, for `outrigger bgp` and other readers of the details. Two names that
+/// plugins report about a peer have a meaning here: `remote`, the other end of its connection, and `since-us`, the
+/// start of its state on the monotonic clock.
 pub fn details(name: &str, desk: &Desk, now: Time) -> Value {
     let inner = desk.lock();
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -61,17 +62,17 @@ pub fn details(name: &str, desk: &Desk, now: Time) -> Value {
     json!({ "name": name, "peers": peers.collect::<Vec<_>>() })
 }
 
-/// A moment of the monotonic clock, as a date.
+/// Converts a time of the monotonic clock to a date.
 fn date(monotonic_us: u64, now: Time) -> String {
     utc(now.utc_us.saturating_sub(now.monotonic_us.saturating_sub(monotonic_us)))
 }
 
-/// Counts are shown as such.
+/// Converts a number, as an integer if it has no fraction.
 fn number(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 9e15 { json!(value as i64) } else { json!(value) }
 }
 
-/// In one word.
+/// Returns the health in one word.
 pub fn health(health: PeerHealth) -> &'static str {
     match health {
         PeerHealth::Starting => "starting",

@@ -1,4 +1,4 @@
-//! What a candidate may and may not do, reply by reply.
+//! Tests of the effects that a candidate may and may not have, reply by reply.
 use std::sync::Arc;
 
 use outrigger_core::desired::Desired;
@@ -15,7 +15,7 @@ fn address(last: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, last])
 }
 
-/// A guard for so many addresses on link 1, and answers for all of them under their own numbers.
+/// Returns a guard for `count` addresses on link 1, and answers for all of them under their own numbers.
 fn stage(count: u8) -> (Guard, Answers) {
     let mut guard = Guard::default();
     let link = Link {

@@ -1,10 +1,11 @@
-//! BFD, asynchronous mode (RFC 5880), over one hop (RFC 5881) or several (RFC 5883): tells within milliseconds that the way to
-//! a peer is gone. Knows nothing of BGP; who owns a [`Session`] does.
+//! BFD, asynchronous mode (RFC 5880), over one hop (RFC 5881) or several (RFC 5883): detects within milliseconds that
+//! the path to a peer is down. Independent of BGP, which is left to the owner of a [`Session`].
 //!
-//! No packet passes through here while nothing changes. What is to be sent at which interval is a beacon that the host
-//! repeats, the detection time is an `expect` that the host runs, and of the packets that come the host delivers those that
-//! say something new ([`outrigger_sdk::Speech::Bfd`]). So neither a busy nor a trapped nor a swapped plugin makes a session flap,
-//! and 3 × 10 ms costs the plugin nothing. Echo, demand mode of our own and authentication are not spoken.
+//! No packet passes through this plugin while nothing changes. Packets sent at an interval are a beacon that the host
+//! repeats, the Detection Time is an `expect` that the host runs, and of the received packets the host delivers only
+//! those with new content ([`outrigger_sdk::Speech::Bfd`]). Therefore a busy, trapped or swapped plugin does not make a
+//! session flap, and 3 × 10 ms costs the plugin nothing. Echo, demand mode on our side and authentication are not
+//! supported.
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,92 +18,92 @@ mod session;
 
 pub use session::Session;
 
-/// Where packets for one hop go (RFC 5881 section 4).
+/// Destination port for one hop (RFC 5881 section 4).
 const SINGLE_HOP_PORT: u16 = 3784;
-/// Where packets for several hops go (RFC 5883 section 5).
+/// Destination port for several hops (RFC 5883 section 5).
 const MULTIHOP_PORT: u16 = 4784;
-/// Source ports are from here to the end, one for each session (RFC 5881 section 4).
+/// First port of the range of source ports, of which each session has one (RFC 5881 section 4).
 const FIRST_SOURCE_PORT: u16 = 49152;
 
-/// What is configured about one session.
+/// Configuration of one session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The peer. The port is 0, for BFD has its own; the scope of a link-local address is the link's index.
+    /// The peer. The port is 0, because BFD has its own; the scope of a link-local address is the link's index.
     pub peer: SocketAddr,
-    /// Our address, if one is configured.
+    /// Our address, `None` if none is configured.
     pub source: Option<IpAddr>,
-    /// Link or VRF device, if one is configured.
+    /// Link or VRF device, `None` if none is configured.
     pub device: Option<String>,
-    /// How many hops away.
+    /// Number of hops to the peer.
     pub reach: Reach,
-    /// Send at most so often, microseconds.
+    /// Minimum interval between sent packets, in microseconds.
     pub transmit_us: u32,
-    /// Receive at most so often, microseconds.
+    /// Minimum interval between received packets, in microseconds.
     pub receive_us: u32,
-    /// So many packets lost are a failure.
+    /// Number of lost packets that are a failure.
     pub multiplier: u8,
-    /// Wait for the peer's first packet (RFC 5880 section 6.1).
+    /// True if this end waits for the peer's first packet (RFC 5880 section 6.1).
     pub passive: bool,
 }
 
-/// How many routers may be between us and the peer.
+/// Number of routers allowed between this node and the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reach {
-    /// None: what arrives with another TTL than 255 is forged (RFC 5881 section 5).
+    /// None: a packet that arrives with a TTL other than 255 is forged (RFC 5881 section 5).
     SingleHop,
-    /// What arrives with a smaller TTL than this is dropped (RFC 5883 section 5).
+    /// Several: a packet that arrives with a TTL below the minimum is dropped (RFC 5883 section 5).
     Multihop {
-        /// The least TTL.
+        /// The minimum TTL.
         minimum_ttl: u8,
     },
 }
 
-/// The host's numbers for what a session uses. The caller hands them out and knows by them whom an event is for.
+/// Endpoint numbers that a session uses with the host. The caller allocates them, and finds by them the session of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
-    /// The socket that packets leave from.
+    /// The socket that packets are sent from.
     pub transmit: Endpoint,
-    /// The socket that packets come to.
+    /// The socket that packets are received on.
     pub receive: Endpoint,
     /// The beacon.
     pub beacon: Endpoint,
-    /// The detection time.
+    /// The Detection Time.
     pub expect: Endpoint,
 }
 
 impl Numbers {
-    /// Whether an event with this number is for this session.
+    /// Returns true if an event with this number is for this session.
     pub fn contains(&self, number: Endpoint) -> bool {
         [self.transmit, self.receive, self.beacon, self.expect].contains(&number)
     }
 }
 
-/// What BGP is to know.
+/// A change of the session that BGP must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Both ends hear each other.
+    /// Both ends receive each other's packets.
     Up,
-    /// It was up and is no more.
+    /// The session was up and is no longer.
     Down(Reason),
 }
 
-/// Why a session went down.
+/// Reason why a session went down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Nothing came for the detection time.
+    /// No packet arrived within the Detection Time.
     Expired,
-    /// The peer says so: it does not hear us, or restarted. Its diagnostic.
+    /// The peer signaled it, with this diagnostic: it does not receive our packets, or it restarted.
     Neighbor(Diagnostic),
-    /// The peer's administrator took BFD down. This says nothing about the path: BGP goes on (RFC 5882 section 3.2).
+    /// The peer's administrator took BFD down. This does not mean that the path is down: BGP continues (RFC 5882 section 3.2).
     NeighborAdminDown,
-    /// Our configuration took it down. The same.
+    /// Our configuration took BFD down. This does not mean that the path is down either: BGP continues.
     AdminDown,
-    /// The host could not keep the sockets: nothing is known about the path. BGP goes on.
+    /// The host could not keep the sockets, so the state of the path is unknown. BGP continues.
     NoSocket,
 }
 
 impl Reason {
-    /// Whether the BGP session is to end with Cease/BFD Down (RFC 9384).
+    /// Returns true if the BGP session must end with Cease/BFD Down (RFC 9384).
     pub fn is_failure(self) -> bool {
         matches!(self, Self::Expired | Self::Neighbor(_))
     }
@@ -121,21 +122,21 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Why a packet did nothing. A name for counters: [`Ignored::reason`].
+/// Reason why a packet had no effect. [`Ignored::reason`] is its name for counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ignored {
-    /// RFC 5880 section 6.8.6.
+    /// The packet is discarded by the rules of RFC 5880 section 6.8.6.
     Discard(Discard),
-    /// It is for another session: Your Discriminator is neither ours nor 0.
+    /// The packet is for another session: Your Discriminator is neither ours nor 0.
     OtherSession,
-    /// Too few hops are left for who it says it is.
+    /// The remaining TTL is too low for the claimed sender.
     HopLimit,
     /// This end is administratively down.
     AdminDown,
 }
 
 impl Ignored {
-    /// A name for counters.
+    /// Returns the name for counters.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Discard(discard) => discard.reason(),

@@ -1,7 +1,7 @@
-//! The configuration of a speaker, `spec.config` of its Announcer, as it was written: nothing here knows on which node it
-//! runs (see `node` and `settings`). JSON comes in through [`Config::parse`], which tells everything that is wrong with it at once.
+//! The configuration of a speaker, `spec.config` of its Announcer, as written and independent of the node it runs on
+//! (see `node` and `settings`). JSON is read by [`Config::parse`], which reports all errors at once.
 //!
-//! What is not written takes the value named here. A smallest one:
+//! An omitted field takes the default named here. A minimal configuration:
 //! `{"asn": 64513, "peers": [{"name": "tor", "address": "192.0.2.1", "asn": 64512}]}`.
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -20,23 +20,23 @@ mod selector;
 mod span;
 mod template;
 
-/// All of it.
+/// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `asn`: the local AS, 1 to 4294967294. A number, or text that names something of the node: `{label/example.com/asn}`.
+    /// `asn`: the local AS, 1 to 4294967294. A number, or text that refers to the node: `{label/example.com/asn}`.
     pub asn: Given<u32>,
-    /// `routerId`: an IPv4 address in dots, or text that names something of the node: `{node-ip}`. Default: the node's IPv4
-    /// address; on a node without one, a number made from the node's name.
+    /// `routerId`: an IPv4 address in dotted notation, or text that refers to the node: `{node-ip}`. Default: the
+    /// node's IPv4 address; on a node without one, a number derived from the node's name.
     pub router_id: Option<Given<Ipv4Addr>>,
-    /// `listenPort`: for peers that may connect. 179. Nothing listens unless such a peer is configured.
+    /// `listenPort`: the port for peers that may connect. Default: 179. No port is opened unless such a peer is configured.
     pub listen_port: u16,
     /// `peers`: at least one.
     pub peers: Vec<Peer>,
-    /// `advertisements`: what is announced, and how. Default: every address by itself (/32, /128) to every peer. An
-    /// empty list announces nothing.
+    /// `advertisements`: the routes to announce and their attributes. Default: every address by itself (/32, /128) to
+    /// every peer. An empty list announces nothing.
     pub advertisements: Vec<Advertisement>,
-    /// `gracefulShutdown` `{enabled: true, time: 3}`: before the node leaves, its routes are the least preferred (RFC 8326)
-    /// for so many milliseconds, then withdrawn. `None` = withdrawn at once.
+    /// `gracefulShutdown` `{enabled: true, time: 3}`: the time, here in milliseconds, for which routes are the least
+    /// preferred (RFC 8326) before the node leaves and they are withdrawn. `None` if they are withdrawn immediately.
     pub graceful_shutdown_ms: Option<u32>,
 }
 
@@ -47,113 +47,116 @@ pub struct Peer {
     pub name: String,
     /// `address`, `prefix` or `interface`: exactly one.
     pub remote: Remote,
-    /// `asn`: a number, `external` (any but ours), `internal` (ours), or text that names something of the node.
+    /// `asn`: a number, `external` (any but ours), `internal` (ours), or text that refers to the node.
     pub asn: Given<PeerAsn>,
     /// `localAsn`: the AS shown to this peer instead of `asn`. It alone is in the AS path.
     pub local_asn: Option<u32>,
-    /// `port`: the peer's. 179.
+    /// `port`: the peer's port. Default: 179.
     pub port: u16,
-    /// `passive: true` waits for the peer to connect; always so with `prefix` and `interface`.
+    /// False with `passive: true`, which waits for the peer to connect; always false with `prefix` and `interface`.
     pub dials: bool,
-    /// `listen: true` takes the peer's connection too, besides dialling. Always so when passive.
+    /// `listen: true` accepts the peer's connection as well as dialling. Always true for a passive peer.
     pub listens: bool,
-    /// `sourceAddress`: our end. It must be on the node.
+    /// `sourceAddress`: our end of the connection. It must be on the node.
     pub source: Option<Given<IpAddr>>,
     /// `vrf`: the VRF device to use.
     pub vrf: Option<String>,
-    /// `holdTime`: seconds, or text like "90s": 0 (no keepalives) or 3 to 3600. 90. With `keepaliveTime` alone: three of
-    /// these.
+    /// `holdTime`: seconds, or text like "90s": 0 (no KEEPALIVEs) or 3 to 3600. Default: 90, or three times
+    /// `keepaliveTime` if only that is set.
     pub hold_s: u16,
-    /// `keepaliveTime`: 0 to a third of the negotiated hold time, which it also is by default.
+    /// `keepaliveTime`: 0 to the Hold Time. Default, and with 0: a third of the negotiated Hold Time, which is also the
+    /// longest interval that is used.
     pub keepalive_s: u16,
-    /// `connectRetryTime`: the longest pause between two attempts; the first pauses are shorter. 10 s.
+    /// `connectRetryTime`: the longest pause between two attempts; the first pauses are shorter. Default: 10 s.
     pub connect_retry_ms: u32,
-    /// `sendHoldTime`: the session ends when the peer reads nothing for so long (RFC 9687). The longer of 8 minutes and twice
-    /// the hold time.
+    /// `sendHoldTime`: the session ends when the peer reads nothing for this long (RFC 9687). Default: the longer of 8
+    /// minutes and twice the Hold Time.
     pub send_hold_s: u32,
-    /// `md5` `{name: tor, key: password}`: an entry of the Announcer's `secretRefs` and a key in its Secret (`password`).
+    /// `md5` `{name: tor, key: password}`: an entry of the Announcer's `secretRefs`, and a key in its Secret (default:
+    /// `password`).
     pub md5: Option<SecretRef>,
     /// `ttlSecurity` or `multihop`.
     pub reach: Reach,
-    /// `bfd`.
+    /// `bfd`. `None` if BFD is not used.
     pub bfd: Option<Bfd>,
-    /// `gracefulRestart`.
+    /// `gracefulRestart`. `None` if it is not offered.
     pub graceful_restart: Option<GracefulRestart>,
-    /// `families`: `ipv4`, `ipv6`. Both are offered by default, and announced as far as the peer takes them.
+    /// `families`: `ipv4`, `ipv6`. Default: both are offered, and those that the peer accepts are announced.
     pub families: Families,
-    /// `maximumPrefixes`: the session ends when the peer announces more (nothing of it is imported). Default: any number.
+    /// `maximumPrefixes`: the session ends when the peer announces more (none of them is imported). Default: no limit.
     pub maximum_prefixes: Option<u32>,
     /// `nodeSelector`: one label selector, or a list of which one must match. Default: every node.
     pub nodes: Selector,
     /// `shutdown: true` keeps the session down without removing the peer.
     pub shutdown: bool,
-    /// `shutdownMessage`: what the peer's log shows when the session is closed on purpose (RFC 9003), 255 octets at most.
+    /// `shutdownMessage`: the text in the peer's log when the session is closed on purpose (RFC 9003), at most 255 octets.
     pub shutdown_message: String,
 }
 
-/// Where the peer is.
+/// Location of the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remote {
-    /// `address`: "192.0.2.1", "2001:db8::1", "fe80::1%eth0", or text that names something of the node: `{default-gateway}`.
+    /// `address`: "192.0.2.1", "2001:db8::1", "fe80::1%eth0", or text that refers to the node: `{default-gateway}`.
     Address(Given<Host>),
-    /// `prefix`: whoever connects from there (dynamic neighbours).
+    /// `prefix`: any peer that connects from this prefix (dynamic neighbours).
     Prefix(IpNet),
     /// `interface`: the router at the other end of this link (unnumbered, RFC 8950 next hops).
     Interface(Given<String>),
 }
 
-/// An address, with the link a link-local one is on.
+/// An address, with the link of a link-local one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     /// The address.
     pub address: IpAddr,
-    /// What follows `%`, "" = nothing.
+    /// The link after `%`; "" if there is none.
     pub zone: String,
 }
 
-/// Which AS a peer must be in.
+/// The AS that a peer must be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerAsn {
-    /// This one.
+    /// This AS.
     Number(u32),
-    /// Any but ours.
+    /// Any AS but ours.
     External,
-    /// Ours.
+    /// Our AS.
     Internal,
 }
 
-/// How many routers may be between us and the peer.
+/// Number of routers allowed between this node and the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reach {
     /// eBGP: none. iBGP: any number.
     Default,
-    /// `multihop: 5`: packets leave with this TTL.
+    /// `multihop: 5`: packets are sent with this TTL.
     Multihop(u8),
-    /// `ttlSecurity: 1`: packets leave with TTL 255, and those that passed more than so many hops are dropped (RFC 5082).
+    /// `ttlSecurity: 1`: packets are sent with TTL 255, and received packets that passed more than this number of hops
+    /// are dropped (RFC 5082).
     Secured(u8),
 }
 
 /// `bfd`. Intervals are numbers of milliseconds, or text like "300ms" and "3300us".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bfd {
-    /// `transmitInterval`: 300 ms.
+    /// `transmitInterval`, in microseconds. Default: 300 ms.
     pub transmit_us: u32,
-    /// `receiveInterval`: 300 ms.
+    /// `receiveInterval`, in microseconds. Default: 300 ms.
     pub receive_us: u32,
-    /// `detectMultiplier`: 3.
+    /// `detectMultiplier`. Default: 3.
     pub multiplier: u8,
     /// `passive: true` waits for the peer's first packet (RFC 5880 section 6.1).
     pub passive: bool,
-    /// `minimumTtl`: for sessions over several hops (RFC 5883). 254.
+    /// `minimumTtl`: for sessions over several hops (RFC 5883). Default: 254.
     pub minimum_ttl: u8,
 }
 
 /// `gracefulRestart`: `{}` for the defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GracefulRestart {
-    /// `restartTime`: how long the peer keeps our routes while we restart, seconds up to 4095. 120.
+    /// `restartTime`: the time for which the peer keeps our routes while we restart, in seconds up to 4095. Default: 120.
     pub restart_s: u16,
-    /// `notification`: also when the session ends with a NOTIFICATION (RFC 8538). True.
+    /// `notification`: the peer keeps them also when the session ends with a NOTIFICATION (RFC 8538). Default: true.
     pub notification: bool,
 }
 
@@ -166,36 +169,38 @@ pub struct Families {
     pub ipv6: bool,
 }
 
-/// `advertisements[]`. All that match an address and a peer take part: routes of different lengths are announced side by
-/// side; for one route the communities add up, and of all other attributes the first entry that sets it wins.
+/// `advertisements[]`. All entries that match an address and a peer take part: routes of different lengths are
+/// announced side by side; for one route the communities add up, and for every other attribute the first entry that
+/// sets it wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advertisement {
-    /// `pools`: names. Default: all.
+    /// `pools`: names of pools. Default: all.
     pub pools: Option<Vec<String>>,
     /// `serviceSelector`: one label selector, or a list of which one must match. Default: every Service.
     pub services: Selector,
-    /// `nodeSelector`: in the same way. Default: every node.
+    /// `nodeSelector`: one label selector, or a list of which one must match. Default: every node.
     pub nodes: Selector,
-    /// `peers`: names. Default: all.
+    /// `peers`: names of peers. Default: all.
     pub peers: Option<Vec<String>>,
-    /// `aggregationLength`: 1 to 32 for IPv4. 32. A shorter one must be in the Announcer's `allow.aggregates`.
+    /// `aggregationLength`: 1 to 32 for IPv4. Default: 32. A shorter one must be in the Announcer's `allow.aggregates`.
     pub length_v4: u8,
-    /// `aggregationLengthV6`: 1 to 128. 128.
+    /// `aggregationLengthV6`: 1 to 128 for IPv6. Default: 128.
     pub length_v6: u8,
     /// `communities`: "64512:100", a well-known name ("no-export"), or an alias from the top-level `communityAliases`
     /// (`{name: value}`).
     pub communities: Vec<Community>,
-    /// `largeCommunities`: "64512:1:2". Also taken in `communities` and as an alias, there with `large:` before it if you like.
+    /// `largeCommunities`: "64512:1:2". Also accepted in `communities` and as an alias, there optionally with the
+    /// prefix `large:`.
     pub large_communities: Vec<LargeCommunity>,
     /// `extendedCommunities`: "rt:64512:100", "soo:64512:1", or "0x" and sixteen hexadecimal digits.
     pub extended_communities: Vec<ExtendedCommunity>,
-    /// `localPref`: sent to internal peers. 100.
+    /// `localPref`: sent to internal peers. Default: 100.
     pub local_pref: Option<u32>,
-    /// `med`.
+    /// `med`. `None` if no MED is sent.
     pub med: Option<u32>,
-    /// `prepend`: the local AS so many times more in the AS path, up to 16. Not to internal peers.
+    /// `prepend`: number of additional times the local AS is in the AS path, up to 16. Not to internal peers.
     pub prepend: Option<u8>,
-    /// `noExport: true` is the community no-export.
+    /// `noExport: true` adds the community no-export.
     pub no_export: bool,
     /// `linkBandwidth`: Mbit/s for each ready endpoint on this node, in a link bandwidth community, so that routers can
     /// spread load by endpoints.
@@ -203,10 +208,10 @@ pub struct Advertisement {
 }
 
 impl Config {
-    /// Reads it.
+    /// Parses the configuration from JSON.
     ///
     /// # Errors
-    /// All that is wrong, each with where it stands.
+    /// Returns all errors, each with the path of its field.
     pub fn parse(json: &str) -> Result<Self, Vec<FieldError>> {
         read::document(json, read::config)
     }

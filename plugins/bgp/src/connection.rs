@@ -1,4 +1,4 @@
-//! One TCP connection to a peer and how far BGP has come on it. What it means for the neighbour is decided in `fsm`.
+//! One TCP connection to a peer and the BGP state on it. The consequences for the neighbour are decided in `fsm`.
 use std::net::SocketAddr;
 
 use outrigger_sdk::wire::bgp::{self, Message, Negotiated, Notification, Open};
@@ -9,31 +9,32 @@ use crate::open;
 use crate::settings::Terms;
 use crate::turn::Turn;
 
-/// RFC 4271 section 8.2.2 suggests four minutes for a peer that connects and says nothing.
+/// Hold Time until the peer's OPEN arrives. RFC 4271 section 8.2.2 suggests four minutes for a peer that connects and
+/// sends nothing.
 const FIRST_HOLD_S: u32 = 240;
 
-/// From OpenSent on.
+/// A connection from OpenSent on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Connection {
     pub(crate) id: Endpoint,
-    /// We dialled it.
+    /// True if we dialled it.
     pub(crate) ours: bool,
     pub(crate) state: State,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) credit: u32,
-    /// Since when nothing could be written although there was something to write.
+    /// Time since which nothing could be written although there was something to write.
     pub(crate) stuck_since_us: Option<u64>,
-    /// Numbers of the two offloads: hold timer, KEEPALIVE.
+    /// Numbers of the two offloads: Hold Timer and KEEPALIVE.
     timers: [Endpoint; 2],
-    /// Both OPENs as they were on the wire; the peer's is empty until it has come. What was agreed follows from them.
+    /// Both OPENs as they were on the wire; the peer's is empty until it has arrived. `agreed` follows from them.
     sent: Vec<u8>,
     received: Vec<u8>,
     #[serde(skip)]
     agreed: Option<Box<Agreed>>,
 }
 
-/// RFC 4271 section 8.2.2.
+/// State of a connection (RFC 4271 section 8.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum State {
     OpenSent,
@@ -41,7 +42,7 @@ pub(crate) enum State {
     Established,
 }
 
-/// What follows from both OPENs.
+/// Both OPENs, and the capabilities negotiated with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreed {
     pub(crate) ours: Open,
@@ -50,7 +51,7 @@ pub(crate) struct Agreed {
 }
 
 impl Connection {
-    /// Says OPEN on a connection that is up.
+    /// Sends our OPEN on a new connection.
     pub(crate) fn begin(
         opened: Opened,
         ours: bool,
@@ -79,7 +80,7 @@ impl Connection {
         connection
     }
 
-    /// Reads a message as this connection has it.
+    /// Decodes a message with the capabilities negotiated on this connection.
     pub(crate) fn decode(&self, message: &[u8]) -> Result<Message, bgp::Fault> {
         match &self.agreed {
             Some(agreed) => bgp::decode(message, &agreed.negotiated),
@@ -87,7 +88,7 @@ impl Connection {
         }
     }
 
-    /// The peer's OPEN is accepted: says KEEPALIVE, and has the host say it from now on.
+    /// Accepts the peer's OPEN: sends a KEEPALIVE, and has the host send it from now on.
     pub(crate) fn confirm(&mut self, message: Vec<u8>, terms: &Terms, turn: &mut Turn<'_>) {
         self.received = message;
         self.restore();
@@ -96,13 +97,13 @@ impl Connection {
         self.offloads(terms, turn);
     }
 
-    /// Both offloads as they have to be now.
+    /// Requests both offloads as they must be now.
     pub(crate) fn offloads(&self, terms: &Terms, turn: &mut Turn<'_>) {
         if self.agreed.is_none() {
             return self.expect(FIRST_HOLD_S, turn);
         }
         let hold_s = u32::from(self.hold_s());
-        // RFC 4271 section 4.4: neither is used with a hold time of 0.
+        // RFC 4271 section 4.4: neither is used with a Hold Time of 0.
         if hold_s == 0 {
             return turn.close(self.timers[0]);
         }
@@ -126,20 +127,20 @@ impl Connection {
         turn.offload(self.timers[0], work);
     }
 
-    /// The configured interval, or a third of what was agreed if that is shorter (RFC 4271 section 10).
+    /// Returns the configured interval, or a third of the agreed Hold Time if that is shorter (RFC 4271 section 10).
     pub(crate) fn keepalive_ms(&self, terms: &Terms) -> u32 {
         let third_ms = u32::from(self.hold_s()) * 1_000 / 3;
         let configured_ms = u32::from(terms.keepalive_s) * 1_000;
         if configured_ms == 0 { third_ms } else { configured_ms.min(third_ms) }
     }
 
-    /// The smaller of both hold times (RFC 4271 section 4.2).
+    /// Returns the smaller of both Hold Times (RFC 4271 section 4.2), in seconds.
     pub(crate) fn hold_s(&self) -> u16 {
         let agreed = self.agreed.as_ref();
         agreed.map_or(0, |agreed| agreed.ours.hold_time.min(agreed.theirs.hold_time))
     }
 
-    /// What follows from the two OPENs; after a snapshot was read it has to be found again.
+    /// Derives `agreed` from the two OPENs. It must be called after a snapshot was read.
     pub(crate) fn restore(&mut self) {
         let decode = |message: &[u8]| match bgp::decode(message, &Negotiated::default()) {
             Ok(Message::Open(open)) => Some(open),
@@ -156,7 +157,7 @@ impl Connection {
         self.agreed.as_deref()
     }
 
-    /// Our OPEN.
+    /// Returns our OPEN.
     pub(crate) fn said(&self) -> Option<Open> {
         match bgp::decode(&self.sent, &Negotiated::default()) {
             Ok(Message::Open(open)) => Some(open),
@@ -164,12 +165,12 @@ impl Connection {
         }
     }
 
-    /// Whether the peer keeps our routes when the connection just ends, and also when it ends with a NOTIFICATION.
+    /// Returns two flags: the peer keeps our routes when the connection just ends, and also when it ends with a NOTIFICATION.
     pub(crate) fn is_graceful(&self) -> (bool, bool) {
         self.agreed().map_or((false, false), |agreed| open::graceful(&agreed.ours, &agreed.theirs))
     }
 
-    /// Writes what credit allows; whether it did.
+    /// Writes the message if there is enough credit. Returns true if it was written.
     pub(crate) fn write(&mut self, message: Vec<u8>, turn: &mut Turn<'_>) -> bool {
         let length = u32::try_from(message.len()).expect("messages have 65535 octets at most");
         let Some(left) = self.credit.checked_sub(length) else { return false };
@@ -178,19 +179,19 @@ impl Connection {
         true
     }
 
-    /// Says why, and ends it. A peer that reads nothing any more does not hear it.
+    /// Sends the NOTIFICATION and closes the connection. A peer that has stopped reading does not receive it.
     pub(crate) fn notify(mut self, notification: &Notification, turn: &mut Turn<'_>) {
         self.write(notification.encode(), turn);
         self.close(turn);
     }
 
-    /// FIN, after what is queued.
+    /// Closes the connection with FIN, after the queued messages.
     pub(crate) fn close(self, turn: &mut Turn<'_>) {
         self.end_offloads(turn);
         turn.close(self.id);
     }
 
-    /// Ends what the host does for it.
+    /// Ends the offloads of this connection.
     pub(crate) fn end_offloads(&self, turn: &mut Turn<'_>) {
         turn.close(self.timers[0]);
         if self.state >= State::OpenConfirm {
@@ -206,7 +207,7 @@ impl Connection {
         self.timers[0] == offload
     }
 
-    /// The offloads that have to be in force.
+    /// Returns the offloads that must be active.
     pub(crate) fn offloads_wanted(&self) -> &[Endpoint] {
         match (self.agreed(), self.hold_s()) {
             (None, _) => &self.timers[..1],
@@ -215,7 +216,7 @@ impl Connection {
         }
     }
 
-    /// All numbers it uses.
+    /// Returns all endpoint numbers that the connection uses.
     pub(crate) fn numbers(&self) -> [Endpoint; 3] {
         [self.id, self.timers[0], self.timers[1]]
     }

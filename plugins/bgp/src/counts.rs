@@ -1,8 +1,8 @@
-//! What is counted about a neighbour, under the names that MetalLB's and FRR's dashboards use.
+//! Counters of a neighbour, under the names that the dashboards of MetalLB and FRR use.
 use outrigger_sdk::wire::bgp::{HEADER, Message};
 use serde::{Deserialize, Serialize};
 
-/// Since the neighbour is known. KEEPALIVEs are sent by the host.
+/// Counters since the neighbour became known. Sent KEEPALIVEs are not counted, because the host sends them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counts {
     pub(crate) opens_sent: u64,
@@ -14,15 +14,15 @@ pub(crate) struct Counts {
     keepalives_received: u64,
     refreshes_sent: u64,
     refreshes_received: u64,
-    /// Sessions that became Established, and that ended.
+    /// Number of sessions that became Established (`up`), and that ended (`down`).
     pub(crate) up: u64,
     pub(crate) down: u64,
-    /// UPDATEs with something wrong that did not end the session.
+    /// Number of UPDATEs with a fault that did not end the session.
     pub(crate) faults: u64,
 }
 
 impl Counts {
-    /// A message came.
+    /// Counts a received message.
     pub(crate) fn message(&mut self, message: &Message) {
         *match message {
             Message::Open(_) => &mut self.opens_received,
@@ -33,7 +33,7 @@ impl Counts {
         } += 1;
     }
 
-    /// Routes, or marks around them, go out.
+    /// Counts a sent message with routes, or with a marker around them.
     pub(crate) fn said(&mut self, message: &[u8]) {
         const UPDATE: u8 = 2;
         if message.get(HEADER - 1) == Some(&UPDATE) {

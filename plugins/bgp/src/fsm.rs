@@ -1,5 +1,6 @@
-//! The state machine of RFC 4271 section 8, a method per input. Idle, Connect and Active are the neighbour's; OpenSent,
-//! OpenConfirm and Established are a connection's, and there may be two until they collide (section 6.8).
+//! The state machine of RFC 4271 section 8, with one method per input. Idle, Connect and Active are states of the
+//! neighbour; OpenSent, OpenConfirm and Established are states of a connection, of which there may be two until a
+//! collision is resolved (section 6.8).
 use outrigger_sdk::log::Level;
 use outrigger_sdk::wire::bgp::{
     Action, ErrorCode, Fault, Message, Notification, Open, RefreshKind, RouteRefresh, Update,
@@ -12,7 +13,7 @@ use crate::open;
 use crate::turn::Turn;
 
 impl Neighbour {
-    /// A connection is up: one we dialled, or one the peer did.
+    /// Handles a new connection, dialled by us (`ours`) or by the peer.
     pub(crate) fn connected(&mut self, opened: Opened, ours: bool, turn: &mut Turn<'_>) {
         if ours {
             self.dial = Dial::Off;
@@ -23,13 +24,13 @@ impl Neighbour {
         if ours && self.session().is_some() {
             return turn.close(opened.id);
         }
-        // A second connection from the same side: the first is one the peer has forgotten, as far as we know its mind.
+        // Second connection from the same side: as far as we can tell, the peer has forgotten the first one.
         let earlier = self.connections.iter().position(|known| known.ours == ours);
         match earlier.map(|index| (index, self.connections[index].state)) {
             Some((index, State::OpenSent)) => {
                 self.end(index, Ending::Quiet, "peer opened another connection", turn);
             }
-            // RFC 4271 section 6.8.
+            // Connection collision (RFC 4271 section 6.8).
             Some((index, _)) if self.connections.len() > 1 || !self.keeps_routes(index) => {
                 return refuse(opened, ErrorCode::COLLISION, turn);
             }
@@ -44,12 +45,13 @@ impl Neighbour {
         self.connections.push(connection);
     }
 
-    /// RFC 4724 section 4.2: with graceful restart a new connection is how one learns that the old one is dead.
+    /// Returns true if graceful restart was negotiated: a new connection is then the way to learn that the old one is
+    /// dead (RFC 4724 section 4.2).
     fn keeps_routes(&self, index: usize) -> bool {
         self.connections[index].is_graceful().0
     }
 
-    /// A connection is gone, or could not be made.
+    /// Handles a connection that closed or could not be established.
     pub(crate) fn closed(&mut self, id: Endpoint, reason: &CloseReason, turn: &mut Turn<'_>) {
         if self.dial == Dial::Calling(id) {
             return self.call_failed(reason, turn);
@@ -72,7 +74,7 @@ impl Neighbour {
         self.end(index, Ending::Gone, &why, turn);
     }
 
-    /// Octets may be written.
+    /// Adds octets that may be written on a connection.
     pub(crate) fn credit(&mut self, id: Endpoint, octets: u32) {
         if let Some(index) = self.index(id) {
             let connection = &mut self.connections[index];
@@ -81,7 +83,7 @@ impl Neighbour {
         }
     }
 
-    /// The hold timer has run out, or BFD's detection time.
+    /// Handles the expiry of the Hold Timer or of BFD's Detection Time.
     pub(crate) fn expired(&mut self, offload: Endpoint, turn: &mut Turn<'_>) {
         if self.watches(offload) {
             return self.unheard(turn);
@@ -97,7 +99,7 @@ impl Neighbour {
         self.end(index, Ending::Notify(notification), &why, turn);
     }
 
-    /// BFD says that the path is down (RFC 5882 section 4.3).
+    /// Ends the Established session because BFD reports the path as down (RFC 5882 section 4.3).
     pub(crate) fn path_down(&mut self, diagnostic: &str, turn: &mut Turn<'_>) {
         let established = |known: &Connection| known.state == State::Established;
         let Some(index) = self.connections.iter().position(established) else { return };
@@ -105,7 +107,7 @@ impl Neighbour {
         self.end(index, Ending::Notify(notification), &format!("BFD Down: {diagnostic}"), turn);
     }
 
-    /// A message came.
+    /// Handles a received message.
     pub(crate) fn received(&mut self, id: Endpoint, data: Vec<u8>, turn: &mut Turn<'_>) {
         let Some(index) = self.index(id) else { return };
         let connection = &self.connections[index];
@@ -126,9 +128,9 @@ impl Neighbour {
         }
     }
 
-    /// RFC 4271 section 6: the NOTIFICATION says what was wrong, and the session ends.
+    /// Sends the NOTIFICATION for this fault and ends the session (RFC 4271 section 6).
     fn fault(&mut self, index: usize, data: &[u8], fault: &Fault, turn: &mut Turn<'_>) {
-        // A message that has no place in this state is that first, however malformed its body is.
+        // A message type that is not allowed in this state is reported as such first, even if its body is malformed as well.
         let state = self.connections[index].state;
         let out_of_place = match (state, data.get(18)) {
             (State::OpenSent | State::OpenConfirm, Some(2)) => Some("UPDATE"),
@@ -148,7 +150,7 @@ impl Neighbour {
         self.end(index, Ending::Quiet, &why, turn);
     }
 
-    /// RFC 6608.
+    /// Ends the connection on a message that is not allowed in this state (RFC 6608).
     fn unexpected(&mut self, index: usize, state: State, message: &Message, turn: &mut Turn<'_>) {
         let name = match message {
             Message::Open(_) => "OPEN",
@@ -170,7 +172,7 @@ impl Neighbour {
         self.end(index, Ending::Notify(Notification::new(error)), &why, turn);
     }
 
-    /// The peer's OPEN, the first message of a connection.
+    /// Handles the peer's OPEN, the first message of a connection.
     fn open(&mut self, index: usize, data: Vec<u8>, theirs: &Open, turn: &mut Turn<'_>) {
         let ours = self.connections[index].said().expect("an OPEN of ours is well-formed");
         if let Err(fault) = open::judge(&self.terms, &ours, theirs) {
@@ -181,8 +183,9 @@ impl Neighbour {
         self.since_us = turn.now_us;
     }
 
-    /// RFC 4271 section 6.8: of two connections the one stays that was made by the higher router ID, or the higher AS if both
-    /// are the same (RFC 6286 section 2.3). Answers where the newly confirmed one is now, if it stays.
+    /// Resolves a connection collision (RFC 4271 section 6.8): the connection made by the higher router ID stays, or
+    /// the one made by the higher AS if both IDs are the same (RFC 6286 section 2.3). Returns the current index of the
+    /// newly confirmed connection, or `None` if it was closed.
     fn collide(
         &mut self,
         index: usize,
@@ -214,7 +217,7 @@ impl Neighbour {
         None
     }
 
-    /// It is no error: what stood as the last one stays.
+    /// Closes a connection that lost a collision. This is not an error, so the last error stays unchanged.
     fn collided(&mut self, index: usize, why: &str, turn: &mut Turn<'_>) {
         let called = self.called();
         let connection = self.connections.remove(index);
@@ -257,7 +260,8 @@ impl Neighbour {
         self.watch(turn);
     }
 
-    /// Nothing is imported (RFC 8212): routes are looked at for what is wrong with them, and counted if that was asked for.
+    /// Handles an UPDATE. No route is imported (RFC 8212): routes are only checked for faults, and counted if
+    /// `maximumPrefixes` is set.
     fn update(&mut self, index: usize, update: Update, turn: &mut Turn<'_>) {
         for fault in &update.faults {
             self.counts.faults += 1;
@@ -282,17 +286,18 @@ impl Neighbour {
             self.received.len(),
             ErrorCode::MAXIMUM_PREFIXES
         );
-        // RFC 4486 section 4: family and limit.
+        // RFC 4486 section 4: address family and limit.
         let data = [&family[..], &most.to_be_bytes()].concat();
         let notification = Notification::with(ErrorCode::MAXIMUM_PREFIXES, data);
         self.end(index, Ending::Notify(notification), &why, turn);
     }
 
-    /// RFC 2918 section 4, RFC 7313 section 4.
+    /// Handles a ROUTE-REFRESH (RFC 2918 section 4, RFC 7313 section 4).
     fn refresh(&mut self, index: usize, refresh: RouteRefresh) {
         let Some(agreed) = self.connections[index].agreed() else { return };
         let negotiated = agreed.negotiated.clone();
-        // Of a family that was not negotiated it is ignored; and of the marks, those of the peer's own routes are no concern.
+        // Requests for a family that was not negotiated are ignored. So are the BoRR and EoRR markers, which concern
+        // the peer's own routes.
         if refresh.kind == RefreshKind::Request && negotiated.carries(refresh.family) {
             self.out.refresh(refresh.family, negotiated.enhanced_route_refresh);
         }
@@ -303,13 +308,13 @@ impl Neighbour {
     }
 }
 
-/// AFI and SAFI of most of them.
+/// Returns the AFI and SAFI of the majority of these prefixes.
 fn update_family(received: &std::collections::BTreeSet<outrigger_sdk::IpNet>) -> [u8; 3] {
     let v4 = received.iter().filter(|prefix| prefix.addr().is_ipv4()).count();
     if v4 * 2 >= received.len() { [0, 1, 1] } else { [0, 2, 1] }
 }
 
-/// A connection that is not wanted now, and why.
+/// Rejects an unwanted connection with a NOTIFICATION that carries the reason.
 pub(crate) fn refuse(opened: Opened, error: ErrorCode, turn: &mut Turn<'_>) {
     let message = Notification::new(error).encode();
     if message.len() <= opened.credit as usize {

@@ -1,8 +1,8 @@
-//! BGP: tells routers which addresses this node takes, with equal cost beside other nodes (RFC 4271, and what has come
-//! since). It originates and imports nothing.
+//! BGP speaker that announces this node's addresses to routers, with equal cost beside other nodes (RFC 4271 and its
+//! successors). It only originates routes and imports none.
 //!
-//! The host holds the sockets and sends the keepalives, so that sessions outlive a swap, a trap or a busy moment; this keeps
-//! what each peer was told equal to what is asked for, and sends the difference.
+//! The host holds the sockets and sends the KEEPALIVEs, so that sessions outlive a plugin swap, a trap or a busy
+//! moment. This plugin keeps each peer's Adj-RIB-Out equal to the desired state and sends the difference.
 #![forbid(unsafe_code)]
 
 use outrigger_sdk::{
@@ -46,7 +46,7 @@ mod words;
 #[cfg(any(test, feature = "scripts"))]
 pub mod scripts;
 
-/// One instance: its state, all of which is its snapshot, and what its configuration comes to on this node.
+/// One speaker instance: its state, all of which is in its snapshot, and its configuration as resolved on this node.
 #[derive(Debug, Clone)]
 pub struct Speaker {
     settings: Settings,
@@ -67,7 +67,7 @@ impl Announcer for Speaker {
             Origin::Restored(saved) => {
                 let mut state = snapshot::decode(&saved)?;
                 state.under(&context);
-                // What it does not say is taken for what its predecessor was about.
+                // Peer reports are repeated, because the host removes those that only the predecessor made.
                 state.neighbours.values_mut().for_each(Neighbour::say_again);
                 state
             }

@@ -1,4 +1,4 @@
-//! The node's links, and which of its addresses a peer can send traffic to. Knows nothing of sessions' states.
+//! The node's links, and the addresses of theirs that a peer can send traffic to. Independent of the session state.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -15,7 +15,7 @@ pub(crate) struct Links {
     listed: bool,
 }
 
-/// What matters of a link.
+/// The relevant properties of a link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Link {
     pub(crate) name: String,
@@ -24,18 +24,18 @@ pub(crate) struct Link {
     addresses: Vec<IpNet>,
 }
 
-/// Where a session's routes point, by family of the routes. `None`: there is no address that this peer could use.
+/// Next hops of a session's routes, by address family of the routes. `None` if there is no address that this peer could use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hops {
     pub(crate) v4: Option<Hop>,
     pub(crate) v6: Option<Hop>,
 }
 
-/// A next hop: always this node (next hop self).
+/// A next hop, which is always this node (next hop self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Hop {
     V4(Ipv4Addr),
-    /// Global, and link-local; or a link-local one alone.
+    /// A global address with an optional link-local one, or a link-local address alone.
     V6(Ipv6Addr, Option<Ipv6Addr>),
 }
 
@@ -58,7 +58,7 @@ impl Links {
         }
     }
 
-    /// From now on nothing is known until the next full list.
+    /// Marks the list as unknown until the next full list is complete.
     pub(crate) fn forget(&mut self) {
         self.incoming = None;
         self.listed = false;
@@ -73,13 +73,14 @@ impl Links {
         found.map(|(index, link)| (*index, link))
     }
 
-    /// Whether an address is on a subnet of one of the links.
+    /// Returns true if an address is on a subnet of one of the links.
     pub(crate) fn is_near(&self, address: IpAddr) -> bool {
         self.current.values().any(|link| link.reaches(address))
     }
 
-    /// Where routes on a session between these ends point. `either`: IPv4 routes may point to an IPv6 address (RFC 8950).
-    /// `node`: the node's addresses, for what the session's link has no address of.
+    /// Returns the next hops for a session between these ends. `either` is true if IPv4 routes may point to an IPv6
+    /// address (RFC 8950). `node` holds the node's addresses, used for a family that the session's link has no address
+    /// of.
     pub(crate) fn hops(
         &self,
         local: SocketAddr,
@@ -93,7 +94,7 @@ impl Links {
         };
         let of_node_v4 = node.iter().find_map(|address| v4(*address));
         let of_node_v6 = node.iter().find_map(|address| v6(*address));
-        // RFC 2545 section 3: the link-local address as well if and only if the peer is on the same link.
+        // RFC 2545 section 3: the link-local address is included if and only if the peer is on the same link.
         let link_local = link.filter(|link| link.reaches(remote.ip())).and_then(Link::link_local);
         let global = |address| Hop::V6(address, link_local);
         match local.ip() {
@@ -155,7 +156,7 @@ fn v4(address: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Neither loopback nor link-local.
+/// Returns the address if it is IPv6 and neither loopback nor link-local.
 fn v6(address: IpAddr) -> Option<Ipv6Addr> {
     match address {
         IpAddr::V6(address) if !address.is_loopback() && !address.is_unicast_link_local() => {

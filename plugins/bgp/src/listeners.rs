@@ -1,4 +1,4 @@
-//! Where peers may connect: one listener per peer that listens, since each may have its own key and TTL.
+//! Listeners that peers connect to: one per peer that listens, because each may have its own key and TTL.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -10,16 +10,16 @@ use crate::settings::{Place, Settings, Terms};
 use crate::turn::Turn;
 use crate::words::not_listening;
 
-/// Between two attempts to listen.
+/// Pause between two attempts to listen.
 const PATIENCE_US: u64 = 10_000_000;
 
-/// Those that are open, and those that could not be opened.
+/// Open listeners, and those that could not be opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Listeners {
     open: BTreeMap<Endpoint, Listener>,
-    /// By the peer's name, when to try again.
+    /// Time of the next attempt, by the peer's name.
     failed: BTreeMap<String, u64>,
-    /// What is open is what should be, but for those that failed.
+    /// True if the open listeners are the wanted ones, apart from those that failed.
     settled: bool,
 }
 
@@ -30,7 +30,7 @@ struct Listener {
 }
 
 impl Listeners {
-    /// Makes what is open what it should be.
+    /// Opens and closes listeners to match the settings.
     pub(crate) fn settle(&mut self, settings: &Settings, turn: &mut Turn<'_>) {
         let due = self.failed.values().any(|due_us| *due_us <= turn.now_us);
         if std::mem::replace(&mut self.settled, true) && !due {
@@ -64,7 +64,7 @@ impl Listeners {
         }
     }
 
-    /// Closes all.
+    /// Closes all listeners.
     pub(crate) fn close(&mut self, turn: &mut Turn<'_>) {
         self.failed.clear();
         for id in std::mem::take(&mut self.open).into_keys() {
@@ -72,12 +72,12 @@ impl Listeners {
         }
     }
 
-    /// The peer that is listened for.
+    /// Returns the peer that a listener is for, `None` if the listener is unknown.
     pub(crate) fn entry(&self, id: Endpoint) -> Option<&str> {
         self.open.get(&id).map(|listener| listener.entry.as_str())
     }
 
-    /// One is gone, or could not be opened. Answers with the peer's name and why.
+    /// Handles a listener that closed or could not be opened. Returns the peer's name and the reason.
     pub(crate) fn closed(
         &mut self,
         id: Endpoint,
@@ -91,26 +91,26 @@ impl Listeners {
         Some((listener.entry, why))
     }
 
-    /// What is in force after another instance took over. The others are opened again.
+    /// Keeps the listeners that are still open after another instance took over. The others are opened again.
     pub(crate) fn resumed(&mut self, open: &[Endpoint]) {
         self.open.retain(|id, _| open.contains(id));
         self.failed.clear();
         self.settled = false;
     }
 
-    /// When there is something to do next.
+    /// Returns when the next attempt to listen is due.
     pub(crate) fn due_us(&self) -> Option<u64> {
         self.failed.values().min().copied()
     }
 }
 
 impl Place {
-    /// Who may connect.
+    /// Returns the prefix that a peer may connect from.
     pub(crate) fn remote(&self) -> IpNet {
         match self {
             Self::Address(address, _) => IpNet::from(*address),
             Self::Prefix(prefix) => *prefix,
-            // Whoever is at the other end has a link-local address there (RFC 4291 section 2.5.6).
+            // The peer at the other end of a link has a link-local address (RFC 4291 section 2.5.6).
             Self::Interface(_) => {
                 let first = IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
                 IpNet::new(first, 10).expect("10 is at most 128")

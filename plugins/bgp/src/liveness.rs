@@ -1,5 +1,5 @@
-//! BFD beside a neighbour's BGP: begun with its first session, kept through the ups and downs of BGP, heeded while one is
-//! Established (RFC 5882 section 4.3). How BFD itself works is `bfd`'s.
+//! BFD for a neighbour's BGP session: started with the first session, kept across later BGP sessions, and acted on
+//! while one is Established (RFC 5882 section 4.3). BFD itself is implemented in `bfd`.
 use std::num::NonZeroU32;
 
 use outrigger_sdk::log::Level;
@@ -14,21 +14,21 @@ use crate::settings::{Place, Terms};
 use crate::turn::Turn;
 use crate::words::no_socket;
 
-/// Until sockets that could not be had are asked for again.
+/// Pause before sockets that could not be opened are requested again.
 const PATIENCE_US: u64 = 10_000_000;
 
-/// A BFD session, and what was last reported of it.
+/// A BFD session, and the last report about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Liveness {
     pub(crate) session: Session,
     retry_us: Option<u64>,
-    /// Something happened to it since it was last looked at.
+    /// True if the session has had an event since it was last examined.
     touched: bool,
     told: String,
 }
 
 impl Liveness {
-    /// What was reported is reported once more.
+    /// Forgets the last report, so that it is sent again.
     pub(crate) fn say_again(&mut self) {
         self.told.clear();
         self.touched = true;
@@ -36,7 +36,7 @@ impl Liveness {
 }
 
 impl Neighbour {
-    /// Begins BFD with a session, or sees to it that it fits this one.
+    /// Starts BFD with an Established session, or adapts the existing BFD session to it.
     pub(crate) fn watch(&mut self, turn: &mut Turn<'_>) {
         let wanted = self.terms.manner.bfd;
         let (Some(bfd), Some(connection)) = (wanted, self.session()) else {
@@ -50,12 +50,13 @@ impl Neighbour {
             liveness.session.configure(settings, turn.effects);
             return;
         }
-        // Between other ends it is another session, with sockets of its own: the host still has the old ones' numbers.
+        // Between other endpoints it is a different session with sockets of its own, because the host still holds the
+        // numbers of the old ones.
         self.unwatch(turn.effects);
         let mut number = || turn.numbers.take();
         let numbers =
             Numbers { transmit: number(), receive: number(), beacon: number(), expect: number() };
-        // Numbers are handed out once on this node, and seeds differ between instances.
+        // Seeds differ between instances, and so do the discriminators drawn from them.
         let discriminator = turn.random.next() as u32;
         let discriminator = NonZeroU32::new(discriminator).unwrap_or(NonZeroU32::MIN);
         let session = Session::open(settings, numbers, discriminator, turn.effects);
@@ -80,7 +81,7 @@ impl Neighbour {
         self.liveness.as_ref().is_some_and(|one| one.session.numbers().contains(number))
     }
 
-    /// A control packet.
+    /// Handles a received control packet.
     pub(crate) fn datagram(&mut self, datagram: &Datagram, turn: &mut Turn<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
         liveness.touched = true;
@@ -88,7 +89,7 @@ impl Neighbour {
         self.follow(change, turn);
     }
 
-    /// The detection time ran out.
+    /// Handles the expiry of the Detection Time.
     pub(crate) fn unheard(&mut self, turn: &mut Turn<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
         liveness.touched = true;
@@ -96,14 +97,14 @@ impl Neighbour {
         self.follow(change, turn);
     }
 
-    /// The host ended a beacon by itself.
+    /// Handles a beacon that the host ended by itself.
     pub(crate) fn unaided(&mut self, number: Endpoint, turn: &mut Turn<'_>) {
         if let Some(liveness) = &mut self.liveness {
             liveness.session.ended(number, turn.effects);
         }
     }
 
-    /// Asks again for the beacon and the detection time, of which the host refused one.
+    /// Requests the beacon and the Detection Time again, of which the host refused one.
     pub(crate) fn offload_liveness_again(&mut self, turn: &mut Turn<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
         let Numbers { beacon, expect, .. } = liveness.session.numbers();
@@ -112,10 +113,10 @@ impl Neighbour {
         }
     }
 
-    /// A socket is gone, or could not be had.
+    /// Handles a socket that closed or could not be opened.
     pub(crate) fn socketless(&mut self, closed: &Closed, turn: &mut Turn<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
-        // One that was closed here, to be opened anew under its number or because the other was lost: no news.
+        // A socket that this instance closed, to reopen it under its number or because the other one was lost: no news.
         if closed.reason == CloseReason::Local {
             return;
         }
@@ -141,7 +142,7 @@ impl Neighbour {
         }
     }
 
-    /// Asks again for sockets, and reports what has changed.
+    /// Requests the sockets again if that is due, and reports changes.
     pub(crate) fn tick_liveness(&mut self, turn: &mut Turn<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
         if liveness.retry_us.is_some_and(|due_us| due_us <= turn.now_us) {
@@ -152,7 +153,7 @@ impl Neighbour {
             return;
         }
         let report = liveness.session.report(&self.name);
-        // Timers follow the state; what the peer says besides is told with the next change.
+        // Timers follow the state; the peer's other values are reported with the next change.
         let told = format!("{} {}", report.state, report.last_error);
         if liveness.told != told {
             liveness.told = told;
@@ -165,12 +166,12 @@ impl Neighbour {
     }
 }
 
-/// BFD between the ends of this connection.
+/// Returns the BFD settings for a session between the ends of this connection.
 fn settings(bfd: Bfd, terms: &Terms, connection: &Connection, turn: &Turn<'_>) -> Settings {
     let several = Hops::Multihop { minimum_ttl: bfd.minimum_ttl };
     let reach = match terms.reach {
         Reach::Multihop(_) | Reach::Secured(2..) => several,
-        // An internal peer may be anywhere: on one of our links it is one hop away, as FRR has it too.
+        // An internal peer may be anywhere: on one of our links it is one hop away, as in FRR.
         Reach::Default if !terms.is_external() && !turn.links.is_near(connection.remote.ip()) => {
             several
         }
@@ -181,7 +182,7 @@ fn settings(bfd: Bfd, terms: &Terms, connection: &Connection, turn: &Turn<'_>) -
         Place::Address(_, zone) if !zone.is_empty() => Some(zone.clone()),
         _ => None,
     };
-    // Whatever port this connection of BGP comes from, BFD is the same.
+    // The BFD session is the same whatever port this BGP connection comes from.
     let mut peer = connection.remote;
     peer.set_port(0);
     Settings {

@@ -1,5 +1,5 @@
-//! One neighbour: when to dial it, its connections (two while they collide), and what it was told. What each input does to
-//! the connections is in `fsm`.
+//! One neighbour: its dial timer, its connections (two during a collision), and its Adj-RIB-Out. The handling of each
+//! input by the connections is in `fsm`.
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,19 +17,19 @@ use crate::summary::Summary;
 use crate::turn::Turn;
 use crate::words::not_connected;
 
-/// The first pause after a failure; each further one is twice as long, up to `connectRetryTime`.
+/// First pause after a failure; it doubles with each further failure, up to `connectRetryTime`.
 const FIRST_PAUSE_US: u64 = 250_000;
-/// A session that held for so long was a good one: pauses begin short again.
+/// Minimum duration of a good session, after which pauses start short again.
 const GOOD_US: u64 = 10_000_000;
-/// After the peer exceeded its maximum of prefixes, which it would at once do again.
+/// Pause after the peer exceeded its maximum number of prefixes, because it would immediately do so again.
 const PENALTY_US: u64 = 300_000_000;
 
-/// A neighbour, whatever its state. All of it goes into a snapshot.
+/// A neighbour in any state. All fields but those marked `skip` are in the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Neighbour {
-    /// As it is reported.
+    /// Name in reports.
     pub(crate) name: String,
-    /// Its entry in the configuration.
+    /// Name of its entry in the configuration.
     pub(crate) entry: String,
     pub(crate) terms: Terms,
     pub(crate) dial: Dial,
@@ -37,43 +37,43 @@ pub(crate) struct Neighbour {
     pub(crate) penalty_until_us: u64,
     pub(crate) connections: Vec<Connection>,
     pub(crate) out: AdjRibOut,
-    /// What the peer announced, as far as it is counted.
+    /// Prefixes that the peer announced, if they are counted.
     pub(crate) received: BTreeSet<IpNet>,
     pub(crate) liveness: Option<Liveness>,
     pub(crate) counts: Counts,
-    /// Why the last session, or the last exchange of words, ended. It stands until the next session.
+    /// Why the last session, or the last exchange of messages, ended. Kept until the next session.
     pub(crate) last_error: String,
-    /// Why the last attempt since then failed, where nobody said anything.
+    /// Why the last attempt since then failed, where no message was exchanged.
     pub(crate) last_try: String,
-    /// When it came into its state.
+    /// Time at which it entered its state.
     pub(crate) since_us: u64,
-    /// It has been Established since the daemon (re)started.
+    /// True if it has been Established since the daemon (re)started.
     pub(crate) was_up: bool,
-    /// No session may be had any more.
+    /// True if it must not have sessions any more.
     pub(crate) halted: bool,
-    /// When to say everything again, since the host did not let all of it through.
+    /// Time at which all routes are examined again, because the host did not let all of them through.
     pub(crate) repeat_us: Option<u64>,
-    /// Routes the host has cut out since.
+    /// Number of routes that the host has cut out since the last repetition.
     pub(crate) cut: usize,
-    /// When to ask again for what the host did not take on: timers, KEEPALIVEs, BFD.
+    /// Time at which to request again the offloads that the host refused: timers, KEEPALIVEs, BFD.
     #[serde(skip)]
     pub(crate) unaided_until_us: Option<u64>,
-    /// What was last reported, and when.
+    /// The last report, and its time.
     pub(crate) summary: Summary,
 }
 
-/// Our side of making a connection.
+/// Progress of our own connection attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Dial {
-    /// Not now: there is one, or the peer is waited for.
+    /// Not dialling: there is a connection, or the peer is expected to connect.
     Off,
-    /// At this time.
+    /// Dialling at this time.
     At(u64),
-    /// The host is at it.
+    /// The host is establishing the connection.
     Calling(Endpoint),
 }
 
-/// RFC 4271 section 8.2.2, of all connections the furthest.
+/// State of the connection that is furthest along (RFC 4271 section 8.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Standing {
     Idle,
@@ -82,13 +82,13 @@ pub(crate) enum Standing {
     On(State),
 }
 
-/// How a connection ends.
+/// Way in which a connection ends.
 pub(crate) enum Ending {
     /// With this NOTIFICATION.
     Notify(Notification),
     /// With FIN alone.
     Quiet,
-    /// It is gone.
+    /// The connection is already gone.
     Gone,
 }
 
@@ -129,7 +129,7 @@ impl Neighbour {
         }
     }
 
-    /// The connection that is Established.
+    /// Returns the Established connection, `None` if there is none.
     pub(crate) fn session(&self) -> Option<&Connection> {
         self.connections.iter().find(|connection| connection.state == State::Established)
     }
@@ -140,7 +140,7 @@ impl Neighbour {
             || self.connections.iter().any(|connection| connection.numbers().contains(&number))
     }
 
-    /// The peer as people call it: its name, and where it is if the name does not say so.
+    /// Returns the peer's name for log lines, with its address if that is known.
     pub(crate) fn called(&self) -> String {
         let remote = self.connections.first().map(|connection| connection.remote.ip());
         let configured = match &self.terms.place {
@@ -153,7 +153,7 @@ impl Neighbour {
         }
     }
 
-    /// What is due by now.
+    /// Does all work that is due.
     pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
         match self.dial {
             Dial::At(due_us) if due_us <= turn.now_us && self.connections.is_empty() => {
@@ -172,7 +172,7 @@ impl Neighbour {
         self.tick_liveness(turn);
     }
 
-    /// When there is something to do next.
+    /// Returns when the next work is due.
     pub(crate) fn due_us(&self) -> Option<u64> {
         let dial = match self.dial {
             Dial::At(due_us) if self.connections.is_empty() => Some(due_us),
@@ -216,13 +216,13 @@ impl Neighbour {
         turn.effects.push(Effect::Connect(connect));
     }
 
-    /// The call failed.
+    /// Handles a failed connection attempt.
     pub(crate) fn call_failed(&mut self, reason: &CloseReason, turn: &mut Turn<'_>) {
         self.dial = Dial::Off;
         self.failed(not_connected(reason, &self.terms), turn);
     }
 
-    /// What went wrong, for a person: what was said last, and what has come of it since.
+    /// Returns a description of the trouble for users: the last error, and the outcome of the attempts since then.
     pub(crate) fn trouble(&self) -> String {
         match (self.last_error.is_empty(), self.last_try.is_empty()) {
             (false, false) => format!("{}; since then: {}", self.last_error, self.last_try),
@@ -239,7 +239,7 @@ impl Neighbour {
         self.dial_later(turn);
     }
 
-    /// Dials after a pause that grows with every failure, unless there is no use in it (RFC 4271 section 8.1.1,
+    /// Dials after a pause that grows with every failure, unless dialling is off (RFC 4271 section 8.1.1,
     /// DampPeerOscillations).
     pub(crate) fn dial_later(&mut self, turn: &mut Turn<'_>) {
         let most_us = u64::from(self.terms.manner.connect_retry_ms) * 1_000;
@@ -251,7 +251,7 @@ impl Neighbour {
         }
     }
 
-    /// Gives the call up: a connection has been made.
+    /// Cancels the connection attempt, if there is one, and stops dialling.
     pub(crate) fn hang_up(&mut self, turn: &mut Turn<'_>) {
         if let Dial::Calling(id) = self.dial {
             turn.close(id);
@@ -259,13 +259,13 @@ impl Neighbour {
         self.dial = Dial::Off;
     }
 
-    /// Ends a connection. `why` is in a network engineer's words, "" = no error.
+    /// Ends a connection. `why` is in the words of a network engineer; "" if it is no error.
     pub(crate) fn end(&mut self, index: usize, how: Ending, why: &str, turn: &mut Turn<'_>) {
         let called = self.called();
         let connection = self.connections.remove(index);
         let state = connection.state;
         let mut penalty = false;
-        // A connection that goes before anything was said on it tells less than what was said before.
+        // A connection that ends before any message was received tells less than the error before it.
         let silent = matches!(how, Ending::Gone) && state == State::OpenSent;
         match how {
             Ending::Notify(notification) => {
@@ -274,7 +274,7 @@ impl Neighbour {
                 connection.notify(&notification, turn);
             }
             Ending::Quiet => connection.close(turn),
-            // The host ends with it what it did for it.
+            // The host has ended the offloads together with the connection.
             Ending::Gone => {}
         }
         if silent {
@@ -304,7 +304,7 @@ impl Neighbour {
         }
     }
 
-    /// Ends all sessions on purpose, and has no other. A peer that would keep our routes is told not to (RFC 8538).
+    /// Ends all sessions on purpose and prevents new ones. A peer that would keep our routes is sent a Hard Reset (RFC 8538).
     pub(crate) fn halt(&mut self, notification: &Notification, why: &str, turn: &mut Turn<'_>) {
         self.halted = true;
         self.hang_up(turn);
@@ -319,7 +319,7 @@ impl Neighbour {
         }
     }
 
-    /// Ends all sessions so that the peer keeps our routes until we are back, where it agreed to (RFC 4724 section 4.2).
+    /// Ends all sessions in a way that the peer keeps our routes until our return, where it agreed to (RFC 4724 section 4.2).
     pub(crate) fn pause(&mut self, notification: &Notification, why: &str, turn: &mut Turn<'_>) {
         self.halted = true;
         self.hang_up(turn);
@@ -331,7 +331,7 @@ impl Neighbour {
         }
     }
 
-    /// May have sessions again.
+    /// Allows sessions again.
     pub(crate) fn resume(&mut self, turn: &Turn<'_>) {
         self.halted = false;
         if self.terms.dials && self.connections.is_empty() && self.dial == Dial::Off {
@@ -339,7 +339,8 @@ impl Neighbour {
         }
     }
 
-    /// RFC 9687: a peer that reads nothing must not be believed to have heard anything.
+    /// Ends a session whose Send Hold Timer has expired (RFC 9687): a peer that reads nothing must not be assumed to
+    /// have received anything.
     fn check_send_hold(&mut self, turn: &mut Turn<'_>) {
         let send_hold_us = self.send_hold_us();
         let stuck = |connection: &Connection| {
@@ -350,7 +351,7 @@ impl Neighbour {
         let seconds = self.terms.manner.send_hold_s;
         let why = format!("peer reads nothing: send hold timer ({seconds} s) expired");
         let notification = Notification::new(ErrorCode::SEND_HOLD_TIMER_EXPIRED);
-        // What is queued is not read either: no use in waiting for it to go out.
+        // The queued messages are not read either, so there is no point in waiting for them to be sent.
         let id = self.connections[index].id;
         self.end(index, Ending::Notify(notification), &why, turn);
         turn.effects.push(Effect::Abort(id));

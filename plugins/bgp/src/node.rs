@@ -1,9 +1,10 @@
-//! What the host tells about the node: `Context.ext`. It holds for the life of an instance; what changes comes with a new one.
+//! Node data that the host provides in `Context.ext`. It is valid for the lifetime of an instance; changes arrive with
+//! a new instance.
 use std::net::IpAddr;
 
 use outrigger_sdk::{Context, Pair};
 
-/// The node by keys: `node-ip` (as often as it has addresses), `default-gateway`, `default-gateway-v6`, `label/KEY`,
+/// The node's data by key: `node-ip` (once for each address), `default-gateway`, `default-gateway-v6`, `label/KEY`,
 /// `annotation/KEY`, `restarting`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Node {
@@ -16,7 +17,7 @@ impl Node {
         Self { name: context.node.clone(), pairs: context.ext.clone() }
     }
 
-    /// The first value of a key, as templates in the configuration see it.
+    /// Returns the first value of a key, as templates in the configuration see it.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         if key == "node" {
             return Some(&self.name);
@@ -29,13 +30,13 @@ impl Node {
         self.pairs.iter().find(|(found, _)| of_key(found)).map(|(_, value)| value.as_str())
     }
 
-    /// Its addresses as Kubernetes lists them.
+    /// Returns the node's addresses as listed by Kubernetes.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         let of_node = self.pairs.iter().filter(|(key, _)| key == "node-ip");
         of_node.filter_map(|(_, value)| value.parse().ok()).collect()
     }
 
-    /// Whether the daemon was stopped to come back, and this is its coming back (RFC 4724 section 4.1).
+    /// Returns true if the daemon was stopped for a restart and this is the start after it (RFC 4724 section 4.1).
     pub(crate) fn is_restarting(&self) -> bool {
         self.get("restarting") == Some("true")
     }

@@ -1,4 +1,4 @@
-//! What our OPEN says, and what the peer's has to say. Knows no states.
+//! Builds our OPEN and checks the peer's. Independent of the session state.
 use outrigger_sdk::wire::bgp::{
     Capability, ErrorCode, Family, Fault, GracefulRestart, Negotiated, Open, missing_capabilities,
 };
@@ -6,13 +6,14 @@ use outrigger_sdk::wire::bgp::{
 use crate::config::{Families, PeerAsn};
 use crate::settings::Terms;
 
-/// The families of the configuration.
+/// Returns the address families enabled in the configuration.
 pub(crate) fn families(families: Families) -> Vec<Family> {
     let ipv4 = families.ipv4.then_some(Family::IPV4_UNICAST);
     ipv4.into_iter().chain(families.ipv6.then_some(Family::IPV6_UNICAST)).collect()
 }
 
-/// Our OPEN. `over_ipv6`: how the peer is reached. `restarted`: the peer has not been Established since the daemon restarted.
+/// Builds our OPEN. `over_ipv6` is true if the peer is reached over IPv6; `restarted` is true if the peer has not been
+/// Established since the daemon restarted.
 pub(crate) fn ours(terms: &Terms, over_ipv6: bool, restarted: bool) -> Open {
     let families = families(terms.families);
     let mut capabilities: Vec<Capability> =
@@ -27,7 +28,7 @@ pub(crate) fn ours(terms: &Terms, over_ipv6: bool, restarted: bool) -> Open {
             restarted,
             notification: restart.notification,
             restart_time: restart.restart_s,
-            // The kernel forwards, whatever becomes of this process (RFC 4724 section 3, flag F).
+            // The kernel keeps forwarding whatever happens to this process (RFC 4724 section 3, flag F).
             families: families.iter().map(|family| (*family, true)).collect(),
         }));
     }
@@ -36,10 +37,10 @@ pub(crate) fn ours(terms: &Terms, over_ipv6: bool, restarted: bool) -> Open {
     Open { asn: terms.local_asn, hold_time: terms.hold_s, router_id: terms.router_id, capabilities }
 }
 
-/// What both agree on.
+/// Returns what both OPENs agree on.
 ///
 /// # Errors
-/// What the configuration does not allow.
+/// Returns a fault if the peer's OPEN violates the configuration.
 pub(crate) fn judge(terms: &Terms, ours: &Open, theirs: &Open) -> Result<Negotiated, Fault> {
     let expected = match terms.peer_asn {
         PeerAsn::Number(asn) if asn != theirs.asn => Some(format!("configured {asn}")),
@@ -55,7 +56,7 @@ pub(crate) fn judge(terms: &Terms, ours: &Open, theirs: &Open) -> Result<Negotia
         let words = format!("peer's AS is {}, {expected}", theirs.asn);
         return Err(Fault::reset(ErrorCode::BAD_PEER_AS, [], words, "RFC 4271 section 6.2"));
     }
-    // In different ASes the same ID names different speakers.
+    // The same router ID in different ASes names different speakers.
     if theirs.router_id == ours.router_id && theirs.asn == ours.asn {
         let words = format!("peer has our router ID, {}: give one of us another", ours.router_id);
         let clause = "RFC 6286 section 2.2";
@@ -75,7 +76,8 @@ pub(crate) fn judge(terms: &Terms, ours: &Open, theirs: &Open) -> Result<Negotia
     Ok(negotiated)
 }
 
-/// Whether the peer keeps our routes while we restart (RFC 4724), and whether also after a NOTIFICATION (RFC 8538).
+/// Returns two flags: the peer keeps our routes while we restart (RFC 4724), and it does so also after a NOTIFICATION
+/// (RFC 8538).
 pub(crate) fn graceful(ours: &Open, theirs: &Open) -> (bool, bool) {
     match (ours.graceful_restart(), theirs.graceful_restart()) {
         (Some(ours), Some(theirs)) => (true, ours.notification && theirs.notification),

@@ -1,5 +1,6 @@
-//! Adj-RIB-Out of one session (RFC 4271 section 3.2): what the peer was told, and what is still to be said. The queue is the
-//! difference between the two and never a list of messages, so that what changes twice before there is credit is said once.
+//! Adj-RIB-Out of one session (RFC 4271 section 3.2): the routes advertised to the peer, and the changes still to be
+//! sent. The queue is the difference between the two and never a list of messages, so that a route that changes twice
+//! before there is credit is sent only once.
 use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_sdk::IpNet;
@@ -17,37 +18,37 @@ mod sweep;
 
 use sweep::{Marks, Sweep, union};
 
-/// All of it.
+/// Adj-RIB-Out of one session, for both address families.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AdjRibOut {
     v4: Table,
     v6: Table,
     paths: Paths,
-    /// Next hops that routes were told with.
+    /// Next hops that routes are advertised with.
     pub(crate) hops: Hops,
-    /// Prefixes whose attributes leave no room in a message.
+    /// Prefixes whose attributes do not fit into a message, with the reason.
     pub(crate) too_long: BTreeMap<IpNet, String>,
 }
 
-/// One family of it.
+/// Adj-RIB-Out of one address family.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Table {
     sent: BTreeMap<IpNet, PathId>,
-    /// To be looked at again.
+    /// Routes to examine again.
     changed: BTreeSet<IpNet>,
-    /// All routes from this one on are to be looked at again.
+    /// Walk over all routes from a given one on, which are to be examined again.
     sweep: Option<Sweep>,
 }
 
-/// What one turn may still do.
+/// Limits on the work of one turn.
 pub(crate) struct Allowance<'a> {
-    /// Octets that may be written.
+    /// Number of octets that may be written.
     pub(crate) credit: &'a mut u32,
-    /// Routes that may be looked at, so that a call ends in time whatever there is to do.
+    /// Number of routes that may be examined, so that a call ends in time regardless of the amount of work.
     pub(crate) work: &'a mut usize,
 }
 
-/// What is to be written, and which routes it changes for the peer.
+/// Messages to write, and the routes they change for the peer.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     pub(crate) messages: Vec<Vec<u8>>,
@@ -55,7 +56,7 @@ pub(crate) struct Said {
 }
 
 impl AdjRibOut {
-    /// A session is Established: the peer knows nothing, and is told everything.
+    /// Starts a new Established session: the peer has no routes yet, and all are advertised.
     pub(crate) fn begin(&mut self, negotiated: &Negotiated, hops: Hops) {
         *self = Self { hops, ..Self::default() };
         for family in [Family::IPV4_UNICAST, Family::IPV6_UNICAST] {
@@ -65,7 +66,8 @@ impl AdjRibOut {
         }
     }
 
-    /// These routes may have changed. What was taken out meanwhile is told again if it is back.
+    /// Marks these routes as possibly changed. A route that was removed in the meantime (`true`) is advertised again if
+    /// it is back.
     pub(crate) fn changed(&mut self, prefixes: &BTreeMap<IpNet, bool>, negotiated: &Negotiated) {
         for (prefix, taken_out) in prefixes {
             self.too_long.remove(prefix);
@@ -79,25 +81,25 @@ impl AdjRibOut {
         }
     }
 
-    /// Every route may have changed: policy or next hops did.
+    /// Marks every route as possibly changed, after a change of policy or next hops.
     pub(crate) fn all_changed(&mut self) {
         self.too_long.clear();
         for family in [Family::IPV4_UNICAST, Family::IPV6_UNICAST] {
             let table = self.table_mut(family);
             let sweep = Sweep::new(family, false, Marks::None);
-            // A mark that is owed stays owed: it comes after the last route either way.
+            // A pending marker stays pending: it follows the last route in either case.
             let again = table.sweep.take().unwrap_or(sweep.clone());
             table.sweep = Some(Sweep { from: sweep.from, ..again });
         }
     }
 
-    /// The peer asks for everything again (RFC 2918 section 4).
+    /// Handles the peer's request for all routes of a family (RFC 2918 section 4).
     pub(crate) fn refresh(&mut self, family: Family, enhanced: bool) {
         let table = self.table_mut(family);
         if let Some(initial) = &mut table.sweep
             && initial.marks == Marks::EndOfRib
         {
-            // Nothing is marked before End-of-RIB (RFC 7313 section 4). Without marks the walk begins anew.
+            // No marker is sent before End-of-RIB (RFC 7313 section 4). Without markers the walk restarts.
             initial.refresh_next = enhanced;
             if !enhanced {
                 *initial = Sweep::new(family, true, Marks::EndOfRib);
@@ -108,7 +110,7 @@ impl AdjRibOut {
         table.sweep = Some(Sweep::new(family, true, marks));
     }
 
-    /// The host has withdrawn this, or cut it out of a message.
+    /// Forgets a route that the host has withdrawn or cut out of a message.
     pub(crate) fn not_told(&mut self, prefix: &IpNet) {
         let table = self.table_mut(Family::of(prefix));
         if let Some(path) = table.sent.remove(prefix) {
@@ -116,12 +118,12 @@ impl AdjRibOut {
         }
     }
 
-    /// Looks at this route again.
+    /// Marks this route to be examined again.
     pub(crate) fn look_again(&mut self, prefix: IpNet) {
         self.table_mut(Family::of(&prefix)).changed.insert(prefix);
     }
 
-    /// A message was not written, and nobody knows which: whatever was told may not have been.
+    /// Marks all advertised routes as unknown, because a message was not written and it is not known which one.
     pub(crate) fn doubt_all(&mut self) {
         let Self { v4, v6, paths, .. } = self;
         for path in v4.sent.values_mut().chain(v6.sent.values_mut()) {
@@ -141,12 +143,12 @@ impl AdjRibOut {
         told.is_some_and(|path| *path != UNKNOWN)
     }
 
-    /// Routes the peer was told.
+    /// Returns the number of routes advertised to the peer.
     pub(crate) fn told_count(&self) -> usize {
         self.v4.sent.len() + self.v6.sent.len()
     }
 
-    /// Routes still to be looked at, at most.
+    /// Returns an upper bound on the routes still to be examined.
     pub(crate) fn pending_count(&self, routes: &Routes) -> usize {
         let pending = |table: &Table| {
             let sweeping = table.sweep.as_ref().is_some_and(|sweep| sweep.from.is_some());
@@ -155,7 +157,7 @@ impl AdjRibOut {
         pending(&self.v4) + pending(&self.v6)
     }
 
-    /// Whether nothing is left to say.
+    /// Returns true if no change is left to send.
     pub(crate) fn is_quiet(&self) -> bool {
         let quiet = |table: &Table| table.changed.is_empty() && table.sweep.is_none();
         quiet(&self.v4) && quiet(&self.v6)
@@ -169,7 +171,7 @@ impl AdjRibOut {
         if family == Family::IPV4_UNICAST { &mut self.v4 } else { &mut self.v6 }
     }
 
-    /// Says as much of the difference as is allowed. `policy` is that of this session.
+    /// Sends as much of the difference as the allowance permits. `policy` is that of this session.
     pub(crate) fn flush(
         &mut self,
         routes: &Routes,
@@ -180,12 +182,12 @@ impl AdjRibOut {
         let mut said = Said::default();
         for family in [Family::IPV4_UNICAST, Family::IPV6_UNICAST] {
             if !negotiated.carries(family) {
-                // There is nothing to say in a family that nobody listens to.
+                // No route is sent in a family that was not negotiated.
                 let table = self.table_mut(family);
                 (table.changed, table.sweep) = (BTreeSet::new(), None);
                 continue;
             }
-            // Each turn of this loop looks at some routes; the last has said the mark, or lacks something.
+            // Each iteration examines some routes; the last one has sent the marker, or lacks credit or work.
             while self.begin_mark(family, negotiated, allowance, &mut said) {
                 let batch = self.next_batch(family, routes, allowance);
                 if batch.is_empty() {
@@ -203,7 +205,7 @@ impl AdjRibOut {
         said
     }
 
-    /// Whether the routes may follow.
+    /// Sends the opening marker if one is due. Returns true if routes may follow.
     fn begin_mark(
         &mut self,
         family: Family,
@@ -223,7 +225,7 @@ impl AdjRibOut {
         sweep.begun
     }
 
-    /// Ends a walk. Whether another follows.
+    /// Ends a walk. Returns true if another walk follows.
     fn end_mark(&mut self, family: Family, allowance: &mut Allowance<'_>, said: &mut Said) -> bool {
         let table = self.table_mut(family);
         let Some(sweep) = &table.sweep else { return false };
@@ -240,7 +242,7 @@ impl AdjRibOut {
         through && table.sweep.is_some()
     }
 
-    /// The next routes to look at, with whether they are to be said even if the peer knows them.
+    /// Returns the next routes to examine, each with a flag that is true if it must be sent even if the peer knows it.
     fn next_batch(
         &mut self,
         family: Family,
@@ -248,7 +250,7 @@ impl AdjRibOut {
         allowance: &mut Allowance<'_>,
     ) -> Vec<(IpNet, bool)> {
         let table = self.table_mut(family);
-        // A route takes two octets at the very least, and most take five or more.
+        // A route takes at least two octets, and most take five or more.
         let most = (*allowance.work).min(*allowance.credit as usize / 4 + 1);
         let mut batch: Vec<(IpNet, bool)> = Vec::with_capacity(most.min(4096));
         while batch.len() < most
@@ -267,7 +269,8 @@ impl AdjRibOut {
         batch
     }
 
-    /// Says what is to be said of these; what finds no credit waits among the changed. Whether all found some.
+    /// Sends the changes of these routes; routes without credit stay in the changed set. Returns true if all changes
+    /// were written.
     fn say(
         &mut self,
         batch: Vec<(IpNet, bool)>,
@@ -301,7 +304,7 @@ impl AdjRibOut {
                     let words = wrong.to_string();
                     said.routes.extend(&prefixes);
                     for prefix in &prefixes {
-                        // What the peer knows of it is out of date: it goes.
+                        // The peer's copy of this route is out of date, so it is withdrawn.
                         self.too_long.insert(*prefix, words.clone());
                         self.look_again(*prefix);
                     }
@@ -330,7 +333,7 @@ impl AdjRibOut {
             }
         }
         for prefix in &prefixes[written..] {
-            // One that the peer is to hear again although it knows it.
+            // A route that must be sent again although the peer knows it.
             if path.is_some() && self.table(Family::of(prefix)).sent.get(prefix) == path.as_ref() {
                 self.doubt(prefix);
             }

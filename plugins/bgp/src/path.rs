@@ -1,4 +1,4 @@
-//! What is said about a route: path attributes as this speaker makes them, and a small table of those in use.
+//! Attributes of advertised routes: path attributes as this speaker builds them, and a small table of those in use.
 use std::collections::BTreeMap;
 
 use outrigger_sdk::wire::bgp::{
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::links::Hop;
 
-/// Attributes and next hop. Its origin is always IGP: it comes from this cluster's own routing.
+/// Path attributes and next hop of a route. ORIGIN is always IGP, because the route comes from this cluster's own routing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Path {
     pub(crate) next_hop: Hop,
@@ -43,13 +43,14 @@ impl Path {
     }
 }
 
-/// Names a path within one [`Paths`].
+/// Identifier of a path within one [`Paths`].
 pub(crate) type PathId = u32;
 
-/// What the peer was told is not known: whatever is wanted has to be said again.
+/// Marks a route whose last advertised path is unknown: it must be advertised again if it is still wanted.
 pub(crate) const UNKNOWN: PathId = 0;
 
-/// The paths that routes were told with, each once: 100,000 routes have a handful. One that no route has any more goes.
+/// Table of the paths that routes were advertised with, each stored once: 100,000 routes share a handful. A path that
+/// no route uses any more is removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Paths {
     paths: BTreeMap<PathId, (Path, u32)>,
@@ -57,7 +58,8 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    /// The name of this path, new or not. It stays while it is held, or until [`Paths::sweep`].
+    /// Returns the ID of this path, adding the path if it is new. The ID is valid while the path is held, or until
+    /// [`Paths::sweep`].
     pub(crate) fn name(&mut self, path: Path) -> PathId {
         let known = self.paths.iter().find(|(_, (known, _))| *known == path);
         if let Some((id, _)) = known {
@@ -84,7 +86,7 @@ impl Paths {
         }
     }
 
-    /// Forgets those that nobody holds.
+    /// Removes the paths that no route holds.
     pub(crate) fn sweep(&mut self) {
         self.paths.retain(|_, (_, holders)| *holders > 0);
     }

@@ -1,4 +1,4 @@
-//! What one peer is told about a route: the advertisements that cover it and the peer, put together. Knows no messages.
+//! Export policy of one peer: the advertisements that cover a route and the peer, combined. Independent of the messages.
 use std::collections::BTreeSet;
 
 use outrigger_sdk::IpNet;
@@ -9,32 +9,32 @@ use crate::links::Hops;
 use crate::path::{Path, PathId, Paths};
 use crate::routes::{Class, Route, Routes};
 
-/// RFC 4271 leaves the default to the speaker; every router's is this.
+/// LOCAL_PREF by default. RFC 4271 leaves it to the speaker; every router uses this value.
 const LOCAL_PREF: u32 = 100;
-/// Mbit/s in octets per second.
+/// Octets per second in one Mbit/s.
 const MBIT: f32 = 125_000.0;
 
-/// What an answer depends on, for a route with one part: class, whether it is leaving, weight if that counts, prefix length
-/// and whether it is IPv4.
+/// Inputs of the result for a route with one part: class, true if it is leaving, weight if weights are used, prefix
+/// length, and true if it is IPv4.
 type Key = (Class, bool, u32, u8, bool);
 
-/// One peer's part of the configuration, on one session.
+/// Export policy of one peer on one session.
 pub(crate) struct Policy<'a> {
     routes: &'a Routes,
     advertisements: &'a [Advertisement],
     covered: Vec<bool>,
-    /// Whether endpoints count.
+    /// True if the number of endpoints affects the result.
     weighs: bool,
     local_asn: u32,
     internal: bool,
     hops: Hops,
     last_choice: bool,
-    /// The last answer, and what it depends on: nearly all routes have the same.
+    /// The last result and its inputs: nearly all routes have the same.
     memory: Option<(Key, Option<PathId>)>,
 }
 
 impl<'a> Policy<'a> {
-    /// For the peer of this name in the configuration. `last_choice`: the whole node is about to go.
+    /// Creates the policy for the configured peer of this name. `last_choice` is true if the whole node is about to leave.
     pub(crate) fn new(
         routes: &'a Routes,
         advertisements: &'a [Advertisement],
@@ -56,7 +56,7 @@ impl<'a> Policy<'a> {
         }
     }
 
-    /// What the peer is to be told about this prefix, by its name in `paths`; `None` = nothing.
+    /// Returns the ID in `paths` of the path to advertise for this prefix; `None` if it must not be advertised.
     pub(crate) fn path(&mut self, prefix: &IpNet, paths: &mut Paths) -> Option<PathId> {
         let route = self.routes.get(prefix)?;
         let weight = if self.weighs { route.weight() } else { 0 };
@@ -101,7 +101,7 @@ impl<'a> Policy<'a> {
         let large: BTreeSet<_> =
             covering.iter().flat_map(|one| one.large_communities.iter().copied()).collect();
         let prepend = first(|one| one.prepend.map(u32::from)).unwrap_or(0) as usize;
-        // RFC 8326 section 3: 0 within the AS, where the community alone need not be acted on.
+        // RFC 8326 section 3: LOCAL_PREF is 0 within the AS, where the community alone need not be acted on.
         let local_pref =
             if leaving { 0 } else { first(|one| one.local_pref).unwrap_or(LOCAL_PREF) };
         Some(Path {
@@ -115,7 +115,8 @@ impl<'a> Policy<'a> {
         })
     }
 
-    /// A node without an endpoint of its own still forwards (policy Cluster): it counts as one with one.
+    /// Returns the link bandwidth community. A node without an endpoint of its own still forwards (policy Cluster), so
+    /// it counts as one with a single endpoint.
     fn bandwidth(&self, mbit: u32, route: &Route) -> ExtendedCommunity {
         let octets_per_second = mbit as f32 * MBIT * route.weight().max(1) as f32;
         let mut community = ExtendedCommunity::link_bandwidth(self.local_asn, octets_per_second);

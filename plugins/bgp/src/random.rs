@@ -1,13 +1,13 @@
-//! Jitter, from the host's seed alone, so that the same calls always give the same answers.
+//! Jitter, derived from the host's seed alone, so that the same calls always produce the same result.
 use serde::{Deserialize, Serialize};
 
-/// SplitMix64: 64 bits of state are enough to keep speakers from dialling in step.
+/// SplitMix64 generator: 64 bits of state are enough to keep speakers from dialling in step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: &[u8]) -> Self {
-        // FNV-1a over all of it.
+        // FNV-1a over the whole seed.
         let fold = |hash: u64, octet: &u8| (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3);
         Self(seed.iter().fold(0xcbf2_9ce4_8422_2325, fold))
     }
@@ -20,7 +20,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Three quarters of this to all of it (RFC 4271 section 10).
+    /// Returns a random value between three quarters of `whole_us` and all of it (RFC 4271 section 10).
     pub(crate) fn jittered(&mut self, whole_us: u64) -> u64 {
         let quarter = whole_us / 4;
         whole_us - self.next() % (quarter + 1)

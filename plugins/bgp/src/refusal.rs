@@ -1,5 +1,5 @@
-//! What the host refused, cut out of an UPDATE or withdrew by itself, why, and when to try again: a refusal can be out of date by
-//! the time it arrives, so none is final.
+//! Refusals by the host: routes it cut out of an UPDATE or withdrew by itself, with the reason and the time of the next
+//! attempt. A refusal can be out of date by the time it arrives, so none is final.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,16 +11,17 @@ use crate::neighbour::{Ending, Neighbour};
 use crate::turn::Turn;
 use crate::words::denied;
 
-/// Between two tries.
+/// Pause between two attempts.
 const PATIENCE_US: u64 = 10_000_000;
-/// Between a message that the host did not write and the next attempt to say it.
+/// Pause between a message that the host did not write and the next attempt to send its routes.
 const REPEAT_US: u64 = 5_000_000;
-/// Between an offload that the host refused and the next attempt: less than the shortest hold time (RFC 4271 section 4.2).
+/// Pause between an offload that the host refused and the next attempt: shorter than the shortest Hold Time (RFC 4271
+/// section 4.2).
 const ASK_AGAIN_US: u64 = 1_000_000;
-/// As many cut-out routes the host names, the rest it counts.
+/// Maximum number of cut-out routes that the host names; it only counts the rest.
 const NAMED_AT_MOST: usize = 50;
 
-/// By the neighbour's name and the prefix.
+/// Refused routes by the neighbour's name and the prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refusals(BTreeMap<(String, IpNet), Refusal>);
 
@@ -30,20 +31,20 @@ struct Refusal {
     due_us: u64,
 }
 
-/// What is not in force.
+/// Effect that the host did not carry out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
-    /// One route on a stream: the subject is "STREAM PREFIX".
+    /// One route on a stream; the subject is "STREAM PREFIX".
     Route(Endpoint, IpNet),
-    /// A message on a stream, and nobody says which: the subject is "STREAM".
+    /// A message on a stream, without the information which one; the subject is "STREAM".
     Message(Endpoint),
-    /// A timer of a stream or of a socket, which is the subject.
+    /// A timer of a stream or of a socket; the subject is that stream or socket.
     Timer(Endpoint),
-    /// A beacon of BFD: the subject is the peer, with its port.
+    /// A BFD beacon; the subject is the peer with its port.
     Beacon(IpAddr),
 }
 
-/// What a refusal leaves out.
+/// Returns the effect that a refusal leaves out, or `None` if it is of no concern here.
 pub(crate) fn missing(denied: &Denied) -> Option<Missing> {
     let subject = &denied.subject;
     match (denied.effect.as_str(), subject.split_once(' ')) {
@@ -70,7 +71,7 @@ impl Refusals {
         refusal.map(|refusal| refusal.reason.as_str())
     }
 
-    /// Those to try again now; they are forgotten.
+    /// Removes and returns the routes whose retry is due.
     pub(crate) fn due(&mut self, now_us: u64) -> Vec<(String, IpNet)> {
         let due = self.0.extract_if(.., |_, refusal| refusal.due_us <= now_us);
         due.map(|(key, _)| key).collect()
@@ -82,8 +83,9 @@ impl Refusals {
 }
 
 impl Neighbour {
-    /// The host did not write a message. What the peer knows is doubtful until all was said again; before the session is up, the peer
-    /// would wait for what never comes.
+    /// Handles a message that the host did not write. In an Established session, the peer's routes are in doubt until
+    /// all were sent again; before that, the connection is closed, because the peer would wait for a message that never
+    /// comes.
     pub(crate) fn not_written(&mut self, stream: Endpoint, reason: &str, turn: &mut Turn<'_>) {
         let Some(index) = self.connections.iter().position(|one| one.id == stream) else { return };
         let reason = denied(reason);
@@ -101,7 +103,7 @@ impl Neighbour {
         self.end(index, Ending::Quiet, &why, turn);
     }
 
-    /// The host did not take on a timer, the KEEPALIVEs or a beacon: it is not in force.
+    /// Notes that the host did not take on a timer, the KEEPALIVEs or a beacon, so that it is not active.
     pub(crate) fn not_offloaded(&mut self, reason: &str, now_us: u64) {
         self.last_error = format!("the host does not keep this session alive: {}", denied(reason));
         self.unaided_until_us.get_or_insert(now_us + ASK_AGAIN_US);
@@ -114,7 +116,8 @@ impl Neighbour {
         self.offload_liveness_again(turn);
     }
 
-    /// Of many routes that are cut out of one message the host names some.
+    /// Counts a cut-out route. When many routes are cut out of one message, the host names only some of them, so all
+    /// are put in doubt.
     pub(crate) fn doubt_after_many(&mut self, now_us: u64) {
         self.cut += 1;
         if self.cut >= NAMED_AT_MOST {

@@ -1,6 +1,7 @@
-//! Which routes there are to tell: what the host wants announced, put under prefixes by the advertisements. Knows no peer.
+//! Routes to announce: the addresses that the host wants announced, grouped into prefixes by the advertisements.
+//! Independent of the peers.
 //!
-//! A route is there while one of its addresses is announced here, so an aggregate goes with its last member.
+//! A route exists while at least one of its addresses is announced here, so an aggregate is withdrawn with its last member.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -10,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::config::Advertisement;
 use crate::standing::StandingId;
 
-/// All that is desired, and the routes that follow.
+/// All desired addresses, and the routes derived from them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Routes {
     tasks: BTreeMap<IpAddr, Task>,
     routes: BTreeMap<IpNet, Route>,
-    /// Which advertisements an address can be under: each set once.
+    /// Sets of advertisements that an address can match, each stored once.
     classes: Vec<Vec<u16>>,
-    /// Counts full lists, so that what the last one did not name is found.
+    /// Number of full lists begun, used to find the addresses that the last one did not name.
     list: u32,
     receiving: bool,
     listed: bool,
@@ -30,24 +31,24 @@ pub(crate) struct Task {
     pub(crate) duty: Stance,
     weight: u32,
     list: u32,
-    /// What was last reported about it.
+    /// Verdict that was last reported about it.
     pub(crate) told: Option<StandingId>,
 }
 
-/// An index into `classes`.
+/// Index into `classes`.
 pub(crate) type Class = u32;
 
-/// What this node is to do about an address, as far as it matters to routers.
+/// Role of this node for an address, as far as it matters to routers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stance {
     Announce,
-    /// Announce it as the last choice: this node is about to go (RFC 8326).
+    /// Announce it as the last choice, because this node is about to leave (RFC 8326).
     Leave,
-    /// Another node does, "" = none can.
+    /// Another node announces it; "" if no node can.
     Standby(String),
 }
 
-/// A prefix to tell, and what its addresses have in common. Nearly always there is one address, and one part.
+/// A prefix to announce, and the common properties of its addresses. Nearly always there is one address and one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub(crate) first: Part,
@@ -60,19 +61,19 @@ pub(crate) struct Part {
     pub(crate) class: Class,
     members: u32,
     leaving: u32,
-    /// Ready endpoints on this node.
+    /// Number of ready endpoints on this node.
     weight: u32,
 }
 
-/// What a call changed, so far. What was taken out is `true`, and has to be told again if it comes back (the host may have
-/// withdrawn it in the meantime).
+/// Changes made by a call so far. A prefix that was taken out is `true`, and must be advertised again if it comes back,
+/// because the host may have withdrawn it in the meantime.
 #[derive(Debug, Default)]
 pub(crate) struct Changed {
     pub(crate) prefixes: BTreeMap<IpNet, bool>,
     pub(crate) addresses: BTreeSet<IpAddr>,
-    /// A full list is complete.
+    /// True if a full list was completed.
     pub(crate) listed: bool,
-    /// Links changed, and maybe the addresses that routes point to.
+    /// True if links changed, and possibly with them the next hops of routes.
     pub(crate) links: bool,
 }
 
@@ -81,7 +82,7 @@ impl Route {
         std::iter::once(&self.first).chain(&self.more)
     }
 
-    /// Whether all of its addresses are about to go.
+    /// Returns true if all of its addresses are about to leave this node.
     pub(crate) fn is_leaving(&self) -> bool {
         self.parts().all(|part| part.leaving == part.members)
     }
@@ -96,12 +97,12 @@ impl Routes {
         self.listed
     }
 
-    /// From now on nothing is known until the next full list.
+    /// Marks the list as unknown until the next full list is complete.
     pub(crate) fn forget(&mut self) {
         (self.receiving, self.listed) = (false, false);
     }
 
-    /// The advertisements are others: nothing is under them until it is named again.
+    /// Clears all classes and routes, because the advertisements changed: an address has a class again once it is named again.
     pub(crate) fn forget_classes(&mut self) {
         self.classes.clear();
         self.routes.clear();
@@ -114,7 +115,7 @@ impl Routes {
         self.routes.get(prefix)
     }
 
-    /// The routes of a family from `first` on.
+    /// Returns the routes of a family from `first` on.
     pub(crate) fn from(&self, first: IpNet) -> impl Iterator<Item = (&IpNet, &Route)> {
         let last = last_of(&first);
         self.routes.range(first..=last)
@@ -136,22 +137,22 @@ impl Routes {
         self.tasks.get_mut(&address)
     }
 
-    /// What was reported has no name any more.
+    /// Forgets the last verdict of every address, because verdict IDs are no longer valid.
     pub(crate) fn forget_told(&mut self) {
         self.tasks.values_mut().for_each(|task| task.told = None);
     }
 
-    /// The desired addresses from `first` on.
+    /// Returns the desired addresses from `first` on.
     pub(crate) fn tasks_from(&self, first: IpAddr) -> impl Iterator<Item = IpAddr> {
         self.tasks.range(first..).map(|(address, _)| *address)
     }
 
-    /// The desired addresses under a prefix.
+    /// Returns the desired addresses under a prefix.
     pub(crate) fn tasks_under(&self, prefix: &IpNet) -> impl Iterator<Item = IpAddr> {
         self.tasks.range(prefix.network()..=prefix.broadcast()).map(|(address, _)| *address)
     }
 
-    /// The routes that an address is under.
+    /// Returns the prefixes under which an address is announced.
     pub(crate) fn prefixes(&self, address: IpAddr, advertised: &[Advertisement]) -> Vec<IpNet> {
         let class = self.tasks.get(&address).and_then(|task| task.class);
         class.map_or_else(Vec::new, |class| self.prefixes_of(address, class, advertised))
@@ -262,7 +263,7 @@ impl Routes {
             return;
         }
         route.more.push(part);
-        // The same parts are the same route, whichever came first.
+        // The same parts are the same route, in whichever order they arrived.
         if route.more.last().is_some_and(|last| last.class < route.first.class) {
             let last = route.more.len() - 1;
             std::mem::swap(&mut route.first, &mut route.more[last]);
@@ -270,7 +271,7 @@ impl Routes {
         route.more.sort_by_key(|part| part.class);
     }
 
-    /// Takes what an address was out of its routes, and answers with them.
+    /// Removes an address from its routes, and returns their prefixes.
     fn take_out(
         &mut self,
         address: IpAddr,
@@ -301,7 +302,7 @@ impl Routes {
         prefixes
     }
 
-    /// The class of an address, new or not.
+    /// Returns the class of an address, adding it if it is new.
     fn class(&mut self, desired: &DesiredAddress, advertised: &[Advertisement]) -> Class {
         let matching = advertised.iter().zip(0..).filter(|(one, _)| one.matches(desired));
         let matching: Vec<u16> = matching.map(|(_, index)| index).collect();
@@ -318,7 +319,7 @@ fn leaving(task: &Task) -> u32 {
     u32::from(task.duty == Stance::Leave)
 }
 
-/// The last prefix of the same family in their order.
+/// Returns the last prefix of the same family in sort order.
 fn last_of(prefix: &IpNet) -> IpNet {
     let last = match prefix {
         IpNet::V4(_) => IpNet::new(IpAddr::from([255; 4]), 32),
@@ -340,7 +341,7 @@ impl Advertisement {
                 }))
     }
 
-    /// The length of its routes to addresses of this family.
+    /// Returns the prefix length of its routes to addresses of this family.
     pub(crate) fn length(&self, address: IpAddr) -> u8 {
         if address.is_ipv4() { self.length_v4 } else { self.length_v6 }
     }
@@ -350,7 +351,7 @@ impl Advertisement {
         prefix.expect("lengths were checked with the configuration").trunc()
     }
 
-    /// Whether this peer is told.
+    /// Returns true if this peer is sent the routes of this advertisement.
     pub(crate) fn covers(&self, peer: &str) -> bool {
         self.peers.as_ref().is_none_or(|peers| peers.iter().any(|name| name == peer))
     }

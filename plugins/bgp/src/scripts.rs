@@ -1,5 +1,5 @@
-//! Scripts of events for comparing two builds of this plugin: native against wasm, or one version against another.
-//! Both must answer each call with the same effects.
+//! Scripts of events for comparing two builds of this plugin: native with wasm, or one version with another. Both
+//! builds must answer each call with the same effects.
 use std::net::IpAddr;
 
 use outrigger_sdk::wire::bgp::{
@@ -12,10 +12,11 @@ use outrigger_sdk::{
     Service, StopReason, Stopping, StreamBytes, Time,
 };
 
-/// A call: when, and what happened.
+/// Time of a call, and its events.
 pub type Call = (Time, Vec<Event>);
 
-/// What every script runs under: a peer that is dialled, one that connects from a prefix, and one that is not there.
+/// Configuration of every script: a peer that is dialled, one that connects from a prefix, and one that does not exist
+/// on this node.
 pub const CONFIG: &str = r#"{
     "asn": 64513, "routerId": "{node-ip}", "communityAliases": {"blue": "64513:100"},
     "peers": [
@@ -29,12 +30,12 @@ pub const CONFIG: &str = r#"{
         {"aggregationLength": 24, "peers": ["tor"], "serviceSelector": {"matchLabels": {"app": "web"}}}
     ]}"#;
 
-/// The stream that the first call of every script dials, and one that a peer opens to the listener.
+/// Endpoints: the stream that the first call of every script dials, the listener, and a stream that a peer opens to it.
 const STREAM: u32 = 2;
 const LISTENER: u32 = 1;
 const INBOUND: u32 = 0x8000_0001;
 
-/// Every script with its name. Each starts from [`outrigger_sdk::Origin::Fresh`] and [`CONFIG`].
+/// Returns every script with its name. Each starts from [`outrigger_sdk::Origin::Fresh`] and [`CONFIG`].
 pub fn scripts() -> Vec<(&'static str, Vec<Call>)> {
     let scripts = [
         ("a session comes up and routes come and go", routes()),
@@ -52,7 +53,7 @@ pub fn scripts() -> Vec<(&'static str, Vec<Call>)> {
     scripts.into_iter().map(|(name, calls)| (name, timed(calls))).collect()
 }
 
-/// One second between calls.
+/// Assigns times to the calls, one second apart.
 fn timed(calls: Vec<Vec<Event>>) -> Vec<Call> {
     let time = |second: u64| Time {
         monotonic_us: second * 1_000_000,
@@ -65,7 +66,7 @@ fn wake() -> Vec<Event> {
     vec![Event::Wake("neighbor".into())]
 }
 
-/// Both lists, with one address of each family.
+/// Returns both full lists, with one address of each family.
 fn start() -> Vec<Event> {
     let eth0 = link(2, "eth0", &["192.0.2.10/24", "2001:db8::10/64", "fe80::2/64"]);
     let wanted = vec![entry("203.0.113.1", Duty::Announce), entry("2001:db8:1::1", Duty::Announce)];
@@ -97,7 +98,7 @@ fn data(id: u32, message: Vec<u8>) -> Vec<Event> {
     vec![Event::Data(StreamBytes { id, data: message })]
 }
 
-/// The calls that bring the dialled session up.
+/// Returns the calls that bring the dialled session up.
 fn up(credit: u32) -> Vec<Vec<Event>> {
     vec![
         start(),
@@ -280,7 +281,7 @@ pub(crate) fn links(links: &[Link]) -> LinksChanged {
     LinksChanged { reset: true, remove: vec![], upsert: links.to_vec(), more: false }
 }
 
-/// A link whose MAC ends in its index.
+/// Returns a link whose MAC ends in its index.
 pub(crate) fn link(index: LinkIndex, name: &str, addresses: &[&str]) -> Link {
     let parse = |text: &&str| text.parse::<IpNet>().expect("scripts hold valid prefixes");
     Link {
@@ -295,12 +296,12 @@ pub(crate) fn link(index: LinkIndex, name: &str, addresses: &[&str]) -> Link {
     }
 }
 
-/// The full list.
+/// Returns the full list of desired addresses.
 pub(crate) fn desired(entries: Vec<DesiredAddress>) -> DesiredChanged {
     DesiredChanged { reset: true, remove: vec![], upsert: entries, more: false }
 }
 
-/// An address of the pool `default`, for a Service labelled `app: web`, with one ready endpoint here.
+/// Returns an address of the pool `default`, for a Service labelled `app: web`, with one ready endpoint here.
 pub(crate) fn entry(text: &str, duty: Duty) -> DesiredAddress {
     DesiredAddress {
         address: address(text),

@@ -1,4 +1,4 @@
-//! The configuration as it holds on this node: selectors applied, templates filled in.
+//! The configuration as it applies to this node, with selectors applied and templates filled in.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,19 +13,19 @@ use crate::node::Node;
 /// Class selector CS6, for network control (RFC 4594 section 3.2).
 const CS6: u8 = 48;
 
-/// What this speaker is to do here.
+/// Settings of this speaker on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) node_addresses: Vec<IpAddr>,
     pub(crate) restarting: bool,
     pub(crate) graceful_shutdown_ms: Option<u32>,
-    /// By name, those for this node; or why one cannot be had here.
+    /// Peers for this node by name, or the reason why one is not possible here.
     pub(crate) peers: BTreeMap<String, Result<Terms, String>>,
-    /// Those for this node, in their order.
+    /// Advertisements for this node, in their configured order.
     pub(crate) advertisements: Vec<Advertisement>,
 }
 
-/// On what terms one session is held.
+/// Parameters of one session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Terms {
     pub(crate) place: Place,
@@ -40,7 +40,7 @@ pub(crate) struct Terms {
     pub(crate) vrf: Option<String>,
     pub(crate) hold_s: u16,
     pub(crate) keepalive_s: u16,
-    /// Name and key.
+    /// Name and key of the Secret.
     pub(crate) md5: Option<(String, String)>,
     pub(crate) reach: Reach,
     pub(crate) graceful_restart: Option<GracefulRestart>,
@@ -48,7 +48,7 @@ pub(crate) struct Terms {
     pub(crate) manner: Manner,
 }
 
-/// What can change without a new session.
+/// Parameters that can change without a new session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manner {
     pub(crate) bfd: Option<Bfd>,
@@ -59,20 +59,22 @@ pub(crate) struct Manner {
     pub(crate) send_hold_s: u32,
 }
 
-/// Where the peer is.
+/// Location of the peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Place {
-    /// There, on this link if it is link-local.
+    /// At this address, on this link if it is link-local.
     Address(IpAddr, String),
-    /// Somewhere in here.
+    /// Anywhere in this prefix.
     Prefix(IpNet),
     /// At the other end of this link.
     Interface(String),
 }
 
 impl Settings {
+    /// Resolves the configuration for this node.
+    ///
     /// # Errors
-    /// What the node lacks without which there is no speaker at all.
+    /// Returns an error if the node lacks a value without which there can be no speaker.
     pub(crate) fn new(config: &Config, node: &Node) -> Result<Self, Vec<FieldError>> {
         let wrong = |path: &str, missing: crate::config::Missing| {
             vec![FieldError { path: path.to_owned(), message: missing.to_string() }]
@@ -101,8 +103,8 @@ impl Settings {
     }
 }
 
-/// The node's IPv4 address, or on a node without one a number that depends on its name alone. Unique in the AS as far as
-/// names are (RFC 6286 asks for no more), and never zero.
+/// Returns the node's IPv4 address, or on a node without one a number that depends on its name alone. It is as unique
+/// in the AS as the names are (RFC 6286 asks for no more), and never zero.
 fn default_router_id(node: &Node) -> Ipv4Addr {
     let of_node = node.addresses().into_iter().find_map(|address| match address {
         IpAddr::V4(address) => Some(address),
@@ -161,13 +163,13 @@ impl Terms {
         })
     }
 
-    /// Whether a session made on these terms may go on under those.
+    /// Returns true if a session made on these terms may continue under the new ones.
     pub(crate) fn hold_under(&self, new: &Self) -> bool {
         let manner = new.manner.clone();
         Self { manner, ..self.clone() } == *new
     }
 
-    /// Whether the peer is to be in another AS. One that may be in any other is.
+    /// Returns true if the peer is in another AS. A peer that may be in any other AS is.
     pub(crate) fn is_external(&self) -> bool {
         match self.peer_asn {
             PeerAsn::Number(asn) => asn != self.local_asn,
@@ -176,15 +178,15 @@ impl Terms {
         }
     }
 
-    /// How its sockets are to be, whoever connects.
+    /// Returns the options of the peer's sockets, for connections from either side.
     pub(crate) fn options(&self) -> Vec<SocketOption> {
         let mut options = vec![SocketOption::Dscp(CS6)];
         match self.reach {
-            // As routers do: an external peer is one hop away unless the configuration says otherwise.
+            // As in other routers, an external peer is one hop away unless the configuration says otherwise.
             Reach::Default if self.is_external() => options.push(SocketOption::HopLimit(1)),
             Reach::Default => {}
             Reach::Multihop(ttl) => options.push(SocketOption::HopLimit(ttl)),
-            // RFC 5082 section 3.
+            // GTSM (RFC 5082 section 3).
             Reach::Secured(hops) => options.extend([
                 SocketOption::HopLimit(255),
                 SocketOption::MinHopLimit(0u8.wrapping_sub(hops)),
@@ -203,7 +205,7 @@ impl Terms {
         if let Some(device) = self.vrf.as_ref().or(link) {
             options.push(SocketOption::Device(device.clone()));
         }
-        // When nothing is acknowledged for so long the kernel ends it (RFC 5482), as RFC 9687 wants it too.
+        // The kernel ends the connection when nothing is acknowledged for this long (RFC 5482), as RFC 9687 requires too.
         options.push(SocketOption::UserTimeout(self.manner.send_hold_s.saturating_mul(1_000)));
         options
     }

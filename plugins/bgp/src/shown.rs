@@ -1,5 +1,6 @@
-//! How the router at the other end of a link finds this node: Router Advertisements, from whose source address it connects
-//! (unnumbered peering, as FRR and its descendants do it). They offer nothing: no route, no prefix, no configuration.
+//! Router Advertisements, by which the router at the other end of a link learns this node's address: it connects to
+//! their source address (unnumbered peering, as in FRR and its descendants). They offer no route, no prefix and no
+//! configuration.
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::settings::{Place, Settings};
 use crate::turn::Turn;
 
-/// RFC 4861 section 6.2.1 has 4 s as the shortest MinRtrAdvInterval and 600 s as its longest.
+/// Interval between Router Advertisements. RFC 4861 section 6.2.1 allows a MaxRtrAdvInterval of 4 s to 1800 s.
 const INTERVAL_US: u32 = 10_000_000;
 const JITTER_PERCENT: u8 = 25;
 
@@ -20,12 +21,12 @@ const ICMPV6: u8 = 58;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const SOURCE_LINK_LAYER_ADDRESS: u8 = 1;
 
-/// By link name, the offload that shows this node there, and what it sends.
+/// The offload that advertises this node on a link, and the frame it sends, by link name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shown(BTreeMap<String, (Endpoint, LinkIndex, Vec<u8>)>);
 
 impl Shown {
-    /// Makes what is sent what it should be.
+    /// Starts and ends offloads to match the settings.
     pub(crate) fn settle(&mut self, settings: &Settings, turn: &mut Turn<'_>) {
         let mut wanted = BTreeMap::new();
         for terms in settings.peers.values().flatten().filter(|terms| !terms.manner.shutdown) {
@@ -56,7 +57,7 @@ impl Shown {
         }
     }
 
-    /// Ends all.
+    /// Ends all offloads.
     pub(crate) fn close(&mut self, turn: &mut Turn<'_>) {
         for (id, ..) in std::mem::take(&mut self.0).into_values() {
             turn.close(id);
@@ -67,18 +68,18 @@ impl Shown {
         self.0.values().any(|(id, ..)| *id == number)
     }
 
-    /// The host ended one by itself.
+    /// Handles an offload that the host ended by itself.
     pub(crate) fn ended(&mut self, number: Endpoint) {
         self.0.retain(|_, (id, ..)| *id != number);
     }
 
-    /// What is in force after another instance took over. The others are sent again.
+    /// Keeps the offloads that are still active after another instance took over. The others are started again.
     pub(crate) fn resumed(&mut self, offloads: &[Endpoint]) {
         self.0.retain(|_, (id, ..)| offloads.contains(id));
     }
 }
 
-/// RFC 4861 section 4.2, with a Router Lifetime of zero: not a default router.
+/// Builds a Router Advertisement (RFC 4861 section 4.2) with a Router Lifetime of zero: not a default router.
 fn frame(mac: [u8; 6], source: Ipv6Addr) -> Vec<u8> {
     let mut message = vec![ROUTER_ADVERTISEMENT, 0, 0, 0, 0, 0, 0, 0];
     // Reachable Time and Retrans Timer: unspecified.
@@ -98,7 +99,7 @@ fn frame(mac: [u8; 6], source: Ipv6Addr) -> Vec<u8> {
     frame
 }
 
-/// RFC 4443 section 2.3.
+/// Returns the ICMPv6 checksum (RFC 4443 section 2.3).
 fn checksum(source: Ipv6Addr, message: &[u8]) -> u16 {
     let words = source.segments().into_iter().chain(ALL_NODES.segments());
     let (pairs, _) = message.as_chunks::<2>();
@@ -121,7 +122,7 @@ mod tests {
         let (ip, message) = frame[14..].split_at(40);
         assert_eq!((ip[7], &ip[8..24]), (255, &source.octets()[..]));
         assert_eq!(message[6..8], [0, 0], "not a default router");
-        // With its checksum in it, the sum is all ones (RFC 1071): then the checksum of all is zero.
+        // The sum over a message with its checksum is all ones (RFC 1071), so the checksum of the whole is zero.
         assert_eq!(checksum(source, message), 0);
     }
 }

@@ -1,10 +1,10 @@
-//! The saved state: the whole instance, since calls made after it are replayed on it. What was agreed on a session is found
-//! again from its two OPENs.
+//! The saved state: the whole instance, because calls made after the snapshot are replayed on it. The capabilities
+//! agreed on a session are derived again from its two OPENs.
 use outrigger_sdk::{SavedState, StartError};
 
 use crate::state::State;
 
-/// Moves when the layout does: postcard writes no field names.
+/// Version of the layout. It must change whenever the layout does, because postcard writes no field names.
 const FORMAT: &str = "bgp/1";
 
 pub(crate) fn encode(state: &State) -> SavedState {

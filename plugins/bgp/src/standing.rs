@@ -1,5 +1,5 @@
-//! How each address stands, and the reports that say so. One is written when it differs from the last, some thousand in a
-//! call at most.
+//! Announcement state of each address, and the reports about it. A report is written when it differs from the last one,
+//! up to a few thousand per call.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,36 +11,36 @@ use crate::config::Advertisement;
 use crate::neighbour::Neighbour;
 use crate::routes::{Routes, Stance};
 
-/// Names a [`Verdict`] within one [`Standings`].
+/// Identifier of a [`Verdict`] within one [`Standings`].
 pub(crate) type StandingId = u32;
 
-/// More verdicts than these are not kept: names of peers that come and go make ever new ones.
+/// Number of verdicts above which all are forgotten, because names of peers that come and go produce ever new ones.
 const MOST_VERDICTS: usize = 4_096;
 
-/// Verdicts that were reported, each once, and the addresses to be looked at.
+/// Verdicts that were reported, each stored once, and the addresses to examine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standings {
     verdicts: Vec<Verdict>,
     changed: BTreeSet<IpAddr>,
-    /// All from this one on.
+    /// Address from which on all are to be examined.
     sweep: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Verdict {
-    /// To these peers.
+    /// Announced to these peers.
     Announced(Vec<String>),
-    /// Another node does, "" = none.
+    /// Another node announces it; "" if no node does.
     Standby(String),
-    /// No advertisement is about it.
+    /// No advertisement selects it.
     NotSelected,
-    /// No peer is to be told.
+    /// The advertisements that select it cover no peer of this node.
     NoPeer,
-    /// None of those is Established.
+    /// None of the covered peers has an Established session.
     NoSession,
-    /// Those that are do not take it, and why the first of them does not.
+    /// The peers with an Established session do not take it; the reason is that of the first one.
     NotTaken { peer: String, reason: Reason },
-    /// It is about to be said.
+    /// Its UPDATE is about to be sent.
     Pending,
 }
 
@@ -52,11 +52,11 @@ enum Reason {
     Refused(String),
 }
 
-/// What verdicts are made from.
+/// Input that verdicts are derived from.
 pub(crate) struct Scene<'a> {
     pub(crate) neighbours: &'a BTreeMap<String, Neighbour>,
     pub(crate) advertisements: &'a [Advertisement],
-    /// Why the host cut a prefix out, by the neighbour's name and the prefix.
+    /// Reasons why the host cut a prefix out, by the neighbour's name and the prefix.
     pub(crate) refused: &'a crate::refusal::Refusals,
 }
 
@@ -65,17 +65,17 @@ impl Standings {
         self.changed.extend(addresses);
     }
 
-    /// Sessions came or went.
+    /// Marks all addresses for examination, after sessions came up or went down.
     pub(crate) fn all_changed(&mut self) {
         self.sweep = Some(Ipv4Addr::UNSPECIFIED.into());
     }
 
-    /// Whether there is nothing to look at.
+    /// Returns true if no address is left to examine.
     pub(crate) fn is_quiet(&self) -> bool {
         self.changed.is_empty() && self.sweep.is_none()
     }
 
-    /// Looks at as many addresses as `work` allows.
+    /// Examines as many addresses as `work` allows.
     pub(crate) fn settle(
         &mut self,
         routes: &mut Routes,

@@ -1,4 +1,5 @@
-//! All that changes, and one call of the host from its events to its effects. What each part does is its own business.
+//! The complete mutable state, and the processing of one host call from its events to its effects. The details of each
+//! part are in its own module.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -23,13 +24,13 @@ use crate::turn::{Numbers, Turn};
 mod resume;
 mod settle;
 
-/// Dynamic neighbours of one prefix at the same time: each costs memory before it has said who it is.
+/// Maximum number of concurrent dynamic neighbours per prefix, because each costs memory before it has identified itself.
 const MOST_DYNAMIC: usize = 1_000;
 
-/// The snapshot.
+/// The complete mutable state of a speaker, which is also its snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// The configuration and the node that all of this was made under.
+    /// The configuration and the node data that the rest of the state was derived from.
     config: String,
     node: Vec<Pair>,
     links: Links,
@@ -42,7 +43,7 @@ pub(crate) struct State {
     numbers: Numbers,
     random: Random,
     stopping: Option<Stop>,
-    /// The neighbours are those of the configuration.
+    /// True if the neighbours match the configuration.
     reconciled: bool,
 }
 
@@ -56,7 +57,7 @@ impl State {
         }
     }
 
-    /// Goes on under what may be another configuration, or node. Sessions are looked at when it is known what is open.
+    /// Continues under a possibly different configuration or node. Sessions are reviewed once the open endpoints are known.
     pub(crate) fn under(&mut self, context: &Context) {
         if (&self.config, &self.node) != (&context.config, &context.ext) {
             self.config.clone_from(&context.config);
@@ -66,7 +67,7 @@ impl State {
         }
     }
 
-    /// One call. Answers when the next is needed and for what.
+    /// Processes one call. Returns when the next call is needed and for what reason.
     pub(crate) fn handle(
         &mut self,
         settings: &Settings,
@@ -85,7 +86,7 @@ impl State {
         self.settle(settings, now_us, changed, before, effects)
     }
 
-    /// The streams of Established sessions, to see whether they are others.
+    /// Returns the streams of all Established sessions, used to detect changes.
     fn sessions(&self) -> Vec<Endpoint> {
         self.neighbours.values().filter_map(|one| Some(one.session()?.id)).collect()
     }
@@ -122,7 +123,7 @@ impl State {
         }
     }
 
-    /// What concerns one stream, socket or offload goes to the neighbour that has it.
+    /// Passes an event about one stream, socket or offload to the neighbour that owns it.
     fn apply_to_neighbour(
         &mut self,
         event: Event,
@@ -134,10 +135,10 @@ impl State {
             Event::Opened(opened) => {
                 let (id, known) = (opened.id, self.owner(opened.id));
                 self.with(known, settings, now_us, effects, |neighbour, turn| match neighbour {
-                    // A socket of BFD, which was in use from the moment it was asked for.
+                    // A BFD socket, which was already in use from the moment it was requested.
                     Some(neighbour) if neighbour.watches(id) => {}
                     Some(neighbour) => neighbour.connected(opened, true, turn),
-                    // Given up before it was there.
+                    // The call was given up before the connection was established.
                     None => turn.close(id),
                 });
             }
@@ -180,13 +181,13 @@ impl State {
                 self.shown.ended(id);
                 let known = self.owner(id);
                 self.with(known, settings, now_us, effects, |neighbour, turn| {
-                    // Those of a stream end with it, and BFD's are asked for again.
+                    // Offloads of a stream end with the stream; BFD's are requested again.
                     if let Some(neighbour) = neighbour.filter(|one| one.watches(id)) {
                         neighbour.unaided(id, turn);
                     }
                 });
             }
-            // What else there is does not concern BGP.
+            // All other events are irrelevant to BGP.
             _ => {}
         }
     }
@@ -207,7 +208,7 @@ impl State {
         });
     }
 
-    /// The neighbour that is at the other end, and for a prefix a new one if need be.
+    /// Returns the name of the neighbour at the other end. For a prefix, creates a dynamic neighbour if there is none yet.
     fn named(
         &mut self,
         entry: &str,
@@ -252,7 +253,8 @@ impl State {
         }
     }
 
-    /// The host cut a route out or withdrew it, or does not do something for us. What else it refuses comes as the end of a stream.
+    /// Handles a route that the host cut out or withdrew, or an effect that it did not carry out. Other refusals arrive
+    /// as the end of a stream.
     fn denied(
         &mut self,
         denied: &Denied,
@@ -287,7 +289,7 @@ impl State {
         }
     }
 
-    /// The neighbour whose BFD speaks with this peer.
+    /// Returns the name of the neighbour that has a BFD session with this peer.
     fn watcher(&self, peer: IpAddr) -> Option<String> {
         let watches = |one: &&Neighbour| {
             one.liveness.as_ref().is_some_and(|liveness| liveness.session.peer() == peer)
@@ -304,7 +306,7 @@ impl State {
         self.neighbours.get_mut(name).expect("the name was looked up in this call")
     }
 
-    /// Gives a neighbour its turn.
+    /// Runs `act` on a neighbour, with the context of this call.
     fn with<R>(
         &mut self,
         name: Option<String>,

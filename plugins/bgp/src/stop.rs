@@ -1,14 +1,15 @@
-//! The end of an instance, in stages: last choice, withdrawn, closed; or closed so that the peers wait for our return.
+//! Shutdown of an instance in stages: routes become the last choice, are withdrawn, and sessions are closed; or
+//! sessions are closed in a way that the peers wait for our return.
 use outrigger_sdk::{StopReason, Stopping};
 use serde::{Deserialize, Serialize};
 
-/// How far it is.
+/// Progress of the shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stop {
     pub(crate) stage: Stage,
-    /// When the next stage comes, at the latest.
+    /// Latest time at which the next stage begins.
     pub(crate) due_us: u64,
-    /// After this the host acts alone.
+    /// Latest time at which withdrawals end. The rest of the time until the host stops the instance is for the NOTIFICATIONs.
     deadline_us: u64,
 }
 
@@ -18,19 +19,19 @@ pub(crate) enum Stage {
     LastChoice,
     /// Routes are being withdrawn.
     Withdraw,
-    /// Sessions are to be closed for good.
+    /// Sessions are about to be closed permanently.
     Close,
-    /// Sessions are to be closed so that the peers keep our routes (RFC 4724).
+    /// Sessions are about to be closed in a way that the peers keep our routes (RFC 4724).
     Pause,
-    /// All is done.
+    /// The shutdown is complete.
     Done,
 }
 
 impl Stop {
-    /// How to begin. `last_choice_ms`: how long routes are the last choice before they go.
+    /// Returns the first stage. `last_choice_ms` is how long routes are the last choice before they are withdrawn.
     pub(crate) fn new(stopping: Stopping, last_choice_ms: Option<u32>, now_us: u64) -> Self {
         let within_us = u64::from(stopping.within_ms) * 1_000;
-        // What is left is for the NOTIFICATIONs to get out.
+        // The remaining time is for the NOTIFICATIONs to be sent.
         let deadline_us = now_us + within_us / 5 * 4;
         let (stage, due_us) = match (stopping.reason, last_choice_ms) {
             (StopReason::Restart, _) => (Stage::Pause, now_us),
@@ -42,7 +43,7 @@ impl Stop {
         Self { stage, due_us, deadline_us }
     }
 
-    /// The next stage, if it is time. `quiet`: every peer was told what this stage tells.
+    /// Returns the next stage if it is due. `quiet` is true if every peer was sent all messages of this stage.
     pub(crate) fn next(self, quiet: bool, now_us: u64) -> Option<Self> {
         let due = self.due_us <= now_us;
         let (stage, due_us) = match self.stage {

@@ -1,4 +1,5 @@
-//! The report about a neighbour, and when it is due: at once when its state changes, a little later when only counters do.
+//! The report about a neighbour and when it is due: immediately when the neighbour's state changes, a little later when
+//! only counters do.
 use outrigger_sdk::wire::bgp::{Capability, Open};
 use outrigger_sdk::{Effect, PeerHealth, PeerReport, Report};
 use serde::{Deserialize, Serialize};
@@ -10,16 +11,16 @@ use crate::neighbour::{Neighbour, Standing};
 use crate::open;
 use crate::routes::Routes;
 
-/// Between two reports that differ in routes alone, and in messages alone.
+/// Minimum time between two reports that differ only in routes (`ROUTES_US`), or only in messages (`MESSAGES_US`).
 const ROUTES_US: u64 = 1_000_000;
 const MESSAGES_US: u64 = 10_000_000;
 
-/// What was last reported.
+/// The last report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Summary {
     told: Option<Told>,
     at_us: u64,
-    /// When the next one is due.
+    /// Time at which the next report is due.
     pub(crate) due_us: Option<u64>,
 }
 
@@ -34,13 +35,13 @@ struct Told {
 }
 
 impl Neighbour {
-    /// What was reported is reported once more.
+    /// Forgets the last report, so that it is sent again.
     pub(crate) fn say_again(&mut self) {
         self.summary = Summary::default();
         self.liveness.iter_mut().for_each(Liveness::say_again);
     }
 
-    /// The report, if it is due.
+    /// Sends the report if it is due.
     pub(crate) fn summarize(&mut self, now_us: u64, routes: &Routes, effects: &mut Vec<Effect>) {
         let standing = self.standing();
         let (announced, pending) =
@@ -111,12 +112,12 @@ impl Neighbour {
         }
     }
 
-    /// What is wrong with a session that is up.
+    /// Returns what is wrong with a session that is up, or `None` if nothing is.
     fn complaint(&self, agreed: &Agreed) -> Option<String> {
         let missing = open::families(self.terms.families)
             .into_iter()
             .find(|family| !agreed.negotiated.carries(*family));
-        // Both are offered unless the configuration names them, and a peer that takes one is as it should be.
+        // Both families are offered unless the configuration names them; without names, a peer that accepts only one is fine.
         let named = !(self.terms.families.ipv4 && self.terms.families.ipv6);
         if let Some(family) = missing.filter(|_| named) {
             return Some(format!("peer takes no routes of {family}"));

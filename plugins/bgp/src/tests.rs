@@ -1,4 +1,4 @@
-//! The speaker as a whole, seen from its host.
+//! Tests of the speaker as a whole, from the point of view of its host.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -52,7 +52,7 @@ impl Bench {
     }
 }
 
-/// What an external peer that takes everything reads our messages with.
+/// Returns the capabilities of an external peer that accepts everything, to decode our messages with.
 pub(crate) fn as_the_peer() -> Negotiated {
     Negotiated {
         local_as: 64512,
@@ -64,7 +64,7 @@ pub(crate) fn as_the_peer() -> Negotiated {
     }
 }
 
-/// What goes out, in short.
+/// Returns a short description of each outgoing effect.
 pub(crate) fn said(effects: &[Effect]) -> Vec<String> {
     let negotiated = as_the_peer();
     let mut said = Vec::new();
@@ -119,7 +119,7 @@ fn update_words(update: &bgp::Update) -> String {
     words.join(", ")
 }
 
-/// Reports about addresses.
+/// Returns the reports about addresses.
 pub(crate) fn addresses(effects: &[Effect]) -> BTreeMap<IpAddr, String> {
     let mut standing = BTreeMap::new();
     for effect in effects {
@@ -132,7 +132,7 @@ pub(crate) fn addresses(effects: &[Effect]) -> BTreeMap<IpAddr, String> {
     standing
 }
 
-/// The last report about each peer.
+/// Returns the last report about each peer.
 pub(crate) fn peers(effects: &[Effect]) -> BTreeMap<String, PeerReport> {
     let mut peers = BTreeMap::new();
     for effect in effects {

@@ -1,4 +1,4 @@
-//! One call of the host: when it is, what is known to all, and what is to be done because of it.
+//! Context of one call from the host: the time, the shared state, and the resulting effects.
 use outrigger_sdk::log::{Level, log};
 use outrigger_sdk::{Effect, Endpoint, Offload, OffloadWork, StreamBytes};
 use serde::{Deserialize, Serialize};
@@ -7,10 +7,10 @@ use crate::links::Links;
 use crate::random::Random;
 use crate::settings::Settings;
 
-/// From here on numbers are the host's.
+/// First number of the range that the host allocates from.
 const HOST: Endpoint = 0x8000_0000;
 
-/// What a decision sees, and where it puts what follows from it.
+/// Input that a decision reads, and the output it writes its effects to.
 pub(crate) struct Turn<'a> {
     pub(crate) now_us: u64,
     pub(crate) settings: &'a Settings,
@@ -20,7 +20,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
-/// Counts up, so that a late word about an old number is never taken for one about a new.
+/// Allocator of endpoint numbers. It counts up, so that a late event about an old number is never taken for one about a
+/// new number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Numbers(Endpoint);
 
@@ -30,7 +31,7 @@ impl Numbers {
         self.0
     }
 
-    /// Goes on behind what is in force already.
+    /// Continues after the highest number that is already in use.
     pub(crate) fn skip(&mut self, in_force: impl Iterator<Item = Endpoint>) {
         self.0 = in_force.filter(|number| *number < HOST).fold(self.0, Endpoint::max);
     }
@@ -49,7 +50,7 @@ impl Turn<'_> {
         self.effects.push(Effect::Offload(Offload { id, work }));
     }
 
-    /// A line in the session log.
+    /// Writes a line to the session log.
     pub(crate) fn say(&self, level: Level, message: &str) {
         log(level, message, &[]);
     }

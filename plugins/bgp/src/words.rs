@@ -1,9 +1,9 @@
-//! What the host says about streams, in a network engineer's words.
+//! The host's reasons for failed or closed streams, in the terms of a network engineer.
 use outrigger_sdk::CloseReason;
 
 use crate::settings::Terms;
 
-/// Why a call failed, and what may be the matter.
+/// Describes why a connection attempt failed, with the likely cause.
 pub(crate) fn not_connected(reason: &CloseReason, terms: &Terms) -> String {
     match reason {
         CloseReason::Refused => {
@@ -23,18 +23,18 @@ pub(crate) fn not_connected(reason: &CloseReason, terms: &Terms) -> String {
     }
 }
 
-/// Why a socket of BFD is not there any more, or could not be had.
+/// Describes why a BFD socket is gone or could not be opened.
 pub(crate) fn no_socket(reason: &CloseReason) -> String {
     match reason {
         CloseReason::Denied(reason) => format!("not allowed: {}", denied(reason)),
         CloseReason::Unsupported(words) => format!("this node cannot do it: {words}"),
         CloseReason::Unreachable(words) | CloseReason::Other(words) => words.clone(),
-        // Of these none is about a socket that has no other end.
+        // None of these applies to a socket without a remote end.
         other => format!("{other:?}"),
     }
 }
 
-/// Why a listener is not there.
+/// Describes why a listener is not open.
 pub(crate) fn not_listening(reason: &CloseReason, port: u16) -> String {
     match reason {
         CloseReason::Denied(reason) => format!("may not listen: {}", denied(reason)),
@@ -46,7 +46,7 @@ pub(crate) fn not_listening(reason: &CloseReason, port: u16) -> String {
     }
 }
 
-/// The guard's named reasons, with what mends each.
+/// Describes the guard's named reasons, each with its remedy.
 pub(crate) fn denied(reason: &str) -> String {
     let mend = match reason {
         "peer-not-granted" => "name the peer in the Announcer's allow.peers",

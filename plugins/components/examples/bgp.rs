@@ -1,4 +1,4 @@
-//! `bgp` as a component.
+//! The `bgp` plugin as a component.
 #![forbid(unsafe_code)]
 
 outrigger_sdk::announcer!(outrigger_bgp::Speaker);

@@ -1,4 +1,4 @@
-//! `layer2` as a component.
+//! The `layer2` plugin as a component.
 #![forbid(unsafe_code)]
 
 outrigger_sdk::announcer!(outrigger_layer2::Layer2);

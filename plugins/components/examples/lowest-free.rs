@@ -1,4 +1,4 @@
-//! `lowest-free` as a component.
+//! The `lowest-free` plugin as a component.
 #![forbid(unsafe_code)]
 
 outrigger_sdk::policy!(outrigger_lowest_free::LowestFree);

@@ -1,3 +1,3 @@
-//! The plugins that ship, as components: see the examples. Each of them is one line; the logic is a library of its own, which is
-//! tested natively.
+//! The bundled plugins as components; see the examples. Each example is one line, because the logic is in a separate
+//! library that is tested natively.
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
-//! Every address that was ever spoken of and not yet withdrawn: what is in force for it, and what was reported. Turns
-//! "announce it", "be silent" and "withdraw it" into the effects that are missing for that, and into none when none is.
+//! All addresses that were reported and not yet withdrawn, with their state on each link and the last report. Turns
+//! "announce", "be silent" and "withdraw" into the effects still missing, and into none if nothing is missing.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -23,7 +23,7 @@ pub(crate) struct Announcements {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Announcement {
-    /// By link name.
+    /// Presences by link name.
     on: BTreeMap<String, Presence>,
     reported: Option<Standing>,
 }
@@ -33,7 +33,7 @@ impl Announcements {
         self.by_address.keys().copied()
     }
 
-    /// Answers for the address on every usable link; with `aloud`, announces it as well.
+    /// Answers for the address on every usable link; with `aloud`, also announces it.
     pub(crate) fn announce(
         &mut self,
         address: IpAddr,
@@ -66,7 +66,7 @@ impl Announcements {
         announcement.report(address, standing, effects);
     }
 
-    /// Another node announces it.
+    /// Stops answering for the address, because the named node announces it.
     pub(crate) fn be_silent(
         &mut self,
         address: IpAddr,
@@ -80,7 +80,7 @@ impl Announcements {
         announcement.report(address, Standing::Standby(node.to_owned()), effects);
     }
 
-    /// It is no longer ours.
+    /// Withdraws the address, because it is no longer desired.
     pub(crate) fn withdraw(
         &mut self,
         address: IpAddr,
@@ -94,7 +94,7 @@ impl Announcements {
         }
     }
 
-    /// A link is gone, whether or not its name or index comes back.
+    /// Removes a link from all addresses, even if its name or index is used again later.
     pub(crate) fn leave_link(&mut self, index: LinkIndex, effects: &mut Vec<Effect>) {
         for address in self.addresses().collect::<Vec<_>>() {
             self.leave_links(
@@ -106,7 +106,8 @@ impl Announcements {
         }
     }
 
-    /// The host ended an offload by itself. The address it was for, if it still matters.
+    /// Records that the host ended an offload by itself. Returns the address it was for; `None` if the number is not
+    /// in use.
     pub(crate) fn ended(&mut self, number: Endpoint) -> Option<IpAddr> {
         let address = self.numbers.owner(number)?;
         for presence in self.by_address.get_mut(&address)?.on.values_mut() {
@@ -115,7 +116,8 @@ impl Announcements {
         Some(address)
     }
 
-    /// The addresses that cannot be announced because of this refusal: neighbours are not told, or what they ask does not come in.
+    /// Records a refusal and returns the addresses that it keeps from being announced, because the neighbours are not
+    /// notified or their questions are not delivered.
     pub(crate) fn denied(&mut self, denied: &Denied, now_us: u64) -> Vec<IpAddr> {
         let addresses = match denied.effect.as_str() {
             "join-group" => {
@@ -147,19 +149,19 @@ impl Announcements {
         address.or_else(|| self.numbers.owner(denied.subject.parse().ok()?))
     }
 
-    /// Something changed that may have been the cause of a refusal.
+    /// Makes a refused address due for a retry, because the cause of the refusal may be gone.
     pub(crate) fn try_again(&mut self, address: IpAddr, now_us: u64) {
         self.refusals.hurry(address, now_us);
     }
 
-    /// The next call announces it again, and goes on answering meanwhile.
+    /// Makes the next call announce the address again; answering continues meanwhile.
     pub(crate) fn repeat(&mut self, address: IpAddr) {
         if let Some(announcement) = self.by_address.get_mut(&address) {
             announcement.on.values_mut().for_each(Presence::announce_again);
         }
     }
 
-    /// A new instance: only these offloads are in force.
+    /// Aligns the state with the only offloads that are still active at the host, after a new instance was started.
     pub(crate) fn resumed(&mut self, in_force: &[Endpoint]) {
         for (address, announcement) in &mut self.by_address {
             for presence in announcement.on.values_mut() {
@@ -169,7 +171,7 @@ impl Announcements {
         self.numbers.find_strange(in_force);
     }
 
-    /// Ends what an instance before us left behind. Last, so that what replaces it is there already.
+    /// Closes offloads left behind by an earlier instance. Call it last, when their replacements are already set.
     pub(crate) fn close_strange(&mut self, effects: &mut Vec<Effect>) {
         effects.extend(self.numbers.take_strange().into_iter().map(Effect::Close));
     }

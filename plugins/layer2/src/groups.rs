@@ -1,20 +1,20 @@
-//! Solicited-node groups: up to 2^104 addresses share one, so a group is left with its last address.
+//! Solicited-node groups. Up to 2^104 addresses share one, so a group is left only with its last address.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use outrigger_sdk::{Effect, LinkIndex, wire};
 use serde::{Deserialize, Serialize};
 
-/// Who needs which group on which link.
+/// The addresses that need each group on each link.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Groups {
     members: BTreeMap<(LinkIndex, Ipv6Addr), BTreeSet<Ipv6Addr>>,
-    /// Of these, those that the host may not have joined.
+    /// Groups in `members` that the host may not have joined.
     refused: BTreeSet<(LinkIndex, Ipv6Addr)>,
 }
 
 impl Groups {
-    /// The effect that makes neighbours' solicitations for this address arrive, if it takes one.
+    /// Returns the effect needed to receive neighbours' solicitations for this address; `None` if none is needed.
     pub(crate) fn join(&mut self, link: LinkIndex, address: IpAddr) -> Option<Effect> {
         let IpAddr::V6(address) = address else { return None };
         let group = wire::solicited_node_group(address);
@@ -38,7 +38,8 @@ impl Groups {
         last.then_some(Effect::LeaveGroup { link, group })
     }
 
-    /// The host did not join this group, on whichever link that was. The addresses whose neighbours ask in it.
+    /// Records that the host did not join this group, on an unknown link. Returns the addresses whose solicitations
+    /// use the group.
     pub(crate) fn refused(&mut self, group: Ipv6Addr) -> BTreeSet<IpAddr> {
         let of_group = || self.members.iter().filter(|((_, other), _)| *other == group);
         let addresses = of_group().flat_map(|(_, members)| members);

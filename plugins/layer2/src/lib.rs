@@ -1,8 +1,8 @@
-//! Layer 2: tells the neighbours on every granted link where an address is, with ARP for IPv4 and Neighbor Discovery
-//! for IPv6. Whether this node is the one to say so is the host's decision, not this plugin's.
+//! Layer 2: announces to the neighbours on every granted link where an address is, with ARP for IPv4 and Neighbor
+//! Discovery for IPv6. Leader election, which decides the node that announces an address, is done by the host.
 //!
-//! The work is handed to the host at once (answering, and announcing five times), so that nothing waits for the plugin:
-//! it only keeps what is in force equal to what is asked for, and sends the difference.
+//! Answering and the five announcements are offloaded to the host at once, so that nothing waits for the plugin. The
+//! plugin only compares the active offloads with the desired ones and sends the difference.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,33 +34,34 @@ mod task;
 #[cfg(any(test, feature = "scripts"))]
 pub mod scripts;
 
-/// One instance. All of it is its snapshot.
+/// One instance of the plugin. Its snapshot is the whole struct.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer2 {
     links: Listing<LinkIndex, Segment>,
     desired: Listing<IpAddr, Task>,
     announcements: Announcements,
     stopping: Option<Stop>,
-    /// How often the network was to be told of an address besides: `desired-address.ext`. A successor is told, and need not know.
+    /// Value of the extension "announcements" of `desired-address.ext` for each address; a change requests another
+    /// announcement. A successor is sent the values again, so the snapshot leaves them out.
     #[serde(skip)]
     again: BTreeMap<IpAddr, String>,
 }
 
-/// How far the end of this instance is.
+/// Progress of stopping this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Stop {
-    /// Go on until every address that another node can take is taken.
+    /// Continue until every address that another node can take over is taken over.
     HandOver,
     /// Withdraw everything.
     Remove,
-    /// The host was told that nothing is left to hand over.
+    /// The host was notified that nothing is left to hand over.
     Drained {
-        /// Nothing is announced any more either.
+        /// True if all addresses were also withdrawn.
         removed: bool,
     },
 }
 
-/// There is nothing to configure yet.
+/// The plugin's configuration, which has no settings yet.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {}
@@ -86,7 +87,8 @@ impl Announcer for Layer2 {
         for event in events {
             self.apply(event, now_us, &mut changed, &mut effects);
         }
-        // Unknown is not empty: nothing is decided before both lists are there. They mark everything as changed.
+        // Unknown is not empty: nothing is decided before both full lists are received. They mark every address as
+        // changed.
         if self.links.is_listed() && self.desired.is_listed() {
             changed.extend(self.announcements.refusals().due(now_us));
             for address in changed {
@@ -104,8 +106,8 @@ impl Announcer for Layer2 {
 }
 
 impl Layer2 {
-    /// Takes in what happened. What was removed is taken out at once, so that it counts as new when it comes back in the
-    /// same call; all else waits until the call's events are known, in `changed`.
+    /// Applies one event. A removed link or address is removed at once, so that it counts as new if it returns in the
+    /// same call. All other changes are collected in `changed` until all events of the call are applied.
     fn apply(
         &mut self,
         event: Event,
@@ -132,9 +134,9 @@ impl Layer2 {
                 self.stopping = Some(if remove { Stop::Remove } else { Stop::HandOver });
                 changed.extend(self.announcements.addresses());
             }
-            // Watched frames that the host did not answer are other nodes' claims: nothing to do about them yet.
+            // Watched frames that the host did not answer are claims of other nodes; they are not handled yet.
             Event::Frame(_) | Event::Wake(_) | Event::Other(_) => {}
-            // It opens no streams and no sockets.
+            // This plugin opens no streams and no sockets.
             Event::Opened(_)
             | Event::Accepted(_)
             | Event::Data(_)
@@ -192,7 +194,8 @@ impl Layer2 {
         }
     }
 
-    /// Another node had answered for these: whoever believes it is to be told.
+    /// Schedules another announcement for addresses that another node had answered for, so that neighbours that
+    /// believed it are corrected.
     fn hear_of_rivals(&mut self, desired: &DesiredChanged) {
         for gone in &desired.remove {
             self.again.remove(gone);
@@ -201,7 +204,7 @@ impl Layer2 {
             let times = entry.ext.iter().find(|(name, _)| name == "announcements");
             let Some((_, times)) = times else { continue };
             let before = self.again.insert(entry.address, times.clone());
-            // A full list says nothing new of what is announced already.
+            // In a full list the value is no request for addresses that are announced already.
             if before.as_ref() != Some(times) && self.desired.is_listed() {
                 self.announcements.repeat(entry.address);
             }
@@ -214,7 +217,7 @@ impl Layer2 {
         }
     }
 
-    /// Makes what is in force for one address what it should be.
+    /// Emits the effects that bring one address to its desired state.
     fn settle(&mut self, address: IpAddr, now_us: u64, effects: &mut Vec<Effect>) {
         let segments = self.links.current();
         let removing =
@@ -231,7 +234,8 @@ impl Layer2 {
         }
     }
 
-    /// Says so when nothing is left to hand over. An address that no other node can take is announced to the end.
+    /// Sends `Drained` once nothing is left to hand over. An address that no other node can take is announced until
+    /// the end.
     fn stop(&mut self, effects: &mut Vec<Effect>) {
         let waits = self.desired.current().values().any(|task| *task == Task::HandOver);
         let removed = match self.stopping {

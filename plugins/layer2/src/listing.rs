@@ -1,20 +1,21 @@
-//! What the host lists: the whole once, in chunks, then changes. The same for links and for addresses, so this file
-//! knows neither.
+//! A list received from the host: the full list in chunks, then changes. Generic, because links and addresses are
+//! listed the same way.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The last complete list with the changes since.
+/// The last complete list, with the changes since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Listing<K: Ord, V> {
     current: BTreeMap<K, V>,
-    /// A full list of which more chunks are to come.
+    /// A full list that is still incomplete.
     incoming: Option<BTreeMap<K, V>>,
-    /// Whether `current` was ever complete: nothing is decided before (unknown is not empty).
+    /// True if a full list was received since the start or the last `forget`; nothing is decided before (unknown is
+    /// not empty).
     listed: bool,
 }
 
-/// One chunk, in the words of both WIT records.
+/// One chunk, with the field names of both WIT records.
 pub(crate) struct Chunk<K, V> {
     pub reset: bool,
     pub remove: Vec<K>,
@@ -22,14 +23,14 @@ pub(crate) struct Chunk<K, V> {
     pub more: bool,
 }
 
-/// What a chunk did.
+/// The result of applying a chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Applied<K, V> {
-    /// The rest of the full list is still to come.
+    /// The full list is still incomplete.
     Partly,
-    /// A full list is complete; this is what stood before.
+    /// A full list is complete; holds the previous list.
     Whole(BTreeMap<K, V>),
-    /// A change. A key can be in both: removed, then added again.
+    /// A change was applied. A key can be in both lists: removed, then added again.
     Change { removed: Vec<K>, upserted: Vec<K> },
 }
 
@@ -60,7 +61,7 @@ impl<K: Ord + Copy, V> Listing<K, V> {
         }
     }
 
-    /// From now on nothing is known until the next full list.
+    /// Marks the list as unknown until the next full list. The entries stay, for comparison.
     pub(crate) fn forget(&mut self) {
         self.incoming = None;
         self.listed = false;

@@ -1,19 +1,21 @@
-//! Numbers for offloads, and which address each belongs to. Does not know what the offloads do.
+//! Numbers of offloads, and the address that each belongs to. Independent of the offloads' work.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use outrigger_sdk::Endpoint;
 use serde::{Deserialize, Serialize};
 
-/// From here on numbers are the host's.
+/// The first number reserved for the host.
 const HOST: Endpoint = 0x8000_0000;
 
-/// Counts up, so that a late word about an old number is never taken for one about a new.
+/// Allocates numbers in ascending order, so that a late event about an old number is not mistaken for one about a new
+/// offload.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Numbers {
     last: Endpoint,
     owners: BTreeMap<Endpoint, IpAddr>,
-    /// In force at the host, unknown to us: an instance before us set them after our snapshot was taken.
+    /// Offloads that are active at the host but unknown here, because an earlier instance set them after our snapshot
+    /// was taken.
     strange: BTreeSet<Endpoint>,
 }
 
@@ -36,7 +38,7 @@ impl Numbers {
         self.owners.get(&number).copied()
     }
 
-    /// Remembers which of these nobody here asked for.
+    /// Remembers the active offloads that this instance did not request.
     pub(crate) fn find_strange(&mut self, in_force: &[Endpoint]) {
         self.strange =
             in_force.iter().copied().filter(|number| !self.owners.contains_key(number)).collect();

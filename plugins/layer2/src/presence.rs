@@ -1,4 +1,5 @@
-//! One address on one link: what the host was asked to do for it, step by step. Does not know why.
+//! One address on one link: tracks the requests sent to the host and emits the missing ones. Does not decide if the
+//! address is announced.
 use std::net::IpAddr;
 
 use outrigger_sdk::{
@@ -9,28 +10,29 @@ use serde::{Deserialize, Serialize};
 use crate::groups::Groups;
 use crate::segment::{Identity, Segments};
 
-/// MetalLB's cadence, which networks have seen for years: at once, then every 1.1 s for about 5 s. Longer than Linux's
-/// `locktime` of 1 s, so that a neighbour that ignored one believes the next.
+/// Interval of the announcements, as in MetalLB, which is proven in networks: one at once, then one every 1.1 s for
+/// about 5 s. It is longer than Linux's `locktime` of 1 s, so that a neighbour that ignored one announcement accepts
+/// the next.
 const INTERVAL_US: u32 = 1_100_000;
 const COUNT: u32 = 5;
-/// Keeps thousands of addresses that move together from speaking in step.
+/// Spreads the announcements of thousands of addresses that move together.
 const JITTER_PERCENT: u8 = 10;
 
-/// What is in force for one address on one link, as far as we were told.
+/// The state of one address on one link, as known from the host's events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Presence {
-    /// What the link was when this was set.
+    /// Identity of the link when the state was set.
     seen: Identity,
     /// Number of the offload that answers.
     pub answer: Endpoint,
-    /// Number of the offload that announces. It ends by itself, and no event says so.
+    /// Number of the offload that announces. It ends by itself, without an event.
     pub beacon: Endpoint,
     watched: bool,
-    /// The watch, or the group, was refused.
+    /// True if the watch or the group was refused.
     deaf: bool,
     answered: bool,
     announced: bool,
-    /// An offload that announces may be in force, though it is to be set again.
+    /// True if an announcing offload may still be active, even if it is to be set again.
     sounding: bool,
 }
 
@@ -44,7 +46,8 @@ impl Presence {
         self.seen.index == link
     }
 
-    /// Asks for what is missing. It answers before it announces: who believes the announcement asks next.
+    /// Requests everything that is missing. Answering starts before announcing, because a neighbour that accepts the
+    /// announcement asks next.
     pub(crate) fn set(
         &mut self,
         address: IpAddr,
@@ -80,7 +83,7 @@ impl Presence {
         (self.answered, self.announced, self.sounding) = (true, announce, announce);
     }
 
-    /// Ends what may be in force. `segments` are the links as they are listed now.
+    /// Ends everything that may be active. `segments` are the currently listed links.
     pub(crate) fn clear(
         &mut self,
         address: IpAddr,
@@ -91,7 +94,7 @@ impl Presence {
         let offloads = [(self.sounding, self.beacon), (self.answered, self.answer)];
         effects.extend(offloads.iter().filter(|(on, _)| *on).map(|(_, id)| Effect::Close(*id)));
         let left = groups.leave(self.seen.index, address);
-        // With the link the host has ended what was on it.
+        // If the link is gone, the host has already ended everything on it.
         if segments.contains_key(&self.seen.index) {
             effects.push(Effect::UnwatchFrames(watch(self.seen, address)));
             effects.extend(left);
@@ -99,30 +102,32 @@ impl Presence {
         (self.watched, self.answered, self.announced, self.sounding) = Default::default();
     }
 
-    /// The next `set` asks for both offloads again, under their numbers, and for what neighbours ask if that was refused.
+    /// Makes the next `set` request both offloads again under their numbers, and the watch and the group if one was
+    /// refused.
     pub(crate) fn repeat(&mut self) {
         self.watched &= !self.deaf;
         (self.answered, self.announced) = (false, false);
     }
 
-    /// The next `set` asks for the announcements alone, under their number.
+    /// Makes the next `set` request only the announcements again, under their number.
     pub(crate) fn announce_again(&mut self) {
         self.announced = false;
     }
 
-    /// The host does not let in what neighbours ask.
+    /// Records that neighbours' questions are not delivered, because the host refused the watch or the group.
     pub(crate) fn set_deaf(&mut self) {
         self.deaf = true;
     }
 
-    /// The host has ended this offload.
+    /// Records that the host has ended this offload.
     pub(crate) fn ended(&mut self, number: Endpoint) {
         self.answered &= number != self.answer;
         self.announced &= number != self.beacon;
         self.sounding &= number != self.beacon;
     }
 
-    /// Whoever does not answer any more may be a daemon that started since: then nothing of this is in force.
+    /// Resets the state if the answering offload is no longer active: the daemon may have restarted, and then nothing
+    /// else is active either.
     pub(crate) fn resumed(&mut self, address: IpAddr, in_force: &[Endpoint], groups: &mut Groups) {
         if !in_force.contains(&self.answer) {
             groups.leave(self.seen.index, address);

@@ -1,6 +1,6 @@
-//! Addresses for which the host refused an effect, and when to ask again. A refusal can be out of date by the time it
-//! arrives (the duty has come back, the budget has filled up), so none is final; and nothing tells that an effect was
-//! allowed, so an address counts as announced again only when no new refusal came for a while.
+//! Addresses for which the host refused an effect, and the time of the next retry. A refusal can be outdated when it
+//! arrives (the duty has returned, the budget was refilled), so none is final. No event reports that an effect was
+//! allowed, so an address counts as announced again only after [`PATIENCE_US`] without a new refusal.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::standing::Standing;
 
-/// Between two tries, and how long a try has to go without a refusal.
+/// Delay between two attempts in microseconds, and the time without a refusal after which an attempt counts as
+/// successful.
 const PATIENCE_US: u64 = 2_000_000;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,19 +20,19 @@ pub(crate) struct Refusals(BTreeMap<IpAddr, Refusal>);
 struct Refusal {
     effect: String,
     reason: String,
-    /// Whether it was asked for again since.
+    /// True if the effect was requested again since the refusal.
     tried: bool,
     due_us: u64,
 }
 
-/// What the past says about asking now.
+/// The consequence of earlier refusals for a request now.
 #[derive(Debug)]
 pub(crate) enum Outlook {
-    /// Nothing was refused.
+    /// No effect was refused.
     Clear,
-    /// It was refused a moment ago, or is being tried.
+    /// An effect was refused recently, or a retry is pending.
     Wait(Standing),
-    /// Ask again.
+    /// The effect must be requested again.
     TryAgain(Standing),
 }
 
@@ -70,7 +71,7 @@ impl Refusals {
         self.0.iter().filter(move |(_, refusal)| refusal.due_us <= now_us).map(|(key, _)| *key)
     }
 
-    /// When there is something to do next.
+    /// Returns the wake for the next address that becomes due.
     pub(crate) fn wake(&self, now_us: u64) -> Wake {
         let Some(due_us) = self.0.values().map(|refusal| refusal.due_us).min() else {
             return Wake::Never;

@@ -7,16 +7,16 @@ use outrigger_sdk::{
     LinksChanged, MacAddr, Resumed, Service, StopReason, Stopping, Time, wire,
 };
 
-/// A call: when, and what happened.
+/// One call: its time and its events.
 pub type Call = (Time, Vec<Event>);
 
 const V4: &str = "192.0.2.1";
 const V4_OTHER: &str = "192.0.2.2";
 const V6: &str = "2001:db8::1";
-/// In the same solicited-node group as [`V6`].
+/// An address in the same solicited-node group as [`V6`].
 const V6_TWIN: &str = "2001:db8:1::1";
 
-/// Every script with its name. Each starts from [`outrigger_sdk::Origin::Fresh`] and an empty configuration.
+/// Returns every script with its name. Each starts from [`outrigger_sdk::Origin::Fresh`] and an empty configuration.
 pub fn scripts() -> Vec<(&'static str, Vec<Call>)> {
     let scripts = [
         ("nothing is decided before the lists are there", partial_lists()),
@@ -38,7 +38,7 @@ pub fn scripts() -> Vec<(&'static str, Vec<Call>)> {
     scripts.into_iter().map(|(name, calls)| (name, timed(calls))).collect()
 }
 
-/// One second between calls.
+/// Spaces the calls one second apart.
 fn timed(calls: Vec<Vec<Event>>) -> Vec<Call> {
     let time = |second: u64| Time {
         monotonic_us: second * 1_000_000,
@@ -193,7 +193,7 @@ fn ignored() -> Vec<Vec<Event>> {
     ]
 }
 
-/// Both full lists: one link, these addresses.
+/// Returns both full lists: one link and these addresses.
 pub(crate) fn start(desired: &[(&str, Duty)]) -> Vec<Event> {
     let upsert = desired.iter().map(|(address, duty)| entry(address, duty.clone())).collect();
     let desired = DesiredChanged { reset: true, remove: vec![], upsert, more: false };
@@ -210,7 +210,7 @@ pub(crate) fn link_change(remove: &[LinkIndex], upsert: &[Link]) -> Event {
     Event::LinksChanged(LinksChanged { reset: false, remove, upsert, more: false })
 }
 
-/// A usable link whose MAC ends in its index.
+/// Returns a usable link whose MAC address ends in its index.
 pub(crate) fn link(index: LinkIndex, name: &str) -> Link {
     Link {
         index,

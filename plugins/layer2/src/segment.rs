@@ -1,4 +1,4 @@
-//! What a link's entry means for announcing on it. Does not know what is announced.
+//! The properties of a listed link that matter for announcing on it. Independent of the announced addresses.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::listing::Chunk;
 
-/// The links as they are listed.
+/// The currently listed links, by index.
 pub(crate) type Segments = BTreeMap<LinkIndex, Segment>;
 
 /// The part of a link that announcing depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Segment {
-    /// Outlives the daemon, which an index does not.
+    /// Name of the link. Unlike the index, it stays the same when the daemon restarts.
     pub name: String,
-    /// Up, and of a kind on which neighbours ask for MAC addresses.
+    /// True if the link is up and neighbours on it resolve MAC addresses.
     usable: bool,
-    /// IPv6 is on there: then the link has at least an address of its own (RFC 4291 section 2.8).
+    /// True if IPv6 is enabled, in which case the link has at least one IPv6 address of its own (RFC 4291 section 2.8).
     ipv6: bool,
     pub identity: Identity,
 }
 
-/// When any of this differs, neighbours have to be told again.
+/// The identity of a link. If any field changes, addresses must be announced to the neighbours again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub index: LinkIndex,
@@ -31,7 +31,7 @@ pub(crate) struct Identity {
 }
 
 impl Segment {
-    /// True: neighbours can be told of the address there, and what they send for it is taken in.
+    /// Returns true if the address can be announced on the link and neighbours' questions for it are received.
     pub(crate) fn suits(&self, address: IpAddr) -> bool {
         self.usable && (self.ipv6 || address.is_ipv4())
     }

@@ -1,10 +1,11 @@
-//! The saved state: the whole instance, since calls made after it are replayed on it. Link indexes in it are good for
-//! such a replay; what is in force is kept by link name, and `resumed` and the full lists that follow settle the rest.
+//! The saved state: the whole instance, because later calls are replayed on it. Link indexes in it are valid only for
+//! such a replay. Active work is recorded by link name, and `resumed` and the full lists that follow correct the
+//! rest.
 use outrigger_sdk::{SavedState, StartError};
 
 use crate::Layer2;
 
-/// Moves when the layout does: postcard writes no field names.
+/// Format of the snapshot. It must change whenever the layout does, because postcard encodes no field names.
 const FORMAT: &str = "layer2/2";
 
 pub(crate) fn encode(instance: &Layer2) -> SavedState {

@@ -1,23 +1,23 @@
-//! How an address stands, and the report that says so. Does not know how it came to stand so.
+//! The reported state of an address, and its conversion to a report. The state is determined elsewhere.
 use std::net::IpAddr;
 
 use outrigger_sdk::{AddressReport, AnnouncementState, Effect, Report};
 use serde::{Deserialize, Serialize};
 
-/// What was last reported about an address, so that it is reported again only when it differs.
+/// The last reported state of an address. It is reported again only when it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Standing {
-    /// On these links, by name.
+    /// Announced on these links, by name.
     Announced(Vec<String>),
-    /// By this node, "" = by none.
+    /// Announced by this node; "" = by none.
     Standby(String),
-    /// There is no link to announce it on.
+    /// There is no usable link to announce it on.
     NoUsableLink,
-    /// There is none with IPv6.
+    /// There is no usable link with IPv6.
     NoIpv6Link,
-    /// The host refused an effect.
+    /// The host refused an effect that the announcement needs.
     Refused { effect: String, reason: String },
-    /// No longer ours.
+    /// The address is no longer desired.
     Withdrawn,
 }
 
@@ -57,7 +57,7 @@ impl Standing {
     }
 }
 
-/// Denials are named in kebab-case, or are an error's words; reasons are CamelCase.
+/// Converts a denial's reason, which is kebab-case or an error message, to the CamelCase of report reasons.
 fn camel_case(reason: &str) -> String {
     let capitalized = |word: &str| {
         let mut letters = word.chars();

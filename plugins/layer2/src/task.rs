@@ -1,4 +1,4 @@
-//! What this node is to do about an address, reduced to what makes a difference on the wire.
+//! The duty of this node for an address, reduced to the differences that matter on the wire.
 use std::net::IpAddr;
 
 use outrigger_sdk::{DesiredChanged, Duty};
@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::listing::Chunk;
 
-/// A duty as layer 2 sees it.
+/// A duty as used by layer 2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Task {
-    /// Answer and announce. Taking over is the same: whoever hands over waits for our report.
+    /// Answer and announce. Also used for taking over, because the other node waits for our report before it hands
+    /// over.
     Announce,
-    /// Answer only, so that no announcement of ours undoes those of the node that takes over.
+    /// Answer only, so that our announcements do not override those of the node that takes over.
     HandOver,
-    /// Say nothing: this node announces it, "" = none can.
+    /// Stay silent: the named node announces the address; "" = no node can.
     Standby(String),
 }
 

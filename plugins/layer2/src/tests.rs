@@ -1,5 +1,5 @@
-//! Scripts of events against exact effects; then a host that follows every rule of the WIT and some of its liberties,
-//! on which whatever happens must leave in force exactly what is asked for.
+//! Scripts of events with exact expected effects, and property tests on a simulated host that keeps the rules of the
+//! WIT and uses some of its freedom: after any sequence of steps exactly the desired work is active.
 use std::fmt::Write;
 
 use outrigger_sdk::*;
@@ -10,7 +10,7 @@ use crate::scripts::*;
 mod ends;
 mod host;
 
-/// Effects as lines, so that a script reads like a log.
+/// Formats an effect as one line, so that a script reads like a log.
 fn line(effect: &Effect) -> String {
     match effect {
         Effect::WatchFrames(watch) => {
@@ -55,7 +55,7 @@ fn at(second: u64) -> Time {
     Time { monotonic_us: second * 1_000_000, utc_us: 0 }
 }
 
-/// One call a second; `expected` holds the effects of each call, a line each.
+/// Makes one call per second; `expected` holds the effects of each call, one per line.
 fn check(calls: &[Vec<Event>], expected: &[&str]) {
     let mut instance = fresh();
     assert_eq!(calls.len(), expected.len());

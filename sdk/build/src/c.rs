@@ -1,4 +1,4 @@
-//! Builds a policy written in C into a component: bindings from the WIT, clang, and wasi-libc for `malloc` alone, so
+//! Builds a policy written in C into a component: bindings from the WIT, clang, and wasi-libc only for `malloc`, so
 //! that nothing of WASI is imported.
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use wit_parser::Resolve;
 
 use crate::toolchain::newest;
 
-/// Builds the `.c` files of a folder as a component of the world `allocator` and returns it,
+/// Builds the `.c` files of a folder as a component of the world `allocator` and returns its path,
 /// `<target>/guests/<folder>.wasm`. `target` is cargo's target folder.
 ///
 /// # Errors
-/// When clang or its WebAssembly parts are missing, or the code does not compile.
+/// Returns an error if clang or its WebAssembly parts are missing, or if the code does not compile.
 pub fn build(folder: &Path, target: &Path) -> anyhow::Result<PathBuf> {
     let name = folder.file_name().context("the folder has no name")?;
     let guests = target.join("guests");
@@ -29,7 +29,8 @@ pub fn build(folder: &Path, target: &Path) -> anyhow::Result<PathBuf> {
     command
         .args(["--target=wasm32-wasi", "-std=c11", "-O2", "-Wall", "-Wextra", "-Wno-deprecated"])
         .args(["-nostartfiles", "-Wl,--no-entry,--gc-sections,--strip-all"])
-        // clang's default of 64 KiB below the data, where an overflow would write over it, becomes a trap.
+        // By default the stack lies above the data, and an overflow overwrites the data; placed first, it traps
+        // instead.
         .args(["-Wl,--stack-first,-z,stack-size=65536"])
         .arg("-I")
         .arg(&bindings)
@@ -59,7 +60,7 @@ fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(sources)
 }
 
-/// `allocator.h`, `allocator.c`, and an object that carries the world.
+/// Writes `allocator.h`, `allocator.c` and an object file that carries the world.
 fn generate(folder: &Path) -> anyhow::Result<()> {
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let mut resolve = Resolve::default();

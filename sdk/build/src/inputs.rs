@@ -1,5 +1,5 @@
-//! What components are built from, as one digest: this is how unchanged ones are known without asking cargo, which wants a
-//! network, or a lock that another cargo holds.
+//! The digest of everything components are built from. It detects unchanged components without calling cargo, which
+//! needs a network, or a lock that another cargo holds.
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use anyhow::Context;
 
 use crate::toolchain::Toolchain;
 
-/// The digest of everything that goes into the components of a folder: its packages, plugins, SDK, WIT, lock file, toolchain.
+/// Returns the digest of all inputs of the components in a folder: its packages, plugins, SDK, WIT, lock file and
+/// toolchain.
 pub fn digest(folder: &Path, toolchain: &Toolchain) -> anyhow::Result<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut hash = DefaultHasher::new();

@@ -1,5 +1,5 @@
-//! Builds plugins into components, with whatever WebAssembly toolchain the machine has. For build scripts, tests and
-//! xtask. Knows nothing of what a plugin does.
+//! Builds plugins into components with any WebAssembly toolchain available on the machine, for build scripts, tests
+//! and xtask. Does not depend on the function of a plugin.
 #![forbid(unsafe_code)]
 use std::fs::{self, File};
 use std::io;
@@ -15,18 +15,19 @@ mod toolchain;
 
 use toolchain::Toolchain;
 
-/// The one target of plugins: no WASI, so nothing can be imported by accident.
+/// The only compilation target of plugins. It has no WASI, so nothing can be imported by accident.
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Builds examples of the package or workspace in `folder`, each with `crate-type = ["cdylib"]`, and returns their components in the
-/// same order, `<target>/guests/<example>.wasm`. One cargo works on several side by side, and builds once what they share.
+/// Builds examples of the package or workspace in `folder`, each with `crate-type = ["cdylib"]`, and returns their
+/// components in the same order, `<target>/guests/<example>.wasm`. One cargo builds several of them in parallel and
+/// builds shared crates once.
 ///
-/// `target` is cargo's target folder. The build happens in `guests` below it, since the cargo that runs a build
-/// script holds the lock of its own. A file that would stay the same is not touched.
+/// `target` is cargo's target folder. The build uses `guests` below it, because the cargo that runs a build script
+/// holds the lock of its own folder. A component that would not change is not written.
 ///
 /// # Errors
-/// When no toolchain on this machine can build WebAssembly, when an example does not compile, or when it is not a
-/// component of one of the worlds.
+/// Returns an error if no toolchain on this machine can build WebAssembly, if an example does not compile, or if it
+/// is not a component of one of the worlds.
 pub fn examples(folder: &Path, names: &[&str], target: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let toolchain = Toolchain::find(folder)?;
     let guests = target.join("guests");
@@ -61,7 +62,7 @@ pub fn examples(folder: &Path, names: &[&str], target: &Path) -> anyhow::Result<
     Ok(names.iter().map(|name| component(name)).collect())
 }
 
-/// Turns a core module that carries its world into a component.
+/// Converts a core module that carries its world into a component.
 fn encode(module: &Path, component: &Path) -> anyhow::Result<()> {
     let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     let bytes = ComponentEncoder::default()
@@ -72,7 +73,8 @@ fn encode(module: &Path, component: &Path) -> anyhow::Result<()> {
     write(component, &bytes).with_context(|| format!("cannot write {}", component.display()))
 }
 
-/// Whoever reads the file meanwhile sees the old one or the new one, and cargo sees no change where there is none.
+/// Replaces the file atomically, so that readers see the old or the new content. Unchanged content is not written, so
+/// that cargo sees no change.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());

@@ -1,4 +1,5 @@
-//! Which Rust on this machine can build for WebAssembly, and how its cargo is called from within another cargo.
+//! Finds a Rust toolchain on this machine that can build for WebAssembly, and runs its cargo from within another
+//! cargo.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -7,7 +8,8 @@ use anyhow::bail;
 
 use crate::TARGET;
 
-/// Plugins are optimized as one unit and carry nothing that does not run: they travel in ConfigMaps, which hold 1 MiB.
+/// Release profile of plugins: optimized as one unit and without unneeded content, because plugins are shipped in
+/// ConfigMaps, which hold at most 1 MiB.
 const PROFILE: [&str; 7] = [
     "opt-level = 3",
     "lto = 'fat'",
@@ -18,7 +20,7 @@ const PROFILE: [&str; 7] = [
     "incremental = false",
 ];
 
-/// A Rust toolchain that can build our target.
+/// A Rust toolchain that can build [`TARGET`].
 #[derive(Debug)]
 pub struct Toolchain {
     /// Folder of cargo and rustc, or `None` for those in the PATH.
@@ -26,20 +28,21 @@ pub struct Toolchain {
     standard_library: StandardLibrary,
 }
 
-/// How the standard library for the target comes with a toolchain.
+/// The form in which a toolchain provides the standard library for the target.
 #[derive(Debug)]
 enum StandardLibrary {
-    /// `rustup target add` was here.
+    /// Installed by `rustup target add`.
     Compiled,
-    /// As in Debian's rustc-web with rust-web-src, which also leaves the linker to another package.
+    /// Shipped as source, as in Debian's rustc-web with rust-web-src, where the linker is also in another package.
     Source {
-        /// `None` where rustc brings its own.
+        /// Path of the linker; `None` if rustc has its own.
         linker: Option<PathBuf>,
     },
 }
 
 impl Toolchain {
-    /// Prefers the toolchain of the workspace to the distribution's, and a compiled standard library to its source.
+    /// Finds a toolchain. The workspace's toolchain is preferred to the distribution's, and a compiled standard
+    /// library to its source.
     pub fn find(workspace: &Path) -> anyhow::Result<Self> {
         let candidates = || [None, Some(PathBuf::from("/usr/bin"))].into_iter();
         let found = candidates()
@@ -69,7 +72,7 @@ impl Toolchain {
         Some(Self { bin, standard_library: StandardLibrary::Source { linker } })
     }
 
-    /// `cargo build` for the target, into this folder.
+    /// Returns a `cargo build` command for the target that builds into this folder.
     pub fn cargo(&self, target_dir: &Path) -> Command {
         let mut cargo = command(&self.bin, "cargo");
         cargo.args(["build", "--release", "--target", TARGET]);
@@ -81,7 +84,7 @@ impl Toolchain {
             cargo.env("RUSTC", bin.join("rustc"));
         }
         if let StandardLibrary::Source { linker } = &self.standard_library {
-            // -Z is for nightly; this is how the compiler that a distribution ships takes it.
+            // -Z needs nightly; this variable makes a distribution's stable compiler accept it.
             cargo.env("RUSTC_BOOTSTRAP", "1");
             cargo.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features="]);
             if let Some(linker) = linker {
@@ -92,14 +95,15 @@ impl Toolchain {
     }
 }
 
-/// A path that rustc knows.
+/// Returns a path printed by rustc; `None` if rustc cannot be run or fails.
 fn ask(bin: &Option<PathBuf>, workspace: &Path, arguments: &[&str]) -> Option<PathBuf> {
     let output = command(bin, "rustc").current_dir(workspace).args(arguments).output().ok()?;
     let path = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| PathBuf::from(path.trim()))
 }
 
-/// A program of a toolchain, without what an outer cargo (or clippy, through its wrapper) set for its own build.
+/// Returns a command for a program of the toolchain, without the variables that an outer cargo (or clippy, through
+/// its wrapper) set for its own build.
 fn command(bin: &Option<PathBuf>, program: &str) -> Command {
     const KEPT: [&str; 5] =
         ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_"];
@@ -118,12 +122,13 @@ fn command(bin: &Option<PathBuf>, program: &str) -> Command {
     command
 }
 
-/// LLVM's linker for WebAssembly, the newest one: distributions add its version to the name.
+/// Returns LLVM's linker for WebAssembly; the newest version if only names with a version exist, as in distributions.
 pub fn wasm_ld() -> Option<PathBuf> {
     newest("wasm-ld")
 }
 
-/// `<program>` or `<program>-<version>` in the PATH.
+/// Returns the path of `<program>`, or else of the newest `<program>-<version>`, in the PATH; `None` if there is
+/// none.
 pub fn newest(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let versioned = (14..40).rev().map(|version| format!("{program}-{version}"));

@@ -1,4 +1,4 @@
-//! World `announcer`, what goes out: the reply, its effects and its reports.
+//! World `announcer`, outgoing conversions: the reply, its effects and its reports.
 use super::announcer::outrigger::plugin::{effects as wit, network, status};
 use super::endpoints;
 use super::service::wit_address;
@@ -48,7 +48,7 @@ fn effect(effect: Effect) -> wit::Effect {
     }
 }
 
-/// Goes out by name, so that the host denies it by name.
+/// Sends an effect by name, so that the host denies it by name.
 fn other(name: String, subject: String) -> wit::Effect {
     wit::Effect::Other(words::Extension { name, value: subject.into_bytes() })
 }

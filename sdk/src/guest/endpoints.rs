@@ -1,4 +1,5 @@
-//! World `announcer`, streams and datagrams: the words of interface `network` about sockets, in both directions.
+//! World `announcer`, streams and datagrams: conversions of the socket types of interface `network`, in both
+//! directions.
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use ipnet::IpNet;

@@ -1,4 +1,4 @@
-//! World `announcer`, what comes in: context, origin and events.
+//! World `announcer`, incoming conversions: context, origin and events.
 use super::announcer::outrigger::plugin::{events as wit, network};
 use super::endpoints;
 use super::machine;
@@ -35,7 +35,7 @@ pub fn field_errors(errors: Vec<FieldError>) -> Vec<words::FieldError> {
         .collect()
 }
 
-/// Events about requests, which this SDK does not speak, keep their name only.
+/// Converts an event. Events about requests, which this SDK does not support, keep only their name.
 pub fn event(event: wit::Event) -> Event {
     match event {
         wit::Event::Resumed(resumed) => Event::Resumed(Resumed {

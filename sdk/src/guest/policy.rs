@@ -1,4 +1,4 @@
-//! World `allocator`: requests in, outcomes out, and the pool as the host's functions show it.
+//! World `allocator`: conversions of requests and outcomes, and the pool read through the host's functions.
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -34,7 +34,7 @@ pub fn outcome(outcome: Outcome) -> wit::Outcome {
         Outcome::Refuse(Refusal { reason, message, retry_after_ms }) => {
             wit::Outcome::Refuse(wit::Refusal { reason, message, retry_after_ms })
         }
-        // The vocabulary has only the URLs, for the host's side; a request needs more than that.
+        // `Outcome::Ask` carries only the URLs, for the host's side; an HTTP request needs more than that.
         Outcome::Ask(_) => wit::Outcome::Refuse(wit::Refusal {
             reason: "AskUnsupported".to_owned(),
             message: "a policy built with this SDK cannot ask for HTTP requests".to_owned(),
@@ -57,7 +57,7 @@ fn wit_family(family: Family) -> words::IpFamily {
     }
 }
 
-/// The pool of the request at hand: each question is a call to the host.
+/// The pool of the current request; each method calls the host.
 pub struct HostPool;
 
 impl Pool for HostPool {
@@ -84,7 +84,7 @@ impl Pool for HostPool {
             pool::AddressState::Shareable => AddressState::Shareable,
             pool::AddressState::Taken => AddressState::Taken,
             pool::AddressState::Excluded => AddressState::Excluded,
-            // A state that this version does not know is no state to give an address out in.
+            // In a state that this version does not know, the address must not be assigned.
             pool::AddressState::Outside | pool::AddressState::Other => AddressState::Outside,
         }
     }

@@ -1,4 +1,4 @@
-//! Words of WIT interface `types` that both worlds use, in both directions.
+//! Conversions of the types of WIT interface `types` that both worlds use, in both directions.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -32,7 +32,7 @@ pub fn addresses(addresses: Vec<wit::IpAddress>) -> Vec<IpAddr> {
     addresses.into_iter().map(address).collect()
 }
 
-/// `None` when the length does not fit the family, which no host sends.
+/// Converts a prefix. `None` if the length does not fit the family, which no host sends.
 pub fn prefix(prefix: wit::IpPrefix) -> Option<IpNet> {
     IpNet::new(address(prefix.address), prefix.length).ok()
 }

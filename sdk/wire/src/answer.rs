@@ -1,5 +1,5 @@
-//! What this host says about an address: the answer to a question, and the announcement without one. Does not know
-//! whether the address is ours: the caller does.
+//! The messages sent about an address: the answer to a question, and the unsolicited announcement. The caller decides
+//! if this node answers for the address.
 use std::net::{IpAddr, Ipv6Addr};
 
 use pnet_base::MacAddr;
@@ -9,28 +9,28 @@ use crate::{
     multicast_mac,
 };
 
-/// ff02::1.
+/// The all-nodes multicast group, ff02::1.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// Why a message gets no answer.
+/// The reason a message gets no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum NoAnswer {
-    /// A reply or an advertisement.
+    /// The message is a reply or an advertisement.
     #[error("not a question")]
     NotAQuestion,
-    /// The sender speaks for the address itself: an announcement, or a conflict (RFC 5227 section 2.4).
+    /// The sender claims the address itself: an announcement, or a conflict (RFC 5227 section 2.4).
     #[error("the sender claims the address itself")]
     Gratuitous,
-    /// Unicast to another MAC address.
+    /// The frame was sent to another unicast MAC address.
     #[error("sent to another MAC address")]
     NotForUs,
-    /// The answer would go to a group: nobody's hardware address is one (RFC 1812 section 3.3.2).
+    /// The answer would go to a group address, which is never the hardware address of a host (RFC 1812 section 3.3.2).
     #[error("the sender's MAC address is a group")]
     GroupSender,
 }
 
 impl NoAnswer {
-    /// A name for counters.
+    /// Returns a short name for counters.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotAQuestion => "not-a-question",
@@ -41,10 +41,10 @@ impl NoAnswer {
     }
 }
 
-/// The answer to a question about an address that is announced with `mac`: the whole frame.
+/// Returns the frame that answers a question about an address announced with `mac`.
 ///
 /// # Errors
-/// When no answer is due.
+/// Returns the reason if the message must not be answered.
 pub fn answer(question: &Decoded, mac: MacAddr) -> Result<Vec<u8>, NoAnswer> {
     if question.destination.is_unicast() && question.destination != mac {
         return Err(NoAnswer::NotForUs);
@@ -59,11 +59,11 @@ pub fn answer(question: &Decoded, mac: MacAddr) -> Result<Vec<u8>, NoAnswer> {
     Ok(encode(destination, mac, &message))
 }
 
-/// The frame that tells a segment, unasked, that `address` is at `mac`.
+/// Returns the unsolicited frame that announces to a segment that `address` is at `mac`.
 pub fn announcement(address: IpAddr, mac: MacAddr) -> Vec<u8> {
     match address {
         // RFC 5227 section 3 asks for the request form. Linux ignores the reply form while an entry is younger than
-        // its locktime of 1 s, which is when an address moves.
+        // its locktime of 1 s, which is exactly when an address moves.
         IpAddr::V4(address) => {
             let arp = Arp {
                 operation: ArpOperation::Request,
@@ -82,8 +82,8 @@ pub fn announcement(address: IpAddr, mac: MacAddr) -> Vec<u8> {
     }
 }
 
-/// RFC 826. A probe (sender address 0.0.0.0) is answered like any other request, or its sender would take the address
-/// (RFC 5227 section 2.1.1).
+/// Answers an ARP request (RFC 826). A probe (sender address 0.0.0.0) is answered like any other request, because
+/// otherwise its sender would take the address (RFC 5227 section 2.1.1).
 fn answer_arp(request: &Arp, mac: MacAddr) -> Result<(MacAddr, Message), NoAnswer> {
     if request.operation != ArpOperation::Request {
         return Err(NoAnswer::NotAQuestion);
@@ -104,7 +104,7 @@ fn answer_arp(request: &Arp, mac: MacAddr) -> Result<(MacAddr, Message), NoAnswe
     Ok((request.sender_mac, Message::Arp(reply)))
 }
 
-/// RFC 4861 section 7.2.4.
+/// Answers a Neighbor Solicitation (RFC 4861 section 7.2.4).
 fn answer_solicitation(
     solicitation: &NeighborSolicitation,
     frame_source: MacAddr,
@@ -118,7 +118,8 @@ fn answer_solicitation(
         let message = advertisement(target, ALL_NODES, false, mac);
         return Ok((multicast_mac(ALL_NODES), message));
     }
-    // Unicast solicitations may leave the option out (RFC 4861 section 4.3): who sent the frame is who asked.
+    // Unicast solicitations may omit the option (RFC 4861 section 4.3); the answer then goes to the sender of the
+    // frame.
     let asker = solicitation.source_link_layer.unwrap_or(frame_source);
     if asker.is_multicast() {
         return Err(NoAnswer::GroupSender);

@@ -1,4 +1,4 @@
-//! The 28 octets of ARP for IPv4 on Ethernet (RFC 826). Knows nothing of who may send them.
+//! The 28 octets of ARP for IPv4 on Ethernet (RFC 826). Does not decide which packets may be sent.
 use pnet_packet::arp::{ArpHardwareTypes, ArpOperations, ArpPacket, MutableArpPacket};
 use pnet_packet::ethernet::EtherTypes;
 

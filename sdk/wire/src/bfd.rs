@@ -1,5 +1,6 @@
-//! BFD control packets (RFC 5880 section 4.1): read with every check of section 6.8.6 that needs no session, and written.
-//! Authentication (section 4.2 ff.) is not spoken: such a packet is refused by name. Knows no session, timer or socket.
+//! BFD control packets (RFC 5880 section 4.1): decoding with every check of section 6.8.6 that needs no session, and
+//! encoding. Authentication (section 4.2 ff.) is not supported: such packets are refused with a reason of their own.
+//! This module has no session, timer or socket.
 //!
 //! ```
 //! use outrigger_wire::bfd::{ControlPacket, State};
@@ -9,7 +10,7 @@
 //! ```
 use std::fmt;
 
-/// Octets of a packet without authentication.
+/// Length in octets of a packet without authentication.
 pub const LENGTH: usize = 24;
 
 const POLL: u8 = 0x20;
@@ -22,43 +23,44 @@ const MULTIPOINT: u8 = 0x01;
 /// A BFD control packet. Intervals are in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ControlPacket {
-    /// Diag: why the sender last left Up.
+    /// Diag: the reason the sender last left Up.
     pub diagnostic: Diagnostic,
     /// Sta: the sender's state.
     pub state: State,
-    /// P: wants an answer with F.
+    /// P: the sender requests a packet with F.
     pub poll: bool,
-    /// F: answers a P.
+    /// F: the packet answers one with P.
     pub is_final: bool,
-    /// C: the sender's BFD goes on without its control plane.
+    /// C: the sender's BFD continues to work without its control plane.
     pub control_plane_independent: bool,
-    /// D: the sender wants no more packets than polls.
+    /// D: the sender is in Demand mode and asks for no packets except polls.
     pub demand: bool,
-    /// Detect Mult, never 0.
+    /// Detect Mult: detection time multiplier, never 0.
     pub detect_mult: u8,
-    /// Never 0.
+    /// My Discriminator: the sender's discriminator, never 0.
     pub my_discriminator: u32,
-    /// What the sender last heard from us, 0 if nothing.
+    /// Your Discriminator: the receiver's discriminator as last received by the sender; 0 if none.
     pub your_discriminator: u32,
-    /// What the sender would like to send at most so often.
+    /// Desired Min TX Interval: shortest interval at which the sender would like to send.
     pub desired_min_tx_us: u32,
-    /// What the sender can receive at most so often; 0 = send me nothing.
+    /// Required Min RX Interval: shortest interval at which the sender can receive; 0 = the peer must not send
+    /// periodic packets.
     pub required_min_rx_us: u32,
-    /// The same for echo packets; 0 = none.
+    /// Required Min Echo RX Interval: the same for echo packets; 0 = the sender does not support them.
     pub required_min_echo_rx_us: u32,
 }
 
-/// Session state. As in RFC 5880 section 4.1.
+/// A session state (RFC 5880 section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum State {
-    /// 0: taken down by an administrator; says nothing about the path.
+    /// 0: disabled by an administrator; does not indicate a fault of the path.
     AdminDown,
-    /// 1.
+    /// 1: the session is down.
     #[default]
     Down,
-    /// 2: heard the peer, not yet known to be heard.
+    /// 2: packets from the peer are received; the peer has not yet confirmed that it receives ours.
     Init,
-    /// 3.
+    /// 3: the session is established.
     Up,
 }
 
@@ -93,21 +95,21 @@ impl fmt::Display for State {
     }
 }
 
-/// Why a session last left Up (RFC 5880 section 4.1). Five bits; unknown ones keep their number.
+/// The reason a session last left Up (RFC 5880 section 4.1). Has five bits; unknown values keep their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Diagnostic {
-    /// 0.
+    /// 0: no diagnostic.
     #[default]
     None,
-    /// 1.
+    /// 1: no packet was received within the detection time.
     DetectionTimeExpired,
-    /// 3.
+    /// 3: the peer reported the session as down.
     NeighborSignaledDown,
-    /// 5.
+    /// 5: the path is down.
     PathDown,
-    /// 7.
+    /// 7: an administrator took the session down.
     AdministrativelyDown,
-    /// Any other, below 32.
+    /// Any other value, below 32.
     Other(u8),
 }
 
@@ -152,34 +154,34 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Why a packet must be discarded: each is a rule of RFC 5880 section 6.8.6.
+/// The reason a packet must be discarded; each is a rule of RFC 5880 section 6.8.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum Discard {
-    /// Version.
+    /// The version is not 1.
     #[error("the BFD version is not 1")]
     Version,
-    /// Length below 24, below 26 with authentication, or beyond the datagram.
+    /// Length is below 24, below 26 with authentication, or exceeds the datagram.
     #[error("the length field does not fit the datagram")]
     Length,
-    /// Detect Mult.
+    /// Detect Mult is 0.
     #[error("the detection multiplier is 0")]
     DetectMult,
-    /// M bit.
+    /// The M bit is set.
     #[error("the multipoint bit is set")]
     Multipoint,
-    /// My Discriminator.
+    /// My Discriminator is 0.
     #[error("the sender's discriminator is 0")]
     MyDiscriminator,
-    /// Your Discriminator.
+    /// Your Discriminator is 0 although the state is Init or Up.
     #[error("no discriminator of ours in state Init or Up")]
     YourDiscriminator,
-    /// A bit: no session here uses authentication.
+    /// The A bit is set, but no session here uses authentication.
     #[error("authenticated, and no authentication is configured")]
     Authenticated,
 }
 
 impl Discard {
-    /// A name for counters.
+    /// Returns a short name for counters.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Version => "version",
@@ -194,10 +196,10 @@ impl Discard {
 }
 
 impl ControlPacket {
-    /// Reads a datagram's payload; octets after Length are ignored.
+    /// Decodes a datagram's payload; octets after Length are ignored.
     ///
     /// # Errors
-    /// The first rule of RFC 5880 section 6.8.6 it breaks, in that section's order.
+    /// Returns the first broken rule of RFC 5880 section 6.8.6, in the order of that section.
     pub fn decode(payload: &[u8]) -> Result<Self, Discard> {
         let Some((packet, _)) = payload.split_first_chunk::<LENGTH>() else {
             return Err(Discard::Length);
@@ -247,7 +249,7 @@ impl ControlPacket {
         })
     }
 
-    /// Writes it as it stands, rules or not.
+    /// Encodes the packet as it is, without checking the rules.
     pub fn encode(&self) -> [u8; LENGTH] {
         let mut flags = self.state.bits() << 6;
         for (set, bit) in [

@@ -1,8 +1,9 @@
-//! BGP-4 messages: decoded once here for the plugin that speaks, the guard that reads what it says, and the tests.
+//! BGP-4 messages. One codec serves the plugin that speaks BGP, the guard that checks its messages, and the tests.
 //!
-//! What two speakers agreed on is handed in ([`Negotiated`]); nothing is remembered between messages, so nothing here knows
-//! states, timers or routes of before. What is wrong with a message comes back as [`Fault`]s: what the RFC has the receiver do,
-//! what to send, and the clause. No input panics, and nothing is allocated for octets that did not come.
+//! The session parameters are an argument ([`Negotiated`]), and nothing is kept between messages, so this module has
+//! no states, timers or earlier routes. Errors in a message are returned as [`Fault`]s: the action that the RFC requires
+//! of the receiver, the NOTIFICATION to send, and the clause. No input panics, and no memory is allocated
+//! for octets that were not received.
 //!
 //! ```
 //! use outrigger_wire::bgp::{self, Attributes, AsPath, Message, Negotiated, NextHop};
@@ -51,26 +52,26 @@ pub use update::{Announced, Update};
 /// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// Who the peer is.
+    /// The peer's parameters.
     Open(Open),
-    /// Routes. Its `faults` say what the RFC had us leave out.
+    /// Announced and withdrawn routes. Its `faults` list the errors handled as the RFC requires.
     Update(Box<Update>),
-    /// The peer ends the session.
+    /// The peer closes the session.
     Notification(Notification),
-    /// The peer is there.
+    /// The peer is alive.
     Keepalive,
-    /// The peer wants its routes again, or marks such a refresh.
+    /// The peer requests its routes again, or marks the begin or end of a refresh.
     RouteRefresh(RouteRefresh),
 }
 
-/// Reads exactly one message, header included. Before both OPENs are there, `negotiated` is the default.
+/// Decodes exactly one message, header included. Until both OPENs are received, `negotiated` is the default.
 ///
 /// # Errors
-/// What ends the session: always with [`Action::SessionReset`].
+/// Returns the fault that ends the session, always with [`Action::SessionReset`].
 pub fn decode(message: &[u8], negotiated: &Negotiated) -> Result<Message, Fault> {
     let framed = header::frame(message, negotiated.receive_limit)?;
     let Some((kind, _)) = framed.filter(|(_, length)| *length == message.len()) else {
-        // The stream was cut between messages, or wrongly: whoever framed it has not used `frame`.
+        // The stream was split inside a message or across messages: the caller did not use `frame` to split it.
         let length = framed.map_or(message.len(), |(_, length)| length);
         let length = u16::try_from(length).unwrap_or(u16::MAX);
         return Err(header::bad_length(length, format!("{} are there", message.len())));
@@ -91,13 +92,13 @@ pub fn decode(message: &[u8], negotiated: &Negotiated) -> Result<Message, Fault>
     }
 }
 
-/// A KEEPALIVE, whole.
+/// Returns a whole KEEPALIVE message.
 pub fn keepalive() -> Vec<u8> {
     header::finish(header::start(MessageType::Keepalive))
 }
 
 impl Open {
-    /// The whole message. Capabilities that do not fit are left out.
+    /// Encodes the whole message. Capabilities that do not fit are left out.
     pub fn encode(&self) -> Vec<u8> {
         let mut message = header::start(MessageType::Open);
         self.encode_body(&mut message);
@@ -106,7 +107,7 @@ impl Open {
 }
 
 impl Notification {
-    /// The whole message, its data cut where 4096 octets end.
+    /// Encodes the whole message. Data beyond the maximum of 4096 octets is cut off.
     pub fn encode(&self) -> Vec<u8> {
         let mut message = header::start(MessageType::Notification);
         self.encode_body(&mut message, MAX_MESSAGE.into());
@@ -115,7 +116,7 @@ impl Notification {
 }
 
 impl RouteRefresh {
-    /// The whole message.
+    /// Encodes the whole message.
     pub fn encode(self) -> Vec<u8> {
         let mut message = header::start(MessageType::RouteRefresh);
         self.encode_body(&mut message);

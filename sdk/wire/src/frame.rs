@@ -1,63 +1,64 @@
-//! The Ethernet header around a message, and why a frame is not one of ours. Knows no protocol's fields.
+//! The Ethernet header around a message, and the errors of frames that do not decode. The fields of the protocols are
+//! decoded in `arp` and `ndp`.
 use pnet_base::MacAddr;
 use pnet_packet::Packet;
 use pnet_packet::ethernet::{EtherType, EtherTypes, EthernetPacket, MutableEthernetPacket};
 
 use crate::{Decoded, Message, arp, ndp};
 
-/// Why a frame is neither ARP nor Neighbor Discovery as the RFCs allow it.
+/// The reason a frame is neither ARP nor Neighbor Discovery as the RFCs allow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum DecodeError {
-    /// Ends before its headers do, or before the length they state.
+    /// The frame ends before its headers do, or before the length they state.
     #[error("the frame is shorter than its headers say")]
     Truncated,
-    /// Another protocol, or another ICMPv6 message.
+    /// The frame carries another protocol, or another ICMPv6 message.
     #[error("the frame is neither ARP nor a neighbor solicitation or advertisement")]
     NotNeighborDiscovery,
-    /// RFC 826: not Ethernet (hardware type 1, length 6).
+    /// The ARP hardware is not Ethernet: hardware type 1, length 6 (RFC 826).
     #[error("the ARP hardware type is not Ethernet")]
     ArpHardware,
-    /// RFC 826: not IPv4 (protocol type 0x0800, length 4).
+    /// The ARP protocol is not IPv4: protocol type 0x0800, length 4 (RFC 826).
     #[error("the ARP protocol type is not IPv4")]
     ArpProtocol,
-    /// Neither request nor reply.
+    /// The ARP operation is neither request nor reply.
     #[error("the ARP operation is neither request nor reply")]
     ArpOperation,
     /// The IPv6 header's version is not 6.
     #[error("the IPv6 header has another version than 6")]
     IpVersion,
-    /// RFC 4291 section 2.7: a multicast address is no source.
+    /// The IPv6 source is a multicast address, which RFC 4291 section 2.7 forbids.
     #[error("the IPv6 source is a multicast address")]
     MulticastSource,
-    /// RFC 4861 section 7.1: came through a router.
+    /// The hop limit is not 255, so the message crossed a router (RFC 4861 section 7.1).
     #[error("the hop limit is not 255: the message crossed a router")]
     HopLimit,
-    /// RFC 4861 section 7.1.
+    /// The ICMPv6 code is not 0 (RFC 4861 section 7.1).
     #[error("the ICMPv6 code is not 0")]
     Code,
-    /// RFC 4861 section 7.1.
+    /// The ICMPv6 checksum is wrong (RFC 4861 section 7.1).
     #[error("the ICMPv6 checksum is wrong")]
     Checksum,
-    /// RFC 4861 section 7.1.
+    /// The target is a multicast address (RFC 4861 section 7.1).
     #[error("the target is a multicast address")]
     MulticastTarget,
-    /// RFC 4861 section 7.1: an option of length zero, one that runs past the end, or a link-layer address that is
-    /// not a MAC address.
+    /// An option has length zero or exceeds the message, or a link-layer address is not a MAC address (RFC 4861
+    /// section 7.1).
     #[error("an option has an impossible length")]
     OptionLength,
-    /// RFC 4861 section 7.1.1: from `::` to something else than a solicited-node group.
+    /// A solicitation from `::` goes to an address other than a solicited-node group (RFC 4861 section 7.1.1).
     #[error("a solicitation from :: does not go to a solicited-node group")]
     ProbeDestination,
-    /// RFC 4861 section 7.1.1: from `::` with a Source Link-Layer Address option.
+    /// A solicitation from `::` has a Source Link-Layer Address option (RFC 4861 section 7.1.1).
     #[error("a solicitation from :: carries a source link-layer address")]
     ProbeLinkLayer,
-    /// RFC 4861 section 7.1.2: to a group with the S flag set.
+    /// An advertisement to a group has the S flag set (RFC 4861 section 7.1.2).
     #[error("an advertisement to a group claims to be solicited")]
     SolicitedMulticast,
 }
 
 impl DecodeError {
-    /// A name for counters.
+    /// Returns a short name for counters.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Truncated => "truncated",
@@ -79,10 +80,10 @@ impl DecodeError {
     }
 }
 
-/// Reads a whole Ethernet frame without FCS. Octets after the message are padding and ignored.
+/// Decodes a whole Ethernet frame without FCS. Octets after the message are padding and ignored.
 ///
 /// # Errors
-/// The first rule of RFC 826, RFC 4861 section 7.1.1 or 7.1.2 that it breaks.
+/// Returns the first broken rule of RFC 826, RFC 4861 section 7.1.1 or 7.1.2.
 pub fn decode(frame: &[u8]) -> Result<Decoded, DecodeError> {
     let ethernet = EthernetPacket::new(frame).ok_or(DecodeError::Truncated)?;
     let message = match ethernet.get_ethertype() {
@@ -93,10 +94,10 @@ pub fn decode(frame: &[u8]) -> Result<Decoded, DecodeError> {
     Ok(Decoded { destination: ethernet.get_destination(), source: ethernet.get_source(), message })
 }
 
-/// Writes a whole Ethernet frame without FCS and padding, checksum filled in.
+/// Encodes a whole Ethernet frame without FCS and padding, with its checksum.
 ///
-/// There is one way to write a message. A reader that must not be misled, as the guard, compares what it was given
-/// with this.
+/// Each message has exactly one encoding. A reader that must not be misled, such as the guard, compares a received
+/// frame with it.
 pub fn encode(destination: MacAddr, source: MacAddr, message: &Message) -> Vec<u8> {
     let (ethertype, payload) = match message {
         Message::Arp(arp) => (EtherTypes::Arp, arp::encode(arp)),

@@ -1,7 +1,8 @@
-//! ARP and Neighbor Discovery on Ethernet, [`bgp`] and [`bfd`]: what the guard reads before anything leaves, what the
-//! responder answers with, and what a plugin says. One decoder for all three, so that none of them reads an octet differently.
+//! ARP and Neighbor Discovery on Ethernet, [`bgp`] and [`bfd`]. The guard that checks outgoing data, the responder
+//! and the plugins share this one codec, so that all of them read every octet the same way.
 //!
-//! Knows nothing of addresses that are ours, of sockets or of time. 802.1Q tags are the kernel's and never seen here.
+//! This crate does not know the node's own addresses, sockets or time. 802.1Q tags are handled by the kernel and
+//! never appear here.
 //!
 //! ```
 //! use outrigger_wire::{MacAddr, Message, announcement, decode};
@@ -30,30 +31,30 @@ pub use frame::{DecodeError, decode, encode};
 pub use ndp::{multicast_mac, solicited_node_group};
 pub use pnet_base::MacAddr;
 
-/// What an Ethernet frame says.
+/// A decoded Ethernet frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoded {
     /// Destination in the Ethernet header.
     pub destination: MacAddr,
     /// Source in the Ethernet header.
     pub source: MacAddr,
-    /// The payload.
+    /// The ARP or Neighbor Discovery message.
     pub message: Message,
 }
 
 /// A question about, an answer for, or an announcement of one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
-    /// IPv4.
+    /// ARP request or reply, for IPv4.
     Arp(Arp),
-    /// IPv6: who has the target?
+    /// Neighbor Solicitation: asks for the owner of an IPv6 target.
     Solicitation(NeighborSolicitation),
-    /// IPv6: the target is here.
+    /// Neighbor Advertisement: announces the owner of an IPv6 target.
     Advertisement(NeighborAdvertisement),
 }
 
 impl Message {
-    /// The address it is about: ARP's target protocol address, Neighbor Discovery's target.
+    /// Returns the address the message is about: ARP's target protocol address or Neighbor Discovery's target.
     pub fn address(&self) -> IpAddr {
         match self {
             Self::Arp(arp) => arp.target_ip.into(),
@@ -63,59 +64,59 @@ impl Message {
     }
 }
 
-/// Address Resolution Protocol for IPv4 on Ethernet (RFC 826).
+/// An ARP packet for IPv4 on Ethernet (RFC 826).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arp {
-    /// Question or answer.
+    /// ar$op: request or reply.
     pub operation: ArpOperation,
-    /// ar$sha.
+    /// ar$sha: MAC address of the sender.
     pub sender_mac: MacAddr,
-    /// ar$spa. 0.0.0.0 in a probe (RFC 5227).
+    /// ar$spa: address of the sender; 0.0.0.0 in a probe (RFC 5227).
     pub sender_ip: Ipv4Addr,
-    /// ar$tha. Zero in a request: it is what is asked for.
+    /// ar$tha: MAC address of the target; zero in a request, which asks for it.
     pub target_mac: MacAddr,
-    /// ar$tpa.
+    /// ar$tpa: address of the target.
     pub target_ip: Ipv4Addr,
 }
 
-/// ar$op. Reverse and inverse ARP (3, 4, 8, 9) have no place here and do not decode.
+/// The ARP operation, ar$op. Reverse and inverse ARP (3, 4, 8, 9) are not supported and do not decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArpOperation {
-    /// 1.
+    /// 1: request.
     Request,
-    /// 2.
+    /// 2: reply.
     Reply,
 }
 
-/// Neighbor Solicitation (RFC 4861 section 4.3).
+/// A Neighbor Solicitation (RFC 4861 section 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NeighborSolicitation {
     /// IPv6 source; `::` during Duplicate Address Detection (RFC 4862).
     pub source: Ipv6Addr,
     /// IPv6 destination: the target itself or its solicited-node group.
     pub destination: Ipv6Addr,
-    /// The address asked for.
+    /// The address that is asked for.
     pub target: Ipv6Addr,
-    /// Source Link-Layer Address option.
+    /// Source Link-Layer Address option; `None` if absent.
     pub source_link_layer: Option<MacAddr>,
 }
 
-/// Neighbor Advertisement (RFC 4861 section 4.4).
+/// A Neighbor Advertisement (RFC 4861 section 4.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NeighborAdvertisement {
     /// IPv6 source.
     pub source: Ipv6Addr,
-    /// IPv6 destination: who asked, or all nodes.
+    /// IPv6 destination: the sender of the solicitation, or all nodes.
     pub destination: Ipv6Addr,
     /// The address advertised.
     pub target: Ipv6Addr,
     /// R flag: the sender is a router.
     pub router: bool,
-    /// S flag: answers a solicitation.
+    /// S flag: the message answers a solicitation.
     pub solicited: bool,
-    /// O flag: replace what the neighbour has cached.
+    /// O flag: the neighbour must replace its cached entry.
     pub overrides: bool,
-    /// Target Link-Layer Address option.
+    /// Target Link-Layer Address option; `None` if absent.
     pub target_link_layer: Option<MacAddr>,
 }
 

@@ -1,5 +1,5 @@
-//! Neighbor Solicitation and Advertisement in IPv6 (RFC 4861), and the groups they go to. Knows nothing of who may
-//! send them.
+//! Neighbor Solicitation and Advertisement in IPv6 (RFC 4861), and the groups they are sent to. Does not decide which
+//! messages may be sent.
 use std::net::Ipv6Addr;
 
 use pnet_base::MacAddr;
@@ -13,18 +13,18 @@ use pnet_packet::ipv6::{Ipv6Packet, MutableIpv6Packet};
 
 use crate::{DecodeError, Message, NeighborAdvertisement, NeighborSolicitation};
 
-/// RFC 4861 section 4.3: what a message that crossed a router cannot have.
+/// The required hop limit, which a message that crossed a router cannot have (RFC 4861 section 4.3).
 const HOP_LIMIT: u8 = 255;
-/// Option lengths are counted in these (RFC 4861 section 4.6).
+/// The unit of option lengths in octets (RFC 4861 section 4.6).
 const OPTION_UNIT: usize = 8;
 
-/// The group that a solicitation for this address goes to (RFC 4291 section 2.7.1).
+/// Returns the group that a solicitation for this address is sent to (RFC 4291 section 2.7.1).
 pub fn solicited_node_group(target: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b, c] = target.octets();
     Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]))
 }
 
-/// The Ethernet address of an IPv6 group (RFC 2464 section 7).
+/// Returns the Ethernet address of an IPv6 group (RFC 2464 section 7).
 pub fn multicast_mac(group: Ipv6Addr) -> MacAddr {
     let [.., a, b, c, d] = group.octets();
     MacAddr::new(0x33, 0x33, a, b, c, d)
@@ -35,7 +35,8 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Message, DecodeError> {
     if header.get_version() != 6 {
         return Err(DecodeError::IpVersion);
     }
-    // An extension header would hide the message from the kernel's filters: such a packet is not for us.
+    // Packets with an extension header are not supported, because it would hide the message from the kernel's
+    // filters.
     if header.get_next_header() != IpNextHeaderProtocols::Icmpv6 {
         return Err(DecodeError::NotNeighborDiscovery);
     }
@@ -82,7 +83,7 @@ pub(crate) fn encode_advertisement(advertisement: &NeighborAdvertisement) -> Vec
     wrap(advertisement.source, advertisement.destination, body)
 }
 
-/// RFC 4861 section 7.1.1.
+/// Decodes a Neighbor Solicitation and checks it by RFC 4861 section 7.1.1.
 fn decode_solicitation(
     source: Ipv6Addr,
     destination: Ipv6Addr,
@@ -110,7 +111,7 @@ fn decode_solicitation(
     }))
 }
 
-/// RFC 4861 section 7.1.2.
+/// Decodes a Neighbor Advertisement and checks it by RFC 4861 section 7.1.2.
 fn decode_advertisement(
     source: Ipv6Addr,
     destination: Ipv6Addr,
@@ -137,8 +138,8 @@ fn decode_advertisement(
     }))
 }
 
-/// Walks all options, since one of length zero voids the message wherever it is, and takes the first address of the
-/// kind, as Linux does. Options of another kind are skipped (RFC 4861 section 9).
+/// Returns the first link-layer address option of the given kind, as Linux does. All options are read, because one of
+/// length zero invalidates the message at any position. Options of another kind are skipped (RFC 4861 section 9).
 fn link_layer_address(octets: &[u8], kind: NdpOptionType) -> Result<Option<MacAddr>, DecodeError> {
     let mut rest = &octets[NeighborSolicitPacket::minimum_packet_size()..];
     let mut found = None;
@@ -157,8 +158,8 @@ fn link_layer_address(octets: &[u8], kind: NdpOptionType) -> Result<Option<MacAd
     if rest.is_empty() { Ok(found) } else { Err(DecodeError::OptionLength) }
 }
 
-/// Both messages have the same shape: type, code, checksum, 32 bits of which only advertisements use the first
-/// eight, target, options.
+/// Encodes the part that both messages share: type, code, checksum, 32 bits of which only advertisements use the
+/// first eight, target, options.
 fn body(
     kind: Icmpv6Type,
     flags: u8,

@@ -1,4 +1,5 @@
-//! Vectors written out by octet, then properties: what is encoded decodes to itself, and no octets make it panic.
+//! Test vectors written octet by octet, then properties: every encoded message decodes to itself, and no input causes
+//! a panic.
 use super::*;
 use proptest::prelude::*;
 
@@ -14,7 +15,7 @@ fn v6(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
 }
 
-/// Hexadecimal octets; white space is for the reader.
+/// Parses hexadecimal octets; white space is ignored.
 fn octets(text: &str) -> Vec<u8> {
     let digits: Vec<u8> =
         text.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
@@ -153,15 +154,15 @@ fn groups_are_those_of_rfc_4291_and_rfc_2464() {
     assert_eq!(multicast_mac(group), MacAddr(0x33, 0x33, 0xff, 0x89, 0xab, 0xcd));
 }
 
-/// Where things are in a Neighbor Discovery frame.
+/// Offsets in a Neighbor Discovery frame.
 const IPV6: usize = 14;
 const ICMP: usize = IPV6 + 40;
 const OPTION: usize = ICMP + 24;
 
-/// Octets to set, by position.
+/// Octets to replace, by position.
 type Changes<'a> = &'a [(usize, u8)];
 
-/// Sets octets and, when they are of Neighbor Discovery, makes the checksum right again.
+/// Replaces octets and, in a Neighbor Discovery frame, repairs the checksum.
 fn changed(text: &str, changes: Changes<'_>) -> Vec<u8> {
     let mut frame = octets(text);
     for (at, octet) in changes {
@@ -173,7 +174,7 @@ fn changed(text: &str, changes: Changes<'_>) -> Vec<u8> {
     frame
 }
 
-/// RFC 4443 section 2.3, written a second time so that the first is not its own judge.
+/// Computes the checksum of RFC 4443 section 2.3, implemented a second time so that the codec does not verify itself.
 fn mend_checksum(frame: &mut [u8]) {
     frame[ICMP + 2..ICMP + 4].fill(0);
     let length = (frame.len() - ICMP) as u32;
@@ -268,7 +269,7 @@ fn unicast() -> impl Strategy<Value = Ipv6Addr> {
     })
 }
 
-/// Every message that the RFCs allow.
+/// Generates every message that the RFCs allow.
 fn message() -> impl Strategy<Value = Message> {
     let operation = prop_oneof![Just(ArpOperation::Request), Just(ArpOperation::Reply)];
     let arp = (operation, mac(), any::<[u8; 4]>(), mac(), any::<[u8; 4]>()).prop_map(
@@ -309,7 +310,7 @@ fn message() -> impl Strategy<Value = Message> {
     prop_oneof![arp, question, claim]
 }
 
-/// Answers only come from decoded questions, so decoding and answering are tried together.
+/// Decodes and answers together, because answers are only given to decoded questions.
 fn exercise(frame: &[u8]) {
     if let Ok(decoded) = decode(frame) {
         let _ = answer(&decoded, OURS);
@@ -368,7 +369,7 @@ proptest! {
             frame[at] = octet;
         }
         exercise(&frame);
-        // With length and checksum right the options are reached.
+        // With correct length and checksum the decoder reaches the options.
         if frame.len() > OPTION {
             frame[IPV6 + 5] = (frame.len() - ICMP) as u8;
             mend_checksum(&mut frame);

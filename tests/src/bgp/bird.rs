@@ -1,5 +1,5 @@
-//! BIRD 2: its configuration, and its control socket. Every line of an answer begins with a number and a dash, or with
-//! a space; the last begins with a number and a space.
+//! BIRD 2: its configuration and its control socket. Every line of an answer begins with a number and a dash, or with a space;
+//! the last begins with a number and a space.
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -37,7 +37,8 @@ fn configuration(speaker: &Speaker) -> String {
     for (family, word) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
         let networks = speaker.networks.iter().filter(|it| Family::of(it) == family);
         let routes = networks.map(|network| format!(" route {network} blackhole;"));
-        // Before what an interface has itself (240): a service address is on one, and what is exported is this.
+        // Preferred to the interface's own route (240): a service address is on an interface, and this route is the exported
+        // one.
         text += &format!(
             "protocol static {{ {word} {{ preference 250; }};{} }}\n",
             routes.collect::<String>()
@@ -61,7 +62,7 @@ fn configuration(speaker: &Speaker) -> String {
 fn protocol(number: usize, neighbor: &Neighbor, asn: u32) -> String {
     let local = neighbor.local.map(|local| format!("{local} ")).unwrap_or_default();
     let whom = match &neighbor.who {
-        // It compares with what a four-octet capability says even where it offers none itself.
+        // BIRD compares with the AS of a four-octet capability even where it offers none itself.
         Who::Address(address) if !neighbor.as4 => format!("neighbor {address} external"),
         Who::Address(address) => format!("neighbor {address} as {}", neighbor.asn),
         Who::Range(prefix) => format!("neighbor range {prefix} as {}", neighbor.asn),
@@ -69,7 +70,7 @@ fn protocol(number: usize, neighbor: &Neighbor, asn: u32) -> String {
             format!("interface \"{link}\"; neighbor range fe80::/10 as {}", neighbor.asn)
         }
     };
-    // What `session` counts is logged.
+    // `session` counts these log lines.
     let mut lines = vec![format!("local {local}as {asn}"), whom, "debug { states }".to_owned()];
     let mut add = |line: String| lines.push(line);
     add(match neighbor.hops {
@@ -78,7 +79,7 @@ fn protocol(number: usize, neighbor: &Neighbor, asn: u32) -> String {
         Hops::Secured => "direct; ttl security on".to_owned(),
     });
     add(format!("hold time {}; keepalive time {}", neighbor.hold, neighbor.hold / 3));
-    // BIRD's own patience is for the Internet: 5 s before the first attempt, 60 s and more after an error.
+    // BIRD's own delays are meant for the Internet: 5 s before the first attempt, 60 s and more after an error.
     add("connect delay time 1; connect retry time 1; error wait time 1,2".to_owned());
     if let Some(password) = &neighbor.password {
         add(format!("password \"{password}\""));
@@ -108,7 +109,7 @@ fn protocol(number: usize, neighbor: &Neighbor, asn: u32) -> String {
     format!("protocol bgp n{number} {{\n{body}}}\n")
 }
 
-/// Says a line and gives the answer without its numbers.
+/// Sends a line and returns the answer without its numbers.
 pub(super) fn ask(folder: &FilePath, line: &str) -> Result<String> {
     let socket = folder.join("bird.ctl");
     let mut stream = UnixStream::connect(&socket)
@@ -126,7 +127,7 @@ pub(super) fn ask(folder: &FilePath, line: &str) -> Result<String> {
         answer += if numbered { text } else { said.strip_prefix(' ').unwrap_or(&said) };
         answer.push('\n');
         if last {
-            // 8xxx: it cannot be done. 9xxx: it was not understood. 8001 is "nothing there".
+            // 8xxx: the command failed. 9xxx: the command was not understood. 8001 means that nothing was found.
             ensure!(
                 !code.starts_with('9') && (!code.starts_with('8') || code == "8001 "),
                 "BIRD refuses {line}: {answer}"
@@ -136,7 +137,7 @@ pub(super) fn ask(folder: &FilePath, line: &str) -> Result<String> {
     }
 }
 
-/// The protocol that speaks with a neighbour.
+/// Returns the state of the protocol that speaks with a neighbour.
 pub(super) fn session(folder: &FilePath, neighbor: &str) -> Result<Session> {
     let all = ask(folder, "show protocols all")?;
     let mut found = None;
@@ -149,7 +150,7 @@ pub(super) fn session(folder: &FilePath, neighbor: &str) -> Result<Session> {
     }
     let block = found.unwrap_or_default();
     let established = block.contains("Established");
-    // Not since when: BIRD reckons that anew each time, a millisecond more or less.
+    // Not the time of the last change: BIRD recomputes it on each query, a millisecond more or less.
     let name = block.split_whitespace().next().unwrap_or_default();
     let log = fs::read_to_string(folder.join("bird.log")).unwrap_or_default();
     let up = format!("{name}: State changed to up");
@@ -161,12 +162,12 @@ pub(super) fn session(folder: &FilePath, neighbor: &str) -> Result<Session> {
     Ok(Session { established, generation: ups.to_string(), updates, raw: json!({ "text": block }) })
 }
 
-/// The protocol of the n-th neighbour is called so.
+/// Returns the name of the protocol for the n-th neighbour.
 pub fn protocol_name(number: usize) -> String {
     format!("n{number}")
 }
 
-/// Paragraphs: a line that is not indented, and those that follow it.
+/// Splits the text into paragraphs: a line that is not indented, and the indented lines that follow it.
 fn blocks(text: &str) -> Vec<String> {
     let mut blocks: Vec<String> = Vec::new();
     for line in text.lines() {

@@ -1,4 +1,4 @@
-//! ExaBGP: it speaks what it is told through a pipe and keeps no routes. Here it is only measured beside.
+//! ExaBGP: it sends what is written to its pipe and keeps no routes. It is only used for comparison in measurements.
 use std::fs;
 use std::io::Write;
 use std::path::Path as FilePath;
@@ -10,7 +10,7 @@ use super::router::Program;
 use super::speaker::{Neighbor, Speaker, Who};
 use crate::namespace::Namespace;
 
-/// Lines for its API are written here.
+/// Pipe for lines of its API.
 const PIPE: &str = "api.in";
 
 pub(super) fn start(
@@ -24,7 +24,7 @@ pub(super) fn start(
         ensure!(status.success(), "mkfifo failed: {status}");
     }
     let neighbors = speaker.neighbors.iter().filter_map(|it| neighbor(it, speaker));
-    // Opened for both directions, it never ends while nobody writes.
+    // Opened for both directions, the pipe never ends while it has no writer.
     let process = format!(
         "process feed {{\n  run /bin/sh -c \"exec cat <> {}\";\n  encoder text;\n}}\n",
         pipe.display()
@@ -53,7 +53,7 @@ fn neighbor(neighbor: &Neighbor, speaker: &Speaker) -> Option<String> {
     ))
 }
 
-/// Says lines of its API.
+/// Sends lines of its API.
 pub(super) fn say(folder: &FilePath, lines: &str) -> Result<()> {
     let pipe = fs::File::options().read(true).write(true).open(folder.join(PIPE));
     let mut pipe = pipe.context("ExaBGP has no pipe")?;

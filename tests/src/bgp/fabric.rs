@@ -1,5 +1,5 @@
-//! A small data centre: a client, a router that is FRR and spreads load over equal routes, and three nodes on one
-//! segment behind it, each with a standalone daemon, the service's address on its loopback, and a server.
+//! Small data centre: a client, an FRR router that spreads load over equal routes, and three nodes on one segment behind it,
+//! each with a standalone daemon, the service's address on its loopback, and a server.
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
@@ -11,47 +11,47 @@ use super::speaker::{Bfd, Neighbor, Speaker};
 use super::traffic::{Echo, Traffic};
 use super::{Net, fib};
 
-/// The service's address.
+/// Address of the service.
 pub const SERVICE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const NODES: [&str; 3] = ["s1", "s2", "s3"];
 const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 const ROUTER_ASN: u32 = 64512;
 const NODES_ASN: u32 = 64513;
 
-/// All of it. Daemons end before the network goes.
+/// The whole data centre. Daemons end before the network is removed.
 #[derive(Debug)]
 pub struct Fabric {
-    /// The standalone daemons, `s1` first; none when another speaker is there in their stead.
+    /// The standalone daemons, `s1` first; empty if another speaker takes their place.
     pub nodes: Vec<Outrigger>,
     rivals: Vec<Router>,
-    /// The router.
+    /// Router between the client and the nodes.
     pub router: Router,
     _servers: Vec<Echo>,
     net: Net,
 }
 
-/// What the sessions are to have.
+/// Options of the sessions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sessions {
-    /// BFD of 3 × so many milliseconds.
+    /// Interval of BFD in milliseconds, with a multiplier of 3.
     pub bfd_ms: Option<u32>,
-    /// Graceful restart of so many seconds.
+    /// Restart time of graceful restart in seconds.
     pub restart: Option<u16>,
 }
 
 impl Fabric {
-    /// Builds it, and waits until the router spreads load over all three.
+    /// Builds the data centre, and waits until the router spreads load over all three nodes.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn new(sessions: Sessions) -> Result<Self> {
         Self::of(None, sessions)
     }
 
-    /// The same with another speaker on the nodes, to measure beside.
+    /// Builds the data centre with another speaker on the nodes, for comparison.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn of(rival: Option<Kind>, sessions: Sessions) -> Result<Self> {
         let net = segment()?;
         let bfd = sessions.bfd_ms.map(|interval_ms| Bfd { interval_ms, multiplier: 3 });
@@ -88,10 +88,10 @@ impl Fabric {
         Ok(fabric)
     }
 
-    /// Waits until the router's kernel has so many ways to the service.
+    /// Waits until the router's kernel has this number of next hops to the service.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn await_next_hops(&self, count: usize) -> Result<()> {
         fib::await_next_hops(self.router.namespace(), VIP, count).map(drop)
     }
@@ -99,7 +99,7 @@ impl Fabric {
     /// Waits until BFD is up with every node.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn await_bfd(&self) -> Result<()> {
         crate::wait::until("BFD is up with every node", super::router::LIMIT, || {
             let up = (0..NODES.len())
@@ -110,30 +110,30 @@ impl Fabric {
         .with_context(|| self.explain())
     }
 
-    /// Begins traffic from the client.
+    /// Starts traffic from the client.
     ///
     /// # Errors
-    /// When no socket can be opened, or nothing comes back.
+    /// When no socket can be opened, or no answer arrives.
     pub fn traffic(&self, flows: usize) -> Result<Traffic> {
         let traffic = Traffic::start(&self.net.at("c"), SERVICE, flows)?;
         traffic.await_flowing()?;
         Ok(traffic)
     }
 
-    /// The index of the node of this name.
+    /// Returns the index of the node of this name.
     ///
     /// # Errors
-    /// When there is none.
+    /// When no node has this name.
     pub fn index_of(&self, name: &str) -> Result<usize> {
         NODES.iter().position(|node| *node == name).with_context(|| format!("{name} is no node"))
     }
 
-    /// What the router calls a node.
+    /// Returns the router's name for a node.
     pub fn neighbor(&self, node: usize) -> String {
         node_address(node).to_string()
     }
 
-    /// Lets a node vanish: its port of the switch forwards nothing, and nobody loses carrier.
+    /// Makes a node vanish: its port of the switch forwards nothing, and neither end loses carrier.
     ///
     /// # Errors
     /// When `bridge` fails.
@@ -144,7 +144,7 @@ impl Fabric {
         Ok(())
     }
 
-    /// What everybody says, for a failure.
+    /// Returns the logs and states of all parts, for a failure.
     pub fn explain(&self) -> String {
         let nodes: String = self.nodes.iter().map(Outrigger::explain).collect();
         let rivals: String = self.rivals.iter().map(Router::explain).collect();

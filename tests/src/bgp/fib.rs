@@ -1,4 +1,4 @@
-//! The kernel's routes of a namespace: what is there, and every change with its time.
+//! Kernel routes of a namespace: their current state, and every change with its time.
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::namespace::Namespace;
 use crate::{clock, wait};
 
-/// Next hops of a prefix in the kernel's main table; none when it is not there.
+/// Returns the next hops of a prefix in the kernel's main table; empty if the prefix is not there.
 ///
 /// # Errors
 /// When `ip` fails.
@@ -28,10 +28,10 @@ pub fn next_hops(namespace: &Namespace, prefix: &str) -> Result<Vec<String>> {
     Ok(hops.filter_map(gateway).collect())
 }
 
-/// Waits until a prefix has so many next hops in the kernel.
+/// Waits until a prefix has this number of next hops in the kernel.
 ///
 /// # Errors
-/// When it does not come to that.
+/// When that does not happen in time.
 pub fn await_next_hops(namespace: &Namespace, prefix: &str, count: usize) -> Result<Vec<String>> {
     let what = format!("{prefix} by {count} next hops in the kernel");
     wait::until(&what, super::router::LIMIT, || {
@@ -54,16 +54,16 @@ fn routes(namespace: &Namespace, prefix: &str) -> Result<Vec<Value>> {
     serde_json::from_slice(&output.stdout).context("ip prints no JSON")
 }
 
-/// A change of the kernel's routes.
+/// Change of the kernel's routes.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// When this process heard of it.
+    /// Time at which this process read the change.
     pub at: Instant,
-    /// As `ip monitor` prints it.
+    /// The change as printed by `ip monitor`.
     pub text: String,
 }
 
-/// Hears every change of a namespace's routes until dropped.
+/// Records every change of a namespace's routes until dropped.
 #[derive(Debug)]
 pub struct Monitor {
     child: Child,
@@ -72,14 +72,14 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Begins to listen; what happens after this is heard.
+    /// Starts the monitor; every change after this call is recorded.
     ///
     /// # Errors
     /// When `ip` cannot be run.
     pub fn start(namespace: &Namespace) -> Result<Self> {
         let mut child = namespace
             .mortal_command("ip")
-            // By a pipe it would keep what it has until it has much.
+            // With a pipe for its output it would buffer the lines.
             .args(["-oneline", "monitor", "route"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -98,17 +98,17 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Changes that name this prefix (without `/32` and `/128`, as `ip` prints them).
+    /// Returns the changes that name this prefix (without `/32` and `/128`, as `ip` prints them).
     pub fn about(&self, prefix: &str) -> Vec<Change> {
         let name = prefix.trim_end_matches("/32").trim_end_matches("/128");
         let named = |change: &&Change| change.text.split_whitespace().any(|word| word == name);
         lock(&self.changes).iter().filter(named).cloned().collect()
     }
 
-    /// Waits for the first change about a prefix after a moment, and gives how long it took.
+    /// Waits for the first change of a prefix after a moment, and returns how long it took.
     ///
     /// # Errors
-    /// When there is none in time.
+    /// When none comes in time.
     pub fn await_change(&self, prefix: &str, after: Instant, limit: Duration) -> Result<Duration> {
         wait::until(&format!("a change of {prefix} in the kernel"), limit, || {
             let change = self.about(prefix).into_iter().find(|change| change.at >= after);
@@ -116,7 +116,8 @@ impl Monitor {
         })
     }
 
-    /// It hears only from the moment its socket is open: a route of its own comes and goes until it is heard.
+    /// Waits until the monitor receives changes, which it does only once its socket is open: adds and removes a test route
+    /// until it is reported.
     fn await_hearing(&self, namespace: &Namespace) -> Result<()> {
         wait::until("ip monitor listens", Duration::from_secs(10), || {
             namespace

@@ -1,5 +1,5 @@
-//! FRR: its configuration, and its terminal sockets. A request is a line that ends with a zero octet; the answer ends
-//! with three of them and the result, as vtysh reads it.
+//! FRR: its configuration and its terminal sockets. A request is a line that ends with a zero octet; the answer ends with three
+//! of them and the result, as vtysh reads it.
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,10 +14,10 @@ use super::router::{Path, Program, Session};
 use super::speaker::{Family, Hops, Neighbor, Speaker, Who};
 use crate::namespace::Namespace;
 
-/// Longer than any of its answers takes, even about 100,000 routes.
+/// Timeout for an answer: longer than any takes, even about 100,000 routes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// zebra, bfdd if anyone wants BFD, and bgpd.
+/// Starts zebra, bfdd if a neighbour uses BFD, and bgpd.
 pub(super) fn start(
     speaker: &Speaker,
     namespace: &Namespace,
@@ -43,7 +43,7 @@ fn start_daemon(daemon: &str, namespace: &Namespace, folder: &FilePath) -> Resul
     let mut arguments = vec!["-u", "root", "-g", "root", "-f", &configuration, "-i", &pid];
     arguments.extend(["-z", &zebra, "--vty_socket", &shown, "--log", "stdout"]);
     match daemon {
-        // Room for many routes at once; the terminal ports of all laboratories would be one.
+        // Buffer for many routes at once; all laboratories would share one terminal port.
         "zebra" => arguments.extend(["-s", "67108864", "-P", "0"]),
         "bfdd" => arguments.extend(["--bfdctl", &control, "-P", "0"]),
         _ => arguments.extend(["-P", "0"]),
@@ -83,7 +83,7 @@ fn bgpd(speaker: &Speaker) -> String {
     text
 }
 
-/// What the neighbour is called in commands: dynamic ones share a group.
+/// Returns the neighbour's name in commands: dynamic neighbours share a group.
 fn name(number: usize, neighbor: &Neighbor) -> String {
     match &neighbor.who {
         Who::Address(address) => address.to_string(),
@@ -103,7 +103,7 @@ fn neighbor_lines(name: &str, neighbor: &Neighbor) -> String {
         ),
     };
     let mut add = |line: String| lines += &format!(" neighbor {name} {line}\n");
-    // FRR takes any keepalive beside any hold time; a third is what RFC 4271 asks for.
+    // FRR accepts any keepalive time with any hold time; RFC 4271 asks for a third.
     add(format!("timers {} {}", neighbor.hold / 3, neighbor.hold));
     if !matches!(neighbor.who, Who::Range(_)) {
         add("timers connect 1".to_owned());
@@ -131,7 +131,7 @@ fn neighbor_lines(name: &str, neighbor: &Neighbor) -> String {
         add("capability extended-nexthop".to_owned());
     }
     if !neighbor.as4 {
-        // FRR has no switch for the one capability alone.
+        // FRR has no switch for this capability alone.
         add("dont-capability-negotiate".to_owned());
     }
     lines
@@ -149,8 +149,8 @@ fn bfdd(speaker: &Speaker) -> String {
     format!("bfd\n{}exit\n", profiles.iter().map(profile).collect::<String>())
 }
 
-/// Says a line to a daemon's terminal, with every privilege, and gives the answer. Several lines are said one after the
-/// other in one session, and the last answer is given: `configure terminal`, and what follows.
+/// Sends a line to a daemon's terminal, with every privilege, and returns the answer. Several lines are sent one after the
+/// other in one session, and the last answer is returned: `configure terminal`, and the commands that follow.
 pub(super) fn ask(folder: &FilePath, daemon: &str, lines: &str) -> Result<String> {
     let socket = folder.join(format!("{daemon}.vty"));
     let mut stream = UnixStream::connect(&socket)
@@ -195,7 +195,7 @@ pub(super) fn session(folder: &FilePath, neighbor: &str) -> Result<Session> {
     let established = raw["bgpState"] == "Established";
     Ok(Session {
         established,
-        // Not when it was: FRR reckons that anew from a rounded age each time.
+        // Not the time of establishment: FRR recomputes it from a rounded age each time.
         generation: raw["connectionsEstablished"].to_string(),
         updates: raw["messageStats"]["updatesRecv"].as_u64(),
         raw,
@@ -207,7 +207,7 @@ pub(super) fn paths(folder: &FilePath, prefix: &str) -> Result<Vec<Path>> {
     let found = ask_json(folder, "bgpd", &format!("show bgp {word} unicast {prefix} json"))?;
     let exact = found["prefix"] == prefix;
     let paths = found["paths"].as_array().filter(|_| exact).into_iter().flatten();
-    // What it originates itself has no peer of this kind.
+    // Routes that FRR originates itself have no peer of this kind.
     let learned = paths.filter(|path| path["peer"]["type"] != Value::Null);
     Ok(learned
         .filter(|path| {

@@ -1,4 +1,4 @@
-//! GoBGP 4: its configuration, and its own client as the way to ask it.
+//! GoBGP 4: its configuration, and its own client for queries.
 use std::fs;
 use std::path::Path as FilePath;
 
@@ -122,7 +122,7 @@ fn neighbor(neighbor: &Neighbor, mut config: Value) -> Value {
     value
 }
 
-/// Runs `gobgp` with these words.
+/// Runs `gobgp` with these arguments.
 pub(super) fn ask(namespace: &Namespace, folder: &FilePath, line: &str) -> Result<String> {
     let output = namespace
         .command(programs::gobgp("gobgp")?)
@@ -189,7 +189,7 @@ fn path(from: &Value) -> Path {
     let number = |value: &Value| value.as_u64().and_then(|it| u32::try_from(it).ok());
     for attribute in from["attrs"].as_array().into_iter().flatten() {
         let value = &attribute["value"];
-        // The types of RFC 4271 section 5, RFC 1997, RFC 4760 and RFC 8092.
+        // Types of RFC 4271 section 5, RFC 1997, RFC 4760 and RFC 8092.
         match attribute["type"].as_u64() {
             Some(2) => {
                 let segments = attribute["as_paths"].as_array().into_iter().flatten();

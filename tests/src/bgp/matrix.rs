@@ -1,5 +1,5 @@
-//! The interop matrix: what the product does with each make of router, cell by cell. A cell that a make cannot do says
-//! why, by its own documentation.
+//! The interop matrix: the product's features with each make of router, cell by cell. A cell that a make does not support gives
+//! the reason from its own documentation.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, ensure};
@@ -15,18 +15,18 @@ mod table;
 
 pub use table::table;
 
-/// The makes that the matrix has.
+/// Makes of router in the matrix.
 pub const KINDS: [Kind; 3] = [Kind::Frr, Kind::Bird, Kind::Gobgp];
 /// The product's AS.
 pub(super) const OUR_ASN: u32 = 64512;
 /// The router's AS.
 pub(super) const THEIR_ASN: u32 = 64513;
-/// One that two octets do not hold.
+/// AS number that does not fit in two octets.
 pub(super) const LONG_ASN: u32 = 4_200_000_001;
-/// What stands for it towards those who know two octets only (RFC 6793).
+/// AS number that replaces it for speakers that support only two octets (RFC 6793).
 const AS_TRANS: u32 = 23456;
 
-/// Something that two BGP speakers may do together.
+/// Feature that two BGP speakers may use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is described by `what`, which the table prints")]
 pub enum Feature {
@@ -51,7 +51,7 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// All of them, in the order of the table.
+    /// All features, in the order of the table.
     pub const ALL: [Self; 18] = [
         Self::Ibgp,
         Self::Ebgp,
@@ -73,7 +73,7 @@ impl Feature {
         Self::ShutdownMessage,
     ];
 
-    /// As the table and the names of the tests have it.
+    /// Returns the name used in the table and in test names.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ibgp => "iBGP",
@@ -97,8 +97,9 @@ impl Feature {
         }
     }
 
-    /// What is checked in each cell, beside that the session is established, the route has the right AS path and next
-    /// hop, FRR and BIRD have it in the kernel, and it goes when its Service goes while the session stays.
+    /// Returns what is checked in each cell, in addition to the common checks: the session is established, the route has the
+    /// right AS path and next hop, FRR and BIRD have it in the kernel, and it disappears with its Service while the session
+    /// stays.
     pub fn what(self) -> &'static str {
         match self {
             Self::Ibgp => "empty AS path, local preference 100 (RFC 4271)",
@@ -141,7 +142,7 @@ impl Feature {
         }
     }
 
-    /// Why a make cannot do it, by its documentation.
+    /// Returns the reason that a make does not support the feature, by its documentation; `None` if it does.
     pub fn not_applicable(self, kind: Kind) -> Option<&'static str> {
         match (self, kind) {
             (Self::Unnumbered, Kind::Bird) => Some(
@@ -164,21 +165,21 @@ impl Feature {
         }
     }
 
-    /// As part of the name of a test.
+    /// Returns the name as part of a test name.
     pub fn slug(self) -> String {
         self.name().to_lowercase().replace([' ', '-'], "_")
     }
 }
 
-/// Two speakers that face each other, and where.
+/// Two speakers that face each other, and their network.
 struct Case {
     ours: Speaker,
     theirs: Speaker,
-    /// Laid over the Announcer's configuration.
+    /// Patch for the Announcer's configuration.
     more: Value,
-    /// What the router calls us.
+    /// Name that the router has for the product.
     us: String,
-    /// Where our routes lead.
+    /// Expected next hops of the product's routes.
     next_hops: [String; 2],
     families: Vec<Family>,
     as_path: Vec<u32>,
@@ -187,7 +188,7 @@ struct Case {
 /// Runs one cell.
 ///
 /// # Errors
-/// What was not as it should be, with what both ends say.
+/// Returns an error with the first violated expectation and the state of both ends.
 pub fn run(feature: Feature, kind: Kind) -> Result<()> {
     let case = case(feature, kind);
     let net = if feature == Feature::Multihop { far_pair()? } else { Net::pair()? };
@@ -223,12 +224,12 @@ fn cell(feature: Feature, case: &Case, ours: &mut Outrigger, theirs: &Router) ->
     Ok(())
 }
 
-/// The route is there, with the attributes that every route has.
+/// Waits for the route, and checks the attributes that every route has.
 fn arrived(family: Family, case: &Case, theirs: &Router) -> Result<Path> {
     let path = theirs.await_path(vip(family))?;
     let expected = &case.next_hops[usize::from(family == Family::V6)];
     ensure!(path.as_path == case.as_path, "the AS path is {:?}", path.as_path);
-    // FRR and BIRD are not told which address an unnumbered neighbour has: its link-local one is among them.
+    // FRR and BIRD are not configured with the address of an unnumbered neighbour: its link-local address is among them.
     let linked = expected.is_empty() && path.next_hops.iter().any(|hop| hop.starts_with("fe80:"));
     ensure!(
         linked || path.next_hops.first() == Some(expected),
@@ -253,7 +254,7 @@ fn v6(host: u16) -> IpAddr {
     Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, host).into()
 }
 
-/// What both ends are told.
+/// Returns the configuration of both ends.
 fn case(feature: Feature, kind: Kind) -> Case {
     let six = matches!(feature, Feature::V6 | Feature::ExtendedNextHop);
     let (us, them) = match feature {
@@ -275,7 +276,7 @@ fn case(feature: Feature, kind: Kind) -> Case {
         Feature::Ebgp => to_us.passive = true,
         Feature::Passive => to_them.passive = true,
         Feature::DynamicNeighbor => to_them.who = Who::Range("10.77.0.0/24".to_owned()),
-        // Both read our AS in our capability, and offer none of their own: they are told the long one.
+        // Both read our AS in our capability, and offer none of their own: they are configured with the four-octet AS.
         Feature::As4 => to_us.as4 = false,
         Feature::Multihop => {
             to_them.local = Some(Ipv4Addr::new(10, 99, 0, 1).into());
@@ -312,14 +313,14 @@ fn case(feature: Feature, kind: Kind) -> Case {
         as_path: match feature {
             Feature::Ibgp => vec![],
             Feature::LargeCommunities => vec![OUR_ASN; 3],
-            // FRR without capabilities is a router of two octets indeed: it has no use for AS4_PATH.
+            // FRR without capabilities is a true two-octet router: it ignores AS4_PATH.
             Feature::As4 if kind == Kind::Frr => vec![AS_TRANS],
             _ => vec![our_asn],
         },
     }
 }
 
-/// What both ends are told alike.
+/// Applies the configuration that both ends share.
 fn common(feature: Feature, neighbor: &mut Neighbor) {
     match feature {
         Feature::V6 => neighbor.families = vec![Family::V6],
@@ -328,7 +329,7 @@ fn common(feature: Feature, neighbor: &mut Neighbor) {
         Feature::Md5 => neighbor.password = Some(super::outrigger::PASSWORD.to_owned()),
         Feature::Gtsm => neighbor.hops = Hops::Secured,
         Feature::GracefulRestart => neighbor.restart = Some(20),
-        // Where nothing is lost on purpose it must not flap on a busy machine either.
+        // Where nothing is lost on purpose, BFD must not flap on a busy machine either.
         Feature::Bfd => {
             neighbor.bfd = Some(Bfd { interval_ms: 300, multiplier: 3 });
             neighbor.hold = 90;
@@ -338,7 +339,7 @@ fn common(feature: Feature, neighbor: &mut Neighbor) {
     }
 }
 
-/// Two speakers with a router between them, which knows their loopbacks.
+/// Builds two speakers with a router between them, which has routes to their loopbacks.
 fn far_pair() -> Result<Net> {
     let net = Net::new(&["o", "m", "p"])?;
     net.wire(("o", "eth0"), ("m", "eth0"))?;
@@ -357,7 +358,7 @@ fn far_pair() -> Result<Net> {
     Ok(net)
 }
 
-/// What the product calls the router.
+/// Returns the router's name in the product's configuration.
 fn them() -> String {
     peer_name(0)
 }

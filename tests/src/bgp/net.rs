@@ -1,5 +1,5 @@
-//! Namespaces and the wires between them, for networks that are more than one segment. Needs [`crate::sandbox::enter`]
-//! before. All of it goes when it is dropped.
+//! Namespaces and the wires between them, for networks of more than one segment. Needs [`crate::sandbox::enter`] before.
+//! Everything is removed on drop.
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,7 +9,7 @@ use crate::namespace::{Namespace, ip};
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// A network.
+/// Network of namespaces.
 #[derive(Debug)]
 pub struct Net {
     prefix: String,
@@ -18,10 +18,10 @@ pub struct Net {
 }
 
 impl Net {
-    /// Namespaces of these names, with loopback up and nothing else.
+    /// Creates namespaces of these names, with loopback up and nothing else.
     ///
     /// # Errors
-    /// What `ip` said.
+    /// Returns the error of `ip`.
     pub fn new(names: &[&str]) -> Result<Self> {
         let prefix = format!("net{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = Path::new("/run/outrigger").join(&prefix);
@@ -32,18 +32,19 @@ impl Net {
         let batch = net.names.iter().map(|name| format!("netns add {}-{name}\n", net.prefix));
         ip(None, &batch.collect::<String>())?;
         for name in &net.names {
-            // Without duplicate address detection: nobody waits for addresses that are one by construction. Nor does a
-            // router's advertisement add any, which would then be the source of what a neighbour expects from another.
+            // Without duplicate address detection: the addresses are unique by construction, and waiting is unnecessary. Router
+            // advertisements must not add addresses either, which would become the source where a neighbour expects another.
             net.at(name).command("sysctl").args(QUIET).output().context("cannot run sysctl")?;
             net.at(name).ip("link set lo up\n")?;
         }
         Ok(net)
     }
 
-    /// Two namespaces, "o" and "p", with one wire between their `eth0`: 10.77.0.1 and fd77::1 here, .2 and ::2 there.
+    /// Creates two namespaces, "o" and "p", with one wire between their `eth0`: 10.77.0.1 and fd77::1 at "o", .2 and ::2 at
+    /// "p".
     ///
     /// # Errors
-    /// What `ip` said.
+    /// Returns the error of `ip`.
     pub fn pair() -> Result<Self> {
         let net = Self::new(&["o", "p"])?;
         net.wire(("o", "eth0"), ("p", "eth0"))?;
@@ -55,20 +56,20 @@ impl Net {
         Ok(net)
     }
 
-    /// The namespace of this name.
+    /// Returns the namespace of this name.
     pub fn at(&self, name: &str) -> Namespace {
         Namespace::named(format!("{}-{name}", self.prefix))
     }
 
-    /// A folder of this network's own, in memory.
+    /// Returns a folder of this network's own, in memory.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Connects two devices, each (namespace, device), by a wire; both are up.
+    /// Connects two devices, each (namespace, device), by a wire, and brings both up.
     ///
     /// # Errors
-    /// What `ip` said.
+    /// Returns the error of `ip`.
     pub fn wire(&self, (a, here): (&str, &str), (b, there): (&str, &str)) -> Result<()> {
         let far = self.at(b);
         self.at(a).ip(&format!(
@@ -78,7 +79,7 @@ impl Net {
         far.ip(&format!("link set {there} up\n"))
     }
 
-    /// Lets a namespace forward packets, and spread them over equal routes by ports too.
+    /// Enables forwarding in a namespace, with load spread over equal routes by ports too.
     ///
     /// # Errors
     /// When `sysctl` fails.
@@ -100,7 +101,7 @@ const QUIET: [&str; 4] =
 impl Drop for Net {
     fn drop(&mut self) {
         let batch = self.names.iter().map(|name| format!("netns del {}-{name}\n", self.prefix));
-        // Nobody is left to tell, and the kernel takes all of it with the process.
+        // An error here cannot be reported, and the kernel removes everything with the process.
         let _ = ip(None, &batch.collect::<String>());
         let _ = std::fs::remove_dir_all(&self.folder);
     }

@@ -1,8 +1,8 @@
-//! The differential oracle: inputs, most of them malformed, and what the RFCs have a speaker do with each. It knows speakers
-//! from outside, octets in and octets out, and has its own small idea of BGP, so that no codec is judged by itself.
+//! The differential oracle: inputs, most of them malformed, and the behaviour that the RFCs require for each. It tests speakers
+//! from outside, octets in and octets out, and has a small BGP implementation of its own, so that no codec is judged by itself.
 //!
-//! The prober is AS 64513 and 10.77.0.1, or whatever [`Prober`] is given; the speaker under test is AS 64512, waits for it to call,
-//! carries IPv4 and IPv6 unicast, and proposes a hold time of 3 s or more.
+//! The prober is AS 64513 and 10.77.0.1, or the address given to [`Prober`]; the speaker under test is AS 64512, waits for a
+//! connection, carries IPv4 and IPv6 unicast, and proposes a hold time of 3 s or more.
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -22,105 +22,105 @@ pub use tcp::Tcp;
 pub const THEIR_AS: u16 = 64512;
 /// AS of the prober.
 pub const OUR_AS: u16 = 64513;
-/// What the inputs announce.
+/// Prefix that the inputs announce.
 pub const ROUTE: &str = "198.51.100.0/24";
 
-/// One input.
+/// Input of the oracle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
-    /// What is wrong with it.
+    /// Name of the case, which tells what is wrong with the input.
     pub name: String,
-    /// How far the session is before.
+    /// Stage of the session before the input.
     pub at: Stage,
     /// Messages as text: see `octets`.
     pub send: Vec<String>,
-    /// What may follow. The first is what the product does.
+    /// Allowed answers; the first is that of the product.
     pub answers: Vec<Answer>,
-    /// Which rule says so.
+    /// Clause that requires these answers.
     pub clause: String,
-    /// Whether the route is absent for what it means, not for how it is written: a speaker that imports nothing need not look.
+    /// True if the route is absent because of its meaning, not its encoding: a speaker that imports nothing need not check.
     pub semantic: bool,
-    /// The hold time to propose, in seconds. 90 unless the case is about it.
+    /// Hold time to propose, in seconds: 90 unless the case is about it.
     pub hold: u16,
 }
 
-/// How far a session is, as RFC 4271 section 8.2.2 names it.
+/// Stage of a session, as RFC 4271 section 8.2.2 names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// It has sent its OPEN; nothing was sent to it.
+    /// The speaker has sent its OPEN; nothing was sent to it.
     OpenSent,
-    /// It has our OPEN, and waits for a KEEPALIVE.
+    /// The speaker has our OPEN, and waits for a KEEPALIVE.
     OpenConfirm,
-    /// All is well.
+    /// The session is established.
     Established,
-    /// The same, and the input comes on a second connection.
+    /// The session is established, and the input comes on a second connection.
     Second,
 }
 
-/// What a speaker does.
+/// Observed or allowed behaviour of a speaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It ends the session with a NOTIFICATION.
+    /// Ends the session with a NOTIFICATION.
     Notification {
         /// Error code.
         code: u8,
         /// Error subcode.
         subcode: u8,
-        /// Its data; `None` in a case = any.
+        /// Data of the NOTIFICATION; `None` in a case means any.
         data: Option<Vec<u8>>,
     },
-    /// It ends the connection without a word.
+    /// Closes the connection without a NOTIFICATION.
     Closed,
-    /// It comes up.
+    /// Establishes the session.
     Established,
-    /// It stays up; whether it has the route, if anybody looked.
+    /// Keeps the session up; true if it has the route, `None` if that was not checked.
     Up(Option<bool>),
 }
 
-/// One connection to a speaker.
+/// Connection to a speaker.
 pub trait Wire {
-    /// Connects anew; what was before is gone.
+    /// Connects, and closes any earlier connection.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When no connection can be made.
     fn connect(&mut self) -> Result<()>;
-    /// Connects once more beside the connection there is, which is what [`Wire::receive`] goes on with.
+    /// Opens a second connection beside the existing one; [`Wire::receive`] continues on the new one.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When no connection can be made.
     fn connect_second(&mut self) -> Result<()>;
     /// Sends octets.
     ///
     /// # Errors
-    /// When the connection is gone, which is no answer yet.
+    /// When the connection is gone, which does not yet count as an answer.
     fn send(&mut self, octets: &[u8]) -> Result<()>;
-    /// The next message, if one comes in this time.
+    /// Returns the next message, if one comes in this time.
     ///
     /// # Errors
-    /// When what comes is no BGP.
+    /// When the received octets are not BGP.
     fn receive(&mut self, patience: Duration) -> Result<Heard>;
-    /// Whether it has the route now, if that can be known.
+    /// Returns true if the speaker has the route now; `None` if that cannot be determined.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// When the speaker cannot be queried.
     fn route(&mut self) -> Result<Option<bool>>;
 }
 
-/// What came.
+/// Result of a receive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// A whole message.
     Message(Vec<u8>),
     /// The end of the connection.
     Closed,
-    /// Nothing.
+    /// Nothing before the timeout.
     Silence,
 }
 
-/// The cases of `tests/vectors/bgp-oracle.json`.
+/// Returns the cases of `tests/vectors/bgp-oracle.json`.
 ///
 /// # Errors
-/// Where the file is not as its README says.
+/// When the file does not have the format described in its README.
 pub fn cases() -> Result<Vec<Case>> {
     let file: Value = serde_json::from_str(include_str!("../../vectors/bgp-oracle.json"))?;
     let cases = file["cases"].as_array().context("no list of cases")?;
@@ -167,7 +167,7 @@ fn answer(value: &Value) -> Result<Answer> {
 }
 
 impl Case {
-    /// Whether this may follow.
+    /// Returns true if this answer is allowed.
     pub fn allows(&self, observed: &Answer) -> bool {
         self.answers.iter().any(|allowed| match (allowed, observed) {
             (
@@ -180,16 +180,16 @@ impl Case {
         })
     }
 
-    /// The messages as octets, where `us` and `them` are the ends' addresses.
+    /// Returns the messages as octets, where `us` and `them` are the addresses of the ends.
     ///
     /// # Errors
-    /// Where the text is not as `octets` reads it.
+    /// When the text does not have the format that `octets` reads.
     pub fn octets(&self, us: Ipv4Addr, them: Ipv4Addr) -> Result<Vec<Vec<u8>>> {
         self.send.iter().map(|text| octets::message(text, us, them)).collect()
     }
 }
 
-/// As in a table: "3/1", "up/absent", "closed".
+/// Formats the answer for a table: "3/1", "up/absent", "closed".
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -1,5 +1,5 @@
-//! The product as a speaker: a daemon on a folder of its own, in a namespace of its own, with one Announcer that runs
-//! `bgp`. Several of them know nothing of each other.
+//! The product as a BGP speaker: a daemon on a folder and in a namespace of its own, with one Announcer that runs `bgp`.
+//! Several of them are independent of each other.
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -16,16 +16,16 @@ use crate::daemon::{Daemon, Folders};
 use crate::namespace::Namespace;
 use crate::{product, wait};
 
-/// The first address that a Service gets.
+/// First address that a Service gets.
 pub const VIP: &str = "192.0.2.1/32";
-/// The first IPv6 address that a dual-stack Service gets.
+/// First IPv6 address that a dual-stack Service gets.
 pub const VIP6: &str = "2001:db8:1::1/128";
-/// The key of every session that has one, in the Secret `bgp-md5`.
+/// Key of every session that has one, in the Secret `bgp-md5`.
 pub const PASSWORD: &str = "geheim-64512";
-/// What a peer reads when a session is closed on purpose.
+/// Message that a peer receives when a session is closed on purpose.
 pub const SHUTDOWN_MESSAGE: &str = "NOC ticket 4711: node leaves";
 
-/// A standalone daemon. Killed when dropped.
+/// Standalone daemon. Killed when dropped.
 #[derive(Debug)]
 pub struct Outrigger {
     daemon: Option<Daemon>,
@@ -33,12 +33,12 @@ pub struct Outrigger {
     folder: PathBuf,
     name: String,
     address: IpAddr,
-    /// The plugin of its Announcer.
+    /// Plugin of its Announcer.
     pub plugin: String,
 }
 
 impl Outrigger {
-    /// An empty folder, a pool of 192.0.2.1 and up and of 2001:db8:1::1 and up, and no daemon yet.
+    /// Creates an empty folder, a pool of 192.0.2.1 and up and of 2001:db8:1::1 and up, and no daemon yet.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -66,7 +66,7 @@ impl Outrigger {
         Ok(outrigger)
     }
 
-    /// One that speaks as described, with one dual-stack Service, running.
+    /// Starts a daemon with this configuration and one dual-stack Service.
     ///
     /// # Errors
     /// When it does not start.
@@ -78,7 +78,7 @@ impl Outrigger {
         Ok(outrigger)
     }
 
-    /// Writes the Announcer. `more` is laid over its configuration: `{"advertisements": […]}`.
+    /// Writes the Announcer. `more` is merged into its configuration: `{"advertisements": […]}`.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -107,7 +107,7 @@ impl Outrigger {
         self.put(&format!("service-{name}.yaml"), &service(name, &spec))
     }
 
-    /// Writes a file of the folder, whole or not at all.
+    /// Writes a file of the folder atomically.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -115,7 +115,7 @@ impl Outrigger {
         self.put_octets(name, text.as_bytes())
     }
 
-    /// The same for what is not text.
+    /// Writes a file of the folder atomically, with content that may not be text.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -129,24 +129,24 @@ impl Outrigger {
     /// Removes a file of the folder.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When it does not exist.
     pub fn remove(&self, name: &str) -> Result<()> {
         fs::remove_file(self.manifests().join(name)).with_context(|| format!("no {name}"))
     }
 
-    /// The folder.
+    /// Returns the folder of manifests.
     pub fn manifests(&self) -> PathBuf {
         self.folder.join("manifests")
     }
 
-    /// Where it runs.
+    /// Returns the namespace of the daemon.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
     // ---- the process ----
 
-    /// Starts the daemon. Gives the moment.
+    /// Starts the daemon. Returns the moment.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -170,45 +170,45 @@ impl Outrigger {
         Ok(started)
     }
 
-    /// The daemon.
+    /// Returns the daemon.
     ///
     /// # Errors
-    /// When none runs.
+    /// When no daemon runs.
     pub fn daemon(&self) -> Result<&Daemon> {
         self.daemon.as_ref().with_context(|| format!("no daemon runs in {}", self.name))
     }
 
-    /// SIGTERM, and waits until it is gone.
+    /// Sends SIGTERM, and waits until the daemon has ended.
     ///
     /// # Errors
-    /// When it does not end well.
+    /// When it does not exit successfully.
     pub fn stop(&mut self) -> Result<()> {
         let code = self.daemon.take().context("no daemon runs")?.stop()?;
         ensure!(code == Some(0), "the stopped daemon ended with {code:?}, not with 0");
         Ok(())
     }
 
-    /// SIGKILL. Gives the moment.
+    /// Sends SIGKILL. Returns the moment.
     ///
     /// # Errors
-    /// When none runs.
+    /// When no daemon runs.
     pub fn kill(&mut self) -> Result<Instant> {
         self.daemon.take().context("no daemon runs")?.kill()
     }
 
-    /// Holds the lock that leaders hold, while no daemon runs: one that is started then only speaks.
+    /// Takes the leader lock while no daemon runs: a daemon that is started then only announces.
     ///
     /// # Errors
-    /// When somebody holds it.
+    /// When the lock is held already.
     pub fn lead_instead(&self) -> Result<fs::File> {
         let lock = fs::File::create(self.folder.join("state/leader.lock"))?;
         lock.try_lock().context("a daemon still leads")?;
         Ok(lock)
     }
 
-    // ---- what it says ----
+    // ---- reports ----
 
-    /// How many addresses its node is to announce, as its report says; 0 while there is none.
+    /// Returns the number of addresses that the node is to announce, from its report; 0 while there is no report.
     ///
     /// # Errors
     /// When the report is not YAML.
@@ -219,7 +219,7 @@ impl Outrigger {
         Ok(report["status"]["desired"]["addresses"].as_u64().unwrap_or(0))
     }
 
-    /// `outrigger status -o json`.
+    /// Returns the output of `outrigger status -o json`.
     ///
     /// # Errors
     /// When it does not print JSON.
@@ -227,10 +227,10 @@ impl Outrigger {
         self.ask(&["status"])
     }
 
-    /// What `outrigger bgp QUESTION` prints as JSON.
+    /// Returns the JSON output of `outrigger bgp QUESTION`.
     ///
     /// # Errors
-    /// When it prints none.
+    /// When it prints no JSON.
     pub fn bgp(&self, question: &str) -> Result<Value> {
         self.ask(&["bgp", question])
     }
@@ -243,10 +243,10 @@ impl Outrigger {
         serde_json::from_str(&text).with_context(|| format!("outrigger {question:?} said {text}"))
     }
 
-    /// What it reports of a peer, by the peer's name in the configuration.
+    /// Returns the report of a peer, by the peer's name in the configuration.
     ///
     /// # Errors
-    /// When it reports nothing of it.
+    /// When there is no report of it.
     pub fn peer(&self, name: &str, protocol: &str) -> Result<Value> {
         let status = self.status()?;
         find(&status, &|entry| {
@@ -257,10 +257,10 @@ impl Outrigger {
         .with_context(|| format!("no report of {protocol} peer {name}: {status}"))
     }
 
-    /// What it reports of the announcer.
+    /// Returns the report of the announcer.
     ///
     /// # Errors
-    /// When it reports nothing of it.
+    /// When there is no report of it.
     pub fn announcer(&self) -> Result<Value> {
         let status = self.status()?;
         find(&status, &|entry| entry["plugin"] == *self.plugin && entry["digest"].is_string())
@@ -268,10 +268,10 @@ impl Outrigger {
             .with_context(|| format!("no report of an announcer: {status}"))
     }
 
-    /// Waits until the report of a peer has all of these words, in any order and case.
+    /// Waits until the report of a peer contains all of these words, in any order and case.
     ///
     /// # Errors
-    /// When it does not, with what it has.
+    /// When that does not happen in time, with the last report.
     pub fn await_peer_words(&self, name: &str, words: &[&str]) -> Result<String> {
         let mut last = String::new();
         wait::until(&format!("a report of {name} with {words:?}"), LIMIT, || {
@@ -284,7 +284,7 @@ impl Outrigger {
         Ok(last)
     }
 
-    /// The end of its log and its status, for the report of a failure.
+    /// Returns the end of its log and its status, for a failure.
     pub fn explain(&self) -> String {
         let log = fs::read_to_string(self.log_file()).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
@@ -298,13 +298,13 @@ impl Outrigger {
         self.folder.join("log")
     }
 
-    /// Its folder beside the manifests: state, cache, log.
+    /// Returns the folder that holds the manifests, state, cache and log.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 }
 
-/// The first object, in depth, that fits.
+/// Returns the first object that fits, depth first.
 fn find<'a>(value: &'a Value, fits: &impl Fn(&Value) -> bool) -> Option<&'a Value> {
     if value.is_object() && fits(value) {
         return Some(value);
@@ -316,7 +316,7 @@ fn find<'a>(value: &'a Value, fits: &impl Fn(&Value) -> bool) -> Option<&'a Valu
     }
 }
 
-/// The name of a neighbour in the configuration, by its place.
+/// Returns the name of a neighbour in the configuration, by its index.
 pub fn peer_name(number: usize) -> String {
     format!("peer{number}")
 }

@@ -1,5 +1,5 @@
-//! Where the routers' programs are: Debian's FRR, BIRD and ExaBGP; GoBGP from its own modules, since Debian's is too
-//! old for BFD, built with Go and kept in the cache.
+//! Locations of the routers' programs: Debian's FRR, BIRD and ExaBGP; GoBGP from its own modules, because Debian's is too old
+//! for BFD, built with Go and kept in the cache.
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use super::uml;
 use crate::kubernetes::binaries::cache_of;
 use crate::sandbox;
 
-/// The version of GoBGP.
+/// Version of GoBGP.
 pub const GOBGP: &str = "4.8.0";
-/// Where Debian keeps FRR's daemons.
+/// Folder of FRR's daemons in Debian.
 const FRR: &str = "/usr/lib/frr";
 const GOBGP_PROGRAMS: [&str; 2] = ["gobgp", "gobgpd"];
 
-/// Debian packages of routers, and of a kernel for what this machine's lacks, that are not here.
+/// Returns the missing Debian packages of routers, and of a kernel for features that this machine's lacks.
 pub fn missing_packages() -> Vec<&'static str> {
     let frr = Path::new(FRR).join("bgpd").is_file();
     let (kernel, package) = uml::PROGRAM;
@@ -31,12 +31,12 @@ pub fn missing_packages() -> Vec<&'static str> {
     wanted.into_iter().filter_map(|(package, here)| (!here).then_some(package)).collect()
 }
 
-/// One of FRR's daemons.
+/// Returns the path of one of FRR's daemons.
 pub fn frr(daemon: &str) -> PathBuf {
     Path::new(FRR).join(daemon)
 }
 
-/// One of GoBGP's programs.
+/// Returns the path of one of GoBGP's programs.
 ///
 /// # Errors
 /// When it was not obtained.
@@ -46,7 +46,7 @@ pub fn gobgp(program: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Builds GoBGP with Go, from the module that Go's checksum database knows, unless it is in the cache.
+/// Builds GoBGP with Go, from the module that Go's checksum database lists, unless it is in the cache.
 ///
 /// # Errors
 /// When Go is missing or cannot build it.
@@ -70,11 +70,12 @@ pub fn obtain_gobgp() -> Result<()> {
     Ok(())
 }
 
-/// Lets FRR run as this process's user, whom its build does not know: it insists on a group `frrvty` for its sockets,
-/// and that the user be in it. In this process's own view of the machine root is. Call it after [`sandbox::enter`].
+/// Allows FRR to run as this process's user, which its build does not have: it requires a group `frrvty` for its sockets, with
+/// the user as a member. This process's own view of the machine gets such a group with root in it. Call it after
+/// [`sandbox::enter`].
 ///
 /// # Errors
-/// When the file of groups cannot be read or covered.
+/// When the group file cannot be read or replaced.
 pub fn let_frr_run() -> Result<()> {
     let own = Path::new("/run/outrigger/group");
     fs::create_dir_all("/run/outrigger")?;

@@ -1,4 +1,4 @@
-//! A peer that does exactly what a test wants, octet by octet (RFC 4271 section 4): no product codec, no state machine.
+//! Scripted peer that a test controls octet by octet (RFC 4271 section 4), without the product's codec or a state machine.
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -17,13 +17,13 @@ pub const UPDATE: u8 = 2;
 pub const NOTIFICATION: u8 = 3;
 /// KEEPALIVE.
 pub const KEEPALIVE: u8 = 4;
-/// RFC 2918.
+/// ROUTE-REFRESH (RFC 2918).
 pub const ROUTE_REFRESH: u8 = 5;
 
-/// One message: its type, and what follows the header.
+/// Message: its type, and the octets after the header.
 pub type Message = (u8, Vec<u8>);
 
-/// Waits for the product to dial.
+/// Listener that waits for the product to connect.
 #[derive(Debug)]
 pub struct Listener(TcpListener);
 
@@ -31,7 +31,7 @@ impl Listener {
     /// Opens port 179 of an address.
     ///
     /// # Errors
-    /// When it is taken.
+    /// When the port is taken.
     pub fn open(namespace: &Namespace, address: IpAddr) -> Result<Self> {
         let listener = namespace.inside(|| {
             TcpListener::bind(SocketAddr::from((address, 179))).context("port 179 is taken")
@@ -40,7 +40,7 @@ impl Listener {
         Ok(Self(listener))
     }
 
-    /// Connections from now on have little room for what is not read.
+    /// Limits the receive buffer of future connections to a small size.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -48,10 +48,10 @@ impl Listener {
         setsockopt(&self.0, RcvBuf, &4096).context("the kernel does not narrow a socket")
     }
 
-    /// The next connection.
+    /// Accepts the next connection.
     ///
     /// # Errors
-    /// When nobody comes in time.
+    /// When none comes in time.
     pub fn accept(&self, limit: Duration) -> Result<Peer> {
         let stream = wait::until("somebody dials", limit, || match self.0.accept() {
             Ok((stream, _)) => Ok(Some(stream)),
@@ -71,10 +71,10 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Dials, with TTL 1 as external peers do.
+    /// Connects, with TTL 1 as external peers do.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When no connection can be made.
     pub fn dial(namespace: &Namespace, to: IpAddr) -> Result<Self> {
         let limit = Duration::from_secs(2);
         let stream = namespace.inside(|| {
@@ -85,16 +85,16 @@ impl Peer {
         Ok(Self { stream, read: Vec::new() })
     }
 
-    /// On a connection that somebody else accepted.
+    /// Uses a connection that was accepted elsewhere.
     ///
     /// # Errors
-    /// When it is gone already.
+    /// When it is closed already.
     pub fn on(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self { stream, read: Vec::new() })
     }
 
-    /// The next message if there is one in this time: `None` when not, `Some(None)` when the other end closed.
+    /// Returns the next message if there is one in this time: `None` if not, `Some(None)` if the other end closed.
     ///
     /// # Errors
     /// When the connection is broken.
@@ -117,7 +117,7 @@ impl Peer {
         }
     }
 
-    /// Sends octets as they are.
+    /// Sends octets unchanged.
     ///
     /// # Errors
     /// When the connection is gone.
@@ -125,7 +125,7 @@ impl Peer {
         self.stream.write_all(octets).context("the connection is gone")
     }
 
-    /// What may be written without waiting, for a peer that floods: `None` when the other end takes no more for so long.
+    /// Writes with a timeout, for a peer that floods: `None` if the other end accepts nothing more for this time.
     ///
     /// # Errors
     /// When the connection is gone.
@@ -140,10 +140,10 @@ impl Peer {
         }
     }
 
-    /// The next message; `None` when the other end closed.
+    /// Returns the next message; `None` if the other end closed.
     ///
     /// # Errors
-    /// When there is none in time.
+    /// When none comes in time.
     pub fn receive(&mut self, limit: Duration) -> Result<Option<Message>> {
         let start = clock::now();
         loop {
@@ -159,17 +159,17 @@ impl Peer {
                 Ok(size) => self.read.extend_from_slice(&part[..size]),
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                // A reset is the end as well.
+                // A reset counts as a close.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
                 Err(error) => return Err(error).context("cannot read"),
             }
         }
     }
 
-    /// Messages until one of this type, which is given; `None` when the other end closed before.
+    /// Skips messages until one of this type, and returns its body; `None` if the other end closed before.
     ///
     /// # Errors
-    /// When it does not come in time.
+    /// When none comes in time.
     pub fn receive_type(&mut self, wanted: u8, limit: Duration) -> Result<Option<Vec<u8>>> {
         let start = clock::now();
         loop {
@@ -181,10 +181,10 @@ impl Peer {
         }
     }
 
-    /// Both OPENs and both KEEPALIVEs.
+    /// Exchanges both OPENs and both KEEPALIVEs.
     ///
     /// # Errors
-    /// When the other end closes, with what it said.
+    /// When the other end closes, with its last message.
     pub fn establish(&mut self, open: &[u8], limit: Duration) -> Result<()> {
         self.send(open)?;
         self.send(&message(KEEPALIVE, &[]))?;
@@ -209,13 +209,13 @@ impl Peer {
     }
 }
 
-/// A message of this type.
+/// Returns a message of this type.
 pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(19 + body.len()).expect("a test's message is short");
     [&[0xff; 16][..], &length.to_be_bytes(), &[kind], body].concat()
 }
 
-/// An OPEN with these capabilities, each code and value.
+/// Returns an OPEN with these capabilities, each code and value.
 pub fn open(asn: u16, hold: u16, router_id: [u8; 4], capabilities: &[(u8, &[u8])]) -> Vec<u8> {
     let octet = |length: usize| u8::try_from(length).expect("a test's OPEN is short");
     let list: Vec<u8> = capabilities

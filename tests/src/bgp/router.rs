@@ -1,5 +1,4 @@
-//! A running router of whatever make, and what it says of its sessions and routes, in one form. What a make has of its
-//! own is in its room.
+//! Running router of any make, with its sessions and routes in a common form. The specifics of a make are in its own module.
 use std::fs::File;
 use std::path::{Path as FilePath, PathBuf};
 use std::process::{Child, Stdio};
@@ -15,10 +14,10 @@ use super::{bird, exabgp, frr, gobgp};
 use crate::namespace::Namespace;
 use crate::wait;
 
-/// How long anything may take before it counts as broken. Far more than it takes, for busy machines.
+/// Time limit after which a wait counts as failed. Far more than it takes, for busy machines.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
-/// A make of routers.
+/// Make of router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// FRRouting.
@@ -27,53 +26,53 @@ pub enum Kind {
     Bird,
     /// GoBGP 4.
     Gobgp,
-    /// ExaBGP, which speaks and keeps no routes.
+    /// ExaBGP, which sends routes and keeps none.
     Exabgp,
 }
 
-/// A running router. Killed when dropped.
+/// Running router. Killed when dropped.
 #[derive(Debug)]
 pub struct Router {
-    /// Its make.
+    /// Make of the router.
     pub kind: Kind,
     namespace: Namespace,
     folder: PathBuf,
-    /// In the order they were started.
+    /// Programs in the order they were started.
     programs: Vec<Program>,
 }
 
-/// A session as the router sees it.
+/// Session as seen by the router.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
-    /// Whether routes can be exchanged.
+    /// True if routes can be exchanged.
     pub established: bool,
-    /// Changes when, and only when, the session was established anew.
+    /// Value that changes when, and only when, the session is re-established.
     pub generation: String,
-    /// UPDATE messages that came, where the make counts them.
+    /// Number of received UPDATE messages, where the make counts them.
     pub updates: Option<u64>,
-    /// Everything else it says, in its own form.
+    /// All other data of the router, in its own form.
     pub raw: Value,
 }
 
-/// One way to a prefix, as the router has it from a neighbour.
+/// One path to a prefix that the router has from a neighbour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Path {
     /// Next hops, the global one first where there are two.
     pub next_hops: Vec<String>,
     /// AS numbers, the neighbour's first.
     pub as_path: Vec<u32>,
-    /// As `65535:666`.
+    /// Communities, as `65535:666`.
     pub communities: Vec<String>,
-    /// As `64512:1:2`.
+    /// Large communities, as `64512:1:2`.
     pub large_communities: Vec<String>,
-    /// MED, where there is one.
+    /// MED; `None` if there is none.
     pub med: Option<u32>,
-    /// Local preference, where there is one.
+    /// Local preference; `None` if there is none.
     pub local_pref: Option<u32>,
 }
 
 impl Kind {
-    /// Its name, as its authors write it.
+    /// Returns the name as its authors write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Frr => "FRR",
@@ -85,10 +84,10 @@ impl Kind {
 }
 
 impl Router {
-    /// Starts a router in a namespace, with a folder of its own under `folder`, and waits until it can be asked.
+    /// Starts a router in a namespace, with a folder of its own under `folder`, and waits until it can be queried.
     ///
     /// # Errors
-    /// When it does not start, with what it logged.
+    /// When it does not start, with its log.
     pub fn start(
         kind: Kind,
         speaker: &Speaker,
@@ -108,17 +107,17 @@ impl Router {
         Ok(router)
     }
 
-    /// Where its files are: configuration, sockets, logs.
+    /// Returns the folder of its files: configuration, sockets, logs.
     pub fn folder(&self) -> &FilePath {
         &self.folder
     }
 
-    /// The namespace it runs in.
+    /// Returns the namespace it runs in.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// Says a line in the make's own language and gives the answer: a line of vtysh, birdc, gobgp, or ExaBGP's API.
+    /// Sends a line in the make's own language and returns the answer: a line of vtysh, birdc, gobgp, or ExaBGP's API.
     ///
     /// # Errors
     /// When it does not answer.
@@ -131,10 +130,10 @@ impl Router {
         }
     }
 
-    /// The session with the neighbour of this name: its address, or the link of one that is unnumbered.
+    /// Returns the session with the neighbour of this name: its address, or the link of an unnumbered one.
     ///
     /// # Errors
-    /// When the router cannot be asked.
+    /// When the router cannot be queried.
     pub fn session(&self, neighbor: &str) -> Result<Session> {
         match self.kind {
             Kind::Frr => frr::session(&self.folder, neighbor),
@@ -144,10 +143,10 @@ impl Router {
         }
     }
 
-    /// Every way to a prefix that came from neighbours.
+    /// Returns every path to a prefix that was received from neighbours.
     ///
     /// # Errors
-    /// When the router cannot be asked.
+    /// When the router cannot be queried.
     pub fn paths(&self, prefix: &str) -> Result<Vec<Path>> {
         match self.kind {
             Kind::Frr => frr::paths(&self.folder, prefix),
@@ -157,10 +156,10 @@ impl Router {
         }
     }
 
-    /// How many prefixes of a family it has from neighbours.
+    /// Returns the number of prefixes of a family received from neighbours.
     ///
     /// # Errors
-    /// When the router cannot be asked.
+    /// When the router cannot be queried.
     pub fn count(&self, family: Family) -> Result<usize> {
         match self.kind {
             Kind::Frr => frr::count(&self.folder, family),
@@ -170,10 +169,10 @@ impl Router {
         }
     }
 
-    /// Whether BFD is up with the neighbour.
+    /// Returns true if BFD is up with the neighbour.
     ///
     /// # Errors
-    /// When the router cannot be asked.
+    /// When the router cannot be queried.
     pub fn bfd_up(&self, neighbor: &str) -> Result<bool> {
         match self.kind {
             Kind::Frr => frr::bfd_up(&self.folder, neighbor),
@@ -186,7 +185,7 @@ impl Router {
     /// Waits until the session is established.
     ///
     /// # Errors
-    /// When it does not come to that, with what the router says.
+    /// When that does not happen in time, with the router's state.
     pub fn await_established(&self, neighbor: &str) -> Result<Session> {
         let what = format!("{}: session with {neighbor}", self.kind.name());
         wait::until(&what, LIMIT, || {
@@ -196,10 +195,10 @@ impl Router {
         .with_context(|| self.explain())
     }
 
-    /// Waits until the session is not established any more.
+    /// Waits until the session is no longer established.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn await_down(&self, neighbor: &str) -> Result<()> {
         wait::until(&format!("{}: {neighbor} goes down", self.kind.name()), LIMIT, || {
             Ok((!self.session(neighbor)?.established).then_some(()))
@@ -207,10 +206,10 @@ impl Router {
         .with_context(|| self.explain())
     }
 
-    /// Waits until there is a way to the prefix, and gives the first.
+    /// Waits until there is a path to the prefix, and returns the first.
     ///
     /// # Errors
-    /// When there is none in time.
+    /// When none comes in time.
     pub fn await_path(&self, prefix: &str) -> Result<Path> {
         wait::until(&format!("{}: a way to {prefix}", self.kind.name()), LIMIT, || {
             Ok(self.paths(prefix)?.into_iter().next())
@@ -218,10 +217,10 @@ impl Router {
         .with_context(|| self.explain())
     }
 
-    /// Waits until there is no way to the prefix.
+    /// Waits until there is no path to the prefix.
     ///
     /// # Errors
-    /// When there is one still.
+    /// When there is still one after the time limit.
     pub fn await_no_path(&self, prefix: &str) -> Result<()> {
         wait::until(&format!("{}: no way to {prefix}", self.kind.name()), LIMIT, || {
             Ok(self.paths(prefix)?.is_empty().then_some(()))
@@ -229,7 +228,7 @@ impl Router {
         .with_context(|| self.explain())
     }
 
-    /// SIGTERM to all of its programs, the last first, and waits until they are gone.
+    /// Sends SIGTERM to all of its programs, the last first, and waits until they have ended.
     ///
     /// # Errors
     /// When one does not stop.
@@ -237,41 +236,42 @@ impl Router {
         self.programs.drain(..).rev().try_for_each(Program::stop)
     }
 
-    /// SIGKILL to all of its programs, the last first.
+    /// Sends SIGKILL to all of its programs, the last first.
     pub fn kill(mut self) {
         self.programs.drain(..).rev().for_each(drop);
     }
 
-    /// SIGSTOP or SIGCONT to the program that speaks BGP: it neither reads nor writes, and the kernel goes on for it.
+    /// Sends SIGSTOP or SIGCONT to the program that speaks BGP: it neither reads nor writes, while the kernel keeps its
+    /// connections.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When it no longer runs.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
         let speaker = self.programs.last().context("no program runs")?;
         speaker.signal(if frozen { Signal::SIGSTOP } else { Signal::SIGCONT })
     }
 
-    /// What all of its programs hold in memory (`VmRSS`), in KiB, by name.
+    /// Returns the memory of all of its programs (`VmRSS`), in KiB, by name.
     ///
     /// # Errors
-    /// When one is gone.
+    /// When one no longer runs.
     pub fn rss_kib(&self) -> Result<Vec<(String, u64)>> {
         self.programs.iter().map(|it| Ok((it.name.clone(), it.rss_kib()?))).collect()
     }
 
-    /// The process ids of its programs.
+    /// Returns the process ids of its programs.
     pub fn pids(&self) -> Vec<u32> {
         self.programs.iter().map(|program| program.child.id()).collect()
     }
 
-    /// The end of what it logged, for a failure.
+    /// Returns the end of its logs, for a failure.
     pub fn explain(&self) -> String {
         let logs = self.programs.iter().map(|program| program.last_words());
         format!("{} said last:\n{}", self.kind.name(), logs.collect::<String>())
     }
 }
 
-/// One process of a router. Killed when dropped.
+/// Process of a router. Killed when dropped.
 #[derive(Debug)]
 pub struct Program {
     name: String,
@@ -280,7 +280,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a program in a namespace; what it says goes to `<name>.log` in the folder.
+    /// Starts a program in a namespace; its output goes to `<name>.log` in the folder.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -305,10 +305,10 @@ impl Program {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// Waits until `ready` gives true.
+    /// Waits until `ready` returns true.
     ///
     /// # Errors
-    /// When it does not, or the program ends before, with what it said.
+    /// When it does not in time, or the program ends before, with its output.
     pub fn await_ready(mut self, mut ready: impl FnMut() -> bool) -> Result<Self> {
         wait::until(&format!("{} is ready", self.name), LIMIT, || {
             if let Some(status) = self.child.try_wait()? {
@@ -323,13 +323,13 @@ impl Program {
     /// Sends it a signal.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When it no longer runs.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.child.id())?);
         kill(pid, signal).with_context(|| format!("{} is gone", self.name))
     }
 
-    /// SIGTERM, and waits until it is gone.
+    /// Sends SIGTERM, and waits until it has ended.
     ///
     /// # Errors
     /// When it does not stop in time.

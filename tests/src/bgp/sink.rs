@@ -1,5 +1,5 @@
-//! A router that only listens, for measurements: it takes every connection, comes up, sends its keepalives, and notes what
-//! came and when. It keeps no routes, so that it costs next to nothing.
+//! Router that only listens, for measurements: it accepts every connection, establishes the session, sends its keepalives, and
+//! records what arrives and when. It keeps no routes, so that its own cost is negligible.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,32 +13,32 @@ use super::raw::{self, Peer};
 use crate::namespace::Namespace;
 use crate::{clock, wait};
 
-/// A listening router. Ends when dropped.
+/// Listening router. Ends when dropped.
 #[derive(Debug)]
 pub struct Sink {
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
-    /// How often each session is to have asked for everything.
+    /// Number of route refreshes that each session has to request in total.
     asked: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What came so far.
+/// Counters and times of everything received so far.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// When each session came up, in their order.
+    /// Times at which the sessions were established, in this order.
     pub established: Vec<Instant>,
-    /// UPDATE messages.
+    /// Number of UPDATE messages.
     pub updates: usize,
-    /// Octets of these.
+    /// Octets of the UPDATE messages.
     pub octets: usize,
-    /// Prefixes announced, counted as often as they came.
+    /// Number of announced prefixes, repeated ones included.
     pub announced: usize,
-    /// Sessions that ended.
+    /// Number of sessions that ended.
     pub ended: usize,
-    /// When the last of them came.
+    /// Time of the last announced prefix.
     pub last: Option<Instant>,
-    /// When a /32 that is watched was announced, each time.
+    /// Times of every announcement of each watched /32.
     watched: BTreeMap<Ipv4Addr, Vec<Instant>>,
 }
 
@@ -62,15 +62,15 @@ impl Sink {
         Ok(Self { seen, stop, asked, thread: Some(thread) })
     }
 
-    /// What came so far.
+    /// Returns everything received so far.
     pub fn so_far(&self) -> Seen {
         lock(&self.seen).clone()
     }
 
-    /// Waits until so many sessions were established since the start, and gives when the last of them was.
+    /// Waits until this number of sessions were established since the start, and returns the time of the last.
     ///
     /// # Errors
-    /// When they are not in time.
+    /// When that does not happen in time.
     pub fn await_established(&self, count: usize, limit: Duration) -> Result<Instant> {
         wait::until(&format!("{count} sessions"), limit, || {
             let seen = lock(&self.seen);
@@ -78,10 +78,10 @@ impl Sink {
         })
     }
 
-    /// Waits until so many prefixes came, and gives when the last of them did.
+    /// Waits until this number of prefixes was announced, and returns the time of the last.
     ///
     /// # Errors
-    /// When they do not come in time, with how many did.
+    /// When that does not happen in time, with the number received.
     pub fn await_announced(&self, count: usize, limit: Duration) -> Result<Instant> {
         wait::until(&format!("{count} prefixes"), limit, || {
             let seen = lock(&self.seen);
@@ -90,20 +90,20 @@ impl Sink {
         .with_context(|| format!("{} came", lock(&self.seen).announced))
     }
 
-    /// Has every session ask for all routes of both families once more (RFC 2918).
+    /// Requests all routes of both families again on every session (RFC 2918).
     pub fn refresh(&self) {
         self.asked.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Begins to watch for a /32.
+    /// Starts to watch a /32.
     pub fn watch(&self, address: Ipv4Addr) {
         lock(&self.seen).watched.insert(address, Vec::new());
     }
 
-    /// Waits until a watched /32 was announced so often, and gives when.
+    /// Waits until a watched /32 was announced this number of times, and returns when.
     ///
     /// # Errors
-    /// When it is not in time.
+    /// When that does not happen in time.
     pub fn await_watched(
         &self,
         address: Ipv4Addr,
@@ -126,7 +126,7 @@ impl Drop for Sink {
     }
 }
 
-/// What all sessions are about.
+/// State that all sessions share.
 #[derive(Debug, Clone)]
 struct Session {
     asn: u16,
@@ -145,7 +145,7 @@ fn accept(listener: &TcpListener, session: &Session) {
         };
         let session = session.clone();
         sessions.push(std::thread::spawn(move || {
-            // A session that breaks shows as one that ended, and as prefixes that do not come.
+            // A broken session shows as an ended one, and as prefixes that do not arrive.
             let _ = session.run(stream);
             lock(&session.seen).ended += 1;
         }));
@@ -191,7 +191,7 @@ impl Session {
     }
 }
 
-/// RFC 4271 section 4.3 and RFC 4760 section 3, without path identifiers.
+/// Records an UPDATE (RFC 4271 section 4.3 and RFC 4760 section 3), without path identifiers.
 fn note(body: &[u8], seen: &Mutex<Seen>) {
     let length =
         |at: usize| body.get(at..at + 2).map(|it| usize::from(u16::from_be_bytes([it[0], it[1]])));
@@ -209,7 +209,7 @@ fn note(body: &[u8], seen: &Mutex<Seen>) {
     }
 }
 
-/// The prefixes of MP_REACH_NLRI, if it is among the attributes.
+/// Returns the prefixes of MP_REACH_NLRI, if it is among the attributes.
 fn reach(mut attributes: &[u8]) -> Option<&[u8]> {
     const MP_REACH_NLRI: u8 = 14;
     const EXTENDED_LENGTH: u8 = 0x10;

@@ -1,71 +1,72 @@
-//! What a BGP speaker is to do, in BGP's words and in nobody's syntax: each program's room turns it into its own file.
+//! Configuration of a BGP speaker in BGP's terms, independent of any syntax: the module of each program translates it into its
+//! own file.
 use std::net::{IpAddr, Ipv4Addr};
 
-/// One router.
+/// BGP router.
 #[derive(Debug, Clone)]
 pub struct Speaker {
-    /// Its AS.
+    /// AS number of the router.
     pub asn: u32,
-    /// Its BGP identifier.
+    /// BGP identifier of the router.
     pub router_id: Ipv4Addr,
-    /// Whom it speaks with.
+    /// Neighbours of the router.
     pub neighbors: Vec<Neighbor>,
-    /// Prefixes it originates.
+    /// Prefixes that the router originates.
     pub networks: Vec<String>,
 }
 
-/// One neighbour, or a prefix of them.
+/// Neighbour, or a prefix of neighbours.
 #[derive(Debug, Clone)]
 pub struct Neighbor {
-    /// How it is known.
+    /// Identification of the neighbour.
     pub who: Who,
-    /// Its AS.
+    /// AS number of the neighbour.
     pub asn: u32,
-    /// The own end of the session.
+    /// Local address of the session.
     pub local: Option<IpAddr>,
-    /// Address families, as they are negotiated (RFC 4760).
+    /// Address families to negotiate (RFC 4760).
     pub families: Vec<Family>,
-    /// TCP MD5 (RFC 2385).
+    /// Key for TCP MD5 (RFC 2385).
     pub password: Option<String>,
-    /// How far away it is.
+    /// Distance of the neighbour.
     pub hops: Hops,
-    /// Never dials.
+    /// True if the speaker never connects by itself.
     pub passive: bool,
-    /// Hold time in seconds; keepalives come three times in it.
+    /// Hold time in seconds; keepalives are sent at a third of it.
     pub hold: u16,
-    /// BFD beside the session.
+    /// BFD for the session.
     pub bfd: Option<Bfd>,
-    /// Graceful restart (RFC 4724): seconds.
+    /// Restart time of graceful restart (RFC 4724) in seconds.
     pub restart: Option<u16>,
-    /// IPv4 prefixes with IPv6 next hops (RFC 8950).
+    /// True if IPv4 prefixes may have IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
-    /// Whether four-octet AS numbers are spoken (RFC 6793).
+    /// True if four-octet AS numbers are used (RFC 6793).
     pub as4: bool,
 }
 
-/// How a neighbour is known.
+/// Identification of a neighbour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
-    /// By its address.
+    /// Its address.
     Address(IpAddr),
-    /// Whoever calls from this prefix.
+    /// Any peer that connects from this prefix.
     Range(String),
-    /// Whoever is at the other end of this link (unnumbered).
+    /// The peer at the other end of this link (unnumbered).
     Link(String),
 }
 
-/// How far away a neighbour may be.
+/// Distance allowed for a neighbour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hops {
     /// On the same segment.
     One,
-    /// So many hops away.
+    /// Up to this number of hops away.
     Many(u8),
-    /// On the same segment, and nobody further away can pretend to be it (RFC 5082).
+    /// On the same segment, protected against spoofing from further away (RFC 5082).
     Secured,
 }
 
-/// An address family.
+/// Address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// IPv4 unicast.
@@ -74,22 +75,22 @@ pub enum Family {
     V6,
 }
 
-/// Detection by BFD.
+/// Parameters of BFD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bfd {
-    /// Milliseconds between two packets.
+    /// Interval between two packets in milliseconds.
     pub interval_ms: u32,
-    /// So many lost ones are a failure.
+    /// Number of lost packets that count as a failure.
     pub multiplier: u8,
 }
 
 impl Speaker {
-    /// A router without neighbours.
+    /// Creates a router without neighbours.
     pub fn new(asn: u32, router_id: Ipv4Addr) -> Self {
         Self { asn, router_id, neighbors: Vec::new(), networks: Vec::new() }
     }
 
-    /// With one more neighbour.
+    /// Adds a neighbour.
     pub fn with(mut self, neighbor: Neighbor) -> Self {
         self.neighbors.push(neighbor);
         self
@@ -97,12 +98,12 @@ impl Speaker {
 }
 
 impl Neighbor {
-    /// One that is known by its address, with IPv4 unicast and a hold time that fits a test.
+    /// Creates a neighbour identified by its address, with IPv4 unicast and a hold time that fits a test.
     pub fn at(address: impl Into<IpAddr>, asn: u32) -> Self {
         Self::new(Who::Address(address.into()), asn)
     }
 
-    /// One with nothing special.
+    /// Creates a neighbour with default options.
     pub fn new(who: Who, asn: u32) -> Self {
         Self {
             who,
@@ -120,7 +121,7 @@ impl Neighbor {
         }
     }
 
-    /// Whether IPv4 or IPv6 carries the session.
+    /// Returns the family of the address that carries the session.
     pub fn transport(&self) -> Family {
         match &self.who {
             Who::Address(address) if address.is_ipv4() => Family::V4,
@@ -131,7 +132,7 @@ impl Neighbor {
 }
 
 impl Family {
-    /// The family of a prefix.
+    /// Returns the family of a prefix.
     pub fn of(prefix: &str) -> Self {
         if prefix.contains(':') { Self::V6 } else { Self::V4 }
     }

@@ -1,5 +1,5 @@
-//! Traffic through a router: a thousand datagrams a second in several flows, answered by servers that say who they are.
-//! What has no answer is lost, and a row of lost ones is a gap.
+//! Traffic through a router: a thousand datagrams a second in several flows, answered by servers with their names. A datagram
+//! without an answer is lost, and consecutive lost ones form a gap.
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,17 +13,17 @@ use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 use crate::namespace::Namespace;
 use crate::{clock, wait};
 
-/// Where the servers listen.
+/// Port of the servers.
 const PORT: u16 = 7777;
 /// Time between two datagrams.
 const INTERVAL: Duration = Duration::from_millis(1);
-/// A datagram that has no answer after this is lost.
+/// Time after which a datagram without an answer is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Octets of a socket's queue: some seconds of everything that is sent here.
+/// Size of a socket's queue in bytes: some seconds of all traffic here.
 const ROOM: usize = 4 << 20;
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A server that answers every datagram with its name. Ends when dropped.
+/// Server that answers every datagram with its name. Ends when dropped.
 #[derive(Debug)]
 pub struct Echo {
     stop: Arc<AtomicBool>,
@@ -31,10 +31,10 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Starts one at an address that a namespace has: what answers an address must answer from it.
+    /// Starts a server at an address of a namespace, which it also answers from.
     ///
     /// # Errors
-    /// When the address is not there, or the port is taken.
+    /// When the address does not exist, or the port is taken.
     pub fn start(namespace: &Namespace, at: Ipv4Addr, name: &str) -> Result<Self> {
         let socket = namespace
             .inside(|| UdpSocket::bind((at, PORT)).context("cannot open the echo's port"))?;
@@ -47,7 +47,7 @@ impl Echo {
             while !stopped.load(Ordering::Relaxed) {
                 let Ok((size, from)) = socket.recv_from(&mut datagram) else { continue };
                 let answer = [&datagram[..size], name.as_bytes()].concat();
-                // What cannot be sent is lost, as the other end will find.
+                // An answer that cannot be sent is lost, as the other end will detect.
                 let _ = socket.send_to(&answer, from);
             }
         });
@@ -74,19 +74,19 @@ pub struct Traffic {
     receivers: Vec<JoinHandle<()>>,
 }
 
-/// One datagram: when it was sent, in which flow, and who answered it.
+/// Datagram: the time it was sent, its flow, and the server that answered it.
 #[derive(Debug, Clone)]
 pub struct Datagram {
-    /// When it was sent.
+    /// Time at which it was sent.
     pub at: Instant,
-    /// The number of its flow.
+    /// Number of its flow.
     pub flow: usize,
-    /// Who answered.
+    /// Name of the server that answered; `None` if it is lost.
     pub by: Option<String>,
 }
 
 impl Traffic {
-    /// Begins to send to an address, in so many flows by turns.
+    /// Starts to send to an address, in this number of flows by turns.
     ///
     /// # Errors
     /// When no socket can be opened.
@@ -115,7 +115,7 @@ impl Traffic {
         Ok(Self { seen, stop, drained, threads: vec![sender], receivers })
     }
 
-    /// Who answered the last datagram of a flow that has an answer.
+    /// Returns the server that answered the last answered datagram of a flow.
     pub fn answered_by(&self, flow: usize) -> Option<String> {
         let seen = lock(&self.seen);
         seen.iter().rev().find(|it| it.flow == flow && it.by.is_some()).and_then(|it| it.by.clone())
@@ -124,7 +124,7 @@ impl Traffic {
     /// Waits until every datagram of half a second has its answer.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn await_flowing(&self) -> Result<()> {
         wait::until("traffic flows", super::router::LIMIT, || {
             let seen = lock(&self.seen);
@@ -135,12 +135,12 @@ impl Traffic {
         })
     }
 
-    /// Forgets what was until now.
+    /// Returns the number of datagrams so far, as the argument of [`Traffic::finish`] that leaves them out.
     pub fn begin_anew(&self) -> usize {
         lock(&self.seen).len()
     }
 
-    /// Stops, waits for the last answers, and gives what was sent after so many datagrams.
+    /// Stops, waits for the last answers, and returns the datagrams after the first `skip`.
     pub fn finish(mut self, skip: usize) -> Flowed {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
@@ -167,20 +167,20 @@ impl Drop for Traffic {
     }
 }
 
-/// What was sent and answered.
+/// Datagrams with their answers.
 #[derive(Debug)]
 pub struct Flowed {
-    /// In the order they were sent.
+    /// Datagrams in the order they were sent.
     pub datagrams: Vec<Datagram>,
 }
 
 impl Flowed {
-    /// Datagrams without an answer.
+    /// Returns the number of datagrams without an answer.
     pub fn lost(&self) -> usize {
         self.datagrams.iter().filter(|it| it.by.is_none()).count()
     }
 
-    /// The longest time in which a flow had no answer: from its last answered datagram to the next one.
+    /// Returns the longest time in which a flow had no answer: from its last answered datagram to the next one.
     pub fn longest_gap(&self) -> Duration {
         let mut last: BTreeMap<usize, Instant> = BTreeMap::new();
         let mut longest = Duration::ZERO;
@@ -192,8 +192,8 @@ impl Flowed {
         longest
     }
 
-    /// What was lost and when, for a failure: in each tenth of a second with a loss, how many of which flows, and who answers
-    /// these flows otherwise.
+    /// Describes the losses, for a failure: for each tenth of a second with a loss, how many of which flows, and the servers
+    /// that otherwise answer these flows.
     pub fn describe(&self) -> String {
         let Some(begin) = self.datagrams.first().map(|it| it.at) else {
             return "nothing was sent".to_owned();
@@ -217,7 +217,7 @@ impl Flowed {
         format!("{} of {} lost\n{lines}", self.lost(), self.datagrams.len())
     }
 
-    /// How many datagrams each server answered.
+    /// Returns the number of datagrams that each server answered.
     pub fn by_server(&self) -> BTreeMap<String, usize> {
         let mut count = BTreeMap::new();
         for name in self.datagrams.iter().filter_map(|it| it.by.clone()) {
@@ -227,7 +227,8 @@ impl Flowed {
     }
 }
 
-/// Datagrams wait in the kernel, and are not lost there, while a busy machine has no time for their reader.
+/// Enlarges a socket's buffer: datagrams wait in the kernel, and are not lost there, while a busy machine does not schedule
+/// their reader.
 fn make_room(socket: &UdpSocket) -> Result<()> {
     setsockopt(socket, RcvBufForce, &ROOM).context("no room for datagrams")
 }
@@ -241,9 +242,9 @@ fn send(sockets: &[Arc<UdpSocket>], seen: &Mutex<Vec<Datagram>>, stop: &AtomicBo
             std::thread::sleep(early);
         }
         let flow = number as usize % sockets.len();
-        // Noted before it is sent: the answer may be faster than this thread.
+        // Recorded before it is sent: the answer may be faster than this thread.
         lock(seen).push(Datagram { at: clock::now(), flow, by: None });
-        // No route is a loss like any other.
+        // A missing route is a loss like any other.
         let _ = sockets[flow].send(&number.to_be_bytes());
         number += 1;
     }

@@ -1,6 +1,6 @@
-//! User-mode Linux (Documentation/virt/uml of the kernel's): Debian's kernel as a process, for what this machine's own lacks.
-//! Its first process is the program that asks for it, once more, on the machine's files, which it cannot write. It knows
-//! nothing of what is done there.
+//! User-mode Linux (Documentation/virt/uml of the kernel): runs Debian's kernel as a process, for features that this machine's
+//! own lacks. Its first process is another instance of the calling program, on the machine's files, read-only. Independent of
+//! the work that is done there.
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,24 +13,24 @@ use nix::mount::{MsFlags, mount};
 use crate::namespace::feed;
 use crate::{product, wait};
 
-/// Its program, and the package that has it.
+/// Its program, and the package that contains it.
 pub const PROGRAM: (&str, &str) = ("linux.uml", "user-mode-linux");
-/// Whether Debian builds it for this processor.
+/// True if Debian builds it for this processor.
 pub const EXISTS: bool = cfg!(target_arch = "x86_64");
 
-/// In the environment of the first process alone: the folder of the machine's where its answer goes.
+/// Environment variable of the first process alone: the machine's folder for its answer.
 const ANSWER: &str = "OUTRIGGER_UML_ANSWER";
-/// Where it has that folder.
+/// Mount point of that folder in the guest.
 const MACHINE: &str = "/run/machine";
 const DONE: &str = "all is well";
-/// What namespaces, wires and VRFs need of it, each before those that need it.
+/// Kernel modules that namespaces, wires and VRFs need, in order of dependency.
 const MODULES: [&str; 4] =
     ["lib/crc-ccitt", "net/ipv6/ipv6", "drivers/net/vrf", "drivers/net/veth"];
 
-/// Boots it for [`first_process`], and waits until it has answered and is gone.
+/// Boots it for [`first_process`], and waits until it has answered and ended.
 ///
 /// # Errors
-/// What was said there, or what its console shows when it does not answer in time.
+/// Returns the error reported there, or its console output when it does not answer in time.
 pub fn boot(folder: &Path, limit: Duration) -> Result<()> {
     ensure!(
         crate::sandbox::installed(PROGRAM.0),
@@ -49,7 +49,7 @@ pub fn boot(folder: &Path, limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Its process. What it started ends with it; killed when dropped.
+/// Its process. Processes it started end with it; killed when dropped.
 struct Machine(Child);
 
 impl Machine {
@@ -57,7 +57,7 @@ impl Machine {
         let console = File::create(folder.join("console"))?;
         let program = std::env::current_exe().context("no path of this program")?;
         let (answer, tested) = (folder.display(), product::binary()?);
-        // What the kernel has no word for is its first process's environment.
+        // Arguments that the kernel does not know become its first process's environment.
         let line = format!(
             "root=/dev/root rootfstype=hostfs rootflags=/ ro mem=768M con=null con0=null,fd:1 ssl=null quiet panic=1 \
              uml_dir={answer} init={} PATH=/usr/sbin:/usr/bin:/sbin:/bin {ANSWER}={answer} OUTRIGGER_BIN={}",
@@ -65,7 +65,7 @@ impl Machine {
             tested.display(),
         );
         let mut command = Command::new("setpriv");
-        // Its processes are ours too, in the eyes of this machine: a namespace takes all of them with it.
+        // Its processes are visible as ours on this machine: a namespace ends all of them with it.
         command.args(["--pdeathsig", "KILL", "--", "unshare", "--pid", "--fork", "--kill-child"]);
         command.args(["--", PROGRAM.0]).args(line.split(' '));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -77,7 +77,7 @@ impl Machine {
     }
 }
 
-/// What lets it run on processors with more state than its kernel knows of.
+/// Builds the library that lets it run on processors with more state than its kernel supports.
 fn preloaded(folder: &Path) -> Result<PathBuf> {
     let (source, library) = (product::root().join("tests/uml/xstate.c"), folder.join("xstate.so"));
     let mut compiler = Command::new("gcc");
@@ -95,19 +95,19 @@ impl Drop for Machine {
     }
 }
 
-/// Whether this process is the first of a user-mode Linux that [`boot`] started.
+/// Returns true if this process is the first of a user-mode Linux that [`boot`] started.
 pub fn is_first_process() -> bool {
     std::env::var_os(ANSWER).is_some()
 }
 
-/// Does the work there, answers, and turns the machine off.
+/// Runs the work there, writes the answer, and powers the machine off.
 pub fn first_process(work: impl FnOnce() -> Result<()>) {
     let done = prepare().and_then(|()| work());
     let answer = done.map_or_else(|error| format!("{error:#}"), |()| DONE.to_owned());
     if fs::write(Path::new(MACHINE).join("answer"), &answer).is_err() {
         println!("{answer}");
     }
-    // Without init(1) nobody else does (Documentation/admin-guide/sysrq.rst).
+    // Without init(1) nothing else does this (Documentation/admin-guide/sysrq.rst).
     let _ = fs::write("/proc/sysrq-trigger", "o");
     loop {
         std::thread::park();
@@ -131,7 +131,7 @@ fn load(module: &str) -> Result<()> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let modules = PathBuf::from("/usr/lib/uml/modules").join(release.trim()).join("kernel");
     let path = modules.join(module).with_extension("ko");
-    // One that is not there may be part of the kernel. If it is not, the work fails, and says at what.
+    // A missing module may be part of the kernel. If it is not, the work fails with its own error.
     let Ok(file) = File::open(&path) else { return Ok(()) };
     match finit_module(file, c"", ModuleInitFlags::empty()) {
         Ok(()) | Err(nix::Error::EEXIST) => Ok(()),

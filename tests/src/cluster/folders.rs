@@ -1,4 +1,4 @@
-//! The two folders of a cluster: manifests go in, Service status comes out.
+//! The two folders of a cluster: manifests as input, Service status as output.
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::{Cluster, LIMIT};
 use crate::wait;
 
 impl Cluster {
-    /// Puts a file into the folder of manifests, in one step.
+    /// Writes a file to the folder of manifests atomically.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -21,7 +21,7 @@ impl Cluster {
         fs::rename(&whole, self.manifest(name)).with_context(|| format!("cannot put {name}"))
     }
 
-    /// Puts a plugin into the folder of manifests under a name. Gives its digest as `status` shows it.
+    /// Writes a plugin to the folder of manifests under a name. Returns its digest as `status` shows it.
     ///
     /// # Errors
     /// When it cannot be read or written.
@@ -32,15 +32,15 @@ impl Cluster {
         Ok(digest(&bytes))
     }
 
-    /// Takes a file out of the folder of manifests.
+    /// Removes a file from the folder of manifests.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When it does not exist.
     pub fn remove(&self, name: &str) -> Result<()> {
         fs::remove_file(self.manifest(name)).with_context(|| format!("cannot remove {name}"))
     }
 
-    /// The path of a file in the folder of manifests.
+    /// Returns the path of a file in the folder of manifests.
     pub fn manifest(&self, name: &str) -> PathBuf {
         self.manifests.join(name)
     }
@@ -48,7 +48,7 @@ impl Cluster {
     /// Creates a Service `default/<name>`, and waits for its address.
     ///
     /// # Errors
-    /// When it gets none.
+    /// When it gets none in time.
     pub fn create_service(&self, name: &str) -> Result<IpAddr> {
         self.put(&format!("service-{name}.yaml"), service(name, "").as_bytes())?;
         self.await_address("default", name)
@@ -57,23 +57,23 @@ impl Cluster {
     /// Waits for the address of a Service.
     ///
     /// # Errors
-    /// When it gets none.
+    /// When it gets none in time.
     pub fn await_address(&self, namespace: &str, name: &str) -> Result<IpAddr> {
         let what = format!("an address for Service {namespace}/{name}");
         wait::until(&what, LIMIT, || Ok(self.addresses(namespace, name)?.first().copied()))
     }
 
-    /// The key that the nodes seal their gossip with.
+    /// Returns the path of the key that encrypts the nodes' gossip.
     pub fn gossip_key_file(&self) -> PathBuf {
         self.state.join("gossip.key")
     }
 
-    /// Where the status of a Service is.
+    /// Returns the path of a Service's status.
     pub fn status_file(&self, namespace: &str, name: &str) -> PathBuf {
         self.state.join("services").join(namespace).join(format!("{name}.yaml"))
     }
 
-    /// The addresses in the status of a Service; none when there is no status.
+    /// Returns the addresses in the status of a Service; none if there is no status.
     ///
     /// # Errors
     /// When the status cannot be read as one.
@@ -89,7 +89,7 @@ impl Cluster {
             .collect()
     }
 
-    /// Whether some Service's status holds this address.
+    /// Returns true if the status of any Service holds this address.
     ///
     /// # Errors
     /// When the state folder cannot be read.
@@ -115,7 +115,7 @@ impl Cluster {
     }
 }
 
-/// A Service `default/<name>` of type LoadBalancer, with more lines for its `spec`.
+/// Returns a Service `default/<name>` of type LoadBalancer, with more lines for its `spec`.
 pub fn service(name: &str, spec: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata:\n  namespace: default\n  name: {name}\nspec:\n  type: LoadBalancer\n{spec}  \
@@ -123,7 +123,7 @@ pub fn service(name: &str, spec: &str) -> String {
     )
 }
 
-/// SHA-256 in hexadecimal.
+/// Returns the SHA-256 in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|octet| format!("{octet:02x}")).collect()
 }

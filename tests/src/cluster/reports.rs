@@ -1,4 +1,4 @@
-//! What the product says of itself: `outrigger status` and its logs.
+//! Reports of the product: `outrigger status` and its logs.
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::daemon::Daemon;
 use crate::{product, wait};
 
 impl Cluster {
-    /// `outrigger status -o json`.
+    /// Returns the output of `outrigger status -o json`.
     ///
     /// # Errors
     /// When it does not print JSON.
@@ -24,7 +24,7 @@ impl Cluster {
     /// Waits until every running node shows this digest for the plugin, and for every announcer that uses it.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn await_plugin(&self, plugin: &str, digest: &str) -> Result<()> {
         let same =
             |entry: &Value| entry["digest"].as_str().is_some_and(|shown| shown.ends_with(digest));
@@ -43,7 +43,7 @@ impl Cluster {
     /// Waits until every running node knows every other one.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn await_members(&self) -> Result<()> {
         wait::until("every node knows every other", LIMIT, || {
             let reports = self.reports()?;
@@ -52,10 +52,10 @@ impl Cluster {
         })
     }
 
-    /// Waits until the node says something of the announcer that runs layer2, and gives it.
+    /// Waits until the node reports the announcer that runs layer2, and returns the report.
     ///
     /// # Errors
-    /// When it says nothing.
+    /// When there is no report in time.
     pub fn layer2_on(&self, node: usize) -> Result<Value> {
         let name = &self.lab.nodes[node].name;
         wait::until(&format!("a report of layer2 on {name}"), LIMIT, || {
@@ -68,7 +68,7 @@ impl Cluster {
         })
     }
 
-    /// The reports of nodes whose daemon runs.
+    /// Returns the reports of nodes whose daemon runs.
     fn reports(&self) -> Result<Vec<Value>> {
         let status = self.status()?;
         Ok(list(&status, "nodes")
@@ -77,7 +77,7 @@ impl Cluster {
             .collect())
     }
 
-    /// What the product has said until now.
+    /// Returns all messages of the product until now.
     ///
     /// # Errors
     /// When `status` does not print JSON.
@@ -91,11 +91,11 @@ impl Cluster {
             .collect())
     }
 
-    /// Waits until the product says something, not said `before`, with all of these words in one message: an entry of
-    /// `status`, or a line of a log. Gives the message.
+    /// Waits until the product emits a message that is not in `before` and contains all of these words: an entry of `status`,
+    /// or a line of a log. Returns the message.
     ///
     /// # Errors
-    /// When it does not.
+    /// When there is none in time.
     pub fn await_message(&self, before: &BTreeSet<String>, words: &[&str]) -> Result<String> {
         let has_all = |message: &&String| {
             let message = message.to_lowercase();
@@ -106,17 +106,17 @@ impl Cluster {
         })
     }
 
-    /// Waits until `status` has no word of a file any more.
+    /// Waits until `status` no longer mentions a file.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When that does not happen in time.
     pub fn await_silence_about(&self, file: &str) -> Result<()> {
         wait::until(&format!("no word of {file} in status"), LIMIT, || {
             Ok((!self.status()?.to_string().contains(file)).then_some(()))
         })
     }
 
-    /// What the daemons said last and what `status` shows, for the report of a failure.
+    /// Returns the daemons' last log lines and the output of `status`, for a failure.
     pub fn explain(&self) -> String {
         let mut text = match self.status() {
             Ok(status) => format!("status: {status:#}\n"),
@@ -135,12 +135,12 @@ impl Cluster {
     }
 }
 
-/// The entries of a field.
+/// Returns the entries of a field.
 fn list<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
     value[field].as_array().into_iter().flatten()
 }
 
-/// Every object without objects in it, as text, and every string.
+/// Collects every object without nested objects, as text, and every string.
 fn leaves(value: &Value, into: &mut Vec<String>) {
     match value {
         Value::String(text) => into.push(text.clone()),

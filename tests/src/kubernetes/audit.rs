@@ -1,4 +1,4 @@
-//! What the API server was asked, from its audit log: who asked, for what, and what the answer's code was.
+//! Requests to the API server, from its audit log: the user, the request, and the status code.
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -8,44 +8,44 @@ use serde_json::Value;
 
 use super::Lab;
 
-/// A request that was answered.
+/// Answered request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// `system:serviceaccount:outrigger-system:outrigger-node`.
+    /// User, such as `system:serviceaccount:outrigger-system:outrigger-node`.
     pub user: String,
-    /// The pod whose token it came with; empty for who is none.
+    /// Pod of the request's token; empty for users that are no pod.
     pub pod: String,
-    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+    /// Verb: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
-    /// `services`, `services/status`.
+    /// Resource, such as `services` or `services/status`.
     pub resource: String,
-    /// The API group; empty for the core's.
+    /// API group; empty for the core group.
     pub group: String,
-    /// Empty for what has none.
+    /// Namespace; empty for cluster-scoped objects.
     pub namespace: String,
-    /// Empty for lists.
+    /// Name of the object; empty for lists.
     pub name: String,
-    /// The HTTP status.
+    /// HTTP status.
     pub code: u64,
 }
 
 impl Request {
-    /// Whether it was to change something.
+    /// Returns true if the request was to change something.
     pub fn writes(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch")
     }
 }
 
 impl Lab {
-    /// A place in the audit log: where it ends now.
+    /// Returns the current end of the audit log, as a mark for [`Lab::audit`].
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no log.
     pub fn audit_mark(&self) -> Result<u64> {
         Ok(fs::metadata(self.folder().join("audit.log")).context("no audit log")?.len())
     }
 
-    /// The requests answered since a place in the log, 0 for all. A watch is there once it has begun.
+    /// Returns the requests answered since a mark, 0 for all. A watch is included once it has begun.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -54,7 +54,7 @@ impl Lab {
         file.seek(SeekFrom::Start(mark))?;
         let mut log = Vec::new();
         file.read_to_end(&mut log)?;
-        // The last line may still be being written.
+        // The last line may be incomplete.
         let end = log.iter().rposition(|octet| *octet == b'\n').unwrap_or_default();
         let mut requests = Vec::new();
         for line in log[..end].split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
@@ -65,7 +65,7 @@ impl Lab {
     }
 }
 
-/// How many requests there were by user, verb and resource.
+/// Counts the requests by user, verb and resource.
 pub fn counts(requests: &[Request]) -> BTreeMap<(&str, &str, &str), usize> {
     let mut counts = BTreeMap::new();
     for Request { user, verb, resource, .. } in requests {
@@ -74,7 +74,7 @@ pub fn counts(requests: &[Request]) -> BTreeMap<(&str, &str, &str), usize> {
     counts
 }
 
-/// Of an event; none for paths that are no resource, and for the second entry of a watch.
+/// Returns the request of an event; `None` for paths that are no resource, and for the second entry of a watch.
 fn request(event: &Value) -> Option<Request> {
     let (object, text) =
         (event.get("objectRef")?, |value: &Value| value.as_str().map(str::to_owned));

@@ -1,6 +1,6 @@
-//! The programs of Kubernetes and etcd in exactly one version: from the cache, from `PATH`, from the official releases
-//! where the network reaches them, or built with Go. What was obtained stays in the cache, program by program, so that
-//! an interrupted run goes on where it ended. It knows nothing of laboratories.
+//! The programs of Kubernetes and etcd in exactly one version: from the cache, from `PATH`, from the official releases where
+//! the network allows it, or built with Go. Obtained programs stay in the cache, one by one, so that an interrupted run resumes
+//! where it ended. Independent of laboratories.
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -15,13 +15,13 @@ use crate::sandbox;
 
 mod build;
 
-/// The version of Kubernetes. `tests/kubernetes/go.mod` has it too.
+/// Version of Kubernetes. `tests/kubernetes/go.mod` has it too.
 pub const KUBERNETES: &str = "1.36.3";
-/// The version of etcd, as Kubernetes' own client of it. `tests/kubernetes/etcd/go.mod` has it too.
+/// Version of etcd that Kubernetes' own client of it has. `tests/kubernetes/etcd/go.mod` has it too.
 pub const ETCD: &str = "3.6.8";
-/// What an API server alone needs.
+/// Programs that an API server alone needs.
 pub const API: &[&str] = &["kube-apiserver", "etcd", "kubectl"];
-/// What a cluster needs: released with Kubernetes, but for etcd.
+/// Programs that a cluster needs: all released with Kubernetes, except etcd.
 pub const ALL: &[&str] = &[
     "kube-apiserver",
     "etcd",
@@ -46,19 +46,19 @@ const NEEDED: [(&str, &str); 12] = [
     ("curl", "curl"),
     ("gcc", "gcc"),
 ];
-/// Where CNI plugins are: Debian's package, and where they are put by hand.
+/// Folders of CNI plugins: that of Debian's package, and the usual one for manual installation.
 const CNI: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
-/// In seconds, for an answer from the servers of the releases.
+/// Timeout in seconds for an answer from the servers of the releases.
 const REACH: &str = "4";
 
-/// Where the programs are.
+/// Paths of the programs.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     paths: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Binaries {
-    /// Finds these programs, and obtains those that are missing; says what it does when that takes long.
+    /// Finds these programs, and obtains those that are missing; prints its progress when that takes long.
     ///
     /// # Errors
     /// When one can neither be found nor downloaded nor built.
@@ -69,7 +69,7 @@ impl Binaries {
         }
         let cache = cache()?;
         fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
-        // Whoever comes second waits here, and then finds everything.
+        // A concurrent run waits here, and then finds everything.
         let lock = File::create(cache.join("lock"))?;
         if lock.try_lock().is_err() {
             println!("another process obtains Kubernetes {KUBERNETES}; waiting for it");
@@ -81,7 +81,7 @@ impl Binaries {
         Self::found()
     }
 
-    /// Those that are there.
+    /// Returns the programs that are already there.
     ///
     /// # Errors
     /// When the user has no folder for a cache.
@@ -91,13 +91,13 @@ impl Binaries {
         Ok(Self { paths: ALL.iter().copied().filter_map(found).collect() })
     }
 
-    /// The path of a program; its name alone when it was not found.
+    /// Returns the path of a program; its name alone if it was not found.
     pub fn path(&self, program: &str) -> PathBuf {
         self.paths.get(program).cloned().unwrap_or_else(|| program.into())
     }
 }
 
-/// Those of the programs that are neither in the cache nor in `PATH`.
+/// Returns those of the programs that are neither in the cache nor in `PATH`.
 ///
 /// # Errors
 /// When the user has no folder for a cache.
@@ -109,14 +109,14 @@ fn missing(programs: &[&'static str], cache: &Path) -> Vec<&'static str> {
     programs.iter().copied().filter(|program| find(program, cache).is_none()).collect()
 }
 
-/// What else a laboratory runs and is not here, with Debian's packages.
+/// Returns the missing other programs of a laboratory, with Debian's packages.
 pub fn missing_programs() -> Vec<(&'static str, &'static str)> {
     let missing = NEEDED.into_iter().filter(|(program, _)| !sandbox::installed(program));
     let plugins = cni_plugins().is_none().then_some(("CNI plugins", "containernetworking-plugins"));
     missing.chain(plugins).collect()
 }
 
-/// The folder of CNI plugins.
+/// Returns the folder of CNI plugins.
 pub(super) fn cni_plugins() -> Option<&'static str> {
     CNI.into_iter().find(|folder| Path::new(folder).join("bridge").is_file())
 }
@@ -125,7 +125,7 @@ fn cache() -> Result<PathBuf> {
     cache_of("kubernetes", KUBERNETES)
 }
 
-/// `~/.cache/outrigger/<project>/<version>`, whether it is there or not.
+/// Returns `~/.cache/outrigger/<project>/<version>`, even if it does not exist.
 ///
 /// # Errors
 /// When the user has no folder for a cache.
@@ -136,7 +136,7 @@ pub fn cache_of(project: &str, version: &str) -> Result<PathBuf> {
     Ok(base.join("outrigger").join(project).join(version))
 }
 
-/// In the cache, or in `PATH` if it says that it is of our version.
+/// Finds a program in the cache, or in `PATH` if it reports our version.
 fn find(program: &str, cache: &Path) -> Option<PathBuf> {
     let cached = cache.join(program);
     if cached.is_file() {
@@ -155,7 +155,8 @@ fn find(program: &str, cache: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Downloads what can be had; the rest is to be built. Where one release cannot be reached, the others are not tried.
+/// Downloads the available programs and returns the rest, which must be built. If one release cannot be reached, the others are
+/// not tried.
 fn downloaded(missing: Vec<&'static str>, cache: &Path) -> Result<Vec<&'static str>> {
     let mut programs = missing.into_iter();
     for program in programs.by_ref() {
@@ -180,13 +181,13 @@ fn downloaded(missing: Vec<&'static str>, cache: &Path) -> Result<Vec<&'static s
     Ok(Vec::new())
 }
 
-/// A program that is whole gets its name.
+/// Renames a complete program to its final name.
 fn keep(new: &Path, program: &Path) -> Result<()> {
     fs::set_permissions(new, fs::Permissions::from_mode(0o755))?;
     fs::rename(new, program).with_context(|| format!("cannot keep {}", program.display()))
 }
 
-/// The name that Go and the releases have for this processor.
+/// Returns the name that Go and the releases have for this processor.
 fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }

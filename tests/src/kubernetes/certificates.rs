@@ -1,6 +1,6 @@
-//! The cluster's certificates: an authority, the API server's certificate, one for everybody who speaks to it, and the
-//! kubeconfig files that hold them. Made with openssl(1), as the Kubernetes documentation does it ("PKI certificates and
-//! requirements"), so that what verifies them here is not what made them.
+//! The cluster's certificates: an authority, the API server's certificate, one for every client, and the kubeconfig files that
+//! hold them. Made with openssl(1), as in the Kubernetes documentation ("PKI certificates and requirements"), so that they are
+//! verified by other software than created them.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,22 +10,22 @@ use anyhow::{Context, Result};
 use super::segment::{FIRST, Member};
 use crate::namespace::feed;
 
-/// Names and addresses that the API server is reached by: the Service `kubernetes`, and where it listens.
+/// Names and addresses of the API server: the Service `kubernetes`, and where it listens.
 const SERVER_NAMES: &str = "DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,\
     DNS:kubernetes.default.svc.cluster.local,DNS:localhost,IP:10.96.0.1,IP:fd96::1,IP:10.77.0.1,IP:fd77::1,\
     IP:127.0.0.1,IP:::1";
 
-/// The folder of keys and certificates.
+/// Folder of keys and certificates.
 #[derive(Debug, Clone)]
 pub struct Certificates {
     folder: PathBuf,
 }
 
 impl Certificates {
-    /// Makes the authority, the API server's certificate, and the key that service-account tokens are signed with.
+    /// Creates the authority, the API server's certificate, and the key that signs service-account tokens.
     ///
     /// # Errors
-    /// What openssl said.
+    /// Returns the error of openssl.
     pub fn make(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let new = Self { folder: folder.to_path_buf() };
@@ -41,20 +41,20 @@ impl Certificates {
         Ok(new)
     }
 
-    /// Those that were made in this folder.
+    /// Returns the existing certificates of this folder.
     pub fn at(folder: &Path) -> Self {
         Self { folder: folder.to_path_buf() }
     }
 
-    /// The path of one of the files.
+    /// Returns the path of one of the files.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// A kubeconfig for a user of some group, with a certificate made for it. With no group, in none.
+    /// Creates a kubeconfig for a user in a group, with a new certificate. An empty group means none.
     ///
     /// # Errors
-    /// What openssl said.
+    /// Returns the error of openssl.
     pub fn kubeconfig(&self, file: &str, user: &str, group: &str) -> Result<PathBuf> {
         let group = if group.is_empty() { String::new() } else { format!("/O={group}") };
         self.issue(file, &format!("{group}/CN={user}"), "extendedKeyUsage=clientAuth\n")?;
@@ -66,7 +66,7 @@ impl Certificates {
         )
     }
 
-    /// A kubeconfig for nobody: who uses it brings a token.
+    /// Creates a kubeconfig without a user: its client supplies a token.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -92,9 +92,9 @@ impl Certificates {
             "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj {subject} -keyout {name}.key -out {name}.csr"
         ))?;
         let file = self.file(&format!("{name}.ext"));
-        // RFC 5280, section 4.2.1.9: what is no authority says so.
+        // RFC 5280, section 4.2.1.9: a certificate that is no authority states it.
         fs::write(&file, format!("basicConstraints=critical,CA:FALSE\n{extensions}"))?;
-        // A serial number of its own at random (-CAcreateserial keeps a file): certificates are made side by side.
+        // A random serial number (-CAcreateserial keeps a file): certificates are created in parallel.
         self.openssl(&format!(
             "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -set_serial 0x{} -days 3650 -extfile {name}.ext -out {name}.crt",
             self.openssl("rand -hex 16")?.trim()

@@ -1,5 +1,5 @@
-//! etcd, the API server, the controller-manager and the scheduler, in the namespace `cp`. Each can be stopped, killed
-//! and started again. It knows nothing of nodes.
+//! etcd, the API server, the controller-manager and the scheduler, in the namespace `cp`. Each can be stopped, killed and
+//! started again. Independent of nodes.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,17 +15,17 @@ use super::segment::{FIRST, Member};
 use crate::namespace::{Namespace, feed};
 use crate::wait;
 
-/// How long one of them may take to be ready.
+/// Time limit for one of them to be ready.
 const READY: Duration = Duration::from_secs(60);
 const ETCD: &str = "http://127.0.0.1:2379";
 /// Service addresses of the cluster.
 const SERVICES: &str = "10.96.0.0/16,fd96::/112";
-/// After so long without a word from its kubelet a node is NotReady. The default is 50 s; tests wait for it.
+/// Time without a report from its kubelet after which a node is NotReady. The default is 50 s; tests wait for it.
 const NODE_GRACE: &str = "20s";
-/// What the audit log holds of each request: who, what, when, and the answer's code (Kubernetes, "Auditing").
+/// Content of the audit log for each request: user, request, time, and status code (Kubernetes, "Auditing").
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: Metadata\n";
 
-/// The control plane of a laboratory.
+/// Control plane of a laboratory.
 #[derive(Debug)]
 pub struct ControlPlane<'a> {
     folder: PathBuf,
@@ -43,7 +43,7 @@ impl<'a> ControlPlane<'a> {
     /// Starts etcd and the API server, and waits until the API server is ready.
     ///
     /// # Errors
-    /// When it does not come to that, with the end of its log.
+    /// When that does not happen in time, with the end of its log.
     pub fn start(&self) -> Result<()> {
         std::fs::write(self.folder.join("audit-policy.yaml"), AUDIT_POLICY)?;
         self.etcd().start(&self.etcd_command())?;
@@ -63,10 +63,10 @@ impl<'a> ControlPlane<'a> {
         self.scheduler().start(scheduler.arg("--leader-elect=false"))
     }
 
-    /// Waits until the API server says that it is ready, etcd included.
+    /// Waits until the API server reports that it is ready, etcd included.
     ///
     /// # Errors
-    /// When it does not, with the end of its log.
+    /// When that does not happen in time, with the end of its log.
     pub fn await_ready(&self) -> Result<()> {
         let url = format!("https://{}:6443/readyz", Member::ControlPlane.addresses(FIRST).0);
         let ready = wait::until("the API server is ready", READY, || {
@@ -75,7 +75,7 @@ impl<'a> ControlPlane<'a> {
             command.arg(self.certificates.file("ca.crt")).arg(&url);
             let ready = command.output().context("cannot run curl")?.stdout == b"ok";
             if !ready {
-                // Each question costs a process, which the API server needs the processor more than.
+                // Each query costs a process, and the API server needs the processor more.
                 std::thread::sleep(Duration::from_millis(40));
                 self.apiserver().pid()?;
             }
@@ -90,7 +90,7 @@ impl<'a> ControlPlane<'a> {
         })
     }
 
-    /// SIGSTOP to the API server: connections stay open and nothing answers.
+    /// Sends SIGSTOP to the API server: connections stay open and get no answer.
     ///
     /// # Errors
     /// When it does not run.
@@ -98,7 +98,7 @@ impl<'a> ControlPlane<'a> {
         self.apiserver().signal(Signal::SIGSTOP)
     }
 
-    /// SIGCONT to the API server.
+    /// Sends SIGCONT to the API server.
     ///
     /// # Errors
     /// When it does not run, or does not get ready.
@@ -107,7 +107,7 @@ impl<'a> ControlPlane<'a> {
         self.await_ready()
     }
 
-    /// SIGKILL to the API server: every connection breaks.
+    /// Sends SIGKILL to the API server: every connection breaks.
     ///
     /// # Errors
     /// When the kernel does not end it.
@@ -124,7 +124,7 @@ impl<'a> ControlPlane<'a> {
         self.await_ready()
     }
 
-    /// SIGKILL to etcd.
+    /// Sends SIGKILL to etcd.
     ///
     /// # Errors
     /// When the kernel does not end it.
@@ -132,7 +132,7 @@ impl<'a> ControlPlane<'a> {
         self.etcd().kill()
     }
 
-    /// SIGTERM to etcd.
+    /// Sends SIGTERM to etcd.
     ///
     /// # Errors
     /// When it does not run, or does not end.
@@ -140,7 +140,7 @@ impl<'a> ControlPlane<'a> {
         self.etcd().stop()
     }
 
-    /// Starts etcd again with the data it had.
+    /// Starts etcd again with its existing data.
     ///
     /// # Errors
     /// When it runs, or the API server does not get ready.
@@ -149,10 +149,10 @@ impl<'a> ControlPlane<'a> {
         self.await_ready()
     }
 
-    /// Makes etcd forget what was before now, as it does by itself every few minutes.
+    /// Makes etcd compact its history up to now, as it does by itself every few minutes.
     ///
     /// # Errors
-    /// What etcd said.
+    /// Returns the error of etcd.
     pub fn compact_etcd(&self) -> Result<()> {
         let ask = |path: &str, body: Value| -> Result<Value> {
             let mut curl = self.namespace.command("curl");
@@ -165,7 +165,7 @@ impl<'a> ControlPlane<'a> {
         ask("kv/compaction", json!({ "revision": revision, "physical": true })).map(drop)
     }
 
-    /// SIGKILL to everything here.
+    /// Sends SIGKILL to the whole control plane.
     ///
     /// # Errors
     /// When the kernel does not end one of them.
@@ -175,22 +175,22 @@ impl<'a> ControlPlane<'a> {
             .try_for_each(Process::kill)
     }
 
-    /// etcd.
+    /// Returns the process of etcd.
     pub fn etcd(&self) -> Process {
         Process::at(&self.folder, "etcd")
     }
 
-    /// The API server.
+    /// Returns the process of the API server.
     pub fn apiserver(&self) -> Process {
         Process::at(&self.folder, "apiserver")
     }
 
-    /// The controller-manager.
+    /// Returns the process of the controller-manager.
     pub fn controller_manager(&self) -> Process {
         Process::at(&self.folder, "controller-manager")
     }
 
-    /// The scheduler.
+    /// Returns the process of the scheduler.
     pub fn scheduler(&self) -> Process {
         Process::at(&self.folder, "scheduler")
     }
@@ -202,7 +202,7 @@ impl<'a> ControlPlane<'a> {
     fn etcd_command(&self) -> Command {
         let mut command = self.command("etcd");
         command.arg("--data-dir").arg(self.folder.join("etcd"));
-        // What the page cache has survives the death of a process, which is all that a laboratory plays.
+        // The page cache survives the death of a process, which is the only failure that a laboratory simulates.
         command.args(["--unsafe-no-fsync", "--log-level", "warn"]);
         command.args(["--listen-client-urls", ETCD, "--advertise-client-urls", ETCD]);
         command
@@ -216,7 +216,7 @@ impl<'a> ControlPlane<'a> {
         command.args(["--authorization-mode", "Node,RBAC"]);
         command.args(["--enable-admission-plugins", "NodeRestriction"]);
         command.args(["--kubelet-preferred-address-types", "InternalIP"]);
-        // No kube-proxy runs beside it: a webhook's Service is reached by its endpoints.
+        // No kube-proxy runs beside it: a webhook's Service is reached through its endpoints.
         command.arg("--enable-aggregator-routing");
         command.args(["--service-account-issuer", "https://kubernetes.default.svc.cluster.local"]);
         for (flag, file) in [
@@ -232,7 +232,7 @@ impl<'a> ControlPlane<'a> {
         }
         command.arg("--audit-policy-file").arg(self.folder.join("audit-policy.yaml"));
         command.arg("--audit-log-path").arg(self.folder.join("audit.log"));
-        // In megabytes: never begun anew, so that a place in the file stays one.
+        // In megabytes: never rotated, so that a position in the file stays valid.
         command.args(["--audit-log-maxsize", "100000"]);
         command
     }

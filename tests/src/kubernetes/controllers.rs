@@ -1,4 +1,4 @@
-//! The product as processes beside an API server without nodes: controllers, and one that is a node too. They are stopped and
+//! The product as processes beside an API server without nodes: controllers, and one that is also a node. They are stopped and
 //! killed by their process ids.
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use nix::unistd::Pid;
 use super::Lab;
 use crate::product;
 
-/// One running controller. Killed when dropped.
+/// Running controller. Killed when dropped.
 #[derive(Debug)]
 pub struct Controller {
-    /// Its name; its identity in the Lease begins with it.
+    /// Name of the controller; its identity in the Lease begins with it.
     pub name: String,
     child: Child,
     log: PathBuf,
@@ -52,16 +52,16 @@ impl Controller {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     ///
     /// # Errors
-    /// When it is not there any more.
+    /// When it no longer runs.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill().context("cannot kill a controller")?;
         self.child.wait().map(drop).context("a killed controller does not end")
     }
 
-    /// What it logged.
+    /// Returns the path of its log.
     pub fn log(&self) -> &Path {
         &self.log
     }

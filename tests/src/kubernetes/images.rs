@@ -1,5 +1,5 @@
-//! Images from static programs: the archive of `docker save`, which containerd imports, written without any tool for
-//! images. The file is the same for the same files.
+//! Images from static programs: the archive of `docker save`, which containerd imports, written without any image tool. The
+//! same files give the same archive.
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use crate::cluster::digest;
 use crate::namespace::feed;
 use crate::product;
 
-/// What an image is made of.
+/// Content of an image.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// `docker.io/local/web:1`.
+    /// Name, such as `docker.io/local/web:1`.
     pub name: String,
-    /// What a container runs.
+    /// Command that a container runs.
     pub entrypoint: Vec<String>,
-    /// Files here, and where they are in the image.
+    /// Local files, and their paths in the image.
     pub files: Vec<(PathBuf, String)>,
 }
 
@@ -28,7 +28,7 @@ impl Image {
     /// Writes the archive.
     ///
     /// # Errors
-    /// When a file cannot be read or the archive not be written.
+    /// When a file cannot be read, or the archive cannot be written.
     pub fn write(&self, archive: &Path) -> Result<()> {
         let mut layer = Builder::new(Vec::new());
         for (source, target) in &self.files {
@@ -66,10 +66,10 @@ fn append(archive: &mut Builder<impl Write>, name: &str, content: &[u8], mode: u
     archive.append_data(&mut header, name, content).with_context(|| format!("cannot pack {name}"))
 }
 
-/// Compiles a program of `tests/kubernetes`, so that it needs no library, into a folder.
+/// Compiles a program of `tests/kubernetes` statically into a folder.
 ///
 /// # Errors
-/// What the compiler said.
+/// Returns the error of the compiler.
 pub fn compile(name: &str, folder: &Path) -> Result<PathBuf> {
     let program = folder.join(name);
     let source = product::root().join("tests/kubernetes").join(format!("{name}.c"));
@@ -82,7 +82,7 @@ pub fn compile(name: &str, folder: &Path) -> Result<PathBuf> {
 /// Compiles a program of `tests/kubernetes` and writes the archive of an image with it alone into a folder.
 ///
 /// # Errors
-/// What the compiler said, or when the archive cannot be written.
+/// When the compiler fails, with its output, or the archive cannot be written.
 pub fn of_program(name: &str, program: &str, folder: &Path) -> Result<PathBuf> {
     let archive = folder.join(format!("{program}.tar"));
     let target = format!("/{program}");

@@ -1,4 +1,4 @@
-//! What is asked of a laboratory's API server, with kubectl, as a user would ask.
+//! Queries of a laboratory's API server with kubectl, as a user would run it.
 use std::path::Path;
 use std::process::Command;
 
@@ -10,25 +10,25 @@ use super::segment::{FIRST, Member};
 use crate::namespace::feed;
 
 impl Lab {
-    /// Runs kubectl as the administrator and gives what it printed.
+    /// Runs kubectl as the administrator and returns its output.
     ///
     /// # Errors
-    /// What kubectl said.
+    /// Returns the error of kubectl.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         feed(self.kubectl_command(&self.kubeconfig()).args(arguments), b"")
     }
 
-    /// Runs kubectl as whoever has this token.
+    /// Runs kubectl with this token.
     ///
     /// # Errors
-    /// What kubectl said.
+    /// Returns the error of kubectl.
     pub fn kubectl_as(&self, token: &str, arguments: &[&str]) -> Result<String> {
         let kubeconfig = self.folder.join("certificates/anonymous.kubeconfig");
         let mut command = self.kubectl_command(&kubeconfig);
         feed(command.args(["--token", token]).args(arguments), b"")
     }
 
-    /// kubectl as the administrator, as a command.
+    /// Returns a kubectl command with this kubeconfig.
     pub fn kubectl_command(&self, kubeconfig: &Path) -> Command {
         let mut command =
             self.network().of(Member::ControlPlane).command(self.binaries.path("kubectl"));
@@ -36,7 +36,7 @@ impl Lab {
         command
     }
 
-    /// curl as the administrator, beside the API server: for what kubectl is too slow for.
+    /// Returns a curl command as the administrator, beside the API server: for requests that kubectl is too slow for.
     pub fn curl(&self) -> Command {
         let mut command = self.network().of(Member::ControlPlane).command("curl");
         command.args(["--silent", "--show-error", "--fail"]);
@@ -48,7 +48,7 @@ impl Lab {
         command
     }
 
-    /// Where curl finds a path of the API: `/api/v1/services`.
+    /// Returns the URL of a path of the API, such as `/api/v1/services`, for curl.
     pub fn url(&self, path: &str) -> String {
         format!("https://{}:6443{path}", Member::ControlPlane.addresses(FIRST).0)
     }
@@ -56,36 +56,36 @@ impl Lab {
     /// Applies manifests, server-side.
     ///
     /// # Errors
-    /// What kubectl said.
+    /// Returns the error of kubectl.
     pub fn apply(&self, yaml: &str) -> Result<()> {
         let mut command = self.kubectl_command(&self.kubeconfig());
         command.args(["apply", "--server-side", "--force-conflicts", "--filename", "-"]);
         feed(&mut command, yaml.as_bytes()).map(drop)
     }
 
-    /// `kubectl get … --output json`.
+    /// Runs `kubectl get … --output json`.
     ///
     /// # Errors
-    /// What kubectl said.
+    /// Returns the error of kubectl.
     pub fn get_json(&self, arguments: &[&str]) -> Result<Value> {
         let text = self.kubectl(&[&["get", "--output", "json"], arguments].concat())?;
         serde_json::from_str(&text)
             .with_context(|| format!("kubectl get {arguments:?} gave {text:?}"))
     }
 
-    /// A token of a service account.
+    /// Creates a token of a service account.
     ///
     /// # Errors
-    /// What kubectl said.
+    /// Returns the error of kubectl.
     pub fn token(&self, account: &str, namespace: &str) -> Result<String> {
         let token = self.kubectl(&["create", "token", account, "--namespace", namespace])?;
         Ok(token.trim().to_owned())
     }
 
-    /// A token of a service account as a pod on some node has it: it names the pod and its node.
+    /// Creates a token of a service account as a pod on a node has it: it names the pod and its node.
     ///
     /// # Errors
-    /// What kubectl said.
+    /// Returns the error of kubectl.
     pub fn token_of_pod(&self, account: &str, namespace: &str, pod: &str) -> Result<String> {
         let bound = ["--bound-object-kind", "Pod", "--bound-object-name", pod];
         let create = ["create", "token", account, "--namespace", namespace];

@@ -1,5 +1,5 @@
-//! Real MetalLB in a laboratory, to be measured beside: its released modules, built with Go, and its own manifest. It knows
-//! nothing of what is measured.
+//! Real MetalLB in a laboratory, for comparison in measurements: its released modules, built with Go, and its own manifest.
+//! Independent of what is measured.
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,16 +14,16 @@ use super::images::Image;
 use crate::namespace::feed;
 use crate::wait;
 
-/// The version.
+/// Version of MetalLB.
 pub const VERSION: &str = "0.15.2";
-/// Where its objects are.
+/// Namespace of its objects.
 pub const NAMESPACE: &str = "metallb-system";
 const MODULE: &str = "go.universe.tf/metallb";
 /// Its programs, which are also the names of its images and service accounts.
 const PROGRAMS: [&str; 2] = ["controller", "speaker"];
-/// Its native mode: no FRR, which ARP and NDP do not need.
+/// Manifest of its native mode: without FRR, which ARP and NDP do not need.
 const MANIFEST: &str = "metallb-native.yaml";
-/// How long it may take to run, and its webhook to answer: it makes certificates first.
+/// Time limit for it to run and its webhook to answer: it creates certificates first.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The programs and the manifest, in the cache.
@@ -33,7 +33,7 @@ pub struct Release {
 }
 
 impl Release {
-    /// Finds them in the cache, or builds them with Go from the module that Go's checksum database knows.
+    /// Finds them in the cache, or builds them with Go from the module that Go's checksum database lists.
     ///
     /// # Errors
     /// When Go is missing or cannot build them.
@@ -46,7 +46,7 @@ impl Release {
         Ok(release)
     }
 
-    /// Whether it is to be built first.
+    /// Returns true if it must be built first.
     ///
     /// # Errors
     /// When the user has no folder for a cache.
@@ -72,12 +72,12 @@ impl Release {
         let module: Value = serde_json::from_str(&feed(&mut download, b"")?)?;
         let module = module["Dir"].as_str().context("go does not say where the module is")?;
         let manifest = PathBuf::from(module).join("config/manifests").join(MANIFEST);
-        // Read and written: what is in Go's cache cannot be written, and a copy would be so too.
+        // Read and written: files in Go's cache are read-only, and a copy would be so too.
         fs::write(self.folder.join(MANIFEST), fs::read(&manifest)?)
             .with_context(|| format!("cannot keep {}", manifest.display()))
     }
 
-    /// Applies the definitions of its resources and its namespace only, so that its configuration can be there before it is: it
+    /// Applies only the definitions of its resources and its namespace, so that its configuration can exist before it runs: it
     /// empties the status of every Service while it has no pool.
     ///
     /// # Errors
@@ -93,10 +93,10 @@ impl Release {
         lab.apply(&first.join("\n---\n"))
     }
 
-    /// Removes it, its programs first: a controller that sees its pools go empties the status of every Service.
+    /// Removes it, its programs first: a controller that sees its pools deleted empties the status of every Service.
     ///
     /// # Errors
-    /// What kubectl said.
+    /// Returns the error of kubectl.
     pub fn remove(&self, lab: &Lab) -> Result<()> {
         let programs = ["deployment/controller", "daemonset/speaker", "--cascade=foreground"];
         let delete = ["--namespace", NAMESPACE, "delete", "--timeout=60s"];
@@ -107,10 +107,10 @@ impl Release {
         lab.kubectl(&delete).map(drop)
     }
 
-    /// Loads the images under their own names, applies the manifest as it is, and waits until all of it runs.
+    /// Loads the images under their own names, applies the manifest unchanged, and waits until everything runs.
     ///
     /// # Errors
-    /// When it does not come to that, with what its pods say.
+    /// When that does not happen in time, with the state of its pods.
     pub fn install(&self, lab: &Lab) -> Result<()> {
         for program in PROGRAMS {
             lab.image(&Image {
@@ -131,7 +131,7 @@ impl Release {
     }
 }
 
-/// Makes a pool of these addresses and lets every node announce it, once the webhook answers.
+/// Creates a pool of these addresses that every node announces, once the webhook answers.
 ///
 /// # Errors
 /// When the webhook does not answer, or refuses.
@@ -165,7 +165,7 @@ pub fn configure(lab: &Lab, objects: &str) -> Result<()> {
     .with_context(|| format!("{:#}\n{}", said.unwrap_or_else(|| anyhow::anyhow!("")), explain(lab)))
 }
 
-/// What its pods say, for a failure.
+/// Returns the state and logs of its pods, for a failure.
 fn explain(lab: &Lab) -> String {
     let ask = |arguments: &[&str]| {
         let all = [&["--namespace", NAMESPACE], arguments].concat();

@@ -1,6 +1,6 @@
-//! A node: containerd, kube-proxy and kubelet in a network, mount and process namespace of its own. When the first
-//! process of that ends, the kernel ends all others, containers included, and takes the mounts away; so a node leaves
-//! nothing, however it ends. It knows nothing of the other nodes but their networks.
+//! Node: containerd, kube-proxy and kubelet in a network, mount and process namespace of its own. When the first process of
+//! that namespace ends, the kernel ends all others, containers included, and removes the mounts; so a node leaves nothing
+//! behind, however it ends. It knows nothing of the other nodes but their networks.
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,14 +15,14 @@ use super::segment::{FIRST, Member, pod_networks};
 use crate::namespace::{Namespace, feed};
 use crate::wait;
 
-/// How long a part of it may take to come up.
+/// Time limit for a part of it to start.
 const READY: Duration = Duration::from_secs(30);
 const CGROUPS: &str = "/sys/fs/cgroup";
 const CONTAINERD: &str = "/run/containerd/containerd.sock";
-/// The image of a pod's sandbox.
+/// Image of a pod's sandbox.
 pub(super) const PAUSE: &str = "docker.io/local/pause:1";
-/// What kubelet sets in the machine's kernel (pkg/kubelet/cm, `setupKernelTunables`). A node sees files in their place that
-/// say so already: the machine keeps its own values.
+/// Kernel parameters that kubelet sets on the machine (pkg/kubelet/cm, `setupKernelTunables`). A node sees files in their place
+/// that already hold these values: the machine keeps its own.
 const TUNABLES: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
@@ -32,18 +32,18 @@ const TUNABLES: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// A node of a laboratory.
+/// Node of a laboratory.
 #[derive(Debug, Clone)]
 pub struct Node {
     number: u8,
-    /// Its folder, `<laboratory>/n1`; its `/var` is in there.
+    /// Folder of the node, `<laboratory>/n1`, which contains its `/var`.
     folder: PathBuf,
     namespace: Namespace,
-    /// `outrigger-<laboratory>-n1`, in every hierarchy.
+    /// Name of its cgroup, `outrigger-<laboratory>-n1`, in every hierarchy.
     cgroup: String,
 }
 
-/// `cpu.shares` of a node's control group.
+/// Value of `cpu.shares` of a node's control group.
 const CPU_SHARES: &str = "32768";
 
 impl Node {
@@ -53,17 +53,17 @@ impl Node {
         Self { number, folder: folder.join(name), namespace, cgroup }
     }
 
-    /// Its name: `n1`.
+    /// Returns its name: `n1`.
     pub fn name(&self) -> String {
         Member::Node(self.number).name()
     }
 
-    /// Its network.
+    /// Returns its network.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// Starts `pause`, in whose namespaces all else is, and containerd, and loads the images.
+    /// Starts `pause`, whose namespaces contain everything else, and containerd, and loads the images.
     pub(super) fn prepare(
         &self,
         certificates: &Certificates,
@@ -99,12 +99,12 @@ impl Node {
         self.process("kubelet").start(&kubelet)
     }
 
-    /// A process of this node: `init`, `containerd`, `kube-proxy`, `kubelet`.
+    /// Returns a process of this node: `init`, `containerd`, `kube-proxy`, `kubelet`.
     pub fn process(&self, name: &str) -> Process {
         Process::at(&self.folder, name)
     }
 
-    /// A command in all namespaces of this node.
+    /// Returns a command that runs in all namespaces of this node.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.namespace.path().display()));
@@ -117,10 +117,10 @@ impl Node {
         command
     }
 
-    /// Gives an image of this node one more name.
+    /// Adds a name to an image of this node.
     ///
     /// # Errors
-    /// What ctr said.
+    /// Returns the error of ctr.
     pub fn tag(&self, image: &str, name: &str) -> Result<()> {
         let mut command = self.command(Path::new("ctr"));
         command.args(["--address", CONTAINERD, "--namespace", "k8s.io", "images", "tag"]);
@@ -130,12 +130,12 @@ impl Node {
     /// Imports an archive into containerd, under the names in it.
     ///
     /// # Errors
-    /// What ctr said.
+    /// Returns the error of ctr.
     pub fn load(&self, archive: &Path) -> Result<()> {
         let file = File::open(archive).with_context(|| format!("no {}", archive.display()))?;
         let mut command = self.command(Path::new("ctr"));
         command.args(["--address", CONTAINERD, "--namespace", "k8s.io", "images", "import", "-"]);
-        // Through a pipe: the node has no /var or /run of the machine's.
+        // Through a pipe: the node does not see the machine's /var or /run.
         let output = command.stdin(Stdio::from(file)).output().context("cannot run ctr")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -144,12 +144,12 @@ impl Node {
         Ok(())
     }
 
-    /// Ends all of it and waits until nothing is left but the namespace of the network.
+    /// Ends all its processes and waits until only the network namespace is left.
     pub(super) fn kill(&self) -> Result<()> {
         self.process("init").kill()?;
         for hierarchy in hierarchies() {
             let cgroup = hierarchy.join(&self.cgroup);
-            // A cgroup can be removed once the kernel has taken away the last process in it.
+            // A cgroup can be removed once the kernel has removed the last process in it.
             wait::until(&format!("{} is empty", cgroup.display()), READY, || {
                 Ok(remove_cgroups(&cgroup).ok())
             })?;
@@ -157,7 +157,7 @@ impl Node {
         Ok(())
     }
 
-    /// Namespaces of its own, with a `/var` in its folder and an empty `/run`.
+    /// Creates its own namespaces, with a `/var` in its folder and an empty `/run`.
     fn isolate(&self, pause: &Path) -> Result<()> {
         let folder = self.folder.display();
         let mut script = "set -e\nmount --make-rshared /\n".to_owned();
@@ -183,11 +183,11 @@ impl Node {
         })
     }
 
-    /// A subtree of its own in every hierarchy: kubelets that share one take each other's pods for remains.
+    /// Creates a subtree of its own in every hierarchy: kubelets that share one treat each other's pods as orphans.
     fn make_cgroups(&self) -> Result<()> {
         let root = Path::new(CGROUPS);
         if root.join("cgroup.controllers").is_file() {
-            // Where this process may not, they are given already or kubelet says what it lacks.
+            // Where this process has no permission, the controllers are enabled already or kubelet reports what is missing.
             let _ =
                 fs::write(root.join("cgroup.subtree_control"), "+cpu +memory +pids +cpuset +io");
         }
@@ -195,13 +195,13 @@ impl Node {
             let cgroup = hierarchy.join(&self.cgroup);
             fs::create_dir_all(&cgroup)
                 .with_context(|| format!("cannot make {}", cgroup.display()))?;
-            // What else this machine does is not to starve the cluster: its pods compete inside of this group. 1024 is
-            // what every other group has.
+            // Other work on this machine must not starve the cluster: its pods compete inside this group. 1024 is the value of
+            // every other group.
             let shares = cgroup.join("cpu.shares");
             if shares.is_file() {
                 fs::write(shares, CPU_SHARES)?;
             }
-            // In the first version a new cpuset is empty, and nothing can run in it (cpuset(7)).
+            // In cgroup v1 a new cpuset is empty, and nothing can run in it (cpuset(7)).
             for file in ["cpuset.cpus", "cpuset.mems"] {
                 if hierarchy.ends_with("cpuset") {
                     fs::copy(hierarchy.join(file), cgroup.join(file))?;
@@ -245,7 +245,7 @@ impl Node {
         let plugins =
             cni_plugins().context("no CNI plugins; install containernetworking-plugins")?;
         let folder = self.folder.display();
-        // Without CAP_SYS_RESOURCE, as in many containers, runc cannot lower an OOM score and dies.
+        // Without CAP_SYS_RESOURCE, as in many containers, runc cannot lower an OOM score and exits.
         Ok(format!(
             r#"version = 2
 [plugins."io.containerd.grpc.v1.cri"]
@@ -307,7 +307,7 @@ conntrack: {{maxPerCore: 0}}
     }
 }
 
-/// The roots of cgroups: one in the second version, one for every controller in the first (cgroups(7)).
+/// Returns the roots of cgroups: one in version 2, one for every controller in version 1 (cgroups(7)).
 fn hierarchies() -> Vec<PathBuf> {
     let root = PathBuf::from(CGROUPS);
     if root.join("cgroup.controllers").is_file() {

@@ -1,5 +1,5 @@
-//! Asks a web server for a page by a new connection each time, at a fixed rate, as many clients would, and keeps which
-//! were answered, by whom and when. It knows addresses and nothing of what is behind them.
+//! Requests a page from a web server with a new connection each time, at a fixed rate, as many clients would, and records which
+//! requests were answered, by which server and when. It knows only addresses, not what is behind them.
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -13,21 +13,21 @@ use anyhow::{Context, Result, ensure};
 use crate::namespace::Namespace;
 use crate::{clock, http, wait};
 
-/// Between two connections.
+/// Interval between two connections.
 pub const INTERVAL: Duration = Duration::from_millis(20);
-/// A connection that has no answer after this is lost. A lost SYN is sent again only after 1 s (RFC 6298, section 2.1), so
-/// no loss is hidden by a second try.
+/// Time after which a connection without an answer is lost. A lost SYN is retransmitted only after 1 s (RFC 6298, section 2.1),
+/// so no loss is hidden by a second try.
 const PATIENCE: Duration = Duration::from_millis(900);
-/// Losses with less than this between them are told as one.
+/// Longest time between losses that are reported as one.
 const TOGETHER: Duration = Duration::from_secs(1);
-/// Connections that may be cut while an address moves: one for each of the six moves of the longest scenario. Nodes do not share
-/// their connection tracking, so that one which is open in that moment is reset by the node that knows nothing of it, as
-/// with every layer 2 balancer. A client that asks again at once must be answered.
+/// Number of connections that may be cut while an address moves: one for each of the six moves of the longest scenario. Nodes
+/// do not share their connection tracking, so a connection that is open at that moment is reset by the node that does not know
+/// it, as with every layer 2 balancer. A client that retries at once must be answered.
 const MOST_CUT: usize = 6;
-/// So many answers in a row are a settled state: half a second.
+/// Number of consecutive answers that count as a settled state: half a second.
 const SETTLED: usize = 25;
 
-/// A running prober.
+/// Running prober.
 #[derive(Debug)]
 pub struct Prober {
     target: SocketAddr,
@@ -36,7 +36,7 @@ pub struct Prober {
     thread: Option<JoinHandle<Result<()>>>,
 }
 
-/// What was asked and what came back.
+/// Requests and their outcomes.
 #[derive(Debug, Clone, Default)]
 pub struct Probe {
     requests: Vec<Request>,
@@ -45,14 +45,14 @@ pub struct Probe {
 #[derive(Debug, Clone)]
 struct Request {
     at: Instant,
-    /// None while it is under way. What went wrong, if something did.
+    /// `None` while the request is pending; an error if it failed.
     outcome: Option<Result<String, String>>,
-    /// The connection was reset, and the outcome is that of a second one, tried at once.
+    /// True if the connection was reset; the outcome is then that of an immediate retry.
     cut: bool,
 }
 
 impl Prober {
-    /// Begins to ask, from a network, every [`INTERVAL`].
+    /// Starts to send requests from a network every [`INTERVAL`].
     pub fn start(from: &Namespace, target: SocketAddr) -> Self {
         let (seen, stop): (Arc<Mutex<Probe>>, Arc<AtomicBool>) = Default::default();
         let thread = {
@@ -67,7 +67,7 @@ impl Prober {
         Self { target, seen, stop, thread: Some(thread) }
     }
 
-    /// What came so far.
+    /// Returns everything recorded so far.
     pub fn so_far(&self) -> Probe {
         lock(&self.seen).clone()
     }
@@ -75,14 +75,14 @@ impl Prober {
     /// Waits until `SETTLED` requests in a row, sent from now on, have been answered.
     ///
     /// # Errors
-    /// When it does not come to that in `limit`.
+    /// When that does not happen in `limit`.
     pub fn settled(&self, limit: Duration) -> Result<()> {
         let start = self.so_far().requests.len();
         wait::until(&format!("{} answers every request", self.target), limit, || {
             let answered = |request: &Request| request.outcome.as_ref().is_some_and(Result::is_ok);
             let requests = self.so_far().requests;
             let fresh = &requests[start..];
-            // Those under way at the end are left out.
+            // Pending requests at the end are left out.
             let ended = fresh.iter().rposition(|request| request.outcome.is_some());
             let ended = &fresh[..ended.map_or(0, |last| last + 1)];
             let settled = ended.len() >= SETTLED && ended.iter().rev().take(SETTLED).all(answered);
@@ -94,10 +94,10 @@ impl Prober {
         .with_context(|| self.so_far().summary())
     }
 
-    /// Stops asking, waits for the last answers, and hands over what came.
+    /// Stops sending, waits for the last answers, and returns everything recorded.
     ///
     /// # Errors
-    /// When it could not ask at all.
+    /// When it could not send at all.
     pub fn finish(mut self) -> Result<Probe> {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -117,19 +117,19 @@ impl Drop for Prober {
 }
 
 impl Probe {
-    /// How many connections were tried.
+    /// Returns the number of attempted connections.
     pub fn requests(&self) -> usize {
         self.requests.len()
     }
 
-    /// Without the first `skip` requests.
+    /// Drops the first `skip` requests.
     #[must_use]
     pub fn from(mut self, skip: usize) -> Self {
         self.requests.drain(..skip.min(self.requests.len()));
         self
     }
 
-    /// Without those at the end that are still under way.
+    /// Drops the pending requests at the end.
     #[must_use]
     pub fn settled_part(mut self) -> Self {
         let ended = self.requests.iter().position(|request| request.outcome.is_none());
@@ -137,17 +137,17 @@ impl Probe {
         self
     }
 
-    /// How many of them had no answer in time.
+    /// Returns the number of requests that had no answer in time.
     pub fn lost(&self) -> usize {
         self.requests.len() - self.answers().count()
     }
 
-    /// How many connections were reset, though a second one, tried at once, may have been answered.
+    /// Returns the number of connections that were reset, even if an immediate retry was answered.
     pub fn cut(&self) -> usize {
         self.requests.iter().filter(|request| request.cut).count()
     }
 
-    /// How many answers each answer's text had.
+    /// Returns the number of answers by their text.
     pub fn by_text(&self) -> BTreeMap<&str, usize> {
         let mut count = BTreeMap::new();
         for (_, text) in self.answers() {
@@ -156,8 +156,8 @@ impl Probe {
         count
     }
 
-    /// The longest time between two requests that were answered with none answered between them; the time before the first
-    /// one and since the last one counts too.
+    /// Returns the longest time between two answered requests with none answered between them; the time before the first one
+    /// and since the last one counts too.
     pub fn longest_gap(&self) -> Duration {
         let ends = |request: Option<&Request>| request.map(|request| request.at);
         let mut times: Vec<_> = ends(self.requests.first()).into_iter().collect();
@@ -170,17 +170,17 @@ impl Probe {
             .unwrap_or_default()
     }
 
-    /// Fails unless every request was answered, and hardly one at the second attempt.
+    /// Fails unless every request was answered, and hardly any at the second attempt.
     ///
     /// # Errors
-    /// When one was not, with when and why.
+    /// When one was not, with the time and the reason.
     pub fn nothing_lost(&self) -> Result<()> {
         ensure!(self.requests() > 0, "nothing was asked");
         ensure!(self.lost() == 0 && self.cut() <= MOST_CUT, "{}", self.summary());
         Ok(())
     }
 
-    /// In words, losses that follow each other closely in one line.
+    /// Summarizes the requests as text, with losses in quick succession on one line.
     pub fn summary(&self) -> String {
         let mut text = format!(
             "{} of {} connections lost, {} cut, longest gap {:.0} ms, answers {:?}",
@@ -202,13 +202,13 @@ impl Probe {
         text
     }
 
-    /// When each lost request was sent.
+    /// Returns the time at which each lost request was sent.
     pub fn lost_at(&self) -> impl Iterator<Item = Instant> {
         let is_lost = |request: &&Request| !matches!(request.outcome, Some(Ok(_)));
         self.requests.iter().filter(is_lost).map(|request| request.at)
     }
 
-    /// When each lost request was sent, from the first request on, and why it was lost.
+    /// Returns the time at which each lost request was sent, relative to the first request, and the reason.
     fn losses(&self) -> impl Iterator<Item = (Duration, &str)> {
         let start = self.requests.first().map(|request| request.at);
         self.requests.iter().filter_map(move |request| {
@@ -221,7 +221,7 @@ impl Probe {
         })
     }
 
-    /// When each answered request was sent, and its answer.
+    /// Returns the time at which each answered request was sent, and its answer.
     fn answers(&self) -> impl Iterator<Item = (Instant, &str)> {
         self.requests
             .iter()
@@ -229,7 +229,8 @@ impl Probe {
     }
 }
 
-/// One thread for each request: a slow one does not keep the next from being sent. They end before this does.
+/// Sends each request on a thread of its own, so that a slow one does not delay the next. The threads end before this function
+/// does.
 fn ask(target: SocketAddr, seen: &Mutex<Probe>, stop: &AtomicBool) {
     let start = clock::now();
     std::thread::scope(|scope| {

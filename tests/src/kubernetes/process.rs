@@ -1,4 +1,4 @@
-//! Processes that outlive the program that started them, and are found again by files. It knows nothing of what they do.
+//! Processes that outlive the program that started them, and are found again by files. Independent of their purpose.
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,12 +10,12 @@ use nix::unistd::Pid;
 
 use crate::wait;
 
-/// How long the kernel may take to end what was killed.
+/// Time limit for the kernel to end a killed process.
 const END: Duration = Duration::from_secs(20);
-/// So much of a log is shown with an error.
+/// Number of bytes of a log that are shown with an error.
 const TAIL: usize = 3000;
 
-/// A process by the files `<folder>/<name>.pid` and `.log`.
+/// Process identified by the files `<folder>/<name>.pid` and `.log`.
 #[derive(Debug, Clone)]
 pub struct Process {
     folder: PathBuf,
@@ -23,19 +23,19 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process of this name, whether it was started or not.
+    /// Returns the process of this name, started or not.
     pub fn at(folder: &Path, name: &str) -> Self {
         Self { folder: folder.to_path_buf(), name: name.to_owned() }
     }
 
-    /// Starts it in a session of its own, so that no terminal ends it. What it says is added to its log.
+    /// Starts it in a session of its own, so that no terminal ends it. Its output is appended to its log.
     ///
     /// # Errors
     /// When it cannot be started, or runs already.
     pub fn start(&self, command: &Command) -> Result<()> {
         ensure!(!self.runs(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log_file())?;
-        // setsid(1) does not fork here, since this is no leader of a group: the process id stays.
+        // setsid(1) does not fork here, because this is no group leader: the process id stays the same.
         let mut child = Command::new("setsid")
             .arg(command.get_program())
             .args(command.get_args())
@@ -47,17 +47,17 @@ impl Process {
             .with_context(|| format!("cannot start {}", self.name))?;
         let identity = Identity::of(child.id()).context("it ended at once")?;
         fs::write(self.pid_file(), identity.line())?;
-        // Takes the exit status when there is one, or it would stay as a zombie for as long as this program lives.
+        // Reaps the process, which would otherwise stay a zombie for as long as this program runs.
         std::thread::spawn(move || child.wait());
         Ok(())
     }
 
-    /// Whether it was started and has not ended.
+    /// Returns true if it was started and has not ended.
     pub fn runs(&self) -> bool {
         self.pid().is_ok()
     }
 
-    /// Its process id.
+    /// Returns its process id.
     ///
     /// # Errors
     /// When it does not run.
@@ -78,7 +78,7 @@ impl Process {
         kill(self.pid()?, signal).with_context(|| format!("cannot send {signal} to {}", self.name))
     }
 
-    /// Sends a signal to it and to what it started: in a process namespace of a node it is the child of nsenter(1).
+    /// Sends a signal to it and to its children: in a process namespace of a node it is the child of nsenter(1).
     ///
     /// # Errors
     /// When it does not run.
@@ -87,7 +87,7 @@ impl Process {
             .with_context(|| format!("cannot send {signal} to {} and its children", self.name))
     }
 
-    /// SIGKILL, if it runs, and waits until it is gone.
+    /// Sends SIGKILL, if it runs, and waits until it has ended.
     ///
     /// # Errors
     /// When the kernel does not end it.
@@ -99,7 +99,7 @@ impl Process {
         self.ended()
     }
 
-    /// SIGTERM, and waits until it is gone.
+    /// Sends SIGTERM, and waits until it has ended.
     ///
     /// # Errors
     /// When it does not run, or does not end.
@@ -113,7 +113,7 @@ impl Process {
         wait::until(&what, END, || Ok((!self.runs()).then_some(())))
     }
 
-    /// The last lines that it said.
+    /// Returns the end of its log, at most `TAIL` bytes.
     pub fn log_tail(&self) -> String {
         let log = fs::read(self.log_file()).unwrap_or_default();
         String::from_utf8_lossy(&log[log.len().saturating_sub(TAIL)..]).into_owned()
@@ -128,41 +128,41 @@ impl Process {
     }
 }
 
-/// A process id and when the process began, which together are never given twice while the machine runs.
+/// Process id and start time, which together are unique while the machine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// The number that the kernel gave it.
+    /// Process id.
     pub pid: u32,
-    /// In ticks since the machine started: field 22 of /proc/pid/stat (proc(5)).
+    /// Start time in ticks since boot: field 22 of /proc/pid/stat (proc(5)).
     pub started: u64,
 }
 
 impl Identity {
-    /// The process of this id; none when it has ended.
+    /// Returns the identity of the process of this id; `None` if it has ended.
     pub fn of(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is the program's name in parentheses, and may hold anything.
+        // The second field is the program's name in parentheses, and may contain anything.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
         let state = fields.next()?;
         let threads: u32 = fields.nth(16)?.parse().ok()?;
         let started = fields.nth(1)?.parse().ok()?;
-        // A process whose first thread has ended is shown as a zombie while others still hold its sockets.
+        // A process whose first thread has ended is shown as a zombie while other threads still hold its sockets.
         let ended = matches!(state, "Z" | "X") && threads <= 1;
         (!ended).then_some(Self { pid, started })
     }
 
-    /// What [`Identity::line`] wrote.
+    /// Parses a line written by [`Identity::line`].
     pub fn read(text: &str) -> Option<Self> {
         let (pid, started) = text.trim().split_once(' ')?;
         Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
     }
 
-    /// As it is kept in a file.
+    /// Formats the identity for a file.
     pub fn line(&self) -> String {
         format!("{} {}\n", self.pid, self.started)
     }
 
-    /// Whether this very process still runs.
+    /// Returns true if this very process still runs.
     pub fn is_alive(&self) -> bool {
         Self::of(self.pid) == Some(*self)
     }

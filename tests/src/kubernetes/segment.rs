@@ -1,17 +1,17 @@
-//! The two segments of a laboratory: bridges in a namespace of their own, and a cable from them to every member. It
-//! knows addresses and cables, and nothing of Kubernetes.
+//! The two segments of a laboratory: bridges in a namespace of their own, and a cable from them to every member. Knows
+//! addresses and cables, and nothing of Kubernetes.
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::namespace::{Namespace, feed, ip};
 
-/// eth0 of every member, 10.77.0.0/24 and `fd77::/64`: Kubernetes.
+/// Segment of Kubernetes: eth0 of every member, 10.77.0.0/24 and `fd77::/64`.
 pub const FIRST: Segment = Segment { bridge: "br0", interface: "eth0", network: 77 };
-/// eth1 of nodes and client, 10.88.0.0/24 and `fd88::/64`: for the addresses of Services only.
+/// Segment for the addresses of Services only: eth1 of nodes and client, 10.88.0.0/24 and `fd88::/64`.
 pub const SECOND: Segment = Segment { bridge: "br1", interface: "eth1", network: 88 };
 
-/// A segment.
+/// Network segment.
 #[derive(Debug, Clone, Copy)]
 pub struct Segment {
     bridge: &'static str,
@@ -20,37 +20,37 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// The name that its members' interfaces have.
+    /// Returns the name of its members' interfaces.
     pub fn interface(self) -> &'static str {
         self.interface
     }
 
-    /// By the name that its members' interfaces have.
+    /// Returns the segment with this name of its members' interfaces.
     ///
     /// # Errors
-    /// When no interface is called that.
+    /// When no interface has this name.
     pub fn named(interface: &str) -> Result<Self> {
         let segment = [FIRST, SECOND].into_iter().find(|segment| segment.interface == interface);
         segment.with_context(|| format!("there is no {interface}; there are eth0 and eth1"))
     }
 }
 
-/// Who has a namespace in a laboratory.
+/// Member of a laboratory, with a namespace of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Member {
     /// etcd, the API server and the controllers.
     ControlPlane,
-    /// Somebody outside the cluster.
+    /// Client outside the cluster.
     Client,
-    /// `n1` and so on.
+    /// Node, `n1` and so on.
     Node(u8),
 }
 
 impl Member {
-    /// By its name: `cp`, `client`, `n1`.
+    /// Returns the member of this name: `cp`, `client`, `n1`.
     ///
     /// # Errors
-    /// When it is nobody's.
+    /// When no member has this name.
     pub fn named(name: &str) -> Result<Self> {
         match name {
             "cp" => return Ok(Self::ControlPlane),
@@ -63,7 +63,7 @@ impl Member {
         })
     }
 
-    /// `cp`, `client`, `n1`.
+    /// Returns its name: `cp`, `client`, `n1`.
     pub fn name(self) -> String {
         match self {
             Self::ControlPlane => "cp".to_owned(),
@@ -72,7 +72,7 @@ impl Member {
         }
     }
 
-    /// The last part of its addresses, as it is written: 11 for n1.
+    /// Returns the last part of its addresses in writing: 11 for n1.
     pub fn host(self) -> u8 {
         match self {
             Self::ControlPlane => 1,
@@ -81,19 +81,19 @@ impl Member {
         }
     }
 
-    /// Its IPv4 and IPv6 addresses on a segment.
+    /// Returns its IPv4 and IPv6 addresses on a segment.
     pub fn addresses(self, segment: Segment) -> (String, String) {
         let (host, network) = (self.host(), segment.network);
         (format!("10.{network}.0.{host}"), format!("fd{network}::{host}"))
     }
 
-    /// The segments it is on.
+    /// Returns the segments it is on.
     pub fn segments(self) -> &'static [Segment] {
         if self == Self::ControlPlane { &[FIRST] } else { &[FIRST, SECOND] }
     }
 }
 
-/// The namespaces of a laboratory.
+/// Namespaces of a laboratory.
 #[derive(Debug, Clone)]
 pub struct Network {
     prefix: String,
@@ -101,17 +101,17 @@ pub struct Network {
 }
 
 impl Network {
-    /// Of the laboratory with this prefix and so many nodes, whether it is there or not.
+    /// Describes the laboratory with this prefix and number of nodes, existing or not.
     pub fn new(prefix: &str, nodes: u8) -> Self {
         Self { prefix: prefix.to_owned(), nodes }
     }
 
-    /// The namespace of a member.
+    /// Returns the namespace of a member.
     pub fn of(&self, member: Member) -> Namespace {
         Namespace::named(format!("{}-{}", self.prefix, member.name()))
     }
 
-    /// Everybody.
+    /// Returns all members.
     pub fn members(&self) -> impl Iterator<Item = Member> + use<> {
         [Member::ControlPlane, Member::Client].into_iter().chain((1..=self.nodes).map(Member::Node))
     }
@@ -120,10 +120,10 @@ impl Network {
         Namespace::named(format!("{}-lan", self.prefix))
     }
 
-    /// Makes namespaces, bridges, cables, addresses and the routes to the pods of every node.
+    /// Creates namespaces, bridges, cables, addresses and the routes to the pods of every node.
     ///
     /// # Errors
-    /// What `ip` said.
+    /// Returns the error of `ip`.
     pub fn build(&self) -> Result<()> {
         let mut add = format!("netns add {}\n", self.bridges().name());
         let mut cables = String::new();
@@ -159,7 +159,7 @@ impl Network {
             let (four, six) = Member::ControlPlane.addresses(FIRST);
             batch += &format!("route add default via {four}\nroute add default via {six}\n");
         }
-        // Pods are reached through their nodes; the client, outside, knows none of that.
+        // Pods are reached through their nodes; the client outside has no such routes.
         if member != Member::Client {
             for number in (1..=self.nodes).filter(|number| member != Member::Node(*number)) {
                 let ((four, six), pods) =
@@ -177,16 +177,16 @@ impl Network {
             .map(drop)
     }
 
-    /// Pulls a node's cable: its carrier goes down.
+    /// Unplugs a member's cable: its carrier goes down.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no cable.
     pub fn cut(&self, member: Member, segment: Segment) -> Result<()> {
         self.has(member, segment)?;
         self.bridges().ip(&format!("link set {} down\n", end(member, segment)))
     }
 
-    /// Its frames vanish while the carrier stays up, as behind a dead switch.
+    /// Drops a member's frames while the carrier stays up, as behind a dead switch.
     ///
     /// # Errors
     /// When there is no cable.
@@ -214,23 +214,23 @@ impl Network {
         Ok(())
     }
 
-    /// Removes the namespaces, and with them all that is in them. Those that are not there are no error.
+    /// Removes the namespaces with everything in them. Missing ones are no error.
     pub fn remove(&self) {
         for namespace in self.members().map(|member| self.of(member)).chain([self.bridges()]) {
             if namespace.path().exists() {
-                // Another one may have been first.
+                // Another process may have removed it first.
                 let _ = ip(None, &format!("netns del {}\n", namespace.name()));
             }
         }
     }
 }
 
-/// The networks of a node's pods.
+/// Returns the networks of a node's pods.
 pub fn pod_networks(node: u8) -> (String, String) {
     (format!("10.244.{node}.0/24"), format!("fd44:0:0:{node}::/64"))
 }
 
-/// The end of a cable at its bridge.
+/// Returns the name of a cable's end at its bridge.
 fn end(member: Member, segment: Segment) -> String {
     format!("{}-{}", member.name(), segment.interface)
 }

@@ -7,7 +7,7 @@ use super::segment::{FIRST, Member, Network, SECOND};
 use super::{Lab, folder_of};
 use crate::product;
 
-/// A folder that goes with the test.
+/// Folder that is removed with the test.
 struct Folder(std::path::PathBuf);
 
 impl Folder {
@@ -55,7 +55,7 @@ fn a_process_is_found_again_by_its_files_and_no_other_is_taken_for_it() {
     again.kill().unwrap();
     assert!(process.pid().is_err());
 
-    // The same number, given to a process that began at another time.
+    // The same process id with another start time.
     let own = Identity::of(std::process::id()).unwrap();
     assert!(own.is_alive());
     let other = Identity::read(&own.line().replace(' ', " 1")).unwrap();

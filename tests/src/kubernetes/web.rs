@@ -1,16 +1,16 @@
-//! The workload of the scenarios: a web server that answers with its node's name (`tests/kubernetes/web.c`), its
-//! Deployment, and a Service in front of it.
+//! Workload of the scenarios: a web server that answers with its node's name (`tests/kubernetes/web.c`), its Deployment, and a
+//! Service in front of it.
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Lab;
 
-/// Its image, which every node of a laboratory has.
+/// Image of the web server, which every node of a laboratory has.
 pub const IMAGE: &str = "docker.io/local/web:1";
-/// The port of the Services.
+/// Port of the Services.
 pub const PORT: u16 = 80;
 
-/// A namespace with a Deployment `web` of so many pods, spread over the nodes and awaited.
+/// Creates a namespace with a Deployment `web` of this number of pods, spread over the nodes, and waits for them.
 ///
 /// # Errors
 /// When the pods do not come up.
@@ -24,7 +24,7 @@ pub fn deploy(lab: &Lab, namespace: &str, replicas: u8) -> Result<()> {
         "imagePullPolicy": "Never",
         "env": [node],
         "ports": [{ "containerPort": 8080 }],
-        // Without, it is the last to get a busy processor, and answers late.
+        // Without this it is the last to get a busy processor, and answers late.
         "resources": { "requests": { "cpu": "200m" } },
         "readinessProbe": { "tcpSocket": { "port": 8080 }, "periodSeconds": 1 },
     });
@@ -58,7 +58,7 @@ pub fn deploy(lab: &Lab, namespace: &str, replicas: u8) -> Result<()> {
     lab.kubectl(&[&rollout[..], &[namespace]].concat()).map(drop)
 }
 
-/// A dual-stack Service in front of the Deployment `web` of its namespace. `spec` is laid over its `spec`.
+/// Returns a dual-stack Service in front of the Deployment `web` of its namespace. `spec` is merged into its `spec`.
 pub fn service(namespace: &str, name: &str, spec: &Value) -> Value {
     let mut service = json!({
         "apiVersion": "v1",

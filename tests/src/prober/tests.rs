@@ -1,10 +1,10 @@
-//! What counts as answered: a measuring device is measured first.
+//! Tests of what counts as answered: the measuring device is verified first.
 use super::*;
 
 const FIRST: MacAddr = MacAddr(2, 0, 0, 0, 0, 1);
 const SECOND: MacAddr = MacAddr(2, 0, 0, 0, 0, 2);
 
-/// A request every 5 ms, each answered after the given times in milliseconds by the given nodes.
+/// Returns requests every 5 ms, each answered after the given times in milliseconds by the given nodes.
 fn probe(answers: &[&[(u64, MacAddr)]]) -> Probe {
     let start = clock::now();
     let mut probe = Probe::default();
@@ -52,7 +52,7 @@ fn the_longest_gap_is_between_answers() {
 #[test]
 fn it_is_settled_when_one_node_alone_gave_the_last_answers() {
     let before = |last: &'static [(u64, MacAddr)]| {
-        // The last ten are left out, since their answers may be on the way.
+        // The last ten are left out, because their answers may still be pending.
         let mut all: Vec<&[(u64, MacAddr)]> = vec![&[(1, FIRST)]; 19];
         all.push(last);
         all.extend([&[][..]; 10]);

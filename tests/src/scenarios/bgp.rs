@@ -1,5 +1,5 @@
-//! What the speaker promises its peers, with real routers: that a plugin may trap, be replaced, be hostile, and a node
-//! stop, restart or vanish, and what the router then sees.
+//! Promises of the speaker to its peers, with real routers: a plugin may trap, be replaced or be hostile, and a node may stop,
+//! restart or vanish; each scenario checks what the router then sees.
 pub mod anycast;
 pub mod ecmp;
 pub mod input;

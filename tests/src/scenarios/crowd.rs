@@ -1,4 +1,4 @@
-//! Many nodes and Services: what the thread that keeps a node among the others has to do at once.
+//! Many nodes and Services: the work that the membership thread of a node has to do at once.
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -15,10 +15,11 @@ const PER_FILE: usize = 1_000;
 const TURN_US: u64 = 20_000;
 const POOL: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: AddressPool\nmetadata: {name: many}\nspec: {addresses: [10.200.0.0/16]}\n";
 
-/// A thousand Node objects, one of which runs, and ten thousand Services in its folder. No turn of the thread of membership takes long.
+/// Creates a thousand Node objects, one of which runs, and ten thousand Services in its folder, and checks that no turn of the
+/// membership thread takes long.
 ///
 /// # Errors
-/// When one does, or the node does not announce them all.
+/// When one does, or the node does not announce all Services.
 pub fn gathers(cluster: &mut Cluster, story: &Story) -> Result<()> {
     let mut nodes = String::new();
     for number in 0..NODES {

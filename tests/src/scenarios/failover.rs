@@ -1,4 +1,4 @@
-//! The node that answers goes away, without warning or in good order.
+//! Failover when the answering node ends, with or without warning.
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -7,11 +7,11 @@ use crate::cluster::{Cluster, LIMIT, VIP};
 use crate::story::Story;
 use crate::{clock, wait};
 
-/// The holder's daemon is killed with SIGKILL; another node answers. Gives the time from the kill to the first answer
-/// of another node.
+/// Kills the holder's daemon with SIGKILL and waits until another node answers. Returns the time from the kill to the first
+/// answer of another node.
 ///
 /// # Errors
-/// When nobody takes over.
+/// When no node takes over.
 pub fn killed(cluster: &mut Cluster, story: &Story) -> Result<Duration> {
     let prober = cluster.probe()?;
     let holder = cluster.settled(&prober, None)?;
@@ -40,8 +40,8 @@ pub fn killed(cluster: &mut Cluster, story: &Story) -> Result<Duration> {
     Ok(gap)
 }
 
-/// The holder's daemon is stopped with SIGTERM; another node answers before it falls silent. Gives the longest time
-/// between two answers.
+/// Stops the holder's daemon with SIGTERM, and checks that another node answers before it stops answering. Returns the longest
+/// time between two answers.
 ///
 /// # Errors
 /// When an answer was lost.

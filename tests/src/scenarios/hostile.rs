@@ -1,4 +1,4 @@
-//! Plugins that mean harm, put in the place of layer2 while it is at work.
+//! Hostile plugins that replace layer2 while it is running.
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -11,40 +11,40 @@ use crate::prober::Prober;
 use crate::story::Story;
 use crate::wait;
 
-/// The address that the forger answers for: a router's, in no pool.
+/// Address that the forger answers for: a router's, in no pool.
 pub const FORGED: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 
-/// An instance has 64 MiB of its own; the host keeps little beside them.
+/// Limit for memory growth: an instance has 64 MiB of its own, and the host keeps little beside them.
 const GROWTH_KIB: u64 = (64 + 16) << 10;
 
-/// What does harm by its work alone is left at it for so long.
+/// Time for which a plugin runs that does harm by its work alone.
 const AT_WORK: Duration = Duration::from_secs(5);
 
-/// What a plugin does.
+/// Kind of harm that a plugin does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Harm {
-    /// It traps.
+    /// Traps.
     Trap,
-    /// It never comes back.
+    /// Never returns.
     Loop,
-    /// It takes all memory it can get.
+    /// Allocates all memory it can get.
     Memory,
-    /// It answers for an address it was not given.
+    /// Answers for an address that it was not assigned.
     Forgery,
-    /// It reports ever more.
+    /// Reports without end.
     Reports,
-    /// It has the host send ever more.
+    /// Sets beacons without end.
     Storm,
-    /// It opens ever more ports of the host.
+    /// Opens more and more ports of the host.
     Squat,
-    /// It has the host answer ever more.
+    /// Sets answers without end.
     Offloads,
-    /// It works all the time.
+    /// Works all the time.
     Slow,
 }
 
 impl Harm {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 9] = [
         Self::Trap,
         Self::Loop,
@@ -57,7 +57,7 @@ impl Harm {
         Self::Slow,
     ];
 
-    /// Its name, as in the demonstration's figures.
+    /// Returns the name used in the demonstration's figures.
     pub fn name(self) -> &'static str {
         match self {
             Self::Trap => "trap",
@@ -72,7 +72,7 @@ impl Harm {
         }
     }
 
-    /// Whether the product's report about layer2 says that this happened.
+    /// Returns the evidence that the product's report about layer2 shows this harm; `None` if it does not.
     fn told(self, before: &Value, after: &Value) -> Option<String> {
         let fault = after["lastFault"].as_str().unwrap_or_default();
         let any = |words: &[&str]| words.iter().any(|word| fault.to_lowercase().contains(word));
@@ -85,7 +85,7 @@ impl Harm {
                 return refused(before, after, "too-much-said").filter(|_| is_full(after));
             }
             Self::Storm | Self::Offloads => return refused(before, after, "too-many-offloads"),
-            // On a machine that has other work it does not come to the end of its share: that it runs is all there is to say.
+            // On a busy machine it does not use up its share: that it runs is all that can be checked.
             Self::Slow => return is_another(before, after).then(|| format!("{}", after["digest"])),
             Self::Squat => return refused(before, after, "peer-not-granted"),
         };
@@ -107,11 +107,11 @@ impl Harm {
     }
 }
 
-/// A hostile plugin takes the place of layer2, which must cost no answer, no other object, and no truth; then layer2
-/// comes back.
+/// Replaces layer2 with a hostile plugin, and checks that no answer is lost, no other object is affected, and the report is
+/// true; then restores layer2.
 ///
 /// # Errors
-/// When it did harm, or the product does not say what it did.
+/// When it did harm, or the product does not report it.
 pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Story) -> Result<()> {
     let prober = cluster.probe()?;
     let forged = Prober::start(cluster.lab.client.namespace(), "eth0", FORGED, 20)?;
@@ -162,11 +162,11 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
     Ok(())
 }
 
-/// A plugin that takes longer to compile than it may is put in the place of layer2: the daemon answers all the while, says why it
-/// does not run it, and keeps none of the memory.
+/// Replaces layer2 with a plugin that takes longer to compile than allowed, and checks that the daemon answers throughout,
+/// reports why it does not run the plugin, and keeps none of the memory.
 ///
 /// # Errors
-/// When an answer is lost, or the reason is not said.
+/// When an answer is lost, or the reason is not reported.
 pub fn compiles_for_ever(cluster: &mut Cluster, guests: &Guests) -> Result<()> {
     cluster.configure("compile_within_seconds: 3\n")?;
     cluster.add_example()?;
@@ -188,21 +188,21 @@ pub fn compiles_for_ever(cluster: &mut Cluster, guests: &Guests) -> Result<()> {
     cluster.nothing_lost(&prober.finish()?)
 }
 
-/// Another build runs than before.
+/// Returns true if another build runs than before.
 fn is_another(before: &Value, after: &Value) -> bool {
     after["phase"] == "Running" && after["digest"] != before["digest"]
 }
 
-/// The report holds as many conditions and events as there may be (docs/limits.md).
+/// Returns true if the report holds as many conditions and events as allowed (docs/limits.md).
 fn is_full(report: &Value) -> bool {
     ["conditions", "events"].iter().all(|list| report[list].as_array().map(Vec::len) == Some(16))
 }
 
-/// The daemon dies in the first moments of a plugin: when it is started again it runs the embedded one and says why, and the plugin
-/// gets another chance when it is put there anew.
+/// Lets the daemon die in the first moments of a plugin. Checks that after a restart it runs the embedded plugin and reports
+/// why, and that the plugin is tried again when it is written again.
 ///
 /// # Errors
-/// When it runs the plugin that it died of, or does not say so.
+/// When it runs the plugin that it died of, or does not report it.
 pub fn died_of(cluster: &mut Cluster, guests: &Guests) -> Result<()> {
     let prober = cluster.probe()?;
     let holder = cluster.settled(&prober, None)?;
@@ -222,7 +222,7 @@ pub fn died_of(cluster: &mut Cluster, guests: &Guests) -> Result<()> {
     cluster.settled(&prober, None).map(drop)
 }
 
-/// What is denied, once more is for this reason than before.
+/// Returns the denied effects if this reason has more than before.
 fn refused(before: &Value, after: &Value, reason: &str) -> Option<String> {
     let count = |report: &Value| report["denied"][reason].as_u64().unwrap_or(0);
     (count(after) > count(before)).then(|| format!("denied: {}", after["denied"]))

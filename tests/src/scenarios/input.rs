@@ -1,4 +1,4 @@
-//! Bad input: each gives one message that names the file and what is wrong, stops only its object, and costs no answer.
+//! Bad input: each kind gives one message that names the file and the error, stops only its object, and costs no answer.
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -11,19 +11,19 @@ use crate::guests::Guests;
 use crate::story::Story;
 use crate::wait;
 
-/// One kind of bad input.
+/// Kind of bad input.
 #[derive(Debug, Clone, Copy)]
 pub struct BadInput {
-    /// What is wrong.
+    /// Description of the error.
     pub what: &'static str,
-    /// The file in the folder of manifests.
+    /// File in the folder of manifests.
     pub file: &'static str,
-    /// Words that one message must hold, besides the file's name.
+    /// Words that one message must contain, besides the file's name.
     pub words: &'static [&'static str],
     write: fn(&Cluster, &Guests, &str) -> Result<()>,
 }
 
-/// Every kind. One that a file is still being written has a scenario of its own, since it gets better by itself.
+/// All kinds, except a file that is still being written, which has a scenario of its own because it resolves by itself.
 pub const ALL: [BadInput; 10] = [
     BadInput {
         what: "a manifest that does not parse",
@@ -107,10 +107,10 @@ pub const ALL: [BadInput; 10] = [
     },
 ];
 
-/// Each bad input in turn, while the client asks; each is mended afterwards.
+/// Applies each bad input in turn, while the client sends requests, and repairs it afterwards.
 ///
 /// # Errors
-/// When an answer was lost, another object stopped, or nothing was said.
+/// When an answer was lost, another object stopped, or no message appeared.
 pub fn all(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<()> {
     let prober = cluster.probe()?;
     cluster.settled(&prober, None)?;
@@ -141,7 +141,7 @@ fn one(cluster: &Cluster, guests: &Guests, bad: &BadInput, number: usize) -> Res
     cluster.await_silence_about(bad.file)
 }
 
-/// The first half is bad input; with the second half it is a plugin, and is taken into use.
+/// Writes a plugin in two halves: the first half is bad input, and the complete file is loaded.
 fn half_written(cluster: &Cluster, guests: &Guests) -> Result<()> {
     let bytes = read(&guests.layer2_other)?;
     let (first, second) = bytes.split_at(bytes.len() / 2);
@@ -155,11 +155,11 @@ fn half_written(cluster: &Cluster, guests: &Guests) -> Result<()> {
     cluster.await_plugin("layer2", &crate::cluster::digest(&bytes))
 }
 
-/// A leader that starts and cannot read what one Service has serves the others and gives nothing out until it can: what it
-/// would give could be that.
+/// Checks that a new leader that cannot read the status of one Service serves the others and allocates no address until it can:
+/// that address could be the one it allocates.
 ///
 /// # Errors
-/// When another Service gets an address too early, or the same.
+/// When another Service gets an address too early, or the same one.
 pub fn unreadable_status(cluster: &mut Cluster) -> Result<()> {
     let held = cluster.create_service("first")?;
     let file = cluster.status_file("default", "first");
@@ -193,7 +193,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("no plugin {}", path.display()))
 }
 
-/// A component with names replaced by others of the same length, which keeps it well-formed.
+/// Returns a component with names replaced by others of the same length, which keeps it well-formed.
 fn patched(path: &Path, replacements: &[(&str, &str)]) -> Result<Vec<u8>> {
     let mut bytes = read(path)?;
     for (old, new) in replacements {

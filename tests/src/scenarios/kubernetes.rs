@@ -1,6 +1,6 @@
-//! What Outrigger promises on Kubernetes, each promise played once on a real cluster. A scenario makes what it needs,
-//! under names of its own, and removes it, so that any of them runs alone and in any order. It knows the product by what
-//! a user has: its image, its manifests, kubectl.
+//! Promises of Outrigger on Kubernetes, each tested once on a real cluster. A scenario creates what it needs, under names of
+//! its own, and removes it, so that each can run alone and in any order. It knows the product by what a user has: its image,
+//! its manifests, kubectl.
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -30,23 +30,23 @@ pub mod serve;
 pub mod steady;
 pub mod uninstall;
 
-/// Where Outrigger's own objects are.
+/// Namespace of Outrigger's own objects.
 pub const SYSTEM: &str = "outrigger-system";
-/// Where the Secrets of announcers of cluster scope are.
+/// Namespace of the Secrets of cluster-scoped announcers.
 pub const CONTROLLER: &str = "outrigger-controller";
-/// The DaemonSet, and its service account.
+/// Name of the DaemonSet and of its service account.
 pub const NODE: &str = "outrigger-node";
-/// The container in the DaemonSet's pods.
+/// Name of the container in the DaemonSet's pods.
 pub const CONTAINER: &str = "outrigger";
-/// How long anything may take before it counts as broken. Far more than it takes, for busy machines.
+/// Time limit after which a wait counts as failed. Far more than it takes, for busy machines.
 pub const LIMIT: Duration = Duration::from_secs(120);
-/// The same as an argument of kubectl.
+/// The same limit as an argument of kubectl.
 const LIMIT_ARGUMENT: &str = "--timeout=120s";
 
-/// Loads the image, applies `manifests/install.yaml` and waits until all of it runs.
+/// Loads the image, applies `manifests/install.yaml` and waits until everything runs.
 ///
 /// # Errors
-/// When it does not come to that, with what the pods say.
+/// When that does not happen in time, with the state of the pods.
 pub fn install(lab: &Lab, image: &Path) -> Result<()> {
     lab.load(image)?;
     let manifest = manifest();
@@ -54,7 +54,7 @@ pub fn install(lab: &Lab, image: &Path) -> Result<()> {
     await_rollout(lab)
 }
 
-/// `manifests/install.yaml`.
+/// Returns the path of `manifests/install.yaml`.
 pub fn manifest() -> std::path::PathBuf {
     product::root().join("manifests/install.yaml")
 }
@@ -62,7 +62,7 @@ pub fn manifest() -> std::path::PathBuf {
 /// Waits until both roles are rolled out.
 ///
 /// # Errors
-/// When they are not in time, with what the pods say.
+/// When that does not happen in time, with the state of the pods.
 pub fn await_rollout(lab: &Lab) -> Result<()> {
     let rollout = |what| {
         lab.kubectl(&["--namespace", SYSTEM, "rollout", "status", what, LIMIT_ARGUMENT]).map(drop)
@@ -72,7 +72,7 @@ pub fn await_rollout(lab: &Lab) -> Result<()> {
         .with_context(|| explain(lab))
 }
 
-/// What Outrigger's pods say, for a failure.
+/// Returns the state and logs of Outrigger's pods, for a failure.
 pub fn explain(lab: &Lab) -> String {
     let ask = |arguments: &[&str]| {
         let all = [&["--namespace", SYSTEM], arguments].concat();
@@ -86,10 +86,10 @@ pub fn explain(lab: &Lab) -> String {
     .concat()
 }
 
-/// The pods of Outrigger that have this service account.
+/// Returns the pods of Outrigger that have this service account.
 ///
 /// # Errors
-/// What kubectl said.
+/// Returns the error of kubectl.
 pub fn pods_of(lab: &Lab, account: &str) -> Result<Vec<Value>> {
     let all = lab.get_json(&["pods", "--namespace", SYSTEM])?;
     let own = |pod: &&Value| {
@@ -99,23 +99,23 @@ pub fn pods_of(lab: &Lab, account: &str) -> Result<Vec<Value>> {
     Ok(items(&all).iter().filter(own).cloned().collect())
 }
 
-/// The name of an object.
+/// Returns the name of an object.
 pub fn name_of(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-/// A namespace with a workload, and a pool that nobody else uses. Both go when it is dropped.
+/// Namespace with a workload, and a pool for it alone. Both are removed on drop.
 #[derive(Debug)]
 pub struct Stage<'a> {
-    /// The laboratory.
+    /// Laboratory of the stage.
     pub lab: &'a Lab,
-    /// The name of the namespace and of the pool.
+    /// Name of the namespace and of the pool.
     pub name: &'static str,
 }
 
 impl<'a> Stage<'a> {
-    /// Makes the namespace with a web server on every node, and the pool: 10.88.0.`first` and nine more, and as many in
-    /// IPv6, on the segment that is there for that. Up to 100 they are taken by nodes and client.
+    /// Creates the namespace with a web server on every node, and the pool: 10.88.0.`first` and nine more, and as many in IPv6,
+    /// on the segment for Services. Addresses up to 100 are used by nodes and client.
     ///
     /// # Errors
     /// When the workload does not come up.
@@ -135,7 +135,7 @@ impl<'a> Stage<'a> {
         Ok(stage)
     }
 
-    /// Creates a dual-stack Service of type LoadBalancer, and gives its two addresses.
+    /// Creates a dual-stack Service of type LoadBalancer, and returns its two addresses.
     ///
     /// # Errors
     /// When it does not get both.
@@ -153,15 +153,15 @@ impl<'a> Stage<'a> {
         Ok(addresses)
     }
 
-    /// Waits until kube-proxy knows an address on every node. Announced it is only when kube-proxy has had the time to, but a busy
-    /// machine may take longer, and a prober would see that two minutes later (`host/core/src/plan/fresh.rs`).
+    /// Waits until kube-proxy knows an address on every node. It is announced only after kube-proxy has had time for that, but
+    /// a busy machine may take longer, and a prober would show that two minutes later (`host/core/src/plan/fresh.rs`).
     fn await_kube_proxy(&self, address: IpAddr) -> Result<()> {
         wait::until(&format!("kube-proxy of every node knows {address}"), LIMIT, || {
             Ok(self.kube_proxy_knows(address)?.then_some(()))
         })
     }
 
-    /// Whether kube-proxy of every node has rules for an address.
+    /// Returns true if kube-proxy of every node has rules for an address.
     ///
     /// # Errors
     /// When nft cannot be run.
@@ -178,21 +178,21 @@ impl<'a> Stage<'a> {
         Ok(true)
     }
 
-    /// The addresses that a Service has.
+    /// Returns the addresses of a Service.
     ///
     /// # Errors
-    /// What kubectl said.
+    /// Returns the error of kubectl.
     pub fn addresses(&self, name: &str) -> Result<Vec<IpAddr>> {
         Ok(ingress(&self.lab.get_json(&["service", name, "--namespace", self.name])?))
     }
 
-    /// What kubectl says of a Service.
+    /// Returns kubectl's description of a Service.
     pub fn describe(&self, name: &str) -> String {
         let said = self.lab.kubectl(&["describe", "service", name, "--namespace", self.name]);
         said.unwrap_or_else(|error| format!("{error:#}"))
     }
 
-    /// Begins to ask for an address from the client's network.
+    /// Starts to send requests to an address from the client's network.
     ///
     /// # Errors
     /// When there is no client.
@@ -201,10 +201,10 @@ impl<'a> Stage<'a> {
         Ok(Prober::start(&client, SocketAddr::from((address, web::PORT))))
     }
 
-    /// Waits until the client's question to an address has an answer that is `expected`, and gives it.
+    /// Waits until the client gets an answer from an address that is `expected`, and returns it.
     ///
     /// # Errors
-    /// When there is none, with the last one.
+    /// When there is none in time, with the last one.
     pub fn answer(
         &self,
         address: IpAddr,
@@ -225,10 +225,10 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// Fails unless a Service has exactly the addresses that it had.
+    /// Fails unless a Service has exactly these addresses.
     ///
     /// # Errors
-    /// When it has others.
+    /// When it has other addresses.
     pub fn keeps(&self, name: &str, had: &[IpAddr]) -> Result<()> {
         let has = self.addresses(name)?;
         ensure!(has == had, "Service {}/{name} had {had:?} and has {has:?}", self.name);
@@ -238,7 +238,7 @@ impl<'a> Stage<'a> {
 
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
-        // In this order: a pool in use stays. What does not go fails the next scenario of this name, which says so.
+        // In this order: a pool in use stays. If an object is not removed, the next scenario of this name fails and reports it.
         for (kind, name) in [("namespace", self.name), ("addresspool", self.name)] {
             let delete = ["delete", kind, name, "--ignore-not-found", LIMIT_ARGUMENT];
             if let Err(error) = self.lab.kubectl(&delete) {

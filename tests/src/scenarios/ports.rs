@@ -1,4 +1,4 @@
-//! A node can no longer announce, though it lives and the others hear it on another network.
+//! A node can no longer announce, while it still runs and the others reach it on another network.
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -8,15 +8,16 @@ use crate::lab::Cut;
 use crate::story::Story;
 use crate::{clock, wait};
 
-/// What becomes of the port that the holder announces on.
+/// Sequence of cuts of the port that the holder announces on.
 const CUTS: [Cut; 6] = [Cut::Port, Cut::Silent, Cut::Port, Cut::Silent, Cut::Port, Cut::Silent];
-/// Until another node answers, in the median.
+/// Largest median time until another node answers.
 const TAKEN_OVER: Duration = Duration::from_secs(1);
 
-/// The holder's port loses its link, or all that came through it, while its management port lives: another node answers, and keeps the address when the port is back.
+/// Cuts the link of the holder's port, or all traffic through it, while its management port works. Checks that another node
+/// answers, and keeps the address when the port is back.
 ///
 /// # Errors
-/// When nobody takes over, or the address moves once more.
+/// When no node takes over, or the address moves once more.
 pub fn lost(cluster: &Cluster, story: &Story) -> Result<()> {
     let prober = cluster.probe()?;
     let (mut port, mut silent) = (Vec::new(), Vec::new());

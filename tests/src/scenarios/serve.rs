@@ -1,4 +1,4 @@
-//! A node alone serves its manifests.
+//! A lone node serves its manifests.
 use anyhow::{Result, ensure};
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use crate::cluster::{Cluster, LIMIT, VIP, example, service};
 use crate::story::Story;
 use crate::{clock, http, wait};
 
-/// What was measured on a lone node.
+/// Figures measured on a lone node.
 #[derive(Debug, Clone, Copy)]
 pub struct Served {
-    /// From the start of the daemon's process to the end of the client's first HTTP 200, with empty state and cache.
+    /// Time from the start of the daemon's process to the end of the client's first HTTP 200, with empty state and cache.
     pub first_answer: Duration,
-    /// The same to its first ARP answer, asked for every 5 ms.
+    /// Time from the start to its first ARP answer, requested every 5 ms.
     pub first_arp: Duration,
-    /// Memory of the daemon once it is idle.
+    /// Memory of the daemon once it is idle, in KiB.
     pub rss_kib: u64,
 }
 
-/// The example of MetalLB 0.9 is served as it is.
+/// Checks that the example of MetalLB 0.9 is served unchanged.
 ///
 /// # Errors
-/// When it is not.
+/// When it is not served.
 pub fn the_example(cluster: &mut Cluster, story: &Story) -> Result<Served> {
     let prober = cluster.probe()?;
     story.say(format!("the client asks for {VIP} 200 times a second; nobody has it"));
@@ -55,10 +55,10 @@ pub fn the_example(cluster: &mut Cluster, story: &Story) -> Result<Served> {
     Ok(Served { first_answer, first_arp, rss_kib })
 }
 
-/// An IPv6 pool is served: the client's kernel finds the address by Neighbor Discovery.
+/// Checks that an IPv6 pool is served: the client's kernel finds the address by Neighbor Discovery.
 ///
 /// # Errors
-/// When it is not.
+/// When it is not served.
 pub fn ipv6(cluster: &mut Cluster, story: &Story) -> Result<()> {
     let pool = "apiVersion: outrigger.dev/v1alpha1\nkind: AddressPool\nmetadata:\n  name: six\nspec:\n  addresses:\n  \
                 - fd00:1::1:1-fd00:1::1:ff\n";
@@ -75,7 +75,7 @@ pub fn ipv6(cluster: &mut Cluster, story: &Story) -> Result<()> {
     Ok(())
 }
 
-/// MiB of KiB.
+/// Converts KiB to MiB.
 pub fn mib(kib: u64) -> f64 {
     (kib as f64 / 102.4).round() / 10.0
 }

@@ -1,4 +1,4 @@
-//! Plugins are replaced while they are at work.
+//! Plugins are replaced while they are running.
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Result, ensure};
@@ -9,15 +9,15 @@ use crate::prober::Probe;
 use crate::story::Story;
 use crate::{clock, wait};
 
-/// The highest address of the example's pool, 192.168.1.240/28.
+/// Highest address of the example's pool, 192.168.1.240/28.
 const TOP: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 255);
-/// Three times the 2 MiB that are aimed at, as for every figure that a test looks at. Most of it is the component itself
-/// and its native code; a compiler in the daemon would hold ten times as much.
+/// Limit for memory growth: three times the target of 2 MiB, as for every figure that a test checks. Most of it is the
+/// component itself and its native code; a compiler in the daemon would hold ten times as much.
 const GROWTH_KIB: u64 = 3 * 2 * 1024;
-/// Services created under each policy.
+/// Number of Services created under each policy.
 const EACH: usize = 3;
 
-/// layer2 is replaced by another build of it on every node while ARP requests run. Gives what the client saw.
+/// Replaces layer2 with another build of it on every node while ARP requests run. Returns the client's record.
 ///
 /// # Errors
 /// When a request had no answer.
@@ -44,10 +44,10 @@ pub fn layer2(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<P
     Ok(probe)
 }
 
-/// A component that was never compiled here is compiled by a child: the daemon itself hardly grows.
+/// Checks that a component that was never compiled here is compiled by a child process: the daemon itself hardly grows.
 ///
 /// # Errors
-/// When the daemon holds `GROWTH_KIB` more once the component is in force.
+/// When the daemon holds `GROWTH_KIB` more once the component is active.
 pub fn compiled_apart(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<()> {
     let before = cluster.daemon(0)?.idle_own_kib()?;
     let digest = cluster.put_plugin("layer2", &guests.layer2_other)?;
@@ -59,8 +59,8 @@ pub fn compiled_apart(cluster: &mut Cluster, guests: &Guests, story: &Story) -> 
     Ok(())
 }
 
-/// The policy lowest-free is replaced, while Services are created, by one in C that gives the highest free address:
-/// Services created later get addresses from the top, and no address changes.
+/// Replaces the policy lowest-free, while Services are created, by one in C that allocates the highest free address. Checks
+/// that later Services get addresses from the top, and that no address changes.
 ///
 /// # Errors
 /// When an address changed, or the new policy did not decide.
@@ -79,7 +79,7 @@ pub fn allocator(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Resul
     }
     let digest = cluster.put_plugin("lowest-free", &guests.highest_free)?;
     story.say(format!("lowest-free.wasm is now a policy in C, {}", &digest[..12]));
-    // Services go on being created while it is compiled and checked; either policy may decide about these.
+    // More Services are created while it is compiled and checked; either policy may decide about these.
     for _ in 0..2 {
         create(cluster, &mut given)?;
     }

@@ -1,3 +1,4 @@
-//! Nothing: its dependencies are the point. Cargo unites the features of what it is told to build; with these in each package,
-//! `cargo test --package X` takes what a build of the whole workspace has left, and a build script's libraries are the daemon's.
+//! Empty crate that exists only for its dependencies. Cargo unifies the features of the packages it is asked to build; with
+//! these dependencies in each package, `cargo test --package X` reuses the artifacts of a build of the whole workspace, and a
+//! build script's libraries are the same as the daemon's.
 #![forbid(unsafe_code)]

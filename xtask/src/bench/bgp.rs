@@ -1,5 +1,5 @@
-//! `cargo xtask bench bgp`: a speaker beside BIRD, GoBGP, FRR and ExaBGP, all in the same run, against a router that only
-//! listens and notes the time. Figures, never judged here.
+//! `cargo xtask bench bgp`: measures a speaker next to BIRD, GoBGP, FRR and ExaBGP, all in the same run, against a router that
+//! only listens and records times. The figures are never judged here.
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -18,54 +18,55 @@ mod speakers;
 
 use speakers::{Running, Who};
 
-/// Starts that are measured for each; the figure is the median.
+/// Number of starts measured for each speaker; the figure is the median.
 const STARTS: usize = 5;
-/// Routes that are added one by one.
+/// Number of routes that are added one by one.
 const SINGLES: u8 = 30;
-/// Neighbours that all want a keepalive each second.
+/// Number of neighbours that all want a keepalive each second.
 const CROWD: u16 = 256;
-/// How long the crowd is looked at.
+/// Time over which the processor use of the crowd is measured.
 const WATCHED: Duration = Duration::from_secs(10);
-/// How long anything may take before it counts as not done: ExaBGP does not do 100,000 routes in this time.
+/// Time after which anything counts as not done: ExaBGP does not send 100,000 routes in this time.
 const LIMIT: Duration = Duration::from_secs(120);
-/// After the last route: ours gives back what only a start needs once nothing has changed for two seconds.
+/// Time to wait after the last route: Outrigger releases the memory that only a start needs once nothing has changed for two
+/// seconds.
 const IDLE: Duration = Duration::from_secs(4);
-/// Blackouts that are measured.
+/// Number of blackouts that are measured.
 const BLACKOUTS: usize = 3;
 
-/// What is measured, and how.
+/// Arguments of `cargo xtask bench bgp`.
 #[derive(Debug, Args)]
 pub struct What {
     /// Print the figures as a last line of JSON.
     #[arg(long)]
     json: bool,
-    /// Only this speaker.
+    /// Measure only this speaker.
     #[arg(long)]
     only: Option<Who>,
-    /// Routes of the largest measurement.
+    /// Number of routes of the largest measurement.
     #[arg(long, default_value_t = 100_000)]
     routes: usize,
-    /// Only this kind of figure.
+    /// Measure only this kind of figure.
     #[arg(long)]
     figure: Option<Figure>,
 }
 
-/// A kind of figure.
+/// Kind of figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Figure {
-    /// From the start to Established.
+    /// Time from the start to Established.
     Start,
-    /// One Service or route to the wire.
+    /// Time from one Service or route to the wire.
     Single,
-    /// Many routes: time, UPDATEs and memory.
+    /// Time, UPDATEs and memory for many routes.
     Bulk,
-    /// 256 peers.
+    /// Processor use with 256 peers.
     Crowd,
-    /// A node vanishes that BFD watches.
+    /// Blackout when a node that BFD watches vanishes.
     Blackout,
 }
 
-/// Measures.
+/// Runs the BGP benchmark.
 pub fn bgp(what: &What) -> Result<()> {
     setup::network()?;
     setup::routers()?;
@@ -86,7 +87,7 @@ pub fn bgp(what: &What) -> Result<()> {
     Ok(())
 }
 
-/// Every figure of one speaker. One that cannot be had is told, and the others go on.
+/// Measures every figure of one speaker. A figure that cannot be measured is printed with its error, and the others continue.
 fn measure(who: Who, routes: usize, only: Option<Figure>) -> Map<String, Value> {
     let mut figures = Map::new();
     let mut add = |name: &str, unit: &str, figure: Result<Option<f64>>| {
@@ -146,12 +147,12 @@ fn measure(who: Who, routes: usize, only: Option<Figure>) -> Map<String, Value> 
     figures
 }
 
-/// What went wrong first: around it is what every program said last, which is pages.
+/// Returns the first line of the root cause: the surrounding error contains the last output of every program, which is pages.
 fn first_line(error: &anyhow::Error) -> String {
     error.root_cause().to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// The speaker's own end, with one neighbour.
+/// Returns the configuration of the measured speaker, with one neighbour.
 fn speaker() -> Speaker {
     let mut neighbor = Neighbor::at(Ipv4Addr::new(10, 77, 0, 2), 64513);
     neighbor.local = Some(Ipv4Addr::new(10, 77, 0, 1).into());
@@ -172,13 +173,13 @@ fn start(who: Who) -> Result<Option<f64>> {
     Ok(median(times.into_iter()).map(clock::ms))
 }
 
-/// Median and worst of routes that are added one after the other.
+/// Measures the median and the worst time of routes that are added one after the other.
 fn singles(who: Who) -> Result<(f64, f64)> {
     let net = Net::pair()?;
     let sink = Sink::start(&net.at("p"), 64513, 90)?;
     let running = who.prepare(&net, &speaker(), 0)?.start()?;
     sink.await_established(1, LIMIT)?;
-    // What a speaker does first, End-of-RIB and all, is done.
+    // The speaker has finished its initial work, including End-of-RIB.
     std::thread::sleep(Duration::from_secs(2));
     let mut times = Vec::new();
     for number in 1..=SINGLES {
@@ -197,11 +198,12 @@ struct Bulk {
     wire_ms: f64,
     updates: f64,
     rss_mib: f64,
-    /// The same where another node allocates, as in a cluster; of ours only.
+    /// RSS of the same node while another node allocates, as in a cluster; only measured for Outrigger.
     node_mib: Option<f64>,
 }
 
-/// The speaker has the routes before the router comes: how long they take from Established on, and what they weigh.
+/// Gives the speaker its routes before the router connects, and measures how long they take after Established and how much
+/// memory they need.
 fn bulk(who: Who, routes: usize) -> Result<Bulk> {
     let net = Net::pair()?;
     let mut running = who.prepare(&net, &speaker(), routes)?.start()?;
@@ -242,7 +244,7 @@ fn mib(kib: u64) -> Result<f64> {
     Ok(f64::from(u32::try_from(kib)?) / 1024.0)
 }
 
-/// What the keepalives of many neighbours cost.
+/// Measures the processor use of the keepalives of many neighbours.
 fn crowd(who: Who) -> Result<Option<f64>> {
     let net = Net::new(&["o", "p"])?;
     net.wire(("o", "eth0"), ("p", "eth0"))?;

@@ -1,6 +1,6 @@
-//! `cargo xtask bench kube`: what a cluster's administrator sees of a load balancer when Services come by the hundred,
-//! for ours and for real MetalLB: each in a laboratory of its own that is built alike, one after the other, by the same
-//! creator and the same clock. Figures, never judged here.
+//! `cargo xtask bench kube`: measures what a cluster administrator sees of a load balancer when Services are created by the
+//! hundred, for Outrigger and for real MetalLB. Each runs in a separate, identically built laboratory, one after the other,
+//! with the same creator and the same clock. The figures are never judged here.
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -27,53 +27,53 @@ use watch::{Seen, Watcher};
 #[cfg(test)]
 mod tests;
 
-/// The namespace of the Services.
+/// Namespace of the Services.
 const NAMESPACE: &str = "bench";
 const NODES: u8 = 3;
-/// A network of its own beside the laboratory's: a /24 has no room for a thousand addresses.
+/// Network beside the laboratory's own: a /24 has no room for a thousand addresses.
 const POOL: &str = "10.99.1.1-10.99.15.254";
-/// Steady state is looked at with so many Services, and with [`MANY`].
+/// Smaller number of Services for which the steady state is measured; the larger is [`MANY`].
 const FEW: usize = 10;
 const MANY: usize = 1000;
 const ONE_BY_ONE: usize = 50;
 const BURST: usize = 300;
 
-/// What is measured, and how.
+/// Arguments of `cargo xtask bench kube`.
 #[derive(Debug, Args)]
 pub struct What {
     /// Print each figure as a line of JSON instead of a table at the end.
     #[arg(long)]
     json: bool,
-    /// The image of ours, as `cargo xtask image` writes it, instead of building one.
+    /// Use this Outrigger image, as written by `cargo xtask image`, instead of building one.
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
-    /// Only this one.
+    /// Measure only this load balancer.
     #[arg(long)]
     only: Option<System>,
-    /// Only this kind of figure.
+    /// Measure only this kind of figure.
     #[arg(long)]
     figure: Option<Kind>,
-    /// The laboratory's name.
+    /// Name of the laboratory.
     #[arg(long, default_value = "bench")]
     lab: String,
 }
 
-/// A kind of figure.
+/// Kind of figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// A write of a status while there is no load balancer.
+    /// Time to write a status without a load balancer.
     Alone,
-    /// API requests and memory while nothing happens.
+    /// API requests and memory in the steady state.
     Steady,
-    /// A node falls silent.
+    /// Blackout when a node falls silent.
     Blackout,
-    /// From a Service to its address.
+    /// Time from a Service to its address.
     OneByOne,
-    /// Many Services at once.
+    /// Time for many Services at once.
     Burst,
 }
 
-/// Measures.
+/// Runs the Kubernetes benchmark.
 pub fn kube(what: &What) -> Result<()> {
     let systems = what.only.map_or_else(|| System::BOTH.to_vec(), |only| vec![only]);
     setup::cluster()?;
@@ -92,7 +92,7 @@ pub fn kube(what: &What) -> Result<()> {
     Ok(())
 }
 
-/// The image of ours: the one that was named, or a new one.
+/// Returns the named image, or builds a new one.
 pub fn image(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(image) = named {
         return Ok(image.to_owned());
@@ -103,7 +103,7 @@ pub fn image(named: Option<&Path>) -> Result<PathBuf> {
     Ok(product::target()?.join(name))
 }
 
-/// From an empty cluster to one with [`MANY`] Services.
+/// Measures one load balancer, from an empty cluster to one with [`MANY`] Services.
 fn measure(
     lab: &Lab,
     system: System,
@@ -114,7 +114,7 @@ fn measure(
     let wanted = |kind| only.is_none_or(|only| only == kind);
     let mut add = |figure: Figure| report.add(system, figure);
     widen(lab)?;
-    // One pod: when another node falls silent, nothing but the way to it is lost.
+    // One pod: when another node falls silent, only the path to it is lost.
     web::deploy(lab, NAMESPACE, 1)?;
     if wanted(Kind::Alone) {
         add(alone::measure(lab, NAMESPACE)?);
@@ -148,14 +148,14 @@ fn measure(
     Ok(())
 }
 
-/// While nothing happens.
+/// Measures requests and memory in the steady state.
 fn steady(lab: &Lab, system: System, services: usize) -> Result<Vec<Figure>> {
     let mut figures = vec![requests::steady(lab, system, services)?];
     figures.extend(memory::measure(lab, system, services)?);
     Ok(figures)
 }
 
-/// The Services of a laboratory so far.
+/// Services created in a laboratory so far.
 struct Services<'a> {
     lab: &'a Lab,
     system: System,
@@ -164,7 +164,7 @@ struct Services<'a> {
 }
 
 impl Services<'_> {
-    /// Adds some, and returns once they are served and all that follows from that is written.
+    /// Creates Services, and returns once they are served and all resulting writes are done.
     fn add(&mut self, count: usize, pace: Pace) -> Result<(Created, Vec<Seen>)> {
         let created = create(self.lab, NAMESPACE, count, pace)?;
         let seen = self.watcher.served(created.began, count)?;
@@ -174,7 +174,7 @@ impl Services<'_> {
     }
 }
 
-/// Gives the client and every node an address on the pool's network, on the segment that is there for Services.
+/// Gives the client and every node an address on the pool's network, on the segment for Services.
 fn widen(lab: &Lab) -> Result<()> {
     let members = lab.nodes().map(|node| node.name()).chain(["client".to_owned()]);
     members.zip([11, 12, 13, 100]).try_for_each(|(member, host)| {

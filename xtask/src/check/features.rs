@@ -1,15 +1,15 @@
-//! A package is built with the same features whether cargo is told of it alone or of the whole workspace, so that one test can be
-//! run after all of them without compiling anything.
+//! Checks that a package is built with the same features whether cargo builds it alone or with the whole workspace, so that one
+//! test can be run after a full test run without compiling anything.
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::run;
 
-/// Built before anything else, by itself.
+/// Package that is built before anything else, by itself.
 const ALONE: &str = "xtask";
 
-/// Fails when a package would be built in two ways.
+/// Fails if a package would be built with two different feature sets.
 pub fn are_one_set() -> Result<()> {
     let all = built(&["--workspace"])?;
     for package in members()? {
@@ -26,16 +26,17 @@ pub fn are_one_set() -> Result<()> {
     Ok(())
 }
 
-/// Names of the workspace's packages, but for [`ALONE`] and components, which are built for wasm.
+/// Returns the names of the workspace's packages, except [`ALONE`] and components, which are built for wasm.
 fn members() -> Result<Vec<String>> {
     let tree = output(&["--workspace", "--depth", "0"], "{p}")?;
     let names = tree.lines().filter_map(|line| line.split(' ').next());
-    // Trees are apart by an empty line.
+    // Trees are separated by an empty line.
     let names = names.filter(|name| !["", ALONE, "outrigger-components"].contains(name));
     Ok(names.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect())
 }
 
-/// What is built for these, each with its features; of the workspace's own packages nothing, since only they are asked about.
+/// Returns the packages built for this selection, each with its features. The workspace's own packages are left out, because
+/// only they are selected.
 fn built(selection: &[&str]) -> Result<BTreeSet<String>> {
     let tree = output(&[selection, &["--edges", "normal,build,dev"]].concat(), "{p} {f}")?;
     let lines = tree.lines().map(|line| line.trim_end_matches(" (*)").trim_end());

@@ -1,4 +1,4 @@
-//! The archive: an OCI image layout (image-spec v1.1, image-layout.md) in a tar. Must not know what is in the layer.
+//! The archive: an OCI image layout (image-spec v1.1, image-layout.md) in a tar. Must not know the content of the layer.
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -12,11 +12,11 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// An archive.
+/// OCI archive of one image.
 pub struct Archive {
     /// The tar file.
     pub bytes: Vec<u8>,
-    /// Digest of the manifest: what the image is known by.
+    /// Digest of the manifest, which identifies the image.
     pub digest: String,
 }
 
@@ -31,7 +31,7 @@ impl Blob<'_> {
     }
 }
 
-/// "sha256:…".
+/// Returns the digest as "sha256:…".
 pub fn digest(content: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(content))
 }
@@ -52,7 +52,7 @@ pub fn archive(name: &str, layer: &Layer, date: u64) -> Result<Archive> {
     let manifest = Blob { kind: MANIFEST, content: manifest.as_bytes() };
     let mut entry = manifest.descriptor();
     entry["platform"] = json!({ "os": "linux", "architecture": architecture()? });
-    // The first is containerd's, the second what podman, skopeo and older containerd read.
+    // The first annotation is for containerd, the second for podman, skopeo and older containerd.
     entry["annotations"] =
         json!({ "io.containerd.image.name": name, "org.opencontainers.image.ref.name": name });
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [entry] }).to_string();
@@ -77,7 +77,7 @@ pub fn archive(name: &str, layer: &Layer, date: u64) -> Result<Archive> {
     Ok(Archive { bytes: builder.into_inner()?, digest: digest(manifest.content) })
 }
 
-/// No user: the pods say which, and a node's must be 0 to keep its capability.
+/// Returns the image configuration. It sets no user: the pods set it, and a node's must be 0 to keep its capability.
 fn config(layer: &Layer, date: u64) -> Result<Value> {
     Ok(json!({
         "created": rfc3339(date),
@@ -99,7 +99,7 @@ fn config(layer: &Layer, date: u64) -> Result<Value> {
     }))
 }
 
-/// In Go's words, which OCI uses. The binary is built for this machine.
+/// Returns the architecture in Go's terms, which OCI uses. The binary is built for this machine.
 fn architecture() -> Result<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => Some("amd64"),

@@ -1,4 +1,5 @@
-//! The binary of the image must be linked statically, so that the image needs no libc. Must not know what becomes of it.
+//! Checks that the binary of the image is linked statically, so that the image needs no libc. Must not know what the binary is
+//! used for.
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -6,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 /// Program header entry that names a dynamic linker (elf(5)).
 const PT_INTERP: u32 = 3;
 
-/// A binary that asks for a dynamic linker does not start in an image that has none, and the kernel then says no more
-/// than "no such file".
+/// Fails if a binary needs a dynamic linker: it would not start in an image that has none, and the kernel would report only "no
+/// such file".
 pub fn ensure_static(path: &Path, program: &[u8]) -> Result<()> {
     let kinds = segments(program)
         .with_context(|| format!("{} is not a 64-bit ELF program", path.display()))?;
@@ -19,7 +20,7 @@ pub fn ensure_static(path: &Path, program: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Kinds of the program header's entries: ELF64, little endian.
+/// Returns the kinds of the program header's entries: ELF64, little endian.
 fn segments(program: &[u8]) -> Option<Vec<u32>> {
     let bytes = |at: usize, count: usize| program.get(at..at.checked_add(count)?);
     let number = |at, count| -> Option<usize> {

@@ -1,4 +1,4 @@
-//! The one date in an image: of the source, never of the build, so that two builds agree.
+//! The only date in an image: that of the source, never of the build, so that two builds agree.
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -6,7 +6,7 @@ use outrigger_tests::product;
 
 const DAY: u64 = 86_400;
 
-/// Seconds since 1970: `SOURCE_DATE_EPOCH` (reproducible-builds.org), else when the commit was made.
+/// Returns the seconds since 1970 from `SOURCE_DATE_EPOCH` (reproducible-builds.org), or else from the commit's date.
 pub fn of_build() -> Result<u64> {
     if let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") {
         return parse(&text.to_string_lossy()).context("SOURCE_DATE_EPOCH");
@@ -30,7 +30,7 @@ fn parse(text: &str) -> Result<u64> {
     text.parse().with_context(|| format!("{text:?} is not a number of seconds since 1970"))
 }
 
-/// As RFC 3339 has it.
+/// Formats seconds since 1970 as RFC 3339.
 pub fn rfc3339(seconds: u64) -> String {
     let (mut year, mut days) = (1970, seconds / DAY);
     while days >= days_of_year(year) {

@@ -1,21 +1,20 @@
-//! The file system of the image: the daemon, and the little that it needs around it. One layer, in a fixed order, with
-//! fixed dates and owners.
+//! File system of the image: the daemon and the few files it needs. One layer, in a fixed order, with fixed dates and owners.
 use std::io::Write;
 
 use anyhow::Result;
 use flate2::{Compression, GzBuilder};
 use tar::{Builder, EntryType, Header};
 
-/// Uid 65532 is what distroless images call so; the controller runs as it.
+/// Uid 65532 has this name in distroless images; the controller runs as it.
 const PASSWD: &str =
     "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\nnonroot:x:65532:\n";
 
-/// A layer, compressed and not.
+/// Layer, compressed and uncompressed.
 pub struct Layer {
     /// The tar archive; its digest is the layer's identity.
     pub tar: Vec<u8>,
-    /// What is stored.
+    /// The compressed archive, which is stored in the image.
     pub gzip: Vec<u8>,
 }
 
@@ -24,7 +23,7 @@ enum Content<'a> {
     File(&'a [u8]),
 }
 
-/// Everything that is in the image. Sorted, so that a folder comes before what it holds.
+/// Returns all entries of the image, sorted so that a folder precedes its content.
 fn entries<'a>(program: &'a [u8], certificates: &'a [u8]) -> Vec<(&'static str, u32, Content<'a>)> {
     use Content::{File, Folder};
     let mut entries = vec![
@@ -46,7 +45,7 @@ fn entries<'a>(program: &'a [u8], certificates: &'a [u8]) -> Vec<(&'static str, 
     entries
 }
 
-/// The layer.
+/// Builds the layer.
 pub fn layer(program: &[u8], certificates: &[u8], date: u64) -> Result<Layer> {
     let mut builder = Builder::new(Vec::new());
     for (path, mode, content) in entries(program, certificates) {
@@ -57,13 +56,13 @@ pub fn layer(program: &[u8], certificates: &[u8], date: u64) -> Result<Layer> {
         append(&mut builder, path, (kind, mode), content, date)?;
     }
     let tar = builder.into_inner()?;
-    // No name and no date in the header, which is what GzBuilder starts from.
+    // The header has no name and no date, which is the default of GzBuilder.
     let mut encoder = GzBuilder::new().write(Vec::new(), Compression::best());
     encoder.write_all(&tar)?;
     Ok(Layer { gzip: encoder.finish()?, tar })
 }
 
-/// One entry whose header holds nothing of this machine.
+/// Appends one entry whose header holds nothing specific to this machine.
 pub fn append(
     builder: &mut Builder<Vec<u8>>,
     path: &str,

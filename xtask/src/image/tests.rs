@@ -1,4 +1,4 @@
-//! Images of a small program that is none.
+//! Tests with images of a small file that is not a real program.
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
@@ -13,7 +13,7 @@ fn archive_of(program: &[u8], date: u64) -> archive::Archive {
     archive::archive(NAME, &layer, date).unwrap()
 }
 
-/// Path to (mode, uid, mtime, content) of every entry.
+/// Maps the path of every entry to (mode, uid, mtime, content).
 fn entries(tar: &[u8]) -> BTreeMap<String, (u32, u64, u64, Vec<u8>)> {
     let mut archive = tar::Archive::new(tar);
     let read = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {

@@ -1,4 +1,4 @@
-//! Whether an archive is what it says: once by reading it again, once by asking a program that is not ours.
+//! Checks an archive's consistency: once by reading it again, once with an independent program.
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
@@ -45,7 +45,7 @@ fn text<'a>(value: &'a Value, path: &str) -> Result<&'a str> {
     value.pointer(path).and_then(Value::as_str).with_context(|| format!("no {path} in {value}"))
 }
 
-/// The same question to skopeo, where it is installed.
+/// Checks the archive with skopeo, where it is installed.
 pub fn ask_skopeo(path: &Path, expected: &str) -> Result<()> {
     if !run::succeeds(Command::new("skopeo").arg("--version")) {
         println!("skopeo is not installed: the archive was checked by reading it again only");

@@ -1,4 +1,4 @@
-//! The groups of tests: what cargo is told to run, and what has to be there first.
+//! Groups of tests: the cargo command of each, and its prerequisites.
 use std::process::Command;
 
 use anyhow::Result;
@@ -7,13 +7,13 @@ use outrigger_tests::kubernetes::binaries;
 
 use crate::{image, run, setup};
 
-/// A group of tests.
+/// Group of tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Group {
-    /// Each crate by itself, natively: units, properties, simulations, examples in documentation. Needs neither root nor wasm, but
-    /// for the host's own.
+    /// Each crate by itself, natively: units, properties, simulations, examples in documentation. Needs neither root nor wasm,
+    /// except for the host's own tests.
     Unit,
-    /// What is built: components beside native code, the daemon's commands, the fuzz corpus, the BGP oracle.
+    /// Built artifacts: components beside native code, the daemon's commands, the fuzz corpus, the BGP oracle.
     Component,
     /// A controller beside a real API server without nodes. Needs root.
     Apiserver,
@@ -25,16 +25,16 @@ pub enum Group {
     Cluster,
 }
 
-/// Where the integration tests are.
+/// Package of the integration tests.
 const TESTS: &str = "outrigger-tests";
 
-/// Compiles every test, and runs none.
+/// Compiles every test without running any.
 pub fn build() -> Result<()> {
     run::show(&mut run::cargo(["test", "--workspace", "--no-run"]))
 }
 
 impl Group {
-    /// Its name, as it is given on the command line.
+    /// Returns the name as given on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unit => "unit",
@@ -46,7 +46,7 @@ impl Group {
         }
     }
 
-    /// What cargo runs.
+    /// Returns the cargo command of the group.
     pub fn cargo(self) -> Command {
         let files: &[&str] = match self {
             Self::Unit => {
@@ -68,7 +68,7 @@ impl Group {
         cargo
     }
 
-    /// Sets up and builds what it runs.
+    /// Installs and builds the group's prerequisites.
     pub fn needs(self) -> Result<()> {
         match self {
             Self::Unit => return setup::guest_compilers(),

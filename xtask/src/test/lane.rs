@@ -1,4 +1,4 @@
-//! Groups that run one after the other, and lanes of them side by side: most wait more than they work.
+//! Runs groups one after the other, and lanes of groups in parallel: most groups wait more than they work.
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -8,20 +8,21 @@ use outrigger_tests::{clock, times};
 use super::groups::Group;
 use super::summary::{Ran, Summary};
 
-/// Cluster tests wait for kubelets, probes and leases; what waits for timers of routers runs beside them.
+/// Lanes that run in parallel: cluster tests wait for kubelets, probes and leases, and the groups that wait for timers of
+/// routers run beside them.
 const LANES: [&[Group]; 2] =
     [&[Group::Cluster], &[Group::Unit, Group::Component, Group::Apiserver, Group::Net, Group::Bgp]];
 
-/// How the lines of a group are shown.
+/// Format of a group's output lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// As they are.
+    /// Unchanged.
     Plain,
-    /// Each behind the name of its group.
+    /// Prefixed with the name of the group.
     Named,
 }
 
-/// Runs every lane, and says in the summary how it went.
+/// Runs every lane in parallel, and adds the results to the summary.
 pub fn side_by_side(summary: &mut Summary) {
     let ran = std::thread::scope(|scope| {
         let lanes = LANES.map(|lane| scope.spawn(move || run(lane, None, Output::Named)));
@@ -30,7 +31,7 @@ pub fn side_by_side(summary: &mut Summary) {
     ran.into_iter().for_each(|ran| summary.add(ran));
 }
 
-/// Runs groups one after the other, all of them, whatever fails.
+/// Runs all groups one after the other, even after a failure.
 pub fn run(groups: &[Group], name: Option<&str>, output: Output) -> Vec<Ran> {
     groups.iter().map(|group| one(*group, name, output)).collect()
 }

@@ -1,15 +1,15 @@
-//! What takes hours: repeats of what depends on chance, full sizes, the upgrade from the version before this one, fuzzing.
+//! Soak tests, which take hours: repeats of what depends on chance, full sizes, the upgrade from the previous version, fuzzing.
 use anyhow::Result;
 use outrigger_tests::clock;
 
 use super::summary::Summary;
 use crate::{demo, fuzz, previous, run};
 
-/// How often the namespace tests and the demonstration are repeated.
+/// Number of repetitions of the namespace tests and the demonstration.
 const ROUNDS: u32 = 10;
 /// Cases per property; proptest's default is 256.
 const CASES: &str = "10000";
-/// Services of the cluster tests.
+/// Number of Services in the cluster tests.
 const SERVICES: &str = "5000";
 
 type Step = (&'static str, fn() -> Result<()>);
@@ -53,7 +53,7 @@ const STEPS: [Step; 6] = [
     ("demonstrations", || (0..ROUNDS).try_for_each(|_| demo::in_a_process_of_its_own())),
 ];
 
-/// Does all of it; the first failure ends it.
+/// Runs all soak steps; the first failure ends the run.
 pub fn soak(summary: &mut Summary) {
     for (name, step) in STEPS {
         println!("\n== soak: {name}");

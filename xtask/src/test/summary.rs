@@ -1,17 +1,17 @@
-//! What is said at the end of a run: every part with its time, the slowest trials, how many passed and failed.
+//! Summary of a run: every part with its time, the slowest trials, and the numbers of passed and failed trials.
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use crate::run::readable;
 
-/// So many of the slowest trials are shown.
+/// Number of slowest trials that are shown.
 const SLOWEST: usize = 10;
-/// So many lines of what a failed trial said, and characters of each: the whole stands above.
+/// Number of output lines shown per failed trial, and characters of each: the full output is further up.
 const WORDS: usize = 3;
 const WIDTH: usize = 400;
 
-/// A group that ran.
+/// Group that ran.
 #[derive(Debug, Default)]
 pub struct Ran {
     pub name: String,
@@ -24,7 +24,7 @@ pub struct Ran {
     pub error: Option<String>,
 }
 
-/// A trial that failed, and the first lines of what it said.
+/// Failed trial, with the first lines of its output.
 #[derive(Debug, Default)]
 pub struct Failure {
     trial: String,
@@ -34,7 +34,7 @@ pub struct Failure {
 
 impl Failure {
     fn read(&mut self, line: &str) {
-        // libtest has an empty line before the words as well.
+        // libtest prints an empty line before the output as well.
         self.is_whole |= self.words.len() == WORDS || (line.is_empty() && !self.words.is_empty());
         if !self.is_whole && !line.is_empty() {
             self.words.push(line.chars().take(WIDTH).collect());
@@ -43,10 +43,10 @@ impl Failure {
 }
 
 impl Ran {
-    /// Takes in a line of libtest or libtest-mimic.
+    /// Reads a line of libtest or libtest-mimic.
     pub fn read(&mut self, line: &str) {
         self.count(line);
-        // "---- a_trial ----", with "stdout" in it where libtest wrote it, and below it what was said.
+        // "---- a_trial ----", with "stdout" in it where libtest wrote it, followed by the trial's output.
         if let Some(trial) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" ----"))
         {
             let trial = trial.trim_end_matches(" stdout").to_owned();
@@ -56,7 +56,7 @@ impl Ran {
         }
     }
 
-    /// Takes in a closing line of libtest or libtest-mimic: "test result: ok. 12 passed; 0 failed; 1 ignored; …".
+    /// Reads a closing line of libtest or libtest-mimic: "test result: ok. 12 passed; 0 failed; 1 ignored; …".
     fn count(&mut self, line: &str) {
         let Some(result) = line.trim_start().strip_prefix("test result: ") else { return };
         for part in result.split([';', '.']) {
@@ -73,7 +73,7 @@ impl Ran {
     }
 }
 
-/// All of a run.
+/// Results of a whole run.
 #[derive(Debug, Default)]
 pub struct Summary {
     steps: Vec<(String, Duration, bool)>,
@@ -81,26 +81,26 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Notes a step.
+    /// Adds a step.
     pub fn step(&mut self, name: &str, time: Duration, is_well: bool) {
         self.steps.push((name.to_owned(), time, is_well));
     }
 
-    /// Notes groups.
+    /// Adds groups.
     pub fn add(&mut self, groups: Vec<Ran>) {
         self.groups.extend(groups);
     }
 
-    /// Whether nothing failed.
+    /// Returns true if nothing failed.
     pub fn is_well(&self) -> bool {
         self.steps.iter().all(|(_, _, well)| *well)
             && self.groups.iter().all(|group| group.error.is_none())
     }
 
-    /// Prints it.
+    /// Prints the summary.
     ///
     /// # Errors
-    /// When something failed, with what.
+    /// Returns an error that names the failed parts, if any.
     pub fn print(&self) -> Result<()> {
         println!();
         for (name, time, well) in &self.steps {

@@ -1,5 +1,5 @@
-//! What the status of a Service says when it was not written from a verdict: what an earlier leader gave, what a person
-//! restored, and what another controller wrote. Knows nothing of what Services still lack.
+//! Adoption of a Service's status that was not written from a verdict: what an earlier leader assigned, what a person
+//! restored, and what another controller wrote. Does not know what Services still lack.
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use super::{Allocations, Said, asks_for};
 use crate::facts::{Service, ServiceKey};
 
 impl Allocations {
-    /// Takes over what a Service holds according to its status: at most one address per family, and nothing that it no
-    /// longer asks for or that another Service, earlier in order, holds.
+    /// Adopts the addresses that a Service holds according to its status: at most one address per family, and none
+    /// that it no longer asks for or that another Service, earlier in order, holds.
     ///
-    /// An address in a pool is kept whoever wrote it, so that people can move from another load balancer without
-    /// renumbering. One that another controller wrote and that cannot be kept is left alone, with the whole status.
+    /// An address in a pool is kept regardless of which controller wrote it, so that people can migrate from another
+    /// load balancer without renumbering. If another controller wrote an address that cannot be kept, the whole
+    /// status is left alone.
     pub(super) fn adopt(&mut self, key: &ServiceKey) {
         let foreign = self.foreign(key);
         let Some(known) = self.services.get_mut(key) else { return };
@@ -25,7 +26,7 @@ impl Allocations {
         let service = known.service.clone();
         for &address in &service.ingress {
             let has_family = |held: &IpAddr| Family::of(held) == Family::of(&address);
-            // What it gave back in this life of the leader is only shown late.
+            // An address that it released under this leader is in the status only because the watch lags.
             let is_late = self.ledger.previous(key).contains(&address);
             let has_one = self.ledger.held(key).iter().any(has_family);
             if !asks_for(&service, address) || is_late || has_one {
@@ -46,8 +47,8 @@ impl Allocations {
         }
     }
 
-    /// Somebody wrote the status. What another controller wrote is observed; anything else that is not what we would
-    /// write is said again.
+    /// Handles a status that was written. What another controller wrote is observed; if anything else differs from
+    /// what this controller would write, the verdict is published again.
     pub(super) fn status_changed(&mut self, old: &Service, new: &Service) {
         let key = &new.key;
         if old.ingress == new.ingress && old.ours == new.ours {
@@ -67,12 +68,12 @@ impl Allocations {
         }
     }
 
-    /// Whether its status is another controller's.
+    /// Returns true if its status belongs to another controller.
     pub(super) fn is_foreign(&self, key: &ServiceKey) -> bool {
         self.services.get(key).is_some_and(|known| !known.trouble().foreign.is_empty())
     }
 
-    /// Pools changed: what was nobody's may be in one of them now.
+    /// Re-examines foreign addresses after pools changed, since they may be in a pool now.
     pub(super) fn look_at_foreign(&mut self) {
         let foreign = self.services.iter().filter(|(_, known)| !known.trouble().foreign.is_empty());
         let keys: Vec<ServiceKey> = foreign.map(|(key, _)| key.clone()).collect();
@@ -82,8 +83,8 @@ impl Allocations {
         }
     }
 
-    /// The addresses in its status that another controller wrote and that cannot be kept. What the Service holds or gave
-    /// back lately is ours, though a watch may show it late.
+    /// Returns the addresses in its status that another controller wrote and that cannot be kept. Addresses that the
+    /// Service holds or released lately are its own, although a watch may show them late.
     fn foreign(&self, key: &ServiceKey) -> Vec<IpAddr> {
         let Some(service) = self.services.get(key).map(|known| &known.service) else {
             return Vec::new();

@@ -1,12 +1,12 @@
-//! A circuit breaker for each pool's policy: one that fails again and again is asked less and less, so that it takes no time
-//! from the others. Knows nothing of what a Service is given instead.
+//! A circuit breaker for each pool's policy: a policy that fails repeatedly is asked less and less often, so that it
+//! takes no time from the others. Does not know what a Service gets instead.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::ServiceKey;
 
-/// Faults in a row, of whichever Services, that open it.
+/// Number of consecutive faults, for any Services, that open the breaker.
 const OPENS_AFTER: u32 = 3;
-/// A trap or a timeout may pass by itself.
+/// First pause; it is short, because a trap or a timeout may be transient.
 pub(super) const FIRST_PAUSE_US: u64 = 10_000_000;
 const LONGEST_PAUSE_US: u64 = 160_000_000;
 
@@ -20,25 +20,26 @@ struct Breaker {
     pause_us: u64,
     open_until_us: u64,
     fault: String,
-    /// Services for which it failed: they are asked for after the others, or one of them could keep the breaker open for all.
+    /// Services for which the policy failed: they are asked for after the others, since otherwise one of them could
+    /// keep the breaker open for all.
     failed: BTreeSet<ServiceKey>,
 }
 
 impl Breakers {
-    /// The last fault of a policy that is not asked now, and for how many microseconds more.
+    /// Returns the last fault of a policy whose breaker is open, and the remaining microseconds.
     pub(super) fn open(&self, pool: &str, now_us: u64) -> Option<(&str, u64)> {
         let breaker = self.0.get(pool)?;
         let left = breaker.open_until_us.checked_sub(now_us).filter(|left| *left > 0)?;
         Some((&breaker.fault, left))
     }
 
-    /// The fault of a policy that failed when it was asked last.
+    /// Returns the fault of a policy that failed when it was asked last.
     pub(super) fn fault(&self, pool: &str) -> Option<&str> {
         let failing = |it: &&Breaker| it.in_row > 0 || it.pause_us > 0;
         self.0.get(pool).filter(failing).map(|breaker| breaker.fault.as_str())
     }
 
-    /// True when the policy failed for this Service when it was asked last.
+    /// Returns true if the policy failed for this Service when it was asked last.
     pub(super) fn failed_for(&self, pool: &str, service: &ServiceKey) -> bool {
         self.0.get(pool).is_some_and(|breaker| breaker.failed.contains(service))
     }
@@ -49,7 +50,7 @@ impl Breakers {
         fault.clone_into(&mut breaker.fault);
         breaker.failed.insert(service.clone());
         if breaker.in_row >= OPENS_AFTER {
-            // As many may try when it closes: it could be a few Services alone for which the policy fails.
+            // As many questions may fail again after the pause: the policy may fail only for a few Services.
             breaker.in_row = 0;
             breaker.pause_us = (breaker.pause_us * 2).clamp(FIRST_PAUSE_US, LONGEST_PAUSE_US);
             breaker.open_until_us = now_us.saturating_add(breaker.pause_us);
@@ -67,12 +68,12 @@ impl Breakers {
         }
     }
 
-    /// Another policy serves this pool from now on, or none.
+    /// Closes the breaker of a pool that has another policy from now on, or none.
     pub(super) fn reset(&mut self, pool: &str) {
         self.0.remove(pool);
     }
 
-    /// A Service is gone.
+    /// Forgets a Service that was removed.
     pub(super) fn forget(&mut self, service: &ServiceKey) {
         self.0.retain(|_, breaker| !breaker.failed.remove(service) || !breaker.failed.is_empty());
     }

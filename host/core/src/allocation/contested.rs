@@ -1,5 +1,6 @@
-//! Another controller that takes away what this one writes, again and again: after a few times the status is left to it for a
-//! while, so that the two do not write for ever. Knows nothing of why the other one does it.
+//! Detection of another controller that keeps removing what this one writes: after a few times the status is left
+//! alone for some minutes, so that the two do not overwrite each other without end. Does not know why the other
+//! controller does it.
 use std::collections::BTreeSet;
 
 use outrigger_sdk::Time;
@@ -7,20 +8,21 @@ use outrigger_sdk::Time;
 use super::{Allocations, Condition, Verdict, addresses};
 use crate::facts::{Service, ServiceKey};
 
-/// So many times within this time are no accident. MetalLB without any pool empties every status that it sees.
+/// Number of removals within `WITHIN_US` that are no accident. MetalLB without any pool empties every status that it
+/// sees.
 const TIMES: usize = 3;
 const WITHIN_US: u64 = 60_000_000;
-/// Until it is tried again.
+/// Pause before this controller writes the status again.
 const PAUSE_US: u64 = 300_000_000;
 
-/// When the status of a Service was undone, and until when it is left alone.
+/// The times at which the status of a Service was undone, and the time until which it is left alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Contest {
     undone: Vec<u64>,
     until: Option<u64>,
 }
 
-/// Services whose status is left alone, by when that ends.
+/// Services whose status is left alone, ordered by the end of the pause.
 pub(super) type Pauses = BTreeSet<(u64, ServiceKey)>;
 
 impl Contest {
@@ -32,7 +34,7 @@ impl Contest {
 }
 
 impl Allocations {
-    /// Somebody else wrote the status of a Service: all that it holds is gone from there.
+    /// Records a status change in which another writer removed every address that the Service holds.
     pub(super) fn note_undone(&mut self, old: &Service, new: &Service, now: Time) {
         let held = self.ledger.held(&new.key);
         if old.ingress.is_empty() || !new.ingress.is_empty() || held.is_empty() {
@@ -52,7 +54,7 @@ impl Allocations {
         self.pauses.extend(until.map(|until| (until, new.key.clone())));
     }
 
-    /// A person edited the Service: it is tried again at once.
+    /// Ends the pause of a Service that was edited: its status is written again at once.
     pub(super) fn end_contest(&mut self, key: &ServiceKey) {
         let Some(known) = self.services.get_mut(key) else { return };
         if let Some(until) = known.set(|trouble| std::mem::take(&mut trouble.contest)).until {
@@ -61,7 +63,7 @@ impl Allocations {
         }
     }
 
-    /// Those that were left alone long enough are tried again.
+    /// Ends the pauses that are over.
     pub(super) fn end_pauses(&mut self, now: Time) {
         while let Some((until, key)) = self.pauses.first().cloned()
             && until <= now.monotonic_us
@@ -71,12 +73,12 @@ impl Allocations {
         }
     }
 
-    /// When the next one is tried again.
+    /// Returns the time at which the next pause ends, in monotonic microseconds.
     pub(super) fn next_pause_end(&self) -> Option<u64> {
         self.pauses.first().map(|(until, _)| *until)
     }
 
-    /// What is said meanwhile; `None` when the status is not left alone.
+    /// Returns the verdict during the pause; `None` if the status is not left alone.
     pub(super) fn contested(&self, key: &ServiceKey) -> Option<Verdict> {
         let known = self.services.get(key)?;
         known.trouble().contest.until?;

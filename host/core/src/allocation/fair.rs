@@ -1,29 +1,30 @@
-//! Services that wait for a policy's answer, a line for each pool. The pool whose policy took least time is next, so that a slow
-//! policy holds up nobody but the Services of its own pools. Knows nothing of what is asked.
+//! Services that wait for a policy's answer, in one line for each pool. The pool whose policy used the least time is
+//! served next, so that a slow policy only delays the Services of its own pools. Does not know what is asked.
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::facts::ServiceKey;
 
-/// Fair queueing by start time: who comes back after a rest begins where the others are.
+/// Start-time fair queueing: a line that was empty starts level with the line that was served last.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FairQueue {
     lines: BTreeMap<Arc<str>, Line>,
-    /// Which line a Service stands in, and where.
+    /// The line that each Service waits in, and a flag that is true if it stands back there.
     places: BTreeMap<ServiceKey, (Arc<str>, bool)>,
-    /// Microseconds that the line served last had used by then.
+    /// Microseconds that the line served last had used when it was served.
     floor_us: u64,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Line {
-    /// Those that stand back come last.
+    /// The waiting Services; those that stand back come last.
     services: BTreeSet<(bool, ServiceKey)>,
     used_us: u64,
 }
 
 impl FairQueue {
-    /// Puts a Service in the line of a pool, and takes it out of every other. Who `stands_back` comes after all who do not.
+    /// Puts a Service in the line of a pool, and takes it out of any other. A Service that `stands_back` comes after
+    /// all that do not.
     pub(super) fn join(&mut self, pool: &str, service: &ServiceKey, stands_back: bool) {
         self.leave(service);
         let name = match self.lines.get_key_value(pool) {
@@ -45,12 +46,12 @@ impl FairQueue {
         }
     }
 
-    /// True: the Service stands in a line.
+    /// Returns true if the Service waits in a line.
     pub(super) fn contains(&self, service: &ServiceKey) -> bool {
         self.places.contains_key(service)
     }
 
-    /// Everybody who stands in a line leaves it.
+    /// Empties all lines and returns the Services that waited.
     pub(super) fn leave_all(&mut self) -> impl Iterator<Item = ServiceKey> {
         for line in self.lines.values_mut() {
             line.services.clear();
@@ -58,7 +59,7 @@ impl FairQueue {
         std::mem::take(&mut self.places).into_keys()
     }
 
-    /// The next Service, and the pool in whose line it stood.
+    /// Takes the next Service, and returns it with the pool in whose line it waited.
     pub(super) fn pop(&mut self) -> Option<(Arc<str>, ServiceKey)> {
         let waiting = self.lines.iter_mut().filter(|(_, line)| !line.services.is_empty());
         let (pool, line) = waiting.min_by_key(|(_, line)| line.used_us)?;
@@ -69,14 +70,14 @@ impl FairQueue {
         Some((pool, service))
     }
 
-    /// The policy of a pool took so long.
+    /// Records the time that the policy of a pool used.
     pub(super) fn charge(&mut self, pool: &str, took_us: u64) {
         if let Some(line) = self.lines.get_mut(pool) {
             line.used_us = line.used_us.saturating_add(took_us);
         }
     }
 
-    /// There is no such pool any more. Returns who stood in its line.
+    /// Removes the line of a pool that no longer exists, and returns the Services that waited in it.
     pub(super) fn close(&mut self, pool: &str) -> Vec<ServiceKey> {
         let services = self.lines.remove(pool).unwrap_or_default().services;
         let left = services.into_iter().map(|(_, service)| service);
@@ -106,7 +107,7 @@ mod tests {
         }
         let order: Vec<_> = std::iter::from_fn(|| pop(&mut queue, 100)).collect();
         assert_eq!(order, ["quick x", "quick y", "quick z", "slow c", "slow a"]);
-        // A long rest is no credit.
+        // A long idle time earns no credit.
         queue.join("slow", &key("b"), false);
         queue.join("quick", &key("x"), false);
         pop(&mut queue, 95_000);

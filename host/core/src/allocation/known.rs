@@ -1,4 +1,4 @@
-//! A Service and what happened to it so far. Must not know what follows from it.
+//! A known Service and what has happened to it so far. Must not know what follows from it.
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,22 +12,23 @@ use crate::facts::Service;
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub service: Arc<Service>,
-    /// Nearly every Service has none.
+    /// `None` for nearly every Service.
     trouble: Option<Box<Trouble>>,
 }
 
-/// What went wrong with a Service, or differently from most.
+/// Problems and other exceptions of a Service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Trouble {
-    /// Why the last turn did not give everything.
+    /// The reasons why the last turn did not give everything.
     pub notes: Vec<Note>,
-    /// An address in its status that it could not keep.
+    /// The message about an address that the Service could not keep.
     pub lost: Option<String>,
-    /// Why it is not together with the others of its sharing key.
+    /// The reason why it does not share an address with the others of its sharing key.
     pub apart: Option<String>,
-    /// Addresses in its status that another controller wrote. While there are any, the status is not ours to write.
+    /// Addresses in its status that another controller wrote. While there are any, this controller must not write the
+    /// status.
     pub foreign: Vec<IpAddr>,
-    /// Whether another controller undoes what is written.
+    /// The record of another controller that undoes what is written.
     pub contest: Contest,
 }
 
@@ -36,7 +37,7 @@ impl Known {
         Self { service, trouble: None }
     }
 
-    /// What went wrong.
+    /// Returns the problems of the Service.
     pub fn trouble(&self) -> &Trouble {
         static NONE: Trouble = Trouble {
             notes: Vec::new(),
@@ -48,7 +49,7 @@ impl Known {
         self.trouble.as_deref().unwrap_or(&NONE)
     }
 
-    /// Changes what went wrong.
+    /// Changes the problems of the Service.
     pub fn set<T>(&mut self, change: impl FnOnce(&mut Trouble) -> T) -> T {
         let mut trouble = self.trouble.take().unwrap_or_default();
         let result = change(&mut trouble);
@@ -57,13 +58,13 @@ impl Known {
     }
 }
 
-/// What was said of a Service last, as far as it is needed again: the words only to tell whether others are to be said.
+/// The verdict that was published last, as far as it is needed again: the texts are only compared, by fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Said {
     pub addresses: Box<[IpAddr]>,
-    /// The condition's.
+    /// Status of the condition.
     pub status: bool,
-    /// Of the whole verdict. That two differ and have the same happens once in 2^64.
+    /// Hash of the whole verdict. Two different verdicts have the same hash once in 2^64.
     fingerprint: u64,
 }
 

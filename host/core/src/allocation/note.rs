@@ -1,5 +1,5 @@
-//! Why a pool gives a Service nothing: it has nothing to give, its policy refused, or its policy failed. Knows nothing of the
-//! other pools.
+//! The reasons why a pool gives a Service no address: it has none, its policy refused, or its policy failed. Does not
+//! know the other pools.
 use std::net::IpAddr;
 
 use outrigger_sdk::{AddressState, Family, Pool as _, Refusal};
@@ -8,16 +8,16 @@ use super::breaker::FIRST_PAUSE_US;
 use crate::facts::{Pool, Service};
 use crate::ledger::{Blocked, PoolView, REST_US, Violation};
 
-/// A policy cannot ask to be asked more often than this.
+/// Shortest retry interval that a policy can ask for.
 const SOONEST_RETRY_MS: u32 = 1_000;
-/// A policy that failed is asked again then.
+/// Interval after which a policy that failed is asked again.
 const FAULT_RETRY_MS: u32 = (FIRST_PAUSE_US / 1_000) as u32;
-/// By then what rested when it was answered rests no more.
+/// Interval after which an address that rested at the time of the answer no longer rests.
 const REST_RETRY_MS: u32 = (REST_US / 1_000) as u32;
-/// Of a policy's own words, so that a condition stays readable.
+/// Maximum number of characters from a policy's own message, so that a condition stays readable.
 const LONGEST_MESSAGE: usize = 256;
 
-/// Why a pool gave nothing, or not everything.
+/// The reason why a pool gave nothing, or not everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) reason: String,
@@ -31,7 +31,7 @@ impl Note {
     }
 }
 
-/// Why a pool has nothing to give, whatever its policy would say.
+/// Returns the reason why a pool has nothing to give, regardless of its policy; `None` if it may have something.
 pub(super) fn obstacle(
     view: &PoolView,
     pool: &Pool,
@@ -90,13 +90,14 @@ fn taken(view: &PoolView, address: IpAddr) -> Note {
     Note::new("AddressTaken", message)
 }
 
-/// A policy that trapped, took too long, or asked for what is not carried out.
+/// Returns the note for a policy that trapped, took too long, or asked for something that is not carried out.
 pub(super) fn fault(pool: &str, text: &str) -> Note {
     let message = format!("pool {pool:?}: its policy failed: {}", printable(text));
     Note { retry_ms: FAULT_RETRY_MS, ..Note::new("PolicyFault", message) }
 }
 
-/// Asking again would give the same answer, unless it is only a matter of time.
+/// Returns the note for an answer that violates the ledger's rules. Asking again would give the same answer, unless
+/// the address only rests.
 pub(super) fn violated(pool: &str, violation: &Violation) -> Note {
     let message = format!("pool {pool:?}: {violation} ({})", violation.reason());
     let retry_ms = match violation {
@@ -106,7 +107,8 @@ pub(super) fn violated(pool: &str, violation: &Violation) -> Note {
     Note { retry_ms, ..Note::new("PolicyAnswerRefused", message) }
 }
 
-/// A refusal is a plugin's own words: they become a condition's reason only if Kubernetes would take them.
+/// Returns the note for a refusal. Its reason is a plugin's own text: it becomes a condition's reason only if
+/// Kubernetes would accept it.
 pub(super) fn refused(pool: &str, refusal: Refusal) -> Note {
     let reason = &refusal.reason;
     let is_camel_case = reason.starts_with(|c: char| c.is_ascii_uppercase())

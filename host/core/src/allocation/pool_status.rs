@@ -1,5 +1,5 @@
-//! How a pool stands, for its status: counts, and conditions that name who is concerned and the fix.
-//! Knows nothing of how it is written.
+//! The state of a pool, for its status: counts, and conditions that name the affected objects and the fix. Does not
+//! know how the status is written.
 use std::collections::BTreeMap;
 
 use outrigger_sdk::Family;
@@ -9,46 +9,47 @@ use super::note::printable;
 use crate::facts::{FailurePolicy, Pool, ServiceKey};
 use crate::ledger::{Standing, Stock};
 
-/// Names in one message.
+/// Maximum number of names in one message.
 const NAMES_SHOWN: usize = 5;
 
-/// How a pool stands.
+/// The status of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolStatus {
-    /// IPv4.
+    /// Counts of IPv4 addresses.
     pub ipv4: Counts,
-    /// IPv6.
+    /// Counts of IPv6 addresses.
     pub ipv6: Counts,
-    /// `Ready` always, the others only while they are so.
+    /// The conditions: always `Ready`, the others only while they apply.
     pub conditions: Vec<PoolCondition>,
 }
 
-/// Addresses of one family; saturates where a pool is as wide as `::/0`.
+/// Numbers of addresses of one family; saturate if a pool is as wide as `::/0`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// How many the pool can give out.
+    /// Number of addresses that the pool can assign.
     pub capacity: u128,
-    /// How many Services hold, with those that the pool would not give out any more.
+    /// Number of addresses that Services hold, including those that the pool would no longer assign.
     pub allocated: u128,
-    /// How many can be given out now: without those that have just been given back, and those of nodes.
+    /// Number of addresses that can be assigned now: without those that were just released, and those of nodes.
     pub free: u128,
 }
 
 /// A condition of an AddressPool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolCondition {
-    /// Its type.
+    /// Type of the condition.
     pub kind: PoolConditionType,
-    /// Its status.
+    /// Status of the condition.
     pub status: bool,
-    /// CamelCase.
+    /// The reason, in CamelCase.
     pub reason: &'static str,
-    /// Names who is concerned and the fix.
+    /// The message, which names the affected objects and the fix.
     pub message: String,
 }
 
 impl PoolCondition {
-    /// Whether somebody should look: worth an Event. That a pool is being deleted is what somebody wanted.
+    /// Returns true if the condition needs attention and is worth an Event. The deletion of a pool is intended and is
+    /// not worth one.
     pub fn warns(&self) -> bool {
         match self.kind {
             PoolConditionType::Ready => {
@@ -65,20 +66,20 @@ impl PoolCondition {
 /// The conditions that an AddressPool may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PoolConditionType {
-    /// It gives out addresses.
+    /// The pool assigns addresses.
     Ready,
-    /// It is being deleted, and Services still hold some of its addresses.
+    /// The pool is being deleted, and Services still hold some of its addresses.
     Draining,
-    /// Services hold addresses that are no longer in it.
+    /// Services hold addresses that are no longer in the pool.
     Shrunk,
-    /// It shares addresses with another pool, or with nodes.
+    /// The pool overlaps another pool, or contains addresses of nodes.
     Overlap,
-    /// Its policy failed when it was asked last.
+    /// The pool's policy failed when it was asked last.
     PolicyFailed,
 }
 
 impl PoolConditionType {
-    /// Its name in Kubernetes.
+    /// Returns the name of the type in Kubernetes.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
@@ -91,14 +92,14 @@ impl PoolConditionType {
 }
 
 impl Allocations {
-    /// Every pool that there is, in force or not; none before everything was listed.
+    /// Returns the status of every existing pool, active or not; none before everything was listed.
     pub fn pool_statuses(&self) -> BTreeMap<String, PoolStatus> {
         let names = self.pools.offered().keys();
         names.filter_map(|name| Some((name.clone(), self.pool_status(name)?))).collect()
     }
 
-    /// How one pool stands; `None` when there is none of this name, and before everything was listed: until then nobody
-    /// knows who uses it (invariant 2).
+    /// Returns the status of one pool; `None` if there is no pool of this name, and before everything was listed:
+    /// until then it is unknown which Services use it (invariant 2).
     pub fn pool_status(&self, name: &str) -> Option<PoolStatus> {
         let pool = self.pools.offered().get(name).filter(|_| self.synced)?;
         let stock = self.ledger.pool(name);
@@ -112,13 +113,14 @@ impl Allocations {
         Some(PoolStatus { ipv4, ipv6, conditions })
     }
 
-    /// The Services that hold addresses of a pool, in order: while there are any, its object must not go. Means something
-    /// only where [`Allocations::pool_status`] says something.
+    /// Returns the Services that hold addresses of a pool, in order: while there are any, its object must not be
+    /// removed. The result is only meaningful if [`Allocations::pool_status`] returns a status.
     pub fn pool_users(&self, name: &str) -> Vec<ServiceKey> {
         self.ledger.users(name).into_iter().cloned().collect()
     }
 
-    /// The version of a pool that is in force, or was last: what a process that leads later begins with.
+    /// Returns the version of a pool that is active, or was active last: the version that the next leader starts
+    /// with.
     pub fn last_valid(&self, name: &str) -> Option<&Pool> {
         self.pools.last_valid(name).map(|pool| &**pool)
     }

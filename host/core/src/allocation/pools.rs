@@ -1,23 +1,25 @@
-//! Which pools are in force. Two pools never overlap: the one that was there first stays, the other waits and says why.
-//! Knows nothing of who holds what.
+//! The active pools. Two active pools never overlap: the one that was there first stays, the other waits and reports
+//! why. Does not know which addresses are held.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::facts::{AddressRange, FailurePolicy, Pool};
 
-/// Pools as written, and the last good version of each that is in force.
+/// Pools as written, and the last valid version of each that is active.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pools {
     offered: BTreeMap<String, Arc<Pool>>,
     accepted: BTreeMap<String, Arc<Pool>>,
-    /// Being deleted. They are in nobody's way: a successor may take over what they gave.
+    /// Pools that are being deleted. They block no other pool: a successor may take over the addresses that they
+    /// assigned.
     draining: BTreeMap<String, Arc<Pool>>,
-    /// What an earlier process had in force, by the pools' status. Counts until this one has a version in force itself.
+    /// Versions that were active in an earlier process, by the pools' status. Each counts until this process has an
+    /// active version of the pool itself.
     remembered: BTreeMap<String, Arc<Pool>>,
     problems: BTreeMap<String, String>,
 }
 
-/// What follows for the ledger, in order.
+/// A step that the ledger must take, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     Put(Arc<Pool>),
@@ -35,7 +37,7 @@ impl Step {
 }
 
 impl Pools {
-    /// False when nothing differs that matters.
+    /// Stores a pool as written. Returns false if no relevant field differs.
     pub(super) fn offer(&mut self, pool: &Arc<Pool>) -> bool {
         let mut pool = pool.clone();
         if pool.last_valid.is_some() {
@@ -53,7 +55,7 @@ impl Pools {
         true
     }
 
-    /// The failure policy of a pool in force.
+    /// Returns the failure policy of an active pool.
     pub(super) fn failure_policy(&self, name: &str) -> FailurePolicy {
         self.accepted.get(name).map_or_else(FailurePolicy::default, |pool| pool.failure_policy)
     }
@@ -63,13 +65,13 @@ impl Pools {
         self.offered.remove(name).is_some()
     }
 
-    /// The version in force, or the one that was in force last.
+    /// Returns the active version, or the one that was active last.
     pub(super) fn last_valid(&self, name: &str) -> Option<&Arc<Pool>> {
         let in_force = self.accepted.get(name).or_else(|| self.draining.get(name));
         in_force.or_else(|| self.remembered.get(name))
     }
 
-    /// Every pool that there is, in force or not.
+    /// Returns every existing pool, active or not.
     pub(super) fn offered(&self) -> &BTreeMap<String, Arc<Pool>> {
         &self.offered
     }
@@ -82,8 +84,8 @@ impl Pools {
         &self.problems
     }
 
-    /// Brings into force what can be. Removals and edits may make room for others, in whatever order they are looked
-    /// at, so this goes on until nothing more fits.
+    /// Activates every pool version that can be active. Removals and edits may make room for other pools, regardless
+    /// of the order in which they are examined, so this repeats until nothing more fits.
     pub(super) fn settle(&mut self) -> Vec<Step> {
         let known = self.accepted.keys().chain(self.draining.keys());
         let gone: Vec<String> =
@@ -92,7 +94,7 @@ impl Pools {
         self.draining.retain(|name, _| self.offered.get(name).is_some_and(|pool| pool.draining));
         let mut steps: Vec<Step> = gone.into_iter().map(Step::Retire).collect();
         for (name, pool) in self.offered.iter().filter(|(_, pool)| pool.draining) {
-            // Its last valid version, if there was one: that is what its addresses came from.
+            // Drain its last valid version, if there was one: that is what its addresses came from.
             let last = self.accepted.remove(name).or_else(|| self.remembered.get(name).cloned());
             let last = last.unwrap_or_else(|| pool.clone());
             if !self.draining.contains_key(name) {
@@ -121,7 +123,8 @@ impl Pools {
         }
     }
 
-    /// What was in force when another process led goes before what was written since, in whatever order the pools are looked at.
+    /// Activates the versions that were active when another process led. They take precedence over later edits,
+    /// regardless of the order in which the pools are examined.
     fn recall(&mut self) -> Vec<Step> {
         let known = self.remembered.iter().filter(|(name, _)| {
             let offered = self.offered.get(*name).is_some_and(|pool| !pool.draining);
@@ -138,8 +141,8 @@ impl Pools {
         steps
     }
 
-    /// Pools in force in the order in which they are tried: first those made for certain Services, then the others; by
-    /// priority (0 = last), then by name, so that every leader comes to the same order.
+    /// Returns the active pools in the order in which they are tried: first those restricted to certain Services,
+    /// then the others; by priority (0 = last), then by name, so that every leader gets the same order.
     pub(super) fn in_order(&self) -> Vec<Arc<Pool>> {
         let mut pools: Vec<Arc<Pool>> = self.accepted.values().cloned().collect();
         pools.sort_by_key(|pool| {
@@ -165,7 +168,7 @@ impl Pools {
     }
 }
 
-/// Whether the owner of a pool lets every namespace use it.
+/// Returns true if the owner of a pool lets every namespace use it.
 pub(super) fn is_for_all_namespaces(pool: &Pool) -> bool {
     pool.namespaces.is_empty() && pool.namespace_selector.is_none()
 }

@@ -1,13 +1,13 @@
-//! Which Services are asked for next, and what the others wait for, so that a change costs what it touches.
-//! Knows nothing of why.
+//! Queue of the Services to be served next, and the events that the others wait for, so that the work for a change is
+//! proportional to what it affects. Does not know why a Service waits.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::ServiceKey;
 
-/// What may help a waiting Service.
+/// An event after which a waiting Service may get an address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
-    /// An address of this pool is given back or may be shared.
+    /// An address of this pool is released or may be shared.
     Pool(String),
     /// A Service of this namespace and sharing key gets an address.
     Group(String, String),
@@ -42,7 +42,8 @@ impl Queue {
         self.pending.contains(key)
     }
 
-    /// Until one of the causes, a change of pools, or the deadline in microseconds.
+    /// Lets a Service wait until one of the causes occurs, the pools change, or the deadline in microseconds is
+    /// reached.
     pub(super) fn wait(
         &mut self,
         key: &ServiceKey,

@@ -1,4 +1,5 @@
-//! Which pools a Service may use: what their owners and the Service itself say. Knows nothing of what is free.
+//! Suitability of pools for a Service, as the pool owners and the Service itself declare it. Does not know which
+//! addresses are free.
 use std::net::IpAddr;
 
 use outrigger_sdk::Family;
@@ -7,31 +8,30 @@ use super::Allocations;
 use super::pools::is_for_all_namespaces;
 use crate::facts::{Pool, Service};
 
-/// Why a pool is not even asked.
+/// The reason why a pool is not considered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unsuited {
-    /// The Service asks for this one.
+    /// The Service asks for this other pool.
     OtherPool(String),
-    /// Only for Services that ask for it.
+    /// The pool is only for Services that ask for it.
     NotAutomatic,
-    /// Not for Services of this namespace.
+    /// The pool is not for Services of this namespace.
     Namespace,
-    /// Not for Services with these labels.
+    /// The pool is not for Services with these labels.
     Labels,
-    /// It has no addresses of this family.
+    /// The pool has no addresses of this family.
     Family(Family),
-    /// It has none of these, which the Service asks for.
+    /// The pool has none of these addresses, which the Service asks for.
     Wishes(Vec<IpAddr>),
 }
 
 impl Allocations {
-    /// Whether a Service may have an address of this family from this pool, as the owner of the pool and the Service
-    /// say.
+    /// Returns true if the owner of the pool and the Service both allow an address of this family from this pool.
     pub(super) fn suits(&self, pool: &Pool, service: &Service, family: Family) -> bool {
         self.unsuited(pool, service, family).is_none()
     }
 
-    /// Why it may not.
+    /// Returns the reason why the pool does not suit; `None` if it does.
     pub(super) fn unsuited(
         &self,
         pool: &Pool,
@@ -62,7 +62,7 @@ impl Allocations {
         (!has_one).then_some(Unsuited::Wishes(wanted))
     }
 
-    /// Whether the owner of a pool lets a Service use it.
+    /// Returns true if the owner of a pool lets a Service use it.
     pub(super) fn admits(&self, pool: &Pool, service: &Service) -> bool {
         self.admits_namespace(pool, service.key.namespace())
             && pool.service_selector.matches(&service.labels)

@@ -59,7 +59,7 @@ impl Rig {
         self.settle();
     }
 
-    /// Until what was given back may be given out.
+    /// Advances the time until released addresses may be assigned again.
     fn rest(&mut self) {
         self.now.monotonic_us += crate::ledger::REST_US;
         self.settle();
@@ -81,7 +81,7 @@ impl Rig {
         addresses(self.allocations.ledger().held(&key(service)))
     }
 
-    /// Everything said since the last call: "a 10.0.0.1 Allocated".
+    /// Returns everything that was published since the last call: "a 10.0.0.1 Allocated".
     fn said(&mut self) -> Vec<String> {
         let verdicts = self.allocations.verdicts();
         let words = |v: Verdict| {
@@ -331,13 +331,13 @@ fn sharing_services_join_and_part() {
         rig.said(),
         ["a 10.0.0.1 Allocated", "b 10.0.0.1 Allocated", "c 10.0.0.2 NotShared"]
     );
-    // It brought the conflict, so it goes; nothing is left for it.
+    // It caused the conflict, so it loses the address; nothing is left for it.
     rig.put(sharing("b", "", 81));
     assert_eq!(rig.said(), ["b PoolExhausted"]);
     assert!(rig.message("b").contains("10.0.0.1 was shared"));
     rig.put(sharing("b", "k", 81));
     assert_eq!(rig.said(), ["b 10.0.0.1 Allocated"]);
-    // Another's change of key makes room.
+    // A key change of another Service makes room.
     rig.put(sharing("d", "l", 443));
     assert_eq!(rig.said(), ["d PoolExhausted"]);
     rig.put(sharing("c", "l", 80));

@@ -1,5 +1,5 @@
-//! One Service on its way through the pools, until it has what it lacks or no pool is left.
-//! What can be decided without a policy is: a pool with nothing to give is not asked.
+//! One Service on its way through the pools, until it has what it lacks or no pool is left. Cases that need no policy
+//! are decided without one: a pool that has nothing to give is not asked.
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{Allocations, Question};
 use crate::facts::{FailurePolicy, PluginRef, Pool, Service, ServiceKey};
 use crate::ledger::{PoolView, why_not};
 
-/// The policy that comes with the program.
+/// Name of the built-in policy.
 const BUILT_IN: &str = "lowest-free";
 
 #[derive(Debug, Clone, Default)]
@@ -21,32 +21,33 @@ pub(super) struct Turn {
     id: u64,
     /// Index into the order of pools.
     next: usize,
-    /// The first round looks only for addresses of its sharing group, so that the group stays together whatever the order.
+    /// True during the first round, which looks only for addresses of the Service's sharing group, so that the group
+    /// stays together regardless of the order of pools.
     joins: bool,
     got: Vec<(IpAddr, String)>,
     notes: Vec<Note>,
     causes: BTreeSet<Cause>,
     /// Families for which there was a pool to try.
     tried: BTreeSet<Family>,
-    /// Families the policy at hand is asked for.
+    /// Families that the current policy is asked for.
     asked: Vec<Family>,
     /// The pool whose policy failed, so that the built-in one is asked in its place.
     built_in: Option<String>,
-    /// A policy failed, and no other pool is to give what it should have given.
+    /// True if a policy failed and no other pool may replace it.
     ends: bool,
-    /// Something changed meanwhile: if this turn ends short, begin another.
+    /// True if something changed meanwhile: if this turn ends without everything, another one begins.
     pub(super) again: bool,
 }
 
 impl Turn {
-    /// A pool may be tried twice, but says a thing once.
+    /// Adds a note unless it is there already, since a pool may be tried twice.
     fn note(&mut self, note: Note) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }
 
-    /// Nothing came of it so far: a new one says the same.
+    /// Returns true if the turn has no results yet, so that a new turn is equivalent.
     fn is_fresh(&self) -> bool {
         let Self { id: _, next: _, joins, got, notes, causes, tried, asked, built_in, ends, again } =
             self;
@@ -54,13 +55,13 @@ impl Turn {
         nothing && asked.is_empty() && built_in.is_none() && !joins && !ends && !again
     }
 
-    /// A pool was looked at, for these families.
+    /// Records that a pool was tried for these families.
     fn tried(&mut self, pool: &Pool, families: Vec<Family>) {
         self.tried.extend(families);
         self.causes.insert(Cause::Pool(pool.name.clone()));
     }
 
-    /// Addresses that a policy gave, and that the ledger allows.
+    /// Records addresses that a policy gave and that the ledger allows, and notes the families without one.
     fn take(&mut self, pool: &str, asked: &[Family], addresses: Vec<IpAddr>) {
         let silent = asked.iter().filter(|f| !addresses.iter().any(|a| Family::of(a) == **f));
         self.notes.extend(silent.map(|family| {
@@ -70,8 +71,9 @@ impl Turn {
         self.got.extend(addresses.into_iter().map(|at| (at, pool.to_owned())));
     }
 
-    /// The policy of a pool failed. By default nobody else decides in its place: an address of the next pool may be one that its
-    /// owner never meant for this Service. True: the built-in policy is to be asked for the same pool.
+    /// Records that the policy of a pool failed. By default no other policy decides in its place: an address of the
+    /// next pool may be one that its owner never meant for this Service. Returns true if the built-in policy is to be
+    /// asked for the same pool.
     fn failed(&mut self, pool: &str, note: Note, failure_policy: FailurePolicy) -> bool {
         self.note(note);
         match failure_policy {
@@ -83,19 +85,20 @@ impl Turn {
     }
 }
 
-/// A pool that may give something.
+/// A pool that may have an address for the Service.
 struct Candidate {
     pool: Arc<Pool>,
-    /// The families that it was looked at for.
+    /// The families that the pool was tried for.
     tried: Vec<Family>,
-    /// Those of them that it may give something for.
+    /// The families among them that the pool may have an address for.
     families: Vec<Family>,
     view: PoolView,
 }
 
 impl Allocations {
-    /// The next question. Pools take turns by the time that their policies took, the Services of one by their keys. It may ask
-    /// several before the first answer: every answer is checked against the ledger as it stands then.
+    /// Returns the next question to a policy, or `None` if there is none. Pools take turns by the time that their
+    /// policies have used, the Services of one pool by their keys. Several questions may be open before the first
+    /// answer: every answer is checked against the ledger as it is when the answer arrives.
     pub fn poll(&mut self, now: Time) -> Option<Question> {
         if !self.synced {
             return None;
@@ -123,8 +126,8 @@ impl Allocations {
         }
     }
 
-    /// Comes back to this pool when it is its turn: what the pool has to give is looked at then. Tens of thousands may stand in line
-    /// at once, so a turn of which nothing came is not kept.
+    /// Lets a Service wait in the line of a pool. The pool is tried again when the Service's turn comes, and only
+    /// then is checked for addresses. Tens of thousands may wait at once, so a turn without results is not stored.
     fn stand_in_line(&mut self, key: &ServiceKey, mut turn: Turn, pool: &Pool) {
         turn.next -= 1;
         if !turn.is_fresh() {
@@ -134,13 +137,13 @@ impl Allocations {
         self.fair.join(&pool.name, key, stands_back);
     }
 
-    /// Takes the answer to a question, or the fault of the policy. An answer that nobody waits for any more, because
-    /// the Service or the pools changed meanwhile, is ignored: the question is asked anew.
+    /// Applies the answer to a question, or the fault of the policy. An answer that is no longer expected, because
+    /// the Service or the pools changed meanwhile, is ignored: the question is asked again.
     pub fn answer(&mut self, question: Question, result: Result<Outcome, String>, now: Time) {
         let Question { service: key, pool, view, turn: id, built_in, asked_us, .. } = question;
         drop(view); // or the ledger would be copied at its next change
         self.fair.charge(&pool, now.monotonic_us.saturating_sub(asked_us));
-        // What is gone is remembered nowhere.
+        // The breakers must not remember a Service or pool that no longer exists.
         if !built_in && self.services.contains_key(&key) && self.ledger.pool(&pool).is_some() {
             match &result {
                 Ok(_) => self.breakers.succeeded(&pool, &key),
@@ -189,7 +192,7 @@ impl Allocations {
         Turn { id: self.next_turn, causes, joins: sharing.is_some(), ..Turn::default() }
     }
 
-    /// Goes on to the next pool that may give something; at the end of the order, ends the turn.
+    /// Advances to the next pool that may have an address; at the end of the order, concludes the turn.
     fn advance(
         &mut self,
         key: &ServiceKey,
@@ -238,7 +241,7 @@ impl Allocations {
         None
     }
 
-    /// True when a policy can be asked for this pool: its own, or the built-in one in its place.
+    /// Returns true if a policy can be asked for this pool: its own, or the built-in one in its place.
     fn may_ask(&self, pool: &Pool, turn: &mut Turn, now: Time) -> bool {
         if turn.built_in.as_ref() == Some(&pool.name) {
             return true;
@@ -287,7 +290,8 @@ impl Allocations {
         Some(Question { service, pool, plugin, built_in, request, view, turn: id, asked_us })
     }
 
-    /// The last pool was tried: holds what was got, and waits for what is lacking.
+    /// Ends a turn after the last pool: holds the addresses that it got, and lets the Service wait for what is
+    /// lacking.
     fn conclude(&mut self, service: &Arc<Service>, mut turn: Turn, now: Time) {
         let key = &service.key;
         let families = self.lacks(key);
@@ -302,7 +306,7 @@ impl Allocations {
             self.ledger.check(pool, service, &[Family::of(at)], &[*at]).is_ok()
         };
         if !turn.got.iter().all(still_good) {
-            // Somebody else was faster: begin again.
+            // Another Service took an address first: begin again.
             return self.queue.push(key);
         }
         let got = turn.got.len();
@@ -334,7 +338,7 @@ impl Allocations {
         }
     }
 
-    /// Why a Service with a sharing key was given an address of its own though its group has one.
+    /// Returns the reason why a Service with a sharing key got a separate address although its group has one.
     fn apart(&self, service: &Service) -> Option<String> {
         let held = self.ledger.held(&service.key);
         let mut others = self.ledger.group_addresses(service).filter(|at| {
@@ -355,7 +359,8 @@ fn group(service: &Service) -> Cause {
     Cause::Group(service.key.namespace().to_owned(), service.sharing_key.clone())
 }
 
-/// The same request in the same ledger gets the same seed, on whichever leader. Names cannot contain the separator.
+/// Returns the seed of a request, the same on every leader for the same Service and pool. Names cannot contain the
+/// separator.
 pub(super) fn seed(service: &Service, pool: &str) -> Vec<u8> {
     let key = service.key.to_string();
     Sha256::digest([&service.uid, &key, pool].map(str::as_bytes).join(&0)).to_vec()

@@ -1,4 +1,4 @@
-//! What is said about a Service: its addresses and one condition that names the object and the fix.
+//! The verdict on a Service: its addresses and one condition that names the object and the fix.
 use std::net::IpAddr;
 
 use outrigger_sdk::Family;
@@ -7,47 +7,49 @@ use super::note::Note;
 use super::{Allocations, Known, Said, addresses};
 use crate::facts::{Service, ServiceKey};
 
-/// More would not help whoever reads it.
+/// Maximum number of notes in a message; more would not help the reader.
 const NOTES_SHOWN: usize = 4;
 
-/// What came of a Service. Said again only when it changes, or when somebody else wrote the status.
+/// The result for a Service. Published again only if it changes, or if another writer changed the status.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Verdict {
     /// The Service.
     pub service: ServiceKey,
-    /// What it holds, in the order of its families; empty while it waits. While the status is another controller's,
-    /// the addresses that are there.
+    /// The addresses that it holds, in the order of its families; empty while it waits. While the status belongs to
+    /// another controller, the addresses that are there.
     pub addresses: Vec<IpAddr>,
-    /// False: the ingress is another controller's. Write the condition and leave the ingress as it is.
+    /// True if the ingress is to be written; false if it belongs to another controller: write the condition and leave
+    /// the ingress as it is.
     pub writes_ingress: bool,
-    /// The pool of the first of them; `None` also for an adopted address outside of every pool.
+    /// The pool of the first address; `None` also for an adopted address outside of every pool.
     pub pool: Option<String>,
-    /// How and why.
+    /// The condition of the Service.
     pub condition: Condition,
 }
 
-/// As in Kubernetes, of a type that says "has an address".
+/// A condition as in Kubernetes, of a type that means "has an address".
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Condition {
-    /// It has one.
+    /// True if the Service has an address.
     pub status: bool,
-    /// CamelCase.
+    /// The reason, in CamelCase.
     pub reason: String,
-    /// Names the object and the fix.
+    /// The message, which names the object and the fix.
     pub message: String,
 }
 
 impl Condition {
-    /// Whether somebody should look: worth an Event. That all is well is not, nor that a family which was only preferred is
-    /// not to be had.
+    /// Returns true if the condition needs attention and is worth an Event. Success is not worth one, nor is a family
+    /// that was only preferred and is not available.
     pub fn warns(&self) -> bool {
         !self.status || !matches!(self.reason.as_str(), "Allocated" | "PartlyAllocated")
     }
 }
 
 impl Allocations {
-    /// What changed since the last call, in key order. A Service that is still on its way through the pools is left out,
-    /// and a removed one is never mentioned again. Each counts as said when it is taken.
+    /// Returns the verdicts that changed since the last call, in key order. A Service that is still on its way
+    /// through the pools is left out, and a removed one is never mentioned again. Each verdict counts as published
+    /// when the iterator returns it.
     pub fn verdicts(&mut self) -> impl Iterator<Item = Verdict> {
         let is_open = |key: &ServiceKey| {
             self.queue.is_pending(key) || self.turns.contains_key(key) || self.fair.contains(key)
@@ -125,7 +127,7 @@ impl Allocations {
         };
         let mut message = held.iter().map(origin).collect::<Vec<_>>().join(", ");
         let mut reason = "Allocated";
-        // A pool that is being deleted says itself for whom it waits; nothing changes for its Services.
+        // A pool that is being deleted reports itself which Services it waits for; nothing changes for its Services.
         let is_in_pool =
             |at: &&IpAddr| self.ledger.pool_of(**at).is_some_and(|stock| stock.contains(**at));
         let draining: Vec<IpAddr> = held.iter().filter(|at| !is_in_pool(at)).copied().collect();
@@ -172,7 +174,7 @@ impl Allocations {
         Condition { status: false, reason, message }
     }
 
-    /// Why no pool was even considered.
+    /// Returns the reason why no pool was considered.
     pub(super) fn no_candidate(&self, service: &Service, family: Family) -> Note {
         if let Some(name) = &service.pool {
             let in_force = self.order.iter().find(|pool| pool.name == *name);
@@ -248,13 +250,14 @@ fn why(known: &Known) -> Note {
 }
 
 impl Known {
-    /// Nobody can say what it asks for, so that nothing is asked for it and nothing taken away.
+    /// Returns true if it is unclear what the Service asks for, so that nothing is assigned to it and nothing taken
+    /// away.
     pub(super) fn is_unclear(&self) -> bool {
         self.service.problem.is_some() || impossible(&self.service).is_some()
     }
 }
 
-/// A wish that no pool could grant.
+/// Returns the problem with a wish that no pool could grant; `None` if there is none.
 fn impossible(service: &Service) -> Option<String> {
     for (n, address) in service.wanted.iter().enumerate() {
         let family = Family::of(address);

@@ -1,5 +1,6 @@
-//! Why a Service has the address it has, or none: every pool, in the order in which they are tried, with what it gave or why it
-//! was passed over and what to change. The same questions that a decision asks; changes nothing, and asks no policy.
+//! The explanation of the address that a Service has, or of its lack: every pool, in the order in which they are
+//! tried, with what it gave, or why it was passed over and what to change. It evaluates the same conditions as an
+//! allocation, but changes nothing and asks no policy.
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,55 +12,56 @@ use super::{Allocations, Verdict, addresses};
 use crate::facts::{Pool, Service, ServiceKey};
 use crate::ledger::PoolView;
 
-/// Names in one message.
+/// Maximum number of names in one message.
 const NAMES_SHOWN: usize = 5;
 
-/// One pool, and what it has to do with a Service.
+/// The explanation for one pool and a Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolWord {
-    /// The pool.
+    /// Name of the pool.
     pub pool: String,
-    /// What came of it.
+    /// The outcome for the Service.
     pub outcome: PoolOutcome,
-    /// The same for a person.
+    /// The outcome as text for a person.
     pub message: String,
-    /// What to change so that it gives an address, one alternative each; empty when nothing need be.
+    /// Alternative changes after which the pool would give an address; empty if no change is needed.
     pub fixes: Vec<String>,
 }
 
-/// What a pool has to do with a Service.
+/// The outcome of one pool for a Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolOutcome {
-    /// The Service has an address of it.
+    /// The Service has an address of the pool.
     Gave,
-    /// It may give one, and none is lacking.
+    /// The pool may give an address, and none is lacking.
     NotNeeded,
-    /// It may give one, and one is lacking: only its policy can say more.
+    /// The pool may give an address, and one is lacking: only its policy can decide further.
     Undecided,
-    /// It may give one, one is lacking, and its policy did not.
+    /// The pool may give an address, one is lacking, and its policy did not give it.
     Refused,
-    /// It may not be used by Services of this namespace.
+    /// The pool may not be used by Services of this namespace.
     NotForItsNamespace,
-    /// It may not be used by this Service, for another reason.
+    /// The pool may not be used by this Service, for another reason.
     NotForIt,
-    /// It may be used by Services that ask for it, and this one does not.
+    /// The pool may only be used by Services that ask for it, and this one does not.
     OnRequest,
-    /// It may be used, and has nothing to give.
+    /// The pool may be used, but has no address to give.
     NothingToGive,
 }
 
 impl Allocations {
-    /// What is said about a Service now; `None` when there is no such Service.
+    /// Returns the current verdict on a Service; `None` if there is no such Service.
     pub fn verdict_on(&self, key: &ServiceKey) -> Option<Verdict> {
         self.services.get(key).map(|known| self.verdict(known))
     }
 
-    /// Whether nothing is asked for a Service because its status or its manifest is another's business.
+    /// Returns true if no address is requested for a Service, because another controller owns its status or its
+    /// manifest is unclear.
     pub fn is_left_alone(&self, key: &ServiceKey) -> bool {
         self.is_foreign(key) || self.services.get(key).is_some_and(|known| known.is_unclear())
     }
 
-    /// Every pool that there is: those in force in their order, then the others.
+    /// Returns the explanation for every existing pool: the active ones in their order, then the others.
     pub fn pool_words(&self, key: &ServiceKey, now: Time) -> Vec<PoolWord> {
         let Some(known) = self.services.get(key) else { return Vec::new() };
         let service = &known.service;
@@ -109,7 +111,7 @@ impl Allocations {
         first.unwrap_or_else(|| word(name, PoolOutcome::NotNeeded, "nothing is asked for", ""))
     }
 
-    /// What a Service holds of a pool.
+    /// Returns the outcome of a pool that the Service holds addresses of; `None` if it holds none.
     fn gave(&self, name: &str, key: &ServiceKey) -> Option<PoolWord> {
         let is_from =
             |at: &&IpAddr| self.ledger.pool_of(**at).is_some_and(|stock| stock.pool().name == name);
@@ -120,7 +122,7 @@ impl Allocations {
         Some(word(name, PoolOutcome::Gave, format!("gave {}", addresses(&held)), ""))
     }
 
-    /// A pool that gives nothing to anybody.
+    /// Returns the outcome of a pool that assigns nothing to any Service.
     fn word_out_of_order(&self, pool: &Pool, key: &ServiceKey) -> PoolWord {
         let name = &pool.name;
         if let Some(word) = self.gave(name, key) {
@@ -143,7 +145,7 @@ impl Allocations {
         message: &str,
     ) -> PoolWord {
         let name = &pool.name;
-        // A note says what is wrong, then what to do about it.
+        // A note names the problem, then the fix.
         let (what, fix) = message.rsplit_once(": ").unwrap_or((message, ""));
         if reason != "PoolExhausted" {
             let first = match fix {
@@ -176,7 +178,7 @@ impl Allocations {
     }
 }
 
-/// The address that is asked for is another Service's.
+/// Returns the outcome for a requested address that another Service holds.
 fn taken(view: &PoolView, service: &Service) -> Option<PoolWord> {
     let held = service.wanted.iter().find_map(|at| Some((at, view.in_the_way(*at)?)));
     let (address, (holder, why)) = held?;
@@ -238,7 +240,7 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
     word
 }
 
-/// Where a Service says which address it wants.
+/// Returns the fix that tells where a Service requests a specific address.
 fn ask_for_another(key: &ServiceKey) -> String {
     format!(
         "have Service {key} ask for another address: kubectl -n {} edit service {} (its annotation outrigger.dev/addresses or its spec.loadBalancerIP, whichever it has)",
@@ -247,7 +249,7 @@ fn ask_for_another(key: &ServiceKey) -> String {
     )
 }
 
-/// The namespaces that may use a pool, in words.
+/// Describes the namespaces that may use a pool.
 fn whose(pool: &Pool) -> String {
     let names: Vec<&str> = pool.namespaces.iter().map(String::as_str).collect();
     let by_label = pool.namespace_selector.as_ref().map(|one| format!("namespaces with {one}"));

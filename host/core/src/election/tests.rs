@@ -33,7 +33,7 @@ fn every_row_of_the_table() {
     check(&[], &["a", "b", "c"], ["standby b", "announce", "standby b"]);
     check(&[], &["a", "c"], ["announce", "standby a", "standby a"]);
 
-    // Sticky, whatever the rank.
+    // Sticky, regardless of the rank.
     let c = claimant("c", 1, true, Candidate);
     check(&[c], &["a", "b", "c"], ["standby c", "standby c", "announce"]);
 
@@ -47,14 +47,14 @@ fn every_row_of_the_table() {
     check(&[b], &["b", "c"], ["standby b", "announce", "standby b"]);
     check(&[a], &[], ["announce", "standby a", "standby a"]);
 
-    // So does one that may no longer, but it goes when there is nobody.
+    // An ineligible node waits as well, but stops if there is no successor.
     let a = claimant("a", 1, true, Ineligible);
     check(&[a], &["b", "c"], ["hand over b", "take over a", "standby b"]);
     check(&[a], &[], nobody);
     let b = claimant("b", 1, true, Leaving);
     check(&[a, b], &[], ["standby b", "take over a", "standby b"]);
 
-    // Of rivals the higher term is right, then the rank; the others yield at once.
+    // Of rivals the one with the higher term wins, then the one with the better rank; the others yield at once.
     let a = claimant("a", 2, false, Candidate);
     let b = claimant("b", 1, true, Candidate);
     check(&[a, b], &["a", "b", "c"], ["announce", "standby a", "standby a"]);
@@ -134,7 +134,7 @@ fn many_addresses_are_spread_evenly() {
 }
 
 proptest! {
-    /// Nodes that know the same decide for one: at most one candidate speaks, and everybody names it.
+    /// Nodes with the same knowledge make the same decision: at most one candidate announces, and all nodes name it.
     #[test]
     fn all_nodes_agree(
         nodes in prop::collection::btree_map("[a-f]", (0..4u8, prop::option::of((0..4u32, any::<bool>()))), 1..6),

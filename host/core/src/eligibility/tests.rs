@@ -4,7 +4,7 @@ use super::*;
 use crate::facts::{Change, Endpoints, Fact, Node, NodeName, Requirement, Selector, ServiceKey, with};
 use crate::plan::test_facts::{cluster, key, node, service};
 
-/// Endpoint on a node: ready, serving, terminating.
+/// Returns an endpoint on a node with the given conditions: r = ready, s = serving, t = terminating.
 fn endpoint(node: &str, conditions: &str) -> Endpoint {
     Endpoint {
         node: (!node.is_empty()).then(|| NodeName::from(node)),
@@ -67,7 +67,7 @@ fn a_node_may_be_unfit_itself() {
         expected.iter().map(|one| one.is_err_and(Ineligible::is_last_resort)).collect();
     assert_eq!(last, [false, true, false]);
 
-    // Cordoned says less than not ready, and both less than excluded.
+    // Not ready takes precedence over cordoned, and excluded over both.
     cluster.apply(Change::Upsert(Fact::from(Node { cordoned: true, ..node("a") })));
     cluster.apply(Change::Upsert(Fact::from(Node { cordoned: true, ready: false, ..node("b") })));
     cluster.apply(Change::Upsert(Fact::from(Node { cordoned: true, excluded: true, ..node("c") })));
@@ -90,7 +90,7 @@ fn a_node_may_be_unfit_itself() {
         Err(Ineligible::NotSelected)
     );
 
-    // Excluded from the load balancers of a cloud: the owner of an announcer may not care.
+    // Excluded from external load balancers: an announcer may be configured to ignore that.
     let obeying = Announcer::default();
     let ignoring = Announcer { ignore_exclude_label: true, ..Announcer::default() };
     let check = |announcers: Vec<&Announcer>| Eligibility::new(&cluster, "a", announcers, &[]).check("c");
@@ -125,21 +125,21 @@ fn endpoints_decide_by_traffic_policy() {
         (vec![(web(), vec![endpoint("b", "rs")])], yes),
         (vec![(web(), vec![endpoint("", "s")])], yes),
         (vec![(local("web"), vec![endpoint("b", "rs")])], only_b),
-        // One that is going but still serves counts while nothing better does (KEP-1669).
+        // A terminating endpoint that still serves counts while there is no better one (KEP-1669).
         (vec![(local("web"), vec![endpoint("b", "st")])], going_on_b),
         (vec![(local("web"), vec![endpoint("b", "st"), endpoint("b", "rs")])], only_b),
         (
             vec![(local("web"), vec![endpoint("b", "st"), endpoint("c", "rs")])],
             [Err(Ineligible::NoLocalEndpoint), Err(Ineligible::OnlyTerminating), Ok(())],
         ),
-        // One that is going and serves no longer does not.
+        // A terminating endpoint that no longer serves does not count.
         (vec![(local("web"), vec![endpoint("b", "t"), endpoint("c", "rs")])], only_c),
         // publishNotReadyAddresses: ready without serving.
         (vec![(local("web"), vec![endpoint("b", "r")])], only_b),
-        // With policy Cluster any node forwards to it.
+        // With policy Cluster any node forwards to the endpoint.
         (vec![(web(), vec![endpoint("b", "st")])], yes),
         (vec![(local("web"), vec![endpoint("", "rs")])], nowhere),
-        // A shared address needs a node that suits all who can serve at all.
+        // A shared address needs a node that suits all Services with an endpoint that can serve.
         (vec![(local("web"), vec![endpoint("b", "rs")]), (service("x", &[]), vec![])], only_b),
         (vec![(local("web"), vec![endpoint("b", "rs")]), (local("x"), vec![])], only_b),
         (

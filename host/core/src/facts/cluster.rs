@@ -1,4 +1,4 @@
-//! All facts together, by key. The only way in is [`Cluster::apply`].
+//! All facts by key. The only way to change them is [`Cluster::apply`].
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,45 +11,46 @@ use super::{
 /// The label that the API server puts on every Namespace.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
-/// Everything that is known.
+/// The known state of the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cluster {
     /// Services of type LoadBalancer.
     pub services: BTreeMap<ServiceKey, Arc<Service>>,
     /// EndpointSlices by their own name.
     pub endpoints: BTreeMap<ServiceKey, Arc<Endpoints>>,
-    /// Nodes. Empty on a plain machine without Node objects: then it is the only node.
+    /// Nodes by name. Empty on a plain machine without Node objects: the machine is then the only node.
     pub nodes: BTreeMap<NodeName, Arc<Node>>,
-    /// Namespaces. Empty on a plain machine without Namespace objects: then each has only its name.
+    /// Namespaces by name. Empty on a plain machine without Namespace objects: each namespace then has only its name
+    /// as a label.
     pub namespaces: BTreeMap<String, Arc<Namespace>>,
-    /// Address pools.
+    /// Address pools by name.
     pub pools: BTreeMap<String, Arc<Pool>>,
-    /// Announcers.
+    /// Announcers by name.
     pub announcers: BTreeMap<String, Arc<Announcer>>,
-    /// Plugins from outside.
+    /// Plugins that were delivered from outside, by name.
     pub plugins: BTreeMap<String, Arc<Plugin>>,
-    /// What is to run under which name.
+    /// Published builds by plugin name.
     pub published: BTreeMap<String, Arc<Published>>,
-    /// Everything was listed once (invariant 1).
+    /// True if everything was listed once (invariant 1).
     pub synced: bool,
 }
 
-/// What a change made otherwise.
+/// The difference that a change made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// What is known of one thing.
+    /// One fact was added, replaced or removed.
     Fact {
-        /// Its name.
+        /// The key of the fact.
         key: FactKey,
-        /// What was known of it.
+        /// The previous fact; `None` if there was none.
         before: Option<Fact>,
     },
-    /// Now everything has been listed.
+    /// Everything has now been listed.
     Synced,
 }
 
 impl Cluster {
-    /// Takes one change in. `None` when nothing differs from before.
+    /// Applies one change. Returns `None` if nothing differs from before.
     pub fn apply(&mut self, change: Change) -> Option<Difference> {
         match change {
             Change::Upsert(fact) => self.upsert(fact),
@@ -60,7 +61,7 @@ impl Cluster {
         }
     }
 
-    /// The labels of a namespace. `None` for one that is not known although others are: no selector matches it yet.
+    /// Returns the labels of a namespace. `None` if it is not known although others are: no selector matches it yet.
     pub fn namespace_labels(&self, name: &str) -> Option<Cow<'_, Labels>> {
         if self.namespaces.is_empty() {
             return Some(Cow::Owned([(NAMESPACE_NAME.to_owned(), name.to_owned())].into()));
@@ -106,7 +107,7 @@ impl Cluster {
     }
 }
 
-/// What was there; `None` when it is there already.
+/// Inserts a value and returns the previous one; the outer `None` if an equal value is already there.
 fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> Option<Option<V>> {
     if map.get(&key) == Some(&value) {
         return None;

@@ -13,58 +13,58 @@ pub struct AddressRange {
     last: IpAddr,
 }
 
-/// Why a line is not a range. The message names the line and the fix.
+/// The reason why a line is not a range. The message names the line and the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// Neither CIDR nor range.
+    /// The line is neither a CIDR nor a range.
     #[error("{0:?} is neither a CIDR (192.0.2.0/28) nor a range (192.0.2.1-192.0.2.9)")]
     Syntax(String),
-    /// One end is no address.
+    /// One end is not an IP address.
     #[error("{part:?} in {line:?} is not an IP address")]
     Address {
         /// The line.
         line: String,
-        /// The part.
+        /// The part that is not an IP address.
         part: String,
     },
-    /// The ends are of two families.
+    /// The ends are of different address families.
     #[error("{0:?} goes from one address family to the other: write one range per family")]
     Families(String),
     /// The end is below the start.
     #[error("{0:?} ends before it starts: swap its ends")]
     Backwards(String),
-    /// An IPv4-mapped IPv6 address.
+    /// An end is an IPv4-mapped IPv6 address.
     #[error("{0:?} is an IPv4-mapped IPv6 address: write it as IPv4")]
     Mapped(String),
 }
 
 impl AddressRange {
-    /// The lowest address.
+    /// Returns the lowest address.
     pub fn first(&self) -> IpAddr {
         self.first
     }
 
-    /// The highest address.
+    /// Returns the highest address.
     pub fn last(&self) -> IpAddr {
         self.last
     }
 
-    /// Its family.
+    /// Returns the address family.
     pub fn family(&self) -> Family {
         Family::of(&self.first)
     }
 
-    /// Whether the address lies in it.
+    /// Returns true if the range contains the address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.first.is_ipv4() == address.is_ipv4() && self.first <= address && address <= self.last
     }
 
-    /// Whether some address lies in both.
+    /// Returns true if both ranges have an address in common.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.family() == other.family() && self.first <= other.last && other.first <= self.last
     }
 
-    /// What is left of it without the addresses of a hole: none, one or two ranges.
+    /// Returns the parts of the range that are outside a hole: none, one or two ranges.
     pub fn without(&self, hole: &Self) -> Vec<Self> {
         if !self.overlaps(hole) {
             return vec![*self];
@@ -76,7 +76,7 @@ impl AddressRange {
         before.into_iter().chain(after).collect()
     }
 
-    /// The fewest CIDRs that cover exactly this range.
+    /// Returns the smallest set of CIDRs that covers exactly this range.
     pub fn prefixes(&self) -> Vec<IpNet> {
         match (self.first, self.last) {
             (IpAddr::V4(first), IpAddr::V4(last)) => {
@@ -90,7 +90,7 @@ impl AddressRange {
     }
 }
 
-/// The address after this one, or before it.
+/// Returns the next address, or the previous one if `up` is false; `None` at the end of the family's address space.
 fn step(address: IpAddr, up: bool) -> Option<IpAddr> {
     Some(match address {
         IpAddr::V4(address) => {

@@ -5,33 +5,33 @@ use serde::{Deserialize, Serialize};
 
 use super::Labels;
 
-/// A label selector. The empty one matches everything.
+/// A label selector. An empty selector matches everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Selector {
-    /// All must hold.
+    /// The requirements, all of which must hold.
     pub requirements: Vec<Requirement>,
 }
 
 /// One requirement on one label key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Requirement {
-    /// Present, with one of these values.
+    /// The label is present, with one of these values.
     In(String, BTreeSet<String>),
-    /// Absent, or with none of these values.
+    /// The label is absent, or has none of these values.
     NotIn(String, BTreeSet<String>),
-    /// Present.
+    /// The label is present.
     Exists(String),
-    /// Absent.
+    /// The label is absent.
     DoesNotExist(String),
 }
 
 impl Selector {
-    /// Whether these labels match.
+    /// Returns true if the labels match.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.requirements.iter().all(|requirement| requirement.matches(labels))
     }
 
-    /// Whether it restricts nothing.
+    /// Returns true if the selector has no requirements and matches everything.
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty()
     }
@@ -48,7 +48,7 @@ impl Requirement {
     }
 }
 
-/// As `kubectl get -l` takes it.
+/// Formats the selector as `kubectl get -l` accepts it.
 impl std::fmt::Display for Selector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (at, requirement) in self.requirements.iter().enumerate() {

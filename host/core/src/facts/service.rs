@@ -1,4 +1,4 @@
-//! A Service as it is asked for, and its status.
+//! A Service: its spec and its status.
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -9,27 +9,28 @@ use smallvec::SmallVec;
 
 use super::{Labels, ServiceKey};
 
-/// A Service of type LoadBalancer that Outrigger serves. Reads as its spec.
+/// A Service of type LoadBalancer that Outrigger serves. Dereferences to its spec.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
-    /// All of it but its status. Shared with the same Service in another status: a node has thousands of each.
+    /// Everything but the status. Shared with copies of the same Service that have another status: a node has
+    /// thousands of each.
     pub spec: Arc<ServiceSpec>,
     /// `status.loadBalancer.ingress[].ip` as last written.
     pub ingress: SmallVec<[IpAddr; 1]>,
-    /// Our own condition stands beside the ingress and says that it was allocated.
+    /// True if the status has Outrigger's own condition, and it reports that the Service was allocated.
     pub ours: bool,
 }
 
-/// What is asked for. Reads as its wishes.
+/// The spec of a Service. Dereferences to its wishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSpec {
     /// Namespace and name.
     pub key: ServiceKey,
-    /// `metadata.uid`, "" where the source has none.
+    /// `metadata.uid`, "" if the source has none.
     pub uid: String,
-    /// Labels.
+    /// Labels of the Service.
     pub labels: Labels,
-    /// Annotations, trimmed as the WIT says.
+    /// Annotations of the Service, trimmed as the WIT says.
     pub annotations: Labels,
     /// Ports in the order of the spec.
     pub ports: Vec<ServicePort>,
@@ -37,35 +38,36 @@ pub struct ServiceSpec {
     pub traffic_policy: TrafficPolicy,
     /// `spec.selector`: with policy Local only Services with equal selectors may share an address.
     pub selector: Labels,
-    /// Families in order of preference; never empty.
+    /// Address families in order of preference; never empty.
     pub families: SmallVec<[Family; 2]>,
-    /// RequireDualStack or SingleStack: every family or none. False for PreferDualStack.
+    /// True if every family or none is to be assigned (RequireDualStack or SingleStack). False for PreferDualStack.
     pub all_families: bool,
-    /// What few ask for; `None` when it asks for none of it.
+    /// Rarely used requests; `None` if the Service makes none of them.
     pub wishes: Option<Box<Wishes>>,
 }
 
-/// What few Services ask for.
+/// Requests that few Services make.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wishes {
-    /// Addresses asked for by name (`spec.loadBalancerIP` or an annotation).
+    /// Specific addresses that are requested (`spec.loadBalancerIP` or an annotation).
     pub wanted: Vec<IpAddr>,
-    /// Pool asked for by annotation.
+    /// Pool that is requested by annotation.
     pub pool: Option<String>,
-    /// Sharing key, "" = does not share.
+    /// Sharing key; "" = does not share.
     pub sharing_key: String,
-    /// Host names by annotation, lower case, no final dot.
+    /// Host names from an annotation, in lower case, without the final dot.
     pub hostnames: Vec<String>,
-    /// Seconds, 0 = not asked for.
+    /// TTL in seconds; 0 = not requested.
     pub ttl: u32,
-    /// A person wants what another controller wrote to be taken over.
+    /// True if an annotation asks to take over what another controller wrote into the status.
     pub adopt: bool,
-    /// What makes the object unreadable as it is now, with the fix. The rest is what was known before.
+    /// The reason why the current object cannot be read, with the fix. The other fields then hold what was known
+    /// before.
     pub problem: Option<String>,
 }
 
 impl Service {
-    /// A Service of which only the addresses are known: they are its own until more is.
+    /// Creates a Service of which only the addresses are known: they stay reserved for it until the object is known.
     pub fn reserved(key: ServiceKey, ingress: &[IpAddr]) -> Self {
         let (uid, labels, annotations, selector) = Default::default();
         let spec = ServiceSpec {
@@ -92,7 +94,7 @@ impl Deref for Service {
     }
 }
 
-/// Writing to a shared spec makes it its own.
+/// Writing to a shared spec copies it first.
 impl DerefMut for Service {
     fn deref_mut(&mut self) -> &mut ServiceSpec {
         Arc::make_mut(&mut self.spec)
@@ -123,14 +125,14 @@ impl DerefMut for ServiceSpec {
 }
 
 impl Wishes {
-    /// As a spec has them.
+    /// Returns the wishes as a spec stores them: `None` if there are none.
     pub fn if_any(self) -> Option<Box<Self>> {
         (self != Self::default()).then(|| Box::new(self))
     }
 }
 
 impl ServiceSpec {
-    /// The same Service in the words of the plugin world.
+    /// Returns the Service in the types of the plugin SDK.
     pub fn to_sdk(&self) -> outrigger_sdk::Service {
         let pairs = |labels: &Labels| labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         outrigger_sdk::Service {
@@ -147,7 +149,7 @@ impl ServiceSpec {
     }
 }
 
-/// A Service that differs so, for tests.
+/// Returns the Service after applying `change` to it, for tests.
 #[cfg(test)]
 pub(crate) fn with(mut service: Service, change: impl FnOnce(&mut Service)) -> Service {
     change(&mut service);

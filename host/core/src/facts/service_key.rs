@@ -3,23 +3,24 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Namespace and name. The default, without either, comes before every other. Each map of Services has a copy: one word of
-/// memory to share, and not two texts.
+/// Namespace and name. The default, which has neither, sorts before every other key. Every map of Services holds a
+/// copy, so the text is shared and not copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey(Arc<str>);
 
 impl ServiceKey {
-    /// Of this namespace, "" for what has none, and name. Neither holds a '/', as in Kubernetes.
+    /// Creates a key from a namespace, "" for an object without one, and a name. Neither contains a '/', as in
+    /// Kubernetes.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self(format!("{namespace}/{name}").into())
     }
 
-    /// The namespace.
+    /// Returns the namespace.
     pub fn namespace(&self) -> &str {
         self.0.split_once('/').map_or("", |(namespace, _)| namespace)
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         self.0.split_once('/').map_or("", |(_, name)| name)
     }

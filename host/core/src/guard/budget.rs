@@ -1,79 +1,83 @@
-//! The limits of one instance: one table, which docs/limits.md shows.
+//! The limits of one instance, in one table, which docs/limits.md shows.
 use super::churn::Rates;
 
-/// One row.
+/// One row of the table of limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
     /// The thing that is limited.
     pub subject: &'static str,
-    /// The most of it.
+    /// The maximum.
     pub most: Most,
-    /// The refusal, or whatever else happens beyond it.
+    /// The refusal, or the other consequence, once the limit is exceeded.
     pub beyond: &'static str,
 }
 
-/// A number, or a formula.
+/// A maximum: a number or a formula.
 #[derive(Debug, Clone, Copy)]
 pub enum Most {
-    /// A number, and its unit.
+    /// A number and its unit.
     Fixed(u64, &'static str),
     /// A formula in words.
     Formula(&'static str),
 }
 
-/// Peers that an instance reports, each protocol counted by itself.
+/// Maximum number of reported peers; the same peer counts once for each protocol.
 pub const PEERS: usize = 1_024;
-/// Counters of one peer.
+/// Maximum number of counters of one peer.
 pub const PEER_COUNTERS: usize = 32;
-/// Condition types.
+/// Maximum number of condition types.
 pub const CONDITIONS: usize = 16;
-/// Events about Services that stand, each for ten minutes.
+/// Maximum number of stored events about Services; each is stored for ten minutes.
 pub const EVENTS: usize = 16;
-/// Metric series: names with their labels.
+/// Maximum number of metric series (a name with its labels).
 pub const SERIES: usize = 1_000;
-/// Labels of one series.
+/// Maximum number of labels of one series.
 pub const LABELS: usize = 8;
-/// Octets of a name: of a protocol, a condition type, a reason, a metric, a label.
+/// Maximum length in bytes of a name: of a protocol, a condition type, a reason, a metric, a label.
 pub const NAME: usize = 63;
-/// Octets of a text: a peer's name, a message, an error, a label's value, the key and value of an extension.
+/// Maximum length in bytes of a text: a peer's name, a message, an error, a label's value, the key and value of an
+/// extension.
 pub const TEXT: usize = 512;
-/// Entries of a list in a report: links and peers in `via`, extensions.
+/// Maximum number of entries of a list in a report: links and peers in `via`, extensions.
 pub const LIST: usize = 64;
-/// Streams, listeners and sockets that fit, whatever the grant.
+/// Maximum number of open streams, listeners and sockets, whatever the grant.
 pub const ENDPOINTS: usize = 1_024;
-/// Answers and beacons for each address on each link.
+/// Answers and beacons allowed for each address on each link.
 pub const OFFLOADS_EACH: usize = 4;
-/// Answers and beacons that always fit.
+/// Answers and beacons that are always allowed, in addition to [`OFFLOADS_EACH`].
 pub const OFFLOADS: usize = 16;
-/// Offloads of one stream or socket: keepalive, hold timer, BFD's transmission and detection, and each once more while one replaces
-/// the other.
+/// Offloads of one stream or socket: keepalive, hold timer, BFD's transmission and detection, and each a second time
+/// while one replaces the other.
 pub const OFFLOADS_OF_ENDPOINT: usize = 8;
-/// Frames per second of beacons about one address on one link.
+/// Frames per second allowed for beacons about one address on one link.
 pub const FRAMES_EACH: u64 = 2;
-/// Frames per second of beacons that always fit.
+/// Frames per second that are always allowed for beacons, in addition to [`FRAMES_EACH`].
 pub const FRAMES: u64 = 20;
-/// Datagrams per second of all that are repeated: BFD with hundreds of peers, or with dozens at its fastest.
+/// Maximum datagrams per second of all repeated datagrams: BFD with hundreds of peers, or with dozens at its fastest
+/// interval.
 pub const DATAGRAMS: u64 = 10_000;
-/// Reports.
+/// Rates of reports.
 pub(super) const REPORTS: Rates = Rates { burst: 1_000, rounds: 8, per_second: 1_000 };
-/// A new instance has this time to say again what is still so; the rest of its predecessor's words go.
+/// Time within which a new instance must repeat the reports that still apply; the remaining reports of its predecessor
+/// are removed.
 pub(super) const SAID_AGAIN_WITHIN_US: u64 = 10_000_000;
-/// Events, kept or not: whether the instance was told about their Service has to be looked for.
+/// Rates of events, kept or not, because each needs a search for its Service among those the instance was sent.
 pub(super) const ASKED_FOR_EVENTS: Rates = Rates { burst: 64, rounds: 0, per_second: 1 };
-/// Streams, listeners and sockets opened.
+/// Rates of opening streams, listeners and sockets.
 pub(super) const OPENED: Rates = Rates { burst: 1_000, rounds: 8, per_second: 50 };
-/// Datagrams sent one by one.
+/// Rates of datagrams sent one by one.
 pub(super) const SENT: Rates = Rates { burst: 1_000, rounds: 8, per_second: DATAGRAMS };
-/// Messages to a peer that are no UPDATEs.
+/// Rates of messages to a peer that are not UPDATEs.
 pub(super) const CONTROL: Rates = Rates { burst: 1_000, rounds: 0, per_second: 10 };
-/// UPDATEs: a table whose every route has attributes of its own, said four times as often as [`super::churn::ANNOUNCEMENTS`] lets pass.
+/// Rates of UPDATEs: enough for a table in which every route has its own attributes, sent four times as often as
+/// [`super::churn::ANNOUNCEMENTS`] allows.
 pub(super) const UPDATES: Rates = Rates { burst: 500, rounds: 32, per_second: 200 };
-/// Part of a processor over ten seconds, in percent.
+/// Maximum share of one processor, in percent, over ten seconds.
 pub const PROCESSOR: u64 = 50;
-/// Octets of streams and datagrams that may wait for the instance.
+/// Maximum number of bytes of streams and datagrams that may wait for the instance.
 pub const OCTETS_WAITING: usize = 1 << 20;
 
-/// All of them.
+/// All limits.
 pub const LIMITS: &[Limit] = &[
     Limit {
         subject: "reported peers, each protocol counted by itself",

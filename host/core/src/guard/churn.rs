@@ -1,17 +1,18 @@
-//! A token bucket that grows with what an instance has to announce, so that saying everything anew always fits and a storm never does.
+//! A token bucket that grows with what an instance has to announce, so that repeating everything once always fits and a
+//! storm never does.
 
-/// What fits.
+/// The capacity and refill rate of a bucket.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rates {
-    /// However few addresses, endpoints or peers there are.
+    /// Capacity regardless of the number of addresses, endpoints or peers.
     pub(super) burst: u64,
-    /// For each of them, besides.
+    /// Additional capacity for each address, endpoint or peer.
     pub(super) rounds: u64,
-    /// Each second, for ever.
+    /// Sustained rate.
     pub(super) per_second: u64,
 }
 
-/// Announcements on links, and routes on a stream.
+/// Rates of announcements on links, and of routes on a stream.
 pub(super) const ANNOUNCEMENTS: Rates = Rates { burst: 1_000, rounds: 8, per_second: 200 };
 
 #[derive(Debug, Clone)]
@@ -26,20 +27,22 @@ impl Churn {
         Self { rates, spent: 0, refilled_us: 0 }
     }
 
-    /// Takes one token, if there is one. `subjects` = addresses × links, or whatever else explains it.
+    /// Takes one token. Returns false if there is none. `subjects` is the number of addresses × links, or of whatever
+    /// else accounts for the rate.
     pub(super) fn spend(&mut self, now_us: u64, subjects: usize) -> bool {
         let has_room = self.has_room(now_us, subjects);
         self.spent += u64::from(has_room);
         has_room
     }
 
-    /// Whether there is a token.
+    /// Returns true if there is a token.
     pub(super) fn has_room(&mut self, now_us: u64, subjects: usize) -> bool {
         self.refill(now_us);
         self.spent < self.capacity(subjects)
     }
 
-    /// Takes so many, whether they are there or not. When the last of them is, if that is later: until then the instance is to wait.
+    /// Takes `count` tokens even if there are not as many. Returns the time at which the last of them becomes
+    /// available, until which the instance is to wait; `None` if all are available now.
     pub(super) fn owe(&mut self, now_us: u64, count: u64, subjects: usize) -> Option<u64> {
         self.refill(now_us);
         self.spent += count;

@@ -1,7 +1,7 @@
-//! An effect's name and subject in the words of the WIT, for whoever is told that it was refused.
+//! Names an effect and its subject in the terms of the WIT, for the report that it was refused.
 use outrigger_sdk::{Effect, Frame, FrameWatch, Offload, OffloadWork, Report};
 
-/// An effect's WIT case and what it is about, for `denied` and for the log.
+/// Returns an effect's WIT case and its subject, for `denied` and for the log.
 pub(super) fn describe(effect: &Effect) -> (&'static str, String) {
     match effect {
         Effect::WatchFrames(watch) => ("watch-frames", topics(watch)),

@@ -1,4 +1,4 @@
-//! Which address a frame speaks for, and whether all of the frame is this link's own to say.
+//! Determines the address that a frame speaks for, and verifies that the entire frame may be sent by this link.
 use std::net::IpAddr;
 
 use outrigger_sdk::Link;
@@ -6,10 +6,11 @@ use outrigger_wire::{Arp, Decoded, Message, NeighborAdvertisement, NeighborSolic
 
 use super::Reason;
 
-/// Ethernet's shortest payload is filled up with zeros.
+/// Shortest Ethernet frame, without the checksum; a shorter payload is padded with zeros.
 const SHORTEST: usize = 60;
 
-/// Each message has one spelling: what differs from it, or follows it, carries something that was not parsed.
+/// Verifies that the frame equals the only valid encoding of its message. Anything that differs from it, or follows it,
+/// carries content that was not parsed.
 pub(super) fn says_nothing_else(data: &[u8], frame: &Decoded) -> Result<(), Reason> {
     let spelled = encode(frame.destination, frame.source, &frame.message);
     let padding = data.strip_prefix(spelled.as_slice()).ok_or(Reason::NotAnAnnouncement)?;
@@ -18,7 +19,7 @@ pub(super) fn says_nothing_else(data: &[u8], frame: &Decoded) -> Result<(), Reas
     if is_padding { Ok(()) } else { Err(Reason::NotAnAnnouncement) }
 }
 
-/// The address that this frame claims or asks about. Every MAC in it must be the link's.
+/// Returns the address that this frame claims or asks about. Every MAC address in the frame must be the link's.
 pub(super) fn claimed_address(frame: &Decoded, link: &Link) -> Result<IpAddr, Reason> {
     if frame.source != link.mac {
         return Err(Reason::ForeignMac);
@@ -30,15 +31,17 @@ pub(super) fn claimed_address(frame: &Decoded, link: &Link) -> Result<IpAddr, Re
     }
 }
 
-/// A Router Advertisement by which a BGP peer on the link finds this node (RFC 4861 section 4.2): from one of the link's own
-/// link-local addresses, to all nodes, offering no route, no prefix and no configuration.
+/// Returns true if the frame is a Router Advertisement by which a BGP peer on the link discovers this node (RFC 4861
+/// section 4.2): sent from one of the link's own link-local addresses to all nodes, offering no route, no prefix and no
+/// configuration.
 pub(super) fn only_shows_itself(data: &[u8], link: &Link) -> bool {
     const ALL_NODES: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
     const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
     const IPV6_HEADER: usize = 40;
     const ICMPV6: u8 = 58;
     const ROUTER_ADVERTISEMENT: u8 = 134;
-    /// Type, code, checksum, hop limit, flags, lifetime, two times, and the source link-layer address option.
+    /// Length of the message: type, code, checksum, hop limit, flags, lifetime, two times, and the source link-layer
+    /// address option.
     const MESSAGE: usize = 16 + 8;
     let Some((ethernet, ip)) = data.split_first_chunk::<14>() else { return false };
     if ethernet[..6] != ALL_NODES
@@ -72,7 +75,8 @@ pub(super) fn only_shows_itself(data: &[u8], link: &Link) -> bool {
         && message[18..] == link.mac.octets()
 }
 
-/// An announcement (SPA = TPA), a reply (SPA is the address), or a probe (SPA 0, RFC 5227 section 2.1).
+/// Returns the address of an announcement (SPA = TPA), a reply (SPA is the address), or a probe (SPA 0, RFC 5227
+/// section 2.1).
 fn arp_address(arp: &Arp, link: &Link) -> Result<IpAddr, Reason> {
     use outrigger_wire::ArpOperation::{Reply, Request};
     if arp.sender_mac != link.mac {
@@ -87,7 +91,8 @@ fn arp_address(arp: &Arp, link: &Link) -> Result<IpAddr, Reason> {
     }
 }
 
-/// RFC 4861 4.4. The source must be the target or an address of the link: a source is a claim too.
+/// Returns the target of an advertisement (RFC 4861 section 4.4). The source must be the target or an address of the
+/// link, because a source is a claim too.
 fn advertised_address(
     advertisement: &NeighborAdvertisement,
     link: &Link,
@@ -103,7 +108,8 @@ fn advertised_address(
     Ok(advertisement.target.into())
 }
 
-/// A probe for a duplicate (RFC 4862 5.4.2), or a question from an address of the link.
+/// Returns the target of a probe for a duplicate (RFC 4862 section 5.4.2), or of a question from an address of the
+/// link.
 fn solicited_address(solicitation: &NeighborSolicitation, link: &Link) -> Result<IpAddr, Reason> {
     if solicitation.source_link_layer.is_some_and(|mac| mac != link.mac) {
         return Err(Reason::ForeignMac);

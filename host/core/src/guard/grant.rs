@@ -1,4 +1,5 @@
-//! What the owner of an Announcer allows it besides what it is told to announce. Deny by default.
+//! The permissions that the owner of an Announcer grants it beyond its desired addresses. Everything is denied by
+//! default.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,42 +7,44 @@ use ipnet::IpNet;
 use outrigger_sdk::wire::bgp::{Attributes, Capability, Community, Family};
 use serde::{Deserialize, Serialize};
 
-/// `spec.allow` and the names of `spec.secretRefs`.
+/// The permissions from `spec.allow`, and the names of `spec.secretRefs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// Whom BGP and BFD may speak with.
+    /// Networks of the peers that BGP and BFD may communicate with.
     pub peers: Vec<IpNet>,
-    /// Prefixes wider than one address that may be announced, or that hold such prefixes: while one of their addresses
-    /// is to be announced.
+    /// Prefixes wider than one address that may be announced, or that contain such prefixes, while one of their
+    /// addresses is to be announced.
     pub aggregates: Vec<IpNet>,
-    /// The longest time, in seconds, that a peer may be asked to keep routes of a session that is gone (RFC 4724); 0 = none.
+    /// The longest time, in seconds, that a peer may be asked to keep the routes of a session that is gone (RFC 4724);
+    /// 0 = none.
     pub restart_s: u16,
-    /// Communities that may be sent, `*` for any part; `None` = all.
+    /// Communities that may be sent, with `*` for any part; `None` = all.
     pub communities: Option<Vec<String>>,
     /// Links and VRFs that a socket may be bound to; empty = all.
     pub devices: Vec<String>,
-    /// Secrets by name, and the peers each is for; none = all that are allowed.
+    /// Secrets by name, each with the peers that it may be used for; an empty list = all allowed peers.
     pub secrets: BTreeMap<String, Vec<IpNet>>,
 }
 
 impl Grant {
-    /// Whether this peer may be spoken with.
+    /// Returns true if communication with this peer is allowed.
     pub(super) fn has_peer(&self, peer: IpAddr) -> bool {
         self.peers.iter().any(|prefix| prefix.contains(&peer))
     }
 
-    /// Peers that find each other on a link (unnumbered BGP) are allowed.
+    /// Returns true if peers that discover each other on a link (unnumbered BGP) are allowed.
     pub(super) fn has_link_local_peers(&self) -> bool {
         self.has_peer(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into())
     }
 
-    /// Whether all of these peers may be spoken with.
+    /// Returns true if communication with all of these peers is allowed.
     pub(super) fn has_peers(&self, peers: &IpNet) -> bool {
         self.peers.iter().any(|prefix| prefix.contains(peers))
     }
 
-    /// Whether this may be offered in an OPEN. What the guard does not read, as ADD-PATH (RFC 7911), would let the peer read other
-    /// routes than the guard; what keeps routes beyond the session is the owner's to allow, and for days (RFC 9494) nobody's.
+    /// Returns true if the capability may be offered in an OPEN. A capability that the guard does not parse, such as
+    /// ADD-PATH (RFC 7911), would let the peer read other routes than the guard does. Keeping routes beyond the session
+    /// needs the owner's permission, and keeping them for days (RFC 9494) is never allowed.
     pub(super) fn has_capability(&self, capability: &Capability) -> bool {
         match capability {
             Capability::Multiprotocol(family) => {
@@ -67,7 +70,8 @@ impl Grant {
         of.is_empty() || of.iter().any(|prefix| prefix.contains(peers))
     }
 
-    /// GRACEFUL_SHUTDOWN only ever takes traffic away from this node (RFC 8326): it needs no leave.
+    /// Returns true if all communities of the route may be sent. GRACEFUL_SHUTDOWN needs no permission, because it only
+    /// ever takes traffic away from this node (RFC 8326).
     pub(super) fn has_communities(&self, attributes: &Attributes) -> bool {
         let Some(patterns) = &self.communities else { return true };
         let allowed = |text: String| patterns.iter().any(|pattern| matches(pattern, &text));
@@ -80,7 +84,7 @@ impl Grant {
     }
 }
 
-/// Part by part: `64512:*` is any standard community of 64512 and no large one.
+/// Compares part by part: `64512:*` matches any standard community of 64512 and no large one.
 fn matches(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.split(':'), text.split(':'));
     loop {

@@ -1,4 +1,4 @@
-//! The remainder of an effect once the guard has judged it: exactly what the host does.
+//! The effect that remains after the guard has judged it: exactly what the host carries out.
 use std::net::{IpAddr, Ipv6Addr};
 
 use outrigger_sdk::{
@@ -8,35 +8,35 @@ use outrigger_sdk::{
 
 use super::Refusal;
 
-/// An effect that may take place.
+/// An effect that is granted.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Granted {
     /// Deliver frames about this topic.
     Watch(LinkIndex, Topic),
-    /// Stop delivering them.
+    /// Stop delivering frames about this topic.
     Unwatch(LinkIndex, Topic),
     /// Send this frame.
     Send(Frame),
     /// Join this group.
     Join(LinkIndex, Ipv6Addr),
-    /// Leave it.
+    /// Leave this group.
     Leave(LinkIndex, Ipv6Addr),
     /// Answer for this address.
     Answer {
-        /// The plugin's number.
+        /// The number that the plugin chose.
         id: Endpoint,
-        /// On this link.
+        /// The link on which to answer.
         link: LinkIndex,
-        /// For this address.
+        /// The address to answer for.
         address: IpAddr,
     },
-    /// Repeat this frame, which speaks for `address`.
+    /// Repeat a frame, which speaks for `address`.
     Beacon {
-        /// The plugin's number.
+        /// The number that the plugin chose.
         id: Endpoint,
-        /// The address it announces.
+        /// The address that the frame announces.
         address: IpAddr,
-        /// The frame, and its interval.
+        /// The frame and its interval.
         beacon: Beacon,
     },
     /// Open a stream.
@@ -45,24 +45,24 @@ pub enum Granted {
     Listen(Listen),
     /// Open a UDP socket.
     OpenSocket(OpenSocket),
-    /// Write to a stream: whole messages that were read.
+    /// Write to a stream: complete messages that the guard has parsed.
     Write(StreamBytes),
-    /// Give back no credit for what is written to this stream before then (monotonic microseconds).
+    /// Return no credit for writes to this stream before this time (monotonic microseconds).
     Hold(Endpoint, u64),
     /// Send a datagram.
     Datagram(SendDatagram),
-    /// Work on a stream or a socket.
+    /// Run an offload on a stream or a socket.
     Work {
-        /// The plugin's number.
+        /// The number that the plugin chose.
         id: Endpoint,
-        /// What.
+        /// The offload to run.
         work: OffloadWork,
     },
     /// Part of an effect was refused; the rest is granted.
     Refused(Refusal),
-    /// End whatever has this number.
+    /// Close the endpoint or offload with this number.
     Close(Endpoint),
-    /// The same at once.
+    /// End the endpoint or offload with this number at once.
     Abort(Endpoint),
     /// Keep this report.
     Report(Report),

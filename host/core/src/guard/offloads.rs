@@ -1,4 +1,5 @@
-//! Offloads in force, and what they send: an instance has no more of them than its addresses and endpoints explain.
+//! Active offloads and their send rates: an instance may have no more of them than its addresses and endpoints account
+//! for.
 use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_sdk::{Endpoint, OffloadWork};
@@ -9,34 +10,35 @@ use super::budget::{
     SAID_AGAIN_WITHIN_US,
 };
 
-/// Frames or datagrams in a thousand seconds.
+/// Number of frames or datagrams in a thousand seconds.
 type Rate = u64;
 
-/// What is in force, with what of it is asked for at each change.
+/// The active offloads, with the totals that are checked at each change.
 #[derive(Debug, Clone, Default)]
 pub struct Offloads {
     /// Answers, which send nothing by themselves.
     answers: BTreeSet<Endpoint>,
     beacons: BTreeMap<Endpoint, Sending>,
-    /// Beacons of a counted number, by when the last is out.
+    /// Beacons with a limited count, ordered by the time at which the last frame has been sent.
     due: BTreeSet<(u64, Endpoint)>,
-    /// Of all beacons.
+    /// Total rate of all beacons.
     frames: Rate,
-    /// Work on streams and sockets.
+    /// Offloads on streams and sockets.
     works: BTreeMap<Endpoint, OfEndpoint>,
-    /// How many works each stream and socket has.
+    /// Number of offloads on each stream and socket.
     each: BTreeMap<Endpoint, usize>,
-    /// Of all repeated datagrams.
+    /// Total rate of all repeated datagrams.
     datagrams: Rate,
-    /// Set by instances before this one.
+    /// Offloads that instances before this one have set.
     found: Found,
 }
 
-/// A new instance has its whole budget beside these, for a while. That it begins again and again brings it no more than twice that.
+/// The offloads that a new instance found. Until `until_us` it has its whole budget in addition to these. Repeated
+/// restarts add no more than twice the budget.
 #[derive(Debug, Clone, Copy, Default)]
 struct Found {
     until_us: u64,
-    /// Answers and beacons.
+    /// Number of answers and beacons.
     count: usize,
     frames: Rate,
     datagrams: Rate,
@@ -45,18 +47,18 @@ struct Found {
 #[derive(Debug, Clone, Copy)]
 struct Sending {
     rate: Rate,
-    /// When the last of a counted number is out.
+    /// Time at which the last frame of a limited count has been sent; `None` if the beacon is unlimited.
     until_us: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct OfEndpoint {
     endpoint: Endpoint,
-    /// Of datagrams; 0 for what is not repeated or waits.
+    /// Rate of datagrams; 0 for an offload that does not repeat datagrams.
     rate: Rate,
 }
 
-/// One offload.
+/// One offload of any kind.
 #[derive(Debug, Clone, Copy)]
 enum One {
     Answer,
@@ -85,7 +87,7 @@ impl One {
 }
 
 impl Offloads {
-    /// Another instance begins beside what the one before it has set.
+    /// Starts a new instance beside the offloads that its predecessor has set.
     pub(super) fn begin(&mut self, now_us: u64) {
         self.found = Found {
             until_us: now_us + SAID_AGAIN_WITHIN_US,
@@ -95,7 +97,8 @@ impl Offloads {
         };
     }
 
-    /// Notes an offload that is about to be set, in the place of what had its number. `spots` = addresses × links.
+    /// Records an offload that is about to be set, in place of the previous one with its number. `spots` = addresses ×
+    /// links.
     pub(super) fn set(
         &mut self,
         id: Endpoint,
@@ -113,7 +116,7 @@ impl Offloads {
             self.insert(id, new);
             Ok(())
         } else {
-            // What had the number goes on.
+            // The offload that had the number stays active.
             before.into_iter().for_each(|before| self.insert(id, before));
             Err(Reason::TooManyOffloads)
         }
@@ -153,12 +156,12 @@ impl Offloads {
         }
     }
 
-    /// An offload is over.
+    /// Removes an offload.
     pub(super) fn end(&mut self, id: Endpoint) {
         self.take(id);
     }
 
-    /// A stream or socket is over, and all work on it with it.
+    /// Removes all offloads of a stream or socket that has ended.
     pub(super) fn end_endpoint(&mut self, endpoint: Endpoint) {
         if self.each.contains_key(&endpoint) {
             let of = self.works.iter().filter(|(_, work)| work.endpoint == endpoint);
@@ -196,7 +199,7 @@ impl Offloads {
     }
 }
 
-/// The most beside what was found.
+/// Returns the limit in addition to what a new instance found.
 fn beside<N: Copy + Ord + std::ops::Add<Output = N>>(most: N, found: N) -> N {
     most + found.min(most + most)
 }
@@ -226,7 +229,7 @@ mod tests {
     #[test]
     fn a_new_beacon_in_each_call_is_refused_and_one_that_is_replaced_is_not() {
         let mut offloads = Offloads::default();
-        // One address on one link: 22 frames a second, ten from each.
+        // One address on one link allows 22 frames a second; each beacon sends ten.
         let set = |offloads: &mut Offloads, id| offloads.set(id, &beacon(100_000, 0), 1, 0);
         assert_eq!([1, 2].map(|id| set(&mut offloads, id)), [Ok(()), Ok(())]);
         assert_eq!(set(&mut offloads, 3), Err(Reason::TooManyOffloads));

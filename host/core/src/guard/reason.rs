@@ -1,70 +1,72 @@
-//! Why an effect was refused, by name: the same word in the plugin's `denied`, the log and the counters.
+//! Named reasons for refusing an effect, with the same name in the plugin's `denied`, the log and the counters.
 
-/// A named reason.
+/// The reason for a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// The address is not one this instance was told about.
+    /// The address is not one of the instance's desired addresses.
     AddressNotDesired,
-    /// It was, but another node is to announce it.
+    /// The address is desired, but another node is to announce it.
     NotThisNodesDuty,
     /// The link is not one this instance was given.
     LinkNotGranted,
     /// The frame is neither ARP nor Neighbor Discovery, or is malformed.
     NotArpOrNd,
-    /// The frame carries another MAC than its link's.
+    /// The frame carries a MAC address other than that of its link.
     ForeignMac,
-    /// The frame says something that an announcement does not: a router flag, another sender, another source.
+    /// The frame contains something that an announcement does not: a router flag, another sender, another source.
     NotAnAnnouncement,
     /// The group is not the solicited-node group of a desired address.
     GroupNotGranted,
-    /// Repeated more often than every 100 ms.
+    /// The beacon's interval is shorter than the minimum: 100 ms for frames, 3.3 ms for BFD, 200 ms for keepalives.
     BeaconTooFast,
-    /// Numbers from 0x80000000 on are the host's.
+    /// The number is 0x80000000 or higher, which is reserved for the host.
     NumberReserved,
-    /// More announcements than this many addresses explain.
+    /// The effects exceed the rate that the number of addresses, endpoints or peers accounts for.
     ChurnLimit,
     /// This host does not carry out this effect.
     Unsupported,
     /// The peer is not in the Announcer's `spec.allow.peers`.
     PeerNotGranted,
-    /// BFD uses ports of its own (RFC 5881, RFC 5883).
+    /// The port is not one of BFD's (RFC 5881, RFC 5883).
     PortNotGranted,
-    /// Not a protocol that the guard can read.
+    /// The protocol is not one that the guard can parse.
     ProtocolNotGranted,
     /// The Announcer has no such entry in `spec.secretRefs`, or not for this peer.
     SecretNotGranted,
-    /// No such stream or socket.
+    /// No stream or socket has this number.
     NoSuchEndpoint,
-    /// The number names something that is open.
+    /// The number belongs to an endpoint that is still open.
     NumberInUse,
-    /// Not a whole message of its protocol, or one with a fault in it.
+    /// The data is not exactly one complete, valid message of its protocol.
     NotWellFormed,
-    /// An UPDATE before both OPENs.
+    /// The UPDATE was written before both OPENs were exchanged.
     SessionNotOpen,
-    /// Neither an address that this instance was told to announce nor a granted aggregate of one.
+    /// The prefix is neither a desired address of this instance nor a granted aggregate of one.
     PrefixNotDesired,
     /// The next hop is not an address of this node.
     NextHopNotSelf,
-    /// A path attribute that does not belong on a route of this node, or another AS in it.
+    /// A path attribute does not belong on a route of this node, or names another AS.
     AttributeNotAllowed,
     /// The community is not in `spec.allow.communities`.
     CommunityNotAllowed,
-    /// A capability in the OPEN that the guard does not read, or that keeps routes for longer than `spec.allow.restartTime`.
+    /// A capability in the OPEN is one that the guard does not parse, or keeps routes for longer than
+    /// `spec.allow.restartTime`.
     CapabilityNotAllowed,
-    /// More reports, or about more, than an instance may make.
+    /// The instance makes more reports, or about more subjects, than it may.
     TooMuchSaid,
-    /// More offloads, or faster ones, than the addresses and endpoints explain.
+    /// The instance has more offloads, or faster ones, than its addresses and endpoints account for.
     TooManyOffloads,
-    /// More streams, listeners and sockets than an instance may have.
+    /// The instance has more streams, listeners and sockets than it may.
     TooManyEndpoints,
-    /// No refusal of an effect: the instance has used its share of a processor, and its next call waited.
+    /// Not a refusal of an effect: the instance used up its share of a processor, and its next call waited.
     ProcessorShare,
-    /// No refusal of an effect: the host has withdrawn it, because the plugin had not in time.
+    /// Not a refusal of an effect: the host withdrew a prefix because the plugin did not do so in time.
     NotDesiredWithdrawn,
 }
 
 impl Reason {
-    /// Whether it is about how much an instance does and not about what: an honest one stays far from it.
+    /// Returns true if the reason is about the amount that an instance does and not about its content. A well-behaved
+    /// instance stays far from these limits.
     pub fn is_of_budget(self) -> bool {
         matches!(
             self,
@@ -72,7 +74,7 @@ impl Reason {
         )
     }
 
-    /// The name in `denied`, logs and counters.
+    /// Returns the name used in `denied`, logs and counters.
     pub fn name(self) -> &'static str {
         match self {
             Self::AddressNotDesired => "address-not-desired",
@@ -108,20 +110,20 @@ impl Reason {
     }
 }
 
-/// An effect that was refused. It had no effect.
+/// An effect that was refused and therefore not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{effect} about {subject:?} was denied: {}", .reason.name())]
 pub struct Refusal {
     /// The effect's WIT case.
     pub effect: &'static str,
-    /// Address, link or number.
+    /// The address, link or number that the effect is about.
     pub subject: String,
-    /// Why.
+    /// The reason for the refusal.
     pub reason: Reason,
 }
 
 impl Refusal {
-    /// As the plugin is told.
+    /// Converts the refusal to the event that the plugin receives.
     pub fn to_event(&self) -> outrigger_sdk::Denied {
         outrigger_sdk::Denied {
             effect: self.effect.to_owned(),

@@ -1,5 +1,5 @@
-//! Reports of an instance about its peers, its conditions, its metrics and Services, kept within `budget`. Those of addresses are
-//! kept by who knows the addresses.
+//! Reports of an instance about its peers, its conditions, its metrics and Services, kept within `budget`. Reports
+//! about addresses are stored where the addresses are known.
 use std::collections::BTreeMap;
 
 use outrigger_sdk::report::MetricValue;
@@ -14,23 +14,23 @@ mod events;
 
 use events::Events;
 
-/// A metric and its labels, in the order of their names.
+/// A metric's name and its labels, sorted by label name.
 pub type Series = (String, Vec<(String, String)>);
 
-/// What stands.
+/// The reports that are currently stored.
 #[derive(Debug, Default)]
 pub struct Reports {
     peers: Levels<(String, String), PeerReport>,
     conditions: Levels<String, Condition>,
     metrics: Levels<Series, f64>,
     events: Events,
-    /// Which instance speaks: each has another number.
+    /// Number of the instance that reports now; each instance has a different one.
     instance: u64,
-    /// When what earlier instances said goes.
+    /// Time at which the reports of earlier instances are removed; `None` if there are none to remove.
     sweep_us: Option<u64>,
 }
 
-/// By subject: which instance said it last, and what.
+/// Values by subject, each with the number of the instance that reported it last.
 #[derive(Debug)]
 struct Levels<K, V>(BTreeMap<K, (u64, V)>);
 
@@ -55,37 +55,37 @@ impl<K: Ord, V> Levels<K, V> {
 }
 
 impl Reports {
-    /// Peers by protocol and name.
+    /// Iterates over the peers, by protocol and name.
     pub fn peers(&self) -> impl Iterator<Item = &PeerReport> {
         self.peers.all().map(|(_, report)| report)
     }
 
-    /// Conditions by type.
+    /// Iterates over the conditions, by type.
     pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
         self.conditions.all().map(|(_, condition)| condition)
     }
 
-    /// Metrics by name and labels.
+    /// Iterates over the metrics, by name and labels.
     pub fn metrics(&self) -> impl Iterator<Item = (&Series, f64)> {
         self.metrics.all().map(|(series, value)| (series, *value))
     }
 
-    /// Events about Services that stand, oldest first, and since when.
+    /// Iterates over the stored events about Services, oldest first, each with the time of its report.
     pub fn events(&self) -> impl Iterator<Item = &(Time, ServiceEvent)> {
         self.events.all()
     }
 
-    /// How many peers there are.
+    /// Returns the number of reported peers.
     pub fn peer_count(&self) -> usize {
         self.peers.0.len()
     }
 
-    /// A report that may be kept: its names are well formed, and there is room for it. Texts are cut and made one line: a part of them
-    /// comes from peers, who are not to decide whether a report is kept. `is_told` says whether the instance was told about a Service,
-    /// which may take long.
+    /// Checks that a report may be kept: its names are well formed, and there is room for it. Texts are shortened and
+    /// made one line instead of refused, because a part of them comes from peers, which must not decide whether a
+    /// report is kept. `is_told` returns true if the instance was sent the event's Service; it may be slow.
     ///
     /// # Errors
-    /// Why not.
+    /// Returns the reason if the report must not be kept.
     pub(super) fn admit(
         &mut self,
         now_us: u64,
@@ -122,11 +122,11 @@ impl Reports {
         Ok(())
     }
 
-    /// Keeps a report that was admitted; one about an address is not kept here. What takes itself back goes: a peer without a
-    /// state, a condition without a reason, a metric that is set to no number.
+    /// Stores a report that was admitted; a report about an address is not stored here. A report that takes itself back
+    /// is removed: a peer without a state, a condition without a reason, a metric set to a value that is not finite.
     ///
     /// # Errors
-    /// When there is no room by now.
+    /// Returns an error if there is no longer room for the report.
     pub(super) fn keep(&mut self, mut report: Report, now: Time) -> Result<(), Reason> {
         if let Report::Event(event) = report {
             return self.events.keep(event, now);
@@ -165,13 +165,14 @@ impl Reports {
         Ok(())
     }
 
-    /// Another instance speaks from now on. It has ten seconds to say again what is still so.
+    /// Starts a new instance. It has ten seconds to repeat the reports that still apply.
     pub(super) fn begin(&mut self, now_us: u64) {
         self.instance += 1;
         self.sweep_us = Some(now_us + SAID_AGAIN_WITHIN_US);
     }
 
-    /// Lets go what only earlier instances said, and events, once their time is over. When to come back, if that is still to come.
+    /// Removes reports that only earlier instances made, and events, once they have expired. Returns the time of the
+    /// next expiry; `None` if nothing is left to expire.
     pub(super) fn sweep(&mut self, now_us: u64) -> Option<u64> {
         [self.sweep_levels(now_us), self.events.sweep(now_us)].into_iter().flatten().min()
     }
@@ -199,12 +200,12 @@ fn series(name: &str, labels: &[Pair]) -> Result<Series, Reason> {
     }
     sorted.sort_unstable();
     let is_twice = sorted.windows(2).any(|pair| pair[0].0 == pair[1].0);
-    // These are the host's.
+    // These labels are reserved for the host.
     let is_ours = sorted.iter().any(|(key, _)| ["announcer", "plugin", "node"].contains(&&**key));
     if is_twice || is_ours { Err(Reason::NotWellFormed) } else { Ok((name.to_owned(), sorted)) }
 }
 
-/// What a metric and its labels may be called in every system that reads them.
+/// Accepts names for metrics and labels that are valid in every system that reads them.
 fn metric_name(name: &str) -> Result<(), Reason> {
     let is_word = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'_';
     let begins = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
@@ -244,7 +245,7 @@ fn peer(about: &mut PeerReport) -> Result<(), Reason> {
 
 fn condition(Condition { kind, reason, message, .. }: &mut Condition) -> Result<(), Reason> {
     text(message);
-    // This one is the host's.
+    // This type is reserved for the host.
     if kind == "Ready" {
         return Err(Reason::NotWellFormed);
     }
@@ -252,7 +253,7 @@ fn condition(Condition { kind, reason, message, .. }: &mut Condition) -> Result<
     if reason.is_empty() { Ok(()) } else { camel_case(reason) }
 }
 
-/// Accepts names that the API server takes for a condition's type and for every reason.
+/// Accepts names that the API server allows as a condition type and as any kind of reason.
 fn camel_case(word: &str) -> Result<(), Reason> {
     let begins = word.bytes().next().is_some_and(|first| first.is_ascii_alphabetic());
     match begins && word.len() <= NAME && word.bytes().all(|octet| octet.is_ascii_alphanumeric()) {
@@ -265,7 +266,7 @@ fn list(entries: usize) -> Result<(), Reason> {
     if entries <= LIST { Ok(()) } else { Err(Reason::NotWellFormed) }
 }
 
-/// One that is not empty.
+/// Accepts a name that is not empty.
 fn name(name: &str) -> Result<(), Reason> {
     if name.is_empty() { Err(Reason::NotWellFormed) } else { short(name) }
 }
@@ -274,12 +275,12 @@ fn short(name: &str) -> Result<(), Reason> {
     if name.len() <= NAME { line(name) } else { Err(Reason::NotWellFormed) }
 }
 
-/// One line: what stands in it may be printed, logged and exported.
+/// Accepts text without control characters, so that it can be printed, logged and exported.
 fn line(text: &str) -> Result<(), Reason> {
     if text.chars().any(char::is_control) { Err(Reason::NotWellFormed) } else { Ok(()) }
 }
 
-/// Cuts a text at [`TEXT`] octets, between characters, and makes it one line.
+/// Shortens a text to [`TEXT`] bytes at a character boundary, and makes it one line.
 fn text(text: &mut String) {
     text.truncate(text.floor_char_boundary(TEXT));
     if text.chars().any(char::is_control) {

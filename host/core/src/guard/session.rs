@@ -1,5 +1,5 @@
-//! One BGP session as the guard sees it: what both ends opened with, and what the peer was told (the Adj-RIB-Out as sent).
-//! Reads every message that leaves. Knows neither the plugin nor the socket.
+//! One BGP session from the guard's point of view: the OPENs of both ends, and the routes announced to the peer (the
+//! Adj-RIB-Out as sent). Parses every outgoing message. Must not know the plugin or the socket.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,27 +16,28 @@ use super::churn::{ANNOUNCEMENTS, Churn};
 /// Type code of UPDATE (RFC 4271 section 4.1).
 pub(super) const UPDATE: u8 = 2;
 
-/// What a session may be told now.
+/// The permissions of a session at present.
 pub(super) trait Leave {
-    /// Whether this prefix may be announced.
+    /// Verifies that this prefix may be announced.
     fn prefix(&self, prefix: &IpNet) -> Result<(), Reason>;
-    /// Whether this is an address of this node.
+    /// Returns true if this is an address of this node.
     fn is_own(&self, address: IpAddr) -> bool;
-    /// Whether this may be offered in an OPEN.
+    /// Returns true if this capability may be offered in an OPEN.
     fn capability(&self, capability: &Capability) -> bool;
-    /// Whether everything that is said of the route is allowed.
+    /// Verifies that all attributes of a route are allowed.
     fn attributes(&self, attributes: &Attributes) -> Result<(), Reason>;
 }
 
-/// What may be written, and what was taken out.
+/// The messages that may be written, and the parts that were removed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Judged {
-    /// Whole messages.
+    /// Complete messages.
     pub(super) messages: Vec<Vec<u8>>,
     pub(super) refused: Vec<(IpNet, Reason)>,
-    /// The capability because of which an OPEN was not written.
+    /// The capability because of which an OPEN was not written; `None` if there was none.
     pub(super) capability: Option<String>,
-    /// Routes that were to be announced: what the stream's budget pays for. Withdrawals are free.
+    /// Number of routes in the announcement, including refused ones; they are charged to the stream's budget.
+    /// Withdrawals are free.
     pub(super) routes: u64,
 }
 
@@ -46,17 +47,17 @@ pub(super) struct Session {
     pub(super) local: Option<IpAddr>,
     ours: Option<Open>,
     theirs: Option<Open>,
-    /// Single addresses that the peer was told to reach here.
+    /// Single addresses that are announced to the peer.
     hosts: BTreeSet<IpNet>,
-    /// The same of wider prefixes.
+    /// Wider prefixes that are announced to the peer.
     wide: BTreeSet<IpNet>,
-    /// No longer allowed, and when the host withdraws it.
+    /// Announced prefixes that are no longer allowed, with the time at which the host withdraws them.
     overdue: BTreeMap<IpNet, u64>,
-    /// Routes that are announced.
+    /// Budget for announced routes.
     pub(super) routes: Churn,
-    /// UPDATEs, whatever is in them.
+    /// Budget for UPDATEs, whatever their content.
     pub(super) updates: Churn,
-    /// Messages that are no UPDATEs.
+    /// Budget for messages other than UPDATEs.
     pub(super) control: Churn,
 }
 
@@ -78,12 +79,12 @@ impl Session {
         }
     }
 
-    /// What the peer was told to reach here.
+    /// Returns the prefixes that are announced to the peer.
     pub(super) fn told(&self) -> impl Iterator<Item = &IpNet> {
         self.hosts.iter().chain(&self.wide)
     }
 
-    /// A message came. The first OPEN says what the peer understands.
+    /// Handles a received message. The first OPEN determines the capabilities of the peer.
     pub(super) fn hear(&mut self, message: &[u8]) {
         if self.theirs.is_none()
             && let Ok(Message::Open(open)) = bgp::decode(message, &Negotiated::default())
@@ -92,7 +93,7 @@ impl Session {
         }
     }
 
-    /// Whether messages of the peer may be longer than 4096 octets (RFC 8654).
+    /// Returns true if messages from the peer may be longer than 4096 octets (RFC 8654).
     pub(super) fn is_extended(&self) -> bool {
         let offers = |open: &Option<Open>| {
             open.as_ref().is_some_and(|open| open.offers(&Capability::ExtendedMessage))
@@ -100,7 +101,7 @@ impl Session {
         offers(&self.ours) && offers(&self.theirs)
     }
 
-    /// Whether an UPDATE announces nothing and withdraws something that the peer was told.
+    /// Returns true if an UPDATE announces nothing and withdraws at least one prefix that is announced to the peer.
     pub(super) fn only_takes_back(&self, message: &[u8]) -> bool {
         let (Some(theirs), Some(ours)) = (&self.theirs, &self.ours) else { return false };
         match bgp::decode(message, &Negotiated::new(theirs, ours)) {
@@ -113,7 +114,7 @@ impl Session {
         }
     }
 
-    /// Judges one write.
+    /// Judges one write, which is exactly one message.
     pub(super) fn judge(&mut self, message: Vec<u8>, leave: &impl Leave) -> Result<Judged, Reason> {
         let as_peer = match (&self.theirs, &self.ours) {
             (Some(theirs), Some(ours)) => Some(Negotiated::new(theirs, ours)),
@@ -150,7 +151,7 @@ impl Session {
         negotiated: &Negotiated,
         leave: &impl Leave,
     ) -> Result<Judged, Reason> {
-        // What we send is to be without fault: what the peer would make of a faulty one is the peer's choice.
+        // An outgoing message must be free of errors, because the peer decides how it treats a faulty one.
         if !update.faults.is_empty() || !update.not_negotiated.is_empty() {
             return Err(Reason::NotWellFormed);
         }
@@ -181,7 +182,7 @@ impl Session {
         Ok(judged)
     }
 
-    /// What holds for all routes of a message.
+    /// Verifies the next hop and the attributes, which all routes of a message have in common.
     fn route(
         &self,
         next_hop: NextHop,
@@ -199,7 +200,7 @@ impl Session {
         if !is_self {
             return Err(Reason::NextHopNotSelf);
         }
-        // `remote_as` is ours: the message was read with the peer's eyes.
+        // `remote_as` is our own AS, because the message was decoded from the peer's point of view.
         let asn = negotiated.remote_as;
         let foreign = attributes.as_path.asns().any(|other| other != asn)
             || attributes.aggregator.is_some_and(|aggregator| aggregator.asn != asn)
@@ -210,7 +211,7 @@ impl Session {
         leave.attributes(attributes)
     }
 
-    /// The same without what was refused.
+    /// Encodes the message again without the refused prefixes.
     fn rewritten(
         &self,
         withdrawn: &[IpNet],
@@ -227,7 +228,7 @@ impl Session {
         Ok(messages)
     }
 
-    /// What was agreed on, as we see it.
+    /// Returns the negotiated parameters from our point of view; `None` until both OPENs are known.
     fn sending(&self) -> Option<Negotiated> {
         Some(Negotiated::new(self.ours.as_ref()?, self.theirs.as_ref()?))
     }
@@ -245,7 +246,7 @@ impl Session {
         let _ = self.hosts.remove(prefix) || self.wide.remove(prefix);
     }
 
-    /// An address may no longer be announced, or not for the time being: what the peer was told of it is looked at again.
+    /// Checks the announced prefixes of an address again, because it may no longer be announced, or not at present.
     pub(super) fn doubt(&mut self, address: IpAddr, leave: &impl Leave, due: u64) {
         let host = IpNet::from(address);
         let wide = self.wide.iter().filter(|prefix| prefix.contains(&address)).copied();
@@ -257,7 +258,7 @@ impl Session {
         }
     }
 
-    /// The grant has changed: everything is looked at again.
+    /// Checks all announced prefixes again, because the grant has changed.
     pub(super) fn doubt_all(&mut self, leave: &impl Leave, due: u64) {
         for prefix in self.told().copied().collect::<Vec<_>>() {
             if leave.prefix(&prefix).is_err() {
@@ -266,13 +267,13 @@ impl Session {
         }
     }
 
-    /// When the first is overdue.
+    /// Returns the time at which the first withdrawal is due.
     pub(super) fn due(&self) -> Option<u64> {
         self.overdue.values().copied().min()
     }
 
-    /// Returns the last messages of the session: all that the peer was told is withdrawn, then `why` it ends. A peer that keeps routes
-    /// of a session that is gone (RFC 4724) has none to keep then.
+    /// Returns the last messages of the session: the withdrawal of every announced prefix, then `why` it ends. A peer
+    /// that keeps the routes of a session that is gone (RFC 4724) then has none to keep.
     pub(super) fn dismiss(&mut self, why: &Notification) -> Vec<Vec<u8>> {
         let told: Vec<IpNet> = self.told().copied().collect();
         told.iter().for_each(|prefix| self.untell(prefix));
@@ -281,13 +282,13 @@ impl Session {
         withdrawn.into_iter().flatten().chain(farewell).collect()
     }
 
-    /// Withdraws what is overdue and still not allowed: the messages, and the prefixes.
+    /// Withdraws prefixes that are overdue and still not allowed. Returns the messages and the prefixes.
     pub(super) fn withdraw(&mut self, now: u64, leave: &impl Leave) -> (Vec<Vec<u8>>, Vec<IpNet>) {
         let due = self.overdue.iter().filter(|(_, at)| **at <= now).map(|(prefix, _)| *prefix);
         let mut gone = Vec::new();
         for prefix in due.collect::<Vec<_>>() {
             self.overdue.remove(&prefix);
-            // It may be desired again by now.
+            // The prefix may have become allowed again.
             if leave.prefix(&prefix).is_err() {
                 self.untell(&prefix);
                 gone.push(prefix);
@@ -312,7 +313,7 @@ fn named(capability: &Capability) -> String {
     }
 }
 
-/// Prefixes of both families, each in messages of its own.
+/// Encodes withdrawals of prefixes of both families, each family in its own messages.
 fn withdrawal(prefixes: &[IpNet], negotiated: &Negotiated) -> Vec<Vec<u8>> {
     let mut prefixes = prefixes.to_vec();
     prefixes.sort_unstable();

@@ -1,7 +1,7 @@
-//! How much of a processor an instance takes, over ten seconds. What is beyond its share it waits for.
+//! Limits the share of a processor that an instance uses over ten seconds, by delaying it when it exceeds the share.
 use super::budget::PROCESSOR;
 
-/// The span that is looked at.
+/// Length of the measured period.
 const SPAN_US: u64 = 10_000_000;
 
 /// A leaky bucket of processor time.
@@ -12,7 +12,8 @@ pub struct Share {
 }
 
 impl Share {
-    /// Notes processor time that was used until now. How long the instance is to wait before it goes on, in microseconds.
+    /// Records processor time used up to `now_us`. Returns the delay, in microseconds, before the instance may
+    /// continue.
     pub fn used(&mut self, now_us: u64, processor_us: u64) -> u64 {
         let passed = now_us.saturating_sub(self.at_us);
         self.at_us = now_us;
@@ -26,7 +27,8 @@ impl Share {
 mod tests {
     use super::*;
 
-    /// Calls of so many microseconds, one a millisecond after the other, for a minute. How much of it was work, in percent.
+    /// Simulates one minute of calls that each take `each_us`, with a pause of 1 ms before each. Returns the percentage
+    /// of the time that was spent working.
     fn worked(each_us: u64) -> u64 {
         let (mut share, mut now, mut work) = (Share::default(), 0, 0);
         while now < 60_000_000 {

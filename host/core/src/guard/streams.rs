@@ -1,5 +1,5 @@
-//! Streams, listeners and sockets: whom an instance may speak with, and what about. Keeps the record of what is open, which
-//! the host makes go along by [`Guard::hear`].
+//! Streams, listeners and sockets: the peers and protocols that an instance may use. Keeps the record of open
+//! endpoints, which the host updates by calling [`Guard::hear`].
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -23,21 +23,22 @@ use endpoints::Open;
 pub use endpoints::{Ended, Endpoints, Withdrawal};
 use standing::Standing;
 
-/// BFD single hop (RFC 5881 section 4) and multihop (RFC 5883 section 5).
+/// Destination ports of BFD, single hop (RFC 5881 section 4) and multihop (RFC 5883 section 5).
 const BFD_PORTS: [u16; 2] = [3784, 4784];
 /// Source ports of BFD (RFC 5881 section 4).
 const BFD_SOURCE_PORTS: std::ops::RangeInclusive<u16> = 49152..=65535;
-/// BFD's fastest common interval (RFC 7419).
+/// Fastest common BFD interval (RFC 7419).
 const MIN_BFD_INTERVAL_US: u32 = 3_300;
-/// A third of the shortest hold time there is (RFC 4271 section 4.2), and a margin.
+/// Shortest allowed keepalive interval: a third of the shortest possible hold time (RFC 4271 section 4.2), less a
+/// margin.
 const MIN_KEEPALIVE_MS: u32 = 200;
-/// How long a plugin has to withdraw what is no longer desired.
+/// Time that a plugin has to withdraw a prefix that is no longer desired.
 const PATIENCE_US: u64 = 200_000;
-/// Refusals told of one write; the rest is counted.
+/// Maximum number of refusals reported for one write; further ones are only counted.
 const REFUSALS_TOLD: usize = 50;
 
 impl Guard {
-    /// Takes in the owner's grant. Returns what it ends: everything with a peer that is not allowed any more.
+    /// Applies the owner's grant. Returns what this ends: every endpoint with a peer that is no longer allowed.
     pub fn allow(&mut self, grant: Grant) -> Ended {
         if self.grant == grant {
             return Ended::default();
@@ -51,7 +52,7 @@ impl Guard {
         Ended { hides, ..endpoints.end(foreign, &why) }
     }
 
-    /// Ends all that is open: nobody speaks for the instance any more.
+    /// Ends all open endpoints, because no instance speaks for the announcer any more.
     pub fn end_all(&mut self) -> Ended {
         let why = Notification::with_communication(
             ErrorCode::ADMINISTRATIVE_SHUTDOWN,
@@ -60,8 +61,8 @@ impl Guard {
         self.endpoints.end(|_| true, &why)
     }
 
-    /// Takes in what an instance is about to be told of its endpoints. True when messages of that stream may be longer
-    /// than 4096 octets from now on (RFC 8654).
+    /// Applies an event about an endpoint, before it is sent to the instance. Returns true if messages of that stream
+    /// may be longer than 4096 octets from now on (RFC 8654).
     pub fn hear(&mut self, event: &Event) -> bool {
         let open = &mut self.endpoints.open;
         match event {
@@ -92,24 +93,24 @@ impl Guard {
         false
     }
 
-    /// What each peer was told to reach here, by stream.
+    /// Returns the prefixes announced to each peer, by stream.
     pub fn told(&self) -> impl Iterator<Item = (Endpoint, IpAddr, Vec<IpNet>)> {
         let sessions = self.endpoints.sessions();
         sessions.map(|(id, session)| (id, session.remote.ip(), session.told().copied().collect()))
     }
 
-    /// What is open and what was told there, for [`Guard::undo`] and [`Guard::taken_back`].
+    /// Returns the open endpoints with the prefixes announced on them, for [`Guard::undo`] and [`Guard::taken_back`].
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
     }
 
-    /// What was granted since then does not happen.
+    /// Restores an earlier state of the endpoints, because the effects granted since then are not carried out.
     pub fn undo(&mut self, before: Endpoints) {
         self.endpoints = before;
     }
 
-    /// Of the routes that peers were told until then and may still be told: how many there were, and those that a peer would
-    /// no longer know if these streams were closed. A session that its peer has ended counts for nothing.
+    /// Considers the routes in `before` that may still be announced. Returns their number, and those that a peer would
+    /// no longer have if the streams in `closed` were closed. A session that its peer has ended is not counted.
     pub fn taken_back(&self, before: &Endpoints, closed: &BTreeSet<Endpoint>) -> (u32, Vec<IpNet>) {
         let Self { grant, desired, links, endpoints, .. } = self;
         let leave = Standing { grant, desired, links };
@@ -128,13 +129,14 @@ impl Guard {
         (count, taken_back)
     }
 
-    /// Withdraws what was told, is no longer allowed, and that the plugin has not withdrawn in time, whether it runs or
-    /// not. When to come back, if there is more to come. Call it after each change of what is desired.
+    /// Withdraws announced prefixes that are no longer allowed and that the plugin has not withdrawn in time, whether
+    /// it runs or not. Also returns the time of the next withdrawal; `None` if there is none. Must be called after each
+    /// change of the desired addresses.
     pub fn overdue(&mut self, now_us: u64) -> (Vec<Withdrawal>, Option<u64>) {
         self.withdraw(now_us, now_us + PATIENCE_US)
     }
 
-    /// The same without waiting: the instance ends.
+    /// Withdraws the same prefixes without waiting for the plugin, because the instance ends.
     pub fn withdraw_now(&mut self, now_us: u64) -> Vec<Withdrawal> {
         self.endpoints.doubt_all();
         self.withdraw(now_us, now_us).0
@@ -194,7 +196,7 @@ impl Guard {
         {
             return Err(Reason::PortNotGranted);
         }
-        // Who names nobody could speak with anybody.
+        // A socket without named peers could communicate with any.
         if open.remotes.is_empty() {
             return Err(Reason::PeerNotGranted);
         }
@@ -217,12 +219,12 @@ impl Guard {
         let Some(Open::Stream(session)) = endpoints.open.get_mut(&id) else {
             return Err(Reason::NoSuchEndpoint);
         };
-        // It may have dialled just before the owner took it out.
+        // The stream may have been opened just before the owner removed the peer.
         if !grant.has_peer(session.remote.ip()) {
             return Err(Reason::PeerNotGranted);
         }
         let is_within = match data.get(bgp::HEADER - 1) {
-            // What only takes back what the peer was told is never too much.
+            // Withdrawing announced routes never exceeds the budget.
             Some(&UPDATE) => {
                 session.updates.spend(now_us, desired.len()) || session.only_takes_back(&data)
             }
@@ -233,7 +235,7 @@ impl Guard {
         }
         let leave = Standing { grant, desired, links };
         let Judged { messages, refused, capability, routes } = session.judge(data, &leave)?;
-        // What is beyond the budget is said, and what comes after it waits (never lost, and at nobody else's cost).
+        // Routes beyond the budget are sent, but later writes wait. Nothing is lost, and no other stream pays for it.
         let hold = session.routes.owe(now_us, routes, desired.len());
         let write = |data| Granted::Write(StreamBytes { id, data });
         let mut granted: Vec<_> = messages.into_iter().map(write).collect();
@@ -267,7 +269,7 @@ impl Guard {
         bfd::ControlPacket::decode(&sent.data).map(drop).map_err(|_| Reason::NotWellFormed)
     }
 
-    /// Work on an endpoint.
+    /// Judges an offload on an endpoint.
     pub(super) fn work(&self, id: Endpoint, work: OffloadWork) -> Result<Granted, Reason> {
         match &work {
             OffloadWork::DatagramBeacon(DatagramBeacon { datagram, interval_us, .. }) => {
@@ -297,7 +299,7 @@ impl Guard {
         self.endpoints.open.get(&endpoint).map(drop).ok_or(Reason::NoSuchEndpoint)
     }
 
-    /// The host could not open what was granted: there is nothing of that number.
+    /// Removes an endpoint that was granted but that the host could not open.
     pub fn not_opened(&mut self, id: Endpoint) {
         self.endpoints.open.remove(&id);
     }

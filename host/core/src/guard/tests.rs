@@ -1,4 +1,4 @@
-//! What the guard lets through and what it refuses, each with its reason.
+//! Tests of the effects that the guard grants and refuses, with the reason for each refusal.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use outrigger_sdk::{
@@ -187,7 +187,7 @@ fn a_storm_is_cut_off_and_the_budget_comes_back() {
 }
 
 proptest! {
-    /// Flip octets of a granted announcement: whatever still passes must speak for a desired address with our MAC.
+    /// Flips octets of a granted announcement: a frame that still passes must speak for a desired address with our MAC.
     #[test]
     fn no_mutation_of_a_frame_gets_past_the_guard(
         v6 in any::<bool>(),
@@ -203,7 +203,7 @@ proptest! {
         let [Granted::Send(frame)] = granted.as_slice() else { panic!("{granted:?}") };
         let decoded = outrigger_wire::decode(&frame.data).unwrap();
         prop_assert_eq!(decoded.source, MAC);
-        // A reply claims its sender's address, whomever it is for.
+        // A reply claims its sender's address, whatever its target.
         let said = match &decoded.message {
             Message::Arp(arp) if arp.operation == ArpOperation::Reply => arp.sender_ip.into(),
             message => message.address(),

@@ -1,5 +1,5 @@
-//! Addresses that nobody is given although nobody holds them: those just given back, which may still be announced somewhere
-//! (invariant 6), and those of nodes. Knows nothing of pools.
+//! Addresses that are not assigned although they have no holder: those that were just released, which may still be
+//! announced somewhere (invariant 6), and those of nodes. Does not know pools.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -7,23 +7,23 @@ use outrigger_sdk::Time;
 
 use crate::facts::{NodeName, ServiceKey};
 
-/// How long an address rests after it was given back. A node takes it out as soon as it hears of it, which takes
-/// milliseconds; this is for a watch that lags, in microseconds.
+/// Time that an address rests after it was released, in microseconds. A node withdraws it as soon as it learns of the
+/// release, which takes milliseconds; the rest covers a watch that lags.
 pub const REST_US: u64 = 2_000_000;
 
-/// Why an address is not given out although nobody holds it.
+/// The reason why an address without a holder is not assigned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blocked {
-    /// Somebody else gave it back a moment ago.
+    /// Another Service released it a moment ago.
     Resting,
-    /// It is the address of a node.
+    /// The address belongs to a node.
     Node(NodeName),
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Blocks {
     resting: BTreeMap<IpAddr, Rest>,
-    /// The same by time.
+    /// The resting addresses, ordered by the end of their rest.
     ends: BTreeSet<(u64, IpAddr)>,
     nodes: BTreeMap<IpAddr, NodeName>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Blocks {
 #[derive(Debug, Clone)]
 struct Rest {
     until: u64,
-    /// Who gave it back, and may have it again.
+    /// The Service that released it, and may have it again.
     by: ServiceKey,
 }
 
@@ -43,14 +43,14 @@ impl Blocks {
         self.resting.insert(address, Rest { until, by: by.clone() });
     }
 
-    /// True when it rested.
+    /// Ends the rest of an address. Returns true if it was resting.
     pub(super) fn end_rest(&mut self, address: IpAddr) -> bool {
         let Some(rest) = self.resting.remove(&address) else { return false };
         self.ends.remove(&(rest.until, address));
         true
     }
 
-    /// The addresses whose rest is over.
+    /// Returns the addresses whose rest is over.
     pub(super) fn due(&self, now: Time) -> Vec<IpAddr> {
         let over = self.ends.iter().take_while(|(until, _)| *until <= now.monotonic_us);
         over.map(|(_, address)| *address).collect()
@@ -60,7 +60,7 @@ impl Blocks {
         self.ends.first().map(|(until, _)| *until)
     }
 
-    /// Returns the addresses that were of nodes and are no more.
+    /// Replaces the addresses of nodes. Returns those that no longer belong to a node.
     pub(super) fn set_nodes(&mut self, nodes: BTreeMap<IpAddr, NodeName>) -> Vec<IpAddr> {
         let old = std::mem::replace(&mut self.nodes, nodes);
         old.into_keys().filter(|address| !self.nodes.contains_key(address)).collect()
@@ -78,7 +78,7 @@ impl Blocks {
         self.resting.contains_key(&address) || self.nodes.contains_key(&address)
     }
 
-    /// As far as this Service is concerned.
+    /// Returns the reason why an address is blocked for this Service; `None` if it is not.
     pub(super) fn why(&self, address: IpAddr, service: &ServiceKey) -> Option<Blocked> {
         if let Some(node) = self.nodes.get(&address) {
             return Some(Blocked::Node(node.clone()));

@@ -1,4 +1,4 @@
-//! What every answer of a policy is held against, whatever the policy says (invariant 3).
+//! The checks that every answer of a policy must pass, regardless of the policy (invariant 3).
 use std::net::IpAddr;
 
 use outrigger_sdk::Family;
@@ -6,39 +6,39 @@ use outrigger_sdk::Family;
 use super::{Blocked, Ledger, Standing, Stock};
 use crate::facts::{NodeName, Service, ServiceKey};
 
-/// Why an answer is refused.
+/// The reason why an answer is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// The pool went away while the policy was thinking.
+    /// The pool was removed while the policy was running.
     #[error("pool {pool:?} is no longer in force")]
     PoolGone {
         /// The pool.
         pool: String,
     },
-    /// An assignment of nothing.
+    /// The assignment is empty.
     #[error("the policy assigned an empty list: let it refuse with a reason instead")]
     Empty,
-    /// The same address twice.
+    /// The same address occurs twice.
     #[error("the policy gave {address} twice")]
     Duplicate {
         /// The address.
         address: IpAddr,
     },
-    /// A family that was not asked for.
+    /// The address is of a family that was not requested.
     #[error("the policy gave {address}, but no {} address was asked for", Family::of(address))]
     FamilyNotAsked {
         /// The address.
         address: IpAddr,
     },
-    /// Two addresses of one family.
+    /// There are two addresses of one family.
     #[error("the policy gave {address} and {other}, but one address per family is allowed")]
     TwoOfFamily {
-        /// The first.
+        /// The first address.
         other: IpAddr,
-        /// The second.
+        /// The second address.
         address: IpAddr,
     },
-    /// Not in the pool.
+    /// The address is not in the pool.
     #[error("the policy gave {address}, which is not in pool {pool:?}")]
     OutsidePool {
         /// The address.
@@ -46,7 +46,7 @@ pub enum Violation {
         /// The pool.
         pool: String,
     },
-    /// In the pool, but never given out.
+    /// The address is in the pool, but is never assigned.
     #[error("the policy gave {address}, which pool {pool:?} excludes")]
     Excluded {
         /// The address.
@@ -54,15 +54,15 @@ pub enum Violation {
         /// The pool.
         pool: String,
     },
-    /// The Service asks for another one by name.
+    /// The Service asks for a different, specific address.
     #[error("the policy gave {address}, but the Service asks for {}", list(wanted))]
     NotWanted {
         /// The address.
         address: IpAddr,
-        /// What the Service asks for in this family.
+        /// The addresses that the Service asks for in this family.
         wanted: Vec<IpAddr>,
     },
-    /// The address of a node.
+    /// The address is the address of a node.
     #[error("the policy gave {address}, which is the address of node {node}")]
     NodeAddress {
         /// The address.
@@ -70,7 +70,7 @@ pub enum Violation {
         /// The node.
         node: NodeName,
     },
-    /// Given back a moment ago.
+    /// The address was released a moment ago.
     #[error(
         "the policy gave {address}, which was given back a moment ago and may still be announced"
     )]
@@ -78,18 +78,18 @@ pub enum Violation {
         /// The address.
         address: IpAddr,
     },
-    /// Somebody holds it and does not share.
+    /// Another Service holds the address, and the two may not share it.
     #[error("the policy gave {address}, which Service {holder} holds and may not share")]
     Taken {
         /// The address.
         address: IpAddr,
-        /// Who is in the way.
+        /// The holder that prevents it.
         holder: ServiceKey,
     },
 }
 
 impl Violation {
-    /// A fixed name for counters and logs.
+    /// Returns a fixed name for counters and logs.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::PoolGone { .. } => "pool-gone",
@@ -108,7 +108,7 @@ impl Violation {
 }
 
 impl Ledger {
-    /// Whether this pool may give these addresses to this Service, which was asked for in these families.
+    /// Checks that this pool may give these addresses to this Service, for which these families were requested.
     pub fn check(
         &self,
         pool: &str,

@@ -1,4 +1,5 @@
-//! What was given back: when, and by whom. Bounded; the oldest entry goes first.
+//! The history of released addresses: when each was released, and by which Service. Bounded; the oldest entry is
+//! removed first.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -6,9 +7,9 @@ use outrigger_sdk::Time;
 
 use crate::facts::ServiceKey;
 
-/// Entries of each kind. At 10,000 Services every one of them can be remembered once.
+/// Maximum number of entries of each kind. With 10,000 Services, every one of them can be remembered once.
 const REMEMBERED: usize = 10_000;
-/// More than one address per family is history nobody can use.
+/// Maximum number of addresses remembered for one Service; more than one address per family is rarely of use.
 const PER_SERVICE: usize = 4;
 
 #[derive(Debug, Clone, Default)]
@@ -17,7 +18,7 @@ pub(super) struct History {
     previous: Recent<ServiceKey, Vec<IpAddr>>,
 }
 
-/// A map that forgets what was put in longest ago.
+/// A bounded map that removes the entry that was inserted longest ago.
 #[derive(Debug, Clone)]
 struct Recent<K, V> {
     entries: BTreeMap<K, (u64, V)>,

@@ -1,13 +1,14 @@
-//! When two Services may hold one address. Knows nothing of addresses.
+//! The rules by which two Services may hold one address. Does not know addresses.
 use outrigger_sdk::{ServicePort, TrafficPolicy};
 
 use crate::facts::Service;
 
-/// Two Services may hold one address if they are of one namespace, have the same sharing key, have no port in
-/// common, and send traffic to the same backends wherever that matters: under policy Cluster any node serves both,
-/// under Local only Services with equal selectors have their endpoints on the same nodes.
+/// Returns true if two Services may hold one address: they are in one namespace, have the same sharing key, have no
+/// port in common, and send traffic to the same backends wherever that matters: under policy Cluster any node serves
+/// both, under Local only Services with equal selectors have their endpoints on the same nodes.
 ///
-/// MetalLB does not ask for one namespace, so that anybody who guesses a key can take ports of somebody else's address.
+/// MetalLB does not require one namespace, so that anyone who guesses a key can take ports of another owner's
+/// address.
 pub fn may_share(one: &Service, other: &Service) -> bool {
     group(one).is_some()
         && group(one) == group(other)
@@ -18,7 +19,7 @@ pub fn may_share(one: &Service, other: &Service) -> bool {
             .any(|a| other.ports.iter().any(|b| (a.protocol, a.port) == (b.protocol, b.port)))
 }
 
-/// Namespace and sharing key, `None` for a Service that does not share.
+/// Returns namespace and sharing key; `None` for a Service that does not share.
 pub(super) fn group(service: &Service) -> Option<(String, String)> {
     let key = &service.sharing_key;
     (!key.is_empty()).then(|| (service.key.namespace().to_owned(), key.clone()))
@@ -33,8 +34,8 @@ fn backends_agree(one: &Service, other: &Service) -> bool {
     }
 }
 
-/// Why two Services may not hold one address, and the fix, seen from `one`; `None` when they may. Everything that is in the
-/// way, so that nobody mends one thing only to hear of the next.
+/// Returns the reasons why two Services may not hold one address, with the fixes, seen from `one`; `None` if they
+/// may. Contains every obstacle, so that a user does not fix one only to learn of the next.
 pub fn why_not(one: &Service, other: &Service) -> Option<Vec<String>> {
     let (namespace, holder) = (one.key.namespace(), &other.key);
     let (key, theirs) = (&one.sharing_key, &other.sharing_key);

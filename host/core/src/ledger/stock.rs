@@ -1,4 +1,4 @@
-//! One pool and which of its addresses are held. Knows nothing of Services beyond their namespace.
+//! One pool and its held addresses. Does not know Services beyond their namespace.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,29 +8,30 @@ use outrigger_sdk::{Family, PoolCount};
 use crate::facts::Pool;
 use crate::pool::{Held, PoolSpace};
 
-/// A pool and what is held of it.
+/// A pool and its held addresses.
 #[derive(Debug, Clone)]
 pub struct Stock {
     pool: Arc<Pool>,
     space: PoolSpace,
     ipv4: Held,
     ipv6: Held,
-    /// Held, though the pool would not give them out any more: it was shrunk, or excludes them now.
+    /// Held addresses that the pool would no longer assign: it was shrunk, or excludes them now.
     strays: BTreeSet<IpAddr>,
-    /// Nobody holds them, and nobody is given them for now. Counted among the held ones, so that searches pass over them.
+    /// Addresses without a holder that are not assigned for now. Counted among the held ones, so that searches skip
+    /// them.
     blocked: BTreeSet<IpAddr>,
     by_namespace: BTreeMap<String, u32>,
     pub(super) standing: Standing,
 }
 
-/// What becomes of a pool.
+/// The life cycle state of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Gives out addresses.
+    /// The pool is active and assigns addresses.
     InForce,
-    /// Is being deleted: gives nothing new, and waits for its last address.
+    /// The pool is being deleted: it assigns nothing new, and waits for its last address.
     Draining,
-    /// Was deleted; it stays here until its last address is given back.
+    /// The pool was deleted; it stays in the ledger until its last address is released.
     Gone,
 }
 
@@ -48,32 +49,32 @@ impl Stock {
         }
     }
 
-    /// The pool as last accepted.
+    /// Returns the pool as last accepted.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
 
-    /// What becomes of the pool.
+    /// Returns the life cycle state of the pool.
     pub fn standing(&self) -> Standing {
         self.standing
     }
 
-    /// Whether an address lies in the ranges as written, before exclusions.
+    /// Returns true if an address lies in the ranges as written, before exclusions.
     pub fn covers(&self, address: IpAddr) -> bool {
         self.pool.addresses.iter().any(|range| range.contains(address))
     }
 
-    /// Whether this pool would give the address out, were it free.
+    /// Returns true if this pool would assign the address, were it free.
     pub fn offers(&self, address: IpAddr) -> bool {
         self.standing == Standing::InForce && self.space.index(address).is_some()
     }
 
-    /// Whether the address is among those that the pool gives out, or gave out until it began to drain.
+    /// Returns true if the address is among those that the pool assigns, or assigned until it began to drain.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.standing != Standing::Gone && self.space.index(address).is_some()
     }
 
-    /// How many addresses may be given out; saturates at 2^32-1.
+    /// Returns the counts of one address family; each saturates at 2^32-1.
     pub fn count(&self, family: Family) -> PoolCount {
         let saturate = |n: u128| u32::try_from(n).unwrap_or(u32::MAX);
         PoolCount {
@@ -83,50 +84,50 @@ impl Stock {
         }
     }
 
-    /// How many addresses the pool can give out.
+    /// Returns the number of addresses that the pool can assign.
     pub fn total(&self, family: Family) -> u128 {
         self.space.total(family)
     }
 
-    /// How many of them are held.
+    /// Returns the number of these addresses that are held.
     pub fn given(&self, family: Family) -> u128 {
         let blocked = self.blocked.iter().filter(|at| Family::of(at) == family).count();
         (self.held(family).len() - blocked) as u128
     }
 
-    /// Held addresses that the pool would not give out any more.
+    /// Returns the held addresses that the pool would no longer assign.
     pub fn strays(&self) -> &BTreeSet<IpAddr> {
         &self.strays
     }
 
-    /// How many addresses can be given out now.
+    /// Returns the number of addresses that can be assigned now.
     pub fn free(&self, family: Family) -> u128 {
         self.space.total(family).saturating_sub(self.held(family).len() as u128)
     }
 
-    /// How many addresses are held by Services of a namespace, strays included.
+    /// Returns the number of addresses that are held by Services of a namespace, including strays.
     pub fn held_by(&self, namespace: &str) -> u32 {
         self.by_namespace.get(namespace).copied().unwrap_or(0)
     }
 
-    /// Whether an address is held and belongs to this pool.
+    /// Returns true if an address is held and belongs to this pool.
     pub fn has(&self, address: IpAddr) -> bool {
         let held = || self.held(Family::of(&address));
         let is_held = || self.space.index(address).is_some_and(|index| held().contains(index));
         self.strays.contains(&address) || (!self.blocked.contains(&address) && is_held())
     }
 
-    /// The free address with `n` free ones below it.
+    /// Returns the free address that has `n` free ones below it.
     pub fn nth_free(&self, family: Family, n: u128) -> Option<IpAddr> {
         self.space.address(family, self.held(family).nth_free(n))
     }
 
-    /// How many free addresses are not above this one.
+    /// Returns the number of free addresses that are not above this one.
     pub fn free_up_to(&self, address: IpAddr) -> u128 {
         self.held(Family::of(&address)).free_below(self.space.up_to(address))
     }
 
-    /// The held addresses of the same family above this one, lowest first, without strays.
+    /// Returns the held addresses of the same family above this one, lowest first, without strays.
     pub fn held_after(&self, after: IpAddr) -> impl Iterator<Item = IpAddr> + '_ {
         let family = Family::of(&after);
         let held = self.held(family).from(self.space.up_to(after));
@@ -134,7 +135,7 @@ impl Stock {
         address.filter(|address| !self.blocked.contains(address))
     }
 
-    /// Every held address of this pool.
+    /// Returns every held address of this pool.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let of = |family| {
             self.held(family).from(0).filter_map(move |index| self.space.address(family, index))
@@ -168,7 +169,7 @@ impl Stock {
         }
     }
 
-    /// Keeps an address that nobody holds from being given out.
+    /// Prevents an address without a holder from being assigned.
     pub(super) fn block(&mut self, address: IpAddr) {
         let Some(index) = self.space.index(address) else { return };
         if self.held_mut(Family::of(&address)).insert(index) {
@@ -184,7 +185,7 @@ impl Stock {
         }
     }
 
-    /// Whether any Service holds any of its addresses.
+    /// Returns true if any Service holds an address of the pool.
     pub fn is_used(&self) -> bool {
         !self.by_namespace.is_empty()
     }

@@ -226,7 +226,7 @@ fn a_freed_address_rests_and_only_its_service_may_have_it_back_meanwhile() {
     assert_eq!(view(&ledger, "p", &a, at(10)).state(address), AddressState::Free);
     assert!(view(&ledger, "p", &a, at(10)).may_return(Family::Ipv4));
 
-    // A new version of the pool, and a successor, know it too.
+    // Also true for a new version of the pool.
     ledger.put_pool(pool("p", &["10.0.0.0/30"], &[]));
     assert_eq!(view(&ledger, "p", &b, at(10)).lowest_free(Family::Ipv4, 1), ips(&["10.0.0.1"]));
     assert_eq!(ledger.next_rest_end(), Some(12_000_000));
@@ -234,7 +234,7 @@ fn a_freed_address_rests_and_only_its_service_may_have_it_back_meanwhile() {
     assert_eq!(ledger.end_rests(at(12)), BTreeSet::from(["p".to_owned()]));
     assert_eq!((check(&ledger, &b), ledger.next_rest_end()), (Ok(()), None));
 
-    // Had back before its time, it is held and no longer rests.
+    // An address that its Service takes back before the end of its rest is held and no longer rests.
     ledger.hold(&a, Some("p"), address).unwrap();
     ledger.release(&a.key, address, at(20));
     ledger.hold(&a, Some("p"), address).unwrap();
@@ -251,7 +251,7 @@ fn a_new_version_of_a_service_gives_back_what_it_may_no_longer_share() {
     }
     assert_eq!(ledger.update(&Arc::new(sharing("ns/a", "k", 82)), at(0)), ips(&[]));
     assert_eq!(ledger.update(&Arc::new(sharing("ns/a", "l", 82)), at(0)), [address]);
-    // Alone, a holder may change its key, and others find it under the new one.
+    // A sole holder may change its key, and others find it under the new one.
     assert_eq!(ledger.update(&Arc::new(sharing("ns/b", "l", 81)), at(0)), ips(&[]));
     let view = view(&ledger, "p", &sharing("ns/a", "l", 82), at(0));
     assert_eq!(view.shareable(Family::Ipv4, 9), [address]);

@@ -1,4 +1,4 @@
-//! What one policy call sees of one pool: a frozen ledger through the eyes of the asking Service.
+//! A policy call's view of one pool: a frozen ledger from the perspective of the Service that asks.
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use outrigger_sdk::{AddressState, Family, HeldAddress, Holder, Pair, Pool, PoolC
 use super::{Blocked, Ledger, Stock, sharing};
 use crate::facts::{AddressRange, Service, ServiceKey};
 
-/// No list is longer than this, whatever limit a policy asks for: an IPv6 pool would fill the memory. Policies that want
-/// more ask again from the last address on.
+/// Maximum length of a list, regardless of the limit that a policy asks for: an IPv6 pool would fill the memory.
+/// Policies that want more ask again, starting from the last address.
 const LONGEST_LIST: u32 = 4096;
 
-/// The pool of the request at hand. Cheap to make and to clone; drop it before the ledger is changed, or the ledger
-/// is copied.
+/// The pool of one request. Cheap to create and to clone; it should be dropped before the ledger is changed, or the
+/// ledger is copied.
 #[derive(Debug, Clone)]
 pub struct PoolView {
     ledger: Arc<Ledger>,
@@ -23,24 +23,24 @@ pub struct PoolView {
 }
 
 impl PoolView {
-    /// The pool of this name as `service` sees it. A pool that the ledger does not know is empty.
+    /// Creates the view of the pool of this name for `service`. A pool that is not in the ledger is empty.
     pub fn new(ledger: Arc<Ledger>, pool: String, service: Arc<Service>, now: Time) -> Self {
         Self { ledger, pool, service, now }
     }
 
-    /// Why an address that nobody holds may not be given to the asking Service all the same.
+    /// Returns the reason why an address without a holder may not be given to the asking Service; `None` if it may.
     pub fn blocked(&self, address: IpAddr) -> Option<Blocked> {
         self.ledger.blocked(address, &self.service.key)
     }
 
-    /// Whether the asking Service may have an address back that it gave back a moment ago.
+    /// Returns true if an address of this family that the asking Service released is free for it.
     pub fn may_return(&self, family: Family) -> bool {
         let previous = self.ledger.previous(&self.service.key).iter();
         let mut previous = previous.filter(|address| Family::of(address) == family);
         previous.any(|address| self.state(*address) == AddressState::Free)
     }
 
-    /// Who holds an address that the asking Service may not share, and why it may not.
+    /// Returns the holder of an address that the asking Service may not share, and the reasons why it may not.
     pub fn in_the_way(&self, address: IpAddr) -> Option<(ServiceKey, Vec<String>)> {
         let holder = self.ledger.may_hold(&self.service, address).err()?;
         let why = sharing::why_not(&self.service, self.ledger.holder(holder)?)?;
@@ -105,7 +105,7 @@ impl Pool for PoolView {
         self.free_from(family, 0, limit)
     }
 
-    /// Of the family of `after`.
+    /// Lists addresses of the family of `after`.
     fn free_after(&self, after: IpAddr, limit: u32) -> Vec<IpAddr> {
         let n = self.stock().map_or(0, |stock| stock.free_up_to(after));
         self.free_from(Family::of(&after), n, limit)
@@ -136,7 +136,7 @@ impl Pool for PoolView {
         claims.map(|claim| holder(&claim.service)).collect()
     }
 
-    /// Of the family of `after`.
+    /// Lists addresses of the family of `after`.
     fn held_after(&self, after: IpAddr, limit: u32) -> Vec<HeldAddress> {
         let stock = self.stock().into_iter();
         let held = stock.flat_map(|stock| stock.held_after(after));

@@ -1,24 +1,25 @@
-//! How claims get from each node to all others: a numbered log of changes, sent until acknowledged. Knows nothing of
+//! Delivery of claims from each node to all others: a numbered log of changes, sent until acknowledged. Must not know
 //! sockets, keys or time.
 //!
-//! Each change of this node's claims has a number. Every alive member acknowledges the number up to which it knows
-//! them, and gets the rest, so that loss, reordering and replay do no harm: a chunk that starts beyond what is known
-//! or ends within it changes nothing. An address changes its place in the log instead of having two, so a chunk that
-//! overlaps what is known brings only what is newer.
+//! Each change of this node's claims has a number. Every alive member acknowledges the number up to which it knows the
+//! changes, and receives the rest, so that loss, reordering and replay do no harm: a chunk that starts beyond the known
+//! changes or ends within them changes nothing. An address moves to a new place in the log instead of having two
+//! places, so a chunk that overlaps the known changes adds only newer ones.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::message::{Ack, Chunk, Entry};
 use super::{Claim, ClaimChanges};
 
-/// Entries in one chunk: with IPv6 addresses and the longest node name it fits a datagram.
+/// Maximum number of entries in one chunk, which fits a datagram with IPv6 addresses and the longest node name.
 const CHUNK: usize = 32;
-/// Changes on their way to one member before an acknowledgement comes: 32 datagrams.
+/// Maximum number of changes sent to one member without an acknowledgement: 32 datagrams.
 const WINDOW: u64 = 1024;
-/// A log with this many withdrawn claims, and more of them than live ones, starts anew.
+/// Number of withdrawn claims at which a log is replaced with a new one, if there are also at least as many of them as
+/// live claims.
 const STALE: usize = 4096;
 
-/// This node's claims as changes in order.
+/// This node's claims as an ordered log of changes.
 pub(super) struct Log {
     number: u64,
     version: u64,
@@ -28,19 +29,20 @@ pub(super) struct Log {
     live: usize,
 }
 
-/// What is known of another member, and how much of our log it has.
+/// The state known of another member, and the part of our log that it has.
 pub(super) struct Peer {
     pub address: SocketAddr,
     pub generation: u64,
-    /// In force: while a new life's claims are still coming in, those of the life before.
+    /// The claims that apply. While the claims of a new generation are still arriving, they are those of the previous
+    /// one.
     pub claims: BTreeMap<IpAddr, Claim>,
     pub leaving: bool,
-    /// All claims of this life are here.
+    /// True if all claims of this generation have arrived.
     pub complete: bool,
-    /// The number of what was said last of each announcer.
+    /// Number of the last message about each announcer.
     pub readiness: BTreeMap<String, u64>,
     coming: BTreeMap<IpAddr, Claim>,
-    /// Among what is coming: taken back.
+    /// Addresses withdrawn in the part of the log that has arrived.
     ended: BTreeSet<IpAddr>,
     log: u64,
     known: u64,
@@ -48,11 +50,11 @@ pub(super) struct Peer {
     sent: u64,
 }
 
-/// What a chunk changed.
+/// The changes made by a chunk.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Learned {
     pub addresses: BTreeSet<IpAddr>,
-    /// Claimed and taken back before this member was heard.
+    /// Addresses that were claimed and withdrawn before this node received the claim.
     pub ended: BTreeSet<IpAddr>,
     pub leaving: bool,
     pub completed: bool,
@@ -60,7 +62,7 @@ pub(super) struct Learned {
 
 impl Log {
     pub fn new() -> Self {
-        // Version 1 is "no claims": a member that knows 0 has not heard even that.
+        // Version 1 means "no claims"; a member that knows 0 has not received even that.
         Self {
             number: 0,
             version: 1,
@@ -71,7 +73,8 @@ impl Log {
         }
     }
 
-    /// Takes changes in, skips what is already so. True if the log must be told again from the start.
+    /// Appends changes to the log, and skips claims that are unchanged. Returns true if the log must be sent again from
+    /// the start.
     pub fn apply(&mut self, changes: &ClaimChanges) -> bool {
         for (address, claim) in changes {
             let place = self.places.get(address).copied();
@@ -121,7 +124,7 @@ impl Log {
         true
     }
 
-    /// A chunk that is known to whoever knows all.
+    /// Returns the chunk at the end of the log, which adds nothing for a member that knows all claims.
     pub fn end(&self) -> Chunk {
         self.chunk(self.version)
     }
@@ -159,14 +162,14 @@ impl Peer {
         }
     }
 
-    /// Another life of the same node, which went on without a break as far as anyone saw.
+    /// Starts a new generation of the same node, which continued without a break as far as any node observed.
     pub fn renew(&mut self, address: SocketAddr, generation: u64) {
         let before = std::mem::replace(self, Self::new(address, generation));
         self.claims = before.claims;
         self.leaving = before.leaving;
     }
 
-    /// Takes a chunk of this member's claims in.
+    /// Applies a chunk of this member's claims.
     pub fn learn(&mut self, chunk: &Chunk) -> Learned {
         if chunk.log > self.log {
             (self.log, self.known, self.complete) = (chunk.log, 0, false);
@@ -199,7 +202,7 @@ impl Peer {
         Learned { addresses: differences(&before, &self.claims), ended, leaving, completed: true }
     }
 
-    /// True: nothing that this chunk ends with, or came before it, is missing.
+    /// Returns true if the claims up to and including the end of this chunk's log are complete.
     pub fn has_all(&self, chunk: &Chunk) -> bool {
         self.complete && chunk.log == self.log && chunk.version <= self.known
     }
@@ -208,7 +211,7 @@ impl Peer {
         Ack { of: self.generation, log: self.log, known: self.known }
     }
 
-    /// The member says how far it is.
+    /// Applies the member's acknowledgement.
     pub fn acknowledge(&mut self, log: &Log, ack: Ack) {
         let known = if ack.log == log.number { ack.known.min(log.version) } else { 0 };
         let back = known < self.acked;
@@ -220,22 +223,22 @@ impl Peer {
         self.acked >= log.version
     }
 
-    /// Whether it lacks something of ours, or we of it.
+    /// Returns true if the member lacks some of our claims, or this node some of its.
     pub fn behind(&self, log: &Log) -> bool {
         !self.knows_all(log) || !self.complete
     }
 
-    /// Begins again at what the member acknowledged: what was sent since may be lost.
+    /// Starts again at the position that the member acknowledged, because later chunks may be lost.
     pub fn rewind(&mut self) {
         self.sent = self.acked;
     }
 
-    /// The log was begun anew.
+    /// Starts from the beginning, because the log was replaced.
     pub fn restart(&mut self) {
         (self.acked, self.sent) = (0, 0);
     }
 
-    /// What to send now.
+    /// Returns the chunks to send now.
     pub fn chunks(&mut self, log: &Log) -> Vec<Chunk> {
         let mut chunks = Vec::new();
         while self.sent < log.version && self.sent - self.acked < WINDOW {
@@ -251,7 +254,7 @@ fn taken_back(chunk: &Chunk) -> impl Iterator<Item = IpAddr> {
     chunk.entries.iter().filter(|(_, claim)| claim.is_none()).map(|(address, _)| *address)
 }
 
-/// Which addresses changed.
+/// Applies entries to the claims. Returns the addresses that changed.
 fn put(claims: &mut BTreeMap<IpAddr, Claim>, entries: &[Entry]) -> BTreeSet<IpAddr> {
     let mut changed = BTreeSet::new();
     for (address, entry) in entries {

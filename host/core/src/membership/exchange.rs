@@ -1,5 +1,5 @@
-//! The talk between members: what comes in, what SWIM decides, and getting claims across. Decides nothing about time
-//! but when to say something again.
+//! The exchange between members: received datagrams, the decisions of SWIM, and the delivery of claims. Decides nothing
+//! about time except when to repeat a message.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -83,8 +83,8 @@ impl Membership {
         Ok(())
     }
 
-    /// Another node knows this life of ours. Unless that took no longer than a member is waited for, others may have taken over what this
-    /// node answers for, told the network so, and even died since.
+    /// Handles the first acknowledgement of this generation. Unless it came faster than a missing member is removed,
+    /// other nodes may have taken over this node's addresses, announced them to the network, and even failed since.
     fn accepted(&mut self, now_us: u64) {
         let Some(reborn_us) = self.reborn.take() else { return };
         if now_us < reborn_us.saturating_add(self.config.probe_rtt_us / 2) {
@@ -93,8 +93,8 @@ impl Membership {
         self.tell_network_again();
     }
 
-    /// Of addresses whose claims changed, those that this node claims alone now: a rival may have told the network otherwise, and whoever
-    /// plans may see neither its coming nor its going.
+    /// Marks those of the changed addresses that only this node claims now, because a rival may have announced them to
+    /// the network, and the planner may see neither that the rival's claim began nor that it ended.
     fn rivals_ended(&mut self, addresses: &BTreeSet<IpAddr>) {
         let me = &self.swim.me().name;
         let alone = |address: &&IpAddr| {
@@ -105,7 +105,7 @@ impl Membership {
         self.change.ended.extend(ended);
     }
 
-    /// Of everything that this node answers for: another may have told the network that it does, and be gone.
+    /// Marks every address of this node, because another node that is gone now may have announced it to the network.
     pub(super) fn tell_network_again(&mut self) {
         let me = &self.swim.me().name;
         let mine = self.view.claims.keys().filter(|(_, node)| node == me);
@@ -129,7 +129,7 @@ impl Membership {
         }
     }
 
-    /// Tells everybody of this node's new life before they have buried the one before.
+    /// Announces this node's new generation to every node, before they remove the previous one.
     fn show_up(&mut self, now_us: u64) {
         self.announce(now_us);
         let members: Vec<_> =
@@ -165,7 +165,7 @@ impl Membership {
         }
     }
 
-    /// Sends a member what it lacks of our claims.
+    /// Sends a member the claims of ours that it lacks.
     fn tell(&mut self, now_us: u64, name: &str) {
         let Some(peer) = self.peers.get_mut(name) else { return };
         let (to, chunks) = (peer.address, peer.chunks(&self.log));
@@ -179,7 +179,7 @@ impl Membership {
         }
     }
 
-    /// Tells a member our claims, and asks for its own if some are missing.
+    /// Sends a member our claims, and requests its own if some are missing.
     fn greet(&mut self, now_us: u64, name: &str) {
         if self.peers.get(name).is_some_and(|peer| !peer.complete) {
             self.send_ack(name);
@@ -188,8 +188,8 @@ impl Membership {
         self.greet_with_readiness(now_us, name);
     }
 
-    /// Has a member say that it knows what this life of ours claims, and what it claims itself: who is told that its last claims did not
-    /// arrive tells them again, and who is told our last claims again acknowledges them.
+    /// Makes a member confirm that it knows the claims of this generation, and send its own. A member that learns that
+    /// its last claims did not arrive sends them again, and one that receives our last claims again acknowledges them.
     pub(super) fn inquire(&mut self, now_us: u64, name: &str) {
         self.resend_at.get_or_insert(now_us.saturating_add(self.config.resend_us));
         let Some(peer) = self.peers.get(name) else { return };
@@ -214,7 +214,7 @@ impl Membership {
         self.sends.extend(sealed.map(|data| (to, data)));
     }
 
-    /// Carries out what SWIM decided.
+    /// Carries out the decisions of SWIM.
     pub(super) fn absorb(&mut self, now_us: u64, turn: Turn) {
         for (to, data) in turn.sends {
             self.send(to, &Message::Swim(&data));
@@ -274,7 +274,7 @@ impl Membership {
         self.greet(now_us, &identity.name);
     }
 
-    /// A member is none any more, and its claims end.
+    /// Removes a member together with its claims.
     pub(super) fn went(&mut self, now_us: u64, name: &str) {
         let Some(peer) = self.buried(name) else { return };
         let member = self.view.members.remove(name);
@@ -294,7 +294,7 @@ impl Membership {
         self.lost(now_us, name, member.is_some_and(|member| member.leaving));
     }
 
-    /// A member does not take part any more. `in_order`: it said so.
+    /// Handles the loss of a member. `in_order` is true if it had announced that it was leaving.
     pub(super) fn lost(&mut self, now_us: u64, name: &str, in_order: bool) {
         self.lease.went(name);
         self.company.went(name, in_order, now_us);
@@ -308,7 +308,7 @@ impl Membership {
     }
 }
 
-/// The sender, if it is a member in the life that speaks.
+/// Returns the sender, if it is a member and the message is from its current generation.
 pub(super) fn member<'a>(
     peers: &'a mut BTreeMap<NodeName, Peer>,
     from: Sender<'_>,

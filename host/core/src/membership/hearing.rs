@@ -1,30 +1,32 @@
-//! Members that are heard by their own datagrams, and those of which only others say that they live: what these claim may not come through.
+//! Distinguishes members whose own datagrams arrive from those that only other nodes report as alive, whose claims may
+//! not arrive.
 use std::net::SocketAddr;
 
 use super::{Hearing, Membership};
 
-/// Between two looks at who is heard.
+/// Interval between two checks.
 const LISTEN_US: u64 = 1_000_000;
-/// A member that said nothing itself for so long is heard through others alone. In a large cluster it is longer, as a member is probed once in
-/// as many intervals as there are members.
+/// Time without a datagram of its own after which a member counts as received only through others. It is longer in a
+/// large cluster, because a member is probed once in as many intervals as there are members.
 const UNHEARD_US: u64 = 4_000_000;
 
 impl Membership {
-    /// A genuine datagram says that this node made it. The address that it came from may be another one's: there may be a NAT between.
+    /// Records an authentic datagram that names its sender. Its source address may belong to another host, because
+    /// there may be a NAT in between.
     pub(super) fn heard_of(&mut self, now_us: u64, name: &str) {
         if let Some(address) = self.view.members.get(name).map(|member| member.address) {
             self.heard_from(now_us, address);
         }
     }
 
-    /// A genuine datagram came from this address.
+    /// Records an authentic datagram from this address.
     pub(super) fn heard_from(&mut self, now_us: u64, from: SocketAddr) {
         if let Some(at) = self.heard.get_mut(&from) {
             *at = now_us;
         }
     }
 
-    /// Looks now and then whether members are heard by their own datagrams. One that had nothing to say is asked.
+    /// Checks at intervals whether the members' own datagrams arrive. A member that has been silent is asked.
     pub(super) fn listen(&mut self, now_us: u64) {
         if now_us < self.listen_at {
             return;

@@ -1,14 +1,14 @@
-//! What a node is called on the wire of SWIM. Knows nothing of claims or keys.
+//! The identity of a node in SWIM messages. Must not know claims or keys.
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// One life of one node. Only the life with the highest generation counts.
+/// One generation of one node. Only the one with the highest generation counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
     pub name: String,
     pub address: SocketAddr,
-    /// Microseconds of wall clock at the start, then what renewals add.
+    /// Wall clock in microseconds at the start, plus the steps added by renewals.
     pub generation: u64,
     renewals: u8,
 }
@@ -22,8 +22,8 @@ impl Identity {
 impl foca::Identity for Identity {
     type Addr = String;
 
-    /// A node that was declared down comes back as its next life. Steps double, so that one whose clock went back
-    /// between two starts passes its former life after a few dozen round trips instead of never.
+    /// Returns the next generation of a node that was declared down. The steps double, so that a node whose clock went
+    /// back between two starts passes its former generation after a few dozen round trips instead of never.
     fn renew(&self) -> Option<Self> {
         let step = 1u64 << self.renewals.min(52);
         Some(Self {

@@ -1,55 +1,58 @@
-//! The lease on answering: a node holds it while it looks around. One that was frozen, or stuck, has missed what became of its addresses: it
-//! is silent until the others have told it (invariant 11). Knows nothing of who answers.
+//! The lease on answering: a node holds it while it runs without interruption. A node that was frozen or stuck has
+//! missed changes to its addresses, and is silent until the others have reported them (invariant 11). Must not know
+//! which node answers for which address.
 use std::collections::BTreeMap;
 
 use super::{Membership, NodeName};
 
-/// The node may answer for so long after it did something last.
+/// Time for which the node may answer after its last activity.
 const LEASE_US: u64 = 200_000;
-/// Something is done at least so often, so that a lease ends only where something is wrong.
+/// Maximum time between two activities, so that a lease ends only if something is wrong.
 const RENEW_US: u64 = LEASE_US / 4;
-/// After so long the word of those that were heard is enough: one that hears only some of the members is no worse than before.
+/// Time after which the answers received so far are enough, because a node that receives only some of the members is no
+/// worse off than before.
 const PATIENCE_US: u64 = 1_000_000;
 
 #[derive(Debug)]
 pub(super) struct Lease {
-    /// When something was done last.
+    /// Time of the last activity.
     awake_us: u64,
     state: LeaseState,
-    /// When it was found that the lease had run out.
+    /// Time at which the lease was found to have run out.
     lapsed_us: u64,
-    /// Counts the times that the others were heard after a lapse.
+    /// Number of times that the node caught up after a lapse.
     caught_up: u64,
 }
 
 #[derive(Debug)]
 enum LeaseState {
-    /// It may answer.
+    /// The node may answer.
     Held,
-    /// It ran out, and nobody has been asked yet: first everything that came meanwhile is taken in.
+    /// The lease ran out, and no member has been asked yet: datagrams that arrived meanwhile are handled first.
     Lapsed,
-    /// These members have not said all of it yet.
+    /// These members have not answered completely yet.
     Asking { unheard: BTreeMap<NodeName, Answer>, until_us: u64 },
-    /// All is known. Whoever plans has yet to act on it.
+    /// All answers have arrived. The planner has yet to act on them.
     CaughtUp,
 }
 
 /// The answer of a member so far.
 #[derive(Debug, Default)]
 struct Answer {
-    /// That it knows what this life of the node claims: it does not take the node for dead, and yields where it is to.
+    /// True if it knows the claims of this node's generation: it does not consider the node dead, and yields where it
+    /// must.
     acknowledged: bool,
-    /// The last of its claims.
+    /// True if the last of its claims have arrived.
     claims: bool,
 }
 
 impl Lease {
-    /// It is held from now on.
+    /// Creates a lease that is held from now on.
     pub fn new(now_us: u64) -> Self {
         Self { awake_us: now_us, state: LeaseState::Held, lapsed_us: 0, caught_up: 0 }
     }
 
-    /// Something is done now.
+    /// Records an activity.
     fn wake(&mut self, now_us: u64) {
         if self.ends_us() <= now_us {
             self.state = LeaseState::Lapsed;
@@ -58,7 +61,7 @@ impl Lease {
         self.awake_us = now_us;
     }
 
-    /// Somebody is there who could take an address over, from now on.
+    /// Extends the lease even if it ran out, because until now no other node could take over an address.
     pub fn begin(&mut self, now_us: u64) {
         self.awake_us = now_us;
     }
@@ -67,12 +70,12 @@ impl Lease {
         self.awake_us.saturating_add(LEASE_US)
     }
 
-    /// A member acknowledged all claims of this life.
+    /// Records that a member acknowledged all claims of this generation.
     pub fn acknowledged(&mut self, name: &str) {
         self.hear(name, |heard| heard.acknowledged = true);
     }
 
-    /// A member told the last of its claims.
+    /// Records that a member sent the last of its claims.
     pub fn told(&mut self, name: &str) {
         self.hear(name, |heard| heard.claims = true);
     }
@@ -86,28 +89,29 @@ impl Lease {
         }
     }
 
-    /// A member is none any more.
+    /// Stops waiting for a node that is no longer a member.
     pub fn went(&mut self, name: &str) {
         if let LeaseState::Asking { unheard, .. } = &mut self.state {
             unheard.remove(name);
         }
     }
 
-    /// A member came that may know better.
+    /// Waits for a member that joined, too, because it may know more.
     pub fn came(&mut self, name: &str) {
         if let LeaseState::Asking { unheard, .. } = &mut self.state {
             unheard.insert(name.to_owned(), Answer::default());
         }
     }
 
-    /// This node was declared down meanwhile and lives anew: what the others said of the life before counts no more.
+    /// Starts again after this node was declared down and has a new generation, because the answers to the previous
+    /// generation no longer count.
     pub fn reborn(&mut self) {
         if matches!(self.state, LeaseState::Asking { .. } | LeaseState::CaughtUp) {
             self.state = LeaseState::Lapsed;
         }
     }
 
-    /// Members that are to be asked again.
+    /// Returns the members that are to be asked again.
     pub fn unheard(&self) -> impl Iterator<Item = &NodeName> {
         let unheard = match &self.state {
             LeaseState::Asking { unheard, .. } => Some(unheard),
@@ -118,8 +122,9 @@ impl Lease {
 }
 
 impl Membership {
-    /// Monotonic microseconds until which this node may answer for its addresses, unless it does something before; `None`: not now.
-    /// Without others there is nobody who could take an address over.
+    /// Returns the time in monotonic microseconds until which this node may answer for its addresses, unless it is
+    /// active before that; `None` if it may not answer now. Without other nodes the lease does not end, because no node
+    /// could take over an address.
     pub fn lease(&self) -> Option<u64> {
         let held = matches!(self.lease.state, LeaseState::Held);
         held.then(|| if self.has_others() { self.lease.ends_us() } else { u64::MAX })
@@ -132,7 +137,7 @@ impl Membership {
         }
     }
 
-    /// When the lease is to be renewed.
+    /// Returns the time at which the lease is to be renewed.
     pub(super) fn renew_at(&self) -> Option<u64> {
         self.has_others().then(|| self.lease.awake_us.saturating_add(RENEW_US))
     }
@@ -141,15 +146,16 @@ impl Membership {
         self.configured.as_ref().is_none_or(|others| !others.is_empty()) || !self.peers.is_empty()
     }
 
-    /// After [`super::ViewChange::caught_up`]: what was heard is acted on, so this node may answer again. The number tells a lapse from
-    /// a later one.
+    /// Lets this node answer again, after the changes from [`super::ViewChange::caught_up`] were acted on. The number
+    /// distinguishes a lapse from a later one.
     pub fn resume(&mut self, caught_up: u64) {
         if matches!(self.lease.state, LeaseState::CaughtUp) && self.lease.caught_up == caught_up {
             self.lease.state = LeaseState::Held;
         }
     }
 
-    /// Asks the others after a lapse. Call when all that came meanwhile is taken in: it may be older than the answers.
+    /// Asks the other members after a lapse. Must be called after everything that arrived meanwhile was handled,
+    /// because that may be older than the answers.
     pub(super) fn ask_after_lapse(&mut self, now_us: u64) {
         if !matches!(self.lease.state, LeaseState::Lapsed) {
             return;
@@ -164,7 +170,7 @@ impl Membership {
         self.lease.state = LeaseState::Asking { unheard, until_us };
     }
 
-    /// Says so when the last of them was heard.
+    /// Reports that the node has caught up, once the last of the members has answered or the wait has ended.
     pub(super) fn catch_up(&mut self, now_us: u64) {
         let LeaseState::Asking { unheard, until_us } = &self.lease.state else { return };
         if unheard.is_empty() || *until_us <= now_us {

@@ -1,4 +1,4 @@
-//! What is inside a datagram between nodes, and how it is encoded. Decides nothing.
+//! The content of datagrams between nodes, and its encoding. Makes no decisions.
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -6,33 +6,33 @@ use serde::{Deserialize, Serialize};
 use super::DropReason;
 use crate::readiness::Readiness;
 
-/// A claim on the wire: term, announced. `None` takes it back.
+/// A claim on the wire: term, announced. `None` withdraws the claim.
 pub(super) type Entry = (IpAddr, Option<(u32, bool)>);
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Message<'a> {
-    /// foca's.
+    /// A message of the SWIM library foca.
     #[serde(borrow)]
     Swim(&'a [u8]),
-    /// A piece of the sender's claims.
+    /// A part of the sender's claims.
     Claims { from: Sender<'a>, chunk: Chunk },
-    /// How far the sender has another node's claims; asks for the rest.
+    /// The position up to which the sender has another node's claims; requests the rest.
     Ack { from: Sender<'a>, ack: Ack },
-    /// The abilities of one of the sender's announcers. Of two the one with the higher number is true.
+    /// The readiness of one of the sender's announcers. Of two messages the one with the higher number applies.
     Readiness { from: Sender<'a>, number: u64, announcer: &'a str, readiness: Readiness },
 }
 
-/// Which life of which node says it.
+/// The node that sends the message, and its generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sender<'a> {
     pub name: &'a str,
     pub generation: u64,
 }
 
-/// Changes after `base` up to and with `upto`, of `version` in all.
+/// The changes after `base` up to and including `upto`; the log ends at `version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Chunk {
-    /// Which numbering of changes: a new one starts from nothing.
+    /// Number of the log; a new log starts from nothing.
     pub log: u64,
     pub base: u64,
     pub upto: u64,
@@ -43,10 +43,10 @@ pub(super) struct Chunk {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ack {
-    /// The life whose claims these are.
+    /// Generation of the node whose claims are acknowledged.
     pub of: u64,
     pub log: u64,
-    /// 0 = nothing yet.
+    /// Version up to which the claims are known; 0 = nothing yet.
     pub known: u64,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Message<'a> {
         postcard::to_stdvec(self).expect("plain data always encodes")
     }
 
-    /// Whoever made it, where it says so.
+    /// Returns the sender; `None` if the message does not name it.
     pub fn sender(&self) -> Option<Sender<'a>> {
         match self {
             Self::Swim(_) => None,

@@ -1,6 +1,7 @@
-//! Members that were declared down. A port that is closed looks like a death, and one observer that hears nobody would rob the others of all
-//! that they have: a member is asked itself, by gossip and on the segment, before its claims go (invariant 11). One that answers for an
-//! address there lives; it is parted, and keeps each claim while it answers for the address. Knows nothing of how the segment is asked.
+//! Members that were declared down. A closed port looks like a death, and one node that receives no gossip would take
+//! over all addresses of the others. Therefore a member is asked directly, by gossip and on the segment, before its
+//! claims are removed (invariant 11). A member that answers for an address there is alive; it is partitioned, and keeps
+//! each claim while it answers for the address. Must not know how the segment is asked.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -8,39 +9,43 @@ use super::claims::Peer;
 use super::outlook::LATELY_US;
 use super::{Claim, Hearing, Member, Membership, MembershipConfig, NodeName};
 
-/// Between two questions to a member that is parted.
+/// Interval between two questions to a partitioned member.
 const ASK_AGAIN_US: u64 = 100_000;
-/// Six questions in a row without an answer.
+/// Time without an answer after which a partitioned member is given up: six questions in a row.
 const SILENT_US: u64 = 600_000;
-/// A node that hears nobody, and whose segment is silent too, is the one that is cut off, or the last one: it takes over so late.
+/// Delay before a node takes over if it receives no gossip and its segment is silent too. Such a node is either the one
+/// that is cut off, or the last one left.
 const CUT_OFF_US: u64 = 2_000_000;
-/// Gossip comes through within this where it can: who was lost is called so often.
+/// Time within which gossip arrives again after a network has healed, because lost members are announced to at this
+/// interval.
 const HEALED_US: u64 = 1_000_000;
 /// `DEFEND_INTERVAL` of RFC 5227 section 1.1.
 const DEFEND_US: u64 = 10_000_000;
-/// A segment that was heard longer ago may be silent now.
+/// Time after which a segment on which another host was observed may be silent.
 const LIVES_US: u64 = 300_000;
-/// A node that hears nobody looks so often if its segment lives.
+/// Interval at which a node that receives no gossip checks whether its segment is alive.
 const LOOK_US: u64 = 20_000;
-/// Addresses that a member is asked for at once, in turn of all that it claims: before it is given up, and while it is parted.
+/// Number of addresses that a member is asked for at once, rotating through all that it claims: [`SAMPLE`] before it is
+/// given up, and [`FEW`] while it is partitioned.
 const SAMPLE: usize = 8;
 const FEW: usize = 2;
-/// A parted member that did not answer for an address so often, and did for others, answers for it no more.
+/// Number of unanswered questions for an address after which a partitioned member that answered for others no longer
+/// counts as answering for it.
 const UNANSWERED: u8 = 6;
 
 /// A member that was declared down.
 pub(super) struct Missing {
     since_us: u64,
-    /// When to decide.
+    /// Time of the decision.
     until_us: u64,
     ask_at: u64,
-    /// Of its claims, the one to ask for next.
+    /// Index of the claim to ask for next.
     turn: usize,
-    /// When it answered last on the segment.
+    /// Time of its last answer on the segment.
     answered_us: Option<u64>,
-    /// Questions since the last answer, by address.
+    /// Number of questions since the last answer, by address.
     unanswered: BTreeMap<IpAddr, u8>,
-    /// It is parted: what was known of it before.
+    /// The state known of it before; `None` if it is not partitioned.
     parted: Option<Peer>,
 }
 
@@ -57,7 +62,7 @@ impl Missing {
         }
     }
 
-    /// The next of the addresses that the network was told to find there.
+    /// Returns the next of the member's announced addresses.
     fn sample(&mut self, peer: Option<&Peer>, most: usize) -> Vec<IpAddr> {
         let claims = peer.into_iter().flat_map(|peer| &peer.claims);
         let announced: Vec<IpAddr> =
@@ -74,7 +79,8 @@ impl Missing {
 }
 
 impl Membership {
-    /// A member was declared down, by whomever. It comes back as its own next life if it can. One that is leaving has said so.
+    /// Handles that a member was declared down, by any node. It rejoins with a new generation if it can. A member that
+    /// is leaving is removed at once, because it has announced that.
     pub(super) fn missed(&mut self, now_us: u64, name: &str) {
         let Some(member) = self.view.members.get(name) else { return };
         if member.leaving {
@@ -91,7 +97,7 @@ impl Membership {
         self.absorb(now_us, turn);
     }
 
-    /// Has the segment asked for what missing members answer for.
+    /// Queues questions to the segment for the addresses of missing members.
     pub(super) fn ask(&mut self, now_us: u64) {
         let wait_us = self.config.probe_rtt_us;
         let mut lost = Vec::new();
@@ -120,7 +126,8 @@ impl Membership {
         }
     }
 
-    /// A parted member answers for others and not for this address: it gave it up, or never heard that it should have it.
+    /// Ends the claim of a partitioned member that answers for other addresses and not for this one: it gave the
+    /// address up, or never learned that it should have it.
     fn end_claim(&mut self, name: &str, address: IpAddr) {
         let missing = self.missing.get_mut(name);
         let Some(peer) = missing.and_then(|missing| missing.parted.as_mut()) else { return };
@@ -130,7 +137,7 @@ impl Membership {
         self.change.lapsed.insert(address);
     }
 
-    /// A member that is missing answered on the segment for an address that it was asked for.
+    /// Records that a missing member answered on the segment for an address that it was asked for.
     pub fn answered(&mut self, now_us: u64, name: &str, address: IpAddr) {
         self.wake(now_us);
         if let Some(missing) = self.missing.get_mut(name) {
@@ -139,9 +146,10 @@ impl Membership {
         }
     }
 
-    /// Another node announced on the segment that it has an address which this node answers for, and none of its gossip comes through. Where
-    /// this node hears nobody, it is the one that was given up: when it hears that again, it leaves the address to the other while that
-    /// one answers for it. A node in company keeps its address, and says so (RFC 5227 section 2.4 c) for the other to hear.
+    /// Handles that another node, whose gossip does not arrive, announced on the segment an address which this node
+    /// answers for. A node that receives no gossip at all is the one that was declared down: when it observes the
+    /// announcement again, it yields the address while the other node answers for it. A node that receives gossip keeps
+    /// its address, and announces it (RFC 5227 section 2.4 c) so that the other node notices.
     pub fn overheard(&mut self, now_us: u64, name: &str, address: IpAddr) {
         self.wake(now_us);
         let me = self.swim.me().name.clone();
@@ -150,7 +158,7 @@ impl Membership {
         if !self.hears_nobody(now_us) {
             return self.defend(now_us, address);
         }
-        // A network that has just healed lets gossip through a moment later.
+        // In a network that has just healed, gossip arrives a moment later.
         let heard_us = self.company.heard_us();
         self.overheard.retain(|_, at| *at > heard_us);
         let first_us = *self.overheard.entry(address).or_insert(now_us);
@@ -181,7 +189,7 @@ impl Membership {
         }
     }
 
-    /// A node that was given up lives, and no gossip of it comes through.
+    /// Restores a node that had been removed, because it is alive although no gossip from it arrives.
     fn revive(&mut self, now_us: u64, name: &str) {
         let Some(address) = self.configured.iter().flatten().find(|(it, _)| *it == name) else {
             return;
@@ -197,8 +205,9 @@ impl Membership {
         self.company.unsettle();
     }
 
-    /// Until when a member that is missing counts as alive. One that speaks lives: it is this node that is not heard. What a dead one said
-    /// last came longer ago than it takes to declare it down. The segment knows better, once it has answered there.
+    /// Returns the time until which a missing member counts as alive. A member that still sends is alive, and does not
+    /// receive this node: the last datagram of a dead one came longer ago than it takes to declare it down. An answer
+    /// on the segment takes precedence.
     fn alive_us(&self, name: &str, missing: &Missing) -> u64 {
         if let Some(at) = missing.answered_us {
             return at.saturating_add(SILENT_US);
@@ -208,7 +217,8 @@ impl Membership {
         let address = self.view.members.get(name).map(|member| member.address);
         let heard_us = address.and_then(|address| self.heard.get(&address)).copied();
         let spoke = heard_us.filter(|at| *at + probe_interval_us * 3 / 2 >= missing.since_us);
-        // So often it calls this node, if it takes it for dead: it may have done so for longer.
+        // Interval at which the member announces itself to this node, if it considers this node dead. It may have done
+        // so for longer than `since_us`.
         let calls_us = match missing.since_us.saturating_add(LATELY_US * 3 / 4) {
             early if spoke.is_some_and(|at| at < early) => announce_again_us,
             _ => announce_us,
@@ -216,12 +226,13 @@ impl Membership {
         spoke.map_or(0, |at| at.saturating_add(3 * calls_us))
     }
 
-    /// True: it was declared down and is not given up.
+    /// Returns true if the member was declared down but is not removed yet.
     pub fn is_missing(&self, name: &str) -> bool {
         self.missing.contains_key(name)
     }
 
-    /// Says if it matters whether the segment lives: this node hears nobody, and is about to give a member up.
+    /// Returns true if it matters whether the segment is alive: this node receives no gossip, and is about to remove a
+    /// member.
     pub fn looks_for_life(&self, now_us: u64) -> bool {
         !self.missing.is_empty() && self.hears_nobody(now_us)
     }
@@ -230,13 +241,13 @@ impl Membership {
         self.has_others() && self.company.is_silent_at(&self.config) <= now_us
     }
 
-    /// A frame of another host came lately on a segment that addresses are announced on.
+    /// Records that a frame of another host was received on a segment on which addresses are announced.
     pub fn segment_lives(&mut self, now_us: u64) {
         self.segment_us = now_us;
     }
 
-    /// Decides what became of the members that were missed for long enough. Where the segment is silent too nobody can be reached there
-    /// anyway: who was parted stays so until something is heard.
+    /// Decides about the members that have been missing for long enough. If the segment is silent too, no host can be
+    /// reached there anyway, and a partitioned member remains so until something is received.
     pub(super) fn bury(&mut self, now_us: u64) {
         let is_due = |(_, missing): &(&NodeName, &Missing)| missing.until_us <= now_us;
         let due: Vec<_> =
@@ -263,7 +274,7 @@ impl Membership {
         }
     }
 
-    /// Its gossip does not come through, and it lives.
+    /// Marks a missing member as partitioned: it is alive, but its gossip does not arrive.
     fn part(&mut self, now_us: u64, name: &str) {
         let Some(peer) = self.peers.remove(name) else { return };
         if let Some(missing) = self.missing.get_mut(name) {
@@ -274,7 +285,8 @@ impl Membership {
         self.lost(now_us, name, false);
     }
 
-    /// This node stood still: what was not answered meanwhile it did not hear.
+    /// Restarts the decisions about missing members after this node was frozen, because it did not receive the answers
+    /// that came meanwhile.
     pub(super) fn miss_anew(&mut self, now_us: u64) {
         let wait_us = self.config.probe_rtt_us;
         for missing in self.missing.values_mut() {
@@ -287,23 +299,23 @@ impl Membership {
         }
     }
 
-    /// A member that was missing is back. Gives what was known of it.
+    /// Ends the absence of a member that is back. Returns the state known of it.
     pub(super) fn found(&mut self, name: &str) -> Option<Peer> {
         let missing = self.missing.remove(name)?;
         missing.parted.or_else(|| self.peers.remove(name))
     }
 
-    /// Gives up a member that is gone. Returns its claims.
+    /// Removes a member that is gone. Returns the state known of it, with its claims.
     pub(super) fn buried(&mut self, name: &str) -> Option<Peer> {
         let parted = self.missing.remove(name).and_then(|missing| missing.parted);
         parted.or_else(|| self.peers.remove(name))
     }
 
-    /// When a question or a decision is due.
+    /// Returns the time of the next question or decision.
     pub(super) fn missing_at(&self) -> Option<u64> {
         self.missing.values().map(|missing| missing.until_us.min(missing.ask_at)).min()
     }
 }
 
-/// By name.
+/// Missing members by name.
 pub(super) type MissingMembers = BTreeMap<NodeName, Missing>;

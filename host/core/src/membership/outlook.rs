@@ -1,48 +1,50 @@
-//! The company in which a node decides: a claim that is made alone counts less than any that was made among the others.
+//! The outlook of a node: the decisions it may make, given the nodes it receives. A claim made alone counts less than
+//! any claim made among a majority.
 use std::collections::BTreeMap;
 
 use super::{Hearing, Membership, MembershipConfig, NodeName, View};
 
-/// A member that died counts for so long among those that there should be.
+/// Time for which a member that died counts as one that there should be.
 const REMEMBERED_US: u64 = 600_000_000;
-/// A member that is lost is called often for so long.
+/// Time for which a lost member is announced to at the shorter interval.
 pub(super) const LATELY_US: u64 = 60_000_000;
-/// A time without losing a member or the majority: a decision in it was no error of a network that was just parting.
+/// Time without losing a member or the majority, after which a decision cannot be due to a network that was just
+/// partitioning.
 const STEADY_US: u64 = 1_000_000;
 
 /// The decisions that a node may make now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Outlook {
-    /// It may announce what it did not announce before: once true, true for good. A node that has just come up must first hear who
-    /// answers for what.
+    /// True if it may announce addresses that it did not announce before; never becomes false again. A node that has
+    /// just started must first learn which node answers for which address.
     pub settled: bool,
-    /// It hears every node that there should be, and knows what each answers for.
+    /// True if it receives every configured node, and knows the claims of each.
     pub informed: bool,
-    /// It hears more than half of the nodes that were members lately, itself counted.
+    /// True if it receives more than half of the nodes that were members lately, including itself.
     pub majority: bool,
-    /// The same, so it was for a second, and it knows the claims of all that it hears.
+    /// True if it has had a majority for one second, and knows the claims of all nodes that it receives.
     pub steady: bool,
 }
 
-/// The nodes that were there lately.
+/// The nodes that have been members lately.
 #[derive(Debug, Default)]
 pub(super) struct Company {
-    /// Members, and those that died and did not say goodbye: since when.
+    /// Members, and nodes that died without a goodbye, with the time of their death.
     known: BTreeMap<NodeName, Option<u64>>,
-    /// When the last genuine datagram came.
+    /// Time of the last authentic datagram.
     heard_us: u64,
-    /// When the last member was lost, or the majority came back.
+    /// Time at which a member was last lost, or the majority was regained.
     unsteady_us: u64,
-    /// As it was told last.
+    /// The outlook that was last reported.
     told: Outlook,
-    /// The outlook may be another now: it costs a look at every node.
+    /// True if the outlook may have changed; computing it looks at every node.
     unsettled: bool,
-    /// And then, though nothing comes.
+    /// Time of the next check, even if nothing is received.
     look_at: Option<u64>,
 }
 
 impl Outlook {
-    /// Of a node that hears everybody, or has nobody to hear.
+    /// The outlook of a node that receives every other node, or that has no peers.
     pub const UNDISTURBED: Self =
         Self { settled: true, informed: true, majority: true, steady: true };
 }
@@ -53,7 +55,7 @@ impl Company {
         self.heard_us = now_us;
     }
 
-    /// Something that the outlook depends on is another.
+    /// Marks the outlook for a new check, because something that it depends on has changed.
     pub fn unsettle(&mut self) {
         self.unsettled = true;
     }
@@ -63,7 +65,7 @@ impl Company {
         self.unsettled = true;
     }
 
-    /// One that said goodbye is not missed.
+    /// Records the loss of a member. One that sent a goodbye is not missed.
     pub fn went(&mut self, name: &str, in_order: bool, now_us: u64) {
         match in_order {
             true => drop(self.known.remove(name)),
@@ -73,12 +75,12 @@ impl Company {
         self.unsettled = true;
     }
 
-    /// Nodes that there should be no more are not missed.
+    /// Forgets dead nodes that are no longer configured, so that they are not missed.
     pub fn retain(&mut self, is_configured: impl Fn(&str) -> bool) {
         self.known.retain(|name, died| died.is_none() || is_configured(name));
     }
 
-    /// True while a node that was lost may be about to come back.
+    /// Returns true while a node that was lost may be about to rejoin.
     pub fn lost_lately(&self, now_us: u64) -> bool {
         let lately = |at: &u64| now_us < at.saturating_add(LATELY_US);
         self.known.values().flatten().any(lately)
@@ -88,7 +90,8 @@ impl Company {
         self.heard_us
     }
 
-    /// The time from which this node counts as alone: one that misses one member and hears no other since is the one that is missing.
+    /// Returns the time from which this node counts as alone. A node that misses one member and has received from no
+    /// other since then is itself the one that is missing.
     pub fn is_silent_at(&self, config: &MembershipConfig) -> u64 {
         self.heard_us.saturating_add(config.suspect_us)
     }
@@ -103,12 +106,12 @@ impl Company {
 }
 
 impl Membership {
-    /// The decisions that this node may make.
+    /// Returns the decisions that this node may make.
     pub fn outlook(&self, now_us: u64) -> Outlook {
         let Self { company, config, .. } = self;
         let alone = !company.known.is_empty() && company.is_silent_at(config) <= now_us;
         let majority = !alone && company.has_majority(&self.view, now_us);
-        // While it was not told of a majority this is the moment in which it comes back.
+        // If no majority was reported last, it is regained at this moment.
         let since_us = if company.told.majority { company.unsteady_us } else { now_us };
         let complete = self.peers.values().all(|peer| peer.complete);
         let steady = majority && complete && since_us.saturating_add(STEADY_US) <= now_us;
@@ -125,7 +128,7 @@ impl Membership {
         self.configured.as_ref().is_some_and(|nodes| nodes.keys().all(is_known))
     }
 
-    /// Says so when the outlook is another.
+    /// Reports the outlook if it has changed.
     pub(super) fn look_out(&mut self, now_us: u64) {
         let due = self.company.look_at.is_some_and(|at| at <= now_us);
         if !std::mem::take(&mut self.company.unsettled) && !due {
@@ -144,12 +147,12 @@ impl Membership {
         self.company.look_at = self.outlook_changes_at();
     }
 
-    /// When to look again though nothing comes.
+    /// Returns the time of the next check, even if nothing is received.
     pub(super) fn look_at(&self) -> Option<u64> {
         self.company.look_at
     }
 
-    /// When the outlook may be another though nothing comes.
+    /// Returns the time at which the outlook may change even if nothing is received.
     fn outlook_changes_at(&self) -> Option<u64> {
         let Self { company, config, .. } = self;
         let Outlook { settled, majority, steady, .. } = company.told;

@@ -1,22 +1,24 @@
-//! The readiness of this node's announcers, told to every member, and that of theirs. Said again and again instead of acknowledged: it is
-//! small, and the last word is the whole truth.
+//! Exchanges the readiness of announcers with every member. A node repeats its readiness instead of waiting for an
+//! acknowledgement, because the message is small and the last one is complete.
 use super::claims::Peer;
 use super::exchange::member;
 use super::message::{Message, Sender};
 use super::{DropReason, Membership};
 use crate::readiness::{NodeReadiness, Readiness};
 
-/// After a change it is said again after these times, so that a loss costs little.
+/// Delays before the repetitions that follow a change, so that a lost datagram costs little.
 const AGAIN_US: [u64; 3] = [30_000, 100_000, 300_000];
-/// And then so often, or so much later for each member: what a node sends at rest does not grow with the cluster.
+/// Interval of repetitions at rest: at least this, and at least [`REPEAT_EACH_US`] for each member, so that the rate at
+/// which a node sends at rest does not grow with the cluster.
 const REPEAT_US: u64 = 1_000_000;
 const REPEAT_EACH_US: u64 = 30_000;
-/// Announcers of one node that are remembered: what a node says may not take memory without an end.
+/// Maximum number of announcers stored for one node, so that a node cannot make others use memory without limit.
 const ANNOUNCERS: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Repetition {
-    /// When it changed: what was said earlier is older, on the same machine.
+    /// Time of the last change, which is the message number: a message with a lower number, from the same machine, is
+    /// older.
     changed_us: u64,
     told: usize,
     again_at: Option<u64>,
@@ -36,7 +38,8 @@ impl Repetition {
 }
 
 impl Membership {
-    /// Sets what this node's announcers can do, each [`Readiness::bounded`]; all that is not named is unknown.
+    /// Sets the readiness of this node's announcers, each [`Readiness::bounded`]; an announcer that is not named is
+    /// unknown.
     pub fn set_readiness(&mut self, now_us: u64, readiness: NodeReadiness) {
         let me = self.swim.me().name.clone();
         if self.view.readiness.get(&me) == Some(&readiness) {
@@ -65,7 +68,7 @@ impl Membership {
         }
     }
 
-    /// A member that has just come is told, and again as the others are.
+    /// Sends the readiness to a member that has just joined, and schedules a repetition.
     pub(super) fn greet_with_readiness(&mut self, now_us: u64, name: &str) {
         self.tell_readiness(name);
         self.ready.again_at.get_or_insert(now_us.saturating_add(AGAIN_US[0]));

@@ -1,5 +1,5 @@
-//! The envelope of every datagram between nodes: who lacks the key can neither read nor write one.
-//! Knows nothing of what is inside.
+//! The sealed envelope of every datagram between nodes: without the key a datagram can be neither read nor created.
+//! Must not know the content.
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use rand::Rng;
@@ -7,15 +7,17 @@ use rand::rngs::ChaCha12Rng;
 
 use super::DropReason;
 
-/// Follows the version in every datagram of ours.
+/// Magic number that follows the version byte in every datagram of this protocol.
 pub const MAGIC: [u8; 4] = *b"OTRG";
-/// Version byte and magic: sent in the clear and authenticated as associated data.
+/// Version byte and magic number, sent in the clear and authenticated as associated data.
 const HEADER: [u8; 5] = [1, MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3]];
-/// 192 random bits: safe under one key without a counter that would have to survive restarts (XChaCha20).
+/// Length of a nonce. 192 random bits are safe under one key without a counter that would have to survive restarts
+/// (XChaCha20).
 const NONCE: usize = 24;
 const TAG: usize = 16;
 
-/// The largest plaintext: sealed it still fits the IPv6 minimum MTU of 1280 octets with IPv6 and UDP headers.
+/// Length of the largest plaintext, which when sealed still fits the IPv6 minimum MTU of 1280 octets with IPv6 and UDP
+/// headers.
 pub(super) const MAX_PLAINTEXT: usize = 1280 - 40 - 8 - HEADER.len() - NONCE - TAG;
 
 pub(super) struct Seal {
@@ -28,7 +30,7 @@ impl Seal {
         Self { cipher: XChaCha20Poly1305::new(&key.into()), nonces }
     }
 
-    /// `None` only when the plaintext is longer than the cipher takes, 256 GiB.
+    /// Seals a plaintext. Returns `None` only if the plaintext is longer than the cipher accepts, 256 GiB.
     pub fn close(&mut self, plaintext: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE];
         self.nonces.fill_bytes(&mut nonce);

@@ -1,4 +1,4 @@
-//! Who is alive: foca's SWIM state machine with its timers on a virtual clock. Knows nothing of claims or keys.
+//! Failure detection: the SWIM state machine of foca with its timers on a virtual clock. Must not know claims or keys.
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU8, NonZeroUsize};
@@ -14,23 +14,23 @@ use super::MembershipConfig;
 use super::identity::Identity;
 use super::seal::MAX_PLAINTEXT;
 
-/// Octets that the message around foca's data takes.
+/// Bytes that the message around foca's data takes.
 const ENVELOPE: usize = 4;
-/// Random members that news goes to at once, and that are asked to probe in our stead.
+/// Number of random members that receive news at once, and that are asked to probe on our behalf.
 const FANOUT: NonZeroUsize = NonZeroUsize::new(3).expect("not zero");
-/// Times one piece of news is repeated; 10 reach everyone in clusters of a thousand.
+/// Number of times that one piece of news is repeated; 10 reach every member in clusters of a thousand.
 const REPEATS: NonZeroU8 = NonZeroU8::new(10).expect("not zero");
-/// How long a life that ended is remembered, so that late gossip does not revive it.
+/// Time for which a generation that ended is remembered, so that late gossip does not revive it.
 const REMEMBER_DOWN: Duration = Duration::from_secs(600);
 
 pub(super) struct Swim {
     foca: Foca<Identity, PostcardCodec, ChaCha12Rng, NoCustomBroadcast>,
-    /// By deadline, then in the order they were set.
+    /// Timers by deadline, then in the order in which they were set.
     timers: BTreeMap<(u64, u64), Timer<Identity>>,
     set: u64,
 }
 
-/// What one call to foca brought about.
+/// The results of one call to foca.
 #[derive(Default)]
 pub(super) struct Turn {
     pub sends: Vec<(SocketAddr, Vec<u8>)>,
@@ -71,7 +71,7 @@ impl Swim {
         self.turn(now_us, |foca, turn| foca.handle_data(data, turn))
     }
 
-    /// Runs the one timer that is due first, if one is.
+    /// Runs the timer that is due first, if any is due.
     pub fn handle_timeout(&mut self, now_us: u64) -> Option<Turn> {
         let entry = self.timers.first_entry()?;
         if entry.key().0 > now_us {
@@ -81,13 +81,14 @@ impl Swim {
         Some(self.turn(now_us, |foca, turn| foca.handle_timer(timer, turn)))
     }
 
-    /// Asks to be let in. Whatever life the peer is in accepts it: foca compares only names in an announcement.
+    /// Asks a peer to be let in. The peer accepts the request in any generation, because foca compares only names in an
+    /// announcement.
     pub fn announce(&mut self, now_us: u64, peer: &str, address: SocketAddr) -> Turn {
         let peer = Identity::new(peer, address, 0);
         self.turn(now_us, |foca, turn| foca.announce(peer, turn))
     }
 
-    /// Tells what is new to a few members now instead of with the next probe.
+    /// Sends news to a few members now instead of with the next probe.
     pub fn spread(&mut self, now_us: u64) -> Turn {
         self.turn(now_us, |foca, turn| foca.gossip(turn))
     }
@@ -133,7 +134,7 @@ fn foca_config(config: &MembershipConfig) -> foca::Config {
         max_packet_size: NonZeroUsize::new(MAX_PLAINTEXT - ENVELOPE).expect("far above zero"),
         notify_down_members: true,
         periodic_announce: every(Duration::from_secs(30)),
-        // Configured peers are announced to anyway, dead or alive.
+        // Configured peers are announced to anyway, whether dead or alive.
         periodic_announce_to_down_members: None,
         periodic_gossip: every(Duration::from_micros(period)),
     }

@@ -209,7 +209,7 @@ fn who_is_alone_may_answer_for_ever_and_does_nothing() {
     assert_eq!(alone.lease(), Some(u64::MAX));
     alone.handle_timeout(60 * SECOND);
     assert_eq!(alone.lease(), Some(u64::MAX));
-    // Others come, long after.
+    // Other nodes are configured long afterwards.
     alone.set_peers(90 * SECOND, &BTreeMap::from([("node-2".into(), socket(2))]));
     assert!(alone.lease().is_some_and(|until| until > 90 * SECOND));
     alone.handle_timeout(90 * SECOND + 100_000);
@@ -232,7 +232,7 @@ fn the_word_of_one_is_not_the_word_of_all() {
 }
 
 proptest! {
-    /// Whatever is lost, doubled or late: in the end the other side knows exactly what is claimed.
+    /// The other side knows exactly the current claims in the end, whatever is lost, duplicated or late.
     #[test]
     fn claims_arrive_over_any_network(
         steps in prop::collection::vec((0..40u8, prop::option::of(0..4u32), 0..8u8, any::<prop::sample::Index>()), 1..60),
@@ -252,7 +252,7 @@ proptest! {
             }
             wire.extend(sender.chunks(&log));
             if !wire.is_empty() {
-                // Not taken off: it may come again.
+                // The message stays on the wire, so that it can arrive again.
                 receiver.learn(pick.get(&wire));
                 if action % 2 == 0 {
                     sender.acknowledge(&log, receiver.ack());
@@ -318,19 +318,20 @@ fn a_node_with_another_key_is_named_until_it_is_understood() {
         }
     }
     assert_eq!(unreadable(&one), Some(Unreadable::OtherKey));
-    // Of a host that is no node nothing is said.
+    // Nothing is reported of a host that is not a node.
     let sealed = datagrams(&mut other, 21 * SECOND);
     let mut stranger = membership(1, 100, 7, &[3]);
     (0..9).for_each(|_| stranger.handle_datagram(0, socket(2), &sealed[0]));
     assert!(stranger.view().unreadable.is_empty());
 
-    // It is silent: nothing is known of it any more.
+    // The node is silent, so it is forgotten.
     one.handle_timeout(28 * SECOND);
     assert!(unreadable(&one).is_some());
     one.handle_timeout(31 * SECOND);
     assert_eq!(unreadable(&one), None);
 
-    // It has the key now. Who is understood lives: what comes in its name is another's.
+    // The node has the key now. A node that can be read is alive, so unreadable datagrams in its name are those of
+    // another sender.
     let mut nodes = [one, membership(2, 200, 7, &[1])];
     run(&mut nodes, 31 * SECOND, 34 * SECOND);
     let [mut one, _] = nodes;

@@ -1,17 +1,18 @@
-//! Nodes whose datagrams come in and cannot be read. They look dead, and live: people must be told. Trusts nothing of it: whoever has no key
-//! can send such datagrams in the name of any node.
+//! Nodes whose datagrams arrive but cannot be read. They look dead but are alive, which must be reported. The
+//! datagrams are not trusted for anything else, because a sender without the key can forge them in the name of any
+//! node.
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{DropReason, Membership, Unreadable};
 use crate::facts::NodeName;
 
-/// One or two may be damaged.
+/// Number of datagrams after which a node counts as unreadable, because one or two may be damaged.
 const COUNTS: u32 = 3;
-/// A node calls every second whom it takes for dead.
+/// Time after which an unreadable node is forgotten. A node sends to a peer that it considers dead every second.
 const FORGOTTEN_US: u64 = 10_000_000;
 
-/// What came from a node since it was understood last.
+/// The unreadable datagrams of a node since the last one that could be read.
 #[derive(Debug)]
 pub(super) struct Received {
     datagrams: u32,
@@ -19,11 +20,11 @@ pub(super) struct Received {
     why: Unreadable,
 }
 
-/// By name.
+/// Unreadable nodes by name.
 pub(super) type UnreadableNodes = BTreeMap<NodeName, Received>;
 
 impl Membership {
-    /// A datagram was dropped.
+    /// Records a datagram that was dropped.
     pub(super) fn not_read(&mut self, now_us: u64, from: SocketAddr, reason: DropReason) {
         let why = match reason {
             DropReason::WrongKey => Unreadable::OtherKey,
@@ -45,13 +46,13 @@ impl Membership {
         }
     }
 
-    /// A genuine datagram of this node came in.
+    /// Records that an authentic datagram of this node was received.
     pub(super) fn was_read(&mut self, name: &str) {
         self.unreadable.remove(name);
         self.change.members |= self.view.unreadable.remove(name).is_some();
     }
 
-    /// Forgets those of which nothing comes any more.
+    /// Forgets the nodes from which no more datagrams arrive.
     pub(super) fn forget_unreadable(&mut self, now_us: u64) {
         let old = self.unreadable.extract_if(.., |_, one| one.last_us + FORGOTTEN_US <= now_us);
         let old: Vec<_> = old.map(|(name, _)| name).collect();

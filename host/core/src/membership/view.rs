@@ -1,89 +1,94 @@
-//! What one node knows of all: who is alive and who answers for what. Knows nothing of how it came to know.
+//! The state of the cluster as one node knows it: the alive nodes and their claims. Must not know how the state is
+//! obtained.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::facts::NodeName;
 use crate::readiness::NodeReadiness;
 
-/// "I answer for this address."
+/// The statement that a node answers for an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
-    /// Of two claims the higher term is right. One that was made among a majority is even and above every one known before it; one
-    /// that was made without is odd and below that of the node whose address it takes over.
+    /// Of two claims the one with the higher term wins. A claim made among a majority has an even term, above every
+    /// term known before it; a claim made without a majority has an odd term, below that of the node whose address it
+    /// takes over.
     pub term: u32,
-    /// The network has been told.
+    /// True if the address has been announced to the network.
     pub announced: bool,
 }
 
-/// Claims by address; `None` takes one back.
+/// Changes of claims by address; `None` withdraws a claim.
 pub type ClaimChanges = BTreeMap<IpAddr, Option<Claim>>;
 
-/// The way in which an alive node is heard.
+/// The way in which this node receives an alive node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hearing {
-    /// By its own datagrams.
+    /// Its own datagrams arrive.
     Itself,
-    /// Others say that it is alive; what it claims may not come through.
+    /// Other nodes report that it is alive; its claims may not arrive.
     ThroughOthers,
-    /// No gossip comes through: it is parted. It answers on the segment, or its datagrams come and ours do not; what is known of it is what
-    /// it said last.
+    /// Its gossip does not arrive: it is partitioned. It answers on the segment, or its datagrams arrive and ours do
+    /// not reach it; the state known of it is the last that it sent.
     Parted,
 }
 
 /// An alive node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// It answers for what it has and takes nothing new.
+    /// True if it answers for its addresses but takes over nothing new.
     pub leaving: bool,
-    /// The way in which this node hears it.
+    /// The way in which this node receives it.
     pub hearing: Hearing,
-    /// Where it receives datagrams.
+    /// The address at which it receives datagrams.
     pub address: SocketAddr,
 }
 
-/// What one node knows of all.
+/// The state of the cluster as one node knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct View {
-    /// Alive nodes, this one among them.
+    /// The alive nodes, including this one.
     pub members: BTreeMap<NodeName, Member>,
-    /// Their claims, by address and node. Never one without its member.
+    /// Their claims, by address and node. A claim never exists without its member.
     pub claims: BTreeMap<(IpAddr, NodeName), Claim>,
-    /// What their announcers can do, where they said it.
+    /// The readiness of their announcers, where they have reported it.
     pub readiness: BTreeMap<NodeName, NodeReadiness>,
-    /// Nodes that send datagrams which cannot be read.
+    /// Nodes whose datagrams cannot be read.
     pub unreadable: BTreeMap<NodeName, Unreadable>,
 }
 
-/// Why a node's datagrams cannot be read.
+/// The reason why a node's datagrams cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreadable {
-    /// They are sealed with another key.
+    /// The datagrams are sealed with another key.
     OtherKey,
-    /// They are of another version of the protocol.
+    /// The datagrams are of another version of the protocol.
     OtherVersion,
 }
 
-/// What is no longer as it was in the [`View`].
+/// The parts of the [`View`] that have changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ViewChange {
-    /// A member came, went, is leaving, another node cannot be read, or this node may decide from now on.
+    /// A member joined, went, started to leave, or is received in another way; a node became unreadable or readable; or
+    /// this node may decide from now on.
     pub members: bool,
     /// Addresses whose claims changed.
     pub addresses: BTreeSet<IpAddr>,
-    /// Addresses of which the network may have been told otherwise while this node and others did not hear each other.
+    /// Addresses that another node may have announced to the network while this node and others were partitioned.
     pub ended: BTreeSet<IpAddr>,
-    /// Of these the claim ended because its node does not answer for the address, though it lives: another may.
+    /// Addresses whose claim ended because its node no longer answers for them although it is alive; another node may
+    /// answer.
     pub lapsed: BTreeSet<IpAddr>,
-    /// The company in which this node decides is another.
+    /// The [`super::Outlook`] of this node has changed.
     pub outlook: bool,
-    /// What an announcer can do on some node is another.
+    /// The readiness of an announcer on some node has changed.
     pub readiness: bool,
-    /// The node was frozen, and now knows what became of its addresses meanwhile. For [`super::Membership::resume`].
+    /// Set if this node was frozen and now knows the state of its addresses again. Pass it to
+    /// [`super::Membership::resume`].
     pub caught_up: Option<u64>,
 }
 
 impl ViewChange {
-    /// Adds a later change.
+    /// Merges a later change into this one.
     pub fn merge(&mut self, later: Self) {
         self.members |= later.members;
         self.addresses.extend(later.addresses);
@@ -96,14 +101,14 @@ impl ViewChange {
 }
 
 impl View {
-    /// The claims on an address.
+    /// Returns the claims on an address.
     pub fn claims_on(&self, address: IpAddr) -> impl Iterator<Item = (&str, Claim)> {
         let claims = self.claims.range((address, NodeName::new())..);
         let claims = claims.take_while(move |((on, _), _)| *on == address);
         claims.map(|((_, node), claim)| (node.as_str(), *claim))
     }
 
-    /// Takes in what all nodes but `me` claim of an address.
+    /// Replaces the claims of all nodes except `me` on an address.
     pub fn set_others(&mut self, me: &str, address: IpAddr, claims: Vec<(NodeName, Claim)>) {
         let before: Vec<_> = self.claims_on(address).map(|(node, _)| node.to_owned()).collect();
         for node in before.iter().filter(|node| *node != me) {
@@ -114,7 +119,7 @@ impl View {
         }
     }
 
-    /// Takes in what one node claims otherwise than before.
+    /// Applies the changes of one node's claims.
     pub fn change(&mut self, node: &str, changes: &ClaimChanges) {
         for (address, claim) in changes {
             self.set(*address, node, *claim);

@@ -1,4 +1,4 @@
-//! The outbox against a plain map: whatever is merged, the receiver ends where the sender is.
+//! Compares the outbox with a plain map: after any merge, the receiver ends in the sender's state.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ fn entry(number: u16, pool: u8) -> Arc<Desired> {
     Arc::new(Desired { pool: pool.to_string().into(), ..bare })
 }
 
-/// What a plugin does with a change: `remove` first, then `upsert`. Says which addresses were gone in between.
+/// Applies events as a plugin does: `remove` first, then `upsert`. Returns the addresses that were absent in between.
 fn receive(state: &mut BTreeMap<IpAddr, DesiredAddress>, events: Vec<Event>) -> BTreeSet<IpAddr> {
     let mut gone = BTreeSet::new();
     for event in events {
@@ -44,7 +44,7 @@ proptest! {
         let mut removed = BTreeSet::new();
         for step in steps {
             let mut change = Change::default();
-            // One entry for each address, as the planner has it.
+            // One entry for each address, as the planner creates them.
             for (number, pool) in step.into_iter().collect::<BTreeMap<_, _>>() {
                 let address = entry(number, 0).address;
                 match pool {

@@ -1,30 +1,31 @@
-//! Addresses for which the segment is asked before this node begins to announce them. Must not know how, or of whom.
+//! Addresses for which the segment is asked before this node begins to announce them. Must not know how the segment is
+//! asked.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Segment {
     Asked,
-    /// Nobody answered.
+    /// No host answered.
     Silent,
-    /// Somebody did.
+    /// Another host answered.
     Answered,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     segments: BTreeMap<IpAddr, Segment>,
-    /// To be asked from now on.
+    /// Addresses that have yet to be asked for.
     new: Vec<IpAddr>,
 }
 
 impl Asked {
-    /// True: it was asked for, and nobody answered.
+    /// Returns true if the segment was asked and no host answered.
     pub fn is_free(&self, address: IpAddr) -> bool {
         self.segments.get(&address) == Some(&Segment::Silent)
     }
 
-    /// Has it asked for, unless it was already.
+    /// Queues a question for the address, unless it was already asked for.
     pub fn ask(&mut self, address: IpAddr) {
         self.segments.entry(address).or_insert_with(|| {
             self.new.push(address);
@@ -32,14 +33,15 @@ impl Asked {
         });
     }
 
-    /// Takes in the answer of the segment. Returns false when nobody wants to know any more.
+    /// Records the answer of the segment. Returns false if it is no longer needed.
     pub fn hear(&mut self, address: IpAddr, answered: bool) -> bool {
         let Some(segment) = self.segments.get_mut(&address) else { return false };
         *segment = if answered { Segment::Answered } else { Segment::Silent };
         true
     }
 
-    /// This node ends announcing it: it is asked for anew before it begins again.
+    /// Forgets that the address was free, because this node stops announcing it and must ask again before it begins
+    /// again.
     pub fn give_up(&mut self, address: IpAddr) {
         if self.segments.get(&address) == Some(&Segment::Silent) {
             self.segments.remove(&address);
@@ -50,7 +52,7 @@ impl Asked {
         self.segments.remove(&address);
     }
 
-    /// Nobody need be asked. Gives what was waited for.
+    /// Cancels all questions. Returns the addresses that were waiting.
     pub fn clear(&mut self) -> Vec<IpAddr> {
         self.new.clear();
         std::mem::take(&mut self.segments).into_keys().collect()

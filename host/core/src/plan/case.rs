@@ -1,5 +1,5 @@
-//! One address: its Services, the announcers that cover it, and what an instance is told of it. Knows nothing of
-//! claims or members.
+//! One address: its Services, the announcers that cover it, and its entry for an instance. Must not know claims or
+//! members.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::facts::{Announcer, Cluster, Election, Endpoint, Labels, Service};
 use crate::membership::View;
 use crate::readiness;
 
-/// What the facts say of one address.
+/// The facts about one address.
 pub(super) struct Case<'a> {
     cluster: &'a Cluster,
     me: &'a str,
@@ -40,17 +40,18 @@ impl<'a> Case<'a> {
         Self { cluster, me, address, pool, services, cover }
     }
 
-    /// Of the announcers for which one node is elected.
+    /// Returns the announcers for which one node is elected.
     pub fn elected(&self) -> impl Iterator<Item = &'a Announcer> {
         self.cover.iter().copied().filter(|announcer| announcer.election == Election::One)
     }
 
-    /// Who may be elected.
+    /// Returns the eligibility of nodes to be elected.
     pub fn eligibility(&self) -> Eligibility<'a> {
         self.eligible_for(self.elected().collect())
     }
 
-    /// The nodes that can announce it by one of them, by what the nodes say.
+    /// Returns the reported readiness of nodes to announce the address with one of the announcers for which one node is
+    /// elected.
     pub fn readiness<'b>(&self, view: &'b View) -> readiness::Nodes<'b>
     where
         'a: 'b,
@@ -59,12 +60,12 @@ impl<'a> Case<'a> {
         readiness::Nodes::new(&view.readiness, elected, self.address)
     }
 
-    /// Who may announce it at all.
+    /// Returns the eligibility of nodes to announce the address with any announcer.
     pub fn any_eligibility(&self) -> Eligibility<'a> {
         self.eligible_for(self.cover.clone())
     }
 
-    /// Who may announce it for one announcer.
+    /// Returns the eligibility of nodes to announce the address with one announcer.
     pub fn eligibility_of<'b>(&'b self, announcer: &'b Announcer) -> Eligibility<'b> {
         Eligibility::new(self.cluster, self.me, vec![announcer], &self.services)
     }
@@ -73,25 +74,25 @@ impl<'a> Case<'a> {
         Eligibility::new(self.cluster, self.me, announcers, &self.services)
     }
 
-    /// Whether this node is about to be drained.
+    /// Returns true if this node is cordoned, which means that it is about to be drained.
     pub fn is_cordoned(&self) -> bool {
         self.cluster.nodes.get(self.me).is_some_and(|node| node.cordoned)
     }
 
-    /// Whether the announcer runs on this node.
+    /// Returns true if the announcer runs on this node.
     pub fn selects_me(&self, announcer: &Announcer) -> bool {
         static NO_LABELS: Labels = Labels::new();
         let node = self.cluster.nodes.get(self.me);
         announcer.node_selector.matches(node.map_or(&NO_LABELS, |node| &node.labels))
     }
 
-    /// Whether this node is excluded from external load balancers as far as the announcer goes.
+    /// Returns true if this node is excluded from external load balancers and the announcer respects that.
     pub fn excludes_me(&self, announcer: &Announcer) -> bool {
         let node = self.cluster.nodes.get(self.me);
         !announcer.ignore_exclude_label && node.is_some_and(|node| node.excluded)
     }
 
-    /// What the announcer's instance on this node is told.
+    /// Returns the desired entry of the address for the announcer's instance on this node.
     pub fn entry(&self, announcer: &Announcer, duty: &Duty, announcements: u32) -> Desired {
         let services = || {
             let all = self.services.iter();

@@ -1,13 +1,13 @@
-//! The claims of this node, and the company in which it made them, which is in their terms. By their order alone a node that knows nothing of
-//! this agrees.
+//! The claims of this node. Their terms encode the outlook in which they were made, so that comparing terms is enough
+//! for nodes that know nothing about it.
 use std::net::IpAddr;
 
 use super::draft::Draft;
 use super::{Claim, Outlook, Planner, View};
 
 impl Planner {
-    /// Marks what is decided otherwise in another company: everything while nothing could be decided, and else only the claims whose
-    /// term may change.
+    /// Marks the addresses that the new outlook may decide differently: all of them when the node becomes settled, and
+    /// otherwise only those that were waiting or are in doubt, and the claims whose term may change.
     pub(super) fn look_out(&mut self, outlook: Outlook) {
         let before = std::mem::replace(&mut self.outlook, outlook);
         self.all_open |= before.settled != outlook.settled;
@@ -29,14 +29,14 @@ impl Planner {
         }
     }
 
-    /// Claims that were made before the company was steady have proved themselves.
+    /// Accepts the claims made before the outlook was steady, once it is.
     pub(super) fn prove(&mut self) {
         if self.outlook.steady {
             self.unproven.clear();
         }
     }
 
-    /// A claim exists exactly while this node speaks for the address.
+    /// Updates this node's claim, which exists exactly while this node speaks for the address.
     pub(super) fn claim(&mut self, view: &View, address: IpAddr, speaks: bool, draft: &mut Draft) {
         let others = view.claims_on(address).filter(|(node, _)| *node != self.me);
         let rival = others.map(|(_, claim)| claim.term).max();
@@ -51,7 +51,7 @@ impl Planner {
             announced: self.is_announced(address),
         });
         let term = after.map_or(term, |claim| claim.term.max(term));
-        // Nobody ever claims what every node announces.
+        // An address that every node announces is never claimed.
         if term > 0 {
             self.terms.insert(address, term);
         }
@@ -63,7 +63,7 @@ impl Planner {
                 self.claims.remove(&address);
                 self.unproven.remove(&address);
                 self.asked.give_up(address);
-                // A report from now on is about the next time.
+                // A later report belongs to the next announcement.
                 self.forget_reports(address);
             }
         }
@@ -72,12 +72,13 @@ impl Planner {
         }
     }
 
-    /// The term of this node's claim, which is `mine` so far; `known` is the highest there was. What was taken over while the network
-    /// was parting is as if it had been taken over alone, and what was taken over alone stays so until this node has been among a
-    /// majority for a while and nobody else claims it.
+    /// Returns the term of this node's claim. `mine` is its term so far, and `known` is the highest term seen. An
+    /// address taken over while the network was partitioning is treated as taken over alone. A claim made alone keeps
+    /// its term until this node has had a steady majority and no other node claims the address.
     fn term(&mut self, address: IpAddr, mine: Option<u32>, known: u32, undisputed: bool) -> u32 {
         let Outlook { majority, steady, .. } = self.outlook;
-        // Not below a term that this node itself had once: the holder that it takes over from may have had a lower one.
+        // The term of the holder and not `known`, which includes this node's own earlier terms: the holder to take over
+        // from may have had a lower one.
         let holder = self.holders.get(&address).copied().unwrap_or(0);
         match mine {
             None if majority => {
@@ -91,7 +92,8 @@ impl Planner {
         }
     }
 
-    /// One announcer suffices: others may never announce it, such as one whose peers are away.
+    /// Returns true if at least one announcer has announced the address. One is enough, because others may never
+    /// announce it, for example while their peers are down.
     fn is_announced(&self, address: IpAddr) -> bool {
         self.announced.values().any(|addresses| addresses.contains(&address))
     }
@@ -103,18 +105,19 @@ impl Planner {
     }
 }
 
-/// Room below the first claim on an address, for those who take it over alone.
+/// Number of terms reserved below the first claim on an address, for nodes that take it over alone.
 const ROOM: u32 = 1 << 10;
 
-/// Above everything that is known: even.
+/// Returns an even term above every known one.
 fn among_a_majority(known: u32) -> u32 {
     (known.max(ROOM) | 1).saturating_add(1) & !1
 }
 
-/// Below what is known: odd. Who takes over from one that was made alone stands below that too, as far as there is room.
+/// Returns an odd term below the known one. A takeover from a claim that was made alone is below that claim too, as far
+/// as there is room.
 fn alone(known: u32) -> u32 {
     match known {
-        // Nobody is known to have claimed it.
+        // No claim of another node is known.
         0 => ROOM | 1,
         1 | 2 => 1,
         _ if is_alone(known) => known - 2,

@@ -1,4 +1,4 @@
-//! Which announcers cover an address. Knows nothing of nodes or claims.
+//! Determines the announcers that cover an address. Must not know nodes or claims.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,11 +8,13 @@ use crate::facts::{Announcer, Cluster, PluginRef, Pool, Service};
 /// Name of the announcer that needs no object, and of its plugin.
 const BUILT_IN: &str = "layer2";
 
-/// The plugin that tells routers and no segment: an Announcer of it takes nothing from those who are reached on layer 2.
+/// Name of the plugin that announces to routers and not on a segment. An Announcer of this plugin does not replace the
+/// built-in one for hosts that are reached on layer 2.
 const ROUTES: &str = "bgp";
 
-/// The announcers there are: those written down, and the built-in `layer2` on every node and interface while none but of plugin bgp is
-/// written down, or when a pool names it and nobody wrote it down.
+/// Returns the configured announcers, and in addition the built-in `layer2` on every node and interface, if no
+/// Announcer of a plugin other than bgp is configured, or if a pool names it and no Announcer of that name is
+/// configured.
 pub fn announcers(cluster: &Cluster) -> BTreeMap<String, Arc<Announcer>> {
     let mut announcers = cluster.announcers.clone();
     let named = |pool: &Arc<Pool>| pool.announcers.iter().flatten().any(|name| name == BUILT_IN);
@@ -32,8 +34,8 @@ fn only_routes(cluster: &Cluster) -> bool {
     cluster.announcers.values().all(|announcer| announcer.plugin.plugin == ROUTES)
 }
 
-/// Says what the built-in `layer2` announces beside the Announcers that are written down, and how to end that. `None` where it announces
-/// nothing, or everything.
+/// Returns a message that states which addresses the built-in `layer2` announces in addition to the configured
+/// Announcers, and how to change that; `None` if it announces nothing, or everything.
 pub fn built_in_beside(cluster: &Cluster) -> Option<String> {
     if cluster.announcers.is_empty()
         || cluster.announcers.contains_key(BUILT_IN)
@@ -57,17 +59,17 @@ pub fn built_in_beside(cluster: &Cluster) -> Option<String> {
     })
 }
 
-/// What is remembered of pools, each once: thousands of addresses have one in common.
+/// Distinct pool data, stored once because thousands of addresses share it.
 #[derive(Default)]
 pub(super) struct Homes(BTreeSet<Arc<Home>>);
 
 impl Homes {
-    /// The one like this that others have.
+    /// Returns the shared copy of equal data.
     pub fn share(&mut self, home: Home) -> Arc<Home> {
         if let Some(known) = self.0.get(&home) {
             return known.clone();
         }
-        // A pool that was edited leaves nothing behind.
+        // Drop data of a former version of a pool that no address uses any more.
         self.0.retain(|home| Arc::strong_count(home) > 1);
         let home = Arc::new(home);
         self.0.insert(home.clone());
@@ -75,8 +77,8 @@ impl Homes {
     }
 }
 
-/// What is remembered of an address's pool: it stands while a Service holds the address, even when the pool is
-/// deleted or shrunk (invariant 4).
+/// The data of an address's pool. It is kept while a Service holds the address, even if the pool is deleted or shrunk
+/// (invariant 4).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Home {
     pub pool: Arc<str>,
@@ -89,8 +91,8 @@ impl Home {
         let version = |pool: &Arc<Pool>| {
             let was = pool.last_valid.as_deref().filter(within);
             let announcers = Some(&**pool).filter(within).or(was)?.announcers.clone();
-            // Two may claim the address: one that is being deleted has a successor, and of two that overlap as they are
-            // written the one whose last valid version has the address is in force.
+            // Two pools may contain the address. One that is being deleted has a successor. Of two whose current specs
+            // overlap, the one whose last valid version contains the address applies.
             let order = (pool.draining, was.is_none());
             Some((order, Self { pool: pool.name.as_str().into(), announcers }))
         };
@@ -98,12 +100,12 @@ impl Home {
         found.min_by_key(|(order, _)| *order).map(|(_, home)| home)
     }
 
-    /// Of an address whose pool is not known any more: whoever announces anything announces it.
+    /// Returns the data for an address whose pool is no longer known: every announcer announces it.
     pub fn lost() -> Self {
         Self { pool: Arc::default(), announcers: None }
     }
 
-    /// The announcers for an address that lives here and belongs to these Services.
+    /// Returns the announcers for an address of this pool that belongs to these Services.
     pub fn cover<'a>(
         &self,
         announcers: &'a BTreeMap<String, Arc<Announcer>>,

@@ -1,10 +1,10 @@
-//! The differences that one round of planning finds.
+//! The changes found by one round of planning.
 use std::collections::BTreeMap;
 
 use super::InstanceChange;
 use crate::membership::ClaimChanges;
 
-/// What was found so far.
+/// The changes found so far.
 #[derive(Default)]
 pub(super) struct Draft {
     pub changes: BTreeMap<String, InstanceChange>,

@@ -1,4 +1,5 @@
-//! The duty of this node about one address: who is eligible, ready and alive, and what is waited for before anybody begins.
+//! Decides the duty of this node for one address: which nodes are eligible, ready and alive, and what must be waited
+//! for before a node begins to announce.
 use std::net::IpAddr;
 
 use outrigger_sdk::Duty;
@@ -9,13 +10,13 @@ use crate::election::{Claimant, Standing, elect};
 use crate::facts::NodeName;
 use crate::membership::{Hearing, View};
 
-/// The duty of this node, and what it waits for.
+/// The duty of this node, and the conditions that it waits for.
 pub(super) struct Decided {
     pub duty: Duty,
-    /// The node that is to claim it; "" = none is waited for.
+    /// The node that is expected to claim the address; "" = no node.
     expected: NodeName,
     unclaimed: bool,
-    /// The segment is to be asked first.
+    /// True if the segment is to be asked first.
     asks: bool,
 }
 
@@ -42,7 +43,7 @@ impl Planner {
                 _ => Standing::Candidate,
             },
         };
-        // What the view says of this node's own claims lags behind.
+        // The view lags behind this node's own claims.
         let others = view.claims_on(address).filter(|(node, _)| *node != self.me);
         let mine = self.claims.get(&address).map(|claim| (self.me.as_str(), *claim));
         let mine = mine.filter(|_| !self.doubted.contains(&address));
@@ -51,7 +52,7 @@ impl Planner {
             .map(|(node, claim)| Claimant { node, claim, standing: standing(node) })
             .collect();
         if claimants.is_empty() && !self.outlook.settled {
-            // Nothing may begin, and to rank every node for every address takes long.
+            // No announcement may begin now, and ranking every node for every address is slow.
             return Decided::nothing();
         }
         let duty = elect(address, &self.me, &claimants, |wanted| {
@@ -71,7 +72,7 @@ impl Planner {
         let begins = mine.is_none() && duty.speaks();
         let asks = begins && unclaimed && !is_fresh && !self.may_begin(address);
         let duty = match duty {
-            // It says nothing, and hears nothing: it goes by its own facts.
+            // No gossip is exchanged with a partitioned node, which follows its own facts.
             Duty::HandOver(to) if parted(&to) => Duty::Standby(to),
             _ if begins && (!self.outlook.settled || is_fresh || asks) => {
                 Duty::Standby(String::new())
@@ -81,15 +82,16 @@ impl Planner {
         Decided { duty, expected, unclaimed, asks: asks && self.outlook.settled }
     }
 
-    /// A node that is not heard may hold what nobody is known to hold: the segment is asked first. For what a node held that died it was
-    /// asked before that was given up.
+    /// Returns true if this node may begin without asking the segment. The segment must be asked if a node that is not
+    /// received may hold the address although no claim is known. If the previous holder died, the segment was asked
+    /// before that holder was removed.
     fn may_begin(&self, address: IpAddr) -> bool {
         let was_asked = self.holders.contains_key(&address) && !self.doubted.contains(&address);
         let is_known = self.outlook.informed || was_asked;
         (is_known && !self.overdue.passed_any(address)) || self.asked.is_free(address)
     }
 
-    /// Waits for what the decision is waiting for.
+    /// Registers the conditions that the decision waits for.
     pub(super) fn wait(&mut self, address: IpAddr, decided: &Decided) {
         match decided.expected.as_str() {
             "" => self.overdue.end(address, decided.unclaimed),

@@ -1,5 +1,5 @@
-//! What a node does for an announcer for which every node that may announces (`election: all`): nobody is elected, nobody waits
-//! for another, and there are no claims.
+//! The duty of a node for an announcer with `election: all`, for which every eligible node announces: there is no
+//! election, no waiting for another node, and there are no claims.
 use outrigger_sdk::Duty;
 
 use super::{Case, Planner};
@@ -8,8 +8,9 @@ use crate::facts::Announcer;
 use crate::membership::View;
 
 impl Planner {
-    /// A cordoned node goes on at the lowest preference (RFC 8326) and hands over to nobody by name, since the others announce
-    /// already. Any other that could only if nobody else can stands by while somebody can.
+    /// Returns the duty of this node. A cordoned node continues at the lowest preference (RFC 8326) and does not name a
+    /// successor, because the others already announce. Any other node that is a last resort stands by while a better
+    /// one exists.
     pub(super) fn everybodys_duty(
         &self,
         view: &View,

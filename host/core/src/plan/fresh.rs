@@ -1,17 +1,18 @@
-//! Addresses that have just been given out. Nobody announces one for a moment: whatever forwards its traffic on the nodes
-//! (kube-proxy, or what stands in for it) hears of it when we do, and takes longer. A SYN that comes in between is not
-//! translated, and its connection tracking entry takes the same port of the same client with it for two minutes
-//! (nf_conntrack_tcp_timeout_syn_sent). Must not know who announces.
+//! Addresses that have just been assigned. No node announces one before a short delay, because the component that
+//! forwards its traffic on the nodes (kube-proxy, or its replacement) receives the change at the same time as this
+//! daemon and takes longer to apply it. A SYN that arrives in between is not translated, and its connection tracking
+//! entry captures further packets from the same port of the same client for two minutes
+//! (nf_conntrack_tcp_timeout_syn_sent). Must not know which node announces.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 #[derive(Debug, Default)]
 pub(super) struct Fresh {
-    /// How long the moment is.
+    /// Length of the delay.
     delay_us: u64,
-    /// Found since it was last told how late it is.
+    /// Addresses added since the time was last set.
     new: BTreeSet<IpAddr>,
-    /// And until when they wait.
+    /// Addresses that wait, each with the end of its delay.
     until: BTreeMap<IpAddr, u64>,
 }
 
@@ -35,7 +36,7 @@ impl Fresh {
         self.until.contains_key(&address)
     }
 
-    /// It is now so late. Gives the addresses that have waited long enough.
+    /// Sets the current time. Returns the addresses that have waited long enough.
     pub fn time(&mut self, now_us: u64) -> Vec<IpAddr> {
         let until = now_us.saturating_add(self.delay_us);
         self.until

@@ -1,5 +1,5 @@
-//! What the nodes said of themselves last, as far as it can be had: from their reports, and from their details where somebody
-//! asked for these. Knows nothing of where it was read.
+//! The last reports of the nodes about themselves, as far as they are available, and their details where these were
+//! requested. Must not know where they were read.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -8,84 +8,84 @@ use ipnet::IpNet;
 use crate::facts::NodeName;
 use crate::membership::{Hearing, Member, View};
 
-/// What every node said last.
+/// The last reports of every node.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Heard {
-    /// By name; only those that ever said something.
+    /// Reports by node name; only nodes that have ever reported.
     pub nodes: BTreeMap<NodeName, NodeWord>,
 }
 
-/// What one node said last.
+/// The last report of one node.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NodeWord {
-    /// It answers, or others say that it does.
+    /// True if the node responds, or other nodes report that it does.
     pub alive: bool,
-    /// It has said that it goes.
+    /// True if the node has announced that it is leaving.
     pub leaving: bool,
-    /// What it has not listed yet; it announces nothing new until it has.
+    /// Names of the facts that the node has not listed yet; it announces nothing new until it has.
     pub missing: Vec<String>,
-    /// Its announcers.
+    /// The node's announcers by name.
     pub announcers: BTreeMap<String, AnnouncerWord>,
-    /// What it says is wrong: object and message.
+    /// Problems that the node reports: object and message.
     pub problems: Vec<(String, String)>,
-    /// Addresses that are not as they should be.
+    /// Messages about addresses that are not in the intended state.
     pub exceptions: BTreeMap<IpAddr, String>,
-    /// `None`: it could not be asked.
+    /// The node's details; `None` if they could not be read.
     pub details: Option<Details>,
-    /// Why it could not.
+    /// The reason why the details could not be read.
     pub silence: Silence,
 }
 
-/// Why a node could not be asked.
+/// The reason why a node's details could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Silence {
-    /// What was in the way, "" when nobody knows.
+    /// The cause, "" if it is unknown.
     pub why: String,
-    /// What to change so that it can be asked.
+    /// The change that makes the details readable.
     pub fix: String,
 }
 
-/// One announcer on one node.
+/// The state of one announcer on one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AnnouncerWord {
-    /// Its plugin.
+    /// Name of the announcer's plugin.
     pub plugin: String,
-    /// Where the plugin came from: "embedded", "ConfigMap ns/name" or a path; "" when it never was there.
+    /// Origin of the plugin: "embedded", "ConfigMap ns/name" or a path; "" if it was never found.
     pub origin: String,
-    /// "Running", "Held" after a failure that restarts did not mend, "NotStarted".
+    /// "Running", "Held" after a failure that restarts did not fix, or "NotStarted".
     pub phase: String,
-    /// "" when there was none.
+    /// The last failure, "" if there was none.
     pub last_fault: String,
 }
 
-/// What is too much for a report.
+/// Information that is too large for a report.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Details {
-    /// By address; one entry for each announcer that has to do with it.
+    /// State by address, with one entry for each announcer of the address.
     pub addresses: BTreeMap<IpAddr, Vec<AddressWord>>,
-    /// The networks that each interface has an address of.
+    /// The networks of each interface's addresses, by interface name.
     pub links: BTreeMap<String, BTreeSet<IpNet>>,
 }
 
-/// How one address stands with one announcer.
+/// The state of one address with one announcer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddressWord {
     /// Name of the Announcer.
     pub announcer: String,
-    /// This node is to answer.
+    /// True if this node is to answer.
     pub speaks: bool,
-    /// One word: "announced", "pending", "failed".
+    /// The state in one word: "announced", "pending" or "failed".
     pub state: String,
-    /// Interfaces or peers.
+    /// Names of the interfaces or peers used.
     pub via: Vec<String>,
-    /// For a person, "" when nothing is to be said.
+    /// A message for the operator, "" if there is none.
     pub message: String,
-    /// Since when the state is what it is, for a person; "" when nobody knows.
+    /// The start of the current state in readable form, "" if it is unknown.
     pub since: String,
 }
 
 impl Heard {
-    /// Who is alive, as a node would see it.
+    /// Returns the view with the alive nodes, as a node would see them.
     pub(super) fn view(&self) -> View {
         let mut view = View::default();
         for (name, word) in self.nodes.iter().filter(|(_, word)| word.alive) {
@@ -100,13 +100,13 @@ impl Heard {
 }
 
 impl NodeWord {
-    /// What it says of an address, an entry for each announcer.
+    /// Returns the report about an address, with one entry for each announcer.
     pub fn on(&self, address: IpAddr) -> &[AddressWord] {
         let entries = self.details.as_ref().and_then(|details| details.addresses.get(&address));
         entries.map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The announcers through which it answers for an address now.
+    /// Returns the entries of the announcers with which the node answers for an address now.
     pub fn answers(&self, address: IpAddr) -> impl Iterator<Item = &AddressWord> {
         let answers = |word: &&AddressWord| word.speaks && word.state == "announced";
         self.on(address).iter().filter(move |word| self.alive && answers(word))

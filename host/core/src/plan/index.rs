@@ -1,4 +1,5 @@
-//! Which Services hold an address, and which slices belong to a Service. Kept up with the facts, one key at a time.
+//! Index of the Services that hold an address, and of the slices that belong to a Service. Updated with the facts, one
+//! key at a time.
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,11 +8,12 @@ use outrigger_sdk::Family;
 
 use crate::facts::{Cluster, Endpoint, Endpoints, Fact, FactKey, Service, ServiceKey};
 
-/// Sets of pairs and not maps of sets: a set for each address would hold one Service, and cost what eleven do.
+/// The index. It consists of sets of pairs and not of maps of sets, because a set per address would usually contain one
+/// Service but allocate space for eleven.
 #[derive(Default)]
 pub(super) struct Index {
     holders: BTreeSet<(IpAddr, ServiceKey)>,
-    /// Service and slice.
+    /// Pairs of Service and slice.
     of_service: BTreeSet<(ServiceKey, ServiceKey)>,
 }
 
@@ -27,7 +29,7 @@ impl Index {
         index
     }
 
-    /// Addresses that a changed fact may concern; `None` = all.
+    /// Updates the index. Returns the addresses that a changed fact may concern; `None` = all.
     pub fn touched(
         &mut self,
         cluster: &Cluster,
@@ -53,7 +55,7 @@ impl Index {
                 let was_empty = self.of_service.is_empty();
                 self.slice_changed(before, after);
                 let owners = [before, after].map(|slice| cluster.services.get(&slice?.service));
-                // Whether there are any slices at all is a condition for every address.
+                // The presence of any slices at all is a condition for every address.
                 let same = was_empty == self.of_service.is_empty();
                 same.then(|| addresses_of(owners.map(|service| service.map(AsRef::as_ref))))
             }
@@ -79,7 +81,7 @@ impl Index {
         self.of_service.extend(after.map(owner));
     }
 
-    /// Every address that is held, in order; one that several Services share comes several times.
+    /// Returns every address that is held, in order; an address shared by several Services occurs several times.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.holders.iter().map(|(address, _)| *address)
     }
@@ -88,7 +90,7 @@ impl Index {
         self.holders(address).next().is_some()
     }
 
-    /// The Services that hold an address, each with its endpoints of that family.
+    /// Returns the Services that hold an address, each with its endpoints of that family.
     pub fn services<'a>(
         &self,
         cluster: &'a Cluster,
@@ -122,7 +124,7 @@ impl Index {
     }
 }
 
-/// Each address of a Service, with its name.
+/// Returns each address of a Service, with the Service's key.
 fn holdings(service: &Service) -> impl Iterator<Item = (IpAddr, ServiceKey)> {
     service.ingress.iter().map(|address| (*address, service.key.clone()))
 }

@@ -1,4 +1,4 @@
-//! For people: which nodes may answer for an address. Must not change what is planned.
+//! Explains to operators which nodes may answer for an address. Must not change the plan.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::facts::{Cluster, NodeName};
 use crate::membership::View;
 
 impl Planner {
-    /// Of every node that is known or alive, whether it may answer for the address, or why not.
+    /// Returns for every node that is known or alive whether it may answer for the address, or the reason why not.
     pub fn why(
         &self,
         cluster: &Cluster,

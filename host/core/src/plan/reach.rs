@@ -1,5 +1,5 @@
-//! Whether any node at all may answer for an address, for whoever tells people about it. From facts alone: knows nothing of
-//! members, claims or endpoints, which come and go without anybody having to mend them.
+//! Determines whether any node may answer for an address, for messages to operators. Uses facts alone and must not know
+//! members, claims or endpoints, which come and go without anything to fix.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use super::cover::{Home, announcers};
 use crate::eligibility::{Ineligible, fit};
 use crate::facts::{Announcer, Change, Cluster, Fact, FactKey, NodeName, Service};
 
-/// More names would not help whoever reads them.
+/// Maximum number of node names in a message; more would not help the reader.
 const NAMES_SHOWN: usize = 3;
 
-/// Nodes, namespaces, pools and announcers: what surrounds a Service.
+/// The facts around a Service: nodes, namespaces, pools and announcers.
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
     cluster: Cluster,
@@ -19,7 +19,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Takes a change in, and says whether it is one that concerns it.
+    /// Applies a change. Returns false if the change is not relevant or changes nothing.
     pub fn apply(&mut self, change: &Change) -> bool {
         let concerns = match change {
             Change::Upsert(fact) => matches!(
@@ -39,19 +39,19 @@ impl Reach {
         true
     }
 
-    /// The facts it knows.
+    /// Returns the facts that were applied.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 
-    /// The addresses of nodes, which no Service may be given: a node would lose its own traffic.
+    /// Returns the addresses of nodes. No Service may be given one, because the node would lose its own traffic.
     pub fn node_addresses(&self) -> BTreeMap<IpAddr, NodeName> {
         let nodes = self.cluster.nodes.values();
         nodes.flat_map(|node| node.addresses.iter().map(|at| (*at, node.name.clone()))).collect()
     }
 
-    /// Why no node may answer for an address of this Service, in a sentence that names the nodes and the fix. `None` when
-    /// one may, and where nothing is known of nodes.
+    /// Returns a sentence that states why no node may answer for an address of this Service, with the nodes and the
+    /// fix; `None` if a node may, or if no nodes are known.
     pub fn nobody(&self, address: IpAddr, service: &Service) -> Option<String> {
         if self.cluster.nodes.is_empty() {
             return None;

@@ -1,5 +1,5 @@
-//! A cluster in virtual time: memberships and planners of several nodes on a network that loses, delays and parts.
-//! Whoever speaks for an address at an instant is known exactly, which is what invariants 7 and 11 are about.
+//! A cluster in virtual time: memberships and planners of several nodes on a network that loses, delays and partitions.
+//! The node that speaks for an address at any instant is known exactly, which is what invariants 7 and 11 are about.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,43 +26,43 @@ use network::Packet;
 
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
-/// The most that the loop of a node is behind the thread of membership.
+/// Maximum delay of a node's loop behind its membership thread.
 const LOOP_US: u64 = 2 * MS;
-/// From being told to announce to the plugin's report.
+/// Delay from the change of the desired addresses to the plugin's report.
 const PLUGIN_US: u64 = 5 * MS;
-/// The time that the segment has for its answers, and after which it is asked again where there was one.
+/// Time that the segment has to answer, and the time after which it is asked again if another host answered.
 const PROBE_US: u64 = 100 * MS;
 const PROBE_AGAIN_US: u64 = SECOND;
-/// Datagrams that a socket keeps for a process that does not read them.
+/// Number of datagrams that a socket buffers for a process that does not read them.
 const SOCKET: usize = 150;
 
 struct Simulation {
     now: u64,
     cluster: Cluster,
-    /// Taken out and put back at each step.
+    /// The running nodes; each is taken out and put back at each step.
     machines: BTreeMap<String, Box<Machine>>,
-    /// When each of them has something to do.
+    /// Time at which each node has something to do.
     due: BTreeMap<String, u64>,
     wires: BTreeMap<(u64, u64), (String, Packet)>,
     sent: u64,
-    /// In datagrams of gossip, with their IPv4 and UDP headers.
+    /// Total size of the gossip datagrams, with their IPv4 and UDP headers.
     octets: u64,
     random: ChaCha12Rng,
     loss: f64,
     /// Nodes on the far side of a partition.
     far: BTreeSet<String>,
-    /// Nodes that nobody hears.
+    /// Nodes whose packets reach no other node.
     mute: BTreeSet<String>,
-    /// Nodes that hear nobody.
+    /// Nodes that receive no packets.
     deaf: BTreeSet<String>,
-    /// From whom to whom no gossip comes, whatever else does.
+    /// Pairs of sender and receiver between which no gossip passes, while other packets do.
     closed: BTreeSet<(String, String)>,
-    /// Nodes whose processes stand still, and what waits for them in their sockets.
+    /// Nodes whose processes are frozen, with the datagrams that wait in their sockets.
     frozen: BTreeMap<String, Vec<(SocketAddr, Vec<u8>)>>,
     addresses: Vec<IpAddr>,
-    /// Who told the network last where an address is, if that can be known.
+    /// The node that last announced each address to the network, if that can be known.
     told: BTreeMap<IpAddr, String>,
-    /// Check at every instant that somebody speaks for each address.
+    /// True if every instant is checked for addresses without a speaker.
     no_gap: bool,
 }
 
@@ -150,7 +150,7 @@ impl Simulation {
         self.frozen.remove(node);
     }
 
-    /// What the loop of a node does: plans, and tells.
+    /// Runs the loop of a node: plans, and distributes the results.
     fn plan(&mut self, node: &str) {
         let now = self.now;
         self.exchange(node);
@@ -167,7 +167,7 @@ impl Simulation {
         if let Some(number) = change.caught_up {
             machine.membership.resume(number);
         }
-        // Told five times, in seconds: what nobody hears now somebody hears later.
+        // The network is informed five times, seconds apart, so a host that misses it now receives it later.
         if machine.may_answer(now) && !self.mute.contains(node) {
             let told = std::mem::take(&mut machine.untold).into_iter();
             let told = told.filter(|at| machine.announcer.announces(*at));
@@ -180,7 +180,8 @@ impl Simulation {
         self.exchange(node);
     }
 
-    /// What the thread of membership does: sends, and has news for the loop, which takes them up a little later.
+    /// Runs the membership thread of a node: sends datagrams, and queues changes for the loop, which handles them a
+    /// little later.
     fn exchange(&mut self, node: &str) {
         let Some(mut machine) = self.machines.remove(node) else { return };
         while let Some(output) = machine.membership.poll() {
@@ -203,7 +204,7 @@ impl Simulation {
         self.now = end;
     }
 
-    /// Does what comes next, if it comes before `end`.
+    /// Runs the next event, if it comes before `end`.
     fn step(&mut self, end: u64) -> bool {
         let wire = self.wires.keys().next().map(|(at, _)| *at);
         let awake = self.due.iter().filter(|(name, _)| !self.frozen.contains_key(*name));
@@ -257,7 +258,7 @@ impl Simulation {
         self.addresses.iter().map(one).collect()
     }
 
-    /// Exactly one speaks, by plain announcement, and all others know who.
+    /// Asserts that exactly one node speaks for each address, by plain announcement, and that all others know which.
     fn assert_one_speaker(&self) {
         for (address, holder) in self.holders() {
             if let Some(told) = self.told.get(&address) {

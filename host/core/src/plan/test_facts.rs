@@ -1,4 +1,4 @@
-//! Facts to test with.
+//! Facts for tests.
 use std::collections::BTreeSet;
 
 use outrigger_sdk::Family;

@@ -14,7 +14,7 @@ mod everywhere;
 mod families;
 mod handed_over;
 
-/// One node's planner, its facts and its view.
+/// The planner of one node, with its facts and its view.
 struct Bench {
     cluster: Cluster,
     planner: Planner,
@@ -135,7 +135,7 @@ fn a_new_address_is_announced_when_its_traffic_can_be_forwarded() {
         "layer2 +10.0.0.2 default dns Standby(\"\")\nlayer2 +10.0.0.3 default dns Standby(\"\")"
     );
     assert_eq!(bench.planner.next_deadline(), Some(2_100));
-    // Another node answers for one of them already: nothing is to be waited for.
+    // Another node answers for one of them already, so it need not wait.
     bench.member("other", false);
     bench.upsert(Fact::from(node("other")));
     bench.member("other", true);
@@ -144,7 +144,7 @@ fn a_new_address_is_announced_when_its_traffic_can_be_forwarded() {
         bench.plan(),
         "layer2 +10.0.0.3 default dns TakeOver(\"other\")\nclaim 10.0.0.3 1026 false"
     );
-    // A change of the Service does not begin anew, nor does one more Service.
+    // Neither a change of the Service nor another Service restarts the delay.
     bench.upsert(Fact::from(service("more", &["10.0.0.2"])));
     bench.planner.time(2_099);
     assert_eq!(bench.plan(), "layer2 +10.0.0.2 default dns+more Standby(\"\")");
@@ -155,7 +155,7 @@ fn a_new_address_is_announced_when_its_traffic_can_be_forwarded() {
     );
     assert_eq!(bench.planner.next_deadline(), None);
 
-    // Given back and given out again, it is new.
+    // An address that was released and assigned again is new.
     bench.apply(Change::Remove(FactKey::Service(key("web"))));
     assert_eq!(bench.plan(), "layer2 -10.0.0.1\nclaim 10.0.0.1 no");
     bench.upsert(Fact::from(web()));
@@ -174,7 +174,7 @@ fn a_service_comes_changes_and_goes() {
     bench.upsert(Fact::from(web()));
     assert_eq!(bench.plan(), ANNOUNCED);
 
-    // Outside every pool: nobody's.
+    // An address outside every pool is not announced.
     let foreign = service("web", &["10.0.0.1", "198.51.100.1"]);
     bench.upsert(Fact::from(Service { ours: false, ..foreign }));
     assert_eq!(bench.plan(), "");
@@ -210,7 +210,7 @@ fn a_pool_that_is_deleted_or_shrunk_keeps_serving() {
     bench.apply(Change::Remove(FactKey::Pool("default".to_owned())));
     assert_eq!(bench.plan(), "");
     assert_eq!(bench.planner.desired("layer2").len(), 1);
-    // Once given back, the address is nobody's.
+    // A released address is not announced.
     bench.apply(Change::Remove(FactKey::Service(key("web"))));
     assert_eq!(bench.plan(), "layer2 -10.0.0.1\nclaim 10.0.0.1 no");
     bench.upsert(Fact::from(Service { ours: false, ..web() }));
@@ -240,7 +240,7 @@ fn of_two_pools_that_overlap_the_one_that_was_in_force_says_who_announces() {
         was("two", &["10.0.0.0/24"], pool("other", &["10.0.0.0/24"])),
     ]);
     assert_eq!(bench.plan(), "two +10.0.0.1 other web Announce\nclaim 10.0.0.1 1026 false");
-    // What only the last valid version has is that pool's too.
+    // An address that only the last valid version contains also belongs to that pool.
     bench.upsert(was("two", &["10.0.0.0/24"], pool("other", &["10.8.0.0/24"])));
     bench.upsert(Fact::from(pool("default", &["10.9.0.0/24"])));
     assert_eq!(bench.plan(), "");
@@ -253,17 +253,17 @@ fn a_node_that_is_not_ready_serves_only_while_no_other_can() {
     let mut bench = Bench::new(facts);
     bench.member("other", false);
     assert_eq!(bench.plan(), ANNOUNCED);
-    // All are not ready: it goes on, and nobody else begins.
+    // If no node is ready, this one continues, and no other begins.
     bench.upsert(not_ready("me"));
     assert_eq!(bench.plan(), "");
-    // One is ready again: make before break.
+    // One node is ready again: make before break.
     bench.upsert(Fact::from(node("other")));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web HandOver(\"other\")");
     bench.other_claims("other", "10.0.0.1", Some(Claim { term: 2, announced: true }));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Standby(\"other\")\nclaim 10.0.0.1 no");
     let why = bench.planner.why(&bench.cluster, &bench.view, "10.0.0.1".parse().unwrap());
     assert_eq!(why["me"], Err(Ineligible::NotReady));
-    // The ready one is gone: better a node that is not ready than none.
+    // The ready node is gone: a node that is not ready is better than none.
     bench.view.members.remove("other");
     bench.view.claims.clear();
     bench.planner.view_changed(&ViewChange { members: true, ..ViewChange::default() });
@@ -292,10 +292,10 @@ fn an_address_of_policy_local_follows_the_endpoints_that_stay() {
     let mut bench = Bench::new(facts);
     bench.member("other", false);
     assert_eq!(bench.plan(), ANNOUNCED);
-    // Ours terminates, and is all there is.
+    // Our endpoint is terminating, and is the only one.
     bench.upsert(slice(vec![endpoint("me", false, true)]));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web Announce", "only the counts changed");
-    // Another one is ready elsewhere, while ours still serves.
+    // Another endpoint is ready elsewhere, while ours still serves.
     bench.upsert(slice(vec![endpoint("me", false, true), endpoint("other", true, false)]));
     assert_eq!(bench.plan(), "layer2 +10.0.0.1 default web HandOver(\"other\")");
     bench.upsert(slice(vec![endpoint("other", true, false)]));
@@ -313,7 +313,7 @@ fn a_pool_chooses_announcers_and_they_choose_services_and_nodes() {
     bench.planner.reported("other", "10.0.0.1".parse().unwrap(), true);
     assert_eq!(bench.plan(), "claim 10.0.0.1 1026 true");
 
-    // A pool that names the built-in one gets it, though nobody wrote it down.
+    // A pool that names the built-in announcer gets it, although no Announcer of that name is configured.
     let named = Some(vec!["layer2".to_owned()]);
     bench.upsert(Fact::from(Pool { announcers: named, ..pool("default", &["10.0.0.0/16"]) }));
     assert_eq!(

@@ -1,5 +1,5 @@
-//! Why an address is answered for by the node that does, or by nobody: every node, with what it does or why it was passed
-//! over, and what to change. The eligibility table and what the nodes said; decides nothing.
+//! Explains for an address the node that answers, or why none does: the role of every node or the reason why it was
+//! passed over, and the possible fixes. Uses the eligibility table and the reports of the nodes; decides nothing.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -15,62 +15,62 @@ mod failure;
 mod node;
 mod uncovered;
 
-/// The label that keeps a node from answering.
+/// Label that excludes a node from answering.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
-/// The plugins that have a build in the daemon.
+/// Names of the plugins that have a build embedded in the daemon.
 pub const SHIPPED: [&str; 3] = ["bgp", "layer2", "lowest-free"];
-/// Where to look when nothing is known to be wrong.
+/// Advice for the case that no fault is known.
 const SEE_THE_NODES: &str = "to see what the nodes say: kubectl get nodereports -o wide, and kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix";
 
-/// Who answers for one address, and why not the others.
+/// An explanation of which nodes answer for one address, and why the others do not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddressWhy {
     /// The address.
     pub address: IpAddr,
-    /// All of it in one sentence.
+    /// A summary in one sentence.
     pub headline: String,
-    /// The nodes that answer now.
+    /// Names of the nodes that answer now.
     pub answered_by: Vec<NodeName>,
-    /// Every node.
+    /// The role of every node.
     pub nodes: BTreeMap<NodeName, NodeWhy>,
-    /// What to change so that somebody answers; empty when somebody does.
+    /// Changes by which a node would answer, or would continue to; empty if nothing needs to be changed.
     pub fixes: Vec<String>,
 }
 
-/// What one node has to do with an address.
+/// The role of one node for an address, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeWhy {
-    /// What it does.
+    /// The role of the node.
     pub role: NodeRole,
-    /// The same for a person.
+    /// An explanation of the role for the operator.
     pub message: String,
-    /// The last error of a plugin that failed, "" when none did.
+    /// The last error of a plugin that failed, "" if none did.
     pub error: String,
-    /// What to change so that it answers, one alternative each; empty when nothing need be.
+    /// Changes by which the node would answer, each an alternative; empty if nothing needs to be changed.
     pub fixes: Vec<String>,
 }
 
 impl NodeWhy {
-    /// Nothing need be changed.
+    /// Creates an explanation without errors and fixes.
     fn plain(role: NodeRole, message: String) -> Self {
         Self { role, message, error: String::new(), fixes: Vec::new() }
     }
 }
 
-/// What a node does about an address.
+/// The role of a node for an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeRole {
-    /// It answers.
+    /// The node answers.
     Answers,
-    /// It is to answer, and does not.
+    /// The node may answer, but a failure prevents it.
     Fails,
-    /// It could.
+    /// The node could answer and stands by.
     Stands,
-    /// It may not.
+    /// The node must not answer.
     PassedOver,
 }
 
-/// The case at hand.
+/// The address to explain, with its facts.
 struct Asked<'a> {
     cluster: &'a Cluster,
     heard: &'a Heard,
@@ -80,7 +80,7 @@ struct Asked<'a> {
     cover: Vec<Announcer>,
 }
 
-/// Explains one address that Services hold.
+/// Explains one address that is held by Services.
 pub fn why(cluster: &Cluster, heard: &Heard, address: IpAddr) -> AddressWhy {
     let all = cluster.services.values().map(|service| &**service);
     let services: Vec<&Service> = all.filter(|one| one.ingress.contains(&address)).collect();
@@ -94,7 +94,7 @@ pub fn why(cluster: &Cluster, heard: &Heard, address: IpAddr) -> AddressWhy {
 
 impl Asked<'_> {
     fn explain(&self) -> AddressWhy {
-        // The name matters only where there are no Node objects: then the one node there is speaks for itself.
+        // The name matters only if there are no Node objects, in which case the only node represents itself.
         let me = self.heard.nodes.keys().next().cloned().unwrap_or_default();
         let verdicts = Planner::new(me).why(self.cluster, &self.heard.view(), self.address);
         let answered_by = match self.is_computed() {
@@ -117,27 +117,27 @@ impl Asked<'_> {
             Some((_, fixes)) => fixes,
             None if self.is_computed() && !answered_by.is_empty() => vec![self.silence().1],
             None if answered_by.is_empty() => self.fixes(&nodes),
-            // Of those whose answer ends soon.
+            // Fixes for nodes that will stop answering soon.
             None => self.fixes_of(NodeRole::Answers, &nodes),
         };
         AddressWhy { address: self.address, headline, answered_by, nodes, fixes }
     }
 
-    /// The nodes that say so.
+    /// Returns the nodes that report that they answer.
     fn answering(&self) -> Vec<NodeName> {
         let answers = |word: &NodeWord| word.answers(self.address).next().is_some();
         let nodes = self.heard.nodes.iter().filter(|(_, word)| answers(word));
         nodes.map(|(name, _)| name.clone()).collect()
     }
 
-    /// The nodes that say that they are to, whether or not they do.
+    /// Returns the nodes that report that they are to answer, whether or not they do.
     fn due(&self) -> Vec<&str> {
         let speaks = |word: &NodeWord| word.on(self.address).iter().any(|entry| entry.speaks);
         let nodes = self.heard.nodes.iter().filter(|(_, word)| word.alive && speaks(word));
         nodes.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Why the first of the nodes could not be asked, and what to change.
+    /// Returns why the first alive node could not be asked, and the fix.
     fn silence(&self) -> (String, String) {
         let alive = self.heard.nodes.values().find(|word| word.alive);
         let why = alive.map_or("none runs", node::silence).to_owned();
@@ -145,13 +145,14 @@ impl Asked<'_> {
         (why, fix.unwrap_or_else(|| SEE_THE_NODES.to_owned()))
     }
 
-    /// No node could be asked: who answers follows from what is known to everybody, unless an address stayed somewhere.
+    /// Returns true if no node could be asked. The answering node is then computed from the facts, which is correct
+    /// unless an address stayed on another node.
     fn is_computed(&self) -> bool {
         let mut alive = self.heard.nodes.values().filter(|word| word.alive).peekable();
         alive.peek().is_some() && alive.all(|word| word.details.is_none())
     }
 
-    /// The node that is to answer if nobody answered before, and that does not say that it cannot.
+    /// Returns the node that would be elected if no node had answered before, unless it reports that it cannot answer.
     fn elected(&self) -> Option<NodeName> {
         let view = self.heard.view();
         let me = view.members.keys().next()?.clone();
@@ -170,7 +171,8 @@ impl Asked<'_> {
         self.heard.nodes.get(node)
     }
 
-    /// Somebody answers, but where nobody asks: the interface has no address of the network that the address is of.
+    /// Returns the headline and the fixes if a node answers on interfaces where clients do not ask, because none of
+    /// them has an address of the network to which the address belongs.
     fn off_its_network(&self, answering: &[NodeName]) -> Option<(String, Vec<String>)> {
         let node = answering.first()?;
         let word = self.word(node)?;
@@ -245,7 +247,7 @@ impl Asked<'_> {
         }
     }
 
-    /// The nodes on which nothing runs, said behind who answers.
+    /// Returns an addition to the headline that names the nodes on which the daemon does not run.
     fn absent(&self, nodes: &BTreeMap<NodeName, NodeWhy>) -> String {
         let runs = |node: &NodeName| self.word(node).is_some_and(|word| word.alive);
         let absent: Vec<&str> =
@@ -259,7 +261,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Why nobody answers, to be put behind that nobody does.
+    /// Returns the reason why no node answers, as a continuation of the statement that none does.
     fn nobody(&self, nodes: &BTreeMap<NodeName, NodeWhy>) -> String {
         if self.cover.is_empty() {
             return format!(": {}", self.uncovered().0);
@@ -295,7 +297,7 @@ impl Asked<'_> {
         }
     }
 
-    /// One that helps is enough, but nobody knows which is meant to.
+    /// Returns all possible fixes. One that works is enough, but the intended one is not known.
     fn fixes(&self, nodes: &BTreeMap<NodeName, NodeWhy>) -> Vec<String> {
         let of = |role| nodes.values().filter(move |why| why.role == role);
         let mut all = match of(NodeRole::Fails).next() {
@@ -308,7 +310,7 @@ impl Asked<'_> {
         all
     }
 
-    /// What to change on the nodes of a role, and how to do without them until then.
+    /// Returns the fixes for the nodes of a role, and a workaround until they are done.
     fn fixes_of(&self, role: NodeRole, nodes: &BTreeMap<NodeName, NodeWhy>) -> Vec<String> {
         let mut all = fixes(nodes.values().filter(|why| why.role == role));
         let is_lame = |name: &&str| {
@@ -325,7 +327,7 @@ impl Asked<'_> {
     }
 }
 
-/// Each once.
+/// Collects the fixes of nodes without duplicates.
 fn fixes<'a>(nodes: impl Iterator<Item = &'a NodeWhy>) -> Vec<String> {
     let mut times: BTreeMap<&String, usize> = BTreeMap::new();
     let mut fixes: Vec<String> = Vec::new();
@@ -335,7 +337,7 @@ fn fixes<'a>(nodes: impl Iterator<Item = &'a NodeWhy>) -> Vec<String> {
             fixes.push(fix.clone());
         }
     }
-    // What helps several nodes alike comes behind what is to be done on one.
+    // Fixes that apply to several nodes come after those that apply to one.
     fixes.sort_by_key(|fix| times[fix] > 1);
     fixes
 }

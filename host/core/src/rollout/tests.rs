@@ -1,4 +1,4 @@
-//! Roll-outs in virtual time, over nodes that do well, badly or nothing.
+//! Roll-outs in virtual time, over nodes that run the candidate well, badly or not at all.
 use proptest::prelude::*;
 
 use super::*;
@@ -14,16 +14,16 @@ fn offer(name: &str) -> Offer {
     Offer::Build { build: build(name), delivery: format!("delivery of {name}") }
 }
 
-/// How a node does with a candidate.
+/// The behaviour of a node with a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Does {
     Well,
-    /// Fails so many seconds after it began.
+    /// Fails this many seconds after it began.
     Fails(u64),
-    /// Runs, and loses these of its ten addresses.
+    /// Runs, and loses this many of its ten addresses.
     Loses(u32),
     Nothing,
-    /// Takes its daemon with it.
+    /// Crashes the daemon.
     Dies,
 }
 
@@ -32,10 +32,10 @@ struct World {
     rollout: Rollout,
     nodes: BTreeMap<NodeName, (Does, u32)>,
     down: BTreeSet<NodeName>,
-    /// Those that a candidate took with it.
+    /// The nodes that a candidate crashed.
     died: BTreeSet<NodeName>,
     began: BTreeMap<(u32, NodeName), u64>,
-    /// The nodes that tried each attempt, in the order in which they were told to.
+    /// The nodes that tried each attempt, in the order in which they were selected.
     tried: Vec<(u32, BTreeSet<NodeName>)>,
 }
 
@@ -96,7 +96,7 @@ impl World {
         self.now += SECOND;
     }
 
-    /// Steps until nothing is under way; how many seconds that took.
+    /// Steps until there is no candidate; returns the seconds that this took.
     fn run(&mut self, at_most: u64) -> u64 {
         let start = self.now;
         loop {
@@ -129,7 +129,7 @@ fn a_good_build_goes_to_one_node_then_to_a_quarter_then_to_the_rest() {
     assert_eq!(world.active(), Some(&build("a")));
     assert_eq!(world.rollout.record().previous, Some(Build::Embedded));
     let sizes: Vec<_> = world.tried.iter().map(|(_, nodes)| nodes.len()).collect();
-    // It is chosen in the first step, so that it is seen from the first step on.
+    // The first node is chosen in the first step, so `tried` contains it from the first step on.
     assert_eq!(sizes, [1, 3, 9]);
 }
 
@@ -198,12 +198,12 @@ fn a_node_that_goes_while_it_tries_a_candidate_is_the_verdict_and_no_other_tries
     let seconds = world.run(500);
     assert!(seconds < 10, "{seconds}");
     assert_eq!((world.active(), world.reason()), (Some(&Build::Embedded), CRASHED));
-    // It comes back, and the same delivery is there still.
+    // The node comes back, and the same delivery is still there.
     world.down.clear();
     world.deliver("a");
     world.run(500);
     assert_eq!(world.died.len(), 1, "{:?}", world.tried);
-    // Somebody delivers it anew: another chance, and another node at most.
+    // A new delivery is another chance, on the same first node only.
     let again = Offer::Build { build: build("a"), delivery: "again".to_owned() };
     world.rollout.offer(world.now, &again, SETTINGS);
     world.run(500);
@@ -285,8 +285,8 @@ fn any_does() -> impl Strategy<Value = Does> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// Nodes that go and come, deliveries that come in any order: what is active was run well by somebody for as long as it
-    /// must, what failed is not active, and a roll-out begins with one node and only grows.
+    /// Nodes go and come back, and deliveries arrive in any order: an active build was run well by some node for the
+    /// required time, a failed build is not active, and a roll-out begins with one node and only grows.
     #[test]
     fn whatever_happens_only_what_has_proved_itself_becomes_active(
         nodes in prop::collection::vec((any_does(), 0_u32..5), 1..9),
@@ -335,13 +335,14 @@ proptest! {
         }
     }
 
-    /// Whatever the nodes do, as long as they are there a delivery comes to an end, one way or the other; and if all do
-    /// well, to the good one.
+    /// Regardless of what the nodes do, every roll-out ends while they are up; if all of them run the candidate well,
+    /// it succeeds.
     #[test]
     fn every_roll_out_ends(nodes in prop::collection::vec((any_does(), 0_u32..5), 1..40)) {
         let mut world = World::new(&nodes);
         world.deliver("a");
-        // Each patience is spent once per batch at most, and per node that says nothing while there is no first one.
+        // Each timeout is used at most once per batch, and once per node that reports nothing while there is no first
+        // node.
         let most = 70 * (nodes.len() as u64 + 4);
         let speaks = nodes.iter().any(|(does, _)| *does != Does::Nothing);
         let seconds = world.run(most);

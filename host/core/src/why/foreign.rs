@@ -1,9 +1,9 @@
-//! What is said of a Service whose status another controller wrote. Knows nothing of who answers for the address.
+//! Explains a Service whose status was written by another controller. Must not know which node answers for the address.
 use super::list;
 use crate::allocation::{PoolWord, Verdict};
 use crate::facts::ServiceKey;
 
-/// Another controller wrote the status.
+/// Returns the headline and the fixes.
 pub(super) fn left_alone(
     key: &ServiceKey,
     verdict: &Verdict,

@@ -1,11 +1,12 @@
-//! What became of a pool's policy: the policy itself is not asked again, so that its answer is read from what the controller
-//! wrote on the Service. Knows nothing of any other reason.
+//! The result of a pool's policy. The policy is not called again; its answer is read from the condition that the
+//! controller wrote on the Service. Must not know other reasons.
 use super::{Inputs, PASSED_OVER, Said, WAITED_FOR};
 use crate::allocation::{PoolOutcome, PoolWord};
 use crate::facts::FailurePolicy;
 
 impl Inputs {
-    /// A pool that could give an address, and whose policy did not by the controller's words.
+    /// Adds the policy's reason to a pool that could give an address, if the controller reports that its policy did
+    /// not.
     pub(super) fn by_policy(&self, word: PoolWord, said: Option<&Said>) -> PoolWord {
         let text = said.and_then(|said| of_pool(&said.condition.message, &word.pool));
         let (PoolOutcome::Undecided, Some(said), Some(text)) = (word.outcome, said, text) else {
@@ -48,7 +49,7 @@ impl Inputs {
     }
 }
 
-/// What a condition says of one pool, of which it may name several.
+/// Returns the part of a condition's message about one pool; the message may name several.
 fn of_pool<'a>(message: &'a str, pool: &str) -> Option<&'a str> {
     let (_, text) = message.split_once(&format!("pool {pool:?}: "))?;
     Some(text.split_once("; pool \"").map_or(text, |(text, _)| text))

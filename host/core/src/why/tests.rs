@@ -1,5 +1,5 @@
-//! Each situation is played with facts, and what is said is held against `texts.md`, which people read. To see what differs:
-//! run with OUTRIGGER_TEXTS=write, and read the change of that file.
+//! Plays each situation with facts, and compares the explanation with `texts.md`, which is meant to be read. To see the
+//! differences, run with OUTRIGGER_TEXTS=write, and read the change of that file.
 use std::collections::BTreeSet;
 
 use outrigger_sdk::Family;
@@ -12,7 +12,7 @@ use situations::SITUATIONS;
 
 mod situations;
 
-/// A cluster of three nodes, of which n2 answers for everything.
+/// A cluster of three nodes, of which n2 answers for all addresses.
 struct Scene {
     cluster: Cluster,
     heard: Heard,
@@ -75,7 +75,7 @@ impl Scene {
         self.put(Fact::from(service))
     }
 
-    /// Pods of a Service: node, and whether it is ready.
+    /// Sets the pods of a Service: the node of each, and true if it is ready.
     fn pods(&mut self, name: &str, pods: &[(&str, bool)]) -> &mut Self {
         let one = |(node, ready): &(&str, bool)| Endpoint {
             node: Some((*node).to_owned()),

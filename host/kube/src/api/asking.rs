@@ -1,5 +1,5 @@
-//! What is asked once, by a person's command: the reports of the nodes, their details, and objects of whatever kind. Must not
-//! know what the answers are for.
+//! Single requests of a user's commands: the reports of the nodes, their details, and objects of various kinds. This module
+//! must not know what the answers are used for.
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use super::NAMESPACE;
 use crate::crd::NodeReport;
 
-/// A node that takes longer is not asked.
+/// Timeout for the answer of a node.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The pods of the DaemonSet, and the name of their port.
+/// Label selector of the pods of the DaemonSet.
 const NODES: &str = "app.kubernetes.io/component=node";
 const PORT: &str = "http";
 
-/// Kinds that say how MetalLB is configured, and what there is of ours.
+/// Kinds that contain MetalLB's configuration, and Outrigger's pools.
 const CONFIGURATION: [(&str, &str, &str); 13] = [
     ("", "v1", "Namespace"),
     ("", "v1", "ConfigMap"),
@@ -37,33 +37,33 @@ const CONFIGURATION: [(&str, &str, &str); 13] = [
     ("outrigger.dev", "v1alpha1", "AddressPool"),
 ];
 
-/// What every node said of itself last.
+/// Returns the last report of every node.
 ///
 /// # Errors
-/// The API server's words.
+/// Returns an error if the API server refuses the request or cannot be reached.
 pub async fn reports(client: &Client) -> kube::Result<Vec<NodeReport>> {
     Ok(Api::<NodeReport>::all(client.clone()).list(&ListParams::default()).await?.items)
 }
 
-/// Why a node could not be asked.
+/// Reason why a node could not be queried.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Silent {
-    /// Whoever asks may not.
+    /// The user lacks the permission.
     #[error("your user is not allowed to {0} in namespace {NAMESPACE}")]
     Forbidden(&'static str),
-    /// There is no pod of the DaemonSet on it.
+    /// No pod of the DaemonSet runs on the node.
     #[error("no pod of Outrigger is on {0}")]
     NoPod(NodeName),
-    /// Its pod said nothing, or nothing of use.
+    /// The pod gave no answer, or no usable one.
     #[error("pod {NAMESPACE}/{0} did not answer: {1}")]
     Pod(String, String),
-    /// The API server's words.
+    /// The API server returned an error.
     #[error("the pods of Outrigger cannot be listed: {0}")]
     Api(String),
 }
 
 impl Silent {
-    /// What to change so that it can be asked.
+    /// Returns how to fix the problem.
     pub fn fix(&self) -> String {
         match self {
             Self::Forbidden(right) => format!(
@@ -79,10 +79,10 @@ impl Silent {
     }
 }
 
-/// The details of every node, each asked through the API server, which takes the right to get `pods/proxy`.
+/// Returns the details of every node. Each node is queried through the API server, which requires the right to get `pods/proxy`.
 ///
 /// # Errors
-/// When nobody can be asked.
+/// Returns an error if the pods cannot be listed.
 pub async fn details(client: &Client) -> Result<BTreeMap<NodeName, Result<Value, Silent>>, Silent> {
     let pods = Api::<Pod>::namespaced(client.clone(), NAMESPACE);
     let pods = match pods.list(&ListParams::default().labels(NODES)).await {
@@ -120,18 +120,19 @@ async fn ask(client: &Client, pod: &Pod) -> Result<Value, Silent> {
     serde_json::from_str(&answer).map_err(|error| silent(error.to_string()))
 }
 
-/// One Service as it is, whosever it is.
+/// Returns one Service, whether or not Outrigger serves it; `None` if it does not exist.
 ///
 /// # Errors
-/// The API server's words.
+/// Returns an error if the API server refuses the request or cannot be reached.
 pub async fn service(client: &Client, key: &ServiceKey) -> kube::Result<Option<Service>> {
     Api::<Service>::namespaced(client.clone(), key.namespace()).get_opt(key.name()).await
 }
 
-/// Everything that says how MetalLB is configured, and what there is of ours. A kind that is not served has no objects.
+/// Returns all objects that contain MetalLB's configuration, and Outrigger's pools and announcers. A kind that is not
+/// served has no objects.
 ///
 /// # Errors
-/// The API server's words: half of a configuration is none.
+/// Returns an error if any request fails, because a partial configuration is useless.
 pub async fn configuration(client: &Client) -> kube::Result<Vec<Value>> {
     let announcers = ("outrigger.dev", "v1alpha1", "Announcer");
     let mut objects = Vec::new();
@@ -144,7 +145,7 @@ pub async fn configuration(client: &Client) -> kube::Result<Vec<Value>> {
         };
         for object in list {
             let mut object = json!(object);
-            // A list does not repeat for each item what it is a list of.
+            // A list does not repeat the type of its items in each item.
             object["apiVersion"] = json!(gvk.api_version());
             object["kind"] = json!(kind);
             objects.push(object);

@@ -1,5 +1,5 @@
-//! Kubernetes Events: what went wrong with an object, and what plugins say of Services, for `kubectl describe`. What was said is
-//! not said again for a while. Must not know why it is said.
+//! Publishes Kubernetes Events for `kubectl describe`: problems of objects, and messages of plugins about Services. The
+//! same Event is not repeated within an hour. This module must not know the reasons for the messages.
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use crate::convert::DEFAULT_NAMESPACE;
 use crate::crd::ServiceEventReport;
 
-/// `note` holds at most 1 kB (events.k8s.io/v1).
+/// Maximum length of `note`, which holds at most 1 kB (events.k8s.io/v1).
 const LONGEST_NOTE: usize = 1000;
-/// The API server keeps an Event for an hour; the same is not said again before.
+/// Time within which the same Event is not repeated: the API server keeps an Event for an hour.
 const SILENCE: Duration = Duration::from_secs(3600);
 
 /// One Event.
@@ -30,33 +30,34 @@ struct Saying<'a> {
     action: &'a str,
     reason: &'a str,
     message: &'a str,
-    /// With the object's uid: it is not said again while this is remembered.
+    /// Together with the object's uid, the key that prevents the Event from being repeated while it is remembered.
     once: &'a str,
 }
 
-/// Publishes events under one name.
+/// Publishes Events under one name.
 #[derive(Clone)]
 pub struct Events {
     client: Client,
     controller: String,
     instance: String,
-    /// When what was said last, by object and text.
+    /// Time of the last Event by object and text.
     said: Arc<Mutex<BTreeMap<(String, String), Instant>>>,
 }
 
 impl Events {
-    /// `controller` and `instance` say who speaks.
+    /// Creates a publisher. `controller` and `instance` identify it in the Events.
     pub fn new(client: Client, controller: &str, instance: &str) -> Self {
         let (controller, instance) = (controller.to_owned(), instance.to_owned());
         Self { client, controller, instance, said: Arc::default() }
     }
 
-    /// Warns about a Service.
+    /// Publishes a warning about a Service.
     pub async fn service(&self, key: &ServiceKey, uid: &str, reason: &str, message: &str) {
         self.warn(service(key, uid), "Allocate", reason, message).await;
     }
 
-    /// Passes on what an announcer on a node said of a Service. One leader after the other may do so: it is one Event.
+    /// Publishes what an announcer on a node reported about a Service. Several leaders in succession may publish it: the
+    /// result is one Event.
     pub async fn of_plugin(
         &self,
         uid: &str,
@@ -65,7 +66,7 @@ impl Events {
         said: &ServiceEventReport,
     ) {
         let message = format!("{} (announcer {announcer} on {node})", said.message);
-        // The same for every node and every leader.
+        // The hash is the same for every node and every leader.
         let said_of = [uid, &said.kind, &said.reason, &said.message].join("\n");
         let hash = format!("{:x}", Sha256::digest(&said_of));
         self.publish(Saying {
@@ -80,7 +81,7 @@ impl Events {
         .await;
     }
 
-    /// Warns about any object, which must be named with its uid; `action` is what was being done.
+    /// Publishes a warning about any object, which must be named with its uid. `action` is the action that failed.
     pub async fn warn(
         &self,
         regarding: ObjectReference,
@@ -110,7 +111,7 @@ impl Events {
         if !self.is_news(&text(&regarding.uid), once) {
             return;
         }
-        // Events about what is in no namespace are in this one (events.k8s.io/v1).
+        // Events about cluster-scoped objects are in this namespace (events.k8s.io/v1).
         let namespace = regarding.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
         let (of_kind, about) = (text(&regarding.kind), text(&regarding.name));
         let event = Event {
@@ -128,7 +129,7 @@ impl Events {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         match api.create(&PostParams::default(), &event).await {
             Ok(_) => {}
-            // Another leader has said it.
+            // Another leader has published it.
             Err(kube::Error::Api(error)) if error.code == 409 => {}
             Err(error) => {
                 tracing::debug!(of_kind, namespace, about, "an event was not published: {error}");

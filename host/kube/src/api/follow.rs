@@ -1,5 +1,6 @@
-//! One watch: what it lists, then what changes, with a pause after each failure. Objects are converted as they come and dropped,
-//! so that only what is used of them is kept. Must not know what that is.
+//! A single watch: it returns the listed objects, then the changes, with a pause after each failure. Objects are converted
+//! as they arrive and then dropped, so that only the needed parts are kept. This module must not know which parts those
+//! are.
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -10,7 +11,7 @@ use kube::runtime::watcher::{self, Event};
 use outrigger_core::facts::ServiceKey;
 use serde::de::DeserializeOwned;
 
-/// Between two attempts to open a watch.
+/// Backoff between two attempts to open a watch.
 const BACK_OFF: [Duration; 6] = [
     Duration::from_millis(50),
     Duration::from_millis(200),
@@ -20,33 +21,33 @@ const BACK_OFF: [Duration; 6] = [
     Duration::from_secs(5),
 ];
 
-/// Objects in one answer of a listing. An object is many times larger in the API server's words than as a fact, above all its
-/// `managedFields`, and an answer is in memory as a whole.
+/// Number of objects in one page of a listing. An object is many times larger in the API server's encoding than as a fact,
+/// mainly because of its `managedFields`, and a whole page is held in memory.
 const PAGE: u32 = 50;
 
-/// A watch that was opened again and failed no more for this long works.
+/// Time without a failure after which a reopened watch is considered healthy.
 const CALM: Duration = Duration::from_secs(5);
 
-/// What a watch has to say.
+/// An event of a watch.
 pub(super) enum Heard<T> {
-    /// Everything there is; what is not in it does not exist.
+    /// All existing objects: an object that is not in the list does not exist.
     Listed(Vec<T>),
-    /// One object is so now.
+    /// The current state of one object.
     Seen(T),
-    /// One object is gone.
+    /// One object was deleted.
     Gone(ServiceKey),
-    /// The API server cannot be heard, and why.
+    /// The watch failed, with the reason.
     Failed(String),
-    /// It can be heard again, and has nothing new to say.
+    /// The watch works again and has nothing new to report.
     Recovered,
 }
 
-/// A watch of the objects of one kind, each as `see` sees it.
+/// A watch of the objects of one kind, each converted by `see`.
 pub(super) struct Follow<K, T, S> {
     kind: &'static str,
     events: BoxStream<'static, watcher::Result<Event<K>>>,
     see: S,
-    /// What was listed so far.
+    /// The objects of the current listing so far.
     listing: Vec<T>,
     failures: usize,
 }
@@ -56,7 +57,7 @@ where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
     S: Fn(&K) -> T,
 {
-    /// Of everything, or of what has this label. `kind` is for the log.
+    /// Creates a watch of all objects, or of those with this label. `kind` is used for the log.
     pub fn new(kind: &'static str, api: Api<K>, label: Option<&str>, see: S) -> Self {
         let mut config = watcher::Config::default().page_size(PAGE);
         if let Some(label) = label {
@@ -66,9 +67,9 @@ where
         Self { kind, events, see, listing: Vec::new(), failures: 0 }
     }
 
-    /// Waits for the next. Ends never: only with the runtime.
+    /// Waits for the next event. The stream ends only with the runtime.
     pub async fn next(&mut self) -> Option<Heard<T>> {
-        // What the last call said has been passed on meanwhile.
+        // The caller has processed the previous failure, so that the pause delays no message.
         if let Some(last) = self.failures.checked_sub(1) {
             tokio::time::sleep(BACK_OFF[last.min(BACK_OFF.len() - 1)]).await;
         }
@@ -107,7 +108,7 @@ where
     }
 }
 
-/// Namespace ("" when cluster-scoped) and name.
+/// Returns the namespace ("" if cluster-scoped) and name of an object.
 pub(super) fn key<K: Resource>(object: &K) -> ServiceKey {
     ServiceKey::new(&object.namespace().unwrap_or_default(), &object.name_any())
 }

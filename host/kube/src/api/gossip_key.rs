@@ -1,4 +1,4 @@
-//! The key that gossip is sealed with, as a Secret: the controller makes it, nodes read it. Must not know gossip.
+//! The Secret with the key that gossip is sealed with: the controller creates it, nodes read it. This module must not know gossip.
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
@@ -12,10 +12,10 @@ use super::NAMESPACE;
 const NAME: &str = "outrigger-gossip";
 const KEY: &str = "key";
 
-/// Makes the Secret from these octets unless it is there.
+/// Creates the Secret from these random bytes unless it exists.
 ///
 /// # Errors
-/// The API server's words.
+/// Returns an error if the API server refuses the request or cannot be reached.
 pub async fn create_gossip_key(client: &Client, random: [u8; 32]) -> Result<(), kube::Error> {
     let secret = Secret {
         metadata: ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() },
@@ -29,10 +29,10 @@ pub async fn create_gossip_key(client: &Client, random: [u8; 32]) -> Result<(), 
     }
 }
 
-/// The key; `None` while the Secret is not there, or damaged.
+/// Returns the key; `None` if the Secret does not exist or is damaged.
 ///
 /// # Errors
-/// The API server's words.
+/// Returns an error if the API server refuses the request or cannot be reached.
 pub async fn read_gossip_key(client: &Client) -> Result<Option<[u8; 32]>, kube::Error> {
     let secret = api(client).get_opt(NAME).await?;
     let octets = secret.and_then(|secret| secret.data?.remove(KEY));

@@ -1,5 +1,5 @@
-//! Leadership by a Lease (coordination.k8s.io/v1) with fencing: who leads stops to write well before anybody else may start.
-//! Must not know what a leader does.
+//! Leader election by a Lease (coordination.k8s.io/v1) with fencing: a leader stops writing well before another process may
+//! start. This module must not know what a leader does.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,48 +16,48 @@ use super::NAMESPACE;
 
 /// Name of the Lease object.
 const NAME: &str = "outrigger-controller";
-/// A holder that is silent for this long has lost it.
+/// Lease duration: a holder that does not renew for this long has lost it.
 const DURATION: Duration = Duration::from_secs(10);
-/// Between two renewals, and between two looks at somebody else's Lease.
+/// Time between two renewals, and between two attempts to acquire another holder's Lease.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// So long before its Lease ends a holder writes no more: a write may be on its way for as long.
+/// Time before the end of its Lease at which a holder stops writing: a write may be in transit for this long.
 const MARGIN: Duration = Duration::from_secs(3);
-/// One request to the API server takes no longer.
+/// Timeout of one request to the API server.
 const REQUEST: Duration = Duration::from_secs(3);
 
 /// A candidate for leadership.
 pub struct Lease {
     api: Api<Object>,
     identity: String,
-    /// What was seen of it last, and when: others' clocks are not trusted.
+    /// The last observed spec of the Lease, and the time when it was first observed: the clocks of other processes are not trusted.
     seen: Option<(LeaseSpec, Instant)>,
 }
 
-/// Leadership, as long as it [`holds`](Self::holds). Clones are the same leadership.
+/// Leadership, while it [`holds`](Self::holds). Clones represent the same leadership.
 #[derive(Clone)]
 pub struct Lead {
     start: Instant,
-    /// Microseconds after `start` until which writes are allowed; 0 once it is lost.
+    /// Microseconds after `start` until which writes are allowed; 0 once leadership is lost.
     until: Arc<AtomicU64>,
     lost: watch::Receiver<bool>,
 }
 
-/// What to do about the Lease as it stands.
+/// The next step, given the current state of the Lease.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// Nobody holds it, or it is our own from before.
+    /// Take the Lease: no process holds it, or it belongs to this process from before.
     Take,
-    /// Somebody holds it; it cannot end before this.
+    /// Wait: another process holds the Lease, which cannot end before this time.
     Wait(Instant),
 }
 
 impl Lease {
-    /// `identity` tells this process from every other: the pod's name and something random.
+    /// Creates a candidate. `identity` distinguishes this process from every other: the pod's name and a random part.
     pub fn new(client: Client, identity: String) -> Self {
         Self { api: Api::namespaced(client, NAMESPACE), identity, seen: None }
     }
 
-    /// Waits until this process leads. From then on the Lease is renewed by a task of the current runtime.
+    /// Waits until this process is the leader. From then on a task of the current runtime renews the Lease.
     pub async fn acquire(&mut self) -> Lead {
         loop {
             let sent = Instant::now();
@@ -71,11 +71,11 @@ impl Lease {
         }
     }
 
-    /// Takes it from whoever holds it, and keeps it for this long whatever becomes of this process. Returns once the old
-    /// holder cannot be writing any more.
+    /// Takes the Lease from any holder, and keeps it for this duration even if this process ends. Returns once the previous
+    /// holder cannot write any more.
     ///
     /// # Errors
-    /// The API server's words.
+    /// Returns an error if the API server refuses the request or cannot be reached.
     pub async fn seize(&mut self, duration: Duration) -> Result<Lead, kube::Error> {
         let seconds = i32::try_from(duration.as_secs()).ok();
         let spec = LeaseSpec { lease_duration_seconds: seconds, ..self.spec(None) };
@@ -93,12 +93,12 @@ impl Lease {
         }
         tokio::time::sleep(DURATION).await;
         let until = Arc::new(AtomicU64::new(micros(duration.saturating_sub(MARGIN))));
-        // Nobody renews it, and nobody here waits for its end.
+        // No task renews this Lease, and no caller waits for its end.
         let (_, lost) = watch::channel(false);
         Ok(Lead { start, until, lost })
     }
 
-    /// One look, and one attempt to take it where that is right.
+    /// Reads the Lease once, and tries to take it if that is allowed.
     async fn attempt(&mut self, now: Instant) -> Result<Option<Object>, kube::Error> {
         let Some(mut object) = self.api.get_opt(NAME).await? else {
             let object = Object {
@@ -116,7 +116,7 @@ impl Lease {
             Step::Wait(_) => Ok(None),
             Step::Take => {
                 object.spec = Some(self.spec(Some(&spec)));
-                // Bound to the resourceVersion that was read: of two who try, one gets a conflict.
+                // The write is bound to the resourceVersion that was read: if two processes try, one gets a conflict.
                 written(self.api.replace(NAME, &PostParams::default(), &object).await)
             }
         }
@@ -155,7 +155,7 @@ impl Lease {
 }
 
 impl Lead {
-    /// Whether a write may leave now.
+    /// Returns true if a write may be sent now.
     pub fn holds(&self) -> bool {
         micros(self.start.elapsed()) < self.until.load(Ordering::SeqCst)
     }
@@ -165,7 +165,7 @@ impl Lead {
         let _ = self.lost.wait_for(|lost| *lost).await;
     }
 
-    /// Gives it up at once, so that another process need not wait it out. No write may be on its way.
+    /// Releases the Lease at once, so that another process need not wait until it expires. No write may be in transit.
     pub async fn resign(self, client: Client) {
         self.until.store(0, Ordering::SeqCst);
         let api: Api<Object> = Api::namespaced(client, NAMESPACE);
@@ -182,7 +182,7 @@ impl Lead {
     }
 }
 
-/// Keeps a Lease.
+/// Task that renews a Lease.
 struct Renewal {
     api: Api<Object>,
     identity: String,
@@ -200,7 +200,7 @@ impl Renewal {
             match tokio::time::timeout(REQUEST, self.renew()).await {
                 Ok(Ok(true)) => {
                     let until = sent.duration_since(self.start) + DURATION - MARGIN;
-                    // Unless it was given up, or ran out, meanwhile: it never comes back to life.
+                    // A Lease that was released or expired meanwhile must never become valid again.
                     let alive = |before: u64| {
                         (before > micros(self.start.elapsed())).then(|| micros(until))
                     };
@@ -220,7 +220,7 @@ impl Renewal {
         let _ = self.lose.send(true);
     }
 
-    /// Says whether it is still ours.
+    /// Renews the Lease. Returns true if this process still holds it.
     async fn renew(&mut self) -> Result<bool, kube::Error> {
         if let Some(spec) = &mut self.object.spec {
             spec.renew_time = Some(MicroTime(jiff::Timestamp::now()));
@@ -228,7 +228,7 @@ impl Renewal {
         match written(self.api.replace(NAME, &PostParams::default(), &self.object).await)? {
             Some(object) => self.object = object,
             None => {
-                // A renewal whose answer was lost has changed the version: that is no rival.
+                // A renewal whose answer was lost has changed the version. That does not mean that there is another holder.
                 let object = self.api.get(NAME).await?;
                 let holder = object.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
                 if holder != Some(self.identity.as_str()) {
@@ -241,7 +241,7 @@ impl Renewal {
     }
 }
 
-/// `since` is when this process saw the Lease become what it is.
+/// Returns the next step. `since` is the time when this process first observed the current spec of the Lease.
 fn step(spec: &LeaseSpec, since: Instant, identity: &str, now: Instant) -> Step {
     let holder = spec.holder_identity.as_deref().unwrap_or_default();
     if holder.is_empty() || holder == identity {
@@ -252,7 +252,7 @@ fn step(spec: &LeaseSpec, since: Instant, identity: &str, now: Instant) -> Step 
     if now >= end { Step::Take } else { Step::Wait(end) }
 }
 
-/// `None` when somebody else was faster.
+/// Returns the written object; `None` if another process wrote first.
 fn written(result: kube::Result<Object>) -> kube::Result<Option<Object>> {
     match result {
         Ok(object) => Ok(Some(object)),

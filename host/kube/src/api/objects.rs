@@ -1,5 +1,5 @@
-//! Conditions of our own cluster-scoped objects, the Events that go with them, and the finalizer of pools in use. Must not know
-//! what makes a condition true.
+//! Writes the conditions of Outrigger's cluster-scoped objects, the Events about them, and the finalizer of pools in use.
+//! This module must not know the causes of conditions.
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -15,40 +15,40 @@ use super::{CONTROLLER, Events, Lead};
 use crate::crd::{API_VERSION, GROUP};
 use crate::state::timestamp;
 
-/// Keeps an AddressPool until no Service holds an address of it.
+/// Finalizer that keeps an AddressPool until no Service holds one of its addresses.
 const IN_USE: &str = "outrigger.dev/in-use";
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectCondition {
-    /// Its type.
+    /// The type of the condition.
     pub kind: Cow<'static, str>,
-    /// Its status; `None`: Unknown.
+    /// The status of the condition; `None` if it is unknown.
     pub holds: Option<bool>,
-    /// CamelCase.
+    /// Machine-readable reason in CamelCase.
     pub reason: String,
-    /// Names the object and the fix.
+    /// Human-readable message that names the object and the fix.
     pub message: String,
-    /// Somebody should look: an Event says the same, once.
+    /// True if the condition needs attention. An Event with the same text is then published once.
     pub warns: bool,
 }
 
-/// What is to be said about one object.
+/// The intended status of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectStatus {
-    /// "AddressPool" or "Announcer".
+    /// The kind, "AddressPool" or "Announcer".
     pub kind: &'static str,
-    /// Its name.
+    /// The name of the object.
     pub name: String,
-    /// What is well, and what is not.
+    /// The conditions of the object.
     pub conditions: Vec<ObjectCondition>,
-    /// The rest of its status.
+    /// The other fields of the status.
     pub rest: Map<String, Value>,
-    /// Whether it must not go away yet; `None` for kinds that carry no finalizer.
+    /// True if the object must not be deleted yet; `None` for kinds that carry no finalizer.
     pub in_use: Option<bool>,
 }
 
-/// Writes [`ObjectStatus`]es, each when it differs from the one before.
+/// Writes [`ObjectStatus`]es, each only if it differs from the one before.
 pub struct Objects {
     client: Client,
     lead: Lead,
@@ -57,12 +57,13 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// For a leader.
+    /// Creates a writer for a leader.
     pub fn new(client: Client, lead: Lead, events: Events) -> Self {
         Self { client, lead, events, written: BTreeMap::new() }
     }
 
-    /// Writes what differs. What could not be written is tried again in the next call; says whether all went well.
+    /// Writes the statuses that differ. A status that could not be written is retried in the next call. Returns true if all
+    /// writes succeeded.
     pub async fn write(&mut self, statuses: &[ObjectStatus], now: Time) -> bool {
         let mut well = true;
         for status in statuses {
@@ -93,7 +94,7 @@ impl Objects {
             ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, "v1alpha1", wanted.kind));
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
         let Some(object) = api.get_opt(&wanted.name).await? else { return Ok(()) };
-        // The uid keeps an apply from making an object that is gone anew.
+        // The uid prevents the apply from recreating an object that was deleted.
         let apply = |mut metadata: Value| {
             metadata["name"] = json!(wanted.name);
             metadata["uid"] = json!(object.uid());
@@ -113,7 +114,7 @@ impl Objects {
         let has = object.finalizers().iter().any(|finalizer| finalizer == IN_USE);
         let deleted = object.metadata.deletion_timestamp.is_some();
         let finalizers = match wanted.in_use {
-            // The API server takes no new finalizer for an object that is being deleted.
+            // The API server accepts no new finalizer for an object that is being deleted.
             Some(true) if !has && !deleted => json!([IN_USE]),
             Some(false) if has => json!([]),
             _ => return Ok(()),
@@ -122,7 +123,7 @@ impl Objects {
         api.patch(&wanted.name, &parameters, &Patch::Apply(body)).await.map(drop)
     }
 
-    /// Events about what the status did not say before.
+    /// Publishes Events for conditions that the status did not contain before.
     async fn warn(&self, wanted: &ObjectStatus, object: &DynamicObject) {
         let before = object.data.pointer("/status/conditions").and_then(Value::as_array);
         let is_known = |condition: &&ObjectCondition| {

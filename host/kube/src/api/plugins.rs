@@ -1,5 +1,5 @@
-//! Plugins on their way through the API server: what people deliver comes in, Plugin objects and immutable copies of components
-//! go out, while this process leads. Must not know when which build is to run.
+//! Reads delivered plugins from the API server, and writes Plugin objects and immutable copies of components while this
+//! process is the leader. This module must not know which build runs when.
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -19,12 +19,13 @@ mod deliveries;
 
 pub use deliveries::{Delivered, watch_deliveries};
 
-/// The label of an immutable copy: the plugin's name. Not the label of a delivery, since nobody delivers a copy.
+/// The label of an immutable copy; its value is the plugin's name. It differs from the label of a delivery, because a copy
+/// is not a delivery.
 const COPY_LABEL: &str = "outrigger.dev/plugin-copy";
-/// The whole digest of a copy.
+/// Annotation with the whole digest of a copy.
 const DIGEST: &str = "outrigger.dev/digest";
 
-/// Writes Plugins and copies, as long as this process leads.
+/// Writes Plugins and copies while this process is the leader.
 #[derive(Clone)]
 pub struct PluginWriter {
     client: Client,
@@ -32,24 +33,24 @@ pub struct PluginWriter {
     events: Events,
 }
 
-/// What a node could not get.
+/// Reason why a node could not read a copy.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// It is not there.
+    /// The copy does not exist.
     #[error("ConfigMap {NAMESPACE}/{0} is not there")]
     Gone(String),
-    /// It is there and is no copy.
+    /// The ConfigMap exists but is not a valid copy.
     #[error("ConfigMap {NAMESPACE}/{0}: {1}")]
     Damaged(String, String),
-    /// The API server's words.
+    /// The API server returned an error.
     #[error("ConfigMap {NAMESPACE}/{0} cannot be read: {1}")]
     Api(String, Box<kube::Error>),
 }
 
-/// The component of a digest as it was delivered: compressed, if it was.
+/// Returns the component with this digest as it was delivered, possibly compressed.
 ///
 /// # Errors
-/// See [`CopyError`].
+/// Returns a [`CopyError`] if the copy does not exist, is damaged or cannot be read.
 pub async fn read_copy(client: &Client, name: &str, digest: &str) -> Result<Vec<u8>, CopyError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
     let name = copy_name(name, digest);
@@ -63,7 +64,7 @@ pub async fn read_copy(client: &Client, name: &str, digest: &str) -> Result<Vec<
 }
 
 impl PluginWriter {
-    /// For a leader.
+    /// Creates a writer for a leader.
     pub fn new(client: Client, lead: Lead, events: Events) -> Self {
         Self { client, lead, events }
     }
@@ -72,11 +73,11 @@ impl PluginWriter {
         if self.lead.holds() { Ok(()) } else { Err(WriteError::NotLeading) }
     }
 
-    /// Writes a status, bound to the version it was decided on; `None`: the object does not exist yet. Gives the version
-    /// that it has then. A delivery that was refused or taken back is an Event too.
+    /// Writes a status, bound to the version that it was decided on; `None` if the object does not exist yet. Returns the
+    /// resulting version. A delivery that was refused or rolled back is also published as an Event.
     ///
     /// # Errors
-    /// [`WriteError::Conflict`] when somebody else wrote, [`WriteError::Gone`] when it was deleted.
+    /// Returns [`WriteError::Conflict`] if another writer changed the object, and [`WriteError::Gone`] if it was deleted.
     pub async fn write(
         &self,
         name: &str,
@@ -115,20 +116,20 @@ impl PluginWriter {
         Ok(written.resource_version().unwrap_or_default())
     }
 
-    /// What a ConfigMap delivers now.
+    /// Returns what a ConfigMap currently delivers; `None` if it delivers nothing.
     ///
     /// # Errors
-    /// The API server's words.
+    /// Returns an error if the API server refuses the request or cannot be reached.
     pub async fn delivered(&self, config_map: &str) -> Result<Option<Delivery>, WriteError> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
         let object = api.get_opt(config_map).await.map_err(write_error)?;
         Ok(object.as_ref().and_then(delivery))
     }
 
-    /// Deletes a Plugin of which nothing is left.
+    /// Deletes a Plugin that has neither a delivery nor a build left.
     ///
     /// # Errors
-    /// The API server's words.
+    /// Returns an error if the API server refuses the request, or if this process is no longer the leader.
     pub async fn delete(&self, name: &str) -> Result<(), WriteError> {
         self.fenced()?;
         let api: Api<Plugin> = Api::all(self.client.clone());
@@ -138,10 +139,10 @@ impl PluginWriter {
         }
     }
 
-    /// Makes the immutable copy of a component, under the key it was delivered with, unless it is there.
+    /// Creates the immutable copy of a component, under the key that it was delivered with, unless it exists.
     ///
     /// # Errors
-    /// The API server's words.
+    /// Returns an error if the API server refuses the request, or if this process is no longer the leader.
     pub async fn copy(
         &self,
         name: &str,
@@ -162,16 +163,16 @@ impl PluginWriter {
         copy.binary_data = Some([(key.to_owned(), ByteString(octets))].into());
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
         match api.create(&PostParams::default(), &copy).await.map_err(write_error) {
-            // It is immutable and named by its digest: there already is there rightly.
+            // The copy is immutable and named by its digest, so that an existing one has the right content.
             Ok(_) | Err(WriteError::Conflict) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Deletes the copies for which `needed` does not hold: name and digest.
+    /// Deletes the copies for which `needed` returns false for their name and digest.
     ///
     /// # Errors
-    /// The API server's words.
+    /// Returns an error if the API server refuses the request, or if this process is no longer the leader.
     pub async fn sweep(&self, needed: impl Fn(&str, &str) -> bool) -> Result<(), WriteError> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
         let copies = ListParams::default().labels(COPY_LABEL);
@@ -191,7 +192,7 @@ impl PluginWriter {
     }
 }
 
-/// The condition `Ready` with this to say; its time is that of the one before while its status stays.
+/// Returns the condition `Ready` with this content. Its time is that of the condition before, if the status is the same.
 pub fn ready(
     before: &[Condition],
     holds: bool,

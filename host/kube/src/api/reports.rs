@@ -1,4 +1,4 @@
-//! NodeReports on their way to the API server: one object per node, written when it differs. Must not know what is in it.
+//! Writes NodeReports to the API server: one object per node, written only if it differs. This module must not know their content.
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
@@ -12,20 +12,20 @@ pub struct Reports {
     api: Api<NodeReport>,
     nodes: Client,
     node: String,
-    /// What the API server has.
+    /// The status that the API server has.
     written: Option<Value>,
 }
 
 impl Reports {
-    /// For the node of this name.
+    /// Creates a writer for the node of this name.
     pub fn new(client: Client, node: &str) -> Self {
         Self { api: Api::all(client.clone()), nodes: client, node: node.to_owned(), written: None }
     }
 
-    /// Writes the status of a report unless the API server has it.
+    /// Writes the status of a report unless the API server already has it.
     ///
     /// # Errors
-    /// The API server's words.
+    /// Returns an error if the API server refuses the request or cannot be reached.
     pub async fn write(&mut self, report: &NodeReport) -> Result<(), kube::Error> {
         let status = json!(report.status);
         if self.written.as_ref() == Some(&status) {
@@ -52,7 +52,7 @@ impl Reports {
         Ok(())
     }
 
-    /// The report goes when its Node goes.
+    /// Returns the owner reference to the Node, so that the report is deleted together with its Node.
     async fn owner(&self) -> Result<Value, kube::Error> {
         let node = Api::<Node>::all(self.nodes.clone()).get(&self.node).await?;
         let owner =

@@ -1,5 +1,6 @@
-//! The status of Services: what it holds, what it should hold, and the one write that gets it there. Server-side apply, bound
-//! to the version the decision was taken on; what other managers wrote is kept. Must not know why.
+//! The status of Services: its current and intended content, and the single write that applies the difference. It uses
+//! server-side apply, bound to the version that the decision was based on; what other managers wrote is kept. This module
+//! must not know the reasons for a status.
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service};
@@ -14,48 +15,49 @@ use super::{CONTROLLER, Lead};
 use crate::convert::{ALLOCATED, ingress_of};
 use crate::state::{Allocated, timestamp};
 
-/// What the API server holds about a Service's status.
+/// The status of a Service in the API server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
-    /// `metadata.resourceVersion`; integers that grow (KEP-5504), 0 when it is none.
+    /// `metadata.resourceVersion`, an increasing integer (KEP-5504); 0 if it is not an integer.
     pub version: u64,
     uid: String,
     generation: Option<i64>,
     ingress: Vec<LoadBalancerIngress>,
-    /// Our server-side applies own `ingress`: nobody else wrote it last.
+    /// True if Outrigger's server-side applies own `ingress`, so that no other manager wrote it last.
     ours: bool,
     condition: Option<Condition>,
 }
 
-/// What a Service's status should hold.
+/// The intended status of a Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// In this order.
+    /// The addresses in the order in which they are written.
     pub addresses: Vec<IpAddr>,
-    /// False: the ingress is another controller's and stays as it is.
+    /// False if the ingress belongs to another controller and must not be changed.
     pub writes_ingress: bool,
     /// The condition.
     pub allocated: Allocated,
 }
 
-/// Why a status was not written.
+/// Reason why a status was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// Somebody else wrote first: decide again on what they wrote.
+    /// Another writer changed the object first: the decision must be repeated on the new version.
     #[error("somebody else changed it")]
     Conflict,
-    /// It does not exist any more.
+    /// The object does not exist any more.
     #[error("it is gone")]
     Gone,
-    /// This process no longer leads.
+    /// This process is no longer the leader.
     #[error("this process does not lead any more")]
     NotLeading,
-    /// The API server's words.
+    /// The API server returned an error.
     #[error("{0}")]
     Api(Box<kube::Error>),
 }
 
-/// What there is to look after: the status of a Service of type LoadBalancer, or one in which we left something.
+/// Returns the status that has to be tracked: that of a Service of type LoadBalancer, or one that still contains
+/// Outrigger's condition.
 pub(super) fn observe(service: &Service) -> Option<Observed> {
     let spec = service.spec.as_ref();
     let balanced = spec.is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
@@ -87,12 +89,12 @@ fn owns_ingress(service: &Service) -> bool {
 }
 
 impl Observed {
-    /// `metadata.uid`.
+    /// Returns `metadata.uid`.
     pub fn uid(&self) -> &str {
         &self.uid
     }
 
-    /// What our condition says, and since when, in microseconds since 1970.
+    /// Returns Outrigger's condition and the time of its last change of status, in microseconds since 1970.
     pub fn said(&self) -> Option<(Allocated, u64)> {
         let condition = self.condition.as_ref()?;
         let allocated = Allocated {
@@ -104,15 +106,15 @@ impl Observed {
         Some((allocated, u64::try_from(since).unwrap_or(0)))
     }
 
-    /// Whether our condition says this already.
+    /// Returns true if Outrigger's condition already has this reason and message.
     pub fn says(&self, reason: &str, message: &str) -> bool {
         self.condition
             .as_ref()
             .is_some_and(|condition| condition.reason == reason && condition.message == message)
     }
 
-    /// The status to apply, or `None` when nothing differs. `wanted` is `None` for a Service that is not ours any more: what
-    /// we left in it is taken out.
+    /// Returns the status to apply, or `None` if nothing differs. If `wanted` is `None`, Outrigger no longer serves the
+    /// Service, and its entries are removed.
     pub fn status(&self, wanted: Option<&Wanted>, now: Time) -> Option<Value> {
         let Some(wanted) = wanted else {
             let left = self.condition.is_some() || self.ours && !self.ingress.is_empty();
@@ -129,7 +131,8 @@ impl Observed {
             .then(|| json!({ "loadBalancer": { "ingress": ingress }, "conditions": conditions }))
     }
 
-    /// The status without what we left in it, but with our addresses if they are to be kept; `None` when there is nothing of us.
+    /// Returns the status without Outrigger's entries, except for the addresses if `keep` is true; `None` if it has no such
+    /// entries.
     pub(super) fn without_us(&self, keep: bool, now: Time) -> Option<Value> {
         let status = self.status(None, now)?;
         Some(if keep { json!({ "loadBalancer": { "ingress": self.ingress } }) } else { status })
@@ -152,18 +155,19 @@ impl Observed {
     }
 }
 
-/// Equal but for the generation: a change of the spec that changes no decision is not worth a write.
+/// Returns true if two conditions are equal except for the generation: a change of the spec that changes no decision is not
+/// worth a write.
 fn same(known: &Condition, new: &Condition) -> bool {
     (&known.status, &known.reason, &known.message) == (&new.status, &new.reason, &new.message)
 }
 
-/// `metav1.Time` has no fractions.
+/// Truncates a time to whole seconds, because `metav1.Time` has no fractions.
 pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
     let seconds = time.0.as_second();
     Timestamp(k8s_openapi::jiff::Timestamp::from_second(seconds).unwrap_or(time.0))
 }
 
-/// Writes status, as long as this process leads.
+/// Writes status while this process is the leader.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
@@ -171,24 +175,25 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// For a leader.
+    /// Creates a writer for a leader.
     pub fn new(client: Client, lead: Lead) -> Self {
         Self { client, lead }
     }
 
-    /// What the API server holds about a Service now.
+    /// Returns the current status of a Service in the API server.
     pub(super) async fn read(&self, key: &ServiceKey) -> Result<Option<Observed>, WriteError> {
         let api: Api<Service> = Api::namespaced(self.client.clone(), key.namespace());
-        // A list of one: what is watched may be listed, and needs no right to get.
+        // A list of one object: what is watched may be listed, and needs no right to get.
         let one = ListParams::default().fields(&format!("metadata.name={}", key.name()));
         let list = api.list(&one).await.map_err(|error| WriteError::Api(Box::new(error)))?;
         Ok(list.items.first().and_then(observe))
     }
 
-    /// Applies a status that was decided on `observed`, and gives what the API server holds then.
+    /// Applies a status that was decided on `observed`, and returns the resulting status in the API server.
     ///
     /// # Errors
-    /// When the Service changed meanwhile or is gone, this process leads no more, or the API server refuses.
+    /// Returns an error if the Service has changed or is gone, if this process is no longer the leader, or if the API
+    /// server refuses.
     pub async fn write(
         &self,
         key: &ServiceKey,
@@ -207,8 +212,8 @@ impl Writer {
             },
             "status": status,
         });
-        // `force`: an ingress list that others have added to has several owners, and is kept whole by what is applied. Its shape is
-        // always the same: no need for the API server to read it a second time in search of unknown fields.
+        // `force`: an ingress list that others have added to has several owners, and is kept whole by what is applied. Its
+        // shape is always the same: the API server need not read it a second time in search of unknown fields.
         let parameters = PatchParams::apply(CONTROLLER).force().validation_ignore();
         if !self.lead.holds() {
             return Err(WriteError::NotLeading);

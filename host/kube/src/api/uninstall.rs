@@ -1,4 +1,5 @@
-//! Taking out what we left in objects that are not ours, so that nothing waits for a controller that is gone. Must not know why.
+//! Removes what Outrigger left in objects that it does not own, so that nothing waits for a controller that is gone. This
+//! module must not know the reason for the removal.
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
@@ -10,14 +11,14 @@ use super::services::{Observed, observe};
 use super::{CONTROLLER, Lead, WriteError, Writer};
 use crate::crd::{API_VERSION, AddressPool};
 
-/// A page of a listing.
+/// Number of objects in one page of a listing.
 const PAGE: u32 = 500;
 
-/// Takes our condition, and unless `keep` our addresses, out of every Service, and gives each one's name and what became of it.
-/// `lead` keeps the controllers from putting them back.
+/// Removes Outrigger's condition and, unless `keep` is true, its addresses from every Service, and reports the name of each
+/// Service and whether it was changed. `lead` keeps the controllers from writing them again.
 ///
 /// # Errors
-/// The API server's words; what was done stays done, and a second run does the rest.
+/// Returns an error if the API server refuses a request. Completed removals remain, and a second run does the rest.
 pub async fn release_services(
     client: &Client,
     lead: &Lead,
@@ -45,7 +46,7 @@ pub async fn release_services(
     }
 }
 
-/// Once more when somebody else wrote meanwhile.
+/// Writes a status, with one retry if another writer changed the Service meanwhile.
 async fn write(
     writer: &Writer,
     key: &ServiceKey,
@@ -66,10 +67,10 @@ async fn write(
     }
 }
 
-/// Takes our finalizer off every AddressPool, and gives their names.
+/// Removes Outrigger's finalizer from every AddressPool, and returns the names of these pools.
 ///
 /// # Errors
-/// The API server's words.
+/// Returns an error if the API server refuses the request or cannot be reached.
 pub async fn release_pools(client: &Client) -> kube::Result<Vec<String>> {
     let api: Api<AddressPool> = Api::all(client.clone());
     let mut released = Vec::new();

@@ -1,5 +1,5 @@
-//! One watch per kind: what the API server's objects say, as changes of facts. An object that cannot be read keeps what it
-//! said before (invariant 2). Must not know what the facts are used for.
+//! Runs one watch per kind, and turns changes of the API server's objects into changes of facts. An object that cannot be
+//! read keeps its previous facts (invariant 2). This module must not know what the facts are used for.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,32 +29,32 @@ use told::News;
 pub use told::Told;
 use wrong::title;
 
-/// What belongs together follows within so long: a Service, its endpoints, its address.
+/// Time within which related objects arrive: a Service, its endpoints, its address.
 const TOGETHER: Duration = Duration::from_millis(20);
 
 /// Every watch that a role needs.
 pub struct Watches {
     said: mpsc::UnboundedReceiver<Said>,
-    /// What [`Self::changed`] took and nobody has read.
+    /// The message that [`Self::changed`] received and that is not processed yet.
     waiting: Option<Said>,
-    /// When [`Self::changed_together`] has waited long enough.
+    /// Deadline of [`Self::changed_together`].
     due: Option<Instant>,
     kinds: BTreeMap<Kind, Standing>,
     claims: Claims,
-    /// What is wrong with single objects, by the path under which they claim.
+    /// Problems of single objects, by the path under which they claim facts.
     problems: BTreeMap<PathBuf, Vec<String>>,
-    /// What is wrong, or missing, differs from when that was last asked.
+    /// True if the problems or the missing kinds have changed since [`Self::differ`] was last called.
     differ: bool,
-    /// Services with a status to look after; empty unless asked for.
+    /// Services whose status is tracked; empty if the reader does not need it.
     observed: BTreeMap<ServiceKey, Observed>,
-    /// Services whose [`Observed`] changed since they were last asked for.
+    /// Services whose [`Observed`] changed since [`Self::touched`] was last called.
     touched: BTreeSet<ServiceKey>,
-    /// By the NodeReports; empty unless asked for.
+    /// Contents of the NodeReports by announcer; empty if the reader does not need them.
     reported: AllReported,
-    /// NodeReports and Plugins as they are, for roll-outs; empty unless asked for.
+    /// Current NodeReports and Plugins for rollouts; empty if the reader does not need them.
     news: News,
     synced: bool,
-    /// Facts from before this process, until the API server has been heard.
+    /// True while the facts come from an earlier process, until the API server has listed every kind.
     remembered: bool,
 }
 
@@ -62,12 +62,12 @@ pub struct Watches {
 struct Standing {
     listed: bool,
     failing: Option<String>,
-    /// Objects of this kind that are known: namespace and name.
+    /// Known objects of this kind, by namespace and name.
     objects: BTreeSet<ServiceKey>,
 }
 
 impl Watches {
-    /// Opens every watch, on tasks of the current runtime. Services of `classes` are ours.
+    /// Opens every watch on tasks of the current runtime. Services of `classes` are the ones that Outrigger serves.
     pub fn start(client: &Client, classes: &ServiceClasses, reader: Reader) -> Self {
         let (says, said) = mpsc::unbounded_channel();
         for kind in reader.kinds() {
@@ -94,8 +94,9 @@ impl Watches {
         }
     }
 
-    /// Starts from facts that were true when an earlier process wrote them down. What the API server lists later replaces
-    /// them, kind by kind. Gives the changes, [`Change::Synced`] last. Of no effect once everything has been listed.
+    /// Starts from facts that were true when an earlier process stored them. The listings of the API server later replace
+    /// them, kind by kind. Returns the changes, with [`Change::Synced`] last. Has no effect once everything has been
+    /// listed.
     pub fn remember(&mut self, facts: Vec<Fact>) -> Vec<Change> {
         if self.synced {
             return Vec::new();
@@ -118,8 +119,8 @@ impl Watches {
         changes
     }
 
-    /// What differs from what was told before. Everything that was listed before the last kind was listed comes in that
-    /// call, which ends with [`Change::Synced`].
+    /// Returns the changes since the last call. Everything that was listed before the last kind was listed is part of the
+    /// call that processes that listing, which ends with [`Change::Synced`].
     pub fn read(&mut self) -> Vec<Change> {
         self.due = None;
         let mut touched = Before::default();
@@ -136,7 +137,7 @@ impl Watches {
         changes
     }
 
-    /// Everything again, as if nothing had been told: for one who starts to decide.
+    /// Returns all facts again, as if nothing had been reported, for a consumer that starts to make decisions.
     pub fn retell(&mut self) -> Vec<Change> {
         self.read();
         let facts = self.claims.all_in_force().map(|claim| Change::Upsert(claim.fact.clone()));
@@ -150,45 +151,46 @@ impl Watches {
         self.claims.in_force(key).map(|claim| &claim.fact).into()
     }
 
-    /// Every fact in force, to be written down.
+    /// Returns every active fact, to be stored.
     pub fn facts(&self) -> impl Iterator<Item = &Fact> {
         self.claims.all_in_force().map(|claim| &claim.fact)
     }
 
-    /// The pools and announcers in force.
+    /// Returns the active pools and announcers.
     pub fn own_facts(&self) -> impl Iterator<Item = &Fact> {
         let range = FactKey::Pool(String::new())..FactKey::Plugin(String::new());
         self.claims.in_force_within(range).map(|claim| &claim.fact)
     }
 
-    /// What is worth saying of an announcer, by node.
+    /// Returns the noteworthy reports about an announcer, by node.
     pub fn reported_of(&self, announcer: &str) -> &BTreeMap<String, Reported> {
         self.reported.of(announcer)
     }
 
-    /// Kinds that have not been listed by this process.
+    /// Returns the kinds that this process has not listed yet, except NodeReports, which nothing waits for.
     pub fn missing(&self) -> impl Iterator<Item = Kind> + '_ {
         let waits =
             |(kind, standing): &(&Kind, &Standing)| !standing.listed && **kind != Kind::NodeReports;
         self.kinds.iter().filter(waits).map(|(kind, _)| *kind)
     }
 
-    /// Whether everything has been listed by this process, not only remembered from an earlier one.
+    /// Returns true if this process has listed every kind except NodeReports, as opposed to facts remembered from an
+    /// earlier process.
     pub fn complete(&self) -> bool {
         self.missing().next().is_none()
     }
 
-    /// Whether what is told comes from an earlier process.
+    /// Returns true if the reported facts come from an earlier process.
     pub fn is_remembered(&self) -> bool {
         self.remembered
     }
 
-    /// What the status of a Service holds, as the API server showed it last.
+    /// Returns the last known status of a Service in the API server.
     pub fn observed(&self, key: &ServiceKey) -> Option<&Observed> {
         self.observed.get(key)
     }
 
-    /// A write's answer shows a newer state than the watch so far.
+    /// Records the status that a write returned, unless the watch has already delivered a newer one.
     pub fn observe(&mut self, key: &ServiceKey, observed: Observed) {
         let newer = |known: &Observed| known.version <= observed.version;
         if self.observed.get(key).is_none_or(newer) {
@@ -196,32 +198,33 @@ impl Watches {
         }
     }
 
-    /// Services whose status somebody changed since the last call.
+    /// Returns the Services whose status has changed since the last call.
     pub fn touched(&mut self) -> BTreeSet<ServiceKey> {
         std::mem::take(&mut self.touched)
     }
 
-    /// What differs in NodeReports and Plugins from what was told before.
+    /// Returns the changes of NodeReports and Plugins since the last call.
     pub fn told(&mut self) -> impl Iterator<Item = Told> + '_ {
         self.news.take()
     }
 
-    /// Resolves when [`Self::read`] or [`Self::problems`] may have something new. May be dropped at any point.
+    /// Resolves when [`Self::read`] or [`Self::problems`] may have something new. Cancel safe.
     pub async fn changed(&mut self) {
         if self.waiting.is_some() {
             return;
         }
         self.waiting = self.said.recv().await;
         if self.waiting.is_none() {
-            // Every watch task has ended, which only the end of the runtime does.
+            // Every watch task has ended, which happens only when the runtime shuts down.
             std::future::pending::<()>().await;
         }
     }
 
-    /// The same once what belongs together has come: one look at it in place of three. May be dropped at any point.
+    /// Resolves like [`Self::changed`], but only after related objects have had time to arrive, so that they are processed
+    /// at once. Cancel safe.
     pub async fn changed_together(&mut self) {
         self.changed().await;
-        // Remembered, so that a caller who drops this now and then still gets there.
+        // The deadline is stored, so that it is reached even if callers repeatedly drop this future.
         let due = *self.due.get_or_insert_with(|| Instant::now() + TOGETHER);
         tokio::time::sleep_until(due).await;
     }
@@ -281,7 +284,7 @@ impl Watches {
         self.is_wrong(path, problems);
     }
 
-    /// The facts of one object, with what was known in place of what could not be converted.
+    /// Returns the facts of one object, with the previous facts in place of those that could not be converted.
     fn settle(
         &self,
         path: &Path,
@@ -308,7 +311,7 @@ impl Watches {
         }
     }
 
-    /// What was known of a Service, if it is still the same one, with what must be true now.
+    /// Returns the known Service, if it is still the same object, with the current problem, addresses and ownership.
     fn as_before(&self, path: &Path, unclear: Service) -> Service {
         match self.claims.word(path, &FactKey::Service(unclear.key.clone())) {
             Some(Fact::Service(known)) if known.uid == unclear.uid => {

@@ -1,4 +1,4 @@
-//! Announcer to fact. Must not know whether the plugin exists or takes the configuration.
+//! Converts an Announcer to a fact. This module must not know whether the plugin exists or accepts the configuration.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -10,18 +10,18 @@ use outrigger_sdk::wire::bgp::GracefulRestart;
 use super::{Converted, Invalid, checked, name, selector};
 use crate::crd::{ALL_ON_LAYER2, Announcer, AnnouncerSpec, Election};
 
-/// The plugin whose peers share traffic out by themselves.
+/// The plugin whose peers distribute traffic among several nodes themselves.
 const EVERYWHERE: &str = "bgp";
-/// The plugin whose neighbours believe one node at a time.
+/// The plugin whose neighbours accept only one node at a time.
 const LAYER2: &str = "layer2";
 
-/// What RFC 4724's Restart Time is by default everywhere.
+/// The usual default of RFC 4724's Restart Time, in seconds.
 const RESTART_S: u16 = 120;
 
 /// Converts an Announcer.
 ///
 /// # Errors
-/// The field that is wrong and the fix.
+/// Returns an error that names the invalid field and the fix.
 pub fn announcer(object: &Announcer) -> Result<Converted, Invalid> {
     let spec = &object.spec;
     let plugin = checked("spec.plugin", &spec.plugin, 63)?;
@@ -78,7 +78,7 @@ fn grant(spec: &AnnouncerSpec) -> Result<(Grant, BTreeMap<String, String>), Inva
     Ok((grant, names))
 }
 
-/// Seconds, twelve bits (RFC 4724 section 3).
+/// Returns the restart time in seconds, a value of twelve bits (RFC 4724 section 3).
 fn restart_time(seconds: Option<i32>) -> Result<u16, Invalid> {
     let Some(seconds) = seconds else { return Ok(RESTART_S) };
     let within = u16::try_from(seconds).ok().filter(|it| *it <= GracefulRestart::MAX_RESTART_TIME);
@@ -88,7 +88,7 @@ fn restart_time(seconds: Option<i32>) -> Result<u16, Invalid> {
     })
 }
 
-/// Bare addresses count as prefixes of one.
+/// Parses addresses and CIDRs. A bare address becomes the prefix of that single address.
 fn prefixes(field: &str, lines: &[String]) -> Result<Vec<IpNet>, Invalid> {
     let line = |(at, line): (usize, &String)| {
         let bare = line.parse::<IpAddr>().map(IpNet::from).ok();

@@ -1,23 +1,23 @@
-//! ConfigMaps that mean something: a delivered plugin, and the configuration of MetalLB 0.9. Every other one is ignored.
-//! Must not know whether the bytes are a component.
+//! Converts the ConfigMaps that Outrigger uses: delivered plugins, and the configuration of MetalLB 0.9. Every other
+//! ConfigMap is ignored. This module must not know whether the bytes are a component.
 use k8s_openapi::api::core::v1;
 use outrigger_core::facts::{Component, Fact, FactKey, Plugin};
 
 use super::{Converted, Invalid, Note, checked, key, metallb};
 
-/// The label that makes a ConfigMap a plugin, and names it.
+/// The label that marks a ConfigMap as a plugin. Its value is the plugin's name.
 pub const PLUGIN_LABEL: &str = "outrigger.dev/plugin";
-/// The keys that may hold the component; whether it is compressed is seen from its bytes.
+/// The keys that may hold the component. Its first bytes show whether it is compressed.
 pub const PLUGIN_KEYS: [&str; 3] = ["plugin.wasm", "plugin.wasm.gz", "plugin.wasm.zst"];
-/// The API server takes no ConfigMap with more octets of data (`MaxSecretSize` of its validation).
+/// Maximum size of a ConfigMap's data in bytes that the API server accepts (`MaxSecretSize` of its validation).
 pub const LARGEST_CONFIG_MAP: usize = 1 << 20;
-/// The key that is to name a component in an OCI registry.
+/// The key that is reserved for the name of a component in an OCI registry.
 const IMAGE_KEY: &str = "image";
 
 /// Converts a ConfigMap.
 ///
 /// # Errors
-/// The field that is wrong and the fix.
+/// Returns an error that names the invalid field and the fix.
 pub fn config_map(object: &v1::ConfigMap) -> Result<Converted, Invalid> {
     let label = object.metadata.labels.as_ref().and_then(|labels| labels.get(PLUGIN_LABEL));
     if let Some(name) = label {
@@ -52,28 +52,28 @@ fn plugin(object: &v1::ConfigMap, name: &str) -> Result<Converted, Invalid> {
     }
 }
 
-/// Why a ConfigMap holds no component.
+/// Reason why a ConfigMap holds no component.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// Neither of the keys.
+    /// The ConfigMap has none of the keys, or only empty values.
     #[error(
         "binaryData[plugin.wasm]: holds nothing: put the component there, or compressed as plugin.wasm.gz or plugin.wasm.zst (kubectl create configmap NAME --from-file=plugin.wasm)"
     )]
     Empty,
-    /// More than one of the keys.
+    /// The ConfigMap has more than one of the keys.
     #[error("binaryData: holds {0} and {1}: remove one of the two")]
     Several(&'static str, &'static str),
-    /// By reference.
+    /// The ConfigMap refers to a component in an OCI registry.
     #[error(
         "data.image: a component in an OCI registry is not supported by this version: put it into binaryData[plugin.wasm.zst], which holds up to 1 MiB"
     )]
     Image,
 }
 
-/// The component in a ConfigMap as it was delivered, and the key that holds it.
+/// Returns the component in a ConfigMap as it was delivered, and the key that holds it.
 ///
 /// # Errors
-/// What is there instead, and the fix.
+/// Returns an error that describes the unusable content and the fix.
 pub fn component(object: &v1::ConfigMap) -> Result<(&'static str, &[u8]), Unusable> {
     if object.data.as_ref().is_some_and(|data| data.contains_key(IMAGE_KEY)) {
         return Err(Unusable::Image);

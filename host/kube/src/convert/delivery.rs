@@ -1,38 +1,38 @@
-//! A labelled ConfigMap as the controller sees it: the delivery of a plugin, and how it is to be rolled out. Must not know
-//! whether the bytes are a component.
+//! A labelled ConfigMap as the controller sees it: the delivery of a plugin, and the parameters of its rollout. This module
+//! must not know whether the bytes are a component.
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest as _, Sha256};
 
 use super::config_map::{PLUGIN_LABEL, Unusable, component};
 use super::is_name;
 
-/// So long a node must run a candidate well, in seconds.
+/// Annotation with the time for which a node must run a candidate without faults, in seconds.
 const SETTLE: &str = "outrigger.dev/settle-seconds";
-/// So long compiling may take, in seconds.
+/// Annotation with the maximum time for compiling, in seconds.
 const COMPILE_WITHIN: &str = "outrigger.dev/compile-within-seconds";
-/// Another value is another delivery of the same bytes.
+/// Annotation that makes another delivery of the same bytes when its value changes.
 const RETRY: &str = "outrigger.dev/retry";
-/// Nobody watches a roll-out for longer than a day per batch.
+/// Maximum value of the annotations in seconds: a rollout takes no longer than a day per batch.
 const LONGEST: u32 = 24 * 3600;
 
-/// A plugin that somebody delivers.
+/// A delivered plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// The plugin's name.
     pub name: String,
     /// The ConfigMap's name.
     pub config_map: String,
-    /// Changes when anything of it does that a roll-out depends on.
+    /// Identifier of the delivery. It changes whenever any part changes that the rollout depends on.
     pub id: String,
-    /// So long a node must run it well, in seconds, if it says so.
+    /// Time for which a node must run the plugin without faults, in seconds; `None` if the delivery does not set it.
     pub settle_seconds: Option<u32>,
-    /// So long compiling it may take, in seconds, if it says so.
+    /// Maximum time for compiling the plugin, in seconds; `None` if the delivery does not set it.
     pub compile_within_seconds: Option<u32>,
-    /// The key and the octets under it; or reason and message.
+    /// The key and the bytes under it, or the reason and message if they are unusable.
     pub octets: Result<(&'static str, Vec<u8>), (&'static str, String)>,
 }
 
-/// Reads a ConfigMap. `None`: it delivers nothing, or nothing that has a name.
+/// Reads a ConfigMap; `None` if it delivers nothing, or nothing with a valid name.
 pub fn delivery(object: &ConfigMap) -> Option<Delivery> {
     let name = object.metadata.labels.as_ref()?.get(PLUGIN_LABEL)?;
     if !is_name(name, 63) {

@@ -1,17 +1,17 @@
-//! EndpointSlice to fact. Must not know the Service it belongs to.
+//! Converts an EndpointSlice to a fact. This module must not know the Service that the slice belongs to.
 use k8s_openapi::api::discovery::v1;
 use outrigger_core::facts::{Endpoint, Endpoints, Fact, ServiceKey};
 use outrigger_sdk::Family;
 
 use super::{Converted, Invalid, key};
 
-/// The label that ties a slice to its Service.
+/// The label that names the Service of a slice.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
-/// Converts an EndpointSlice; one that belongs to no Service, or has no IP addresses, is no fact.
+/// Converts an EndpointSlice. A slice that belongs to no Service, or has no IP addresses, becomes no fact.
 ///
 /// # Errors
-/// The field that is wrong and the fix.
+/// Returns an error that names the invalid field and the fix.
 pub fn endpoint_slice(object: &v1::EndpointSlice) -> Result<Converted, Invalid> {
     let slice = key(&object.metadata, 253)?;
     let label = object.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME));
@@ -21,7 +21,7 @@ pub fn endpoint_slice(object: &v1::EndpointSlice) -> Result<Converted, Invalid> 
     let family = match object.address_type.as_str() {
         "IPv4" => Family::Ipv4,
         "IPv6" => Family::Ipv6,
-        // FQDN: no traffic is sent there.
+        // FQDN: kube-proxy sends no traffic to such endpoints.
         _ => return Ok(Converted::default()),
     };
     let fact = Endpoints {
@@ -33,7 +33,7 @@ pub fn endpoint_slice(object: &v1::EndpointSlice) -> Result<Converted, Invalid> 
     Ok(Fact::from(fact).into())
 }
 
-/// What is absent counts as the API says: ready, serving like ready, not terminating.
+/// Converts an endpoint. Absent conditions have the API's defaults: ready, serving equal to ready, not terminating.
 fn endpoint(endpoint: &v1::Endpoint) -> Endpoint {
     let conditions = endpoint.conditions.clone().unwrap_or_default();
     let ready = conditions.ready.unwrap_or(true);

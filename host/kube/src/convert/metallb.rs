@@ -1,5 +1,5 @@
-//! The configuration of MetalLB 0.9: one ConfigMap whose key `config` holds YAML. Each pool stands for itself.
-//! Must not know MetalLB's custom resources, which came with 0.13.
+//! Converts the configuration of MetalLB 0.9: one ConfigMap whose key `config` holds YAML. Each pool is converted
+//! independently. This module must not know MetalLB's custom resources, which were introduced in 0.13.
 use std::collections::BTreeSet;
 
 use outrigger_core::facts::{Fact, FactKey, FailurePolicy, Labels, PluginRef, Pool, Selector};
@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 
 use super::{Converted, Invalid, Note, checked, ranges};
 
-/// The key of the ConfigMap.
+/// The key of the ConfigMap that holds the configuration.
 pub(crate) const KEY: &str = "config";
 const POOLS: &str = "address-pools";
 const FIELD: &str = "data.config";
-/// What MetalLB 0.9 knew beside the pools, all of it for BGP.
+/// The keys besides the pools that MetalLB 0.9 had, all of them for BGP.
 const BGP_KEYS: [&str; 2] = ["peers", "bgp-communities"];
 
-/// One pool as it is written there.
+/// One pool as written in the ConfigMap.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct MetallbPool {
@@ -30,20 +30,20 @@ pub(crate) struct MetallbPool {
     pub bgp_advertisements: Vec<Map<String, Value>>,
 }
 
-/// The text by its keys.
+/// Parses the text into its top-level keys.
 pub(crate) fn sections(text: &str) -> Result<Map<String, Value>, String> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| format!("is not YAML: {error}"))
 }
 
-/// Whether a text is meant as MetalLB's, even when it does not parse.
+/// Returns true if a text is meant as MetalLB configuration, even if it does not parse.
 pub(crate) fn recognises(text: &str) -> bool {
     let is_pools = |line: &str| line.trim_start_matches(['{', '"', '\'', ' ']).starts_with(POOLS);
     text.lines().any(is_pools)
 }
 
-/// Converts the text; what is wrong with one pool stops only that pool.
+/// Converts the text. A problem with one pool affects only that pool.
 pub(super) fn config(text: &str) -> Result<Converted, Invalid> {
     let mut config =
         sections(text).map_err(|error| Invalid::new(FIELD, format!("{error}: correct it")))?;
@@ -74,7 +74,7 @@ pub(super) fn config(text: &str) -> Result<Converted, Invalid> {
 }
 
 /// # Errors
-/// A pool without a name: it could be any of those known before.
+/// Returns an error for a pool without a name, because it could be any of the previously known pools.
 fn pool(field: &str, value: Value, converted: &mut Converted) -> Result<(), Invalid> {
     let Some(name) = value.get("name").and_then(Value::as_str).map(str::to_owned) else {
         return Err(Invalid::new(format!("{field}.name"), "is missing: add it"));

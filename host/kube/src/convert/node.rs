@@ -1,19 +1,19 @@
-//! Node to fact. Must not know which node this is.
+//! Converts a Node to a fact. This module must not know which node it runs on.
 use k8s_openapi::api::core::v1;
 use outrigger_core::facts::{Fact, Node};
 
 use super::{Converted, Invalid, labels, name};
 
-/// KEP-1143: the node takes no traffic from outside.
+/// Label of a node that takes no traffic from outside (KEP-1143).
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// KEP-2268: the node is shut down, or as good as.
+/// Taint of a node that is shut down or considered so (KEP-2268).
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// Converts a Node.
 ///
 /// # Errors
-/// The field that is wrong and the fix.
+/// Returns an error that names the invalid field and the fix.
 pub fn node(object: &v1::Node) -> Result<Converted, Invalid> {
     let status = object.status.clone().unwrap_or_default();
     let mut addresses = Vec::new();

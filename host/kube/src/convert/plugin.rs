@@ -1,20 +1,20 @@
-//! Plugin objects: what they say to those who run plugins, what they keep for the next leader, and what is written into
-//! them. Must not know how a roll-out goes on.
+//! Converts Plugin objects: to facts for the nodes that run plugins, to the rollout record that is kept for the next
+//! leader, and back to the status that is written. This module must not know how a rollout proceeds.
 use outrigger_core::facts::{Build, Fact, Published};
 use outrigger_core::rollout::{Candidate, Failure, Record};
 
 use super::{Converted, Invalid, checked};
 use crate::crd::{BuildStatus, CandidateStatus, FailedStatus, Plugin, PluginStatus};
 
-/// How an embedded build is called in an object.
+/// The name of an embedded build in an object.
 const EMBEDDED: &str = "embedded";
-/// Digits of a digest that tell builds apart for a person, and in the name of a ConfigMap.
+/// Number of digits of a digest that distinguish builds for users and in the names of ConfigMaps.
 const SHORT: usize = 12;
 
 /// Converts a Plugin.
 ///
 /// # Errors
-/// The field that is wrong and the fix.
+/// Returns an error that names the invalid field and the fix.
 pub fn plugin(object: &Plugin) -> Result<Converted, Invalid> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let name = checked("metadata.name", name, 63)?;
@@ -35,7 +35,7 @@ pub fn plugin(object: &Plugin) -> Result<Converted, Invalid> {
     .into())
 }
 
-/// What a status keeps of a roll-out.
+/// Returns the rollout record that a status keeps.
 pub fn record(status: &PluginStatus) -> Record {
     let candidate = status.candidate.as_ref().and_then(|candidate| {
         let (build, delivery) = (build(&candidate.build)?, candidate.delivery.clone());
@@ -59,7 +59,7 @@ pub fn record(status: &PluginStatus) -> Record {
     }
 }
 
-/// The part of a status that keeps a roll-out.
+/// Returns the part of a status that keeps a rollout record.
 pub fn kept(name: &str, record: &Record, compile_within_seconds: u32) -> PluginStatus {
     let written = |build: &Build| build_status(name, build);
     PluginStatus {
@@ -83,7 +83,7 @@ pub fn kept(name: &str, record: &Record, compile_within_seconds: u32) -> PluginS
     }
 }
 
-/// Name of the immutable ConfigMap that holds a delivered build.
+/// Returns the name of the immutable ConfigMap that holds a delivered build.
 pub fn copy_name(name: &str, digest: &str) -> String {
     format!("plugin-{name}-{}", digest.get(..SHORT).unwrap_or(digest))
 }
@@ -99,7 +99,7 @@ fn build_status(name: &str, build: &Build) -> BuildStatus {
     }
 }
 
-/// `None` for what no version of ours wrote.
+/// Parses a build; `None` if no version of Outrigger wrote it.
 fn build(status: &BuildStatus) -> Option<Build> {
     let hexadecimal = |text: &str| text.len() == 64 && text.bytes().all(|c| c.is_ascii_hexdigit());
     match status.digest.as_str() {

@@ -1,15 +1,15 @@
-//! AddressPool to fact, and a pool in force back to what its status says of it. Must not know other pools: whether two overlap
-//! is `core`'s question.
+//! Converts an AddressPool to a fact, and an active pool back to the spec that its status shows. This module must not know
+//! other pools: `core` decides whether two overlap.
 use outrigger_core::facts::{AddressRange, Fact, FailurePolicy, PluginRef, Pool};
 
 use super::{Converted, Invalid, Note, checked, labels, name, ranges, selector};
 use crate::crd::{self, AddressPool, AddressPoolSpec, AllocatorSpec, PluginConfig};
 
-/// Converts an AddressPool. One that is being deleted drains. One that is not valid is what it was when it was valid last, if
-/// its status says so.
+/// Converts an AddressPool. A pool that is being deleted drains. An invalid pool is replaced by its last valid spec, if its
+/// status has one.
 ///
 /// # Errors
-/// The field that is wrong and the fix.
+/// Returns an error that names the invalid field and the fix.
 pub fn address_pool(object: &AddressPool) -> Result<Converted, Invalid> {
     let last = object.status.as_ref().and_then(|status| status.last_valid.as_ref());
     let last_valid = last.and_then(|spec| pool(object, spec).ok()).map(Box::new);
@@ -59,7 +59,7 @@ fn pool(object: &AddressPool, spec: &AddressPoolSpec) -> Result<Pool, Invalid> {
     })
 }
 
-/// A pool as its object would say it: [`address_pool`] makes the same of it.
+/// Returns the spec of a pool, from which [`address_pool`] makes the same pool again.
 pub fn pool_spec(pool: &Pool) -> AddressPoolSpec {
     let lines = |ranges: &[AddressRange]| ranges.iter().map(AddressRange::to_string).collect();
     let selects = !pool.service_selector.is_empty();
@@ -74,7 +74,7 @@ pub fn pool_spec(pool: &Pool) -> AddressPoolSpec {
         service_selector: selects.then(|| (&pool.service_selector).into()),
         allocator: AllocatorSpec {
             plugin: pool.allocator.plugin.clone(),
-            // It was an object when it was read.
+            // The text was an object when it was read.
             config: PluginConfig(serde_json::from_str(&pool.allocator.config).unwrap_or_default()),
             failure_policy: match pool.failure_policy {
                 FailurePolicy::Wait => crd::FailurePolicy::Wait,

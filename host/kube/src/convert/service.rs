@@ -1,4 +1,4 @@
-//! Service to fact. Must not know whether what it asks for exists.
+//! Converts a Service to a fact. This module must not know whether the pools and addresses that it asks for exist.
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1;
@@ -9,10 +9,10 @@ use smallvec::SmallVec;
 use super::wanted::wanted;
 use super::{Converted, Invalid, Note, ServiceClasses, key, labels};
 
-/// The type of the condition that we write beside the ingress.
+/// The type of the condition that Outrigger writes beside the ingress.
 pub const ALLOCATED: &str = "outrigger.dev/Allocated";
 
-/// Our own annotation wins over those of whatever served before.
+/// Outrigger's own annotation takes precedence over those of other load balancers.
 const POOL: [&str; 3] =
     ["outrigger.dev/pool", "metallb.io/address-pool", "metallb.universe.tf/address-pool"];
 const SHARING_KEY: [&str; 3] = [
@@ -28,21 +28,21 @@ const HOSTNAME: [&str; 3] = [
 const TTL: [&str; 3] =
     ["outrigger.dev/ttl", "external-dns.alpha.kubernetes.io/ttl", "external-dns.kubernetes.io/ttl"];
 
-/// Annotations that each mean the same, ours first, then MetalLB's new name and its old one.
+/// Groups of annotations with the same meaning: Outrigger's first, then MetalLB's new name and its old one.
 pub(crate) const OWN_ANNOTATIONS: [[&str; 3]; 3] = [POOL, super::wanted::ADDRESSES, SHARING_KEY];
 
-/// Lets what another controller wrote into the status be taken over.
+/// Annotation that allows Outrigger to take over what another controller wrote into the status.
 const ADOPT: &str = "outrigger.dev/adopt";
 
-/// Left out because kubectl repeats the whole object in it.
+/// Annotation that is left out because kubectl repeats the whole object in it.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// The WIT's limit on one annotation.
+/// Maximum length of one annotation in the WIT.
 const LONGEST_ANNOTATION: usize = 1024;
 
-/// Converts a Service; one that is not of type LoadBalancer, or of none of these classes, is no fact.
+/// Converts a Service. A Service that is not of type LoadBalancer, or of none of these classes, becomes no fact.
 ///
 /// # Errors
-/// The field that is wrong and the fix.
+/// Returns an error that names the invalid field and the fix.
 pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Converted, Invalid> {
     if !classes.include(object) {
         return Ok(Converted::default());
@@ -60,7 +60,7 @@ pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Convert
     annotations.retain(|name, value| name != LAST_APPLIED && value.len() <= LONGEST_ANNOTATION);
     let mut ports: Vec<_> =
         spec.ports.iter().flatten().enumerate().map(port).collect::<Result<_, _>>()?;
-    // Nearly all have one, and there is room for four.
+    // Nearly all Services have one port, and the vector has room for four.
     ports.shrink_to_fit();
     let spec = ServiceSpec {
         key: key(meta, 63)?,
@@ -84,9 +84,9 @@ pub fn service(object: &v1::Service, classes: &ServiceClasses) -> Result<Convert
     Ok(Converted { facts: vec![fact.into()], notes })
 }
 
-/// The fact of a Service that cannot be read as it is now, with the problem, which becomes its condition: what was known of
-/// it, or if nothing was, what can be read without its wishes, or if nothing can, only the addresses in its status.
-/// `None` when it is not ours.
+/// Returns the fact of a Service whose current state cannot be converted, with the problem, which becomes its condition.
+/// The fact is the known one; or, if none is known, what can be read without the Service's requests; or, if that fails too,
+/// only the addresses in its status. `None` if Outrigger does not serve the Service.
 pub fn unclear_service(
     object: &v1::Service,
     classes: &ServiceClasses,
@@ -116,17 +116,17 @@ pub fn unclear_service(
     Some(Service { ingress, ours, ..service })
 }
 
-/// Whether our condition says that the Service has an address; `None` when there is no such condition.
+/// Returns true if Outrigger's condition shows that the Service has an address; `None` if there is no such condition.
 pub(super) fn is_allocated(object: &v1::Service) -> Option<bool> {
     let status = object.status.as_ref()?;
     let mut conditions = status.conditions.iter().flatten();
     conditions.find(|one| one.type_ == ALLOCATED).map(|one| one.status == "True")
 }
 
-/// The addresses that the status holds.
+/// Returns the addresses in the status.
 ///
 /// # Errors
-/// The entry that is no address.
+/// Returns an error that names the entry that is not an address.
 pub(crate) fn ingress(object: &v1::Service) -> Result<SmallVec<[std::net::IpAddr; 1]>, Invalid> {
     let balancer = object.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let entries = balancer.into_iter().flat_map(|balancer| balancer.ingress.iter().flatten());
@@ -140,7 +140,7 @@ pub(crate) fn ingress(object: &v1::Service) -> Result<SmallVec<[std::net::IpAddr
     addresses.map(parse).collect()
 }
 
-/// The first of these annotations that says something.
+/// Returns the first of these annotations that is not empty.
 pub(super) fn first<'a>(
     annotations: &'a Labels,
     names: &[&'static str],
@@ -149,7 +149,8 @@ pub(super) fn first<'a>(
     names.iter().filter_map(text).find(|(_, text)| !text.is_empty())
 }
 
-/// Without `ipFamilies`, which the API server would have filled in, the policy and the addresses asked for say it.
+/// Returns the address families of a Service. Without `ipFamilies`, which the API server would have filled in, the policy
+/// and the requested addresses determine them.
 fn families(
     spec: &v1::ServiceSpec,
     wanted: &[std::net::IpAddr],
@@ -203,7 +204,7 @@ fn port((at, port): (usize, &v1::ServicePort)) -> Result<ServicePort, Invalid> {
     })
 }
 
-/// A bad host name costs the Service its name, not its address.
+/// Returns the host names of a Service. An invalid host name is left out, but does not prevent the Service from getting an address.
 fn hostnames(annotations: &Labels, notes: &mut Vec<Note>) -> Vec<String> {
     let Some((annotation, text)) = first(annotations, &HOSTNAME) else { return Vec::new() };
     let mut hostnames = Vec::new();
@@ -221,7 +222,8 @@ fn hostnames(annotations: &Labels, notes: &mut Vec<Note>) -> Vec<String> {
     hostnames
 }
 
-/// RFC 1035 section 2.3.4 sizes; a first label "*" (RFC 4592) and "_" (RFC 8552) may occur.
+/// Returns true if a name is a host name. Sizes are those of RFC 1035 section 2.3.4; a first label "*" (RFC 4592) and "_"
+/// (RFC 8552) may occur.
 fn is_hostname(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -242,7 +244,7 @@ fn ttl(annotations: &Labels, notes: &mut Vec<Note>) -> u32 {
     0
 }
 
-/// Seconds or a Go duration of whole hours, minutes and seconds, as external-dns takes them; a TTL has 31 bits
+/// Parses seconds or a Go duration of whole hours, minutes and seconds, in the format of external-dns. A TTL has 31 bits
 /// (RFC 2181 section 8).
 fn seconds(text: &str) -> Option<u32> {
     let mut total: u64 = 0;

@@ -1,13 +1,15 @@
-//! Addresses to `status.loadBalancer.ingress`: what others wrote into it stays. Must not know who writes it where.
+//! Converts addresses to `status.loadBalancer.ingress`, keeping what others wrote into it. This module must not know where
+//! the result is written, or by which component.
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::LoadBalancerIngress;
 
-/// The ingress that a Service is to have instead of `entries`: an entry for each of these addresses, in order, with the `hostname`, `ipMode` and
-/// `ports` that its entry has now; then the entries that have no address at all, which are other controllers' (they
-/// name the Service in DNS). Entries of other addresses are left out: the Service does not hold them.
+/// Returns the ingress that replaces `entries` in a Service: an entry for each of these addresses, in order, with the
+/// `hostname`, `ipMode` and `ports` of its current entry; then the entries without an address, which belong to other
+/// controllers (they name the Service in DNS). Entries of other addresses are left out, because the Service does not hold
+/// them.
 ///
-/// The list is atomic in server-side apply, so that whoever applies it must apply all of it.
+/// The list is atomic in server-side apply, so that it must be applied as a whole.
 pub fn ingress_of(
     entries: &[LoadBalancerIngress],
     addresses: &[IpAddr],

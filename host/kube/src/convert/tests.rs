@@ -1,4 +1,4 @@
-//! One table per kind: a manifest, and what it comes to.
+//! Tests of the conversions: one table per kind with manifests and the expected results.
 use k8s_openapi::api::{core::v1, discovery};
 use outrigger_core::facts::{
     Component, Fact, FailurePolicy, Node, Plugin, PluginRef, Pool, Service,
@@ -19,7 +19,7 @@ fn read<T: DeserializeOwned>(
     convert(&serde_saphyr::from_str(yaml).unwrap())
 }
 
-/// A Service called `web` with these lines of spec and annotations, as one line.
+/// Converts a Service called `web` with these lines of spec and annotations, written as one line.
 fn service_of(spec: &str, annotations: &str) -> Result<Converted, Invalid> {
     read::<v1::Service>(
         &format!(
@@ -29,7 +29,7 @@ fn service_of(spec: &str, annotations: &str) -> Result<Converted, Invalid> {
     )
 }
 
-/// With the classes that are ours by default.
+/// Converts a Service with the default classes.
 fn service(object: &v1::Service) -> Result<Converted, Invalid> {
     super::service(object, &ServiceClasses::default())
 }
@@ -149,7 +149,7 @@ fn nodes_carry_what_eligibility_asks_about() {
             "{metadata: {name: n1}, spec: {taints: [{key: node.kubernetes.io/out-of-service, value: nodeshutdown, effect: NoExecute}]}}",
             "[] available=true excluded=false ready=true cordoned=true",
         ),
-        // Other taints are about Pods.
+        // Other taints concern Pods.
         (
             "{metadata: {name: n1}, spec: {taints: [{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]}}",
             "[] available=true excluded=false ready=true cordoned=false",

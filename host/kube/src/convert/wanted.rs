@@ -1,4 +1,4 @@
-//! Addresses that a Service asks for by name. Must not know whether they are free.
+//! Addresses that a Service explicitly asks for. This module must not know whether they are free.
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -15,10 +15,10 @@ pub(super) const ADDRESSES: [&str; 3] = [
 ];
 const FIELD: &str = "spec.loadBalancerIP";
 
-/// At most one address per family.
+/// Returns the addresses that a Service asks for, at most one per family.
 ///
 /// # Errors
-/// The field or annotation that is wrong and the fix.
+/// Returns an error that names the invalid field or annotation and the fix.
 pub(super) fn wanted(spec: &v1::ServiceSpec, annotations: &Labels) -> Result<Vec<IpAddr>, Invalid> {
     let field = spec.load_balancer_ip.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let by_field = field.map(|text| parse(FIELD, text)).transpose()?;

@@ -1,47 +1,49 @@
-//! Conditions of our own objects, as `metav1.Condition` has them. Must not know what leads to which.
+//! Conditions of Outrigger's resources, in the form of `metav1.Condition`. This module must not know the causes of conditions.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The object does what it says. When it does not, reason and message say why and how to mend it.
+/// Type of the condition that is true if the object works as specified. Otherwise its reason and message explain the
+/// problem and how to fix it.
 pub const READY: &str = "Ready";
-/// The object was deleted or shrunk while in use: it serves what it gave and gives nothing more.
+/// Type of the condition that is true if the object was deleted or shrunk while in use: it keeps serving the addresses that
+/// it has allocated and allocates no further ones.
 pub const DRAINING: &str = "Draining";
 
-/// One aspect of an object, and whether all is well with it.
+/// A condition: the state of one aspect of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// The aspect, one condition for each.
+    /// Type of the condition. There is at most one condition of each type.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 316))]
     pub kind: String,
-    /// Whether it holds.
+    /// Status of the condition: "True", "False" or "Unknown".
     pub status: ConditionStatus,
-    /// Why, in one CamelCase word for programs.
+    /// Machine-readable reason for the status, as one CamelCase word.
     #[schemars(
         length(min = 1, max = 1024),
         regex(pattern = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
     )]
     pub reason: String,
-    /// Why, and how to mend it, for a person.
+    /// Human-readable explanation of the status and, if something is wrong, how to fix it.
     #[schemars(length(max = 32768))]
     pub message: String,
-    /// The generation of the object that this is about.
+    /// Generation of the object that the condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// When the status last changed (RFC 3339).
+    /// Time of the last change of the status (RFC 3339).
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
 }
 
-/// Whether a condition holds.
+/// Status of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionStatus {
-    /// It holds.
+    /// The condition holds.
     True,
-    /// It does not.
+    /// The condition does not hold.
     False,
-    /// Nobody can tell.
+    /// The state of the condition cannot be determined.
     Unknown,
 }

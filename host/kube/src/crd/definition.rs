@@ -1,4 +1,5 @@
-//! The definitions of our objects, as files for `manifests/crds`. Must not know what the objects mean.
+//! Generates the CustomResourceDefinitions of Outrigger's resources as files for `manifests/crds`. This module must not
+//! know what the resources mean.
 use std::path::Path;
 
 use kube::CustomResourceExt;
@@ -8,10 +9,10 @@ use super::{AddressPool, Announcer, NodeReport, Plugin, rules};
 
 const SCHEMA: &str = "/spec/versions/0/schema/openAPIV3Schema";
 
-/// Every definition: file name and YAML.
+/// Returns every definition as its file name and YAML text.
 pub fn crds() -> Vec<(&'static str, String)> {
     let mut pool = definition(&AddressPool::crd());
-    // A copy of what was valid when it was applied: rules that came later must not keep it from being written.
+    // `lastValid` is a copy of a spec that was valid when it was applied: rules that were added later must not prevent writing it.
     within(&mut pool, "/properties/status/properties/lastValid", |schema| {
         without_rules(schema);
         schema["x-kubernetes-map-type"] = "atomic".into();
@@ -42,10 +43,10 @@ pub fn crds() -> Vec<(&'static str, String)> {
     .into()
 }
 
-/// Writes [`crds`] into a folder, which exists.
+/// Writes [`crds`] into a folder, which must exist.
 ///
 /// # Errors
-/// What the file system says.
+/// Returns an error if a file cannot be written.
 pub fn write_crds(dir: &Path) -> std::io::Result<()> {
     crds().into_iter().try_for_each(|(file, yaml)| std::fs::write(dir.join(file), yaml))
 }
@@ -62,9 +63,9 @@ fn within(definition: &mut Value, path: &str, change: impl FnOnce(&mut Value)) {
     change(schema.expect("the derived schema has this field"));
 }
 
-/// What a structural schema does not allow: a boolean `additionalProperties` (the API server prunes by itself, and
-/// `kubectl --validate=strict` names the field), and formats that it does not know. Limits that are whole are written so,
-/// as the API server and kustomize write them.
+/// Removes what a structural schema does not allow: a boolean `additionalProperties` (the API server prunes unknown fields
+/// anyway, and `kubectl --validate=strict` names the field), and formats that the API server does not know. Limits that are
+/// whole numbers are written as integers, as the API server and kustomize write them.
 fn structural(value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -91,7 +92,7 @@ fn structural(value: &mut Value) {
     }
 }
 
-/// Takes out rules, and the list types that refuse or merge by themselves.
+/// Removes validation rules, and the list types that reject or merge entries on their own.
 fn without_rules(value: &mut Value) {
     match value {
         Value::Object(object) => {

@@ -1,12 +1,12 @@
-//! The Plugin object as Kubernetes holds it: what the controller made of a delivered plugin, and how far it has got.
-//! Must not know how that is decided.
+//! The Plugin resource as Kubernetes stores it: the state of a delivered plugin and the progress of its rollout. This
+//! module must not know how rollouts are decided.
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Condition;
 
-/// Nothing is asked by this object: a plugin is delivered as a ConfigMap, and everything here is in the status.
+/// The spec is empty: a plugin is delivered as a ConfigMap, and this object only reports its status.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "outrigger.dev",
@@ -39,35 +39,36 @@ use super::Condition;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PluginSpec {}
 
-/// What became of a delivered plugin.
+/// Status of a delivered plugin.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginStatus {
-    /// "allocator" or "announcer", "" while nothing is known of it.
+    /// Kind of the plugin, "allocator" or "announcer". "" while it is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub world: String,
-    /// Counts candidates.
+    /// Number of candidates so far.
     #[serde(default)]
     pub attempt: u32,
-    /// What runs.
+    /// Build that is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<BuildStatus>,
-    /// What ran before.
+    /// Build that was active before the current one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<BuildStatus>,
-    /// What some nodes try.
+    /// Build that some nodes are trying.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<CandidateStatus>,
-    /// The last delivery that was tried and put aside. It is tried again when its ConfigMap changes.
+    /// Last delivery that was tried and rejected. It is tried again when its ConfigMap changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<FailedStatus>,
-    /// One word: "Active", "RollingOut", "Waiting", "RolledBack", "Refused".
+    /// Phase of the rollout, one of "Active", "RollingOut", "Waiting", "RolledBack" and "Refused".
     #[serde(default)]
     pub phase: String,
-    /// Nodes that have proved the candidate, of nodes that are there: "2/5". "" when nothing is under way.
+    /// Number of nodes that have verified the candidate, out of the number of nodes that are present, as in "2/5". "" if no
+    /// rollout is in progress.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub progress: String,
-    /// What is well, what is not, and how to mend it.
+    /// Conditions of the plugin. Their messages explain problems and how to fix them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
@@ -80,46 +81,46 @@ pub struct PluginStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildStatus {
-    /// "embedded", or how its digest begins.
+    /// Short name of the build: "embedded", or the first digits of its digest.
     pub build: String,
-    /// SHA-256 of the component; "" for the one that comes with the program.
+    /// SHA-256 digest of the component. "" for the build that is embedded in the program.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub digest: String,
-    /// The immutable copy that nodes load; "" for the one that comes with the program.
+    /// Name of the ConfigMap with the immutable copy that nodes load. "" for the build that is embedded in the program.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub config_map: String,
 }
 
-/// A build that some nodes try.
+/// A build that some nodes are trying.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CandidateStatus {
     /// The build.
     #[serde(flatten)]
     pub build: BuildStatus,
-    /// The delivery it came with: another one of the same bytes is another chance.
+    /// Identifier of the delivery that the build came with. A further delivery of the same bytes is another attempt.
     pub delivery: String,
-    /// Who tries it. "controller" for a policy, which runs in no node.
+    /// Nodes that try the build. "controller" for an allocation policy, which does not run on nodes.
     #[serde(default)]
     pub nodes: Vec<String>,
-    /// How long compiling it may take; 0: as long as usual.
+    /// Longest time that compiling may take, in seconds. 0 means the default.
     #[serde(default)]
     pub compile_within_seconds: u32,
 }
 
-/// A build that was tried and put aside.
+/// A build that was tried and rejected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailedStatus {
     /// The build.
     #[serde(flatten)]
     pub build: BuildStatus,
-    /// The delivery it came with.
+    /// Identifier of the delivery that the build came with.
     pub delivery: String,
-    /// Where.
+    /// Node that the build failed on.
     pub node: String,
-    /// In one CamelCase word.
+    /// Machine-readable reason, as one CamelCase word.
     pub reason: String,
-    /// For a person.
+    /// Human-readable explanation.
     pub message: String,
 }

@@ -1,11 +1,11 @@
-//! The AddressPool object as Kubernetes holds it. Must not know what its fields lead to.
+//! The AddressPool resource as Kubernetes stores it. This module must not know the effects of its fields.
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Condition, LabelSelector, PluginConfig, rules};
 
-/// Addresses that Services may be given, and who decides and announces them.
+/// Addresses that can be allocated to Services, the policy that picks them, and the announcers that announce them.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "outrigger.dev",
@@ -46,36 +46,38 @@ use super::{Condition, LabelSelector, PluginConfig, rules};
 #[kube(printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddressPoolSpec {
-    /// CIDRs (192.0.2.0/28) or ranges (192.0.2.1-192.0.2.9), IPv4 and IPv6 mixed.
+    /// CIDRs (192.0.2.0/28) or ranges (192.0.2.1-192.0.2.9). IPv4 and IPv6 may be mixed.
     #[schemars(schema_with = "rules::addresses")]
     pub addresses: Vec<String>,
-    /// Lines of the same form that are never given out.
+    /// CIDRs or ranges that are never allocated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "rules::exclude")]
     pub exclude: Vec<String>,
-    /// False: only Services that ask for this pool, or for one of its addresses, get one.
+    /// Allocate addresses of this pool automatically. If false, only Services that ask for this pool, or for one of its
+    /// addresses, get one.
     #[serde(default = "yes")]
     pub auto_assign: bool,
-    /// Never give out IPv4 addresses ending in .0 or .255.
+    /// Never allocate IPv4 addresses that end in .0 or .255.
     #[serde(default, rename = "avoidBuggyIPs")]
     pub avoid_buggy_ips: bool,
-    /// Lower is tried first; 0 is last.
+    /// Priority of the pool. Pools with lower numbers are tried first; 0 comes last.
     #[serde(default)]
     pub priority: u32,
-    /// Namespaces that may use it, by name. With `namespaceSelector`: these too. Neither: all.
+    /// Names of namespaces that may use the pool, in addition to those that `namespaceSelector` selects. If neither is set,
+    /// all namespaces may use it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "rules::namespaces")]
     pub namespaces: Vec<String>,
-    /// Namespaces that may use it, by label, besides those in `namespaces`. The empty selector: all.
+    /// Labels of namespaces that may use the pool, in addition to those in `namespaces`. The empty selector selects all namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
-    /// Services that may use it; absent: all.
+    /// Services that may use the pool. If absent, all Services may use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_selector: Option<LabelSelector>,
-    /// The policy that picks an address.
+    /// Policy that picks an address.
     #[serde(default)]
     pub allocator: AllocatorSpec,
-    /// Announcers by name; absent: every announcer.
+    /// Names of the announcers that announce addresses of the pool. If absent, every announcer does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::announcers")]
     pub announcers: Option<Vec<String>>,
@@ -89,24 +91,25 @@ pub struct AllocatorSpec {
     #[serde(default = "lowest_free")]
     #[schemars(schema_with = "rules::plugin")]
     pub plugin: String,
-    /// What it is configured with; the plugin checks it.
+    /// Configuration of the plugin, which validates it.
     #[serde(default, skip_serializing_if = "PluginConfig::is_empty")]
     pub config: PluginConfig,
-    /// The outcome for a Service for which the plugin fails (it traps, takes too long, or its answer breaks a rule): `Wait` until it
-    /// works again, try the `NextPool` that suits, or let the `Builtin` policy lowest-free of this release decide.
+    /// Outcome for a Service for which the plugin fails (it traps, takes too long, or its answer breaks a rule): `Wait`
+    /// until it works again, try the `NextPool` that suits the Service, or let the `Builtin` policy lowest-free of this
+    /// release decide.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
 }
 
-/// The outcome for a Service for which a policy fails.
+/// Outcome for a Service for which the policy fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FailurePolicy {
-    /// It waits until the policy works again.
+    /// The Service waits until the policy works again.
     #[default]
     Wait,
-    /// The next pool that suits is tried.
+    /// The next pool that suits the Service is tried.
     NextPool,
-    /// The policy lowest-free of this release decides.
+    /// The built-in policy lowest-free of this release decides.
     Builtin,
 }
 
@@ -120,50 +123,50 @@ impl Default for AllocatorSpec {
     }
 }
 
-/// What became of a pool. Written by the controller.
+/// Status of an AddressPool. Written by the controller.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressPoolStatus {
-    /// The generation that all of this is about.
+    /// Generation of the spec that the status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// What is well, what is not, and how to mend it.
+    /// Conditions of the pool. Their messages explain problems and how to fix them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "rules::conditions")]
     pub conditions: Vec<Condition>,
-    /// The last spec that was valid: what is served while the present one is not.
+    /// Last spec that was valid. It stays active while the current spec is invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_valid: Option<AddressPoolSpec>,
-    /// IPv4 addresses; absent when the pool has none.
+    /// Number of IPv4 addresses. Absent if the pool has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv4: Option<Count>,
-    /// IPv6 addresses; absent when the pool has none.
+    /// Number of IPv6 addresses. Absent if the pool has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<WideCount>,
 }
 
-/// How many addresses of one family.
+/// Number of addresses of one family.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Count {
-    /// That can be given out: without `exclude`, and without .0 and .255 where the pool avoids them.
+    /// Number of addresses that can be allocated: without `exclude`, and without .0 and .255 if the pool avoids them.
     pub capacity: i64,
-    /// That Services hold.
+    /// Number of addresses that Services hold.
     pub allocated: i64,
-    /// That can still be given out.
+    /// Number of addresses that can still be allocated.
     pub free: i64,
 }
 
-/// How many IPv6 addresses. A /64 has more than 64 bits can count, so the large numbers are decimal text.
+/// Number of IPv6 addresses. The large numbers are decimal text, because a /64 has more addresses than 64 bits can count.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WideCount {
-    /// That can be given out.
+    /// Number of addresses that can be allocated.
     #[schemars(regex(pattern = "^[0-9]{1,39}$"))]
     pub capacity: String,
-    /// That Services hold.
+    /// Number of addresses that Services hold.
     pub allocated: i64,
-    /// That can still be given out.
+    /// Number of addresses that can still be allocated.
     #[schemars(regex(pattern = "^[0-9]{1,39}$"))]
     pub free: String,
 }

@@ -1,18 +1,18 @@
-//! The NodeReport object: what one node says about itself, one object per node and never one per Service.
-//! Must not know how any of it was found out.
+//! The NodeReport resource: the status of one node. There is one object per node and never one per Service. This module
+//! must not know how the values are determined.
 use std::collections::BTreeMap;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How many exceptions a report holds at most; the rest is on the node's own endpoint and in `outrigger status`.
+/// Maximum number of exceptions in a report. The node's own endpoint and `outrigger status` show the rest.
 pub const MAX_EXCEPTIONS: usize = 50;
 
-/// How many peers an announcer's report holds at most; the rest is in `outrigger bgp peers`.
+/// Maximum number of peers in an announcer's report. `outrigger bgp peers` shows the rest.
 pub const MAX_PEERS: usize = 256;
 
-/// Nothing is asked of a node by its report: everything is in the status.
+/// The spec is empty: a report asks nothing of a node, and everything is in its status.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "outrigger.dev",
@@ -41,41 +41,41 @@ pub const MAX_PEERS: usize = 256;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeReportSpec {}
 
-/// What one node says about itself.
+/// Status that one node reports.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeReportStatus {
-    /// The node, as the object is named.
+    /// Name of the node, which is also the name of the object.
     #[schemars(length(max = 253))]
     pub node: String,
     /// Version of the daemon.
     pub version: String,
-    /// When this was so (RFC 3339).
+    /// Time that the report describes (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub observed_at: Option<String>,
-    /// Nothing is missing.
+    /// True if the node waits for nothing.
     pub ready: bool,
-    /// What it waits for: names of watches.
+    /// Names of watches that the node waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
-    /// The plugins it has.
+    /// Plugins on the node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<PluginReport>,
-    /// The announcers it runs.
+    /// Announcers that run on the node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub announcers: Vec<AnnouncerReport>,
-    /// The desired state it has in force.
+    /// Desired state that is active on the node.
     #[serde(default)]
     pub desired: DesiredReport,
-    /// Addresses of the desired state that are not as they should be, at most [`MAX_EXCEPTIONS`].
+    /// Addresses of the desired state that are not in the expected state, at most 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub exceptions: Vec<AddressException>,
-    /// The other nodes as this one sees them.
+    /// Other nodes as this node sees them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberReport>,
-    /// Objects that stopped themselves, and how to mend them.
+    /// Problems with single objects, and how to fix them. A problem affects only its own object.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<ProblemReport>,
 }
@@ -84,27 +84,27 @@ pub struct NodeReportStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginReport {
-    /// Its name.
+    /// Name of the plugin.
     pub name: String,
-    /// Digest of the bytes in force.
+    /// Digest of the active component.
     pub digest: String,
-    /// Where they came from.
+    /// Origin of the active component.
     pub origin: String,
-    /// One word: "active", "refused".
+    /// State of the plugin, "active" or "refused".
     pub state: String,
-    /// Why, "" when nothing is to be said.
+    /// Explanation of the state. "" if there is nothing to report.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Addresses that this node is to answer for with it.
+    /// Number of addresses that this node should answer for with the plugin.
     #[serde(default)]
     pub wanted: u32,
-    /// Those for which it does.
+    /// Number of these addresses that the node does answer for.
     #[serde(default)]
     pub announced: u32,
-    /// Traps and other faults of it since the daemon started.
+    /// Number of traps and other faults of the plugin since the daemon started.
     #[serde(default)]
     pub traps: u32,
-    /// The candidate that this node tries, or tried last.
+    /// Candidate that this node is trying, or tried last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<TrialReport>,
 }
@@ -113,14 +113,14 @@ pub struct PluginReport {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrialReport {
-    /// Which one, as the Plugin counts them.
+    /// Number of the candidate, as the Plugin object counts them.
     pub attempt: u32,
-    /// One word: "loading", "running", "failed".
+    /// State of the trial, one of "loading", "running" and "failed".
     pub state: String,
-    /// Why it failed, in one CamelCase word.
+    /// Machine-readable reason for the failure, as one CamelCase word.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// Why it failed, for a person.
+    /// Human-readable explanation of the failure.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }
@@ -131,55 +131,55 @@ pub struct TrialReport {
 pub struct AnnouncerReport {
     /// Name of the Announcer.
     pub name: String,
-    /// Its plugin.
+    /// Name of its plugin.
     pub plugin: String,
-    /// Digest that runs.
+    /// Digest of the build that runs.
     pub digest: String,
-    /// One word: "Running", "Held" while nothing brings it to run, "NotStarted".
+    /// Phase of the announcer: "Running", "Held" while it cannot be made to run, or "NotStarted".
     pub phase: String,
-    /// New instances after a fault.
+    /// Number of new instances after a fault.
     pub restarts: u32,
-    /// Events put aside because they caused one.
+    /// Number of events that were quarantined because they caused a fault.
     pub quarantined: u32,
-    /// What the last fault was, "" when there was none.
+    /// Last fault. "" if there was none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_fault: String,
-    /// Why the plugin or the configuration that it should have did not take over, "" when it did. What ran before serves on.
+    /// Reason why the intended plugin or configuration did not take over. "" if it did. The previous one keeps serving.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub refused: String,
-    /// Its peers, at most [`MAX_PEERS`].
+    /// Peers of the announcer, at most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub peers: Vec<PeerReport>,
-    /// Conditions that the plugin reports. The Announcer has them of all nodes together.
+    /// Conditions that the plugin reports. The Announcer object shows those of all nodes together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<ConditionReport>,
-    /// What the plugin said of Services within ten minutes. Each becomes an Event.
+    /// Events that the plugin reported about Services within the last ten minutes. Each becomes a Kubernetes Event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub events: Vec<ServiceEventReport>,
-    /// Effects refused by the guard, by named reason.
+    /// Number of effects that the guard refused, by reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub denied: BTreeMap<String, u64>,
 }
 
-/// A condition, as one node sees it.
+/// A condition as one node sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConditionReport {
-    /// Its type, in CamelCase.
+    /// Type of the condition, in CamelCase.
     #[serde(rename = "type")]
     pub kind: String,
-    /// "True", "False" or "Unknown".
+    /// Status of the condition: "True", "False" or "Unknown".
     pub status: String,
-    /// CamelCase.
+    /// Machine-readable reason, in CamelCase.
     pub reason: String,
-    /// For a person.
+    /// Human-readable explanation.
     pub message: String,
 }
 
-/// What a plugin said of a Service once.
+/// One event that a plugin reported about a Service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceEventReport {
@@ -187,14 +187,14 @@ pub struct ServiceEventReport {
     pub namespace: String,
     /// Name of the Service.
     pub name: String,
-    /// "Normal" or "Warning".
+    /// Type of the event: "Normal" or "Warning".
     #[serde(rename = "type")]
     pub kind: String,
-    /// CamelCase.
+    /// Machine-readable reason, in CamelCase.
     pub reason: String,
-    /// For a person.
+    /// Human-readable explanation.
     pub message: String,
-    /// When it was said (RFC 3339).
+    /// Time of the event (RFC 3339).
     #[schemars(extend("format" = "date-time"))]
     pub at: String,
 }
@@ -203,40 +203,40 @@ pub struct ServiceEventReport {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerReport {
-    /// Its name in the announcer's configuration.
+    /// Name of the peer in the announcer's configuration.
     pub peer: String,
-    /// "bgp", "bfd".
+    /// Protocol of the session, "bgp" or "bfd".
     pub protocol: String,
-    /// The protocol's own word: "Established".
+    /// State of the session in the protocol's own terms, such as "Established".
     pub state: String,
-    /// One word: "starting", "up", "degraded", "down", "disabled".
+    /// Health of the session, one of "starting", "up", "degraded", "down" and "disabled".
     pub health: String,
-    /// What went wrong last, "" when nothing did.
+    /// Last error of the session. "" if there was none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_error: String,
 }
 
-/// The desired state that a node has in force.
+/// The desired state that is active on a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DesiredReport {
-    /// How many addresses.
+    /// Number of addresses.
     pub addresses: u32,
-    /// Of the whole; equal on nodes that agree.
+    /// Hash of the whole desired state. Nodes that agree have equal hashes.
     pub hash: String,
 }
 
-/// An address that is not as it should be.
+/// An address that is not in the expected state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressException {
     /// The address.
     pub address: String,
-    /// One word: "pending", "conflict".
+    /// State of the address, "pending" or "conflict".
     pub state: String,
-    /// CamelCase.
+    /// Machine-readable reason, in CamelCase.
     pub reason: String,
-    /// For a person.
+    /// Human-readable explanation.
     pub message: String,
 }
 
@@ -244,21 +244,22 @@ pub struct AddressException {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberReport {
-    /// Its name.
+    /// Name of the node.
     pub name: String,
-    /// One word: "alive", "leaving", "unheard" where others alone say that it is alive, or "parted" where it lives and no gossip of it comes through.
+    /// State of the node: "alive", "leaving", "unheard" if only other nodes report that it is alive, or "parted" if it is
+    /// alive but none of its gossip arrives.
     pub state: String,
 }
 
-/// One object that stopped itself.
+/// One problem with an object, which affects only that object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProblemReport {
-    /// The file it is in, or "" from the API.
+    /// File that contains the object, or "" if it comes from the API server.
     pub file: String,
-    /// Kind and name, if known.
+    /// Kind and name of the object, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
-    /// What is wrong and how to mend it.
+    /// Explanation of the problem and how to fix it.
     pub message: String,
 }

@@ -1,49 +1,51 @@
-//! What the API server refuses by itself: limits, and rules in CEL with messages that name the fix. Whoever applies an
-//! object learns of a mistake at once. `convert` checks all of it again, since a folder has no API server; must not know it.
+//! Limits and CEL rules that the API server enforces on its own, with messages that name the fix, so that a mistake is
+//! reported as soon as an object is applied. `convert` checks everything again, because a folder has no API server. This
+//! module must not know `convert`.
 //!
-//! Every list and string has a limit: the API server estimates the cost of a rule from them, and refuses a definition
-//! whose rules could take too long. Libraries `ip` and `cidr` of CEL are in Kubernetes since 1.31.
+//! Every list and string has a limit: the API server estimates the cost of a rule from the limits, and refuses a definition
+//! whose rules could take too long. The CEL libraries `ip` and `cidr` exist since Kubernetes 1.31.
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::Condition;
 
-/// Two IPv6 addresses of 39 characters and what people put between them.
+/// Maximum length of an address line: two IPv6 addresses of 39 characters and the separators between them.
 const LONGEST_LINE: usize = 96;
-/// Lines of one pool. An object of etcd could hold more, but no person.
+/// Maximum number of lines of one pool. An etcd object could hold more, but no administrator writes as many.
 const MOST_LINES: usize = 1024;
-/// Names in one list.
+/// Maximum number of names in one list.
 const MOST_NAMES: usize = 1024;
 
-/// The ends of a range. Not `split`: the estimator takes what comes out of it to be without limit.
+/// The first address of a range as a CEL expression. `split` is not used because the cost estimator assumes that its result
+/// has no size limit.
 const FIRST: &str = "self.substring(0, self.indexOf('-')).trim()";
 const LAST: &str = "self.substring(self.indexOf('-') + 1).trim()";
 
-/// `addresses`: at least one line.
+/// Returns the schema of `addresses`, which needs at least one line.
 pub(super) fn addresses(_: &mut SchemaGenerator) -> Schema {
     let mut schema = lines();
     schema.insert("minItems".into(), 1.into());
     schema
 }
 
-/// `exclude`.
+/// Returns the schema of `exclude`.
 pub(super) fn exclude(_: &mut SchemaGenerator) -> Schema {
     lines()
 }
 
-/// `namespaces`: DNS labels (RFC 1123).
+/// Returns the schema of `namespaces`: DNS labels (RFC 1123).
 pub(super) fn namespaces(_: &mut SchemaGenerator) -> Schema {
     names(63, "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "is not the name of a namespace")
 }
 
-/// `announcers`: names of objects; null means every announcer, as its absence does.
+/// Returns the schema of `announcers`: names of objects. `null` means every announcer, as an absent field does.
 pub(super) fn announcers(_: &mut SchemaGenerator) -> Schema {
     let mut schema = names(253, NAME, "is not the name of an Announcer");
     schema.insert("nullable".into(), true.into());
     schema
 }
 
-/// `interfaces`: what Linux takes as a name (`dev_valid_name`), at most IFNAMSIZ - 1 octets.
+/// Returns the schema of `interfaces`: names that Linux accepts (`dev_valid_name`), of at most IFNAMSIZ - 1 bytes.
 pub(super) fn interfaces(_: &mut SchemaGenerator) -> Schema {
     names(
         15,
@@ -52,7 +54,7 @@ pub(super) fn interfaces(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// `conditions`: one of each type.
+/// Returns the schema of `conditions`: at most one of each type.
 pub(super) fn conditions(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -63,7 +65,7 @@ pub(super) fn conditions(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Name of a plugin: of a `.wasm` file, and of a label's value.
+/// Returns the schema of a plugin name, which is also the name of a `.wasm` file and the value of a label.
 pub(super) fn plugin(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
@@ -76,7 +78,7 @@ pub(super) fn plugin(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Addresses and CIDRs.
+/// Returns the schema of a list of addresses and CIDRs.
 pub(super) fn prefixes(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -94,7 +96,7 @@ pub(super) fn prefixes(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Rules on one requirement of a label selector.
+/// Returns the rules for one requirement of a label selector.
 pub(super) fn requirement() -> Value {
     json!([
         {
@@ -108,7 +110,8 @@ pub(super) fn requirement() -> Value {
     ])
 }
 
-/// Two nodes that answer ARP for one address are one too many: neighbours keep whoever came last.
+/// Returns the rule that forbids `election: all` on layer 2. If two nodes answer ARP for one address, neighbours keep the
+/// answer that arrived last.
 pub(super) fn announcer_spec() -> Value {
     json!([{
         "rule": "!(self.plugin == 'layer2' && has(self.election) && self.election == 'all')",
@@ -117,12 +120,12 @@ pub(super) fn announcer_spec() -> Value {
     }])
 }
 
-/// What is wrong with `election: all` of an Announcer of layer2.
+/// Message of the rule that forbids `election: all` for an Announcer of the plugin layer2.
 pub(crate) const ALL_ON_LAYER2: &str =
     "on layer 2 one node answers for an address: remove election, or use the plugin bgp";
 
-/// A node speaks for itself only: with the admission policy, which binds a node to the object of its name, nobody can
-/// report as another.
+/// Returns the rule that a node reports only on itself. Together with the admission policy, which binds a node to the
+/// object of its name, no node can report as another node.
 pub(super) fn node_report() -> Value {
     json!([{
         "rule": "!has(self.status) || self.status.node == self.metadata.name",
@@ -131,7 +134,7 @@ pub(super) fn node_report() -> Value {
     }])
 }
 
-/// A Plugin goes by the name that pools and announcers use, which is also the value of a label.
+/// Returns the rule for the name of a Plugin, which pools and announcers refer to and which is also the value of a label.
 pub(super) fn plugin_object() -> Value {
     json!([{
         "rule": "self.metadata.name.size() <= 63",
@@ -139,7 +142,7 @@ pub(super) fn plugin_object() -> Value {
     }])
 }
 
-/// DNS subdomain (RFC 1123).
+/// Pattern of a DNS subdomain (RFC 1123).
 const NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
 fn lines() -> Schema {
@@ -155,7 +158,8 @@ fn lines() -> Schema {
     })
 }
 
-/// One address needs its /32 or /128: a bare one is more often a typing error than a pool of one.
+/// Returns the rule for the syntax of a line. A single address needs its /32 or /128, because a bare address is more often
+/// a typing error than a pool of one address.
 fn syntax() -> Value {
     json!({
         "rule": format!("self.contains('-') ? isIP({FIRST}) && isIP({LAST}) : isCIDR(self.trim())"),
@@ -174,7 +178,8 @@ fn one_family() -> Value {
     })
 }
 
-/// IPv4 only: CEL has no order of addresses, and no arithmetic wide enough for IPv6. The condition of the pool says it.
+/// Returns the rule that a range does not end before it starts. It checks IPv4 only: CEL has neither an order of addresses
+/// nor arithmetic that is wide enough for IPv6. For IPv6 the condition of the pool reports the error.
 fn forwards() -> Value {
     let number = |end: &str| {
         let octet = |at| format!("int({end}.split('.')[{at}])");
@@ -196,7 +201,7 @@ fn forwards() -> Value {
     })
 }
 
-/// Whether the line is a range between two addresses, so that a rule has something to compare.
+/// Returns a CEL expression that is true if the line is a range between two valid addresses, so that a rule can compare them.
 fn range() -> String {
     format!("(self.contains('-') && isIP({FIRST}) && isIP({LAST}))")
 }

@@ -1,4 +1,4 @@
-//! A label selector that refuses what it does not know: a misspelt `matchLabels` must not select everything.
+//! A label selector that rejects unknown fields: a misspelt `matchLabels` must not select everything.
 use std::collections::BTreeMap;
 
 use outrigger_core::facts::{Requirement, Selector};
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::rules;
 
-/// As in Kubernetes; all parts must hold.
+/// Label selector as in Kubernetes. All of its parts must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelector {
-    /// Labels with exactly these values.
+    /// Labels that must have exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub match_labels: BTreeMap<String, String>,
@@ -21,42 +21,42 @@ pub struct LabelSelector {
     pub match_expressions: Vec<LabelRequirement>,
 }
 
-/// One requirement.
+/// One requirement on a label.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::requirement()))]
 pub struct LabelRequirement {
-    /// The label.
+    /// Key of the label.
     #[schemars(length(min = 1, max = 317))]
     pub key: String,
-    /// What must hold.
+    /// Operator: "In", "NotIn", "Exists" or "DoesNotExist".
     pub operator: LabelOperator,
-    /// For In and NotIn.
+    /// Values that In and NotIn compare with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 63)))]
     pub values: Vec<String>,
 }
 
-/// What must hold for a label.
+/// Operator of a requirement on a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LabelOperator {
-    /// Present, with one of the values.
+    /// The label is present and has one of the values.
     In,
-    /// Absent, or with none of the values.
+    /// The label is absent or has none of the values.
     NotIn,
-    /// Present.
+    /// The label is present.
     Exists,
-    /// Absent.
+    /// The label is absent.
     DoesNotExist,
 }
 
-/// Why a selector cannot hold.
+/// Reason why a selector is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorError {
-    /// In and NotIn compare with something.
+    /// The operators In and NotIn need at least one value.
     #[error("matchExpressions[{0}]: {1:?} needs at least one entry in values")]
     NoValues(usize, LabelOperator),
-    /// Exists and DoesNotExist compare with nothing.
+    /// The operators Exists and DoesNotExist take no values.
     #[error("matchExpressions[{0}]: {1:?} takes no values: remove them")]
     Values(usize, LabelOperator),
 }

@@ -1,4 +1,4 @@
-//! The definitions on disk are the ones of the types.
+//! Tests of the generated definitions and of the resource types.
 use std::path::Path;
 
 use super::*;

@@ -1,28 +1,28 @@
-//! The bytes of one file of the folder, or why there are none to be had. Must not know what they mean.
+//! The bytes of one file of the folder, or the reason why they cannot be read. This module must not know what they mean.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// More than any component or manifest needs.
+/// Maximum size of a file, larger than any component or manifest needs.
 const MAX_SIZE: u64 = 64 << 20;
 
-/// What is said of a link out of the folder.
+/// Message about a link that leads out of the folder.
 pub(super) const OUTSIDE: &str =
     "is a link out of the folder, which is not followed: put the file itself into the folder";
 
-/// What is at a path.
+/// The content at a path.
 pub(super) enum Content {
-    /// Nothing any more.
+    /// The file does not exist any more.
     Absent,
-    /// Bytes, and where they really are.
+    /// The bytes of the file, and its resolved path.
     Bytes { bytes: Vec<u8>, target: PathBuf },
-    /// Something that cannot be read now.
+    /// The file cannot be read at present.
     Unreadable(String),
-    /// Something that is never read.
+    /// The file is never read.
     Ignored(String),
 }
 
-/// Reads a file below `root`; a link is followed inside the folder only.
+/// Reads a file below `root`. Links are followed only inside the folder.
 pub(super) fn read(root: &Path, path: &Path) -> Content {
     let Ok(root) = &root.canonicalize() else {
         return Content::Unreadable(
@@ -40,7 +40,7 @@ pub(super) fn read(root: &Path, path: &Path) -> Content {
             return Content::Unreadable(format!("cannot be read ({error}): mend or remove it"));
         }
     };
-    // Opening a FIFO would wait for a writer for ever.
+    // Opening a FIFO would block until a writer opens it.
     if !target.is_file() {
         return Content::Ignored("is no regular file: remove it".to_owned());
     }
@@ -50,7 +50,7 @@ pub(super) fn read(root: &Path, path: &Path) -> Content {
     }
 }
 
-/// Where a path ends, if that is in the folder.
+/// Resolves a path; `None` if it leads out of the folder.
 pub(super) fn inside(root: &Path, full: &Path) -> io::Result<Option<PathBuf>> {
     let target = full.canonicalize()?;
     Ok(Some(target).filter(|target| target.starts_with(root)))

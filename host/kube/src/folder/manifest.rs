@@ -1,5 +1,5 @@
-//! The text of one file to converted objects, document by document, so that a bad one stops only itself.
-//! Must not know files.
+//! Converts the text of one file to facts, document by document, so that an invalid document affects no other one. This
+//! module must not know files.
 use k8s_openapi::api::{core::v1, discovery};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,13 +11,13 @@ use crate::crd::{API_VERSION, AddressPool, Announcer, GROUP};
 /// One object of a file.
 #[derive(Debug)]
 pub(super) struct Document {
-    /// Kind and name, where they could be read.
+    /// Kind and name; `None` if they could not be read.
     pub object: Option<String>,
-    /// What it came to, or what is wrong with it and the fix.
+    /// The converted object, or the problem and how to fix it.
     pub converted: Result<Converted, String>,
 }
 
-/// How a file is written.
+/// Format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Yaml,
@@ -26,7 +26,7 @@ pub(super) enum Format {
 
 /// One object as text, or as an item of a List.
 enum Body<'a> {
-    /// The text, and how many lines come before it.
+    /// The text, and the number of lines before it.
     Yaml(&'a str, u64),
     Json(&'a str),
     Item(Value),
@@ -65,10 +65,10 @@ pub(super) fn documents(text: &str, format: Format, classes: &ServiceClasses) ->
     }
 }
 
-/// Every object of a text, YAML or JSON, unconverted.
+/// Returns every object of a YAML or JSON text, unconverted.
 ///
 /// # Errors
-/// What is wrong with the first that cannot be read.
+/// Returns the problem of the first object that cannot be read.
 pub(crate) fn objects(text: &str) -> Result<Vec<Value>, String> {
     let text = text.trim_start_matches('\u{feff}');
     if text.trim_start().starts_with('{') {
@@ -81,7 +81,7 @@ pub(crate) fn objects(text: &str) -> Result<Vec<Value>, String> {
     Ok(objects)
 }
 
-/// Cuts at the lines that begin with `---` (YAML 1.2.2 section 9.1.2), before anything is parsed.
+/// Splits a text at the lines that begin with `---` (YAML 1.2.2 section 9.1.2), before anything is parsed.
 fn split(text: &str) -> Vec<Body<'_>> {
     let mut bodies = Vec::new();
     let (mut start, mut at, mut before, mut line) = (0, 0, 0, 0);
@@ -89,7 +89,7 @@ fn split(text: &str) -> Vec<Body<'_>> {
         let marker = one.strip_prefix("---");
         let marks =
             marker.is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with([' ', '\t']));
-        // What precedes the first marker may be directives, which belong to the document after it.
+        // The text before the first marker may consist of directives, which belong to the document after it.
         let directives = text[start..at].trim_start().starts_with('%');
         if marks && at > start && !directives {
             bodies.push(Body::Yaml(&text[start..at], before));
@@ -103,7 +103,7 @@ fn split(text: &str) -> Vec<Body<'_>> {
 }
 
 impl Body<'_> {
-    /// The message names line and column where the format has them.
+    /// Parses the object. The error message names line and column if the format provides them.
     fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
         match self {
             Self::Yaml(text, before) => {
@@ -120,7 +120,7 @@ impl Body<'_> {
     }
 }
 
-/// The line in the file, not in the document.
+/// Formats an error with its line in the file rather than in the document.
 fn placed(error: &serde_saphyr::Error, before: u64) -> String {
     let text = error.to_string();
     let Some(place) = error.location() else { return format!("{text}: correct it") };

@@ -1,4 +1,4 @@
-//! The Service status that the state folder holds, laid over what manifests say. Must not know manifests.
+//! Overlays the Service status of the state folder over the status in manifests. This module must not know manifests.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -10,38 +10,38 @@ use crate::before::Stands;
 use crate::problem::Problem;
 use crate::state::{ServiceStatus, State, StateError};
 
-/// What the state folder said last.
+/// The last known statuses of the state folder.
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
     statuses: BTreeMap<ServiceKey, Result<Laid, Box<Problem>>>,
-    /// It could not be listed: what it said before stays.
+    /// The problem if the state folder could not be listed. The previous statuses are kept.
     failed: Option<Problem>,
 }
 
-/// What is laid over a Service.
+/// The status that is laid over a Service.
 #[derive(Debug, PartialEq, Eq)]
 struct Laid {
     addresses: SmallVec<[IpAddr; 1]>,
-    /// They were allocated.
+    /// True if the addresses were allocated by Outrigger.
     ours: bool,
 }
 
 impl Laid {
     fn of(status: Result<ServiceStatus, Problem>) -> Result<Self, Box<Problem>> {
         let ServiceStatus { addresses, allocated, .. } = status?;
-        // Nobody else writes there; what is left alone says so in its condition.
+        // Only Outrigger writes to the state folder; the condition shows whether the addresses were allocated or left alone.
         let ours = allocated.is_some_and(|allocated| allocated.status);
         Ok(Self { addresses: addresses.as_slice().into(), ours })
     }
 }
 
 impl Overlay {
-    /// Whether [`Self::refresh`] reads more than what changed.
+    /// Returns true if [`Self::refresh`] reads more than the changed statuses.
     pub fn is_listed_again(&self, state: &State, changed: &Statuses) -> bool {
         changed.everything || self.failed.is_some() || !state.services_dir().is_dir()
     }
 
-    /// Reads again what changed. A key that others have too is kept as their `own`.
+    /// Reads the changed statuses. `own` returns the caller's copy of a key, so that equal keys share one allocation.
     pub fn refresh(
         &mut self,
         state: &State,
@@ -55,7 +55,7 @@ impl Overlay {
         }
     }
 
-    /// The fact with the status of the state folder in place of its own.
+    /// Returns the fact with the status of the state folder in place of its own.
     pub fn apply(&self, fact: &Fact) -> Stands {
         let Fact::Service(service) = fact else { return Stands::Known(fact.clone()) };
         match self.statuses.get(&service.key) {
@@ -68,12 +68,12 @@ impl Overlay {
         }
     }
 
-    /// Whether the last listing worked.
+    /// Returns true if the last listing succeeded.
     pub fn listed(&self) -> bool {
         self.failed.is_none()
     }
 
-    /// What could not be read.
+    /// Returns the statuses that could not be read.
     pub fn problems(&self) -> impl Iterator<Item = Problem> {
         let broken = self.statuses.values().filter_map(|status| status.as_ref().err());
         broken.map(Box::as_ref).chain(&self.failed).cloned()
@@ -109,7 +109,7 @@ impl Overlay {
     }
 }
 
-/// Watches before listing: what appears in between is an event.
+/// Watches directories before they are listed, so that what appears in between causes an event.
 fn follow(state: &State, watch: &mut Watch) -> Result<(), StateError> {
     let services = state.services_dir();
     let refused = |path: &std::path::Path| {

@@ -1,5 +1,5 @@
-//! What is known of one file: the facts it gives, by object, and what is wrong with it. An object that cannot be read
-//! keeps what it said before. Must not know other files.
+//! The state of one file: its facts by object, and its problems. An object that cannot be read keeps its previous facts.
+//! This module must not know other files.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,27 +13,27 @@ use super::manifest::{self, Document, Format};
 use super::watch::Watch;
 use crate::convert::{Converted, ServiceClasses, is_name};
 
-/// What is known of one file.
+/// The state of one file.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Source {
-    /// By kind and name.
+    /// Facts by the kind and name of their object.
     objects: BTreeMap<Arc<str>, SmallVec<[Fact; 1]>>,
-    /// Object, if known, and message.
+    /// Problems, each as the object, if known, and the message.
     pub problems: Vec<(Option<String>, String)>,
-    /// It holds something that was never understood.
+    /// True if the file contains something that was never understood.
     pub blind: bool,
-    /// The file that it leads to, itself if it is no link. Below the folder.
+    /// Path below the folder that the file resolves to; the file's own path if it is not a link.
     pub target: PathBuf,
 }
 
 impl Source {
-    /// Its facts, each with its object.
+    /// Returns the facts, each with its object.
     pub fn facts(&self) -> impl Iterator<Item = (&Arc<str>, &Fact)> {
         self.objects.iter().flat_map(|(object, facts)| facts.iter().map(move |fact| (object, fact)))
     }
 }
 
-/// Reads a file; `None` when it is gone.
+/// Reads a file; `None` if it no longer exists.
 pub(super) fn load(
     root: &Path,
     path: &Path,
@@ -64,7 +64,7 @@ pub(super) fn load(
     }
 }
 
-/// Watches where a link ends; in a mounted ConfigMap that is a directory which is not listed.
+/// Watches the target of a link. In a mounted ConfigMap the target is in a directory that is not listed.
 fn follow(root: &Path, path: &Path, target: &Path, watch: &mut Watch) -> PathBuf {
     let below =
         root.canonicalize().ok().and_then(|root| Some(target.strip_prefix(root).ok()?.to_owned()));
@@ -77,7 +77,7 @@ fn follow(root: &Path, path: &Path, target: &Path, watch: &mut Watch) -> PathBuf
     below
 }
 
-/// A component is looked into by the runtime; here it only has a name.
+/// Converts a component file to a plugin fact with its name and digest. The runtime inspects its content later.
 fn component(root: &Path, path: &Path, bytes: &[u8]) -> Document {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let object = Some(format!("plugin {name}"));
@@ -109,7 +109,7 @@ fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Sou
         let facts = match converted {
             Ok(converted) => {
                 let facts = new.settle(&object, converted, before(&object));
-                // The same again: whoever was told has this one.
+                // Facts that are equal to the previous ones keep the shared allocation of those already published.
                 let known = before(&object).filter(|known| **known == *facts);
                 known.map_or(facts, <[Fact]>::to_vec)
             }
@@ -122,7 +122,7 @@ fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Sou
         new.objects.insert(object.into(), facts.into_iter().collect());
     }
     if nameless {
-        // It could be any object that was here before, so every one of them stays.
+        // A nameless object could be any object that was here before, so that all of them are kept.
         new.blind |= old.is_none_or(|old| old.blind);
         for (object, facts) in old.iter().flat_map(|old| &old.objects) {
             new.objects.entry(object.clone()).or_insert_with(|| facts.clone());
@@ -132,7 +132,7 @@ fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Sou
 }
 
 impl Source {
-    /// The facts of one object, with what was known in place of what could not be converted.
+    /// Returns the facts of one object, with the previous facts in place of those that could not be converted.
     fn settle(&mut self, object: &str, converted: Converted, before: Option<&[Fact]>) -> Vec<Fact> {
         let Converted { mut facts, notes } = converted;
         for note in notes {

@@ -1,4 +1,5 @@
-//! Folders as people leave them: what is read, what is refused with which words, and what stays in force meanwhile.
+//! Tests of folders as users leave them: which files are read, which are refused with which message, and what stays active
+//! meanwhile.
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -13,7 +14,7 @@ use crate::state::Allocated;
 
 mod status;
 
-/// A folder, and the cluster that its changes add up to.
+/// A folder, and the cluster that results from its changes.
 struct Bench {
     _temp: tempfile::TempDir,
     dir: PathBuf,
@@ -39,11 +40,11 @@ impl Bench {
         bench
     }
 
-    /// How many changes made a difference.
+    /// Reads the folder and returns the number of changes that made a difference.
     fn read(&mut self) -> usize {
         let changes = self.folder.read();
         let differs = changes.into_iter().filter_map(|change| self.cluster.apply(change)).count();
-        // A change that makes no difference should not have been told.
+        // A change that makes no difference must not be reported.
         assert_eq!(self.folder.read(), []);
         differs
     }
@@ -53,7 +54,7 @@ impl Bench {
         self.read()
     }
 
-    /// The problems, with the folder's own path left out.
+    /// Returns the problems, without the folder's own path.
     fn problems(&self) -> Vec<String> {
         let prefix = format!("{}/", self.dir.display());
         self.folder
@@ -231,11 +232,11 @@ fn a_file_that_is_still_being_written_changes_nothing() {
     let mut bench =
         Bench::new(&[("web.yaml", &format!("{}---\n{}", service("web"), service("db")))]);
     let mut file = File::create(bench.dir.join("web.yaml")).unwrap();
-    // The first half would be a whole file without `db`, the second does not parse.
+    // The first half would be a complete file without `db`; the second does not parse.
     for (half, text) in [("first", service("web")), ("second", "---\nkind: ".to_owned())] {
         file.write_all(text.as_bytes()).unwrap();
         assert_eq!(bench.read(), 0);
-        // A listing of everything leaves it alone as well.
+        // A listing of the whole folder does not read the file either.
         fs::create_dir(bench.dir.join(half)).unwrap();
         assert_eq!(bench.read(), 0);
         assert_eq!(bench.services(), ["default/db", "default/web"]);
@@ -295,7 +296,7 @@ fn a_mounted_config_map_is_read_through_its_links_and_renewed() {
     fs::rename(bench.dir.join("..data_tmp"), bench.dir.join("..data")).unwrap();
     bench.read();
     assert_eq!((bench.pools(), bench.problems().len()), (vec!["b"], 0));
-    // In place, behind the link.
+    // The file is changed in place, behind the link.
     assert_eq!(bench.write("..2/pool.yaml", &pool("c", "10.0.0.0/24")), 2);
     assert_eq!(bench.pools(), ["c"]);
 }

@@ -1,4 +1,4 @@
-//! The files of the folder, with a watch on every directory that holds one. Must not know what the files hold.
+//! Lists the files of the folder, with a watch on every directory. This module must not know what the files contain.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,29 +6,29 @@ use std::path::{Path, PathBuf};
 use super::content;
 use super::watch::Watch;
 
-/// What a listing found; paths are below the folder.
+/// The result of a listing. Paths are relative to the folder.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     pub files: BTreeSet<PathBuf>,
-    /// Directories that could not be listed or watched.
+    /// Directories that could not be listed or watched, with the message.
     pub failed: BTreeMap<PathBuf, String>,
-    /// Linked directories that are not followed.
+    /// Linked directories that are not followed, with the message.
     pub ignored: BTreeMap<PathBuf, String>,
 }
 
-/// Whether a name is read: manifests and components, nothing that begins with a dot.
+/// Returns true if a file of this name is read: manifests and components whose name does not begin with a dot.
 pub(super) fn is_read(name: &Path) -> bool {
     let text = name.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let extension = name.extension().and_then(|extension| extension.to_str());
     !text.starts_with('.') && matches!(extension, Some("yaml" | "yml" | "json" | "wasm"))
 }
 
-/// Whether a path leads through something with a leading dot, which is not listed.
+/// Returns true if a part of the path begins with a dot. Such paths are not listed.
 pub(super) fn is_hidden(path: &Path) -> bool {
     path.iter().any(|part| part.as_encoded_bytes().starts_with(b"."))
 }
 
-/// Lists the folder and its subfolders, except those with a leading dot and the state folder.
+/// Lists the folder and its subfolders, except those whose name begins with a dot and the state folder.
 pub(super) fn list(root: &Path, skip: Option<&Path>, watch: &mut Watch) -> Tree {
     watch.list();
     let mut tree = Tree::default();
@@ -37,7 +37,7 @@ pub(super) fn list(root: &Path, skip: Option<&Path>, watch: &mut Watch) -> Tree 
         if skip.is_some_and(|skip| root.join(&dir).canonicalize().is_ok_and(|full| full == skip)) {
             continue;
         }
-        // The watch comes first: what appears while the listing runs is an event.
+        // The watch is added before the listing, so that what appears meanwhile causes an event.
         if let Err(error) = watch.directory(&root.join(&dir), &dir) {
             let message = format!(
                 "cannot be watched ({error}): put it back, or raise fs.inotify.max_user_watches; what it said stays in force"
@@ -67,7 +67,7 @@ fn entries(root: &Path, dir: &Path, tree: &mut Tree) -> std::io::Result<Vec<Path
         if name.to_string_lossy().starts_with('.') {
             continue;
         }
-        // A linked directory inside the folder is read where it is; one outside is not read at all.
+        // A linked directory inside the folder is read at its own path; one outside is not read at all.
         if kind.is_symlink() && entry.path().is_dir() {
             if content::inside(&root.canonicalize()?, &entry.path())?.is_none() {
                 tree.ignored.insert(path, content::OUTSIDE.to_owned());

@@ -1,5 +1,5 @@
-//! What the kernel says about the folder (inotify(7)), collected until somebody reads. Nothing here polls.
-//! Must not know what files hold.
+//! Collects the kernel's events about the folder (inotify(7)) until they are read. Nothing here polls. This module must not
+//! know what files contain.
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,14 +14,14 @@ use tokio::io::unix::AsyncFd;
 
 use super::tree;
 
-/// What has to be read again. Paths are below the folder.
+/// Changes that have to be read. Paths are relative to the folder.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// List the whole folder.
+    /// True if the whole folder has to be listed.
     pub everything: bool,
     pub files: BTreeSet<PathBuf>,
     pub statuses: Statuses,
-    /// A file is being written: nothing to read yet, something to say.
+    /// True if a file is being written: there is nothing to read yet, but a problem to report.
     noticed: bool,
 }
 
@@ -35,38 +35,38 @@ impl Pending {
     }
 }
 
-/// Which Service status has to be read again.
+/// Service statuses that have to be read.
 #[derive(Debug, Default)]
 pub(super) struct Statuses {
     pub everything: bool,
     pub keys: BTreeSet<ServiceKey>,
 }
 
-/// The watches of one folder and the state folder beside it.
+/// The watches on one folder and on the state folder beside it.
 #[derive(Debug)]
 pub(super) struct Watch {
     root: PathBuf,
     inotify: Inotify,
-    /// For waiting only; made at the first wait, since reading once needs no runtime.
+    /// Used only for waiting. Created at the first wait, because a single read needs no runtime.
     waiting: Option<AsyncFd<OwnedFd>>,
     places: HashMap<WatchDescriptor, (Place, u64)>,
-    /// Counts listings, so that watches on directories that are gone are given back.
+    /// Number of listings, used to remove watches on directories that no longer exist.
     listing: u64,
-    /// Changed and not closed since: half a file is not the file.
+    /// Files that were changed and not closed since. They may be incomplete.
     writing: BTreeSet<PathBuf>,
     pending: Pending,
 }
 
-/// What a watch is for.
+/// The purpose of a watch.
 #[derive(Debug, Clone)]
 enum Place {
-    /// Around the folder, which goes by this name there and may be switched over.
+    /// The parent of the folder. The folder has this name there and may be a link that is switched.
     Parent(OsString),
     /// A directory below the folder.
     Manifests(PathBuf),
-    /// The state folder and its services.
+    /// The state folder or its `services` folder.
     Namespaces,
-    /// One namespace of them.
+    /// One namespace of the `services` folder.
     Services(String),
 }
 
@@ -97,22 +97,22 @@ impl Watch {
         self.add(full, Place::Manifests(path.to_owned()))
     }
 
-    /// Watches the state folder or its services, for directories that come and go.
+    /// Watches the state folder or its `services` folder for directories that are created or removed.
     pub fn namespaces(&mut self, dir: &Path) -> io::Result<()> {
         self.add(dir, Place::Namespaces)
     }
 
-    /// Watches one namespace of them.
+    /// Watches one namespace of the `services` folder.
     pub fn services(&mut self, dir: &Path, namespace: &str) -> io::Result<()> {
         self.add(dir, Place::Services(namespace.to_owned()))
     }
 
-    /// A listing of the whole folder begins: directories that are not named again until [`Self::listed`] are gone.
+    /// Starts a listing of the whole folder: directories that are not watched again until [`Self::listed`] no longer exist.
     pub fn list(&mut self) {
         self.listing += 1;
     }
 
-    /// It ends.
+    /// Ends a listing and removes the watches on directories that no longer exist.
     pub fn listed(&mut self) {
         let listing = self.listing;
         let gone =
@@ -121,7 +121,7 @@ impl Watch {
             self.places.iter().filter(|(_, one)| gone(one)).map(|(wd, _)| wd.clone()).collect();
         for wd in stale {
             self.places.remove(&wd);
-            // It fails when the kernel gave it back first.
+            // This fails if the kernel has already removed the watch.
             let _ = self.inotify.watches().remove(wd);
         }
     }
@@ -134,12 +134,12 @@ impl Watch {
         self.writing.contains(path)
     }
 
-    /// What has to be read again, once.
+    /// Returns the pending changes and clears them.
     pub fn take(&mut self) -> Pending {
         std::mem::take(&mut self.pending)
     }
 
-    /// Takes in every event that waits.
+    /// Collects every event that is available without blocking.
     pub fn collect(&mut self) {
         let mut buffer = [0; 16 * 1024];
         loop {
@@ -156,15 +156,15 @@ impl Watch {
         }
     }
 
-    /// Whether all that is pending is whole as it is: statuses, which we write by renaming, and files that are closed and
-    /// `new` here. What goes from one place may be on its way to another.
+    /// Returns true if everything that is pending is complete: statuses, which are written atomically by renaming, and
+    /// closed files for which `new` returns true. The removal of a file may be the first half of a move.
     pub fn is_whole(&self, new: impl Fn(&PathBuf) -> bool) -> bool {
         let Pending { everything, files, noticed, .. } = &self.pending;
         let closed = !noticed || self.writing.is_empty();
         !everything && closed && files.iter().all(new)
     }
 
-    /// Waits until something is pending.
+    /// Waits until a change is pending.
     pub async fn changed(&mut self) {
         loop {
             self.collect();
@@ -188,7 +188,7 @@ impl Watch {
             self.waiting = Some(AsyncFd::with_interest(fd, Interest::READABLE)?);
         }
         if let Some(waiting) = &self.waiting {
-            // Cleared before the events are read, so that one that comes in between is announced again.
+            // Readiness is cleared before the events are read, so that an event that arrives in between is reported again.
             waiting.readable().await?.clear_ready();
         }
         Ok(())
@@ -215,7 +215,7 @@ impl Watch {
 
     fn event(&mut self, wd: &WatchDescriptor, mask: EventMask, name: Option<&OsStr>) {
         if mask.contains(EventMask::Q_OVERFLOW) {
-            // A lost close would keep its file waiting for ever.
+            // The close event of a file may have been lost, in which case the file would stay in this set.
             self.writing.clear();
             self.pending.everything = true;
             self.pending.statuses.everything = true;
@@ -229,11 +229,11 @@ impl Watch {
         match (place, name) {
             (Place::Parent(folder), name) => self.pending.everything |= name == Some(&folder),
             (Place::Manifests(dir), Some(name)) => self.manifest(&dir.join(name), mask),
-            // The directory itself went; of its own attributes none matters.
+            // The directory itself was removed or moved. Changes of its own attributes do not matter.
             (Place::Manifests(_), None) => {
                 self.pending.everything |= !mask.contains(EventMask::ATTRIB)
             }
-            // The lease and the gossip key are beside the services.
+            // The leader lock and the gossip key are beside the `services` folder.
             (Place::Namespaces, _) => {
                 self.pending.statuses.everything |= mask.contains(EventMask::ISDIR)
             }
@@ -253,7 +253,7 @@ impl Watch {
         if directory || !tree::is_read(path) {
             let hidden =
                 path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            // A mounted ConfigMap is renewed by switching the link `..data`, which its files go through.
+            // A mounted ConfigMap is updated by switching the link `..data`, which its files go through.
             let switched = mask.contains(EventMask::MOVED_TO) && !directory && hidden;
             self.pending.everything |=
                 switched || (directory && !hidden && !mask.contains(EventMask::ATTRIB));
@@ -272,7 +272,7 @@ impl Watch {
         self.pending.files.insert(path.to_owned());
     }
 
-    /// A file that was just created is open for writing, unless it is a link, hard or symbolic.
+    /// Returns true if a file that was just created is open for writing, which is assumed unless it is a hard or symbolic link.
     fn opens(&self, path: &Path) -> bool {
         let metadata = std::fs::symlink_metadata(self.root.join(path));
         metadata.map_or(true, |metadata| metadata.is_file() && metadata.nlink() == 1)

@@ -1,5 +1,6 @@
-//! BGPPeers, BGPAdvertisements, BFDProfiles and Communities to one Announcer of the plugin bgp. The words of its configuration
-//! are the plugin's: this is the one place that must follow them. Must not know layer 2.
+//! Converts BGPPeers, BGPAdvertisements, BFDProfiles and Communities to one Announcer of the plugin bgp. The field names of
+//! its configuration are defined by the plugin; this is the only place that must follow them. This module must not know
+//! layer 2.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -12,13 +13,13 @@ use super::pools::{Pool, Protocol};
 use super::{Item, Work};
 use crate::crd::{API_VERSION, LabelSelector};
 
-/// The Announcer, and its plugin.
+/// The name of the Announcer, and of its plugin.
 const NAME: &str = "bgp";
 /// The key of MetalLB's Secrets, which are of type basic-auth.
 const PASSWORD: &str = "password";
-/// Where the routers of unnumbered peers are.
+/// The addresses of the routers of unnumbered peers.
 const LINK_LOCAL: &str = "fe80::/10";
-/// What has to be done for any Secret.
+/// Instruction that applies to every Secret.
 const READABLE: &str = "then let the nodes read it: add its name to resourceNames in manifests/bgp-passwords.yaml, and apply that";
 
 #[derive(Deserialize)]
@@ -121,7 +122,7 @@ struct Alias {
     value: String,
 }
 
-/// Names the announcer in the pools that are advertised, and gives it.
+/// Adds the announcer to the pools that are advertised, and returns it.
 pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     let profiles = profiles(work);
     let peers: Vec<(Item, Peer)> = work.specs("BGPPeer");
@@ -169,7 +170,8 @@ pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     })]
 }
 
-/// The grant that goes with it: its peers, and of the pools what is announced in wider prefixes than one address.
+/// Returns the grant of the announcer: its peers, and the prefixes of those pools that are announced in prefixes wider than
+/// one address.
 fn allow(peers: &[(Item, Peer)], advertisements: &Value, pools: &[Pool]) -> Value {
     let remote = |(_, peer): &(Item, Peer)| match peer.peer_address.as_str() {
         "" => LINK_LOCAL.to_owned(),
@@ -219,7 +221,7 @@ fn profiles(work: &mut Work) -> BTreeMap<String, Value> {
     profiles
 }
 
-/// The Secret of a peer. Secrets are copied by a person: what is printed may be kept anywhere.
+/// Returns the name of the Secret of a peer. The user must copy the Secret, because the output of the import may be kept anywhere.
 fn secret(work: &mut Work, item: &Item, spec: &Peer) -> Option<String> {
     let ours = crate::api::NAMESPACE;
     let named = spec.password_secret.as_ref().map(|secret| secret.name.clone());
@@ -271,7 +273,7 @@ fn peer(
     if let Ok(address) = spec.peer_address.parse::<IpAddr>()
         && !spec.dual_stack
     {
-        // One family to a session, that of the session, as MetalLB does it.
+        // A session carries only the address family of its own addresses, as in MetalLB.
         let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
         put(&mut peer, "families", Some([family]));
     }
@@ -298,7 +300,7 @@ fn advertisement(
     pools: &mut [Pool],
 ) -> Option<Value> {
     let mut names = Vec::new();
-    // A pool of the 0.9 ConfigMap is announced as it says itself.
+    // A pool of the 0.9 ConfigMap names its own protocol.
     for pool in pools.iter_mut().filter(|pool| pool.protocol != Some(Protocol::Layer2)) {
         if pool.is_meant(&spec.pools, &spec.pool_selectors) {
             pool.announced_by(NAME);

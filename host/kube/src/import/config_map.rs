@@ -1,5 +1,6 @@
-//! The ConfigMap of MetalLB 0.9 to 0.12: its pools, and the rest of it as the custom resources that came after. Strict, as
-//! MetalLB was: what has a mistake is left out whole rather than guessed. Must not know what becomes of those resources.
+//! Converts the ConfigMap of MetalLB 0.9 to 0.12: its pools to AddressPools, and the rest to the custom resources that
+//! replaced it. The conversion is strict, as MetalLB was: invalid parts are left out as a whole rather than guessed. This
+//! module must not know how those resources are converted.
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -9,14 +10,14 @@ use super::{Item, METALLB_NAMESPACE, Work};
 use crate::convert::{METALLB_KEY, MetallbPool, metallb_sections, recognises_metallb};
 use crate::crd::{AddressPoolSpec, AllocatorSpec};
 
-/// The usual name.
+/// The usual name of the ConfigMap.
 const NAME: &str = "config";
 const FIELD: &str = "data.config";
-/// The configuration of MetalLB's interfaces, and of FRR.
+/// The key with the interfaces that MetalLB excludes.
 pub(super) const EXCLUDED_LINKS: &str = "excludel2.yaml";
 pub(super) const RAW_FRR: &str = "extras";
 
-/// Whether a ConfigMap is MetalLB's, even when its text has mistakes.
+/// Returns true if a ConfigMap belongs to MetalLB, even if its text has errors.
 pub(super) fn is_metallbs(item: &Item) -> bool {
     let data = &item.object["data"];
     let is_usual = item.name == NAME && ["", METALLB_NAMESPACE].contains(&item.namespace.as_str());
@@ -25,14 +26,14 @@ pub(super) fn is_metallbs(item: &Item) -> bool {
             |line: &str| line.contains("protocol: layer2") || line.contains("protocol: bgp");
         recognises_metallb(text) || text.lines().any(protocol)
     };
-    // Other programs call a ConfigMap and its key so too.
+    // Other programs use the same names for a ConfigMap and its key.
     let config = data[METALLB_KEY].as_str();
     config.is_some_and(|text| is_usual || says(text))
         || data[EXCLUDED_LINKS].is_string()
         || (item.name == "bgpextras" && data[RAW_FRR].is_string())
 }
 
-/// Adds the pools, and to the items what is for BGP.
+/// Adds the pools to `pools`, and the parts for BGP to the items.
 pub(super) fn convert(work: &mut Work, pools: &mut Vec<Pool>) {
     for item in work.of("ConfigMap") {
         let Some(text) = item.object["data"][METALLB_KEY].as_str() else { continue };
@@ -131,7 +132,7 @@ fn pool(work: &mut Work, pools: &mut Vec<Pool>, item: &Item, field: &str, entry:
     }
 }
 
-/// Names were free; those of objects are not.
+/// Returns a valid object name. Names in the ConfigMap were arbitrary; object names are not.
 fn object_name(work: &mut Work, item: &Item, field: &str, name: &str) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let own: String = name.chars().map(letter).collect();
@@ -196,7 +197,7 @@ fn put(
     });
 }
 
-/// The keys of the ConfigMap in the words of the custom resources.
+/// Renames the keys of the ConfigMap to those of the custom resources.
 fn camel_case(map: Map<String, Value>) -> Map<String, Value> {
     let word = |key: &str| match key {
         "my-asn" => "myASN".to_owned(),

@@ -1,5 +1,5 @@
-//! L2Advertisements to Announcers of the plugin layer2. One that restricts nothing needs no object: the built-in announcer
-//! does the same. Must not know BGP.
+//! Converts L2Advertisements to Announcers of the plugin layer2. An L2Advertisement without restrictions needs no object,
+//! because the built-in announcer does the same. This module must not know BGP.
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use super::selectors::{alternatives, may_overlap};
 use super::{Item, Work};
 use crate::crd::{Allow, AnnouncerSpec, LabelSelector, PluginConfig};
 
-/// The announcer that needs no object, and its plugin.
+/// The name of the announcer that needs no object, and of its plugin.
 pub(super) const BUILT_IN: &str = "layer2";
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ struct Spec {
     preferred_node_selectors: Vec<Value>,
 }
 
-/// An announcer that was made of an advertisement, and for which pools.
+/// An announcer that was made from an advertisement, and its pools.
 struct Made {
     name: String,
     pools: BTreeSet<String>,
@@ -38,7 +38,8 @@ struct Made {
 }
 
 impl Made {
-    /// MetalLB joins advertisements; of ours one answers for an address on an interface.
+    /// Returns true if two announcers may compete. MetalLB combines advertisements, but only one of Outrigger's announcers
+    /// answers for an address on an interface.
     fn overlaps(&self, other: &Self) -> bool {
         let (own, theirs) = (&self.spec, &other.spec);
         let interfaces = own.interfaces.is_empty()
@@ -52,7 +53,7 @@ impl Made {
     }
 }
 
-/// Names the announcers in the pools, and gives those that need an object.
+/// Adds the announcers to the pools, and returns those that need an object.
 pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     let layer2 = |pool: &&mut Pool| pool.protocol == Some(Protocol::Layer2);
     pools.iter_mut().filter(layer2).for_each(|pool| pool.announced_by(BUILT_IN));
@@ -69,7 +70,7 @@ pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     let mut made: Vec<Made> = Vec::new();
     for (item, spec) in others {
         let meant = |pool: &&mut Pool| {
-            // What is announced everywhere already needs nobody else.
+            // A pool that is announced everywhere needs no further announcer.
             let everywhere = pool.spec.announcers.iter().flatten().any(|name| name == BUILT_IN);
             !everywhere
                 && pool.protocol.is_none()
@@ -100,7 +101,7 @@ pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
     objects
 }
 
-/// The announcer that needs no object, for whoever has more to say about it; `None` when no pool names it.
+/// Returns the built-in announcer as an object, for callers that add settings to it; `None` if no pool names it.
 pub(super) fn built_in_object(pools: &[Pool]) -> Option<Value> {
     let is_named = pools.iter().flat_map(|pool| pool.spec.announcers.iter().flatten());
     is_named.into_iter().any(|name| name == BUILT_IN).then(|| {
@@ -130,7 +131,7 @@ impl Spec {
     }
 }
 
-/// One for each node selector and service selector that cannot be said in one.
+/// Returns one announcer for each combination of node selectors and service selectors that cannot be merged into one.
 fn announcers(item: &Item, spec: &Spec) -> Vec<(String, AnnouncerSpec)> {
     let each = |list: &[LabelSelector]| -> Vec<Option<LabelSelector>> {
         match alternatives(list) {

@@ -1,21 +1,22 @@
-//! The originals are kept beside what was made of them, so that the way back needs no backup. Must not know what they mean.
+//! Keeps the originals beside the converted objects, so that converting back needs no backup. This module must not know
+//! what the originals mean.
 use serde_json::{Value, json};
 
 use super::Work;
 use crate::api::NAMESPACE;
 
-/// The ConfigMap that holds them, and its key.
+/// The name of the ConfigMap that holds the originals, and its key.
 pub const ORIGINALS: (&str, &str) = ("imported-from-metallb", "objects.json");
-/// A ConfigMap holds 1 MiB (API server's limit on an object is 1.5 MiB).
+/// Maximum size of the originals in bytes. A ConfigMap holds 1 MiB (the API server's limit on an object is 1.5 MiB).
 const LARGEST: usize = 1_000_000;
 
-/// The ConfigMap, or none when there is nothing to keep or no room.
+/// Returns the ConfigMap; `None` if there is nothing to keep or it would be too large.
 pub(super) fn save(work: &mut Work) -> Option<Value> {
     let mut objects: Vec<Value> = Vec::new();
     for item in work.items.iter().filter(|item| !item.is_workload() && !item.is_frrs()) {
         let mut object = item.object.clone();
         clean(&mut object);
-        // What the ConfigMap of 0.9 was taken apart into is the ConfigMap itself.
+        // The parts of a 0.9 ConfigMap all have that ConfigMap as their original object.
         if !objects.contains(&object) {
             objects.push(object);
         }
@@ -37,7 +38,7 @@ pub(super) fn save(work: &mut Work) -> Option<Value> {
     }))
 }
 
-/// What the API server adds, and passwords: a ConfigMap is no place for them.
+/// Removes what the API server adds, and passwords, because a ConfigMap must not contain them.
 fn clean(object: &mut Value) {
     let Some(fields) = object.as_object_mut() else { return };
     fields.remove("status");

@@ -1,4 +1,4 @@
-//! IPAddressPools to AddressPools. Must not know who announces them: that is filled in later.
+//! Converts IPAddressPools to AddressPools. This module must not know their announcers, which are filled in later.
 use std::collections::BTreeMap;
 
 use outrigger_core::facts::{AddressRange, Fact, Selector};
@@ -10,19 +10,19 @@ use super::{Item, Work, config_map};
 use crate::convert;
 use crate::crd::{AddressPool, AddressPoolSpec, AllocatorSpec, LabelSelector};
 
-/// A pool on its way.
+/// A pool during the conversion.
 #[derive(Debug)]
 pub(super) struct Pool {
     pub name: String,
-    /// For the selectors of advertisements, and for ours.
+    /// Labels for the selectors of advertisements, and for the AddressPool.
     pub labels: BTreeMap<String, String>,
     pub spec: AddressPoolSpec,
     pub ranges: Vec<AddressRange>,
-    /// The 0.9 protocol, which says who announces it.
+    /// The protocol of a pool of the 0.9 ConfigMap, which determines its announcer; `None` for an IPAddressPool.
     pub protocol: Option<Protocol>,
 }
 
-/// Who announces a pool of the 0.9 ConfigMap.
+/// The protocol that announces a pool of the 0.9 ConfigMap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
     Layer2,
@@ -56,7 +56,7 @@ struct Allocation {
 }
 
 impl Pool {
-    /// As Kubernetes takes it.
+    /// Returns the AddressPool object.
     pub fn object(&self) -> Value {
         let mut metadata = json!({ "name": self.name });
         if !self.labels.is_empty() {
@@ -80,7 +80,7 @@ impl Pool {
         })
     }
 
-    /// Adds an announcer, once.
+    /// Adds an announcer unless the pool already has it.
     pub fn announced_by(&mut self, name: &str) {
         let announcers = self.spec.announcers.get_or_insert_default();
         if !announcers.iter().any(|known| known == name) {
@@ -88,7 +88,8 @@ impl Pool {
         }
     }
 
-    /// Whether an advertisement for these pools means this one; one for none means all.
+    /// Returns true if an advertisement with these pool names and selectors includes this pool. An advertisement without
+    /// any includes all pools.
     pub fn is_meant(&self, names: &[String], selectors: &[LabelSelector]) -> bool {
         let selects = |one: &LabelSelector| {
             Selector::try_from(one).is_ok_and(|selector| selector.matches(&self.labels))
@@ -99,7 +100,7 @@ impl Pool {
     }
 }
 
-/// The custom resources first: where both are there, MetalLB has moved on from its ConfigMap.
+/// Converts the pools, the custom resources first: if both exist, MetalLB uses them rather than its ConfigMap.
 pub(super) fn convert(work: &mut Work) -> Vec<Pool> {
     let mut pools = Vec::new();
     for item in work.of("IPAddressPool") {
@@ -111,7 +112,7 @@ pub(super) fn convert(work: &mut Work) -> Vec<Pool> {
     pools
 }
 
-/// Takes a pool in unless it cannot stand beside the others.
+/// Adds a pool unless its name or its addresses conflict with another pool.
 pub(super) fn add(work: &mut Work, pools: &mut Vec<Pool>, origin: &str, field: &str, pool: Pool) {
     if pools.iter().any(|other| other.name == pool.name) {
         let message =
@@ -131,7 +132,7 @@ pub(super) fn add(work: &mut Work, pools: &mut Vec<Pool>, origin: &str, field: &
     pools.push(pool);
 }
 
-/// A pool is checked as it would be when it is applied; `None` after what is wrong was said.
+/// Checks a pool as if it were applied. Returns `None` after reporting a problem.
 pub(super) fn checked(
     work: &mut Work,
     origin: &str,
@@ -185,7 +186,7 @@ fn restrict(work: &mut Work, item: &Item, allocation: Allocation, ours: &mut Add
         && alternatives(&allocation.namespace_selectors).is_empty();
     let mut selectors = alternatives(&allocation.namespace_selectors);
     if ours.namespaces.is_empty() && selectors.is_empty() || all {
-        // MetalLB prefers such a pool to one without serviceAllocation; the selector that selects all says the same.
+        // MetalLB prefers such a pool to one without serviceAllocation. The selector that matches everything has the same effect.
         (ours.namespaces, ours.namespace_selector) = (Vec::new(), Some(LabelSelector::default()));
     } else if selectors.len() == 1 {
         ours.namespace_selector = selectors.pop();
@@ -212,7 +213,7 @@ fn restrict(work: &mut Work, item: &Item, allocation: Allocation, ours: &mut Add
 }
 
 impl Work {
-    /// The namespaces, of those that were given, that one of these selectors selects.
+    /// Returns the names of those known namespaces that match one of these selectors.
     fn namespaces_of(&self, selectors: &[LabelSelector]) -> Vec<String> {
         let selected = |namespace: &&Value| {
             let labels = namespace.pointer("/metadata/labels").cloned().unwrap_or_default();

@@ -1,19 +1,19 @@
-//! The text of a file to objects, and objects to text. Must not know what they are.
+//! Reads objects from the text of a file, and writes objects as text. This module must not know what the objects are.
 use serde_json::Value;
 
 use super::Original;
 use crate::folder;
 
-/// Every object of a text, YAML or JSON; `file` is its name, for messages.
+/// Returns every object of a YAML or JSON text. `file` is its name, for messages.
 ///
 /// # Errors
-/// What is wrong where: nothing is made of half a file.
+/// Returns the problem and its position. No object is returned if a part of the file cannot be read.
 pub fn read(file: &str, text: &str) -> Result<Vec<Original>, String> {
     let objects = folder::objects(text).map_err(|error| format!("{file}: {error}"))?;
     Ok(read_values(file, objects))
 }
 
-/// The same of objects; lists are taken apart.
+/// Returns the given objects as [`read`] does, with lists split into their items.
 pub fn read_values(file: &str, objects: Vec<Value>) -> Vec<Original> {
     let mut originals = Vec::new();
     for object in objects {
@@ -26,7 +26,7 @@ pub fn read_values(file: &str, objects: Vec<Value>) -> Vec<Original> {
     originals
 }
 
-/// Objects as YAML documents.
+/// Formats objects as YAML documents.
 pub fn yaml(objects: &[Value]) -> String {
     let document = |object: &Value| {
         let text = serde_saphyr::to_string(object).expect("JSON can be written as YAML");

@@ -1,9 +1,10 @@
-//! MetalLB has lists of label selectors of which one must match; we have one selector. Must not know whose.
+//! Converts MetalLB's lists of label selectors, of which one must match, to Outrigger's single selectors. This module must
+//! not know which objects the selectors belong to.
 use std::collections::BTreeSet;
 
 use crate::crd::{LabelOperator, LabelRequirement, LabelSelector};
 
-/// As few selectors as mean the same, each one to be met alone; none: everything matches.
+/// Returns the smallest equivalent list of selectors, of which one must match. The list is empty if everything matches.
 pub(super) fn alternatives(list: &[LabelSelector]) -> Vec<LabelSelector> {
     let is_all =
         |one: &LabelSelector| one.match_labels.is_empty() && one.match_expressions.is_empty();
@@ -22,7 +23,7 @@ pub(super) fn alternatives(list: &[LabelSelector]) -> Vec<LabelSelector> {
     merged(&distinct).map_or(distinct, |one| vec![one])
 }
 
-/// Selectors that each ask one label for values, and all the same label.
+/// Merges selectors that each require values of one label, if all use the same label.
 fn merged(list: &[LabelSelector]) -> Option<LabelSelector> {
     let mut values = BTreeSet::new();
     let mut key: Option<&String> = None;
@@ -42,7 +43,7 @@ fn merged(list: &[LabelSelector]) -> Option<LabelSelector> {
     Some(LabelSelector { match_expressions: vec![requirement], ..LabelSelector::default() })
 }
 
-/// The one label that a selector asks for, and the values that will do.
+/// Returns the single label that a selector requires, and its permitted values.
 fn single(one: &LabelSelector) -> Option<(&String, Vec<String>)> {
     let mut labels = one.match_labels.iter();
     match (labels.next(), labels.next(), one.match_expressions.as_slice()) {
@@ -54,8 +55,8 @@ fn single(one: &LabelSelector) -> Option<(&String, Vec<String>)> {
     }
 }
 
-/// Whether something may have labels that both select. Only what each asks of one label is looked at: what is not known to be
-/// apart may overlap.
+/// Returns true if an object may have labels that both selectors match. Only the requirements on single labels are
+/// compared: selectors that are not known to be disjoint may overlap.
 pub(super) fn may_overlap(one: Option<&LabelSelector>, other: Option<&LabelSelector>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return true };
     let apart = |key: &String, values: &BTreeSet<&String>| {
@@ -64,7 +65,7 @@ pub(super) fn may_overlap(one: Option<&LabelSelector>, other: Option<&LabelSelec
     !wanted(one).any(|(key, values)| apart(key, &values))
 }
 
-/// The labels that must have one of some values.
+/// Returns the labels that must have one of certain values, with these values.
 fn wanted(selector: &LabelSelector) -> impl Iterator<Item = (&String, BTreeSet<&String>)> {
     let labels = selector.match_labels.iter().map(|(key, value)| (key, BTreeSet::from([value])));
     let expressions = selector.match_expressions.iter();

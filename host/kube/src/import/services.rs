@@ -1,5 +1,5 @@
-//! Services keep what they have and are not changed. What would nevertheless be otherwise under Outrigger is said. Must not
-//! know how addresses are allocated, but for the rules that differ.
+//! Checks Services, which keep their addresses and are not changed. Everything that would work differently under Outrigger
+//! is reported. This module must not know how addresses are allocated, except for the rules that differ.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -10,10 +10,10 @@ use super::Work;
 use super::pools::Pool;
 use crate::convert::{self, LOAD_BALANCER_CLASS, OWN_ANNOTATIONS, ServiceClasses};
 
-/// Holders of an address so far: sharing key, namespace and object.
+/// The holders of the addresses seen so far: the namespace and origin of the first Service of each address.
 type Holders = BTreeMap<IpAddr, (String, String)>;
 
-/// Says what is to be said about each Service of type LoadBalancer.
+/// Reports the differences for each Service of type LoadBalancer.
 pub(super) fn look_at(work: &mut Work, pools: &[Pool]) {
     let mut holders = Holders::new();
     for (origin, object) in std::mem::take(&mut work.services) {
@@ -46,7 +46,7 @@ pub(super) fn look_at(work: &mut Work, pools: &[Pool]) {
     }
 }
 
-/// Ours go before MetalLB's, and MetalLB's new ones before its old ones.
+/// Reports conflicting annotations. Outrigger's take precedence over MetalLB's, and MetalLB's new ones over its old ones.
 fn annotations(work: &mut Work, origin: &str, service: &v1::Service) {
     let annotations = service.metadata.annotations.clone().unwrap_or_default();
     for names in OWN_ANNOTATIONS {

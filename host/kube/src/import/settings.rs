@@ -1,11 +1,11 @@
-//! What MetalLB is told outside of its custom resources: flags of its programs, interfaces it leaves alone, raw FRR
-//! configuration. Must not know pools.
+//! Reports MetalLB's settings outside of its custom resources: flags of its programs, excluded interfaces, raw FRR
+//! configuration. This module must not know pools.
 use serde_json::Value;
 
 use super::config_map::{EXCLUDED_LINKS, RAW_FRR};
 use super::{Item, Work};
 
-/// Interfaces that both leave alone.
+/// Interfaces that both MetalLB and Outrigger exclude.
 const USUAL_LINKS: [&str; 14] = [
     "^docker.*",
     "^cbr.*",
@@ -23,7 +23,7 @@ const USUAL_LINKS: [&str; 14] = [
     "^lxc.*",
 ];
 
-/// Nothing of this becomes an object; each is said.
+/// Reports each of these settings, none of which becomes an object.
 pub(super) fn convert(work: &mut Work) {
     for kind in ["Deployment", "DaemonSet"] {
         for item in work.of(kind) {

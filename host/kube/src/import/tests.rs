@@ -1,4 +1,4 @@
-//! Texts in, objects and lines out.
+//! Tests of the import: texts in, objects and lines out.
 use super::*;
 
 mod old;
@@ -17,7 +17,7 @@ fn object<'a>(imported: &'a Imported, kind: &str, name: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no {kind} {name} in {:#?}", imported.objects))
 }
 
-/// Whether the daemon takes it, and the plugin its configuration.
+/// Checks that the daemon accepts the Announcer, and the plugin its configuration.
 #[track_caller]
 fn check_speaker(imported: &Imported) {
     let object = object(imported, "Announcer", "bgp").clone();
@@ -271,7 +271,7 @@ fn a_file_that_does_not_parse_gives_nothing() {
     assert!(error.starts_with("m.yaml: line "), "{error}");
 }
 
-/// A speaker as MetalLB 0.15 has it.
+/// The speaker of MetalLB 0.15.
 const SPEAKER: &str = "---
 apiVersion: metallb.io/v1beta1
 kind: BFDProfile

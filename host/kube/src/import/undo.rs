@@ -1,5 +1,6 @@
-//! The way back: what to apply so that MetalLB serves again what Outrigger serves. The originals where nothing was changed
-//! since, and what can be said of ours in MetalLB's words where it was. Must not know who applies it.
+//! Converts back: returns the objects to apply so that MetalLB again serves what Outrigger serves. These are the originals
+//! if nothing was changed since the import, and otherwise Outrigger's objects as far as MetalLB can express them. This
+//! module must not know who applies the result.
 use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_core::facts::AddressRange;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Imported, METALLB_NAMESPACE, ORIGINALS, Original, Work, layer2, metallb, read_values};
 use crate::crd::{AddressPool, Announcer, FailurePolicy};
 
-/// From our objects, the kept originals among them.
+/// Converts Outrigger's objects, including the kept originals, back to MetalLB's.
 pub fn undo(ours: &[Original], namespace: Option<&str>) -> Imported {
     let mut work = Work::default();
     let kept = kept(ours);
@@ -44,7 +45,7 @@ pub fn undo(ours: &[Original], namespace: Option<&str>) -> Imported {
     Imported { objects, left_out: work.left_out }
 }
 
-/// The originals that the import kept.
+/// Returns the originals that the import kept.
 fn kept(ours: &[Original]) -> Vec<Original> {
     let (name, key) = ORIGINALS;
     let is_kept = |one: &&Original| {
@@ -60,13 +61,13 @@ fn title(object: &Value) -> String {
     format!("{} {}", text("/kind"), text("/metadata/name"))
 }
 
-/// What it says, however it is written: with the API server's defaults or without.
+/// Normalizes an object, so that it compares equal with or without the API server's defaults.
 fn normal(object: &Value) -> Value {
     match object["kind"].as_str() {
         Some("AddressPool") => serde_json::from_value::<AddressPool>(object.clone())
             .map_or(Value::Null, |one| json!(one.spec)),
         _ => {
-            // Passwords in clear are not kept, so that their Secrets cannot be expected.
+            // Plaintext passwords are not kept, so that their Secrets cannot be expected.
             let mut spec = object["spec"].clone();
             let peers = spec.pointer_mut("/config/peers").and_then(Value::as_array_mut);
             for peer in peers.into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -78,7 +79,7 @@ fn normal(object: &Value) -> Value {
     }
 }
 
-/// Passwords that were in clear are in Secrets now.
+/// Reports the plaintext passwords of the originals, which are now in Secrets.
 fn passwords(work: &mut Work, ours: &[Original], kept: &[Original]) {
     let secrets = ours.iter().flat_map(|one| one.object["spec"]["secretRefs"].as_array().cloned());
     let names: Vec<String> = secrets
@@ -161,7 +162,7 @@ fn from_ours(work: &mut Work, ours: &[Original], namespace: &str, has_bgp: bool)
     objects
 }
 
-/// Selectors of advertisements may ask for labels.
+/// Adds the labels of a pool, because the selectors of advertisements may refer to them.
 fn labelled(mut metadata: Value, pool: &AddressPool) -> Value {
     if let Some(labels) = pool.metadata.labels.as_ref().filter(|labels| !labels.is_empty()) {
         metadata["labels"] = json!(labels);
@@ -169,7 +170,7 @@ fn labelled(mut metadata: Value, pool: &AddressPool) -> Value {
     metadata
 }
 
-/// What an announcer restricts.
+/// Returns the spec of the L2Advertisement with the restrictions of an announcer.
 fn advertisement(announcer: &Announcer, pools: &[String]) -> Value {
     let spec = &announcer.spec;
     let list = |selector: &Option<_>| selector.iter().map(|one| json!(one)).collect::<Vec<_>>();
@@ -242,7 +243,7 @@ fn pool_spec(work: &mut Work, origin: &str, pool: &AddressPool) -> Value {
     spec
 }
 
-/// MetalLB has no exclusions: the ranges are split around them. Lines that do not parse stay as they are.
+/// Splits the ranges around the exclusions, which MetalLB does not have. Lines that do not parse are not changed.
 fn without(addresses: &[String], exclude: &[String]) -> Vec<String> {
     let holes: Vec<AddressRange> = exclude.iter().filter_map(|line| line.parse().ok()).collect();
     let mut lines = Vec::new();
@@ -260,7 +261,7 @@ fn without(addresses: &[String], exclude: &[String]) -> Vec<String> {
     lines
 }
 
-/// Services keep their addresses; what only Outrigger reads on them is said.
+/// Reports the annotations and classes of Services that only Outrigger reads. The Services keep their addresses.
 fn services(work: &mut Work, ours: &[Original]) {
     for one in ours.iter().filter(|one| one.object["kind"] == "Service") {
         let meta = &one.object["metadata"];

@@ -1,22 +1,23 @@
-//! Files that are there whole or not at all. Must not know what they hold.
+//! Writes files atomically, so that readers see either the complete content or none. This module must not know what the
+//! files contain.
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Whether a file must survive a power failure.
+/// Durability of a file: whether it must survive a power failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durable {
     Yes,
     No,
 }
 
-/// Replaces a file. Readers see the old one or the new one.
+/// Replaces a file. Readers see either the old or the new content.
 pub(super) fn write(path: &Path, bytes: &[u8], durable: Durable) -> io::Result<()> {
     write_as(path, |file| file.write_all(bytes), durable)
 }
 
-/// The same for what is made while it is written: it need not be in memory as a whole.
+/// Replaces a file like [`write`], with content that is produced while it is written and need not be in memory as a whole.
 pub(super) fn write_as(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -27,7 +28,7 @@ pub(super) fn write_as(
     fs::rename(&beside, path)
 }
 
-/// Makes a file that is not there yet; of several processes one wins.
+/// Creates a file that does not exist yet. If several processes try, exactly one succeeds.
 pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if path.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -55,7 +56,8 @@ fn fill(
     }
 }
 
-/// A name of this process's own, with a dot, so that nobody takes it for the file.
+/// Returns a temporary path that is unique to this process. Its name begins with a dot, so that it is not taken for the
+/// file itself.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}", std::process::id()))

@@ -1,5 +1,5 @@
-//! The facts as a node knew them last, on disk: what it starts from while the API server is silent. Must not know how old is too
-//! old.
+//! Stores the last known facts of a node on disk. A node starts from them while the API server is unreachable. This module
+//! must not know how old the facts may be.
 use std::io::{self, Write};
 
 use outrigger_core::facts::Fact;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{State, StateError, atomic, io_error};
 
 const FILE: &str = "facts";
-/// Changes with every change of the facts' shape: what another version wrote is not read.
+/// Format version, to be changed with every change of the facts' shape. Facts of another version are not read.
 const FORMAT: u32 = 4;
 
 #[derive(Serialize)]
@@ -20,22 +20,22 @@ struct Written<'a> {
     facts: Vec<&'a Fact>,
 }
 
-/// What was known once.
+/// Facts that an earlier process stored.
 #[derive(Debug, Deserialize)]
 pub struct Memory {
     format: u32,
     version: String,
-    /// When it was written, microseconds since 1970.
+    /// Time of the write, in microseconds since 1970.
     pub utc_us: u64,
-    /// What was known.
+    /// The stored facts.
     pub facts: Vec<Fact>,
 }
 
 impl State {
-    /// Writes down what is known.
+    /// Stores the facts.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Returns an error if the facts cannot be written.
     pub fn remember<'a>(
         &self,
         facts: impl Iterator<Item = &'a Fact>,
@@ -52,7 +52,7 @@ impl State {
         atomic::write_as(&path, write, atomic::Durable::No).map_err(io_error(&path))
     }
 
-    /// What an earlier process of the same version wrote down; `None` when there is nothing that can be read.
+    /// Returns the facts that an earlier process of the same version stored; `None` if there are none that can be read.
     pub fn remembered(&self) -> Option<Memory> {
         let octets = std::fs::read(self.dir.join(FILE)).ok()?;
         let memory: Memory = postcard::from_bytes(&octets).ok()?;

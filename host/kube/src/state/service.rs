@@ -1,5 +1,5 @@
-//! The status of one Service as a file: a v1 Service with nothing but its name and status, as Kubernetes would show it.
-//! Must not know who asks.
+//! The status of one Service as a file: a v1 Service with only its name and status, as Kubernetes would show it. This
+//! module must not know who reads it.
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -17,26 +17,26 @@ use crate::convert::{self, ALLOCATED};
 /// The condition [`ALLOCATED`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocated {
-    /// It has every address that it asks for.
+    /// True if the Service has every address that it asks for.
     pub status: bool,
-    /// CamelCase.
+    /// Machine-readable reason in CamelCase.
     pub reason: String,
-    /// For a person.
+    /// Human-readable message.
     pub message: String,
 }
 
-/// What the state folder holds about a Service.
+/// The status of a Service in the state folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceStatus {
-    /// `status.loadBalancer.ingress[].ip`.
+    /// Addresses of `status.loadBalancer.ingress[].ip`.
     pub addresses: Vec<IpAddr>,
-    /// The condition, if it is there.
+    /// The condition; `None` if the status has none.
     pub allocated: Option<Allocated>,
-    /// When `status` of the condition changed last, microseconds since 1970.
+    /// Time of the last change of the condition's `status`, in microseconds since 1970.
     pub since_us: u64,
 }
 
-/// Why a status file says nothing.
+/// Reason why a status file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error("it is not there")]
@@ -123,18 +123,18 @@ pub(super) fn render(
     serde_saphyr::to_string(&object).expect("a Service is plain data")
 }
 
-/// Microseconds since 1970 as Kubernetes writes them.
+/// Converts microseconds since 1970 to a Kubernetes timestamp.
 pub(crate) fn timestamp(utc_us: u64) -> Timestamp {
     let micros = i64::try_from(utc_us).unwrap_or(i64::MAX);
     Timestamp(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX))
 }
 
-/// RFC 3339, to the second.
+/// Formats microseconds since 1970 as RFC 3339, with a resolution of one second.
 pub fn rfc3339(utc_us: u64) -> String {
     timestamp(utc_us).0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The same for a person, "" for 1970: nobody knows.
+/// Formats microseconds since 1970 as human-readable text; "" for 0, which means unknown.
 pub fn utc(utc_us: u64) -> String {
     match utc_us {
         0 => String::new(),

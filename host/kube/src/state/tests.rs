@@ -1,4 +1,4 @@
-//! The state folder keeps what it is told, and knows damage from absence.
+//! The state folder keeps what is written to it, and distinguishes damaged files from missing ones.
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -46,7 +46,7 @@ fn a_status_comes_back_as_it_was_written_and_is_written_once() {
         ServiceStatus { addresses: addresses.into(), allocated: Some(ok), since_us: 60_000_000 }
     );
 
-    // The time of a condition is that of its last change of status.
+    // The time of a condition is the time of its last change of status.
     let other = allocated(true, "Adopted");
     assert!(state.write_service(&lead, &web(), &addresses, &other, at(70)).unwrap());
     assert_eq!(state.service(&web()).unwrap().unwrap().since_us, 60_000_000);

@@ -1,12 +1,12 @@
-//! The golden table of what the API server takes, held against `convert`: who applies an object and who puts it into a
-//! folder hear the same verdict. `tests/apiserver` holds a real API server to the same table.
+//! Compares `convert` with the golden table of the objects that the API server accepts: an object gets the same verdict
+//! whether it is applied or put into a folder. `tests/apiserver` compares a real API server with the same table.
 use outrigger_kube::convert;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{read, text};
 
-/// The verdict of `convert`: None when it takes the object.
+/// Returns the error of `convert`, or `None` if it accepts the object.
 fn verdict(case: &Value) -> Option<String> {
     fn try_it<T: DeserializeOwned>(
         object: Value,
@@ -39,7 +39,7 @@ fn a_folder_refuses_what_the_api_server_refuses_and_takes_what_it_takes() {
         let verdict = verdict(case);
         let refused = case.get("refused").or(case.get("later"));
         assert_eq!(verdict.is_some(), refused.is_some(), "{about}: {verdict:?}");
-        // What the API server leaves to the condition is said in the words of the table.
+        // For what the API server leaves to the condition, `convert` uses the words of the table.
         if let (Some(later), Some(verdict)) = (case["later"].as_str(), &verdict) {
             assert!(verdict.contains(later), "{about}: {verdict}");
         }

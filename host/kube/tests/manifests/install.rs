@@ -1,14 +1,14 @@
-//! `install.yaml` is the kustomize base in one file.
+//! Tests that `install.yaml` is the kustomize base in one file.
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{installed, read, root, text};
 
-/// The file.
+/// Path of the file.
 pub const PATH: &str = "manifests/install.yaml";
 const BASE: &str = "manifests/base";
 
-/// Files of a kustomization in its order, those of the kustomizations it names among them.
+/// Returns the files of a kustomization in its order, including those of the kustomizations that it names.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let text = std::fs::read_to_string(folder.join("kustomization.yaml")).unwrap();
     let kustomization: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
@@ -76,7 +76,7 @@ fn what_an_object_needs_comes_before_it() {
 
 #[test]
 fn one_pass_of_kubectl_apply_is_enough() {
-    // kubectl looks the kinds of a whole file up before it applies the first object.
+    // kubectl looks up the kinds of a whole file before it applies the first object.
     for object in installed() {
         let group = text(&object, "/apiVersion");
         assert!(

@@ -1,5 +1,6 @@
-//! The files in `manifests` and what is written about them: whether they are the generated ones, grant what the docs say and
-//! no more, and run what is safe. Must not know an API server: whether it takes them is asked in `tests/apiserver`.
+//! Tests of the files in `manifests` and of their documentation: that they are the generated ones, that they grant exactly
+//! what the docs explain, and that they run safely. This module must not know an API server: `tests/apiserver` tests
+//! whether one accepts them.
 #![expect(
     clippy::unwrap_used,
     reason = "a file that is not as it should be fails the test that reads it"
@@ -22,7 +23,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every object of a file of YAML documents.
+/// Returns every object of a file of YAML documents.
 fn objects(text: &str) -> Vec<Value> {
     text.split("\n---\n")
         .map(|document| serde_saphyr::from_str(document).unwrap())
@@ -30,7 +31,7 @@ fn objects(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Every object that `kubectl apply -f manifests/install.yaml` makes, in this order.
+/// Returns every object that `kubectl apply -f manifests/install.yaml` creates, in this order.
 fn installed() -> Vec<Value> {
     objects(&read(install::PATH))
 }

@@ -1,4 +1,4 @@
-//! How the pods run: with what they need, and nothing that a broken daemon could use.
+//! Tests that the pods run with what they need, and with nothing that a compromised daemon could misuse.
 use serde_json::{Value, json};
 
 use super::{named, text};
@@ -59,7 +59,7 @@ fn no_file_of_the_host_is_seen_and_every_mount_is_empty_at_first() {
             ("OUTRIGGER_STATE", "/var/lib/outrigger", "state"),
             ("OUTRIGGER_CACHE", "/var/cache/outrigger", "compiled"),
         ] {
-            // A folder of its own below: an emptyDir belongs to root and is writable for all.
+            // The path is a folder below the mount, because an emptyDir belongs to root and is writable for all users.
             let path = format!("{mounted}/{folder}");
             assert_eq!(variable(&pod, variable_name).unwrap()["value"], json!(path), "{name}");
             let mounts = container(&pod)["volumeMounts"].as_array().unwrap();
@@ -78,7 +78,7 @@ fn the_node_runs_everywhere_and_is_evicted_last() {
         variable(&node, "OUTRIGGER_NODE").unwrap()["valueFrom"]["fieldRef"]["fieldPath"],
         json!("spec.nodeName")
     );
-    // Two replicas on one node would be one leader.
+    // With this variable, two replicas on one node would be the same leader.
     assert_eq!(variable(&controller, "OUTRIGGER_NODE"), None);
 }
 

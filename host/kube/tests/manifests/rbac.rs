@@ -1,4 +1,4 @@
-//! What is granted is what docs/rbac.md explains.
+//! Tests that the granted permissions are those that docs/rbac.md explains.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -7,7 +7,7 @@ use super::{installed, named, read, text};
 
 const DOCS: &str = "docs/rbac.md";
 
-/// One permission in words: account, where, group, resource, name, verb.
+/// One permission as text: account, place, group, resource, name, verb.
 type Permission = [String; 6];
 
 fn strings(rule: &Value, field: &str) -> Vec<String> {
@@ -15,7 +15,7 @@ fn strings(rule: &Value, field: &str) -> Vec<String> {
     list.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
 }
 
-/// What a role grants to the account it is bound to.
+/// Returns the permissions that a role grants to the account it is bound to.
 fn granted(role: &Value) -> BTreeSet<Permission> {
     let namespace = text(role, "/metadata/namespace");
     let place = if namespace.is_empty() { "cluster" } else { namespace };
@@ -51,7 +51,7 @@ fn all_granted() -> BTreeSet<Permission> {
     roles().flat_map(|role| granted(&role)).collect()
 }
 
-/// The table: permission to the reason that is given.
+/// Returns the table in the docs: each permission with its reason.
 fn explained() -> BTreeMap<Permission, String> {
     let docs = read(DOCS);
     let rows = docs

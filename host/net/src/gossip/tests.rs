@@ -9,7 +9,7 @@ fn bind(address: &str) -> Result<GossipSocket, GossipError> {
     GossipSocket::bind(address.parse().unwrap(), MAGIC)
 }
 
-/// An octet, the magic, and as much more as it takes.
+/// Returns a datagram of this length: an octet, the magic, and padding.
 fn datagram(length: usize) -> Vec<u8> {
     let mut all = [&[1], &MAGIC[..]].concat();
     all.resize(length, 7);
@@ -22,7 +22,7 @@ async fn datagrams_arrive_whole_with_their_sender() {
         let (a, b) = (bind(loopback).unwrap(), bind(loopback).unwrap());
         let to = b.local_address().unwrap();
         for datagram in [datagram(5), datagram(MAX_DATAGRAM)] {
-            // The very first as well, before anything was waited for.
+            // The very first one must be sent as well, before the socket was polled.
             assert!(a.try_send(&datagram, to));
             assert_eq!(b.receive().await.unwrap(), (datagram, a.local_address().unwrap()));
         }

@@ -1,14 +1,14 @@
-//! Memberships as the kernel counts them.
+//! Memberships as reported by the kernel.
 use std::net::Ipv6Addr;
 
 use super::Groups;
 use crate::Links;
 use crate::namespace::{index, ip, namespaced, veth};
 
-/// Whether eth0 is in a group, by /proc/net/igmp6 of this namespace.
+/// Returns true if eth0 is in a group, according to /proc/net/igmp6 of this namespace.
 fn is_member(group: Ipv6Addr) -> bool {
     let wanted = group.octets().map(|octet| format!("{octet:02x}")).concat();
-    // `self` is the namespace of the process; `/proc/net` alone is the thread's, which is the same here.
+    // `self` is the namespace of the process; `/proc/net` alone is that of the thread, which is the same here.
     let table = std::fs::read_to_string("/proc/self/net/igmp6").unwrap();
     table.lines().any(|line| line.contains(" eth0 ") && line.contains(&wanted))
 }
@@ -35,7 +35,8 @@ namespaced! {
 
     fn more_groups_than_one_socket_holds_are_joined_on_several() {
         veth();
-        // As before Linux 6.9; where it is not per namespace it is that small anyway, or the test is only weaker.
+        // The default before Linux 6.9. Where the setting is not per namespace it is that small already, or the test is
+        // only weaker.
         let _ = std::fs::write("/proc/sys/net/core/optmem_max", "20480");
         let (groups, link) = (Groups::default(), index("eth0"));
         let group = |n: u16| Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, n);

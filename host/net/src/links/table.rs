@@ -1,4 +1,4 @@
-//! What netlink said so far, folded. Pure: messages in, [`Links`] out.
+//! The state of links and addresses folded from netlink messages. Pure: messages in, [`Links`] out.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -20,16 +20,16 @@ pub(super) struct Table {
 
 #[derive(Debug)]
 struct Interface {
-    /// Without its addresses; `generation` is kept up.
+    /// The link without its addresses; its `generation` is maintained here.
     link: Link,
-    /// Ethernet with a MAC address and not a port of a bridge, bond or team.
+    /// True if this is an Ethernet interface with a MAC address that is not a port of a bridge, bond or team.
     segment: bool,
-    /// IFLA_CARRIER_UP_COUNT: shows a flap whose two notifications the kernel merged into one.
+    /// IFLA_CARRIER_UP_COUNT: reveals a flap whose two notifications the kernel merged into one.
     carrier_ups: u32,
 }
 
 impl Table {
-    /// A full list. Interfaces that were known go on counting their generation.
+    /// Replaces the table by a full list. Interfaces that were known keep counting their generation.
     pub(super) fn replace(&mut self, messages: impl Iterator<Item = RouteNetlinkMessage>) {
         let mut before = std::mem::take(self);
         for message in messages {
@@ -41,10 +41,10 @@ impl Table {
         }
     }
 
-    /// One notification.
+    /// Applies one notification.
     pub(super) fn apply(&mut self, message: RouteNetlinkMessage) {
         match message {
-            // Bridges report their ports in messages of family AF_BRIDGE: a DelLink of those deletes no link.
+            // Bridges report their ports in messages of family AF_BRIDGE: a DelLink of that family deletes no link.
             RouteNetlinkMessage::NewLink(message) if is_whole(&message) => self.upsert(&message),
             RouteNetlinkMessage::DelLink(message) if is_whole(&message) => {
                 self.interfaces.remove(&message.header.index);
@@ -65,7 +65,7 @@ impl Table {
         }
     }
 
-    /// What may be used.
+    /// Returns the links that may be used.
     pub(super) fn links(&self, excludes: &Excludes) -> Links {
         let listed =
             self.interfaces.values().filter(|it| it.segment && !excludes.matches(&it.link.name));
@@ -93,7 +93,8 @@ fn is_whole(message: &LinkMessage) -> bool {
     message.header.interface_family == AddressFamily::Unspec
 }
 
-/// A bond changed its active slave, or the kernel asks to announce again (after a live migration).
+/// Returns true if a bond changed its active slave or the kernel asks for another announcement (after a live
+/// migration).
 fn switched(message: &LinkMessage) -> bool {
     message.attributes.iter().any(|attribute| {
         matches!(
@@ -110,7 +111,8 @@ fn interface(message: &LinkMessage) -> Interface {
         name: String::new(),
         mac: MacAddr::zero(),
         mtu: 0,
-        // Carrier alone is not enough: until the kernel says running, its queue swallows what is sent.
+        // Carrier alone is not enough: until the kernel reports the interface as running, its queue discards outgoing
+        // frames.
         up: flags.contains(LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Running),
         arp: !flags.intersects(LinkFlags::Noarp | LinkFlags::Pointopoint),
         generation: 0,
@@ -136,12 +138,12 @@ fn interface(message: &LinkMessage) -> Interface {
     Interface { segment: ethernet && (!enslaved || routed), link, carrier_ups }
 }
 
-/// Zero for what is not six octets.
+/// Returns zero for an address that is not six octets long.
 fn mac_address(octets: &[u8]) -> MacAddr {
     <[u8; 6]>::try_from(octets).map_or(MacAddr::zero(), MacAddr::from)
 }
 
-/// IFA_LOCAL is the own address; where it is absent (IPv6), IFA_ADDRESS is.
+/// Returns the interface's own address: IFA_LOCAL, or IFA_ADDRESS where that is absent (IPv6).
 fn address(message: &AddressMessage) -> Option<IpNet> {
     let find =
         |pick: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(pick);

@@ -1,4 +1,4 @@
-//! Netlink as it is, and the fold by itself.
+//! Tests with real netlink, and of the table alone.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn what_container_runtimes_make_is_excluded() {
     }
 }
 
-/// An Ethernet link 7 named eth0, up.
+/// Returns a message for an Ethernet link 7 named eth0, up.
 fn message(change: impl FnOnce(&mut LinkMessage)) -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = 7;
@@ -137,7 +137,7 @@ fn a_new_list_forgets_what_is_gone_and_goes_on_counting_what_is_not() {
     assert_eq!(listed, [(7, "eth0", 2), (9, "eth2", 0)]);
 }
 
-/// Waits for a list that is as wanted.
+/// Waits for a list that satisfies `wanted`.
 async fn until(
     receiver: &mut watch::Receiver<Arc<Links>>,
     wanted: impl Fn(&[&Link]) -> bool,
@@ -199,7 +199,7 @@ async fn follow_eth0() {
     until(&mut links, |links| link(links, "peer0").is_none()).await;
 }
 
-/// A socket that overran once and then closed: neither may lose what is there.
+/// Follows a socket that overruns once and then closes: neither may lose existing links.
 async fn follow_a_lossy_socket() {
     veth();
     let overrun = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::Overrun(vec![]));

@@ -1,4 +1,4 @@
-//! The kernel filter of one socket: which addresses pass, and the classic BPF program that says so. Pure.
+//! The kernel filter of one socket: the addresses that pass, and the classic BPF program for them. Pure.
 //!
 //! The kernel bounds a program by `net.core.optmem_max` (20 KiB before Linux 6.9, for the old and the new program
 //! together), so beyond [`PREFIXES`] addresses the program passes prefixes that cover them; the responder's table stays
@@ -9,16 +9,16 @@ use std::net::IpAddr;
 use outrigger_sdk::Family;
 use socket2::SockFilter;
 
-/// So many prefixes are compared; up to so many addresses are matched exactly.
+/// Largest number of prefixes that a program compares, and of addresses that it matches exactly.
 pub(super) const PREFIXES: usize = 48;
 
-/// The addresses that are to pass, and what the installed program lets pass.
+/// The addresses that should pass, and the prefixes that the installed program lets pass.
 #[derive(Debug)]
 pub(super) struct Filter {
     family: Family,
     addresses: BTreeSet<u128>,
     installed: Vec<Prefix>,
-    /// Removed since the program was built.
+    /// Number of addresses removed since the program was built.
     stale: usize,
 }
 
@@ -34,15 +34,16 @@ impl Filter {
         Self { family, addresses: BTreeSet::new(), installed: Vec::new(), stale: 0 }
     }
 
-    /// Lets an address pass. True: what is installed does not let it, so the program must be installed again.
+    /// Lets an address pass. Returns true if the installed program does not pass it yet, so that the program must be
+    /// installed again.
     pub(super) fn insert(&mut self, address: IpAddr) -> bool {
         let bits = bits(address);
         self.addresses.insert(bits);
         !self.installed.iter().any(|prefix| prefix.contains(bits, width(self.family)))
     }
 
-    /// Lets it pass no longer. True: the program should be installed again. A stale program only costs wake-ups, so with
-    /// many addresses that happens once per sixteenth of them and not once per address.
+    /// Stops passing an address. Returns true if the program should be installed again. A stale program only costs
+    /// wake-ups, so with many addresses this happens once per sixteenth of them and not once per address.
     pub(super) fn remove(&mut self, address: IpAddr) -> bool {
         if !self.addresses.remove(&bits(address)) {
             return false;
@@ -51,7 +52,8 @@ impl Filter {
         self.addresses.len() <= PREFIXES || self.stale * 16 >= self.addresses.len()
     }
 
-    /// The program for the addresses as they are; `installed` is to be called with its prefixes once it is in force.
+    /// Returns the program for the current addresses; `installed` must be called with its prefixes once the program is
+    /// active.
     pub(super) fn program(&self) -> (Vec<Prefix>, Vec<SockFilter>) {
         let addresses: Vec<u128> = self.addresses.iter().copied().collect();
         let prefixes = cover(&addresses, width(self.family));
@@ -93,12 +95,13 @@ fn mask(length: u32, width: u32) -> u128 {
     host & u128::MAX >> (128 - width)
 }
 
-/// Leading bits that two addresses have in common.
+/// Returns the number of leading bits that two addresses share.
 fn common(a: u128, b: u128, width: u32) -> u32 {
     (a ^ b).leading_zeros() - (128 - width)
 }
 
-/// At most [`PREFIXES`] prefixes that contain every address: the sorted list is cut where neighbours have least in common.
+/// Returns at most [`PREFIXES`] prefixes that contain every address: the sorted list is cut where neighbours share the
+/// fewest bits.
 fn cover(sorted: &[u128], width: u32) -> Vec<Prefix> {
     let mut gaps: Vec<usize> = (1..sorted.len()).collect();
     gaps.sort_by_key(|&at| common(sorted[at - 1], sorted[at], width));
@@ -116,7 +119,7 @@ fn cover(sorted: &[u128], width: u32) -> Vec<Prefix> {
         .collect()
 }
 
-/// Passes ARP for IPv4 on Ethernet whose target or sender protocol address is in a prefix.
+/// Returns a program that passes ARP for IPv4 on Ethernet whose target or sender protocol address is in a prefix.
 fn arp_program(prefixes: &[Prefix]) -> Vec<SockFilter> {
     let mut program = vec![];
     drop_foreign(&mut program);
@@ -135,8 +138,9 @@ fn arp_program(prefixes: &[Prefix]) -> Vec<SockFilter> {
     program
 }
 
-/// Passes Neighbor Solicitations and Advertisements with hop limit 255 (RFC 4861 section 7.1) whose target is in a
-/// prefix. Extension headers before ICMPv6 do not pass: nobody sends them there, and RFC 6980 forbids fragments.
+/// Returns a program that passes Neighbor Solicitations and Advertisements with hop limit 255 (RFC 4861 section 7.1)
+/// whose target is in a prefix. Extension headers before ICMPv6 do not pass: no host sends them there, and RFC 6980
+/// forbids fragments.
 fn ndp_program(prefixes: &[Prefix]) -> Vec<SockFilter> {
     let mut program = vec![];
     drop_foreign(&mut program);
@@ -157,7 +161,7 @@ fn compare_words(prefix: &Prefix) -> Vec<SockFilter> {
     let mask = mask(prefix.length, 128);
     let word = |bits: u128, at: u32| (bits >> (96 - 32 * at)) as u32;
     let mut block = vec![PASS];
-    // From the end, since a failed comparison jumps over the rest.
+    // Built from the end, since a failed comparison jumps over the rest.
     for at in (0..prefix.length.div_ceil(32)).rev() {
         let rest = u8::try_from(block.len()).expect("four words are at most thirteen instructions");
         block.insert(0, equal(word(prefix.bits, at), 0, rest));
@@ -169,7 +173,8 @@ fn compare_words(prefix: &Prefix) -> Vec<SockFilter> {
     block
 }
 
-/// Unicast to another host, and tagged frames of a VLAN that this host has no interface for (both PACKET_OTHERHOST).
+/// Drops unicast to another host, and tagged frames of a VLAN that this host has no interface for (both
+/// PACKET_OTHERHOST).
 fn drop_foreign(program: &mut Vec<SockFilter>) {
     let packet_type = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
     let other_host = u32::from(libc::PACKET_OTHERHOST);
@@ -190,7 +195,7 @@ const fn op(code: u32, k: u32) -> SockFilter {
     SockFilter::new(code as u16, 0, 0, k)
 }
 
-/// At an offset from the start of the Ethernet header.
+/// Loads from an offset from the start of the Ethernet header.
 const fn load(code: u32, offset: u32) -> SockFilter {
     op(code, offset)
 }

@@ -1,4 +1,4 @@
-//! Until when this node may speak for its addresses. Set without any lock, so that who sets it waits for nobody.
+//! The time until which this node may announce its addresses. Set without a lock, so that the caller never waits.
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::boottime_us;
@@ -9,14 +9,14 @@ pub(super) struct Lease {
 }
 
 impl Default for Lease {
-    /// Nobody has set one: it does not end.
+    /// Returns a lease that does not end, because none was set.
     fn default() -> Self {
         Self { ends_us: AtomicU64::new(u64::MAX) }
     }
 }
 
 impl Lease {
-    /// True: it holds again, and did not before.
+    /// Sets the end of the lease. Returns true if the lease is valid again after it had expired.
     pub(super) fn set(&self, ends_us: Option<u64>) -> bool {
         let now = boottime_us();
         let before = self.ends_us.swap(ends_us.unwrap_or(0), Ordering::SeqCst);

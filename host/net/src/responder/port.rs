@@ -1,7 +1,7 @@
-//! One link's sockets and their kernel filters. Does not know why an address is to pass.
+//! The sockets of one link and their kernel filters. Does not know why an address should pass.
 //!
-//! Two sockets, one per EtherType, instead of one for all: a socket for all types sees every packet of the node before
-//! its filter drops it, so does its program run for each of them, and outgoing ones as well.
+//! Uses two sockets, one per EtherType, instead of one for all: a socket for all types sees every packet of the node
+//! before its filter drops it, including outgoing ones, and its program runs for each of them.
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -28,7 +28,7 @@ pub(super) struct Side {
     filter: Filter,
 }
 
-/// A port's socket as the poller reports it.
+/// Identifies a port's socket in the reports of the poller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) link: LinkIndex,
@@ -58,7 +58,7 @@ impl Port {
         }
     }
 
-    /// Makes the kernel pass, or no longer pass, what is about an address.
+    /// Makes the kernel pass, or stop passing, frames about an address.
     pub(super) fn set_wanted(&mut self, address: IpAddr, wanted: bool) -> io::Result<()> {
         let side = match Family::of(&address) {
             Family::Ipv4 => &mut self.arp,
@@ -73,13 +73,13 @@ impl Port {
         let set = side.socket.set_filter(&program);
         match set {
             Ok(()) => side.filter.installed(prefixes),
-            // The old program stays in force.
+            // The old program stays active.
             Err(_) => _ = side.filter.remove(address),
         }
         set
     }
 
-    /// Sends a whole frame, on the socket of its type so that the kernel classifies it rightly.
+    /// Sends a whole frame on the socket of its EtherType, so that the kernel classifies it correctly.
     pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
         let is_arp = frame.get(12..14) == Some(&ETHERTYPE_ARP.to_be_bytes());
         self.side(if is_arp { Family::Ipv4 } else { Family::Ipv6 }).socket.send(frame)

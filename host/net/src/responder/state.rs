@@ -1,4 +1,4 @@
-//! What is in force and the sockets it is in force on. Keeps the kernel filters in step with the table.
+//! The active watches and offloads and the sockets they run on. Keeps the kernel filters in step with the table.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ pub(super) struct State {
     pub(super) table: Table,
     pub(super) counters: Counters,
     pub(super) stopping: bool,
-    /// Frames for their owners, until they are delivered without the lock.
+    /// Frames for their owners, queued until they are delivered without the lock.
     pub(super) deliveries: Vec<(Owner, Frame)>,
-    /// Kept for its allocations.
+    /// A receive buffer, kept to reuse its allocations.
     pub(super) batch: Option<Batch>,
 }
 
@@ -89,7 +89,7 @@ impl State {
         id: Endpoint,
         spot: Spot,
     ) -> Result<(), OffloadError> {
-        // The kernel must pass the questions before the table answers them.
+        // The kernel must pass the requests before the table answers them.
         self.pass(spot)?;
         let taken = |_| OffloadError::Taken { link: spot.0, address: spot.1 };
         let before = self.table.set(owner, id, Work::Answer(spot)).map_err(taken)?;
@@ -117,7 +117,7 @@ impl State {
         Ok(())
     }
 
-    /// Sends one and puts the rest in force.
+    /// Sends one frame of a beacon and schedules the remaining ones.
     pub(super) fn emit(&mut self, owner: Owner, id: Endpoint, mut emission: Emission) {
         if !self.lease.holds() {
             return self.place(owner, id, emission);
@@ -131,7 +131,7 @@ impl State {
         if emission.left == Some(0) {
             return;
         }
-        // In step with the last one, unless the thread was held up for longer than an interval: no bursts.
+        // Keeps the interval from the last due time, unless the thread was delayed by more than an interval: no bursts.
         let next = emission.due + interval(&emission.beacon);
         emission.due = next.max(sys::boottime_us());
         self.place(owner, id, emission);
@@ -152,7 +152,7 @@ impl State {
         let link = frame.link;
         let port = self.ports.get(&link).ok_or(SendError::NoLink(link))?;
         if !self.lease.holds() {
-            // Lost like any frame. What must not be lost is a beacon.
+            // Dropped like any lost frame. Only beacons must not be lost.
             self.drop_frame("lease-ended");
             return Ok(());
         }
@@ -197,13 +197,13 @@ impl State {
         ended
     }
 
-    /// Makes the kernel pass frames about it.
+    /// Makes the kernel pass frames about a spot.
     fn pass(&mut self, (link, address): Spot) -> Result<(), OffloadError> {
         let port = self.ports.get_mut(&link).ok_or(OffloadError::NoLink(link))?;
         port.set_wanted(address, true).map_err(|cause| OffloadError::Filter { link, cause })
     }
 
-    /// Makes the kernel drop them when nobody wants them any more.
+    /// Makes the kernel drop frames about a spot when no owner needs them any more.
     fn narrow(&mut self, spot: Spot) {
         if self.table.wants(spot) {
             return;
@@ -215,7 +215,7 @@ impl State {
     }
 }
 
-/// Minus a random part of at most `jitter_percent` (RFC 5880 section 6.8.7).
+/// Returns the interval minus a random part of at most `jitter_percent` (RFC 5880 section 6.8.7).
 fn interval(beacon: &Beacon) -> u64 {
     let full = u64::from(beacon.interval_us);
     let most = full * u64::from(beacon.jitter_percent.min(100)) / 100;

@@ -1,4 +1,4 @@
-//! Who watches, answers and beacons what. Pure bookkeeping: no socket, no clock.
+//! The watches, answers and beacons of every owner. Pure bookkeeping: no socket, no clock.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use outrigger_sdk::{Beacon, Endpoint, LinkIndex};
 
 use crate::Owner;
 
-/// A place where an address is spoken for.
+/// An address on a link.
 pub(super) type Spot = (LinkIndex, IpAddr);
 
 #[derive(Debug, Default)]
@@ -14,38 +14,38 @@ pub(super) struct Table {
     watches: HashMap<Spot, BTreeSet<Owner>>,
     answers: HashMap<Spot, Answer>,
     offloads: BTreeMap<(Owner, Endpoint), Work>,
-    /// The same offloads by the address they speak for.
+    /// The same offloads, by the address they announce.
     by_address: BTreeSet<(Owner, IpAddr, Endpoint)>,
-    /// The beacons among them by when they are due.
+    /// The beacons among them, by due time.
     due: BTreeSet<(u64, Owner, Endpoint)>,
 }
 
-/// One owner answers for an address on a link, under one number or several.
+/// The owner that answers for an address on a link, under one or several numbers.
 #[derive(Debug)]
 struct Answer {
     owner: Owner,
     ids: BTreeSet<Endpoint>,
 }
 
-/// What an offload does.
+/// The work of an offload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Work {
     Answer(Spot),
     Beacon(Emission),
 }
 
-/// A beacon on its way.
+/// The progress of a beacon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Emission {
     pub(super) address: IpAddr,
     pub(super) beacon: Beacon,
-    /// Still to send; `None` = until ended.
+    /// Number of frames still to send. `None` if the beacon runs until it is ended.
     pub(super) left: Option<u32>,
-    /// When the next one is.
+    /// Time at which the next frame is due, in monotonic microseconds.
     pub(super) due: u64,
 }
 
-/// Another owner answers there.
+/// The error of work for a spot for which another owner already answers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Taken;
 
@@ -80,12 +80,12 @@ impl Table {
         self.answers.contains_key(&spot)
     }
 
-    /// Whether frames about it are to come out of the kernel.
+    /// Returns true if the kernel should pass frames about a spot.
     pub(super) fn wants(&self, spot: Spot) -> bool {
         self.answers(spot) || self.watches.contains_key(&spot)
     }
 
-    /// Puts work in force; what the number did before ends and is returned. Refused work changes nothing.
+    /// Applies work; the previous work of the number ends and is returned. Refused work changes nothing.
     pub(super) fn set(
         &mut self,
         owner: Owner,
@@ -112,7 +112,7 @@ impl Table {
         Ok(before)
     }
 
-    /// Ends one offload.
+    /// Ends one offload and returns its work.
     pub(super) fn close(&mut self, owner: Owner, id: Endpoint) -> Option<Work> {
         let work = self.offloads.remove(&(owner, id))?;
         self.by_address.remove(&(owner, work.spot().1, id));
@@ -136,18 +136,18 @@ impl Table {
         self.offloads.range((owner, 0)..=(owner, Endpoint::MAX)).map(|((_, id), _)| *id).collect()
     }
 
-    /// The owner's offloads that speak for an address.
+    /// Returns the owner's offloads that announce an address.
     pub(super) fn offloads_for(&self, owner: Owner, address: IpAddr) -> Vec<Endpoint> {
         let range = (owner, address, 0)..=(owner, address, Endpoint::MAX);
         self.by_address.range(range).map(|(.., id)| *id).collect()
     }
 
-    /// The offloads for which `which` holds.
+    /// Returns the offloads for which `which` returns true.
     pub(super) fn offloads_where(&self, which: impl Fn(&Work) -> bool) -> Vec<(Owner, Endpoint)> {
         self.offloads.iter().filter(|(_, work)| which(work)).map(|(key, _)| *key).collect()
     }
 
-    /// The spots this owner watches.
+    /// Returns the spots that this owner watches.
     pub(super) fn watched_by(&self, owner: Owner) -> Vec<Spot> {
         self.watches
             .iter()
@@ -161,12 +161,12 @@ impl Table {
         self.watches.retain(|spot, _| spot.0 != link);
     }
 
-    /// When the next beacon is due.
+    /// Returns the time at which the next beacon is due.
     pub(super) fn next_due(&self) -> Option<u64> {
         self.due.first().map(|(due, ..)| *due)
     }
 
-    /// Takes out a beacon that is due.
+    /// Removes and returns a beacon that is due.
     pub(super) fn take_due(&mut self, now: u64) -> Option<(Owner, Endpoint, Emission)> {
         let &(_, owner, id) = self.due.first().filter(|(due, ..)| *due <= now)?;
         match self.close(owner, id)? {

@@ -1,4 +1,4 @@
-//! Real sockets, real filters, a wire of one's own.
+//! Tests with real sockets, real filters and a private wire.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -17,7 +17,7 @@ use crate::{Links, Owner};
 const OWNER: Owner = 1;
 const OTHER: Owner = 2;
 const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
-/// Always answered: what was asked before it and got no answer gets none.
+/// An address that is always answered: an earlier request that is unanswered by then stays unanswered.
 const MARKER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 const ASKER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
@@ -41,7 +41,7 @@ impl Sink for Inbox {
     }
 }
 
-/// A responder on eth0, the far end of the wire, and what the sink was told.
+/// A responder on eth0, the far end of the wire, and the notifications of the sink.
 struct Bench {
     handle: ResponderHandle,
     wire: Wire,
@@ -67,14 +67,14 @@ impl Bench {
         self.handle.answer(OWNER, id, self.link, address).unwrap();
     }
 
-    /// Sends a frame; what came back once all that it led to is done.
+    /// Sends a frame and returns the frames that came back once it is fully processed.
     fn reaction(&mut self, frame: &[u8]) -> Vec<Decoded> {
         self.wire.send(frame);
         self.settle()
     }
 
-    /// Asks for the marker twice: the first answer may be of the same batch as what was sent before, the second is of a
-    /// later one. What came back besides.
+    /// Requests the marker twice: the first answer may be in the same batch as the frames sent before, the second is in
+    /// a later one. Returns the other frames that came back.
     fn settle(&mut self) -> Vec<Decoded> {
         let mut besides = Vec::new();
         for _ in 0..2 {
@@ -89,7 +89,7 @@ impl Bench {
         besides
     }
 
-    /// Whether a question about an IPv4 address is answered.
+    /// Returns true if a request for an IPv4 address is answered.
     fn answers(&mut self, address: Ipv4Addr) -> bool {
         let reaction = self.reaction(&who_has(address, ASKER, MacAddr::broadcast()));
         reaction.iter().any(|frame| is_answer_for(frame, address.into()))
@@ -176,7 +176,7 @@ namespaced! {
         assert!(!bench.answers(address(10)) && bench.answers(address(11)));
         assert!(bench.handle.close(OWNER, 11) && !bench.handle.close(OWNER, 11));
         assert!(!bench.answers(address(11)) && bench.answers(address(12)));
-        // The same number does other work now.
+        // The same number now does other work.
         bench.answer(12, address(14).into());
         assert!(!bench.answers(address(12)) && bench.answers(address(14)));
         assert_eq!(bench.handle.end_owner(OWNER), [12, 13]);
@@ -228,7 +228,7 @@ namespaced! {
         bench.handle.watch(OWNER, bench.link, Topic::Ndp("2001:db8::10".parse().unwrap())).unwrap();
         let strangers = (1..=50_u8).flat_map(|last| [
             who_has(Ipv4Addr::new(198, 51, 100, last), ASKER, MacAddr::broadcast()),
-            // About the marker, but to another host's MAC address.
+            // For the marker, but to another host's MAC address.
             who_has(MARKER, ASKER, MacAddr::new(2, 0, 0, 0, 9, last)),
             solicitation(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 1, last.into()), Ipv6Addr::UNSPECIFIED),
         ]);
@@ -264,7 +264,7 @@ namespaced! {
         assert_eq!(bench.handle.withdraw(OWNER, VIP), [1, 2]);
         let sent = bench.handle.counters().beacons;
         assert!(sent >= 5);
-        // A beacon of another address goes on meanwhile: the thread runs, this one is ended.
+        // A beacon of another address continues meanwhile: the thread runs, and this beacon has ended.
         bench.handle.beacon(OWNER, 3, MARKER.into(), bench.beacon(1, 0)).unwrap();
         assert_eq!(bench.handle.set_links(&links(bench.link, MacAddr::new(2, 0, 0, 0, 0, 7))).len(), 0);
         assert_eq!(bench.news.try_iter().collect::<Vec<_>>(), [News::Ended(OWNER, 3)]);
@@ -278,7 +278,7 @@ namespaced! {
         let mut bench = Bench::new();
         bench.answer(1, VIP);
         bench.handle.watch(OWNER, bench.link, Topic::about(VIP)).unwrap();
-        // Down and up again: the same sockets go on.
+        // Down and up again: the same sockets keep working.
         ip("link set eth0 down");
         assert!(matches!(bench.handle.send(&bench.frame(announcement(VIP, MAC))), Err(SendError::Io { .. })));
         ip("link set eth0 up");
@@ -308,14 +308,14 @@ namespaced! {
         }
         let questions = (0..10_000).map(|n| who_has(v4(n), ASKER, MacAddr::broadcast()));
         let questions = questions.chain((0..1_000).map(|n| solicitation(v6(n), "2001:db8::1".parse().unwrap())));
-        // Less at once than a queue of the default size holds.
+        // Fewer at once than a queue of the default size holds.
         for chunk in questions.collect::<Vec<_>>().chunks(100) {
             bench.wire.send_all(chunk);
             for _ in chunk {
                 assert!(!matches!(bench.wire.next().message, Message::Solicitation(_)));
             }
         }
-        // Covered but not ours: the table is exact.
+        // Covered by a prefix but not ours: the table is exact.
         assert!(!bench.answers(Ipv4Addr::new(10, 0, 0, 1)));
         let counters = bench.handle.counters();
         assert_eq!((counters.answered_arp, counters.answered_ndp), (10_002, 1_000));
@@ -344,7 +344,7 @@ namespaced! {
             ip(&format!("addr add {vip} dev lo{}", if address.is_ipv6() { " nodad" } else { "" }));
             let listener = std::net::TcpListener::bind((address, 80)).unwrap();
             handle.answer(OWNER, n, link, address).unwrap();
-            // Again while there is no route: IPv6 takes it out and in when it notices the carrier.
+            // Repeated while there is no route: IPv6 removes and adds it when it notices the carrier.
             let neighbours = client.run(&format!(
                 "timeout 5 bash -c 'until (exec 3<>/dev/tcp/{vip}/80) 2>/dev/null; do :; done'; \
                  ip neigh show {vip} dev peer0"

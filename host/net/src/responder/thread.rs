@@ -1,4 +1,4 @@
-//! The responder's thread: beacons that are due, frames that came in.
+//! The responder's thread: sends the beacons that are due and handles received frames.
 use std::net::IpAddr;
 
 use outrigger_sdk::wire::{self, Message};
@@ -10,17 +10,18 @@ use super::state::State;
 use crate::Owner;
 use crate::sys::{self, Batch};
 
-/// What waits when an address is withdrawn is answered up to so many batches: a flood may not hold that up.
+/// Largest number of batches of queued requests that are answered when an address is withdrawn: a flood must not delay
+/// the withdrawal.
 const BATCHES: u32 = 8;
 
-/// What one batch of frames leads to.
+/// The result of one batch of frames.
 #[derive(Default)]
 struct Outcome {
     answers: Vec<Vec<u8>>,
     deliveries: Vec<(Owner, Frame)>,
 }
 
-/// Until the responder is dropped.
+/// Runs until the responder is dropped.
 pub(super) fn run(shared: &Shared) {
     let mut ready = Vec::new();
     loop {
@@ -35,7 +36,8 @@ pub(super) fn run(shared: &Shared) {
     }
 }
 
-/// Sends the beacons that are due and delivers what others have read; false = stop.
+/// Sends the beacons that are due and delivers the frames that other threads have read. Returns false if the thread
+/// must stop.
 fn tick(shared: &Shared) -> bool {
     let mut state = shared.lock();
     if state.stopping {
@@ -53,10 +55,10 @@ fn tick(shared: &Shared) -> bool {
     true
 }
 
-/// Reads a socket, once, and answers what is to be answered. True: there may be more. It is read under the lock, so what was read is
-/// answered before anything is withdrawn.
+/// Reads a socket once and answers the requests. Returns true if there may be more. Reads under the lock, so requests
+/// that were read are answered before anything is withdrawn.
 pub(super) fn attend(state: &mut State, key: Key) -> bool {
-    // One that was closed since it became ready is not found any more.
+    // A socket that was closed after it became ready is not found.
     let Some(port) = state.ports.get(&key.link) else { return false };
     let socket = port.side(key.family).socket.clone();
     let mut batch = state.batch.take().unwrap_or_else(Batch::new);
@@ -67,7 +69,7 @@ pub(super) fn attend(state: &mut State, key: Key) -> bool {
     more
 }
 
-/// Reads what waits on every link on which an address is answered for.
+/// Reads the queued frames on every link on which an address is answered.
 pub(super) fn attend_before_withdrawal(state: &mut State, address: IpAddr) {
     let family = Family::of(&address);
     let answers = |link: &LinkIndex| state.table.answers((*link, address));
@@ -77,7 +79,7 @@ pub(super) fn attend_before_withdrawal(state: &mut State, address: IpAddr) {
     }
 }
 
-/// Answers what is to be answered, and sorts out who is to see the rest.
+/// Answers the requests in a batch, and collects the deliveries for the other frames.
 fn respond(state: &mut State, key: Key, batch: &Batch) {
     let mut outcome = Outcome::default();
     state.counters.received += batch.frames().len() as u64;
@@ -101,7 +103,7 @@ fn respond(state: &mut State, key: Key, batch: &Batch) {
     (0..unsent).for_each(|_| state.drop_frame("send-failed"));
 }
 
-/// The answer, the deliveries, or the reason why there is neither.
+/// Adds the answer or the deliveries for a frame to `outcome`, or returns the reason why there is neither.
 fn consider(
     state: &State,
     key: Key,
@@ -111,7 +113,7 @@ fn consider(
     let decoded = wire::decode(frame).map_err(|error| error.reason())?;
     let port = state.ports.get(&key.link).ok_or("link-gone")?;
     if decoded.source == port.mac {
-        // A switch or a bridge in a loop brought it back: it would look like a rival's.
+        // A switch or a bridge in a loop returned our own frame: it would look like a rival's.
         return Err("own-frame");
     }
     let about = decoded.message.address();
@@ -128,7 +130,7 @@ fn consider(
         "not-watched"
     };
     let mut owners: Vec<Owner> = state.table.watchers((key.link, about)).collect();
-    // A topic is about the sender's address as well: that is where a rival shows (RFC 5227 section 2.4).
+    // A topic also covers the sender's address: that is where a rival shows (RFC 5227 section 2.4).
     if let Message::Arp(arp) = decoded.message {
         owners.extend(state.table.watchers((key.link, arp.sender_ip.into())));
         owners.sort_unstable();
@@ -142,7 +144,7 @@ fn consider(
     Ok(())
 }
 
-/// Without the lock: a sink may call the handle.
+/// Delivers the queued frames without the lock, because a sink may call the handle.
 fn deliver(shared: &Shared) {
     let deliveries = std::mem::take(&mut shared.lock().deliveries);
     if deliveries.is_empty() {

@@ -1,5 +1,6 @@
-//! UDP sockets. Several of one port share one kernel socket; whose a datagram is goes by its remote address, the longest
-//! prefix first. A BFD peer repeats itself: what it says again counts as a sign of life and is not delivered again.
+//! UDP sockets. Several endpoints of one port share one kernel socket; the remote address decides which endpoint a
+//! datagram belongs to, the longest prefix first. A BFD peer repeats its packets: a repetition counts as a sign of life
+//! and is not delivered again.
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,15 +20,15 @@ use crate::Owner;
 use crate::sys::sockets::{self, Packet};
 use crate::sys::{Poller, boottime_us};
 
-/// Said again after so long all the same, in case a plugin had no room when it was said first.
+/// Interval after which a repeated packet is delivered again, in case the plugin had no room for the first one.
 const SAY_AGAIN_US: u64 = 5_000_000;
-/// Remotes whose last words are remembered, per socket.
+/// Number of remotes per socket whose last packet is remembered.
 const REMEMBERED: usize = 4096;
 
-/// One kernel socket.
+/// Identifies one kernel socket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ChannelKey {
-    /// Port 0: the endpoint's own.
+    /// The local address. Port 0 means that the socket belongs to one endpoint alone.
     pub(super) local: SocketAddr,
     device: Option<String>,
     own: Option<Id>,
@@ -37,18 +38,18 @@ pub(super) struct Channel {
     socket: Socket,
     key: u64,
     pub(super) device: Option<Bound>,
-    /// The endpoint whose options are in force for what leaves.
+    /// The endpoint whose options are currently applied to outgoing packets.
     sends_for: Option<Id>,
 }
 
-/// What an owner calls a socket.
+/// A datagram socket of an owner.
 pub(super) struct Datagrams {
     pub(super) channel: ChannelKey,
     remotes: Vec<IpNet>,
     speech: Speech,
     options: Options,
     heard: BTreeMap<IpAddr, Heard>,
-    /// From anybody.
+    /// When the last packet from any remote arrived.
     pub(super) heard_us: u64,
 }
 
@@ -64,7 +65,7 @@ impl Datagrams {
         matching.map(IpNet::prefix_len).max()
     }
 
-    /// When something came last; from everybody if `remote` is unspecified.
+    /// Returns when the last packet from a remote arrived; from any remote if `remote` is unspecified.
     pub(super) fn heard_us(&self, remote: IpAddr) -> u64 {
         match remote.is_unspecified() {
             true => self.heard_us,
@@ -72,7 +73,7 @@ impl Datagrams {
         }
     }
 
-    /// What comes next from there is news, whatever it says.
+    /// Makes the next packet from a remote count as new, even if it is a repetition.
     pub(super) fn forget(&mut self, remote: IpAddr) {
         match remote.is_unspecified() {
             true => self.heard.values_mut().for_each(|heard| heard.told_us = 0),
@@ -80,8 +81,8 @@ impl Datagrams {
         }
     }
 
-    /// Notes a sign of life; whether it is to be delivered. What is no BFD packet is none (RFC 5880 section 6.8.6), and one
-    /// with the Poll bit wants an answer each time.
+    /// Records a sign of life, and returns true if the packet should be delivered. On a BFD socket, a packet that is not
+    /// BFD is no sign of life (RFC 5880 section 6.8.6), and one with the Poll bit requires an answer each time.
     fn hear(&mut self, packet: &Packet, now: u64) -> bool {
         let remote = packet.remote.ip();
         if self.speech != Speech::Bfd {
@@ -169,10 +170,10 @@ impl State {
     ) -> Result<(), EndpointError> {
         let socket = self.sockets.get(&(owner, sent.socket)).ok_or(EndpointError::Unknown)?;
         let channel = self.channels.get_mut(&socket.channel).ok_or(EndpointError::Unknown)?;
-        // They took when it was opened.
+        // The options were already accepted when the socket was opened.
         let _ = channel.send_for((owner, sent.socket), &socket.options);
-        // As networks do: one that the kernel has no room for is lost. An error that an earlier datagram caused (nobody
-        // listens there) is told by the next call and says nothing of this one.
+        // A datagram that the kernel has no room for is lost, as in any network. An error that an earlier datagram
+        // caused (no listener at the remote) is reported by the next call and does not concern this one.
         let to = sent.remote.into();
         if channel.socket.send_to(&sent.data, &to).is_err() {
             let _ = channel.socket.send_to(&sent.data, &to);
@@ -180,7 +181,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes what waits on a kernel socket, a batch at most.
+    /// Receives what is queued on a kernel socket, at most one batch.
     pub(super) fn receive(&mut self, key: &ChannelKey, sink: &dyn StreamSink) {
         const AT_ONCE: usize = 64;
         for _ in 0..AT_ONCE {
@@ -189,7 +190,7 @@ impl State {
                 Ok(Some(packet)) => self.deliver(key, packet, sink),
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // An earlier datagram of ours came back as an error: reading takes it off.
+                // An earlier datagram of ours came back as an error; reading clears it.
                 Err(_) => {}
             }
         }
@@ -231,8 +232,8 @@ impl Channel {
             socket.set_only_v6(true).map_err(io)?;
         }
         options.bind_device(&socket)?;
-        // For one device beside all others, and for one address beside all others: the kernel gives each what is closest. No other
-        // user's program can share it.
+        // Allows one socket per device next to one for all devices, and one per address next to one for all addresses:
+        // the kernel delivers to the most specific. Programs of other users cannot share the port.
         socket.set_reuse_port(true).map_err(io)?;
         sockets::want_packet_info(&socket, v4).map_err(io)?;
         socket.bind(&key.local.into()).map_err(io)?;
@@ -241,8 +242,8 @@ impl Channel {
         Ok(Self { socket, key: number, device, sends_for: None })
     }
 
-    /// Several endpoints may share it, each with options of its own: those of whoever sends now are put in force. How near a datagram
-    /// must come from is looked at one by one.
+    /// Applies the options of the endpoint that sends now, since several endpoints with different options may share the
+    /// socket. The minimum hop limit of received datagrams is checked for each of them separately.
     fn send_for(&mut self, id: Id, options: &Options) -> Result<(), CloseReason> {
         if self.sends_for != Some(id) {
             let v4 = self.socket.local_addr().is_ok_and(|local| local.is_ipv4());

@@ -1,14 +1,15 @@
-//! Devices that sockets are bound to. When one is removed, its sockets stay with what is no more, even if there is another of
-//! its name by now, and the kernel says nothing: so it is looked for, while any are bound.
+//! Devices that sockets are bound to. When a device is removed, its sockets stay bound to the removed device, even if
+//! another of the same name exists by now, and the kernel reports nothing. The devices are therefore polled while any
+//! socket is bound to one.
 use outrigger_sdk::{CloseReason, LinkIndex};
 
 use super::state::{Id, State, Timer};
 use crate::sys::sockets;
 
-/// How often.
+/// Polling interval, in microseconds.
 const LOOK_US: u64 = 2_000_000;
 
-/// The device of a socket.
+/// The device that a socket is bound to.
 pub(super) struct Bound {
     name: String,
     index: Option<LinkIndex>,
@@ -25,7 +26,8 @@ impl Bound {
 }
 
 impl State {
-    /// Ends what hears nothing any more. Streams end by themselves.
+    /// Closes listeners and datagram sockets whose device was removed, because they receive nothing any more. Streams
+    /// end by themselves.
     pub(super) fn look_at_devices(&mut self, now: u64) {
         let gone = |device: &Option<Bound>| device.as_ref().is_some_and(Bound::is_gone);
         let ports: Vec<_> = self.ports.iter().filter(|(_, it)| gone(&it.device)).collect();
@@ -48,7 +50,7 @@ impl State {
         self.look_again(now);
     }
 
-    /// Sees to it that it is looked, if there is anything to look at.
+    /// Schedules the next poll of the devices, if any socket is bound to one.
     pub(super) fn look_again(&mut self, now: u64) {
         self.timers.retain(|(_, timer)| *timer != Timer::Devices);
         let mut devices = self.ports.values().map(|it| &it.device);

@@ -1,5 +1,5 @@
-//! Listeners: which peers an owner accepts on a port. Several share one socket; whose a new stream is goes by its remote
-//! address, the longest prefix first.
+//! Listeners: the peers that an owner accepts on a port. Several listeners share one socket; the remote address decides
+//! which listener a new stream belongs to, the longest prefix first.
 use std::net::{IpAddr, SocketAddr};
 
 use outrigger_sdk::{Accepted, CloseReason, Event, IpNet, Listen, Speech};
@@ -13,8 +13,8 @@ use super::stream::{Phase, Stream};
 use crate::Owner;
 use crate::sys::{Poller, boottime_us, sockets};
 
-/// Streams that one address may have open with one owner: two that collide (RFC 4271 section 6.8), and again while
-/// the first are being closed.
+/// Number of streams that one address may have open with one owner: two that collide (RFC 4271 section 6.8), and two
+/// more while the first are being closed.
 const STREAMS_PER_REMOTE: usize = 4;
 
 pub(super) struct Listener {
@@ -112,7 +112,8 @@ impl State {
         });
     }
 
-    /// The first answer to a peer is the listening socket's: it must come from as near as the most cautious peer wants.
+    /// Applies the listeners' options to the shared socket. The listening socket sends the first answer to a peer, so
+    /// its hop limit must satisfy the strictest listener.
     fn adjust(&mut self, key: &PortKey) -> Result<(), CloseReason> {
         let Some(port) = self.ports.get(key) else { return Ok(()) };
         let of_port = || self.listeners.values().filter(|listener| listener.port == *key);
@@ -125,7 +126,7 @@ impl State {
         options.apply(&port.socket, key.v4)
     }
 
-    /// Takes what knocks on a port, a few at a time.
+    /// Accepts the connections that are pending on a port, a few at a time.
     pub(super) fn accept(&mut self, key: &PortKey, poller: &Poller) {
         const AT_ONCE: usize = 16;
         for _ in 0..AT_ONCE {

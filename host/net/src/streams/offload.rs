@@ -1,5 +1,5 @@
-//! Work that goes on without a plugin: keepalives, expectations, datagrams that are repeated. Deadlines are absolute, so
-//! that a thread that was held up does not shift what comes after.
+//! Work that continues without a plugin: keepalives, expectations, repeated datagrams. Deadlines are absolute, so that
+//! a delay of the thread does not shift the later ones.
 use std::net::IpAddr;
 
 use outrigger_sdk::{CloseReason, DatagramBeacon, Endpoint, Event, OffloadWork};
@@ -9,7 +9,7 @@ use super::{EndpointError, StreamSink};
 use crate::Owner;
 use crate::sys::{Poller, boottime_us};
 
-/// The shortest interval: BFD's fastest common one is 3.3 ms (RFC 7419).
+/// The shortest interval, in microseconds: BFD's fastest common one is 3.3 ms (RFC 7419).
 const SHORTEST_US: u64 = 1_000;
 
 pub(super) struct Offload {
@@ -65,13 +65,13 @@ impl State {
         Ok(())
     }
 
-    /// When something came last on an endpoint; `None` if there is no such endpoint.
+    /// Returns when the last data arrived on an endpoint. `None` if there is no such endpoint.
     fn heard_us(&self, id: Id, remote: IpAddr) -> Option<u64> {
         let stream = self.streams.get(&id).map(|stream| stream.heard_us);
         stream.or_else(|| self.sockets.get(&id).map(|socket| socket.heard_us(remote)))
     }
 
-    /// The time of an offload may have come.
+    /// Runs an offload whose timer has fired.
     pub(super) fn offload_due(
         &mut self,
         id: Id,
@@ -80,14 +80,14 @@ impl State {
         poller: &Poller,
         sink: &dyn StreamSink,
     ) {
-        // One that was replaced has another time.
+        // The timer of work that was replaced has another due time.
         let Some(offload) = self.offloads.get_mut(&id).filter(|it| it.due == due) else { return };
         let target = (id.0, offload.endpoint);
         let next = match &mut offload.work {
             Work::Keepalive { data, interval_us } => {
                 let interval_us = *interval_us;
                 let Some(stream) = self.streams.get_mut(&target) else { return };
-                // While octets wait the peer does not read: one more would not help.
+                // While octets are waiting to be sent, the peer is not reading: another message would not help.
                 if stream.has_unsent() {
                     stream.wrote_us = now;
                 } else if stream.wrote_us + interval_us <= now
@@ -150,7 +150,7 @@ impl State {
     }
 }
 
-/// Minus a random part of at most `jitter_percent` (RFC 5880 section 6.8.7).
+/// Returns the interval minus a random part of at most `jitter_percent` (RFC 5880 section 6.8.7).
 fn interval(beacon: &DatagramBeacon) -> u64 {
     let full = u64::from(beacon.interval_us).max(SHORTEST_US);
     let most = full * u64::from(beacon.jitter_percent.min(100)) / 100;

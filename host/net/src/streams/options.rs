@@ -1,4 +1,4 @@
-//! Socket options, sorted out once, and put in force. Keys are handed in: nothing here knows where they come from.
+//! Socket options: sorted once and applied to sockets. Keys are passed in: nothing here knows where they come from.
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use socket2::Socket;
 
 use crate::sys::sockets;
 
-/// A key that is never shown.
+/// A key whose value is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey(pub Vec<u8>);
 
@@ -18,14 +18,14 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// The keys of one endpoint. What was asked for by reference was looked up before.
+/// The keys of one endpoint. References to secrets were resolved before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keys {
-    /// TCP MD5 (RFC 2385), at most 80 octets.
+    /// The TCP MD5 key (RFC 2385), at most 80 octets.
     pub md5: Option<SecretKey>,
 }
 
-/// The last of each kind.
+/// The socket options of an endpoint; the last one of each kind counts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Options {
     pub(super) source: Option<SocketAddr>,
@@ -67,7 +67,7 @@ impl Options {
         Ok(sorted)
     }
 
-    /// What holds for every packet of a socket.
+    /// Applies the options that hold for every packet of a socket.
     pub(super) fn apply(&self, socket: &Socket, v4: bool) -> Result<(), CloseReason> {
         if self.hop_limit.is_some() {
             cannot("hop-limit", sockets::set_hop_limit(socket, v4, self.hop_limit))?;
@@ -84,7 +84,7 @@ impl Options {
         Ok(())
     }
 
-    /// The same for what leaves alone, and nothing of what another endpoint set before is left.
+    /// Applies the options of outgoing packets only, and overwrites whatever another endpoint set before.
     pub(super) fn apply_to_sent(&self, socket: &Socket, v4: bool) -> Result<(), CloseReason> {
         cannot("hop-limit", sockets::set_hop_limit(socket, v4, self.hop_limit))?;
         cannot("dscp", sockets::set_dscp(socket, v4, self.dscp.unwrap_or(0)))
@@ -103,13 +103,14 @@ impl Options {
         cannot("tcp-md5", sockets::set_md5(socket, peers, &key.0))
     }
 
-    /// Whether this end's address suits.
+    /// Returns true if the local address of a connection is allowed by the source option.
     pub(super) fn suits(&self, local: IpAddr) -> bool {
         self.source.is_none_or(|source| source.ip().is_unspecified() || source.ip() == local)
     }
 
-    /// The device, if it is one that routes of its own (VRF): only then must a listening socket be bound to it. A link may come
-    /// later; without its routing table a peer would come in from another.
+    /// Returns the device if it is a VRF, that is, has a routing table of its own: only then must a listening socket be
+    /// bound to it. A missing device is an error unless the peers are link-local: a link may come later, but without
+    /// its routing table a peer would come in from another one.
     pub(super) fn vrf(&self, peers: IpNet) -> Result<Option<&str>, CloseReason> {
         let Some(name) = self.device.as_deref() else { return Ok(None) };
         let on_link = matches!(peers.addr(), IpAddr::V6(it) if it.is_unicast_link_local());
@@ -120,7 +121,8 @@ impl Options {
     }
 }
 
-/// The kernel knows nothing of this name; nor of VRFs, maybe (Documentation/networking/vrf.rst).
+/// Returns the reason for a device name that the kernel does not know; the kernel may also lack VRF support
+/// (Documentation/networking/vrf.rst).
 fn no_device(name: &str) -> CloseReason {
     CloseReason::Unreachable(format!(
         "this node has no device {name:?}; if it is a VRF, make it: ip link add {name} type vrf table N (and if that fails: \
@@ -128,7 +130,7 @@ fn no_device(name: &str) -> CloseReason {
     ))
 }
 
-/// That an option did not take is said by its name: "unsupported" if the kernel does not know it.
+/// Reports a failed option as unsupported, by its name.
 fn cannot(option: &str, done: io::Result<()>) -> Result<(), CloseReason> {
     done.map_err(|error| match error.raw_os_error() {
         Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::ENOSYS) => {
@@ -138,7 +140,7 @@ fn cannot(option: &str, done: io::Result<()>) -> Result<(), CloseReason> {
     })
 }
 
-/// What an error of the kernel means for an endpoint.
+/// Returns the close reason for an error of the kernel.
 pub(super) fn reason(error: &io::Error) -> CloseReason {
     match error.raw_os_error() {
         Some(libc::ECONNREFUSED) => CloseReason::Refused,

@@ -1,4 +1,4 @@
-//! Listening sockets, one per port and routing table, and how often one address may knock.
+//! Listening sockets, one per port and routing table, and the rate limit of connections per address.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 
@@ -24,7 +24,7 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// On every address: which one a peer may come to is looked at when it has come.
+    /// Listens on every address: the address that a peer connects to is checked after it has connected.
     pub(super) fn open(port: &PortKey, key: u64, poller: &Poller) -> Result<Self, CloseReason> {
         let any: IpAddr =
             if port.v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -49,22 +49,22 @@ impl Port {
     }
 }
 
-/// A token bucket per remote address: a peer that connects and is refused, again and again, must not keep us busy.
+/// A token bucket per remote address: a peer that connects repeatedly and is refused must not keep this node busy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Door {
     spent: u32,
     refilled_us: u64,
 }
 
-/// Connections that one address may make at once ...
+/// Number of connections that one address may make at once.
 const BURST: u32 = 10;
-/// ... and how long it then takes until it may make another.
+/// Time until a used connection of the burst is available again, in microseconds.
 const REFILL_US: u64 = 500_000;
-/// Addresses that are remembered.
+/// Number of addresses that are remembered.
 const REMEMBERED: usize = 4096;
 
 impl State {
-    /// Whether this address may connect now.
+    /// Returns true if this address may connect now.
     pub(super) fn knock(&mut self, remote: IpAddr, now: u64) -> bool {
         if self.doors.len() >= REMEMBERED {
             let full = REFILL_US * u64::from(BURST);

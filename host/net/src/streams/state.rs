@@ -1,4 +1,4 @@
-//! Everything that is open, by owner and number, and the news about it that the thread has still to tell.
+//! All open endpoints by owner and number, and the events that the thread has not yet reported.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,17 +17,17 @@ use super::{EndpointError, StreamSink};
 use crate::Owner;
 use crate::sys::{Poller, boottime_us};
 
-/// What a plugin calls something.
+/// The owner of an endpoint or offload, and the number that the owner gave it.
 pub(super) type Id = (Owner, Endpoint);
 
-/// Endpoints of one owner at most; far more than a node has peers.
+/// Largest number of endpoints of one owner; far more than a node has peers.
 const MOST: usize = 4096;
-/// For `connect`, unless said otherwise.
+/// Timeout of `connect` if the options set none, in milliseconds.
 const CONNECT_TIMEOUT_MS: u32 = 10_000;
-/// What was written last gets so long to arrive.
+/// Time within which the last written data must be sent and the peer must close, in microseconds.
 const LINGER_US: u64 = 2_000_000;
 
-/// What the poller reports.
+/// The object that a key of the poller stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     Stream(Id),
@@ -36,14 +36,14 @@ pub(super) enum Source {
     Linger,
 }
 
-/// What is due at some time. One that was overtaken does nothing.
+/// The action of a timer. A timer whose object has changed since does nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     Offload(Id),
-    /// The stream with this key, if it still connects.
+    /// Ends the stream with this key if it is still connecting.
     Connect(Id, u64),
     Linger(u64),
-    /// The stream gives credit back again.
+    /// Lets the stream give credit back again.
     Credit(Id),
     Devices,
 }
@@ -59,11 +59,11 @@ pub(super) struct State {
     pub(super) offloads: BTreeMap<Id, Offload>,
     pub(super) sources: BTreeMap<u64, Source>,
     pub(super) timers: BTreeSet<(u64, Timer)>,
-    /// Streams that nobody owns any more and that have still something to send, or to hear that it arrived.
+    /// Streams that no owner uses any more, but that still have data to send or wait for the peer's FIN.
     pub(super) lingering: BTreeMap<u64, Stream>,
-    /// In order; told by the thread.
+    /// Events in order, to be reported by the thread.
     pub(super) news: Vec<(Owner, Event)>,
-    /// When the thread ends, at the latest.
+    /// The time at which the thread ends at the latest. `None` if it is not stopping.
     pub(super) stopping: Option<u64>,
     last_key: u64,
     accepted: BTreeMap<Owner, Endpoint>,
@@ -76,7 +76,7 @@ impl State {
         self.last_key
     }
 
-    /// The number of the next accepted stream.
+    /// Returns the number of the next accepted stream.
     pub(super) fn accepted_number(&mut self, owner: Owner) -> Endpoint {
         const FIRST: Endpoint = 0x8000_0000;
         let last = self.accepted.entry(owner).or_insert(FIRST);
@@ -88,7 +88,7 @@ impl State {
         self.timers.first().map(|(due, _)| *due)
     }
 
-    /// Whether a number may be given to something new.
+    /// Returns an error if a number cannot be given to a new endpoint or offload.
     pub(super) fn free(&self, id: Id) -> Result<(), EndpointError> {
         let used = self.streams.contains_key(&id)
             || self.listeners.contains_key(&id)
@@ -138,7 +138,7 @@ impl State {
         Ok(())
     }
 
-    /// Writes with what is given: on the plugin's credit, or on the host's own behalf.
+    /// Writes to a stream with the given function: on the plugin's credit, or on the host's own behalf.
     pub(super) fn write(
         &mut self,
         owner: Owner,
@@ -164,7 +164,7 @@ impl State {
         }
     }
 
-    /// After something was written: credit, and whether the rest waits for the peer.
+    /// Gives credit back after a write, and has the poller report when unsent data can be written.
     pub(super) fn wrote(&mut self, id: Id, poller: &Poller) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if let Some(credit) = stream.take_credit(boottime_us()) {
@@ -205,19 +205,19 @@ impl State {
         gone
     }
 
-    /// A stream is over, with RST if we end it.
+    /// Ends a stream, with RST unless the peer closed it.
     pub(super) fn lose(&mut self, id: Id, reason: CloseReason) {
         let Some(stream) = self.streams.remove(&id) else { return };
         self.sources.remove(&stream.key);
         if reason != CloseReason::Remote {
-            // With nothing to wait for, closing sends RST.
+            // With a linger time of zero, closing sends RST.
             let _ = stream.socket.set_linger(Some(std::time::Duration::ZERO));
         }
         self.ended_with(id);
         self.closed(id, reason);
     }
 
-    /// Work on an endpoint ends with it, and that is told first.
+    /// Ends the offloads of an endpoint, which is reported before the end of the endpoint itself.
     pub(super) fn ended_with(&mut self, (owner, endpoint): Id) {
         let uses = |(id, offload): (&Id, &Offload)| {
             (id.0 == owner && offload.endpoint == endpoint).then_some(*id)
@@ -232,8 +232,8 @@ impl State {
         self.news.push((owner, Event::Closed(Closed { id, reason })));
     }
 
-    /// Sends what is queued, then FIN, and hears the peer out: closing with octets unread would be RST, which may overtake
-    /// what was said last.
+    /// Sends what is queued, then FIN, and reads until the peer closes: closing with octets unread would send RST,
+    /// which may overtake the last data.
     fn linger(&mut self, mut stream: Stream, poller: &Poller) {
         let gone = stream.phase == Phase::Connecting || stream.flush().is_err();
         if gone {
@@ -301,12 +301,12 @@ impl State {
         for number in offloads.iter().chain(&endpoints) {
             self.close(owner, *number, poller);
         }
-        // Streams that do not open any more: nothing is to come of them.
+        // Numbering starts again: no stream of this owner is left.
         self.accepted.remove(&owner);
         [offloads, endpoints].concat()
     }
 
-    /// Whether the owner takes more; if not, the stream is read when it does.
+    /// Returns true if the owner accepts more data; if not, pauses the stream until it does.
     pub(super) fn may_read(&mut self, id: Id, sink: &dyn StreamSink) -> bool {
         let room = sink.has_room(id.0);
         if let Some(stream) = self.streams.get_mut(&id) {
@@ -316,7 +316,7 @@ impl State {
     }
 }
 
-/// A socket on its way to a peer.
+/// Opens a socket and starts to connect it to a peer.
 fn dialing(remote: SocketAddr, options: &Options) -> Result<Socket, CloseReason> {
     let io = |error: std::io::Error| reason(&error);
     let v4 = remote.is_ipv4();

@@ -1,4 +1,5 @@
-//! One TCP stream: its octets in both directions, credit, and where one BGP message ends. Knows no owner and no plugin.
+//! One TCP stream: its octets in both directions, its credit, and the ends of BGP messages. Knows no owner and no
+//! plugin.
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -10,13 +11,13 @@ use socket2::Socket;
 
 use crate::sys::Poller;
 
-/// Octets that may wait to be sent.
+/// Number of bytes that may wait to be sent.
 pub(super) const WINDOW: u32 = 256 * 1024;
-/// Given back in portions, so that not every segment is an event.
+/// Smallest amount of credit given back, so that not every segment causes an event.
 const PORTION: u32 = WINDOW / 4;
-/// A NOTIFICATION may be written when there is no credit any more: it is the last thing there is to say.
+/// Bytes that a NOTIFICATION may exceed the credit by: it is the last message of a stream.
 const LAST_WORDS: usize = 4096;
-/// Octets read in one go.
+/// Number of bytes read at once.
 const GULP: usize = 64 * 1024;
 /// Type code of NOTIFICATION (RFC 4271 section 4.1).
 const NOTIFICATION: u8 = 3;
@@ -27,12 +28,12 @@ pub(super) enum Phase {
     Open,
 }
 
-/// What came of reading.
+/// The result of reading.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReadEnd {
-    /// Nothing more is there now.
+    /// There is nothing more to read now.
     Waits,
-    /// It can go on.
+    /// There may be more to read.
     More,
     /// The stream is over.
     Over(CloseReason),
@@ -44,22 +45,22 @@ pub(super) struct Stream {
     pub(super) phase: Phase,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
-    /// RFC 8654 was negotiated.
+    /// True if RFC 8654 was negotiated.
     pub(super) extended: bool,
-    /// The owner has no room: nothing is read.
+    /// True if the owner has no room, so that nothing is read.
     pub(super) paused: bool,
     pub(super) heard_us: u64,
     pub(super) wrote_us: u64,
     is_bgp: bool,
     incoming: Vec<u8>,
-    /// A header could not be framed: nothing after it means anything.
+    /// True after a header could not be framed: nothing after it has a meaning.
     lost: bool,
     outgoing: VecDeque<u8>,
-    /// Octets of `outgoing` that the plugin did not write and that give no credit back.
+    /// Number of bytes of `outgoing` that the plugin did not write and that give no credit back.
     on_behalf: usize,
     credit: u32,
     owed: u32,
-    /// No credit is given back before then.
+    /// No credit is given back before this time, in monotonic microseconds.
     pub(super) held_until_us: u64,
     registered: bool,
 }
@@ -98,7 +99,7 @@ impl Stream {
         Opened { id, local: self.local, remote: self.remote, credit: self.credit }
     }
 
-    /// Takes octets to send. An error ends the stream.
+    /// Queues data to send. An error ends the stream.
     pub(super) fn write(&mut self, data: &[u8], now: u64) -> Result<(), CloseReason> {
         let last = self.is_bgp && data.get(HEADER - 1) == Some(&NOTIFICATION);
         let reserve = if last { LAST_WORDS } else { 0 };
@@ -113,7 +114,7 @@ impl Stream {
         self.flush()
     }
 
-    /// A message that the plugin has not written: it costs no credit.
+    /// Queues a message that the plugin has not written, at no cost of credit.
     pub(super) fn write_on_behalf(&mut self, data: &[u8], now: u64) -> Result<(), CloseReason> {
         self.wrote_us = now;
         self.outgoing.extend(data);
@@ -143,7 +144,7 @@ impl Stream {
         !self.outgoing.is_empty()
     }
 
-    /// Credit to give back, if it is worth an event.
+    /// Returns the credit to give back. `None` if it is too little to be worth an event, or is held back.
     pub(super) fn take_credit(&mut self, now: u64) -> Option<u32> {
         if self.owed < PORTION || now < self.held_until_us {
             return None;
@@ -153,7 +154,7 @@ impl Stream {
         Some(owed)
     }
 
-    /// Reads once and hands over what is whole.
+    /// Reads once and passes on complete messages, or all data if the stream has no messages.
     pub(super) fn read(&mut self, now: u64, mut hand_over: impl FnMut(Vec<u8>)) -> ReadEnd {
         let mut gulp = [0; GULP];
         let count = match (&self.socket).read(&mut gulp) {
@@ -188,7 +189,8 @@ impl Stream {
         ReadEnd::More
     }
 
-    /// How long the message at `from` is, if it is whole; a header that cannot be framed is a message of its own.
+    /// Returns the length of the message at `from`. `None` if it is not complete. A header that cannot be framed counts
+    /// as a message.
     fn next_message(&mut self, from: usize) -> Option<usize> {
         let rest = &self.incoming[from..];
         let limit = if self.extended { MAX_EXTENDED_MESSAGE } else { MAX_MESSAGE };
@@ -202,7 +204,7 @@ impl Stream {
         }
     }
 
-    /// Has the poller report what is waited for.
+    /// Updates the events that the poller reports for this stream.
     pub(super) fn watch(&mut self, poller: &Poller) {
         let wanted = match self.phase {
             Phase::Connecting => (false, true),

@@ -1,4 +1,4 @@
-//! Real sockets in namespaces of their own: the far end is the standard library's.
+//! Tests with real sockets in their own namespaces: the far end uses the standard library.
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +73,7 @@ impl Bench {
         self.handle.listen(owner, listen, keys).unwrap();
     }
 
-    /// A stream of this number to a listener of the test's, and its far end.
+    /// Connects a stream of this number to a listener of the test, and returns its far end.
     fn connected(&self, id: u32) -> (TcpStream, Opened) {
         let listener = TcpListener::bind((HERE, 0)).unwrap();
         self.connect(id, listener.local_addr().unwrap(), vec![]);
@@ -126,7 +126,7 @@ namespaced! {
     fn what_was_written_last_arrives_before_the_end_and_a_reset_is_a_reset() {
         let bench = Bench::new();
         let (mut far, _) = bench.connected(1);
-        // Unread octets would make a plain close a reset.
+        // Unread octets would turn a plain close into a reset.
         bench.inbox.room.store(false, Ordering::SeqCst);
         far.write_all(&bgp::keepalive()).unwrap();
         bench.handle.write(OWNER, 1, &bgp::keepalive()).unwrap();
@@ -163,7 +163,7 @@ namespaced! {
             assert!(words.contains("no device \"blue\"") && words.contains("type vrf"), "{words}");
         }
         assert!(TcpStream::connect("127.0.0.1:1790").is_err());
-        // A link is waited for.
+        // A missing link is waited for.
         bench.listen(1, 2, "fe80::/10", device, &Keys::default());
         bench.silent_for(100);
     }
@@ -189,7 +189,7 @@ namespaced! {
         owners.sort();
         assert_eq!(owners, [(1, "127.0.0.2".to_owned()), (2, "127.0.0.1".to_owned())]);
         assert_eq!(bench.handle.open(2).len(), 2);
-        // Nobody's: reset at once.
+        // No listener matches: the stream is reset at once.
         bench.handle.close(1, 1);
         assert_eq!(reason(bench.next()), CloseReason::Local);
         let mut third = source(3);

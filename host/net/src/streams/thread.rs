@@ -1,4 +1,4 @@
-//! The streams' thread: what is due, what can be read and written, and telling what came of it.
+//! The streams' thread: runs timers, reads and writes, and reports the events.
 use super::Shared;
 use super::options::reason;
 use super::state::{Id, Source, State, Timer};
@@ -7,9 +7,10 @@ use crate::Owner;
 use crate::sys::{boottime_us, sockets};
 use outrigger_sdk::{CloseReason, Event, StreamBytes};
 
-/// Until the streams are dropped.
+/// Runs until the streams are dropped.
 pub(super) fn run(shared: &Shared) {
-    // BFD at 3 x 50 ms must not flap because other threads are busy. Without the right to be first, be early.
+    // BFD at 3 x 50 ms must not flap because other threads are busy. Falls back to a lower nice value where real-time
+    // priority is not allowed.
     if let Err(error) = sockets::run_first().or_else(|_| sockets::be_less_nice()) {
         tracing::debug!(%error, "the streams' thread runs like any other");
     }
@@ -41,7 +42,7 @@ pub(super) fn run(shared: &Shared) {
     }
 }
 
-/// Without the lock: a sink may call the handle.
+/// Reports events without the lock, because a sink may call the handle.
 fn tell(shared: &Shared, news: Vec<(Owner, Event)>) {
     for (owner, event) in news {
         shared.sink.event(owner, event);
@@ -135,7 +136,7 @@ fn transfer(state: &mut State, shared: &Shared, id: Id) {
     }
 }
 
-/// Sends the rest, then FIN, and waits for the peer's.
+/// Sends the remaining data, then FIN, and waits for the peer's FIN.
 fn linger(state: &mut State, shared: &Shared, key: u64) {
     let Some(stream) = state.lingering.get_mut(&key) else { return };
     let before = stream.has_unsent();

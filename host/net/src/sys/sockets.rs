@@ -1,5 +1,5 @@
-//! Options of TCP and UDP sockets that no crate in the tree wraps, datagrams with where they came from, and a thread's
-//! place in the queue for the processor. Knows nothing of BGP, BFD or owners.
+//! Options of TCP and UDP sockets that no crate in the tree wraps, datagrams with their origin, and the scheduling of a
+//! thread. Knows nothing of BGP, BFD or owners.
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -12,7 +12,7 @@ use super::{check, set_option};
 
 /// `TCP_MD5SIG_EXT` of linux/tcp.h, since Linux 4.13.
 const TCP_MD5SIG_EXT: libc::c_int = 32;
-/// `TCP_MD5SIG_FLAG_PREFIX`: `prefix_length` counts.
+/// `TCP_MD5SIG_FLAG_PREFIX`: `prefix_length` applies.
 const FLAG_PREFIX: u8 = 1;
 /// `TCP_MD5SIG_MAXKEYLEN`.
 pub(crate) const LONGEST_KEY: usize = 80;
@@ -28,7 +28,7 @@ struct Md5Signature {
     key: [u8; LONGEST_KEY],
 }
 
-/// Signs segments to these peers and requires that theirs be signed (RFC 2385). An empty key ends that.
+/// Signs segments to these peers and requires theirs to be signed (RFC 2385). An empty key ends that.
 pub(crate) fn set_md5(socket: &Socket, peers: IpNet, key: &[u8]) -> io::Result<()> {
     if key.len() > LONGEST_KEY {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -55,7 +55,7 @@ pub(crate) fn set_md5(socket: &Socket, peers: IpNet, key: &[u8]) -> io::Result<(
     .map(drop)
 }
 
-/// TTL or hop limit of what leaves; `None`: the node's.
+/// Sets the TTL or hop limit of outgoing packets; `None` restores the node's default.
 pub(crate) fn set_hop_limit(socket: &Socket, v4: bool, hops: Option<u8>) -> io::Result<()> {
     let hops = hops.map_or(-1, libc::c_int::from);
     match v4 {
@@ -64,7 +64,8 @@ pub(crate) fn set_hop_limit(socket: &Socket, v4: bool, hops: Option<u8>) -> io::
     }
 }
 
-/// The kernel drops what comes from farther away (RFC 5082). 0 = nothing.
+/// Makes the kernel drop packets with a lower TTL or hop limit, which come from farther away (RFC 5082); 0 drops
+/// nothing.
 pub(crate) fn set_min_hop_limit(socket: &Socket, v4: bool, hops: u8) -> io::Result<()> {
     /// `IPV6_MINHOPCOUNT` of linux/in6.h.
     const IPV6_MINHOPCOUNT: libc::c_int = 73;
@@ -74,7 +75,7 @@ pub(crate) fn set_min_hop_limit(socket: &Socket, v4: bool, hops: u8) -> io::Resu
     }
 }
 
-/// The code point in the upper six bits of the traffic class (RFC 2474).
+/// Sets the code point in the upper six bits of the traffic class (RFC 2474).
 pub(crate) fn set_dscp(socket: &Socket, v4: bool, point: u8) -> io::Result<()> {
     let class = libc::c_int::from(point) << 2;
     match v4 {
@@ -83,13 +84,13 @@ pub(crate) fn set_dscp(socket: &Socket, v4: bool, point: u8) -> io::Result<()> {
     }
 }
 
-/// Gives up when sent octets are not acknowledged for so long (RFC 5482).
+/// Sets how long sent data may stay unacknowledged until the connection is given up (RFC 5482).
 pub(crate) fn set_user_timeout(socket: &Socket, ms: u32) -> io::Result<()> {
     let ms = libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX);
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, ms)
 }
 
-/// Tells of each datagram where it was sent to, by which link it came and how far it had to go.
+/// Requests the destination address, the incoming link and the hop limit of each received datagram.
 pub(crate) fn want_packet_info(socket: &Socket, v4: bool) -> io::Result<()> {
     match v4 {
         true => {
@@ -103,7 +104,7 @@ pub(crate) fn want_packet_info(socket: &Socket, v4: bool) -> io::Result<()> {
     }
 }
 
-/// A datagram as the kernel hands it over.
+/// A datagram as received from the kernel.
 pub(crate) struct Packet {
     pub(crate) remote: SocketAddr,
     pub(crate) local: IpAddr,
@@ -112,10 +113,10 @@ pub(crate) struct Packet {
     pub(crate) data: Vec<u8>,
 }
 
-/// Longer ones are nobody's of ours.
+/// Longest datagram, in octets; no protocol in use here has longer ones.
 const LONGEST_PACKET: usize = 2048;
 
-/// The next datagram that waits.
+/// Returns the next queued datagram. `None` if it was truncated or has no IP source address.
 pub(crate) fn receive(socket: &Socket) -> io::Result<Option<Packet>> {
     let (mut data, mut control) = (vec![0_u8; LONGEST_PACKET], [0_u64; 32]);
     let mut part = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
@@ -128,7 +129,7 @@ pub(crate) fn receive(socket: &Socket) -> io::Result<Option<Packet>> {
     header.msg_iovlen = 1;
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = size_of_val(&control) as _;
-    // SAFETY: `header` points to a name, one buffer and control room that are writable for the lengths it says, and all
+    // SAFETY: `header` points to a name, one buffer and control room that are writable for the lengths it holds, and all
     // outlive the call.
     let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, libc::MSG_DONTWAIT) };
     let length = match usize::try_from(length) {
@@ -183,13 +184,13 @@ fn address(from: &libc::sockaddr_storage) -> Option<SocketAddr> {
     let storage: *const libc::sockaddr_storage = from;
     match libc::c_int::from(from.ss_family) {
         libc::AF_INET => {
-            // SAFETY: the family says that a sockaddr_in is there, and the storage is large and aligned enough.
+            // SAFETY: the family shows that this is a sockaddr_in, and the storage is large and aligned enough.
             let from = unsafe { &*storage.cast::<libc::sockaddr_in>() };
             let ip = Ipv4Addr::from(u32::from_be(from.sin_addr.s_addr));
             Some(SocketAddr::new(ip.into(), u16::from_be(from.sin_port)))
         }
         libc::AF_INET6 => {
-            // SAFETY: the family says that a sockaddr_in6 is there, and the storage is large and aligned enough.
+            // SAFETY: the family shows that this is a sockaddr_in6, and the storage is large and aligned enough.
             let from = unsafe { &*storage.cast::<libc::sockaddr_in6>() };
             let (ip, port) = (from.sin6_addr.s6_addr.into(), u16::from_be(from.sin6_port));
             Some(SocketAddrV6::new(ip, port, 0, from.sin6_scope_id).into())
@@ -205,7 +206,8 @@ fn unspecified(like: SocketAddr) -> IpAddr {
     }
 }
 
-/// Puts this thread before all that are not so: it sleeps until a packet or a deadline and then works for microseconds.
+/// Gives this thread real-time priority over ordinary threads: it sleeps until a packet or a deadline and then works
+/// for microseconds.
 pub(crate) fn run_first() -> io::Result<()> {
     // SAFETY: sched_param is integers, all-zero is a value of it.
     let mut parameter: libc::sched_param = unsafe { zeroed() };
@@ -215,13 +217,13 @@ pub(crate) fn run_first() -> io::Result<()> {
     check(unsafe { libc::sched_setscheduler(0, policy, &parameter) }).map(drop)
 }
 
-/// Where real time is not allowed, at least before ordinary threads.
+/// Raises the priority of this thread above ordinary threads where real-time priority is not allowed.
 pub(crate) fn be_less_nice() -> io::Result<()> {
     // SAFETY: takes no pointer; 0 is the calling thread.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -15) }).map(drop)
 }
 
-/// The index of a link by its name, if there is one.
+/// Returns the index of a link by its name. `None` if there is no such link.
 pub(crate) fn link_index(name: &str) -> Option<LinkIndex> {
     let name = std::ffi::CString::new(name).ok()?;
     // SAFETY: `name` ends with a zero and outlives the call.
@@ -229,8 +231,8 @@ pub(crate) fn link_index(name: &str) -> Option<LinkIndex> {
     (index != 0).then_some(index)
 }
 
-/// Whether a device is a VRF, by its driver's name: its `uevent` in sysfs says no DEVTYPE, and what is mounted at `/sys` may be
-/// that of another network namespace.
+/// Returns true if a device is a VRF, by its driver's name: its `uevent` in sysfs has no DEVTYPE, and the sysfs mounted
+/// at `/sys` may be that of another network namespace.
 pub(crate) fn is_vrf(name: &str) -> bool {
     /// `ETHTOOL_GDRVINFO` of linux/ethtool.h.
     const GET_DRIVER: u32 = 3;

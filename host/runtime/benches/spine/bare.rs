@@ -1,5 +1,5 @@
-//! The harness to be held against: wasmtime and generated bindings and nothing else, no limits but the epoch, no words of
-//! our own, no journal.
+//! The harness to compare with: wasmtime and generated bindings only, with no limit but the epoch, no conversion to SDK
+//! types, no journal.
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use allocator::outrigger::plugin::pool;
 use announcer::exports::outrigger::plugin::machine;
 use announcer::outrigger::plugin::{events, network, types};
 
-/// Guests, compiled and linked.
+/// The compiled and linked guests.
 #[derive(Clone)]
 pub struct Bare {
     engine: Engine,
@@ -30,7 +30,7 @@ pub struct Bare {
     lowest_free: allocator::AllocatorPre<Asked>,
 }
 
-/// An instance of layer2 that was told its lists.
+/// An instance of layer2 that has received its lists.
 pub struct Started {
     store: Store<Quiet>,
     layer2: announcer::Announcer,
@@ -40,7 +40,7 @@ struct Quiet;
 struct Asked(Arc<PoolView>);
 
 impl Bare {
-    /// Compiles in this process: it is a benchmark.
+    /// Compiles in this process, as this is a benchmark.
     pub fn new(layer2: &[u8], lowest_free: &[u8]) -> Self {
         let engine = Engine::new(Config::new().epoch_interruption(true).concurrency_support(false))
             .expect("an engine");
@@ -67,12 +67,12 @@ impl Bare {
         Self { engine, layer2, lowest_free }
     }
 
-    /// Store and instance.
+    /// Creates a Store and an instance.
     pub fn instance(&self) {
         drop(self.instantiate());
     }
 
-    /// One decision in a fresh instance.
+    /// Makes one decision in a fresh instance.
     pub fn decide(&self, request: &outrigger_sdk::Request, pool: Arc<PoolView>) {
         let mut store = Store::new(&self.engine, Asked(pool));
         store.set_epoch_deadline(1_000_000);
@@ -81,12 +81,12 @@ impl Bare {
         exports.call_allocate(&mut store, &question(request), &[]).expect("no trap");
     }
 
-    /// Instance, start from a snapshot, lists: what a swap is.
+    /// Does the work of a swap: instance, start from a snapshot, lists.
     pub fn swap(&self) {
         drop(self.started());
     }
 
-    /// An instance that was told its lists.
+    /// Returns an instance that has received its lists.
     pub fn started(&self) -> Started {
         let mut started = self.instantiate();
         let exports = started.layer2.outrigger_plugin_machine();
@@ -117,7 +117,7 @@ impl Bare {
 }
 
 impl Started {
-    /// One call with so many ARP requests.
+    /// Makes one call with this many ARP requests.
     pub fn handle(&mut self, monotonic_us: u64, requests: usize) {
         let now = types::Time { monotonic_us, utc_us: 0 };
         let outrigger_sdk::Event::Frame(frame) = super::arp_request() else { return };
@@ -202,7 +202,8 @@ impl allocator::outrigger::plugin::log::Host for Asked {
 impl allocator::outrigger::plugin::types::Host for Asked {}
 impl allocator::outrigger::plugin::http::Host for Asked {}
 
-/// What lowest-free asks when no address is named and no key is shared; the rest is not asked here.
+/// Answers the queries that lowest-free makes when no address is named and no key is shared; the others are not used
+/// here.
 impl pool::Host for Asked {
     fn name(&mut self) -> String {
         self.0.name()

@@ -1,6 +1,6 @@
-//! What the runtime costs over a bare wasmtime harness that runs the same guests: instances, `handle` calls, decisions,
-//! swaps. Both sides take turns in every round, so that a machine whose speed drifts drifts for both; the median of the
-//! rounds is printed, one JSON object in the last line.
+//! The cost of the runtime over a bare wasmtime harness that runs the same guests: instances, `handle` calls,
+//! decisions, swaps. Both sides take turns in every round, so that a drift of the machine's speed affects both; the
+//! median of the rounds is printed, one JSON object in the last line.
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const HELD: u32 = 10_000;
 const BATCH: usize = 32;
 
 fn main() {
-    // `cargo test --benches` passes no --bench: then one round shows that it runs.
+    // `cargo test --benches` passes no --bench: one round then shows that it runs.
     let rounds = if std::env::args().any(|argument| argument == "--bench") { ROUNDS } else { 1 };
     let host = Host::new();
     let mut figures = serde_json::Map::new();
@@ -65,7 +65,7 @@ impl Host {
         let [layer2, lowest_free] =
             components.map(read).collect::<Vec<_>>().try_into().expect("one of each");
         let bare = bare::Bare::new(&layer2, &lowest_free);
-        // No child here: compiled as the embedded ones are.
+        // No child here: compiled in the same way as the embedded plugins.
         let engine = Engine::new().expect("an engine");
         let cache = target.join("spine-bench");
         let compiler = Compiler::new(PathBuf::from("no-child"), vec![], cache);
@@ -193,7 +193,7 @@ fn arp_request() -> Event {
     Event::Frame(Frame { link: 1, data })
 }
 
-/// A request to a pool of 65,536 of which 10,000 are held.
+/// Returns a request to a pool of 65,536 addresses of which 10,000 are held.
 fn question() -> (Request, PoolView) {
     let pool = facts::Pool {
         name: "default".to_owned(),
@@ -237,7 +237,7 @@ fn question() -> (Request, PoolView) {
     (request, PoolView::new(Arc::new(ledger), "default".to_owned(), asking, Time::default()))
 }
 
-/// Microseconds per call.
+/// Returns the microseconds per call.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn timed(calls: u32, call: &mut dyn FnMut()) -> f64 {
     let start = Instant::now();

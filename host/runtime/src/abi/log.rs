@@ -1,23 +1,23 @@
-//! Lines that a plugin writes: bounded, stripped of control characters, forwarded to `tracing` under the target "plugin".
+//! Log lines of a plugin: bounded, stripped of control characters, forwarded to `tracing` under the target "plugin".
 use outrigger_sdk::log::Level;
 
-/// Octets of one line, fields included.
+/// Longest line including its fields, in bytes.
 const LINE: usize = 1024;
-/// Lines at once.
+/// Number of lines that may be written at once.
 const BURST: u64 = 100;
 const LINES_PER_SECOND: u64 = 50;
 
-/// One instance's log. Its clock is the time of the calls, so it is as deterministic as they are: an allocator, which is
-/// told no time, has its burst per decision.
+/// The log of one instance. Its clock is the time of the calls, so its rate limit is as deterministic as they are: an
+/// allocator, which receives no time, has its burst per decision.
 #[derive(Debug)]
 pub(crate) struct Log {
     plugin: String,
-    /// In 1/1,000,000 of a line, so that microseconds refill exactly.
+    /// Remaining lines in units of 1/1,000,000 of a line, so that microseconds refill exactly.
     credit: u64,
     refilled_us: u64,
-    /// Counted, and told with the next line that fits.
+    /// Number of dropped lines, reported with the next line that fits.
     dropped: u64,
-    /// The last error, cut short: a panic's words arrive here before its trap.
+    /// The last error, truncated: a panic message arrives here before its trap.
     last_error: String,
 }
 
@@ -32,7 +32,7 @@ impl Log {
         }
     }
 
-    /// A call begins, at this time.
+    /// Refills the rate limit at the start of a call at the given time.
     pub(crate) fn refill(&mut self, monotonic_us: u64) {
         let passed = monotonic_us.saturating_sub(self.refilled_us);
         self.refilled_us = self.refilled_us.max(monotonic_us);
@@ -65,13 +65,13 @@ impl Log {
         }
     }
 
-    /// What the guest last complained of, "" if it did not.
+    /// Returns the last error that the guest logged, or "" if there was none.
     pub(crate) fn last_error(&self) -> &str {
         &self.last_error
     }
 }
 
-/// Message and fields on one line: a plugin must not be able to write lines that look like somebody else's.
+/// Joins message and fields into one line: a plugin must not be able to write lines that look like another source's.
 fn line(message: &str, fields: &[(String, String)]) -> String {
     let mut line = String::new();
     let pairs = fields.iter().flat_map(|(name, value)| [" ", name, "=", value]);

@@ -1,4 +1,4 @@
-//! `outrigger:plugin@0.1`: generated bindings, and conversions between their types and the words of the SDK.
+//! `outrigger:plugin@0.1`: generated bindings, and conversions between their types and those of the SDK.
 
 mod announcer_words;
 mod effects;
@@ -13,7 +13,7 @@ pub(crate) mod allocator {
     wasmtime::component::bindgen!({ path: "../../wit", world: "allocator-with-hooks" });
 }
 
-/// World `announcer`, sharing the words that both worlds import.
+/// World `announcer`, sharing the types that both worlds import.
 pub(crate) mod announcer {
     wasmtime::component::bindgen!({
         path: "../../wit",

@@ -1,7 +1,7 @@
-//! The child, played by this test binary and by the shell, and what its parent makes of its ends.
+//! Tests of the child, played by this test binary and by the shell, and of how its parent handles the ways it ends.
 use super::*;
 
-/// Starts the shell in the child's place.
+/// Returns a command that starts the shell in place of the child.
 fn shell(script: &str) -> Command {
     Command::new("/bin/sh".into(), vec!["-c".into(), script.into()])
 }
@@ -53,7 +53,7 @@ fn what_a_child_had_too_little_of_is_named() {
     assert!(matches!(error, CompileError::Memory { mib } if mib > 0), "{error}");
 }
 
-/// Runs in a process of its own, started by the next: the limits are the process's.
+/// Runs in a process of its own, started by the next test: the limits apply to the process.
 #[test]
 fn a_confined_process() {
     if std::env::var_os(CONFINED).is_none() {
@@ -79,7 +79,7 @@ fn a_confined_process() {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
         line.trim_matches([':', ' ', '\t']).to_owned()
     };
-    // Of the thread that opened it, and that is the process's first one here or not.
+    // Belongs to the thread that opened it, which may or may not be the process's first thread here.
     assert!(["0", "1"].contains(&field("NoNewPrivs").as_str()));
     let limits = |resource| rustix::process::getrlimit(resource).current.expect("a limit");
     assert_eq!(limits(rustix::process::Resource::Cpu), 7);

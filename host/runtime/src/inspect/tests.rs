@@ -1,7 +1,8 @@
-//! Files that are delivered by mistake, and what each is told.
+//! Files that are delivered by mistake, and the error for each.
 use super::*;
 
-/// A component with these imports and exports: every one an instance without functions, as words are.
+/// Returns a component with these imports and exports, each of them an instance without functions, as type-only
+/// interfaces are.
 fn component(imports: &[&str], exports: &[&str]) -> Vec<u8> {
     let mut text = String::from("(component (instance $empty)\n");
     for name in imports {
@@ -27,7 +28,7 @@ fn a_plugin_is_known_by_what_it_exports() {
         (&[LOG, POOL, TYPES], &[POLICY], World::Allocator { hooks: false }, "0.1.0"),
         (&[], &[POLICY, HOOKS], World::Allocator { hooks: true }, "0.1.0"),
         (&[LOG, TYPES], &[MACHINE], World::Announcer, "0.1.0"),
-        // A newer patch and exports that a language's runtime leaves behind do no harm.
+        // A newer patch version and leftover exports of a language's runtime are harmless.
         (&[], &["outrigger:plugin/machine@0.1.7", "init"], World::Announcer, "0.1.7"),
     ];
     for (imports, exports, world, version) in cases {
@@ -112,7 +113,7 @@ fn a_file_cut_anywhere_is_refused_and_never_taken_for_a_plugin() {
     .expect("wat");
     for end in 1..whole.len() {
         match inspect(&whole[..end]) {
-            // Whole but for the names at the end.
+            // Complete except for the names at the end.
             Ok(found) => assert_eq!(found.exports, [MACHINE], "cut at {end}"),
             // A cut between two sections leaves a component that exports nothing.
             Err(LoadError::Truncated { .. } | LoadError::NotWasm(_) | LoadError::NoWorld(_)) => {}

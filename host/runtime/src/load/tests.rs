@@ -1,4 +1,4 @@
-//! Components written by hand, through the whole way: inspected, compiled in a child (this test binary once more), cached,
+//! Components written by hand, through the whole path: inspected, compiled in a child (this test binary again), cached,
 //! linked, run against every limit.
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use wit_component::{ComponentEncoder, StringEncoding};
 use super::*;
 use crate::{Factory, Fault, Limits, Machine, World};
 
-/// What every hand-written module begins with: memory of zeros (an answer of zeros is the first case of everything, and
-/// empty lists), and a realloc that only ever takes.
+/// The start of every hand-written module: memory of zeros (an answer of zeros is the first case of every variant, and
+/// empty lists), and a realloc that only allocates.
 const COMMON: &str = r#"
     (memory (export "memory") 128)
     (global $top (mut i32) (i32.const 1048576))
@@ -23,7 +23,7 @@ const COMMON: &str = r#"
         (global.set $top (i32.add (global.get $top) (local.get 3))))
 "#;
 
-/// A component of this world from functions in text form.
+/// Returns a component of this world from functions in text form.
 fn component(world: &str, functions: &str) -> Vec<u8> {
     let mut resolve = wit_parser::Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
@@ -41,7 +41,7 @@ fn component(world: &str, functions: &str) -> Vec<u8> {
     ComponentEncoder::default().module(&module).expect("fits").encode().expect("encodes")
 }
 
-/// An announcer whose `handle` and `snapshot` do this.
+/// Returns an announcer with these bodies of `handle` and `snapshot`.
 fn announcer(handle: &str, snapshot: &str) -> Vec<u8> {
     component(
         "announcer",
@@ -59,7 +59,7 @@ fn announcer(handle: &str, snapshot: &str) -> Vec<u8> {
 
 const ZEROS: &str = "(i32.const 16)";
 
-/// An allocator that does this.
+/// Returns an allocator with this body of `allocate`.
 fn allocator(allocate: &str) -> Vec<u8> {
     component(
         "allocator",
@@ -70,7 +70,7 @@ fn allocator(allocate: &str) -> Vec<u8> {
     )
 }
 
-/// Plays the child when it is started with two file names behind this test's name, and is an empty test otherwise.
+/// Acts as the child when it is started with two file names after this test's name, and is an empty test otherwise.
 #[test]
 fn the_child() {
     let files: Vec<String> = std::env::args().skip_while(|arg| arg != "--exact").skip(2).collect();
@@ -114,7 +114,7 @@ fn compiler(directory: &tempfile::TempDir) -> Compiler {
     Compiler::new(program, args.into(), directory.path().join("cache"))
 }
 
-/// No child can be started: what loads now comes from the cache.
+/// Returns a compiler that cannot start a child: a plugin that still loads comes from the cache.
 fn no_compiler(directory: &tempfile::TempDir) -> Compiler {
     Compiler::new("/nonexistent".into(), vec![], directory.path().join("cache"))
 }
@@ -136,11 +136,11 @@ fn a_component_is_compiled_once_and_then_comes_from_the_cache() {
     let files = setup.files();
     let [sum, code] = &files[..] else { panic!("{files:?}") };
     assert!(code.to_string_lossy().contains(plugin.digest()));
-    // The same bytes are the same plugin while somebody holds it, and are not compiled again when nobody does.
+    // The same bytes are the same plugin while a reference exists, and are not compiled again when none does.
     assert!(Arc::ptr_eq(&plugin, &setup.load(&bytes)));
     drop(plugin);
     no_compiler(&setup.directory).load(&setup.engine, &bytes).expect("from the cache");
-    // A damaged file is compiled anew, and one with a single bit that turned: it is in code, where wasmtime does not look.
+    // A damaged file is compiled again, and so is one with a single flipped bit in code, which wasmtime does not check.
     let whole = std::fs::read(code).expect("there");
     let mut turned = whole.clone();
     turned[whole.len() / 2] ^= 1;
@@ -157,7 +157,7 @@ fn a_component_is_compiled_once_and_then_comes_from_the_cache() {
     assert!(no_compiler(&setup.directory).load(&setup.engine, &bytes).is_err());
 }
 
-/// A function that the compiler needs many seconds for. It is stopped by its processor time, however busy the machine is.
+/// A function that takes the compiler many seconds. It is stopped by its processor time, however busy the machine is.
 #[test]
 fn a_component_that_compiles_for_ever_is_stopped() {
     let setup = Setup::new();
@@ -169,7 +169,7 @@ fn a_component_that_compiles_for_ever_is_stopped() {
         Some(Duration::from_secs(1)),
     );
     let error = loaded.expect_err("it takes longer than a second");
-    // Of its processor time, or five times that where there is so little of it.
+    // Its processor time, or five times that in wall time on a busy machine.
     assert!(error.to_string().contains("compiling took longer than"), "{error}");
     assert_eq!(setup.files(), Vec::<PathBuf>::new(), "nothing is left of it");
 }
@@ -269,7 +269,7 @@ fn limits_can_be_set_for_one_instance() {
     let mut machine = plugin.machine(&limits).expect("instantiates");
     let fault = machine.handle(Time::default(), &[]).expect_err("too slow");
     assert_eq!(fault, Fault::Deadline { after_ms: 5 });
-    // It begins with 128 pages of 64 KiB.
+    // It starts with 128 pages of 64 KiB.
     let limits = Limits { memory: 1 << 20, ..Limits::default() };
     assert!(matches!(plugin.machine(&limits), Err(Fault::Memory { limit_mib: 1 })));
 }
@@ -329,14 +329,14 @@ fn decide(plugin: &Plugin) -> Result<Outcome, Fault> {
 #[test]
 fn an_allocator_asks_the_pool_and_decides_afresh_each_time() {
     let setup = Setup::new();
-    // `assign` (0) of the list that the pool gives, written by the host behind the case; traps when run twice.
+    // `assign` (0) of the list that the pool returns, written by the host behind the case; traps when run twice.
     let allocate = "(if (i32.load (i32.const 600)) (then unreachable)) (i32.store (i32.const 600) (i32.const 1))
         (call $lowest_free (i32.const 0) (i32.const 1) (i32.const 36)) (i32.const 32)";
     let plugin = setup.load(&allocator(allocate));
     for _ in 0..3 {
         assert_eq!(decide(&plugin), Ok(Outcome::Assign(vec![ADDRESS])));
     }
-    // Without hooks every configuration is right.
+    // Without hooks every configuration is accepted.
     assert_eq!(plugin.validate_config("nonsense"), Ok(Ok(())));
     assert!(matches!(plugin.instantiate(), Err(Fault::Garbage(_))));
 }

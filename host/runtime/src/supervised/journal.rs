@@ -1,15 +1,16 @@
-//! The calls since the last snapshot, bounded, and the cutting of events into calls.
+//! The calls since the last snapshot, bounded, and the splitting of events into calls.
 use outrigger_sdk::{Event, Service, Time};
 
 const CALLS: usize = 1_000;
-/// As much as the state of many addresses: more is more than it saves.
+/// Limit of the journal in bytes: as much as the state of many addresses; a larger journal costs more than it saves.
 const OCTETS: usize = 256 << 10;
-/// As the WIT says of one call.
+/// Limit of the WIT for one call.
 const EVENTS_PER_CALL: usize = 1_000;
-/// The WIT allows 1 MiB. A plugin's memory never shrinks again, and each call stands in it once more.
+/// Limit of one call in bytes. The WIT allows 1 MiB, but a plugin's memory never shrinks again, and each call takes up
+/// its size in it once more.
 const OCTETS_PER_CALL: usize = 128 << 10;
 
-/// What an instance was told since it was started, and answered without a fault.
+/// The calls that an instance has handled without a fault since it was started.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     calls: Vec<Call>,
@@ -37,7 +38,7 @@ impl Journal {
     }
 }
 
-/// Cut so that no call is larger than the WIT promises; an event that is larger goes alone.
+/// Splits events so that no call is larger than the limits; a single event that is larger is a call of its own.
 pub(super) fn chunks(events: Vec<Event>) -> Vec<Vec<Event>> {
     let mut chunks: Vec<Vec<Event>> = Vec::new();
     let mut octets = 0;
@@ -56,7 +57,7 @@ pub(super) fn chunks(events: Vec<Event>) -> Vec<Vec<Event>> {
     chunks
 }
 
-/// About how many octets an event takes: exact enough for bounds.
+/// Returns the approximate size of an event in bytes: accurate enough for limits.
 fn weight(event: &Event) -> usize {
     let content = match event {
         Event::Resumed(resumed) => resumed.offloads.len() * 4 + resumed.open.len() * 80,

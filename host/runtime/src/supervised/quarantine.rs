@@ -1,8 +1,9 @@
-//! Events that made the plugin fault every time, kept away from it: one bad object stops only itself. A list is taken apart
-//! for that, because the full list comes again after every restart and would bring the bad entry along.
+//! Events that made the plugin fault every time and are no longer delivered, so that one bad object stops only itself.
+//! A list is split for that, because the full list is delivered again after every restart and would include the bad
+//! entry.
 use outrigger_sdk::{DesiredAddress, DesiredChanged, Event, Link, LinksChanged};
 
-/// Entries of lists that are left out for as long as they stay as they are.
+/// Entries of lists that are left out for as long as they do not change.
 #[derive(Debug, Default)]
 pub(super) struct Quarantine {
     desired: Vec<DesiredAddress>,
@@ -14,7 +15,7 @@ impl Quarantine {
         self.desired.is_empty() && self.links.is_empty()
     }
 
-    /// Keeps the entries of this event away from now on. An event of another kind does not come again by itself.
+    /// Leaves out the entries of this event from now on. An event of another kind does not recur by itself.
     pub(super) fn add(&mut self, event: Event) {
         match event {
             Event::DesiredChanged(changed) => self.desired.extend(changed.upsert),
@@ -23,7 +24,7 @@ impl Quarantine {
         }
     }
 
-    /// The event without the entries that are kept away.
+    /// Returns the event without the quarantined entries.
     pub(super) fn strip(&self, mut event: Event) -> Event {
         match &mut event {
             Event::DesiredChanged(changed) if !self.desired.is_empty() => {
@@ -38,8 +39,8 @@ impl Quarantine {
     }
 }
 
-/// A list as a list of one entry per chunk; begin and end of it are chunks of their own, so that they arrive whichever
-/// entry does not. Other events are whole.
+/// Splits a list into chunks of one entry; its start and its end are separate chunks, so that they arrive even if an
+/// entry is rejected. Other events are returned unchanged.
 pub(super) fn pieces(event: Event) -> Vec<Event> {
     match event {
         Event::DesiredChanged(DesiredChanged { reset, remove, upsert, more })

@@ -1,68 +1,70 @@
-//! What the supervisor says: to whoever carries out effects, and to people.
+//! The supervisor's reports: to the code that carries out effects, and to people.
 use std::fmt;
 
 use outrigger_sdk::{Effect, Event};
 
 use crate::machine::Fault;
 
-/// What came of a delivery.
+/// The result of a delivery.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Delivered {
-    /// To be carried out, in order.
+    /// The effects to carry out, in order.
     pub effects: Vec<Effect>,
-    /// When to come back, in monotonic microseconds, and the reason to put into [`Event::Wake`]. Replaces the one before.
+    /// The time of the next call, in monotonic microseconds, and the reason to put into [`Event::Wake`]. Replaces the
+    /// previous one.
     pub wake: Option<(u64, String)>,
-    /// What went wrong, oldest first.
+    /// The incidents of this delivery, oldest first.
     pub incidents: Vec<Incident>,
-    /// Another instance runs, or will: deliver [`Event::Resumed`], then the full lists of links and desired addresses.
+    /// True if another instance runs, or will: deliver [`Event::Resumed`], then the full lists of links and desired
+    /// addresses.
     pub needs_full: bool,
 }
 
-/// Something that a person may want to know.
+/// An incident that a person may want to know about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incident {
     /// A new instance took over in the same state.
     Restarted {
-        /// What ended the one before.
+        /// The fault that ended the previous instance.
         why: Fault,
     },
     /// An event that faults every time was left out.
     Quarantined {
-        /// In a few words.
+        /// A short description of the event.
         event: String,
-        /// What it did.
+        /// The fault that it caused.
         why: Fault,
     },
-    /// Restarts did not help, another build took over.
+    /// Restarts did not help, and another build or a fresh state took over.
     FellBack {
-        /// The digest that did not work.
+        /// The digest of the build that did not work.
         from: String,
-        /// The digest that runs now; the same when only the state was given up.
+        /// The digest of the build that runs now; the same if only the state was given up.
         to: String,
-        /// It started without any state.
+        /// True if it started without any state.
         fresh: bool,
         /// The last fault.
         why: Fault,
     },
-    /// Nothing helped: no instance runs.
+    /// No recovery helped: no instance runs.
     Held {
-        /// Next attempt, in monotonic microseconds.
+        /// The time of the next attempt, in monotonic microseconds.
         until_us: u64,
-        /// The last fault.
+        /// The last failure.
         why: String,
     },
     /// An instance runs again.
     Revived {
-        /// Its digest.
+        /// The digest of its build.
         digest: String,
     },
-    /// Another build or configuration took over, as asked.
+    /// Another build or configuration took over, as requested.
     Swapped {
-        /// The digest before.
+        /// The digest before the swap.
         from: String,
-        /// The digest now.
+        /// The digest after the swap.
         to: String,
-        /// It did not know the state of the one before and started without.
+        /// True if it did not know the state of the previous build and started without.
         fresh: bool,
     },
 }
@@ -87,64 +89,65 @@ impl fmt::Display for Incident {
     }
 }
 
-/// How an announcer is.
+/// The state of an announcer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
-    /// The build that runs, or that ran last.
+    /// The digest of the build that runs, or that ran last.
     pub digest: String,
-    /// Whether an instance runs.
+    /// Running or held.
     pub phase: Phase,
-    /// Faults so far.
+    /// Number of faults so far.
     pub restarts: u64,
-    /// Events left out so far.
+    /// Number of events left out so far.
     pub quarantined: u64,
-    /// The last fault, in words.
+    /// The last fault, as text.
     pub last_fault: Option<String>,
 }
 
-/// Whether an instance runs.
+/// The phase of an announcer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It does.
+    /// An instance runs.
     Running,
-    /// It does not; attempts go on.
+    /// No instance runs; attempts continue.
     Held,
 }
 
-/// Why another build or configuration did not take over. The one before serves on.
+/// The reason why another build or configuration did not take over. The previous one continues to serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{step} failed: {why}")]
 pub struct SwapError {
-    /// Which step.
+    /// The step that failed.
     pub step: SwapStep,
-    /// What it said.
+    /// The error as text.
     pub why: String,
-    /// The fault, unless the plugin itself refused.
+    /// The fault. `None` if the plugin itself refused.
     pub fault: Option<Fault>,
 }
 
 impl SwapError {
-    /// The plugin refused.
+    /// Creates the error for a refusal by the plugin.
     pub(super) fn refused(step: SwapStep, why: impl ToString) -> Self {
         Self { step, why: why.to_string(), fault: None }
     }
 
-    /// The plugin failed.
+    /// Creates the error for a fault of the plugin.
     pub(super) fn faulted(step: SwapStep, fault: Fault) -> Self {
         Self { step, why: fault.to_string(), fault: Some(fault) }
     }
 }
 
-/// The steps of a swap, in order. Taking the old one's state is none: what it cannot give is done without.
+/// The steps of a swap, in order. Taking the old instance's state is not one of them: if it cannot provide
+/// one, the swap proceeds without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SwapStep {
-    /// Make an instance.
+    /// Creates an instance.
     Instantiate,
-    /// Check the configuration.
+    /// Checks the configuration.
     Validate,
-    /// Start it from the old one's state.
+    /// Starts the instance from the old one's state.
     Start,
-    /// Tell it what is open and desired.
+    /// Delivers the open endpoints and the full lists.
     CatchUp,
 }
 
@@ -159,7 +162,7 @@ impl fmt::Display for SwapStep {
     }
 }
 
-/// An event in a few words, without what Services or the wire put into it.
+/// Returns a short description of an event, without content from Services or the wire.
 pub(super) fn summary(event: &Event) -> String {
     match event {
         Event::Resumed(resumed) => {

@@ -1,4 +1,5 @@
-//! Another build, or the same one with another configuration, takes over. Up to the last step the old one serves.
+//! The takeover by another build, or by the same one with another configuration. The old instance serves until the last
+//! step.
 use std::sync::Arc;
 
 use outrigger_sdk::{Context, Effect, Event, Origin, Time};
@@ -10,11 +11,12 @@ use super::{LastGood, Raised, Rung, Supervised, alarm, ignite};
 use crate::machine::{Factory, Machine, checked_reply, checked_snapshot};
 
 impl Supervised {
-    /// Swaps. `catch_up` is what the new instance is told first: [`Event::Resumed`] and the full lists; its effects are in
-    /// the answer, and are only the difference.
+    /// Swaps the instance. `catch_up` holds the first events of the new instance: [`Event::Resumed`] and the full
+    /// lists. Its effects are in the answer and contain only the difference.
     ///
     /// # Errors
-    /// See [`SwapError`]: the old instance serves on, and none of the new one's effects are to be carried out.
+    /// Returns a [`SwapError`] if the new instance fails: the old instance continues to serve, and none of the new
+    /// one's effects must be carried out.
     pub fn swap(
         &mut self,
         now: Time,
@@ -29,11 +31,11 @@ impl Supervised {
         Ok(self.put(now, factory, context, taken))
     }
 
-    /// Goes back from a build that did harm: the one that ran before takes over with the state that it had then, since the
-    /// other's is not to be trusted. Any other build starts without one.
+    /// Rolls back from a build that did harm: the previous build takes over with the state that it had then, since the
+    /// state of the harmful one is not to be trusted. Any other build starts without state.
     ///
     /// # Errors
-    /// As for [`Self::swap`].
+    /// Returns the same errors as [`Self::swap`].
     pub fn go_back(
         &mut self,
         now: Time,
@@ -50,7 +52,7 @@ impl Supervised {
         Ok(self.put(now, factory, context, taken))
     }
 
-    /// What was taken over is in force.
+    /// Installs the instance that has taken over.
     fn put(
         &mut self,
         now: Time,
@@ -71,13 +73,13 @@ impl Supervised {
         self.rung = Rung::Own;
         self.budget.renew(now.monotonic_us);
         self.out.effects.extend(taken.effects);
-        // It has just been told everything.
+        // The new instance has just received everything.
         self.out.needs_full = false;
         self.answer()
     }
 
-    /// The state to hand over. An instance that faults while it is asked is rebuilt and asked once more; if that does not
-    /// help, what it was started from must do, because the swap may be the cure.
+    /// Returns the state to hand over. An instance that faults while taking the snapshot is rebuilt and asked once
+    /// more; if that does not help, the state that it was started from is used, because the swap may be the cure.
     fn saved(&mut self, now: Time) -> Origin {
         for _ in 0..2 {
             let Some(machine) = &mut self.machine else { break };
@@ -89,7 +91,7 @@ impl Supervised {
         self.base.clone()
     }
 
-    /// The outgoing build is what to fall back to, unless it has not yet shown that it works and another one had.
+    /// Keeps the outgoing build to fall back to, unless it has not yet proven that it works and an earlier one had.
     fn remember(&mut self, now: Time, origin: Origin) {
         let proven = self.budget.is_healthy(now.monotonic_us);
         let keep = self
@@ -103,7 +105,7 @@ impl Supervised {
     }
 }
 
-/// An instance that knows everything, and what it did about it.
+/// An instance that is caught up, and its effects.
 struct Taken {
     raised: Raised,
     fresh: bool,
@@ -112,7 +114,7 @@ struct Taken {
     wake: Option<(u64, String)>,
 }
 
-/// An instance that finds the configuration right, and how to make another.
+/// Returns an instance that accepts the configuration, and a function that makes another one.
 #[expect(clippy::type_complexity, reason = "a closure and what it makes, for the caller below")]
 fn checked<'a>(
     factory: &'a dyn Factory,
@@ -129,7 +131,7 @@ fn checked<'a>(
     Ok((open, next))
 }
 
-/// Starts it and tells it everything.
+/// Starts the instance and delivers everything to it.
 fn take(
     now: Time,
     next: Box<dyn Machine>,

@@ -1,4 +1,5 @@
-//! A scripted plugin under supervision: whatever it does, what survives is the sum of the events that were not set aside.
+//! A scripted plugin under supervision: whatever it does, the surviving state is the sum of the events that were not
+//! quarantined.
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,22 +13,22 @@ mod swapped;
 
 const SECOND: u64 = 1_000_000;
 
-/// What the instances of one build do wrong, counted over all of them.
+/// The scripted failures of the instances of one build, counted over all of them.
 #[derive(Default)]
 struct Script {
-    /// `handle`s that fault, by number: once, whatever they are about.
+    /// Numbers of the `handle` calls that fault once, whatever their events are.
     transient: BTreeSet<u64>,
     handled: u64,
-    /// Every `handle` faults from the one of this number on.
+    /// The number of the `handle` call from which on every call faults.
     broken_from: Option<u64>,
-    /// Snapshots that fault.
+    /// True if snapshots fault.
     mute: bool,
-    /// Instances cannot be made.
+    /// True if instances cannot be created.
     gone: bool,
     instances: u64,
 }
 
-/// A build that keeps every event it hears; an event whose text begins with "poison" makes it trap.
+/// A build that keeps every event it receives; an event whose text begins with "poison" makes it trap.
 struct Build {
     digest: &'static str,
     script: Mutex<Script>,
@@ -47,7 +48,7 @@ impl Build {
     }
 }
 
-/// The factory hands itself to its instances.
+/// A factory that hands the build to its instances.
 struct Maker(Arc<Build>);
 
 impl Factory for Maker {
@@ -153,7 +154,7 @@ fn events(texts: &[&str]) -> Vec<Event> {
     texts.iter().map(|text| event(*text)).collect()
 }
 
-/// What the instance that runs has heard.
+/// Returns the events that the running instance has received.
 fn heard(supervised: &mut Supervised) -> Vec<String> {
     let machine = supervised.machine.as_mut().expect("an instance runs");
     let state = machine.snapshot().expect("it can say");
@@ -179,7 +180,7 @@ fn what_goes_well_is_passed_on() {
     assert_eq!(echoed(&out), ["x", "y"]);
     assert_eq!(out.wake, Some((SECOND + 10_000, "after 2".into())));
     assert!(out.incidents.is_empty() && !out.needs_full);
-    // Nothing happened: the plugin is not bothered, and its timer stands.
+    // No events: the plugin is not called, and its timer stays set.
     assert_eq!(supervised.deliver(at(2), vec![]).wake, out.wake);
 }
 
@@ -234,7 +235,7 @@ fn a_wake_that_faults_is_not_asked_for_again() {
     assert_eq!(heard(&mut supervised), ["x"]);
 }
 
-/// A full list of these addresses; the pool's name tells an entry from a changed one.
+/// Returns a full list of these addresses; the pool's name distinguishes an entry from a changed one.
 fn full(entries: &[(u8, &str)]) -> Vec<Event> {
     let upsert = entries.iter().map(|&(last, pool)| outrigger_sdk::DesiredAddress {
         address: std::net::Ipv4Addr::new(192, 0, 2, last).into(),
@@ -264,10 +265,10 @@ fn one_bad_entry_of_a_list_stops_only_itself_however_often_the_list_comes() {
     assert!(
         words.contains("192.0.2.1") && words.contains("192.0.2.3") && !words.contains("192.0.2.2")
     );
-    // As asked for, and harmless now.
+    // Delivered as requested, and harmless now.
     let out = supervised.deliver(at(2), list.clone());
     assert!(out.incidents.is_empty() && !out.needs_full);
-    // The entry changes: it is good again.
+    // The entry changes: it is accepted again.
     let out = supervised.deliver(at(3), full(&[(2, "p")]));
     assert!(out.incidents.is_empty());
     assert!(heard(&mut supervised).join(";").contains("192.0.2.2"));
@@ -289,7 +290,7 @@ fn a_full_journal_becomes_a_snapshot() {
     assert!(matches!(supervised.base, Origin::Restored(_)));
     supervised.deliver(at(2), events(&["poison"]));
     assert_eq!(heard(&mut supervised).len(), 1_001);
-    // Replayed was what came after the snapshot: one call for each of the two rebuilds.
+    // The calls after the snapshot were replayed: one for each of the two rebuilds.
     assert_eq!(build.script().handled, 1_001 + 2 + 2);
 }
 
@@ -324,7 +325,7 @@ fn too_many_effects_are_a_fault() {
     let out = supervised.deliver(at(1), events(&["x"]));
     assert!(out.effects.is_empty());
     assert!(matches!(&out.incidents[0], Incident::Restarted { why: Fault::Garbage(_) }));
-    // Nor is a snapshot taken that nobody can keep: the next one starts without.
+    // A snapshot that is too large to keep is not taken either: the next build starts without.
     supervised
         .swap(at(2), Arc::new(Maker(Build::new("a"))), Context::default(), vec![])
         .expect("swaps");
@@ -348,7 +349,7 @@ fn every_incident_can_be_said_in_one_line() {
 }
 
 proptest! {
-    /// Deliveries far enough apart, at most one poison and at most one chance fault in each.
+    /// Deliveries far enough apart, with at most one poison and at most one chance fault in each.
     #[test]
     fn whatever_faults_the_survivor_is_the_sum_of_what_was_not_set_aside(
         deliveries in proptest::collection::vec((0_usize..6, proptest::option::of(0_usize..6), proptest::bool::ANY), 1..40),
@@ -368,7 +369,7 @@ proptest! {
             let out = supervised.deliver(at(11 * round as u64), texts.into_iter().map(event).collect());
             acted.extend(echoed(&out));
             for incident in &out.incidents {
-                // A chance fault that hits a lone event looks like poison: that event is set aside, and no other.
+                // A chance fault that hits a single event looks like poison: that event is quarantined, and no other.
                 if let Incident::Quarantined { event, .. } = incident {
                     let text = event.replace("other, ", "");
                     expected.retain(|heard| *heard != text);

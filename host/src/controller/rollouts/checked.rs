@@ -1,14 +1,14 @@
-//! What a delivery is, seen without compiling or running it: the compiler is no part of this process.
+//! Verification of a delivery without compiling or running it: the compiler is not part of this process.
 use outrigger_kube::convert::Delivery;
 use outrigger_runtime::{inspect, unpack};
 
 use crate::plugins::world_name;
 use crate::trial::{Verdict, of_load};
 
-/// Digest and world ("allocator", "announcer"), or why it is refused.
+/// Digest and world ("allocator", "announcer"), or the reason for the refusal.
 pub type Checked = Result<(String, String), Verdict>;
 
-/// Decompresses and reads it, on a thread of its own. Gives the delivery back.
+/// Decompresses and inspects a delivery on a thread of its own. Returns the delivery with the result.
 pub async fn check(delivery: Delivery) -> (Delivery, Checked) {
     let looked = tokio::task::spawn_blocking({
         let delivery = delivery.clone();

@@ -1,5 +1,5 @@
-//! The immutable copies of what is delivered: made before anybody is told of a build, made again when somebody deletes one that is
-//! needed, and deleted when none is. Must not know when which build is to run.
+//! Immutable copies of deliveries: made before a build is published, made again if a needed one is deleted, and deleted
+//! when no longer needed. Must not know which build is to run when.
 use std::collections::BTreeSet;
 
 use outrigger_core::facts::Build;
@@ -10,7 +10,8 @@ use outrigger_kube::convert::copy_name;
 use super::{Arrived, One, Rollouts};
 
 impl Rollouts {
-    /// A copy was deleted. If it is needed it is made again; a sweep deletes only what is not.
+    /// Marks a deleted copy as missing, so that it is made again if it is needed; a sweep deletes only copies that are
+    /// not.
     pub(super) fn copy_gone(&mut self, copy: &str) {
         for arrived in self.deliveries.values_mut() {
             if let Ok((digest, _)) = &arrived.checked {
@@ -19,7 +20,7 @@ impl Rollouts {
         }
     }
 
-    /// What a ConfigMap delivers, once its copy is there; or reason and message.
+    /// Returns the build that a ConfigMap delivers, once its copy exists, or reason and message of the problem.
     pub(super) async fn usable(
         &mut self,
         name: &str,
@@ -50,7 +51,7 @@ impl Rollouts {
             .is_some_and(|failed| failed.build == build && failed.delivery == delivery);
         if !arrived.copied && !failed {
             if arrived.dropped() {
-                // It changed meanwhile, or went: the watch will say so.
+                // The ConfigMap changed or was deleted meanwhile; the watch will report it.
                 let again = self.writer.delivered(map).await?;
                 let again = again.filter(|again| again.id == arrived.delivery.id);
                 let Some(again) = again else { return Ok(Ok(Offer::Keep)) };
@@ -60,13 +61,13 @@ impl Rollouts {
                 self.writer.copy(name, &digest, key, octets.clone()).await?;
             }
             arrived.copied = true;
-            // A leader keeps no megabytes that the API server has.
+            // The leader does not hold megabytes that the API server stores.
             arrived.delivery.octets = Ok(("", Vec::new()));
         }
         Ok(Ok(Offer::Build { build, delivery }))
     }
 
-    /// Deletes copies that neither are run nor might be.
+    /// Deletes copies of builds that neither run nor might be run.
     pub(super) async fn sweep(&mut self) -> Result<(), WriteError> {
         let mut needed = BTreeSet::new();
         for (name, one) in &self.all {
@@ -95,7 +96,7 @@ impl Rollouts {
 }
 
 impl Arrived {
-    /// Its octets were not kept.
+    /// Returns true if the delivery's data was not kept.
     fn dropped(&self) -> bool {
         self.delivery.octets.as_ref().is_ok_and(|(key, _)| key.is_empty())
     }

@@ -1,5 +1,5 @@
-//! Who takes part in a roll-out, and what they say of the candidate, from Nodes and NodeReports; for a policy, which runs in no
-//! node, this process alone. Must not know what is decided from it.
+//! Members of a roll-out and their reports about the candidate, from Nodes and NodeReports; for a policy, which runs on
+//! no node, this process alone. Must not know what is decided from them.
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use outrigger_kube::crd::{NodeReportStatus, PluginReport};
 use super::Nodes;
 use crate::plugins::{Plugins, Progress};
 
-/// The one who tries policies: whichever process allocates.
+/// Name of the member that tries policies: the process that allocates.
 pub const MEMBER: &str = "controller";
 
-/// Every node that reports. It is up when it is Ready and another one hears it: a report does not say whether its writer
-/// is still there.
+/// Returns every node that reports. A node is up when it is Ready and another node hears it, because a report does not
+/// show whether its writer is still running.
 pub fn of_nodes(
     reports: &BTreeMap<NodeName, Arc<NodeReportStatus>>,
     nodes: &Nodes,
@@ -53,7 +53,7 @@ fn standing(said: &PluginReport, attempt: u32) -> Standing {
     }
 }
 
-/// This process, which tries the policy in its own decisions.
+/// Returns this process, which tries the policy in its own decisions.
 pub fn of_policy(plugins: &Plugins, plugin: &str, attempt: u32) -> BTreeMap<NodeName, Member> {
     let tried = plugins.tried(plugin).filter(|tried| tried.attempt == attempt);
     let standing = match tried.map(|tried| tried.progress) {
@@ -99,7 +99,7 @@ mod tests {
         let reports: BTreeMap<_, _> = [
             ("n1", report(&[("n2", "alive"), ("n4", "leaving")], quiet())),
             ("n2", report(&[("n1", "alive")], quiet())),
-            // Down: what it said last is still there.
+            // Down, but its last report is still there.
             ("n3", report(&[("n1", "alive"), ("n2", "alive")], quiet())),
             ("n4", report(&[], quiet())),
         ]

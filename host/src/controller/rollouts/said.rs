@@ -1,4 +1,4 @@
-//! What a Plugin object says to people: phase, progress, and one condition with the reason and the fix.
+//! Status of a Plugin object: phase, progress, and one condition with the reason and the fix.
 use std::collections::BTreeMap;
 
 use outrigger_core::facts::NodeName;
@@ -10,7 +10,7 @@ use outrigger_sdk::Time;
 
 use super::One;
 
-/// The whole status. `problem` is what is wrong with what is delivered.
+/// Returns the whole status. `problem` is the problem of the delivery, if any.
 pub fn status(
     name: &str,
     one: &One,
@@ -77,7 +77,7 @@ fn in_words(record: &Record) -> (&'static str, bool, String, String) {
     }
 }
 
-/// Several ConfigMaps for one name: reason and message.
+/// Returns reason and message for several ConfigMaps that deliver the same name.
 pub fn several(name: &str, maps: &[String]) -> (String, String) {
     let message = format!(
         "ConfigMaps {} all deliver plugin {name:?}: what is active stays; delete all but one, or give one another name in its label",
@@ -86,7 +86,7 @@ pub fn several(name: &str, maps: &[String]) -> (String, String) {
     ("SeveralConfigMaps".to_owned(), message)
 }
 
-/// A line in the log for each step.
+/// Logs each step of a roll-out.
 pub fn tell(plugin: &str, before: &Record, after: &Record) {
     if before.active != after.active
         && let Some(active) = &after.active

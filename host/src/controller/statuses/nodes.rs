@@ -1,4 +1,4 @@
-//! Conditions of an announcer out of what the nodes report of it: those that say the same, together.
+//! Conditions of an announcer from the reports of the nodes. Nodes with equal reports are merged.
 use std::collections::BTreeMap;
 
 use outrigger_core::guard::budget::CONDITIONS;
@@ -7,12 +7,12 @@ use outrigger_kube::crd::ConditionReport;
 
 use super::not_ready;
 
-/// Names of nodes behind one message.
+/// Largest number of node names listed for one message.
 const NAMES_SHOWN: usize = 5;
-/// Messages in one condition.
+/// Largest number of messages in one condition.
 const MESSAGES_SHOWN: usize = 8;
 
-/// That it does not run as it is written.
+/// Returns the condition that the announcer does not run as written. `None` if it does.
 pub fn failing(reported: &BTreeMap<String, Reported>) -> Option<ObjectCondition> {
     let failures = || reported.iter().filter_map(|(node, it)| Some((node, it.failure.as_ref()?)));
     let (_, first) = failures().next()?;
@@ -23,7 +23,7 @@ pub fn failing(reported: &BTreeMap<String, Reported>) -> Option<ObjectCondition>
     Some(not_ready(first.reason, &message))
 }
 
-/// What its plugin says of itself.
+/// Returns the conditions that the plugin reports about itself.
 pub fn of_plugin(reported: &BTreeMap<String, Reported>) -> Vec<ObjectCondition> {
     let mut by_type: BTreeMap<&str, Vec<(&str, &ConditionReport)>> = BTreeMap::new();
     for (node, it) in reported {
@@ -34,7 +34,7 @@ pub fn of_plugin(reported: &BTreeMap<String, Reported>) -> Vec<ObjectCondition> 
     by_type.into_iter().take(CONDITIONS).map(|(kind, said)| merged(kind, &said)).collect()
 }
 
-/// Nodes that see it differently make it unknown.
+/// Merges a condition over nodes. Different reports make it unknown.
 fn merged(kind: &str, said: &[(&str, &ConditionReport)]) -> ObjectCondition {
     let first = said[0].1;
     let is_one = |of: fn(&ConditionReport) -> &str| said.iter().all(|(_, it)| of(it) == of(first));
@@ -127,7 +127,7 @@ mod tests {
         let of_one =
             |node: usize| (format!("n{node}"), failed(&format!("{node}{}", "x".repeat(500))));
         let message = failing(&(0..1_000).map(of_one).collect()).unwrap().message;
-        // The API server takes 32,768 characters.
+        // The API server accepts 32,768 characters.
         assert!(message.len() < 32_768 && message.contains("on 992 more"), "{message}");
     }
 

@@ -1,11 +1,11 @@
-//! Nodes that gossip does not reach as things are set up, and what to change. Knows nothing of what follows.
+//! Nodes that gossip cannot reach with the current settings, and what to change. Must not know the consequences.
 use std::net::IpAddr;
 
 use outrigger_core::facts::{Cluster, NodeName};
 use outrigger_core::membership::{Unreadable, View};
 use outrigger_sdk::Family;
 
-/// One sentence for each, with the fix. `local` is the address that gossip of this node, `me`, goes out from.
+/// Returns one sentence for each, with the fix. `local` is the address that gossip of this node, `me`, is sent from.
 pub(super) fn strangers(me: &NodeName, local: IpAddr, cluster: &Cluster, view: &View) -> Vec<String> {
     let unreadable = view.unreadable.iter().map(|(node, why)| match why {
         Unreadable::OtherKey => format!(

@@ -1,5 +1,5 @@
-//! The thread of membership: datagrams, timers and the responder's lease. Nothing else of the daemon holds it up: it takes orders, tells
-//! news, and waits for no lock.
+//! The membership thread: datagrams, timers and the responder's lease. No other part of the daemon delays it: it
+//! receives orders, sends news, and waits for no lock.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,40 +16,40 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::witness::Witness;
 
-/// Datagrams that are taken in before the timers have their turn: what waits after a stall counts before the timers that miss it, and a
-/// flood stops no timer.
+/// Number of datagrams that are handled before the timers: datagrams that queued up during a stall are taken in before
+/// the timers that wait for them fire, and a flood cannot keep timers from firing.
 const AT_ONCE: usize = 600;
 
-/// What the loop has to say.
+/// Orders of the main loop and of the witness.
 pub(super) enum Order {
-    /// See [`Membership::set_peers`].
+    /// Sets the nodes that may be members; see [`Membership::set_peers`].
     Peers(BTreeMap<NodeName, SocketAddr>),
-    /// See [`Membership::set_claims`].
+    /// Changes the claims of this node; see [`Membership::set_claims`].
     Claim(ClaimChanges),
-    /// See [`Membership::set_readiness`].
+    /// Sets the readiness of this node; see [`Membership::set_readiness`].
     Ready(NodeReadiness),
-    /// The links that addresses are announced on for which one node is elected.
+    /// Sets the links on which addresses are announced by announcers that elect one node.
     Links(Arc<Vec<Link>>),
-    /// See [`Membership::answered`].
+    /// A member still answers for an address on the segment; see [`Membership::answered`].
     Answered(NodeName, IpAddr),
-    /// See [`Membership::overheard`].
+    /// Another node announced an address of this node on the segment; see [`Membership::overheard`].
     Overheard(NodeName, IpAddr),
-    /// See [`Membership::leave`].
+    /// Marks this node as leaving; see [`Membership::leave`].
     Leave,
-    /// See [`Membership::resume`].
+    /// The news up to this point has been acted on; see [`Membership::resume`].
     Resume(u64),
-    /// See [`Membership::goodbye`]. The thread ends.
+    /// Ends the thread; see [`Membership::goodbye`].
     Goodbye,
 }
 
-/// What is otherwise than before.
+/// Changes since the last news.
 pub(super) struct News {
     pub change: ViewChange,
     /// All members, if one came, went or is leaving.
     pub members: Option<BTreeMap<NodeName, Member>>,
     /// All claims on the addresses whose claims changed.
     pub claims: Vec<(IpAddr, Vec<(NodeName, Claim)>)>,
-    /// What all announcers can do, if that changed.
+    /// Readiness of all announcers, if it changed.
     pub readiness: Option<BTreeMap<NodeName, NodeReadiness>>,
     pub outlook: Outlook,
     /// Nodes whose datagrams cannot be read.
@@ -64,12 +64,12 @@ pub(super) struct Worker {
     pub news: UnboundedSender<News>,
     pub responder: ResponderHandle,
     pub witness: Witness,
-    /// The most processor time that one turn took.
+    /// Most processor time that one turn took, in microseconds.
     pub longest_us: Arc<AtomicU64>,
 }
 
 impl Worker {
-    /// Until it is told goodbye, or nobody can order anything any more.
+    /// Runs until the goodbye, or until the sender of orders is dropped.
     pub async fn run(mut self) {
         outrigger_net::be_early();
         let mut before = thread_us();
@@ -77,7 +77,7 @@ impl Worker {
             self.witness.look(now().monotonic_us, &mut self.membership);
             self.flush();
             self.responder.set_lease(self.membership.lease());
-            // Waiting takes none.
+            // Waiting uses no processor time.
             let used = thread_us();
             self.longest_us.fetch_max(used - before, Ordering::Relaxed);
             before = used;
@@ -134,14 +134,15 @@ impl Worker {
         self.membership.handle_timeout(now().monotonic_us);
     }
 
-    /// Sends what is to be sent, and tells what changed.
+    /// Sends pending datagrams and questions, and publishes what changed.
     fn flush(&mut self) {
         let mut changed: Option<ViewChange> = None;
         while let Some(output) = self.membership.poll() {
             match output {
                 Output::Send { to, data } => {
                     if let Some(socket) = &self.socket {
-                        // Lost like any datagram when the socket is full: SWIM and the claims repeat themselves.
+                        // If the socket is full the datagram is lost, like any other: SWIM and the claims repeat
+                        // themselves.
                         let _sent = socket.try_send(&data, to);
                     }
                 }
@@ -158,7 +159,7 @@ impl Worker {
             if change.readiness {
                 self.witness.set_nodes(&self.me, self.membership.view());
             }
-            // Nobody listens only when the daemon ends.
+            // The send fails only when the daemon ends.
             let _told = self.news.send(self.news(change));
         }
     }

@@ -1,6 +1,6 @@
-//! Asks the segments for members that were declared down: whether they still answer for their addresses, and whether the segments live. A
-//! question goes to a hardware address of the member, so that nobody else's answer counts. A thread of its own asks: the responder may be
-//! busy with its links, and membership waits for nobody.
+//! Asks the segments about members that were declared down: whether they still answer for their addresses, and whether
+//! the segments are alive. A question is sent to a hardware address of the member, so that no other host's answer
+//! counts. A thread of its own asks, because the responder may be busy with its links and membership must not wait.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,17 +17,17 @@ use super::Wire;
 use super::thread::Order;
 use crate::node::segments::{gateways, question};
 
-/// The responder knows the questions by this number.
+/// Owner number of the questions at the responder.
 pub const OWNER: Owner = Owner::MAX;
-/// Between two looks at what the links received.
+/// Interval between two reads of what the links received, in microseconds.
 const LOOK_US: u64 = 20_000;
-/// Questions at once: a node may have many links.
+/// Largest number of questions about one address at once: a node may have many links.
 const MOST: usize = 256;
 
-/// What is asked: on a link for an address, and whose answer counts.
+/// Member that is asked, by link, address in question, and hardware address whose answer counts.
 type Questions = BTreeMap<(LinkIndex, IpAddr, MacAddr), NodeName>;
 
-/// Where the answers come in. Shared with the responder's thread.
+/// Receives the answers. Shared with the responder's thread.
 #[derive(Default)]
 pub struct Answers {
     state: Mutex<Pending>,
@@ -36,9 +36,9 @@ pub struct Answers {
 #[derive(Default)]
 struct Pending {
     asked: Questions,
-    /// Where a member answered last: it is asked there first.
+    /// Link and hardware address at which a member answered last, where it is asked first.
     found: BTreeMap<NodeName, (LinkIndex, MacAddr)>,
-    /// Nodes by their hardware addresses, as they said last.
+    /// Nodes by their hardware addresses, as they reported them last.
     nodes: BTreeMap<MacAddr, NodeName>,
     tell: Option<UnboundedSender<Order>>,
 }
@@ -48,7 +48,7 @@ impl Answers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A frame about one of the addresses came in. Must not block.
+    /// Takes in a frame about one of the addresses. Must not block.
     pub fn frame(&self, frame: &Frame) {
         let Ok(decoded) = wire::decode(&frame.data) else { return };
         let about: IpAddr = match decoded.message {
@@ -60,14 +60,14 @@ impl Answers {
         let node = asked.get(&(frame.link, about, decoded.source));
         if let (Some(node), Some(tell)) = (node, tell) {
             found.insert(node.clone(), (frame.link, decoded.source));
-            // Nobody listens only when the daemon ends.
+            // The send fails only when the daemon ends.
             let _told = tell.send(Order::Answered(node.clone(), about));
         }
     }
 }
 
 impl Answers {
-    /// A frame came in about an address that is announced here. Must not block.
+    /// Takes in a frame about an address that is announced here. Must not block.
     pub fn overhear(&self, frame: &Frame) {
         let Ok(decoded) = wire::decode(&frame.data) else { return };
         let about: IpAddr = match decoded.message {
@@ -77,12 +77,12 @@ impl Answers {
         };
         let Pending { nodes, tell, .. } = &*self.lock();
         if let (Some(node), Some(tell)) = (nodes.get(&decoded.source), tell) {
-            // Nobody listens only when the daemon ends.
+            // The send fails only when the daemon ends.
             let _told = tell.send(Order::Overheard(node.clone(), about));
         }
     }
 
-    /// Takes in the hardware addresses of the nodes. Those of a node that is gone are remembered.
+    /// Sets the hardware addresses of the nodes. Those of nodes that are gone are kept.
     fn set_nodes(&self, me: &NodeName, view: &View) {
         let nodes = &mut self.lock().nodes;
         nodes.retain(|_, node| !view.readiness.contains_key(node));
@@ -93,26 +93,26 @@ impl Answers {
     }
 }
 
-/// What the thread of membership has the other ask.
+/// Tasks from the membership thread for the witness thread.
 enum Task {
-    /// A member, at these hardware addresses, for these addresses.
+    /// Asks a member, at these hardware addresses, about these addresses.
     Ask(NodeName, BTreeSet<MacAddr>, Vec<IpAddr>),
-    /// The default gateways.
+    /// Asks the default gateways.
     AskGateways,
-    /// On these links from now on.
+    /// Asks on these links from now on.
     Links(Arc<Vec<Link>>),
-    /// Nobody but these any more.
+    /// Drops the questions about all members but these.
     Keep(BTreeSet<NodeName>),
 }
 
-/// What the thread of membership asks with.
+/// Handle with which the membership thread asks.
 pub struct Witness {
     answers: Arc<Answers>,
     links: Arc<Vec<Link>>,
     tasks: Sender<Task>,
-    /// Those that are asked.
+    /// Members that are asked.
     asked: BTreeSet<NodeName>,
-    /// When it was looked at what the links received, and that.
+    /// Last count of the frames that the links received, with its time.
     received: Option<Received>,
 }
 
@@ -123,10 +123,10 @@ struct Received {
 }
 
 impl Witness {
-    /// Asks from now on.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the thread cannot be started.
     pub fn start(wire: Wire, orders: UnboundedSender<Order>) -> std::io::Result<Self> {
         let Wire { responder, answers, links } = wire;
         answers.lock().tell = Some(orders);
@@ -137,22 +137,22 @@ impl Witness {
     }
 
     fn order(&self, task: Task) {
-        // It ends when this does.
+        // The thread ends only when this handle is dropped.
         let _heard = self.tasks.send(task);
     }
 
-    /// Asks on these links from now on.
+    /// Sets the links to ask on from now on.
     pub fn set_links(&mut self, links: Arc<Vec<Link>>) {
         self.links = links.clone();
         self.order(Task::Links(links));
     }
 
-    /// Knows the nodes by their hardware addresses from now on.
+    /// Updates the hardware addresses of the nodes.
     pub fn set_nodes(&self, me: &NodeName, view: &View) {
         self.answers.set_nodes(me, view);
     }
 
-    /// Asks a member for these addresses. One that never said its hardware addresses cannot be asked.
+    /// Asks a member about these addresses. One that never published its hardware addresses cannot be asked.
     pub fn ask(&mut self, node: &NodeName, addresses: Vec<IpAddr>, view: &View) {
         let announcers = view.readiness.get(node).into_iter().flatten();
         let hardware = announcers.flat_map(|(_, readiness)| &readiness.hardware);
@@ -163,7 +163,7 @@ impl Witness {
         }
     }
 
-    /// Asks no more for members that are not missing.
+    /// Stops asking members that are not missing.
     pub fn forget(&mut self, is_missing: impl Fn(&str) -> bool) {
         let before = self.asked.len();
         self.asked.retain(|node| is_missing(node));
@@ -172,7 +172,8 @@ impl Witness {
         }
     }
 
-    /// While nobody is heard: looks whether the links receive anything, and has the gateway answer if it can.
+    /// Checks, while no member is heard, whether the links receive anything, and asks the gateways first so that they
+    /// answer.
     pub fn look(&mut self, now_us: u64, membership: &mut Membership) {
         if !membership.looks_for_life(now_us) {
             self.received = None;
@@ -196,7 +197,7 @@ impl Witness {
     }
 }
 
-/// Sends the questions.
+/// Sends the questions, on the witness thread.
 struct Asker {
     responder: ResponderHandle,
     answers: Arc<Answers>,
@@ -216,7 +217,7 @@ impl Asker {
     }
 
     fn ask(&self, node: &NodeName, macs: &BTreeSet<MacAddr>, addresses: &[IpAddr]) {
-        // Until it answers again it is asked everywhere.
+        // Until it answers again, it is asked on every link.
         let found = self.answers.lock().found.remove(node);
         let at = |link: &Link, mac: MacAddr| found.is_none_or(|found| found == (link.index, mac));
         for address in addresses {
@@ -270,7 +271,7 @@ impl Asker {
             for link in self.links.iter() {
                 let own = link.addresses.iter().find(|net| net.contains(&gateway));
                 let data = own.and_then(|net| question((net.addr(), link.mac), gateway, None));
-                // One that cannot be sent is as good as one that is not answered.
+                // A question that cannot be sent counts like one that is not answered.
                 let _sent = data.map(|data| self.responder.send(&Frame { link: link.index, data }));
             }
         }

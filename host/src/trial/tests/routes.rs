@@ -1,4 +1,4 @@
-//! The routes that peers were told before the candidate came.
+//! Tests of the routes that peers were sent before the candidate took over.
 use std::net::Ipv4Addr;
 
 use outrigger_core::guard::Grant;
@@ -26,7 +26,7 @@ fn routes(which: std::ops::RangeInclusive<u8>) -> Vec<IpNet> {
     which.map(|last| IpNet::from(address(last))).collect()
 }
 
-/// A guard with a session on which so many routes were told.
+/// Returns a guard with a session on which this many routes were announced.
 fn told(count: u8) -> Guard {
     let (mut guard, _) = stage(count);
     let peer = "192.0.2.9:179".parse().unwrap();

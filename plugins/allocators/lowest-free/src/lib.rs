@@ -1,5 +1,5 @@
-//! The default allocation policy: an address that may be shared, else the one held before, else the lowest free one.
-//! Knows nothing of how the pool is kept; what it may give out is what the pool says.
+//! The default allocation policy: a shareable address first, then the address held before, then the lowest free one.
+//! The state of the pool is read only through [`Pool`].
 #![forbid(unsafe_code)]
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use outrigger_sdk::announcer::parse_config;
 use outrigger_sdk::{AddressState, Family, Outcome, Policy, Pool, Refusal, Request};
 
-/// The policy.
+/// The lowest-free allocation policy.
 pub struct LowestFree;
 
 impl Policy for LowestFree {
@@ -19,7 +19,7 @@ impl Policy for LowestFree {
     }
 }
 
-/// It has no settings.
+/// The policy's configuration, which has no settings.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {}
@@ -45,10 +45,10 @@ fn decide(request: &Request, pool: &impl Pool) -> Result<Vec<IpAddr>, Refusal> {
     }
 }
 
-/// The addresses asked for by name, one per family, each of which this request may have.
+/// Returns the explicitly requested addresses, one per family. Refuses if this request may not have one of them.
 fn wanted(request: &Request, pool: &impl Pool) -> Result<BTreeMap<Family, IpAddr>, Refusal> {
     let mut wanted = BTreeMap::new();
-    // What the Service already holds is not to be assigned again.
+    // An address that the Service already holds must not be assigned again.
     for &address in request.wanted.iter().filter(|address| !request.holds.contains(address)) {
         let family = Family::of(&address);
         if !request.families.contains(&family) {
@@ -90,7 +90,7 @@ fn may_have(address: IpAddr, pool: &impl Pool) -> Result<(), Refusal> {
 }
 
 fn choose(family: Family, request: &Request, pool: &impl Pool) -> Option<IpAddr> {
-    // A sharing group stays together, which saves addresses.
+    // Services with the same sharing key get the same address, which saves addresses.
     if !request.sharing_key.is_empty()
         && let Some(&address) = pool.shareable(family, 1).first()
     {
@@ -115,7 +115,8 @@ fn exhausted(family: Family, pool: &impl Pool) -> Refusal {
     refusal("PoolExhausted", message)
 }
 
-/// Nothing here gets better by waiting: the host asks again when the Service or the pool changes.
+/// Creates a refusal without a retry delay, because waiting does not help: the host asks again when the Service or
+/// the pool changes.
 fn refusal(reason: &str, message: String) -> Refusal {
     Refusal { reason: reason.to_owned(), message, retry_after_ms: 0 }
 }

@@ -1,4 +1,4 @@
-//! The golden vectors that every policy is held to.
+//! Runs the golden vectors that every policy must satisfy.
 use outrigger_sdk::Policy;
 
 use super::LowestFree;

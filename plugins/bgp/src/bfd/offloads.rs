@@ -1,4 +1,5 @@
-//! What a session has the host do: two sockets, one beacon, one detection time. Sends the difference only. Knows no state machine.
+//! The sockets and offloads of a session: two sockets, one beacon, one Detection Time. Only differences are sent to the
+//! host. Independent of the state machine.
 use std::net::SocketAddr;
 
 use outrigger_sdk::wire::bfd::{ControlPacket, LENGTH};
@@ -10,18 +11,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{FIRST_SOURCE_PORT, MULTIHOP_PORT, Numbers, Reach, SINGLE_HOP_PORT, Settings};
 
-/// Network control traffic (RFC 4594 section 3.2).
+/// Class selector CS6, for network control traffic (RFC 4594 section 3.2).
 const CS6: u8 = 48;
 
-/// What of it is in force.
+/// The sockets and offloads that are active.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Offloads {
     numbers: Numbers,
-    /// Both sockets are asked for, and neither was refused.
+    /// True if both sockets were requested and neither was refused.
     open: bool,
-    /// The beacon's packet and interval.
+    /// Packet and interval of the active beacon.
     sending: Option<([u8; LENGTH], u32)>,
-    /// The detection time.
+    /// The active Detection Time.
     detecting: Option<u32>,
 }
 
@@ -44,7 +45,7 @@ impl Offloads {
         effects.push(receiver(self.numbers.receive, settings));
     }
 
-    /// Gives everything back.
+    /// Ends the offloads and closes the sockets.
     pub(super) fn close(&mut self, effects: &mut Vec<Effect>) {
         self.stop_sending(effects);
         self.stop_detecting(effects);
@@ -54,7 +55,7 @@ impl Offloads {
         }
     }
 
-    /// The host has closed one of the sockets: there is no use in the other.
+    /// Handles a socket that the host closed. The other socket is of no use and is closed as well.
     pub(super) fn closed(&mut self, number: Endpoint, effects: &mut Vec<Effect>) {
         self.stop_sending(effects);
         self.stop_detecting(effects);
@@ -64,12 +65,12 @@ impl Offloads {
         }
     }
 
-    /// The detection time is used up.
+    /// Notes that the Detection Time has expired.
     pub(super) fn expired(&mut self) {
         self.detecting = None;
     }
 
-    /// The host has ended an offload.
+    /// Notes that the host has ended an offload.
     pub(super) fn ended(&mut self, number: Endpoint) {
         if number == self.numbers.beacon {
             self.sending = None;
@@ -79,7 +80,7 @@ impl Offloads {
         }
     }
 
-    /// Forgets what the host does not list, and opens what it has closed.
+    /// Forgets the offloads that the host does not list, and reopens the sockets that it has closed.
     pub(super) fn resumed(
         &mut self,
         resumed: &Resumed,
@@ -102,7 +103,7 @@ impl Offloads {
         }
     }
 
-    /// Makes the beacon say this at this interval, or end.
+    /// Makes the beacon send this packet at this interval, or ends it.
     pub(super) fn send(
         &mut self,
         settings: &Settings,
@@ -118,8 +119,9 @@ impl Offloads {
             return;
         }
         self.sending = sending;
-        // RFC 5880 section 6.8.7: 75 to 100 % of the interval, and at most 90 % if one lost packet is a failure. The host's jitter
-        // counts from what it is given: 16 % of nine tenths leave a little more than three quarters.
+        // RFC 5880 section 6.8.7: 75 to 100 % of the interval, and at most 90 % if one lost packet is a failure. The
+        // host applies its jitter to the interval it is given: 16 % less than nine tenths leaves a little more than
+        // three quarters.
         let alone = packet.detect_mult == 1;
         let interval_us = if alone { interval_us / 10 * 9 } else { interval_us };
         effects.push(Effect::Offload(Offload {
@@ -133,12 +135,12 @@ impl Offloads {
         }));
     }
 
-    /// One packet beside the beacon.
+    /// Sends one packet in addition to the beacon.
     pub(super) fn once(&self, settings: &Settings, packet: &ControlPacket) -> Effect {
         Effect::SendDatagram(self.datagram(settings, packet))
     }
 
-    /// Makes the host wait so long for a packet, or not at all.
+    /// Makes the host expect a packet within this time, or ends that.
     pub(super) fn detect(
         &mut self,
         settings: &Settings,
@@ -190,7 +192,8 @@ fn port(reach: Reach) -> u16 {
 }
 
 fn transmitter(id: Endpoint, settings: &Settings) -> Effect {
-    // Unlike that of other sessions as long as their numbers are less than 16384 apart, and the same as long as this one lasts.
+    // The port differs from those of other sessions as long as their numbers are less than 16383 apart, and stays the
+    // same for the lifetime of this session.
     let offset = u16::try_from(id % u32::from(u16::MAX - FIRST_SOURCE_PORT)).unwrap_or(0);
     let source_port = FIRST_SOURCE_PORT + offset;
     let mut options = vec![SocketOption::HopLimit(u8::MAX), SocketOption::Dscp(CS6)];

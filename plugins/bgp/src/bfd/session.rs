@@ -1,5 +1,5 @@
-//! One session: the state machine of RFC 5880 section 6.8. It is driven by what the host says, and has no clock: every timer of
-//! BFD is the host's.
+//! One session: the state machine of RFC 5880 section 6.8. It is driven by the host's events and has no clock: every
+//! BFD timer runs in the host.
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
@@ -10,31 +10,31 @@ use serde::{Deserialize, Serialize};
 use super::offloads::Offloads;
 use super::{Change, Ignored, Numbers, Reach, Reason, Settings};
 
-/// Until a session is up, packets are at least this far apart (RFC 5880 section 6.8.3).
+/// Minimum interval between packets until a session is up (RFC 5880 section 6.8.3).
 const SLOW_US: u32 = 1_000_000;
 
-/// One BFD session. All of it is its snapshot.
+/// One BFD session. All of its state is in the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     settings: Settings,
     offloads: Offloads,
-    /// What we say: most variables of RFC 5880 section 6.8.1 are fields of it. Never with F.
+    /// The packet we send: most variables of RFC 5880 section 6.8.1 are fields of it. Never with the Final bit.
     #[serde(with = "octets")]
     local: ControlPacket,
-    /// What the peer last said, if it was heard since the last detection time ran out.
+    /// The peer's last packet, `None` if none was received since the Detection Time last expired.
     #[serde(with = "heard")]
     remote: Option<ControlPacket>,
-    /// While a poll waits for its answer: the intervals that hold until then (RFC 5880 section 6.8.3).
+    /// Intervals that apply while a Poll Sequence is in progress (RFC 5880 section 6.8.3).
     transmit_us: u32,
     receive_us: u32,
-    /// Why it last went down, for people.
+    /// Why it last went down, for users.
     last_error: String,
-    /// Times that it went from up to down.
+    /// Number of times that it went from up to down.
     flaps: u32,
 }
 
 impl Session {
-    /// Opens the sockets and begins to speak. `discriminator` is unlike that of every other session of this node.
+    /// Opens the sockets and starts sending. `discriminator` must differ from that of every other session of this node.
     pub fn open(
         settings: Settings,
         numbers: Numbers,
@@ -62,31 +62,31 @@ impl Session {
         session
     }
 
-    /// The host's numbers it uses.
+    /// Returns the endpoint numbers that it uses.
     pub fn numbers(&self) -> Numbers {
         self.offloads.numbers()
     }
 
-    /// The peer's address.
+    /// Returns the peer's address.
     pub fn peer(&self) -> IpAddr {
         self.settings.peer.ip()
     }
 
-    /// Where it is.
+    /// Returns the session state.
     pub fn state(&self) -> State {
         self.local.state
     }
 
-    /// Whether the peer's BFD goes on while its BGP restarts: then a failure during its graceful restart is one of the path
-    /// (RFC 5882 section 4.3.2).
+    /// Returns true if the peer's BFD continues while its BGP restarts: a failure during its graceful restart is then a
+    /// failure of the path (RFC 5882 section 4.3.2).
     pub fn peer_is_independent(&self) -> bool {
         self.remote.is_some_and(|remote| remote.control_plane_independent)
     }
 
-    /// A datagram came to its socket.
+    /// Handles a datagram received on its socket.
     ///
     /// # Errors
-    /// Why nothing follows from it.
+    /// Returns the reason why the packet had no effect.
     pub fn received(
         &mut self,
         datagram: &Datagram,
@@ -150,7 +150,7 @@ impl Session {
         }
     }
 
-    /// The detection time ran out.
+    /// Handles the expiry of the Detection Time.
     pub fn expired(&mut self, effects: &mut Vec<Effect>) -> Option<Change> {
         self.offloads.expired();
         self.remote = None;
@@ -165,7 +165,8 @@ impl Session {
         change
     }
 
-    /// One of its sockets is gone, or could not be opened: `words` say why. It stays so until [`Session::reopen`].
+    /// Handles a socket that closed or could not be opened, for the reason in `words`. The session stays down until
+    /// [`Session::reopen`].
     pub fn closed(
         &mut self,
         number: Endpoint,
@@ -182,25 +183,25 @@ impl Session {
         change
     }
 
-    /// Tries the sockets again.
+    /// Opens the sockets again.
     pub fn reopen(&mut self, effects: &mut Vec<Effect>) {
         self.offloads.open(&self.settings, effects);
         self.tell(effects);
     }
 
-    /// The host ended the beacon or the detection time by itself.
+    /// Handles a beacon or Detection Time that the host ended by itself.
     pub fn ended(&mut self, number: Endpoint, effects: &mut Vec<Effect>) {
         self.offloads.ended(number);
         self.tell(effects);
     }
 
-    /// After a swap: asks again for what the host no longer has.
+    /// Requests again the sockets and offloads that the host no longer has after a swap.
     pub fn resumed(&mut self, resumed: &Resumed, effects: &mut Vec<Effect>) {
         self.offloads.resumed(resumed, &self.settings, effects);
         self.tell(effects);
     }
 
-    /// Whether a session with these settings is this one: between the same ends, over the same sockets.
+    /// Returns true if a session with these settings is this one: between the same ends, over the same sockets.
     pub fn is_between(&self, settings: &Settings) -> bool {
         Settings {
             transmit_us: self.settings.transmit_us,
@@ -211,7 +212,7 @@ impl Session {
         } == self.settings
     }
 
-    /// Other intervals between the same ends: they are negotiated with a poll, without going down.
+    /// Changes the intervals between the same ends: they are negotiated with a Poll Sequence, without going down.
     pub fn configure(&mut self, settings: Settings, effects: &mut Vec<Effect>) {
         debug_assert!(self.is_between(&settings), "other ends are another session");
         self.settings = settings;
@@ -219,7 +220,7 @@ impl Session {
         self.tell(effects);
     }
 
-    /// Says AdminDown from now on, or begins anew (RFC 5880 section 6.8.16).
+    /// Enters AdminDown, or leaves it and starts again (RFC 5880 section 6.8.16).
     pub fn administer(&mut self, down: bool, effects: &mut Vec<Effect>) -> Option<Change> {
         if down == (self.local.state == State::AdminDown) {
             return None;
@@ -234,8 +235,8 @@ impl Session {
         was_up.then_some(Change::Down(Reason::AdminDown))
     }
 
-    /// Ends it. The peer hears AdminDown, so that it takes the silence that follows for none of the path (RFC 5882 section 3.2);
-    /// more than once, for one may be lost.
+    /// Ends the session. It sends AdminDown, so that the peer does not take the silence that follows for a failure of
+    /// the path (RFC 5882 section 3.2), and does so several times, because a packet may be lost.
     pub fn close(mut self, effects: &mut Vec<Effect>) {
         self.local.state = State::AdminDown;
         self.local.diagnostic = Diagnostic::AdministrativelyDown;
@@ -246,7 +247,7 @@ impl Session {
         self.offloads.close(effects);
     }
 
-    /// What people see. `peer` is the name of the BGP peer.
+    /// Returns the report for users. `peer` is the name of the BGP peer.
     pub fn report(&self, peer: &str) -> PeerReport {
         let interval = |us: u32| format!("{}ms", f64::from(us) / 1000.0);
         let detection = self.detection_us().map_or("none".to_owned(), interval);
@@ -284,7 +285,7 @@ impl Session {
         }
     }
 
-    /// Down with a diagnostic; a change if BGP knew it as up.
+    /// Enters Down with a diagnostic; returns a change if the session was up.
     fn fall(&mut self, diagnostic: Diagnostic, reason: Reason) -> Option<Change> {
         let was = self.local.state;
         if was == State::AdminDown {
@@ -300,8 +301,8 @@ impl Session {
         Some(Change::Down(reason))
     }
 
-    /// Sets what we ask for, and polls for it when the peer has to know (RFC 5880 section 6.8.3): while up, a longer sending
-    /// interval and a shorter receiving one wait for its answer.
+    /// Sets the intervals we ask for, and starts a Poll Sequence when the peer must know (RFC 5880 section 6.8.3):
+    /// while up, a longer transmit interval and a shorter receive interval apply only after its answer.
     fn set_intervals(&mut self) {
         let up = self.local.state == State::Up;
         let wanted = self.settings.transmit_us;
@@ -324,7 +325,7 @@ impl Session {
         self.local.detect_mult = self.settings.multiplier.max(1);
     }
 
-    /// RFC 5880 section 6.8.7: how often to send, if at all.
+    /// Returns the transmit interval, `None` if no packets are sent periodically (RFC 5880 section 6.8.7).
     fn transmit_interval_us(&self) -> Option<u32> {
         let Some(remote) = self.remote else {
             return (!self.settings.passive).then_some(self.transmit_us);
@@ -336,14 +337,14 @@ impl Session {
         Some(self.transmit_us.max(remote.required_min_rx_us))
     }
 
-    /// RFC 5880 section 6.8.4: the silence after which the peer is gone.
+    /// Returns the Detection Time, after which a silent peer is considered down (RFC 5880 section 6.8.4).
     fn detection_us(&self) -> Option<u32> {
         let remote = self.remote?;
         let interval = self.receive_us.max(remote.desired_min_tx_us);
         Some(interval.saturating_mul(remote.detect_mult.into()))
     }
 
-    /// Makes the host's beacon and detection time what they should be.
+    /// Updates the host's beacon and Detection Time.
     fn tell(&mut self, effects: &mut Vec<Effect>) {
         let interval = self.transmit_interval_us();
         self.offloads.send(&self.settings, &self.local, interval, effects);
@@ -351,7 +352,7 @@ impl Session {
     }
 }
 
-/// Packets in a snapshot are as on the wire.
+/// Serializes packets in their wire format.
 mod octets {
     use outrigger_sdk::wire::bfd::{ControlPacket, LENGTH};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -371,7 +372,7 @@ mod octets {
     }
 }
 
-/// The same for one that may not have come.
+/// Serializes an optional packet in its wire format.
 mod heard {
     use outrigger_sdk::wire::bfd::{ControlPacket, LENGTH};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

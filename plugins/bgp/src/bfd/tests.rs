@@ -26,7 +26,7 @@ fn up(interval_us: u32, multiplier: u8) -> Pair {
     pair
 }
 
-/// The gaps between packets that left in this time.
+/// Returns the gaps between the packets sent since this time.
 fn gaps(node: &Node, from: u64) -> Vec<u64> {
     let times: Vec<u64> = node.sent.iter().map(|it| it.0).filter(|at| *at >= from).collect();
     times.windows(2).map(|pair| pair[1] - pair[0]).collect()
@@ -115,7 +115,7 @@ fn the_slower_end_of_each_direction_decides() {
     let cut = pair.now;
     pair.run(2 * SECOND);
     let down = |node: &Node| node.changes[1].0 - cut;
-    // RFC 5880 section 6.8.4: the other's multiplier times the larger of what we receive and it sends.
+    // RFC 5880 section 6.8.4: the remote multiplier times the larger of our receive interval and its transmit interval.
     assert!((200 * MS..=250 * MS).contains(&down(&pair.nodes[0])), "{}", down(&pair.nodes[0]));
     assert!((600 * MS..=900 * MS).contains(&down(&pair.nodes[1])), "{}", down(&pair.nodes[1]));
 }
@@ -328,7 +328,7 @@ proptest! {
         for node in &pair.nodes {
             prop_assert!(node.is_up());
             prop_assert!(!node.sent.last().expect("it speaks").1.poll);
-            // Up and Down alternate: nobody is told twice.
+            // Up and Down alternate: no change is reported twice.
             for (index, (_, change)) in node.changes.iter().enumerate() {
                 prop_assert_eq!(*change == Change::Up, index % 2 == 0);
             }

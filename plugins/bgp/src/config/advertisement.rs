@@ -1,4 +1,4 @@
-//! `advertisements[]`.
+//! Reads an entry of `advertisements[]`.
 use outrigger_sdk::wire::bgp::Community;
 
 use super::Advertisement;
@@ -7,7 +7,7 @@ use super::read::Fields;
 use super::selector::Selector;
 
 impl Default for Advertisement {
-    /// Every address by itself, to everybody.
+    /// Returns an advertisement of every address by itself to every peer.
     fn default() -> Self {
         Self {
             pools: None,

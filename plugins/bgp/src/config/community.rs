@@ -1,5 +1,5 @@
-//! Aliases for communities, and the two kinds that stand side by side in `communities`. How they are written is
-//! `outrigger_wire`'s.
+//! Aliases for communities, and the two kinds that are allowed in `communities`. Their text form is defined in
+//! `outrigger_wire`.
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -7,14 +7,14 @@ use outrigger_sdk::wire::bgp::{Community, LargeCommunity};
 
 use super::read::Fields;
 
-/// What an entry of `communities` may be.
+/// An entry of `communities`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Either {
     Standard(Community),
     Large(LargeCommunity),
 }
 
-/// `communityAliases`.
+/// Communities by alias, from `communityAliases`.
 pub(super) struct Aliases(BTreeMap<String, Either>);
 
 impl Aliases {
@@ -31,7 +31,7 @@ impl Aliases {
         Self(aliases)
     }
 
-    /// An alias, or a community.
+    /// Parses an alias or a community.
     pub(super) fn parse(&self, text: &str) -> Result<Either, String> {
         let alias = self.0.get(text).copied().map(Ok);
         alias.unwrap_or_else(|| either(text).map_err(|wrong| format!("{wrong}, or an alias")))

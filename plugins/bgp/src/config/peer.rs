@@ -1,4 +1,4 @@
-//! `peers[]`, and what must hold between its fields and between peers.
+//! Reads an entry of `peers[]`, and checks the constraints between its fields and between peers.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -10,13 +10,13 @@ use super::span::Span;
 use super::template::Given;
 use super::{Bfd, Families, GracefulRestart, Host, Peer, PeerAsn, Reach, Remote};
 
-/// RFC 4271 section 10 suggests 90.
+/// Default Hold Time, suggested by RFC 4271 section 10.
 const HOLD_S: u16 = 90;
-/// Longer than anybody waits, and what fits into the microseconds of an offload.
+/// Longest Hold Time: longer than any operator waits, and small enough for the microseconds of an offload.
 const LONGEST_HOLD_S: u64 = 3_600;
-/// RFC 9687 section 4.
+/// Default Send Hold Time (RFC 9687 section 4).
 const SEND_HOLD_S: u32 = 480;
-/// RFC 9003 section 2.
+/// Longest shutdown message (RFC 9003 section 2).
 const LONGEST_MESSAGE: usize = 255;
 
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<Peer> {
@@ -76,7 +76,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Peer> {
     Some(peer)
 }
 
-/// Between the fields of one peer.
+/// Checks the constraints between the fields of one peer.
 fn check(peer: &Peer, fields: &mut Fields<'_>) {
     if let (Remote::Address(Given::Here(host)), Some(Given::Here(source))) =
         (&peer.remote, &peer.source)
@@ -93,7 +93,7 @@ fn check(peer: &Peer, fields: &mut Fields<'_>) {
     }
 }
 
-/// Between peers. Those for different nodes may look alike.
+/// Checks the constraints between peers. Peers for different nodes may be the same.
 pub(super) fn check_together(peers: &[Peer], fields: &mut Fields<'_>) {
     let mut names = BTreeMap::new();
     for (index, peer) in peers.iter().enumerate() {
@@ -189,7 +189,7 @@ fn families(fields: &mut Fields<'_>) -> Families {
     Families { ipv4: has("ipv4"), ipv6: has("ipv6") }
 }
 
-/// A literal AS, checked.
+/// Parses and checks a literal AS number.
 pub(super) fn asn(text: &str) -> Result<u32, String> {
     let number = text.parse().map_err(|_| format!("{text:?} is not an AS number"))?;
     check_asn(number)

@@ -1,5 +1,6 @@
-//! Reads JSON objects field by field and collects what is wrong, each with its JSON Pointer. serde alone stops at the
-//! first error and does not say where it stands. Knows what stands at the top; the lists' entries are in files of their own.
+//! Reads JSON objects field by field and collects all errors, each with its JSON Pointer. serde alone stops at the
+//! first error and does not report its position. This module reads the top level; the entries of the lists have modules
+//! of their own.
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
@@ -12,7 +13,7 @@ use super::span::Span;
 use super::template::Given;
 use super::{Advertisement, Config, advertisement, peer};
 
-/// One object, and the place for what is wrong in it. Fields that nobody asked for are wrong as well.
+/// One object, and the list to add its errors to. Fields that no code has read are errors as well.
 pub(super) struct Fields<'a> {
     path: String,
     map: Map<String, Value>,
@@ -20,7 +21,7 @@ pub(super) struct Fields<'a> {
     problems: &'a mut Vec<FieldError>,
 }
 
-/// Parses, lets `read` take the whole, and answers with what it made unless something was wrong.
+/// Parses the JSON and passes the whole object to `read`. Returns its result, or all errors if there are any.
 pub(super) fn document<T>(
     json: &str,
     read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
@@ -52,7 +53,7 @@ fn object<T>(
 }
 
 impl Fields<'_> {
-    /// Notes that a field is wrong; "" is the object itself.
+    /// Records an error in a field; "" is the object itself.
     pub(super) fn wrong(&mut self, field: &str, message: impl Into<String>) {
         let path = self.pointer(field);
         self.problems.push(FieldError { path, message: message.into() });
@@ -64,7 +65,7 @@ impl Fields<'_> {
         if field.is_empty() { self.path.clone() } else { format!("{}/{field}", self.path) }
     }
 
-    /// Whether this field, or something in it, was noted as wrong.
+    /// Returns true if an error was recorded for this field or a part of it.
     pub(super) fn is_wrong(&self, field: &str) -> bool {
         let path = self.pointer(field);
         let below = |other: &str| other.strip_prefix(&path).is_some_and(is_below);
@@ -76,7 +77,7 @@ impl Fields<'_> {
         self.map.remove(field).filter(|value| !value.is_null())
     }
 
-    /// A field that may be absent; one of the wrong kind is noted and then counts as absent.
+    /// Returns an optional field; one of the wrong type is recorded as an error and then treated as absent.
     pub(super) fn optional<T: DeserializeOwned>(&mut self, field: &'static str) -> Option<T> {
         let value = self.take(field)?;
         match serde_json::from_value(value) {
@@ -88,7 +89,7 @@ impl Fields<'_> {
         }
     }
 
-    /// A field that must be there.
+    /// Returns a required field, and records an error if it is absent.
     pub(super) fn required<T: DeserializeOwned>(&mut self, field: &'static str) -> Option<T> {
         if self.map.get(field).is_none_or(Value::is_null) {
             self.known.push(field);
@@ -98,7 +99,7 @@ impl Fields<'_> {
         self.optional(field)
     }
 
-    /// A number in a range.
+    /// Returns a number, and records an error if it is outside the range.
     pub(super) fn number(&mut self, field: &'static str, least: u32, most: u32) -> Option<u32> {
         let number: u64 = self.optional(field)?;
         match u32::try_from(number).ok().filter(|number| (least..=most).contains(number)) {
@@ -110,7 +111,7 @@ impl Fields<'_> {
         }
     }
 
-    /// A nested object.
+    /// Reads a nested object.
     pub(super) fn nested<T>(
         &mut self,
         field: &'static str,
@@ -120,7 +121,7 @@ impl Fields<'_> {
         object(self.pointer(field), value, self.problems, read)
     }
 
-    /// Text values, each made into something by `parse`, which says what is wrong with one.
+    /// Parses each text of a list with `parse`, whose error is recorded for that entry.
     pub(super) fn texts<T>(
         &mut self,
         field: &'static str,
@@ -137,7 +138,7 @@ impl Fields<'_> {
         Some(parsed)
     }
 
-    /// Objects, or with `or_one` a single one without its list.
+    /// Reads a list of objects, or with `or_one` also a single object without a list.
     pub(super) fn objects<T>(
         &mut self,
         field: &'static str,
@@ -165,7 +166,7 @@ impl Fields<'_> {
         }
     }
 
-    /// Notes that one entry of a list is wrong.
+    /// Records an error in one entry of a list.
     pub(super) fn wrong_entry(&mut self, field: &str, entry: impl Display, message: String) {
         let path = format!("{}/{entry}", self.pointer(field));
         self.problems.push(FieldError { path, message });
@@ -183,7 +184,7 @@ fn is_below(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with('/')
 }
 
-/// The whole configuration.
+/// Reads the whole configuration.
 pub(super) fn config(fields: &mut Fields<'_>) -> Option<Config> {
     let asn = Given::required(fields, "asn", peer::asn);
     let router_id = Given::optional(fields, "routerId", router_id);
@@ -208,10 +209,11 @@ pub(super) fn config(fields: &mut Fields<'_>) -> Option<Config> {
     Some(Config { asn: asn?, router_id, listen_port, peers, advertisements, graceful_shutdown_ms })
 }
 
-/// Long enough for a router to choose other ways before ours goes: RFC 8326 leaves it to the operator.
+/// Default time of `gracefulShutdown`: long enough for a router to choose other paths before ours are withdrawn. RFC
+/// 8326 leaves it to the operator.
 const GRACEFUL_SHUTDOWN_MS: u32 = 3_000;
 
-/// Each is looked at for every address.
+/// Maximum number of advertisements, because each is examined for every address.
 const MOST_ADVERTISEMENTS: usize = 1_000;
 
 fn graceful_shutdown(fields: &mut Fields<'_>) -> Option<u32> {
@@ -229,7 +231,8 @@ fn router_id(text: &str) -> Result<std::net::Ipv4Addr, String> {
     }
 }
 
-/// An advertisement to a peer that is not there would go nowhere, silently.
+/// Checks that the peers named in advertisements exist, because an advertisement to a missing peer would silently have
+/// no effect.
 fn check_peer_names(
     advertisements: &[Advertisement],
     peers: &[super::Peer],

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::read::Fields;
 
-/// Matches when one of its parts does, or when it has none.
+/// A selector that matches if one of its parts matches, or if it has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selector(Vec<Vec<Requirement>>);
 
@@ -25,18 +25,18 @@ enum Operator {
 }
 
 impl Selector {
-    /// One selector, or a list of which one must match.
+    /// Reads one selector, or a list of which one must match.
     pub(super) fn read(fields: &mut Fields<'_>, field: &'static str) -> Self {
         Self(fields.objects(field, true, |one| Some(read_one(one))).unwrap_or_default())
     }
 
-    /// Whether these labels match; `label` looks one up.
+    /// Returns true if these labels match; `label` looks up the value of a key.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         let holds = |requirement: &Requirement| requirement.holds(label(&requirement.key));
         self.0.is_empty() || self.0.iter().any(|one| one.iter().all(holds))
     }
 
-    /// Whether it restricts nothing.
+    /// Returns true if it restricts nothing.
     pub fn is_everything(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,9 +1,9 @@
-//! Lengths of time as people write them: a number in the field's unit, or text with units as in Kubernetes ("1m30s").
+//! Durations as written in the configuration: a number in the field's unit, or text with units as in Kubernetes ("1m30s").
 use serde::Deserialize;
 
 use super::read::Fields;
 
-/// A length of time in microseconds.
+/// A duration in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span(u64);
 
@@ -16,7 +16,7 @@ enum Written {
 }
 
 impl Span {
-    /// A field whose plain numbers are seconds, within these seconds.
+    /// Reads a field whose plain numbers are seconds, limited to this range of seconds.
     pub(super) fn seconds(
         fields: &mut Fields<'_>,
         field: &'static str,
@@ -26,7 +26,7 @@ impl Span {
         Self::field(fields, field, 1_000_000, least, most)
     }
 
-    /// A field whose plain numbers are milliseconds, within these milliseconds.
+    /// Reads a field whose plain numbers are milliseconds, limited to this range of milliseconds.
     pub(super) fn of_milliseconds(
         fields: &mut Fields<'_>,
         field: &'static str,
@@ -61,7 +61,7 @@ impl Span {
         checked.map_err(|message| fields.wrong(field, message)).ok()
     }
 
-    /// Rounded down; every field is bounded to what fits.
+    /// Returns milliseconds, rounded down; every field has a limit that fits.
     pub(super) fn milliseconds(self) -> u32 {
         u32::try_from(self.0 / 1_000).unwrap_or(u32::MAX)
     }
@@ -70,7 +70,7 @@ impl Span {
         u32::try_from(self.0).unwrap_or(u32::MAX)
     }
 
-    /// BGP's timers go in whole seconds (RFC 4271 section 4.2).
+    /// Returns whole seconds, the unit of BGP's timers (RFC 4271 section 4.2), or an error if it is not a multiple of one.
     pub(super) fn whole_seconds(self) -> Result<u16, String> {
         if !self.0.is_multiple_of(1_000_000) {
             return Err("must be whole seconds".to_owned());
@@ -79,7 +79,7 @@ impl Span {
     }
 }
 
-/// Go's durations, without fractions: "1h2m3s4ms5us".
+/// Parses Go's durations, without fractions: "1h2m3s4ms5us".
 fn parse(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is not a length of time like \"90s\" or \"300ms\"");
     let (mut rest, mut sum) = (text, 0u64);

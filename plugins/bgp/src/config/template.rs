@@ -1,31 +1,31 @@
-//! Values that may differ from node to node: written out, or as text in which `{key}` stands for what the host tells about
-//! the node: `{node}`, `{node-ip}`, `{default-gateway}`, `{label/KEY}`, `{annotation/KEY}`.
+//! Values that may differ from node to node: literal, or text in which `{key}` is replaced by the host's data about the
+//! node: `{node}`, `{node-ip}`, `{default-gateway}`, `{label/KEY}`, `{annotation/KEY}`.
 use serde::Deserialize;
 
 use super::read::Fields;
 
-/// Either written out, or to be found on the node.
+/// A value that is either literal or looked up on the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given<T> {
-    /// Written out.
+    /// A literal value.
     Here(T),
-    /// With `{key}` in it.
+    /// Text with `{key}` in it.
     ByNode(Template<T>),
 }
 
-/// Text with `{key}` in it, and how to read the result.
+/// Text with `{key}` in it, and the parser of the result.
 #[derive(Debug, Clone)]
 pub struct Template<T> {
     text: String,
     parse: fn(&str) -> Result<T, String>,
 }
 
-/// Why a template has no value on this node.
+/// Reason why a template has no value on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
-    /// The node has nothing of this name.
+    /// The node has no data for this key.
     Key(String),
-    /// It has, and this is wrong with what came out.
+    /// The resulting text is invalid, for this reason.
     Wrong(String),
 }
 
@@ -46,7 +46,7 @@ impl<T> PartialEq for Template<T> {
 impl<T> Eq for Template<T> {}
 
 impl<T: Clone> Given<T> {
-    /// Reads text or a number.
+    /// Parses a literal value, or text with `{key}` in it.
     pub(super) fn parse(text: &str, parse: fn(&str) -> Result<T, String>) -> Result<Self, String> {
         if !text.contains('{') {
             return parse(text).map(Self::Here);
@@ -85,10 +85,10 @@ impl<T: Clone> Given<T> {
         given
     }
 
-    /// Its value, given what the node is asked for by key.
+    /// Returns the value on a node; `node` looks up the node's data by key.
     ///
     /// # Errors
-    /// See [`Missing`].
+    /// Returns [`Missing`] if a key is unknown or the resulting text is invalid.
     pub fn on<'a>(&self, node: impl Fn(&str) -> Option<&'a str>) -> Result<T, Missing> {
         let template = match self {
             Self::Here(value) => return Ok(value.clone()),
@@ -119,7 +119,7 @@ impl std::fmt::Display for Missing {
     }
 }
 
-/// Plain text, each with the key before it; `None` when a brace is never closed.
+/// Splits a template into plain text, each part with the key before it; `None` if a brace is never closed.
 fn parts(text: &str) -> Option<Vec<(Option<&str>, &str)>> {
     let mut pieces = text.split('{');
     let mut parts = vec![(None, pieces.next().unwrap_or_default())];

@@ -1,4 +1,4 @@
-//! A walk over all routes of a family, some at a time, and the marks around it.
+//! A walk over all routes of a family in batches, and the markers around it.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,26 +9,26 @@ use serde::{Deserialize, Serialize};
 use crate::path::PathId;
 use crate::routes::Routes;
 
-/// How far a walk is.
+/// Progress of a walk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sweep {
-    /// `None`: the last one was looked at, the mark is still to be said.
+    /// Next prefix to examine. `None` if the last route was examined and only the marker is left to send.
     pub(super) from: Option<IpNet>,
-    /// Say what was said before, too.
+    /// True if routes that were already advertised must be sent again.
     pub(super) again: bool,
-    /// What is said before the first and after the last.
+    /// Markers sent before the first route and after the last one.
     pub(super) marks: Marks,
     pub(super) begun: bool,
-    /// The peer asked for a refresh while this walk was its first: a marked one follows (RFC 7313 section 4).
+    /// The peer requested a refresh during its initial walk: a walk with refresh markers follows (RFC 7313 section 4).
     pub(super) refresh_next: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Marks {
     None,
-    /// RFC 4724 section 2.
+    /// End-of-RIB after the last route (RFC 4724 section 2).
     EndOfRib,
-    /// RFC 7313 section 3.2.
+    /// BoRR before the first route and EoRR after the last one (RFC 7313 section 3.2).
     Refresh,
 }
 
@@ -43,7 +43,7 @@ impl Sweep {
     }
 }
 
-/// The first so many of the routes that were told or are there, from `from` on, and where to go on.
+/// Returns where the walk continues, and at most `most` routes from `from` on that were advertised or exist now.
 pub(super) fn union(
     sent: &BTreeMap<IpNet, PathId>,
     routes: &Routes,

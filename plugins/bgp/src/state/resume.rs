@@ -1,10 +1,11 @@
-//! Another instance takes over, or the configuration is another: what is open is kept as far as it still fits.
+//! Takeover by another instance, or a configuration change: open endpoints are kept as far as they still fit.
 use outrigger_sdk::{CloseReason, PeerHealth, PeerReport, Report, Resumed};
 
 use super::*;
 
 impl State {
-    /// What is still open. Lists come again; until then nothing is said.
+    /// Takes over the endpoints that are still open. The full lists arrive again; until then no route is advertised or
+    /// withdrawn.
     pub(super) fn resumed(
         &mut self,
         resumed: Resumed,
@@ -26,7 +27,7 @@ impl State {
                 neighbour.reunite(&open, &resumed, turn);
             }
         });
-        // What an instance before us opened after our snapshot was taken.
+        // Endpoints that a previous instance opened after our snapshot was taken are closed.
         let known = |id: &Endpoint| {
             self.listeners.entry(*id).is_some()
                 || self.shown.owns(*id)
@@ -39,7 +40,7 @@ impl State {
         self.reconcile(settings, now_us, effects);
     }
 
-    /// Makes the neighbours those of the configuration.
+    /// Makes the set of neighbours match the configuration.
     pub(super) fn reconcile(
         &mut self,
         settings: &Settings,
@@ -79,7 +80,7 @@ impl State {
         }
     }
 
-    /// On what terms a neighbour is to be held, if at all.
+    /// Returns the terms that a neighbour must have, or `None` if it must not exist any more.
     fn wanted(&self, name: &str, settings: &Settings) -> Option<Terms> {
         let neighbour = self.neighbours.get(name)?;
         let terms = settings.peers.get(&neighbour.entry)?.as_ref().ok()?;
@@ -93,7 +94,7 @@ impl State {
 }
 
 impl Neighbour {
-    /// Keeps of its connections those that are open, and has the host do for them what it does no more.
+    /// Keeps the connections that are still open, and requests again the offloads that the host no longer runs for them.
     fn reunite(
         &mut self,
         open: &BTreeMap<Endpoint, &Opened>,
@@ -123,7 +124,7 @@ impl Neighbour {
         }
     }
 
-    /// Goes on under these terms: with the same session if it may, else with a new one.
+    /// Continues under these terms: with the same session if they permit it, otherwise with a new one.
     fn under(&mut self, terms: Terms, turn: &mut Turn<'_>) {
         let same = self.terms.hold_under(&terms);
         self.terms = terms;
@@ -143,7 +144,7 @@ impl Neighbour {
     }
 }
 
-/// A peer of the configuration that there is no session with on this node.
+/// Reports a configured peer that has no session on this node.
 fn not_here(name: &str, why: &str) -> Effect {
     Effect::Report(Report::Peer(PeerReport {
         peer: name.to_owned(),

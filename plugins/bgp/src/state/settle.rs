@@ -1,13 +1,13 @@
-//! After the events of a call: what is due, what is to be said, what is to be reported, and when to be called again.
+//! Work after the events of a call: due timers, messages to send, reports, and the time of the next call.
 use super::*;
 use crate::out::Allowance;
 use crate::policy::Policy;
 use crate::standing::Scene;
 
-/// Routes and addresses that one call looks at. What is left follows in the next, at once: a call has 50 ms, and this takes
-/// some ten on a busy machine.
+/// Number of routes and addresses that one call examines. The rest follows immediately in the next call: a call has a
+/// budget of 50 ms, and this amount takes about 10 ms on a busy machine.
 const WORK: usize = 8_192;
-/// A dynamic neighbour that has not come back for so long is forgotten.
+/// Time after which a dynamic neighbour that has not reconnected is forgotten.
 const FORGET_US: u64 = 600_000_000;
 
 impl State {
@@ -20,7 +20,7 @@ impl State {
         effects: &mut Vec<Effect>,
     ) -> Option<(u64, &'static str)> {
         let done = self.stopping.is_some_and(|stop| stop.stage == Stage::Done);
-        // A link-local peer's link has a number only once the links are listed.
+        // The index of a link-local peer's link is known only once the links are listed.
         if self.links.is_listed() && !done {
             let mut listeners = std::mem::take(&mut self.listeners);
             let mut shown = std::mem::take(&mut self.shown);
@@ -34,7 +34,7 @@ impl State {
         self.forget_strangers(now_us, effects);
         self.note(settings, now_us, &mut changed);
         let mut work = WORK;
-        // Unknown is not empty: nothing is said before the first full list is there.
+        // Unknown is not the same as empty: no route is advertised or withdrawn before the first full list is complete.
         self.stop(settings, now_us, &mut work, effects);
         if self.routes.is_listed() {
             self.flush(settings, now_us, &mut work, effects);
@@ -64,7 +64,7 @@ impl State {
         });
     }
 
-    /// Tells every session what to look at again.
+    /// Marks in every session the routes that must be examined again.
     fn note(&mut self, settings: &Settings, now_us: u64, changed: &mut Changed) {
         for (name, prefix) in self.refused.due(now_us) {
             if let Some(neighbour) = self.neighbours.get_mut(&name) {
@@ -72,7 +72,7 @@ impl State {
             }
         }
         self.standings.changed(std::mem::take(&mut changed.addresses));
-        // With hundreds of peers, most calls are one KEEPALIVE.
+        // With hundreds of peers, most calls carry a single KEEPALIVE.
         if changed.prefixes.is_empty() && !changed.listed && !changed.links {
             return;
         }
@@ -106,7 +106,7 @@ impl State {
         let routes = match stage {
             None | Some(Stage::LastChoice) => &self.routes,
             Some(Stage::Withdraw | Stage::Close) => &nothing,
-            // The peers are to keep what they know.
+            // The peers must keep the routes they know.
             Some(Stage::Pause | Stage::Done) => return,
         };
         let last_choice = stage == Some(Stage::LastChoice);
@@ -126,7 +126,7 @@ impl State {
             let mut policy = Policy::new(routes, offered, entry, who, out.hops, last_choice);
             let mut allowance = Allowance { credit: &mut session.credit, work };
             let said = out.flush(routes, &mut policy, &negotiated, &mut allowance);
-            // RFC 9687: from here on the peer should read.
+            // RFC 9687: from here on the peer is expected to read.
             let stuck = !out.is_quiet() && *work > 0;
             session.stuck_since_us = stuck.then(|| session.stuck_since_us.unwrap_or(now_us));
             for message in said.messages {
@@ -140,7 +140,7 @@ impl State {
         }
     }
 
-    /// Goes through the stages of the end as far as they are due.
+    /// Advances through the shutdown stages as far as they are due.
     fn stop(
         &mut self,
         settings: &Settings,
@@ -149,7 +149,7 @@ impl State {
         effects: &mut Vec<Effect>,
     ) {
         loop {
-            // What a stage has to say is said before it is asked whether all is said.
+            // The messages of a stage are sent before it is checked whether all of them have been sent.
             if self.stopping.is_some() && self.routes.is_listed() {
                 self.flush(settings, now_us, work, effects);
             }
@@ -186,12 +186,12 @@ impl State {
         }
     }
 
-    /// When there is something to do next, and what.
+    /// Returns when the next work is due, and the reason.
     fn due(&self, now_us: u64, work: usize) -> Option<(u64, &'static str)> {
         if work == 0 || (work < WORK && !self.standings.is_quiet()) {
             return Some((now_us, "more to say"));
         }
-        // Nobody is dialled before the links are listed.
+        // No peer is dialled before the links are listed.
         let awake = self.links.is_listed();
         let neighbours = self.neighbours.values().filter(|_| awake).filter_map(Neighbour::due_us);
         let passing = self.neighbours.iter().filter(|(name, one)| is_passing(name, one));
@@ -209,7 +209,7 @@ impl State {
     }
 }
 
-/// A dynamic neighbour that is not there now.
+/// Returns true if this is a dynamic neighbour without a connection.
 fn is_passing(name: &str, neighbour: &Neighbour) -> bool {
     name != neighbour.entry && neighbour.connections.is_empty()
 }

@@ -4,14 +4,14 @@ use super::*;
 const CONFIG: &str = r#"{"asn": 64513, "peers": [{"name": "tor", "address": "192.0.2.1", "asn": 64512,
     "listen": true, "holdTime": 90, "maximumPrefixes": 1, "bfd": {}}]}"#;
 
-/// The states that the RFC has, as they come about here.
+/// The states of the RFC, as they occur here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     /// Shut down on purpose.
     Idle,
     /// Dialling.
     Connect,
-    /// Between two calls.
+    /// Between two connection attempts.
     Active,
     OpenSent,
     OpenConfirm,
@@ -21,7 +21,7 @@ enum At {
 const STATES: [At; 6] =
     [At::Idle, At::Connect, At::Active, At::OpenSent, At::OpenConfirm, At::Established];
 
-/// The stream in OpenSent and later, its hold timer, and a stream the peer opens.
+/// Endpoints: the stream in OpenSent and later, its Hold Timer, a stream the peer opens, and the listener.
 const STREAM: u32 = 2;
 const HOLD: u32 = 3;
 const INBOUND: u32 = 0x8000_0001;
@@ -83,7 +83,7 @@ impl Bench {
     }
 }
 
-/// What each state answers, in their order: the state after it, and what goes out.
+/// Checks the result of an event in each state, in the order of `STATES`: the next state, and the outgoing effects.
 #[track_caller]
 fn check(event: &str, events: Vec<Event>, expected: [(&str, &str); 6]) {
     for (state, (after, out)) in STATES.into_iter().zip(expected) {
@@ -180,7 +180,7 @@ fn the_peers_messages_in_every_state() {
     )("an UPDATE whose lengths are wrong", data(overrun));
 }
 
-/// End-of-RIB of the one family, and BFD begins.
+/// Returns the End-of-RIB of the single family, and the start of BFD.
 fn established() -> String {
     let mut bench = bring_to(At::OpenConfirm);
     let out = said(&bench.call(data(bgp::keepalive())));
@@ -299,7 +299,7 @@ fn the_end_in_every_state() {
     );
 }
 
-/// What BFD says when it ends.
+/// Returns the effects by which BFD ends.
 fn bfd_ends() -> String {
     let mut bench = bring_to(At::Established);
     let leave = Event::Stopping(Stopping { reason: StopReason::Remove, within_ms: 5_000 });
@@ -363,7 +363,7 @@ fn bfd_down_ends_an_established_session_alone() {
         if report.protocol == "bfd" && report.state == "Up")),
         "{up:?}"
     );
-    // RFC 5882 section 3.2: AdminDown says nothing about the path.
+    // RFC 5882 section 3.2: AdminDown does not mean that the path is down.
     let admin_down = wire::bfd::ControlPacket { state: wire::bfd::State::AdminDown, ..packet };
     bench.call(vec![datagram(admin_down)]);
     assert_eq!(bench.state(), "Established");

@@ -1,5 +1,5 @@
-//! Speakers on one virtual clock, and the network between them: connections that take time, break and fall silent. Every
-//! message is looked at on its way, so that what a peer was told is known without a peer that keeps it.
+//! Speakers on one virtual clock, and the network between them: connections that have latency, break and fall silent.
+//! Every message is examined on its way, so that the routes a peer received are known without a peer that stores them.
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -11,22 +11,22 @@ mod wire;
 use wire::{End, Wire};
 
 const HOST: u32 = 0x8000_0000;
-/// One way.
+/// Latency in one direction.
 const LATENCY_US: u64 = 1_000;
-/// What the host takes of a stream before the peer has read it.
+/// Octets of a stream that the host accepts before the peer has read them.
 const CREDIT: u32 = 8_192;
 
-/// All of it.
+/// The whole network.
 pub(super) struct Net {
     pub(super) now_us: u64,
     pub(super) nodes: Vec<Node>,
     wires: Vec<Wire>,
-    /// Nothing gets through, and nobody is told.
+    /// True if no message gets through, and no node is notified of that.
     pub(super) silent: bool,
     next: u32,
 }
 
-/// One speaker, its host, and what the host holds for it.
+/// One speaker, its host, and the endpoints the host holds for it.
 pub(super) struct Node {
     pub(super) speaker: Speaker,
     context: Context,
@@ -39,7 +39,7 @@ pub(super) struct Node {
     pub(super) desired: BTreeMap<IpAddr, DesiredAddress>,
     pub(super) reports: BTreeMap<IpAddr, AddressReport>,
     pub(super) peers: BTreeMap<String, PeerReport>,
-    /// Messages written since the last look, but KEEPALIVEs.
+    /// Messages written since the last look, except KEEPALIVEs.
     pub(super) written: Vec<Message>,
     pub(super) drained: bool,
 }
@@ -62,7 +62,7 @@ impl Net {
         net
     }
 
-    /// Both full lists.
+    /// Queues both full lists.
     fn list(&mut self, node: usize) {
         let node = &mut self.nodes[node];
         let own = format!("{}/24", node.address);
@@ -91,7 +91,7 @@ impl Net {
         self.nodes[node].queue.push(event);
     }
 
-    /// Another instance takes over, maybe with another configuration.
+    /// Replaces the instance by another one, optionally with another configuration.
     pub(super) fn swap(&mut self, node: usize, config: Option<&str>) {
         let open: Vec<ResumedEndpoint> = self.open_at(node);
         let one = &mut self.nodes[node];
@@ -105,7 +105,7 @@ impl Net {
         self.list(node);
     }
 
-    /// The daemon starts again: the host has nothing. The peers see what they see of a process that is gone.
+    /// Restarts the daemon: the host has lost all endpoints, and the peers observe the end of a process.
     pub(super) fn restart(&mut self, node: usize) {
         for wire in 0..self.wires.len() {
             for side in 0..2 {
@@ -113,7 +113,7 @@ impl Net {
                     continue;
                 }
                 if self.silent {
-                    // Not even the end gets through.
+                    // Not even the end of the connection gets through.
                     self.wires[wire].ends[side].open = false;
                 } else {
                     self.cut(wire, side, true);
@@ -153,7 +153,7 @@ impl Net {
         Opened { id: end.id, local: at(end), remote: at(other), credit: end.credit }
     }
 
-    /// Breaks every connection: RST at both ends.
+    /// Breaks every connection, with RST at both ends.
     pub(super) fn break_all(&mut self) {
         for wire in 0..self.wires.len() {
             for side in 0..2 {
@@ -172,7 +172,7 @@ impl Net {
         }
     }
 
-    /// This side is done with it; the other sees FIN behind what is on its way, or RST.
+    /// Ends the connection at this side; the other side sees FIN after the messages on their way, or RST.
     fn cut(&mut self, wire: usize, side: usize, reset: bool) {
         let at_us = self.now_us + LATENCY_US;
         if !std::mem::take(&mut self.wires[wire].ends[side].open) {
@@ -197,7 +197,7 @@ impl Net {
         });
     }
 
-    /// Routes that the first node was told by the second, or the other way around; `None` without a session.
+    /// Returns the routes that the node received from the other one; `None` without a session.
     pub(super) fn held(
         &self,
         node: usize,
@@ -208,7 +208,7 @@ impl Net {
         ends.find(|end| end.node == node && end.open && end.id == session.id).map(|end| &end.held)
     }
 
-    /// Families that the node was told are complete.
+    /// Returns the families for which the node received End-of-RIB.
     pub(super) fn ended(&self, node: usize) -> Vec<bgp::Family> {
         let ends = self.wires.iter().flat_map(|wire| &wire.ends);
         let open = ends.filter(|end| end.node == node && end.open);
@@ -233,7 +233,7 @@ impl Net {
             .all(|node| node.speaker.state.neighbours.values().any(|one| one.session().is_some()))
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(super) fn run(&mut self, ms: u64) {
         let until_us = self.now_us + ms * 1_000;
         loop {
@@ -267,7 +267,7 @@ impl Node {
         }
     }
 
-    /// What must hold after every call.
+    /// Checks the invariants after every call.
     fn check(&self) {
         for neighbour in self.speaker.state.neighbours.values() {
             let established = |one: &&crate::connection::Connection| one.is_established();

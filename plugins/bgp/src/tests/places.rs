@@ -1,4 +1,4 @@
-//! What depends on the node: router ID, selectors, peers that the node names, socket options.
+//! Settings that depend on the node: router ID, selectors, peers named by the node, socket options.
 use super::*;
 
 fn on(config: &str, node: &[(&str, &str)]) -> Result<Vec<Effect>, StartError> {

@@ -1,4 +1,5 @@
-//! Whatever happens in whatever order: when it is quiet again, the peer holds what is desired, and no more was said than needed.
+//! Regardless of the order of events: once the network is quiet, the peer holds the desired routes, and no unnecessary
+//! message was sent.
 use proptest::prelude::*;
 
 use super::net::Net;
@@ -7,7 +8,7 @@ use super::*;
 const A: &str = "192.0.2.10";
 const B: &str = "192.0.2.1";
 
-/// Two addresses share an aggregate; two are of another pool than the aggregate's.
+/// Three addresses share one aggregate, and two share another.
 const ADDRESSES: [&str; 5] =
     ["198.51.100.1", "198.51.100.2", "203.0.113.1", "203.0.113.2", "198.51.100.200"];
 
@@ -23,7 +24,7 @@ const ROUTER: &str = r#"{"asn": 64512, "routerId": "192.0.2.1", "peers": [{"name
 enum Step {
     Want(usize, Duty),
     Forget(usize),
-    /// Removed and wanted again before anybody is told.
+    /// Removed and wanted again before any speaker is notified.
     Renew(usize),
     Break,
     Silence(u64),
@@ -82,7 +83,7 @@ fn take(net: &mut Net, step: Step) {
     }
 }
 
-/// The routes that follow from what is desired, and whether each is the last choice.
+/// Returns the routes that follow from the desired addresses, each with true if it is the last choice.
 fn expected(net: &Net) -> BTreeMap<IpNet, bool> {
     let mut routes: BTreeMap<IpNet, bool> = BTreeMap::new();
     for entry in net.nodes[0].desired.values().filter(|entry| entry.duty.speaks()) {
@@ -116,10 +117,10 @@ proptest! {
     fn when_it_is_quiet_the_peer_holds_what_is_desired(steps in prop::collection::vec(step(), 1..40)) {
         let mut net = Net::new(&[(A, NODE), (B, ROUTER)]);
         steps.into_iter().for_each(|step| take(&mut net, step));
-        // The longest pause before a call, and a call.
+        // The longest pause before a connection attempt, and the attempt.
         net.run(30_000);
         check(&net);
-        // From here on nothing is said, whoever takes over.
+        // From here on no message is sent, whichever instance takes over.
         net.nodes[0].written.clear();
         net.swap(0, None);
         net.swap(1, None);
@@ -129,7 +130,7 @@ proptest! {
     }
 }
 
-/// A message of the peer with some octets changed, or no message at all.
+/// Generates a message of the peer with some octets changed, or arbitrary octets.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let families = [bgp::Family::IPV4_UNICAST, bgp::Family::IPV6_UNICAST];
     let open = bgp::Open {

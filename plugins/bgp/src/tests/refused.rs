@@ -1,4 +1,4 @@
-//! What the host refuses is never believed to be in force.
+//! An effect that the host refused is never assumed to be active.
 use super::*;
 
 const STREAM: u32 = 2;

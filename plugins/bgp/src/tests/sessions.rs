@@ -1,18 +1,18 @@
-//! Two speakers and the network between them.
+//! Sessions between two speakers, with the network between them.
 use super::net::{Net, both};
 use super::*;
 
 const A: &str = "192.0.2.10";
 const B: &str = "192.0.2.1";
 
-/// The node, which dials.
+/// Returns the configuration of the node, which dials.
 fn node(more: &str) -> String {
     format!(
         r#"{{"asn": 64513, "peers": [{{"name": "tor", "address": "{B}", "asn": 64512, "holdTime": 9 {more}}}]}}"#
     )
 }
 
-/// The router, which listens.
+/// Returns the configuration of the router, which listens.
 fn router(more: &str) -> String {
     format!(
         r#"{{"asn": 64512, "routerId": "{B}", "peers": [{{"name": "node", "address": "{A}", "asn": 64513,
@@ -45,7 +45,7 @@ fn two_speakers_come_up_at_once_and_the_routes_follow() {
     let mut net = pair("", "");
     net.run(10);
     assert!(net.established());
-    // There is no IPv6 address on the link, so nothing could be sent to the other family's route.
+    // There is no IPv6 address on the link, so no traffic could be sent to the other family's route.
     assert_eq!(prefixes(&net), ["198.51.100.1/32"]);
     assert_eq!(net.ended(1), both());
     let held = net.held(1).unwrap();
@@ -61,7 +61,7 @@ fn two_speakers_come_up_at_once_and_the_routes_follow() {
     assert_eq!((&report.state, &*report.reason), (&AnnouncementState::Failed, "NoNextHop"));
     let peer = &net.nodes[0].peers["tor"];
     assert_eq!((peer.health, &*peer.state, &*peer.last_error), (PeerHealth::Up, "Established", ""));
-    // Nothing but KEEPALIVEs from here on.
+    // Only KEEPALIVEs are sent from here on.
     net.nodes[0].written.clear();
     net.run(60_000);
     assert!(net.established());
@@ -84,7 +84,7 @@ fn of_two_connections_that_collide_one_stays() {
         assert!(net.established());
         let session =
             |node: usize| net.nodes[node].speaker.state.neighbours["p"].session().unwrap().clone();
-        // RFC 4271 section 6.8: the one that the higher router ID made.
+        // RFC 4271 section 6.8: the connection made by the higher router ID stays.
         assert_eq!((session(0).ours, session(1).ours), (id_a > id_b, id_b > id_a));
         assert_eq!(prefixes(&net), ["198.51.100.1/32"]);
         let counts = &net.nodes[0].peers["p"].counters;
@@ -141,7 +141,7 @@ fn a_swap_says_nothing_and_keeps_the_session() {
     }
     assert!(net.established());
     assert_eq!((since_us(&net), &net.nodes[0].written[..]), (before_us, &[][..]));
-    // What came in between is told, and nothing else.
+    // Only the changes made in between are sent.
     net.swap(0, None);
     net.want(0, "198.51.100.2", Duty::Announce);
     net.forget(0, "198.51.100.1");
@@ -234,7 +234,7 @@ fn a_restart_is_graceful_where_the_peer_agreed() {
     net.tell(0, Event::Stopping(Stopping { reason: StopReason::Restart, within_ms: 5_000 }));
     net.run(10);
     assert!(net.nodes[0].drained);
-    // RFC 4724 section 4.2: a NOTIFICATION would have the peer forget the routes.
+    // RFC 4724 section 4.2: a NOTIFICATION would make the peer discard the routes.
     assert_eq!(net.nodes[0].written, []);
     let words = "peer closed the connection without a NOTIFICATION";
     assert_eq!(net.nodes[1].peers["node"].last_error, words);
@@ -248,7 +248,7 @@ fn a_restart_is_graceful_where_the_peer_agreed() {
     let restart = net.nodes[0].written.iter().find_map(opens).unwrap();
     assert!(restart.restarted && restart.families.iter().all(|(_, preserved)| *preserved));
     assert_eq!(prefixes(&net), ["198.51.100.1/32"]);
-    // It has restarted once: the next session is an ordinary one.
+    // The restart is over: the next session is an ordinary one.
     net.nodes[0].written.clear();
     net.break_all();
     net.run(1_000);
@@ -270,7 +270,7 @@ fn a_restart_without_graceful_restart_says_so() {
 fn a_graceful_peer_that_restarts_silently_gets_through_with_its_new_connection() {
     let graceful = r#", "gracefulRestart": {}"#;
     let mut net = up(graceful, graceful);
-    // The router's side knows nothing of the node's death: no FIN has come through.
+    // The router does not know that the node is gone, because no FIN has come through.
     net.silent = true;
     net.run(10);
     let before = net.nodes[1].speaker.state.neighbours["node"].session().unwrap().id;
@@ -353,7 +353,7 @@ fn whoever_connects_from_a_prefix_is_a_neighbour() {
     assert!(!net.nodes[1].peers.contains_key("nodes/192.0.2.77"));
     let refused = "connection refused: nobody listens on port 179 there";
     assert_eq!(net.nodes[2].peers["tor"].last_error, refused);
-    // One that stays away is forgotten, and has a session at once when it comes back.
+    // A peer that stays away is forgotten, and has a session immediately when it returns.
     net.silent = true;
     net.run(700_000);
     assert!(net.nodes[1].speaker.state.neighbours.is_empty());

@@ -1,4 +1,4 @@
-//! What one peer is told: policy, packing, credit, and what the host cuts out.
+//! Messages sent to one peer: policy, packing, credit, and routes that the host cuts out.
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -20,7 +20,7 @@ fn ipv4() -> Vec<bgp::Capability> {
     families(&[bgp::Family::IPV4_UNICAST])
 }
 
-/// A session with so much credit left, and what was said when it came up.
+/// Returns an Established session with this much credit left, and the effects of establishing it.
 fn established(
     config: &str,
     capabilities: Vec<bgp::Capability>,
@@ -37,7 +37,7 @@ fn established(
     let spent: u32 = bench.call(vec![Event::Opened(opened)]).iter().map(length).sum();
     let (router_id, hold_time) = ("192.0.2.1".parse().unwrap(), 90);
     let open = bgp::Open { asn: 64512, hold_time, router_id, capabilities };
-    // What is over is spent before the session is up, so that just `credit` is left.
+    // The excess credit is taken off before the session is up, so that exactly `credit` is left.
     let spent = spent + bench.call(data(open.encode())).iter().map(length).sum::<u32>();
     let state = &mut bench.speaker.state;
     let connection = &mut state.neighbours.get_mut("tor").unwrap().connections[0];
@@ -71,7 +71,7 @@ fn change(remove: &[&str], upsert: Vec<DesiredAddress>) -> Vec<Event> {
     vec![Event::DesiredChanged(DesiredChanged { remove, upsert, ..DesiredChanged::default() })]
 }
 
-/// UPDATEs as the peer reads them.
+/// Returns the UPDATEs as the peer decodes them.
 fn updates(effects: &[Effect]) -> Vec<bgp::Update> {
     let negotiated = as_the_peer();
     let decode = |effect: &Effect| match effect {
@@ -193,7 +193,7 @@ fn link_bandwidth_follows_the_endpoints() {
     assert_eq!(speed(&first), 2.0 * 125e6);
     assert_eq!(speed(&bench.call(change(&[], with(5)))), 5.0 * 125e6);
     assert_eq!(speed(&bench.call(change(&[], with(0)))), 125e6);
-    // Without the option, endpoints are no reason to say anything.
+    // Without the option, a change of endpoints causes no message.
     let (mut bench, _) = simple("", with(2));
     check_said(&bench.call(change(&[], with(5))), &[]);
 }
@@ -228,7 +228,7 @@ fn a_family_that_the_peer_does_not_take_is_named() {
     let standing = &addresses(&effects)[&"2001:db8:1::1".parse().unwrap()];
     assert_eq!(standing, "Failed FamilyNotNegotiated");
     assert_eq!(peers(&effects)["tor"].health, PeerHealth::Up);
-    // One that the configuration asks for is missed.
+    // A missing family that the configuration asks for is an error.
     let named = config("").replace("\"holdTime\"", "\"families\": [\"ipv6\"], \"holdTime\"");
     let mut bench = Bench::new(&named);
     bench.call(vec![Event::LinksChanged(links(&[])), Event::DesiredChanged(desired(vec![]))]);
@@ -254,7 +254,7 @@ fn no_more_is_said_than_credit_allows_and_what_changes_meanwhile_is_said_once() 
     let (mut bench, first) = established(&config(""), ipv4(), ends, wanted, 5_000);
     assert_eq!(updates(&first).len(), 1);
     let told: usize = updates(&first)[0].announced[0].prefixes.len();
-    // One that was not told yet goes and comes, another goes for good.
+    // One route that was not sent yet is removed and added again, another is removed permanently.
     let (back, gone) = (number(1_990, Duty::Announce), number(1_991, Duty::Announce).address);
     bench.call(change(&[&back.address.to_string(), &gone.to_string()], vec![]));
     bench.call(change(&[], vec![back]));
@@ -313,7 +313,7 @@ fn what_the_host_cut_out_is_asked_for_again_later() {
     let out = bench.call(vec![Event::Wake("try again".into())]);
     check_said(&out, &["1 announce 198.51.100.1/32 via 192.0.2.10"]);
     assert_eq!(addresses(&out)[&"198.51.100.1".parse().unwrap()], "Announced tor");
-    // Withdrawn by the host because it is no longer desired: there is nothing left to say.
+    // Withdrawn by the host because it is no longer desired: no message is left to send.
     let denied = Denied {
         effect: "write".into(),
         subject: "1 198.51.100.2/32".into(),
@@ -385,12 +385,12 @@ fn a_hundred_thousand_routes_fill_their_messages_in_calls_that_end_in_time() {
     let told: usize =
         messages.iter().flat_map(|update| &update.announced).map(|one| one.prefixes.len()).sum();
     assert_eq!(told, ROUTES as usize);
-    // 806 fit into one message; each chunk of 5,000 leaves one that is not full.
+    // 806 routes fit into one message; each chunk of 5,000 leaves one that is not full.
     assert!(messages.len() <= 7 * 20, "{} messages", messages.len());
-    // And the dump to a peer that comes later, from the snapshot of another instance.
+    // The snapshot from which another instance continues stays small as well.
     let saved = bench.speaker.snapshot();
     assert!(saved.data.len() < 6 << 20, "{} octets", saved.data.len());
     println!("{} messages, {whole:?} in all, {longest:?} at most", messages.len());
-    // A call has 50 ms; builds without any optimisation, on a busy machine, run this too.
+    // A call has a budget of 50 ms; this test also runs in unoptimised builds on a busy machine.
     assert!(longest < Duration::from_millis(1_500), "{longest:?}");
 }

@@ -1,4 +1,4 @@
-//! What ends, and what a successor makes of it.
+//! Tests of the end of an instance, of an offload, and of the start of a successor.
 use super::*;
 
 #[test]

@@ -1,4 +1,5 @@
-//! A host that keeps the rules of the WIT, and the properties that must hold on it whatever happens.
+//! A simulated host that keeps the rules of the WIT, and the properties that must hold on it after any sequence of
+//! steps.
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
@@ -9,24 +10,24 @@ use super::*;
 const ADDRESSES: [&str; 5] =
     ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:1::1", "2001:db8::2"];
 
-/// What can happen.
+/// One step of a test run.
 #[derive(Debug, Clone)]
 enum Step {
     Duty(usize, Duty),
     Remove(usize),
-    /// Removed and added in one change.
+    /// Removes and adds an address in one change.
     Renew(usize),
     Link(LinkIndex, LinkState),
-    /// Both lists once more, in chunks.
+    /// Sends both full lists again, in chunks.
     Relist,
     BeaconsFinish,
-    /// The kernel refuses so many groups.
+    /// Makes the kernel refuse this number of group joins.
     RefuseGroups(u8),
-    /// The events so far are delivered.
+    /// Delivers the queued events.
     Deliver,
-    /// Another instance takes over.
+    /// Replaces the instance.
     Swap,
-    /// The daemon starts again: nothing is in force.
+    /// Restarts the daemon, after which nothing is active.
     Restart,
 }
 
@@ -47,7 +48,7 @@ struct Host {
     watches: BTreeSet<(LinkIndex, IpAddr)>,
     groups: BTreeSet<(LinkIndex, Ipv6Addr)>,
     reports: BTreeMap<IpAddr, AddressReport>,
-    /// Addresses whose announcement went out since the last look.
+    /// Addresses announced since the last check.
     announced: BTreeSet<IpAddr>,
     refuses_groups: u8,
     queue: Vec<Event>,
@@ -65,7 +66,7 @@ impl Host {
         self.usable(link) && self.desired.get(&address).is_some_and(Duty::speaks)
     }
 
-    /// Ends what the change took the ground from, before the change is told.
+    /// Ends offloads that the change no longer permits, before the change itself is delivered.
     fn changed(&mut self, event: Event) {
         let ended: Vec<Endpoint> =
             self.offloads.iter().filter(|(_, work)| !self.may(work)).map(|(id, _)| *id).collect();
@@ -88,7 +89,7 @@ impl Host {
         reply.effects
     }
 
-    /// Until nothing is on its way any more.
+    /// Delivers events until none is queued and no wake is requested.
     fn settle(&mut self, plugin: &mut Layer2) {
         for _ in 0..20 {
             if self.queue.is_empty() && self.wake == Wake::Never {
@@ -201,7 +202,8 @@ impl Host {
 
     fn start_again(&mut self, restart: bool, plugin: &mut Layer2) {
         self.deliver(plugin);
-        // Of what the host has to say about the old instance's last effects, the new one hears only that groups were not joined.
+        // Of the host's events about the old instance's last effects, the new instance receives only refused group
+        // joins.
         let of_groups = |event: &Event| matches!(event, Event::Denied(it) if it.effect == "join-group");
         self.queue.retain(of_groups);
         if restart {
@@ -233,7 +235,7 @@ impl Host {
         events
     }
 
-    /// What is in force is exactly what is asked for, and the reports say so.
+    /// Checks that exactly the desired work is active and that the reports match it.
     fn check(&self) {
         let speaking: Vec<IpAddr> = self
             .desired

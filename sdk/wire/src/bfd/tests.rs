@@ -1,4 +1,4 @@
-//! Each rule of RFC 5880 section 6.8.6 by the packet that breaks it, and round trips.
+//! Tests each rule of RFC 5880 section 6.8.6 with a packet that breaks it, and round trips.
 use proptest::prelude::*;
 
 use super::*;
@@ -15,7 +15,7 @@ fn up() -> ControlPacket {
     }
 }
 
-/// A packet with one octet replaced.
+/// Returns a packet with one octet replaced.
 fn with(packet: ControlPacket, at: usize, octet: u8) -> Vec<u8> {
     let mut octets = packet.encode().to_vec();
     octets[at] = octet;

@@ -1,45 +1,46 @@
-//! AS_PATH: through which ASes a route came. Knows no other attribute.
+//! AS_PATH: the ASes a route passed through. Handles no other attribute.
 use std::fmt;
 
 use super::octets::Octets;
 use super::open::AS_TRANS;
 
-/// AS_PATH (RFC 4271 section 4.3 b), empty for what originates in this AS.
+/// An AS_PATH (RFC 4271 section 4.3 b), empty for routes that originate in this AS.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct AsPath(pub Vec<Segment>);
 
-/// One segment of an AS_PATH. On the wire it has at most 255 ASes; longer ones are written as several.
+/// One segment of an AS_PATH. On the wire it has at most 255 ASes; longer ones are encoded as several segments.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Segment {
-    /// Whether order counts.
+    /// Ordered or unordered.
     pub kind: SegmentKind,
-    /// At least one.
+    /// AS numbers, at least one.
     pub asns: Vec<u32>,
 }
 
-/// Path segment type. Those of confederations (RFC 5065) do not leave a confederation and are malformed here.
+/// The type of a path segment. The types of confederations (RFC 5065) must not leave a confederation and are
+/// malformed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SegmentKind {
-    /// 1.
+    /// 1: AS_SET, unordered.
     Set,
-    /// 2.
+    /// 2: AS_SEQUENCE, ordered.
     Sequence,
 }
 
 impl AsPath {
-    /// One AS_SEQUENCE; empty for no ASes.
+    /// Creates a path with one AS_SEQUENCE, or an empty path if there are no ASes.
     pub fn sequence(asns: impl IntoIterator<Item = u32>) -> Self {
         let asns: Vec<u32> = asns.into_iter().collect();
         let segment = Segment { kind: SegmentKind::Sequence, asns };
         Self(if segment.asns.is_empty() { Vec::new() } else { vec![segment] })
     }
 
-    /// All ASes in order, those of sets too.
+    /// Returns all AS numbers in order, including those in sets.
     pub fn asns(&self) -> impl Iterator<Item = u32> {
         self.0.iter().flat_map(|segment| segment.asns.iter().copied())
     }
 
-    /// The number of ASes as route selection counts them: a set is one (RFC 4271 section 9.1.2.2 a).
+    /// Returns the number of ASes as used in route selection, where a set counts as one (RFC 4271 section 9.1.2.2 a).
     pub fn hops(&self) -> usize {
         let hops = |segment: &Segment| match segment.kind {
             SegmentKind::Set => 1,
@@ -48,12 +49,13 @@ impl AsPath {
         self.0.iter().map(hops).sum()
     }
 
-    /// Whether an AS number needs four octets.
+    /// Returns true if any AS number needs four octets.
     pub(crate) fn is_wide(&self) -> bool {
         self.asns().any(|asn| u16::try_from(asn).is_err())
     }
 
-    /// What is wrong with it otherwise: RFC 7606 section 7.2, RFC 7607 section 2.
+    /// Decodes an attribute value. Returns the error as text if it is malformed (RFC 7606 section 7.2, RFC 7607
+    /// section 2).
     pub(crate) fn decode(value: &[u8], four_octet: bool) -> Result<Self, &'static str> {
         let mut octets = Octets(value);
         let mut segments = Vec::new();
@@ -100,8 +102,8 @@ impl AsPath {
         value
     }
 
-    /// The path that an OLD speaker's AS_PATH and the AS4_PATH beside it mean together (RFC 6793 section 4.2.3): the ASes
-    /// that AS_PATH has more, then those of AS4_PATH. An AS4_PATH that is longer is ignored.
+    /// Merges the AS_PATH of an OLD speaker with its AS4_PATH (RFC 6793 section 4.2.3): the ASes by which AS_PATH is
+    /// longer, followed by those of AS4_PATH. An AS4_PATH that is longer than the AS_PATH is ignored.
     pub(crate) fn merged_with(self, as4_path: Self) -> Self {
         let Some(mut more) = self.hops().checked_sub(as4_path.hops()) else { return self };
         let mut segments = Vec::new();
@@ -137,7 +139,7 @@ fn number(octets: &[u8]) -> u32 {
     octets.iter().fold(0, |number, octet| number << 8 | u32::from(*octet))
 }
 
-/// As routers show it: `64512 64513 {65001,65002}`.
+/// Writes the path as routers display it: `64512 64513 {65001,65002}`.
 impl fmt::Display for AsPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, segment) in self.0.iter().enumerate() {

@@ -1,10 +1,10 @@
-//! Path attributes as values (RFC 4271 section 5). How they are read and written is next door.
+//! Path attributes as values (RFC 4271 section 5). They are decoded in `path` and encoded in `pack`.
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{AsPath, Community, ExtendedCommunity, LargeCommunity};
 
-/// What is said about a set of routes, next hop apart. Lists keep their order on the wire.
+/// The path attributes of a set of routes, except the next hop. Lists keep their order on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Attributes {
     /// ORIGIN.
@@ -27,19 +27,19 @@ pub struct Attributes {
     pub large_communities: Vec<LargeCommunity>,
     /// Only to Customer (RFC 9234).
     pub only_to_customer: Option<u32>,
-    /// Every other attribute, well-formed as far as its definition is known, by type code.
+    /// All other attributes, ordered by type code. Those with a known definition are well-formed.
     pub other: Vec<RawAttribute>,
 }
 
-/// ORIGIN (RFC 4271 section 5.1.1).
+/// The ORIGIN attribute (RFC 4271 section 5.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Origin {
-    /// 0.
+    /// 0: IGP.
     #[default]
     Igp,
-    /// 1.
+    /// 1: EGP.
     Egp,
-    /// 2.
+    /// 2: INCOMPLETE.
     Incomplete,
 }
 
@@ -53,19 +53,19 @@ impl fmt::Display for Origin {
     }
 }
 
-/// AGGREGATOR (RFC 4271 section 5.1.7).
+/// The AGGREGATOR attribute (RFC 4271 section 5.1.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Aggregator {
-    /// AS of the speaker that aggregated, never 0.
+    /// AS number of the speaker that aggregated the route, never 0.
     pub asn: u32,
-    /// Its BGP identifier.
+    /// BGP identifier of that speaker.
     pub router_id: Ipv4Addr,
 }
 
-/// An attribute that is carried without being understood.
+/// An attribute that is passed on without being interpreted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RawAttribute {
-    /// Attribute flags without Extended Length, which follows from the value.
+    /// Attribute flags without Extended Length, which depends on the length of the value.
     pub flags: u8,
     /// Attribute type code.
     pub code: u8,
@@ -73,22 +73,23 @@ pub struct RawAttribute {
     pub value: Vec<u8>,
 }
 
-/// Where traffic for a route goes.
+/// The next hop of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NextHop {
-    /// NEXT_HOP, for IPv4 routes.
+    /// NEXT_HOP attribute, for IPv4 routes.
     V4(Ipv4Addr),
-    /// In MP_REACH_NLRI, for IPv6 routes (RFC 2545), and for IPv4 routes where negotiated (RFC 8950).
+    /// Next hop in MP_REACH_NLRI, for IPv6 routes (RFC 2545), and for IPv4 routes where negotiated (RFC 8950).
     V6 {
-        /// Global, or link-local when it is the only one.
+        /// The global address, or the link-local one if it is the only one.
         address: Ipv6Addr,
-        /// Link-local as well, on the link to the peer: 32 octets instead of 16.
+        /// Additional link-local address on the link to the peer, which makes the field 32 octets long instead of 16.
+        /// `None` if absent.
         link_local: Option<Ipv6Addr>,
     },
 }
 
 impl NextHop {
-    /// The address, the global one of two.
+    /// Returns the address; if there are two, the global one.
     pub fn address(self) -> IpAddr {
         match self {
             Self::V4(address) => address.into(),
@@ -133,7 +134,7 @@ pub(crate) mod code {
     pub(crate) const TRANSITIVE: u8 = 0x40;
     pub(crate) const EXTENDED_LENGTH: u8 = 0x10;
 
-    /// The name engineers know it by.
+    /// Returns the common name of an attribute, such as "ORIGIN".
     pub(crate) fn name(code: u8) -> &'static str {
         match code {
             ORIGIN => "ORIGIN",

@@ -1,36 +1,36 @@
-//! Capabilities (RFC 5492): what a speaker can, as it says in its OPEN. Knows nothing of what follows from two of them.
+//! The capabilities that a speaker lists in its OPEN (RFC 5492). The result of two OPENs is in `negotiated`.
 use super::octets::Octets;
 use super::{ErrorCode, Family, Fault};
 
-/// One capability. Unknown ones are kept as they came.
+/// A capability. Unknown ones are kept as received.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Capability {
-    /// 1: carries routes of this family (RFC 4760).
+    /// 1: the speaker carries routes of this family (RFC 4760).
     Multiprotocol(Family),
-    /// 2 (RFC 2918).
+    /// 2: the speaker answers ROUTE-REFRESH (RFC 2918).
     RouteRefresh,
-    /// 5: routes of the family may have a next hop of the other AFI (RFC 8950).
+    /// 5: routes of the family may have a next hop of the other AFI (RFC 8950). Pairs of family and next hop AFI.
     ExtendedNextHop(Vec<(Family, u16)>),
-    /// 6: receives messages of up to 65535 octets (RFC 8654).
+    /// 6: the speaker receives messages of up to 65535 octets (RFC 8654).
     ExtendedMessage,
-    /// 9: 0 = provider, 1 = route server, 2 = its client, 3 = customer, 4 = peer (RFC 9234).
+    /// 9: the speaker's role. 0 = provider, 1 = route server, 2 = route server client, 3 = customer, 4 = peer (RFC 9234).
     Role(u8),
-    /// 64 (RFC 4724, RFC 8538).
+    /// 64: the speaker supports graceful restart (RFC 4724, RFC 8538).
     GracefulRestart(GracefulRestart),
     /// 65: the speaker's AS number (RFC 6793).
     FourOctetAs(u32),
-    /// 69: family and 1 = receives, 2 = sends, 3 = both (RFC 7911).
+    /// 69: additional paths; pairs of family and mode, where 1 = receives, 2 = sends, 3 = both (RFC 7911).
     AddPath(Vec<(Family, u8)>),
-    /// 70 (RFC 7313).
+    /// 70: the speaker supports the begin and end marks of a refresh (RFC 7313).
     EnhancedRouteRefresh,
     /// 73: host and domain name (draft-walton-bgp-hostname-capability).
     Fqdn {
         /// Host name.
         host: String,
-        /// Domain name, may be empty.
+        /// Domain name; may be empty.
         domain: String,
     },
-    /// Any other, also one of the above that is not as its definition says and harms nobody.
+    /// Any other capability, or one of the above that is malformed in a harmless way.
     Unknown {
         /// Capability code.
         code: u8,
@@ -39,26 +39,26 @@ pub enum Capability {
     },
 }
 
-/// Graceful Restart (RFC 4724 section 3), with the N bit of RFC 8538.
+/// The Graceful Restart capability (RFC 4724 section 3), with the N bit of RFC 8538.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct GracefulRestart {
-    /// R: has just restarted; the peer need not wait for its End-of-RIB.
+    /// R: the speaker has just restarted; the peer need not wait for its End-of-RIB.
     pub restarted: bool,
-    /// N: a NOTIFICATION other than Hard Reset is a graceful restart too.
+    /// N: a NOTIFICATION other than Hard Reset also triggers a graceful restart.
     pub notification: bool,
     /// Restart Time in seconds, 12 bits.
     pub restart_time: u16,
-    /// Families, and F: whether forwarding was preserved for each.
+    /// Families, each with its F bit: true if forwarding state was preserved.
     pub families: Vec<(Family, bool)>,
 }
 
 impl GracefulRestart {
-    /// The longest Restart Time that 12 bits hold.
+    /// The largest Restart Time that 12 bits hold, in seconds.
     pub const MAX_RESTART_TIME: u16 = 0x0fff;
 }
 
 impl Capability {
-    /// The capability code.
+    /// Returns the capability code.
     pub fn code(&self) -> u8 {
         match self {
             Self::Multiprotocol(_) => 1,
@@ -75,7 +75,7 @@ impl Capability {
         }
     }
 
-    /// What engineers call it: "multiprotocol IPv4 unicast".
+    /// Returns the common name of the capability, such as "multiprotocol IPv4 unicast".
     pub fn name(&self) -> String {
         match self {
             Self::Multiprotocol(family) => format!("multiprotocol {family}"),
@@ -92,8 +92,8 @@ impl Capability {
         }
     }
 
-    /// Reads the value of one. Whether the value may be ignored or not is the difference between `Unknown` and a fault:
-    /// RFC 4271 section 6.2 wants 2/0 for a recognized but malformed parameter.
+    /// Decodes the value of one capability. A malformed value that may be ignored becomes `Unknown`; any other is a
+    /// fault, because RFC 4271 section 6.2 requires 2/0 for a recognized but malformed parameter.
     fn decode(code: u8, value: &[u8]) -> Result<Self, Fault> {
         let unknown = || Self::Unknown { code, value: value.to_vec() };
         let decoded = match code {
@@ -101,7 +101,8 @@ impl Capability {
             2 => value.is_empty().then_some(Self::RouteRefresh),
             5 => decode_extended_next_hop(value),
             6 => value.is_empty().then_some(Self::ExtendedMessage),
-            // RFC 9234 section 4.2 leaves it to local policy what an unusable role means: to us it means none.
+            // RFC 9234 section 4.2 leaves the handling of an unusable role to local policy: here it counts as no
+            // role.
             9 => Some(
                 <[u8; 1]>::try_from(value).map_or_else(|_| unknown(), |[role]| Self::Role(role)),
             ),
@@ -122,7 +123,7 @@ impl Capability {
         })
     }
 
-    /// Reads the value of one Capabilities parameter, onto what other such parameters held.
+    /// Decodes the value of one Capabilities parameter and appends to the capabilities of earlier parameters.
     pub(crate) fn decode_all(value: &[u8], into: &mut Vec<Self>) -> Result<(), Fault> {
         let mut octets = Octets(value);
         while !octets.is_empty() {
@@ -141,7 +142,7 @@ impl Capability {
         Ok(())
     }
 
-    /// Code, length and value; nothing if the value is longer than its length octet can say.
+    /// Encodes code, length and value. Returns nothing if the value is longer than its length octet can express.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let value = self.encode_value();
         match u8::try_from(value.len()) {
@@ -186,11 +187,11 @@ fn decode_multiprotocol(value: &[u8]) -> Option<Capability> {
     Some(Capability::Multiprotocol(Family { afi: u16::from_be_bytes([high, low]), safi }))
 }
 
-/// RFC 8950 section 4: the SAFI has two octets here.
+/// Decodes Extended Next Hop. In RFC 8950 section 4 the SAFI has two octets.
 fn decode_extended_next_hop(value: &[u8]) -> Option<Capability> {
     let (entries, []) = value.as_chunks::<6>() else { return None };
     let entries = entries.iter().filter_map(|&[a, b, high, safi, c, d]| {
-        // No SAFI has a number above 255: such an entry names no family.
+        // No SAFI is above 255, so such an entry names no family.
         let family = Family { afi: u16::from_be_bytes([a, b]), safi };
         (high == 0).then_some((family, u16::from_be_bytes([c, d])))
     });

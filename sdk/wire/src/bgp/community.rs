@@ -1,4 +1,4 @@
-//! Communities: standard (RFC 1997), large (RFC 8092) and extended (RFC 4360), and how people write them.
+//! Standard (RFC 1997), large (RFC 8092) and extended (RFC 4360) communities, and their text form.
 use std::fmt;
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Community(pub u32);
 
-/// Well-known standard communities, as IANA and routers name them.
+/// Well-known standard communities, with the names used by IANA and by routers.
 const WELL_KNOWN: &[(&str, Community)] = &[
     ("graceful-shutdown", Community::GRACEFUL_SHUTDOWN),
     ("accept-own", Community(0xffff_0001)),
@@ -20,16 +20,16 @@ const WELL_KNOWN: &[(&str, Community)] = &[
 ];
 
 impl Community {
-    /// 65535:0: prefer any other way (RFC 8326).
+    /// 65535:0: prefer any other path (RFC 8326).
     pub const GRACEFUL_SHUTDOWN: Self = Self(0xffff_0000);
-    /// 65535:666 (RFC 7999).
+    /// 65535:666: discard traffic to the prefix (RFC 7999).
     pub const BLACKHOLE: Self = Self(0xffff_029a);
-    /// 65535:65281 (RFC 1997).
+    /// 65535:65281: do not advertise outside the AS (RFC 1997).
     pub const NO_EXPORT: Self = Self(0xffff_ff01);
-    /// 65535:65282 (RFC 1997).
+    /// 65535:65282: do not advertise to any peer (RFC 1997).
     pub const NO_ADVERTISE: Self = Self(0xffff_ff02);
 
-    /// The 16 bits on either side of the colon.
+    /// Returns the two 16-bit numbers before and after the colon.
     pub fn halves(self) -> (u16, u16) {
         let [a, b, c, d] = self.0.to_be_bytes();
         (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
@@ -48,7 +48,7 @@ impl fmt::Display for Community {
     }
 }
 
-/// Why a text is no community.
+/// The error for a text that is not a community.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not {1}")]
 pub struct CommunityError(String, &'static str);
@@ -71,7 +71,7 @@ impl FromStr for Community {
     }
 }
 
-/// A large community: three times 32 bits, written `64512:1:2`.
+/// A large community: three 32-bit numbers, written `64512:1:2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LargeCommunity(pub [u32; 3]);
 
@@ -95,21 +95,23 @@ impl FromStr for LargeCommunity {
     }
 }
 
-/// An extended community: 8 octets. Written `rt:64512:100`, `soo:…`, `bandwidth:64512:1250000` (octets per second), or
-/// `0x` and 16 digits.
+/// An extended community: 8 octets, written `rt:64512:100`, `soo:…`, `bandwidth:64512:1250000` (octets per second),
+/// or `0x` and 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExtendedCommunity(pub [u8; 8]);
 
 impl ExtendedCommunity {
-    /// Link bandwidth in octets per second (draft-ietf-idr-link-bandwidth): type 0x40, subtype 4, a two-octet AS number
-    /// and an IEEE float. AS numbers that need four octets are AS_TRANS there.
+    /// Creates a link bandwidth community (draft-ietf-idr-link-bandwidth) with a rate in octets per second: type
+    /// 0x40, subtype 4, a two-octet AS number and an IEEE float. An AS number that needs four octets is replaced by
+    /// AS_TRANS.
     pub fn link_bandwidth(asn: u32, octets_per_second: f32) -> Self {
         let [high, low] = u16::try_from(asn).unwrap_or(super::AS_TRANS).to_be_bytes();
         let [a, b, c, d] = octets_per_second.to_be_bytes();
         Self([0x40, 0x04, high, low, a, b, c, d])
     }
 
-    /// Route target or route origin of a two-octet AS (RFC 4360), or of a four-octet one (RFC 5668).
+    /// Creates a route target or route origin of a two-octet AS (RFC 4360) or of a four-octet AS (RFC 5668). `None`
+    /// if the number does not fit beside a four-octet AS.
     fn of_as(subtype: u8, asn: u32, number: u32) -> Option<Self> {
         let [a, b, c, d] = asn.to_be_bytes();
         let [e, f, g, h] = number.to_be_bytes();
@@ -133,7 +135,7 @@ impl fmt::Display for ExtendedCommunity {
                 let number = u32::from_be_bytes([c, d, e, g]);
                 write!(f, "{name}:{}:{number}", u16::from_be_bytes([a, b]))
             }
-            // Below 65536 the other form is the one that is read back.
+            // For an AS number below 65536 this text would parse as the two-octet form.
             0x02 if !name.is_empty() && (a, b) != (0, 0) => {
                 let asn = u32::from_be_bytes([a, b, c, d]);
                 write!(f, "{name}:{asn}:{}", u16::from_be_bytes([e, g]))
@@ -180,7 +182,7 @@ fn parts<const COUNT: usize>(text: &str) -> Option<[u32; COUNT]> {
     numbers?.try_into().ok()
 }
 
-/// Digits only: `parse` alone would let `+1` pass.
+/// Parses a number of digits only; `parse` alone would accept `+1`.
 fn decimal(text: &str) -> Option<u32> {
     text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok())?
 }

@@ -1,9 +1,9 @@
-//! Address families by their IANA numbers. Knows no message.
+//! Address families by their IANA numbers.
 use std::fmt;
 
 use ipnet::IpNet;
 
-/// AFI and SAFI (RFC 4760). Unknown ones keep their numbers.
+/// An address family: AFI and SAFI (RFC 4760). Unknown ones keep their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Family {
     /// Address Family Identifier: 1 = IPv4, 2 = IPv6.
@@ -13,12 +13,12 @@ pub struct Family {
 }
 
 impl Family {
-    /// AFI 1, SAFI 1.
+    /// IPv4 unicast: AFI 1, SAFI 1.
     pub const IPV4_UNICAST: Self = Self { afi: 1, safi: 1 };
-    /// AFI 2, SAFI 1.
+    /// IPv6 unicast: AFI 2, SAFI 1.
     pub const IPV6_UNICAST: Self = Self { afi: 2, safi: 1 };
 
-    /// The unicast family of a prefix.
+    /// Returns the unicast family of a prefix.
     pub fn of(prefix: &IpNet) -> Self {
         match prefix {
             IpNet::V4(_) => Self::IPV4_UNICAST,

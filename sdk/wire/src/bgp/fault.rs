@@ -1,36 +1,39 @@
-//! What is wrong with a received message, what the RFC has the receiver do about it, and where it says so.
+//! Errors in received messages: the error, the action that the RFC requires of the receiver, and the clause that
+//! requires it.
 use std::fmt;
 
 use super::{ErrorCode, Family, Notification};
 
-/// What to do about a fault, mildest first, so that the strongest of several is their maximum (RFC 7606 section 3 h).
+/// The required reaction to a fault. Ordered from mildest to strongest, so that the strongest of several faults is
+/// their maximum (RFC 7606 section 3 h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
-    /// The attribute is ignored, the route stays.
+    /// Ignore the attribute and keep the route.
     AttributeDiscard,
-    /// The message's routes count as withdrawn.
+    /// Treat the message's routes as withdrawn.
     TreatAsWithdraw,
-    /// Routes of this family are forgotten and ignored until the session ends (RFC 4760 section 7).
+    /// Discard the routes of this family and ignore them until the session ends (RFC 4760 section 7).
     DisableFamily(Family),
-    /// The NOTIFICATION is sent and the session ends.
+    /// Send the NOTIFICATION and end the session.
     SessionReset,
 }
 
-/// One thing that is wrong with a received message.
+/// An error in a received message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Fault {
-    /// What to do.
+    /// The required reaction.
     pub action: Action,
-    /// What to send if `action` is [`Action::SessionReset`]; otherwise what would have been sent before RFC 7606.
+    /// The NOTIFICATION to send if `action` is [`Action::SessionReset`]; otherwise the one that would have been sent
+    /// before RFC 7606.
     pub notification: Notification,
-    /// What was received and what was expected.
+    /// Received and expected values, as text.
     pub words: String,
-    /// The rule that was broken: "RFC 7606 section 7.1".
+    /// The broken rule, such as "RFC 7606 section 7.1".
     pub clause: &'static str,
 }
 
 impl Fault {
-    /// One that ends the session.
+    /// Creates a fault that ends the session.
     pub fn reset(
         error: ErrorCode,
         data: impl Into<Vec<u8>>,

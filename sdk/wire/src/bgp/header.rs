@@ -1,27 +1,27 @@
-//! The header around every message: where one ends, and whether it may be so long. Knows no body.
+//! The common message header: finds the end of a message and checks its length. Does not read the body.
 use super::{ErrorCode, Fault};
 
-/// Marker, length and type (RFC 4271 section 4.1).
+/// Length of the header in octets: marker, length and type (RFC 4271 section 4.1).
 pub const HEADER: usize = 19;
-/// The longest message (RFC 4271 section 4.1).
+/// The maximum length of a message in octets (RFC 4271 section 4.1).
 pub const MAX_MESSAGE: u16 = 4096;
-/// The longest message but OPEN and KEEPALIVE once both can (RFC 8654).
+/// The maximum length in octets of messages other than OPEN and KEEPALIVE, once both ends support it (RFC 8654).
 pub const MAX_EXTENDED_MESSAGE: u16 = 65535;
 
 const MARKER: [u8; 16] = [0xff; 16];
 
-/// Message type (RFC 4271 section 4.1, RFC 2918).
+/// The type of a message (RFC 4271 section 4.1, RFC 2918).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MessageType {
-    /// 1.
+    /// 1: OPEN.
     Open,
-    /// 2.
+    /// 2: UPDATE.
     Update,
-    /// 3.
+    /// 3: NOTIFICATION.
     Notification,
-    /// 4.
+    /// 4: KEEPALIVE.
     Keepalive,
-    /// 5.
+    /// 5: ROUTE-REFRESH.
     RouteRefresh,
 }
 
@@ -47,8 +47,9 @@ impl MessageType {
         }
     }
 
-    /// The shortest and longest message of this type, where `limit` holds for the types that may be extended. The length
-    /// of a ROUTE-REFRESH has an error code of its own, so its body is what is checked (RFC 7313 section 5).
+    /// Returns the shortest and longest length of this type, where `limit` applies to the types that may be extended.
+    /// A wrong length of a ROUTE-REFRESH has an error code of its own, so its body is checked instead (RFC 7313
+    /// section 5).
     fn lengths(self, limit: u16) -> (u16, u16) {
         match self {
             Self::Open => (29, MAX_MESSAGE),
@@ -60,11 +61,12 @@ impl MessageType {
     }
 }
 
-/// How long the message is that `octets` begin with, and its type; `None` as long as not even the header is there. It is
-/// known from the header alone, before the rest has come. `limit` is what was negotiated, [`MAX_MESSAGE`] at first.
+/// Returns the type and the length of the message at the start of `octets`, or `None` while the header is incomplete.
+/// The header alone is enough; the body may still be missing. `limit` is the negotiated maximum, initially
+/// [`MAX_MESSAGE`].
 ///
 /// # Errors
-/// RFC 4271 section 6.1: after this nothing of the stream can be read any more.
+/// Returns a fault for a wrong header (RFC 4271 section 6.1). After it the rest of the stream cannot be read.
 pub fn frame(octets: &[u8], limit: u16) -> Result<Option<(MessageType, usize)>, Fault> {
     let Some((header, _)) = octets.split_first_chunk::<HEADER>() else { return Ok(None) };
     let [marker @ .., high, low, kind] = header;
@@ -104,7 +106,7 @@ pub(crate) fn bad_length(length: u16, expected: impl AsRef<str>) -> Fault {
     )
 }
 
-/// A message that has its header and waits for its body.
+/// Starts a message: a header with length 0, to which the body is appended.
 pub(crate) fn start(kind: MessageType) -> Vec<u8> {
     let mut message = Vec::with_capacity(64);
     message.extend(MARKER);
@@ -112,7 +114,7 @@ pub(crate) fn start(kind: MessageType) -> Vec<u8> {
     message
 }
 
-/// Writes the length into the header.
+/// Sets the length in the header.
 pub(crate) fn finish(mut message: Vec<u8>) -> Vec<u8> {
     let length = u16::try_from(message.len()).expect("every encoder stays within its limit");
     message[16..18].copy_from_slice(&length.to_be_bytes());

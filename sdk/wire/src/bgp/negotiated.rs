@@ -1,37 +1,39 @@
-//! What two OPENs agree on. Knows nothing of who opened the session.
+//! The session parameters that two OPENs result in, regardless of the end that opened the session.
 use super::{Capability, Family, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, Open};
 
-/// What holds for both directions of a session, as one end sees it.
+/// The parameters of a session in both directions, as seen from one end.
 ///
-/// The guard, which reads what a plugin writes, takes the peer's place: `Negotiated::new(&theirs, &ours)` decodes what we send.
+/// The guard, which reads the messages written by a plugin, takes the peer's place: `Negotiated::new(&theirs, &ours)`
+/// decodes messages that we send.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Negotiated {
-    /// The reader's AS number.
+    /// AS number of the end that reads.
     pub local_as: u32,
-    /// The other end's AS number.
+    /// AS number of the other end.
     pub remote_as: u32,
     /// Families that both ends carry.
     pub families: Vec<Family>,
-    /// AS numbers have four octets in AS_PATH and AGGREGATOR (RFC 6793).
+    /// True if AS numbers have four octets in AS_PATH and AGGREGATOR (RFC 6793).
     pub four_octet_as: bool,
-    /// IPv4 unicast routes may have an IPv6 next hop (RFC 8950).
+    /// True if IPv4 unicast routes may have an IPv6 next hop (RFC 8950).
     pub ipv6_next_hop: bool,
-    /// The longest message that may be sent (RFC 8654); OPEN and KEEPALIVE have their own limits.
+    /// Maximum length in octets of a message to send (RFC 8654); OPEN and KEEPALIVE have their own limits.
     pub send_limit: u16,
-    /// The longest message that may come.
+    /// Maximum length in octets of a received message.
     pub receive_limit: u16,
-    /// The other end answers ROUTE-REFRESH (RFC 2918).
+    /// True if the other end answers ROUTE-REFRESH (RFC 2918).
     pub route_refresh: bool,
-    /// Both ends mark where a refresh begins and ends (RFC 7313).
+    /// True if both ends mark the begin and end of a refresh (RFC 7313).
     pub enhanced_route_refresh: bool,
 }
 
 impl Negotiated {
-    /// What the reader's own OPEN and the other end's agree on.
+    /// Combines the OPEN of the end that reads with that of the other end.
     pub fn new(local: &Open, remote: &Open) -> Self {
         let both = |capability| local.offers(&capability) && remote.offers(&capability);
         let limit = |open: &Open| {
-            // RFC 8654 section 4: who offers it receives them, whatever the other end offers.
+            // RFC 8654 section 4: an end that offers it receives extended messages, even if the other end does not
+            // offer it.
             let extended = open.offers(&Capability::ExtendedMessage);
             if extended { MAX_EXTENDED_MESSAGE } else { MAX_MESSAGE }
         };
@@ -49,18 +51,18 @@ impl Negotiated {
         }
     }
 
-    /// Whether both ends are of one AS (iBGP).
+    /// Returns true if both ends belong to the same AS (iBGP).
     pub fn is_internal(&self) -> bool {
         self.local_as == self.remote_as
     }
 
-    /// Whether both ends carry this family.
+    /// Returns true if both ends carry this family.
     pub fn carries(&self, family: Family) -> bool {
         self.families.contains(&family)
     }
 }
 
-/// RFC 4760 section 8: who says nothing of families carries IPv4 unicast alone.
+/// Returns the families of an OPEN. Without a Multiprotocol capability it is IPv4 unicast only (RFC 4760 section 8).
 fn families(open: &Open) -> Vec<Family> {
     let mut families = Vec::new();
     for capability in &open.capabilities {

@@ -1,13 +1,14 @@
-//! Prefixes as they stand in UPDATEs (RFC 4271 section 4.3). Knows no attribute.
+//! Prefixes as encoded in UPDATEs (RFC 4271 section 4.3).
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Family;
 
-/// Reads prefixes to the end. Bits after the prefix are nobody's (RFC 4271 section 4.3) and become zero.
+/// Decodes prefixes up to the end of the field. Bits after the prefix have no meaning (RFC 4271 section 4.3) and are
+/// set to zero.
 ///
-/// What is wrong otherwise: RFC 7606 section 5.3.
+/// Returns the error as text if a prefix is malformed (RFC 7606 section 5.3).
 pub(crate) fn decode(mut octets: &[u8], family: Family) -> Result<Vec<IpNet>, String> {
     let mut prefixes = Vec::new();
     while let [length, rest @ ..] = octets {
@@ -36,12 +37,12 @@ fn prefix(length: u8, address: &[u8], family: Family) -> IpNet {
     Ipv6Net::new(address, length).expect("checked to be at most 128").trunc().into()
 }
 
-/// Octets that `prefix` takes.
+/// Returns the encoded length of a prefix in octets.
 pub(crate) fn size(prefix: &IpNet) -> usize {
     1 + usize::from(prefix.prefix_len().div_ceil(8))
 }
 
-/// Writes one; bits after the prefix are zero.
+/// Appends an encoded prefix; bits after the prefix are zero.
 pub(crate) fn encode(prefix: &IpNet, into: &mut Vec<u8>) {
     let length = prefix.prefix_len();
     into.push(length);

@@ -1,7 +1,7 @@
-//! Reading octets without ever reading past their end. Knows nothing of BGP.
+//! A reader of octets that never reads past the end. Independent of BGP.
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// What is left to read. Every read is `None` when there is less than asked for, and then takes nothing.
+/// The remaining octets. Every read returns `None` if fewer octets remain than requested, and then consumes none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Octets<'a>(pub(crate) &'a [u8]);
 

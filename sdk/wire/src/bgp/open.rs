@@ -1,10 +1,10 @@
-//! OPEN: who a speaker is and what it can. Checks all that can be checked without knowing whom one expected.
+//! OPEN: the identity and capabilities of a speaker. Performs all checks that do not depend on the expected peer.
 use std::net::Ipv4Addr;
 
 use super::octets::Octets;
 use super::{Capability, ErrorCode, Fault, GracefulRestart, MAX_MESSAGE, Notification};
 
-/// The AS number that stands in a two-octet field for one that does not fit (RFC 6793).
+/// The AS number used in a two-octet field in place of one that does not fit (RFC 6793).
 pub const AS_TRANS: u16 = 23456;
 
 const CAPABILITIES: u8 = 2;
@@ -13,18 +13,18 @@ const EXTENDED_LENGTH: u8 = 255;
 /// An OPEN message (RFC 4271 section 4.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {
-    /// The speaker's AS number: from the 4-octet AS capability if there is one, which `encode` adds for no one.
+    /// AS number of the speaker, from the 4-octet AS capability if present. `encode` does not add that capability.
     pub asn: u32,
-    /// Proposed hold time in seconds: 0, or 3 and more.
+    /// Proposed hold time in seconds: 0, or at least 3.
     pub hold_time: u16,
     /// BGP Identifier, never 0.0.0.0.
     pub router_id: Ipv4Addr,
-    /// In the order they came. The 4-octet AS capability is among them.
+    /// Capabilities in the order received, including the 4-octet AS capability.
     pub capabilities: Vec<Capability>,
 }
 
 impl Open {
-    /// The first graceful restart capability: RFC 4724 section 3 has no use for a second.
+    /// Returns the first graceful restart capability; further ones have no meaning (RFC 4724 section 3).
     pub fn graceful_restart(&self) -> Option<&GracefulRestart> {
         self.capabilities.iter().find_map(|capability| match capability {
             Capability::GracefulRestart(restart) => Some(restart),
@@ -32,7 +32,7 @@ impl Open {
         })
     }
 
-    /// Whether this capability is among them.
+    /// Returns true if the OPEN lists exactly this capability.
     pub fn offers(&self, capability: &Capability) -> bool {
         self.capabilities.contains(capability)
     }
@@ -84,7 +84,7 @@ impl Open {
         message.extend(self.hold_time.to_be_bytes());
         message.extend(self.router_id.octets());
         let mut capabilities = Vec::new();
-        // What does not fit is left out: an OPEN is never an extended message (RFC 8654 section 4).
+        // Capabilities that do not fit are left out: an OPEN is never an extended message (RFC 8654 section 4).
         let room = usize::from(MAX_MESSAGE) - message.len() - 7;
         for capability in self.capabilities.iter().map(Capability::encode) {
             if capabilities.len() + capability.len() <= room {
@@ -94,7 +94,7 @@ impl Open {
         match u8::try_from(capabilities.len()) {
             Ok(0) => message.push(0),
             Ok(length @ ..=253) => message.extend([length + 2, CAPABILITIES, length]),
-            // RFC 9072 section 2: 255, 255, then lengths of two octets.
+            // RFC 9072 section 2: 255, 255, then lengths with two octets.
             _ => {
                 let length = u16::try_from(capabilities.len()).expect("cut at the room there is");
                 message.extend([EXTENDED_LENGTH, EXTENDED_LENGTH]);
@@ -107,7 +107,7 @@ impl Open {
     }
 }
 
-/// The header's check lets no OPEN pass that is this short.
+/// The fault for an OPEN that is too short, which the check of the header already rules out.
 fn short() -> Fault {
     malformed("it ends before its fixed fields do")
 }
@@ -118,7 +118,7 @@ fn malformed(words: &str) -> Fault {
 
 fn decode_parameters(mut octets: Octets<'_>) -> Result<Vec<Capability>, Fault> {
     let length = octets.u8().ok_or_else(short)?;
-    // RFC 9072 section 2: the first parameter's type says it, whatever the length is, unless that is 0.
+    // RFC 9072 section 2: the first parameter's type selects the extended form, for any length other than 0.
     let extended = length != 0 && octets.0.first() == Some(&EXTENDED_LENGTH);
     let mut length = usize::from(length);
     if extended {
@@ -153,7 +153,8 @@ fn take_parameter<'a>(octets: &mut Octets<'a>, extended: bool) -> Option<(u8, &'
     Some((kind, octets.take(length)?))
 }
 
-/// AS 0 is nobody's (RFC 7607); the number in the capability stands in lieu of the field's (RFC 6793 section 4.1).
+/// Returns the speaker's AS number. AS 0 is reserved (RFC 7607); the number in the capability replaces that in the
+/// field (RFC 6793 section 4.1).
 fn asn(my_as: u16, capabilities: &[Capability]) -> Result<u32, Fault> {
     let four_octet = capabilities.iter().find_map(|capability| match capability {
         Capability::FourOctetAs(asn) => Some(*asn),
@@ -167,7 +168,7 @@ fn asn(my_as: u16, capabilities: &[Capability]) -> Result<u32, Fault> {
     Ok(asn)
 }
 
-/// What to answer when a capability is missing without which there is no use in the session (RFC 5492 section 5).
+/// Returns the NOTIFICATION for missing capabilities without which the session is useless (RFC 5492 section 5).
 pub fn missing_capabilities(missing: &[Capability]) -> Notification {
     let data: Vec<u8> = missing.iter().flat_map(Capability::encode).collect();
     Notification::with(ErrorCode::UNSUPPORTED_CAPABILITY, data)

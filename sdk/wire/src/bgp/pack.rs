@@ -1,4 +1,5 @@
-//! Writes UPDATEs: as many routes per message as fit, one way only, so that the same change always gives the same octets.
+//! Encodes UPDATEs with as many routes per message as fit. There is only one encoding, so the same change always
+//! gives the same octets.
 use std::net::Ipv4Addr;
 
 use ipnet::IpNet;
@@ -9,42 +10,44 @@ use super::{
     Origin, header, nlri,
 };
 
-/// One UPDATE, and the routes that are in it.
+/// One UPDATE and the routes in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed<'a> {
     /// The whole message.
     pub message: Vec<u8>,
-    /// What it is about: a run of what was asked for.
+    /// The routes in the message: a contiguous part of the requested prefixes.
     pub prefixes: &'a [IpNet],
 }
 
-/// The attributes leave no room for a route.
+/// The error for attributes that leave no room for a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the attributes take {needed} octets, and a message to this peer holds {limit}: use fewer communities"
 )]
 pub struct AttributesTooLong {
-    /// Octets of the shortest message with one route.
+    /// Length in octets of the shortest message with one route.
     pub needed: usize,
-    /// Octets allowed.
+    /// Maximum length in octets of a message.
     pub limit: usize,
 }
 
-/// Marker to type, and the two lengths.
+/// Length of an UPDATE without content: the header and the two length fields.
 const EMPTY_UPDATE: usize = HEADER + 4;
-/// A prefix of 128 bits.
+/// Encoded length of a prefix of 128 bits.
 const LONGEST_PREFIX: usize = 17;
-/// Flags, type and extended length.
+/// Length of an attribute's flags, type and extended length.
 const LONG_HEAD: usize = 4;
 
-/// UPDATEs that announce `prefixes`, in their order. IPv4 routes go where they always went if the next hop is IPv4, all others
-/// into MP_REACH_NLRI; one message has routes of one family, so sort them by family. It is lazy: who has no credit to write
-/// stops, and goes on behind the last [`Packed::prefixes`] another time.
+/// Returns the UPDATEs that announce `prefixes`, in their order. IPv4 routes with an IPv4 next hop go into the NLRI
+/// field of the UPDATE, all others into MP_REACH_NLRI. One message has routes of one family, so sort them by family.
+/// The iterator is lazy: a caller without write credit can stop and later continue after the last
+/// [`Packed::prefixes`].
 ///
-/// IPv6 routes with an IPv4 next hop get its IPv4-mapped form (RFC 4798 has such; no unicast peer uses them): give an IPv6 one.
+/// For IPv6 routes an IPv4 next hop is encoded in its IPv4-mapped form (as in RFC 4798; not used between unicast
+/// peers), so pass an IPv6 next hop.
 ///
 /// # Errors
-/// When the attributes alone fill a message.
+/// Returns an error if the attributes alone fill a message.
 pub fn announcements<'a>(
     attributes: &Attributes,
     next_hop: NextHop,
@@ -80,7 +83,7 @@ pub fn announcements<'a>(
             }
             None => {
                 let value = [&mp_head(family), reach.as_slice(), &nlri].concat();
-                // RFC 7606 section 5.1: it is the very first.
+                // RFC 7606 section 5.1: MP_REACH_NLRI must be the first attribute.
                 let mut field = Vec::with_capacity(LONG_HEAD + value.len() + multiprotocol.len());
                 push(&mut field, code::OPTIONAL, code::MP_REACH, &value);
                 field.extend(&multiprotocol);
@@ -92,7 +95,8 @@ pub fn announcements<'a>(
     }))
 }
 
-/// UPDATEs that withdraw `prefixes`, in their order; sort them by family. As lazy as [`announcements`].
+/// Returns the UPDATEs that withdraw `prefixes`, in their order; sort them by family. The iterator is as lazy as that
+/// of [`announcements`].
 pub fn withdrawals<'a>(
     prefixes: &'a [IpNet],
     negotiated: &Negotiated,
@@ -117,7 +121,7 @@ pub fn withdrawals<'a>(
     })
 }
 
-/// The End-of-RIB marker of a family (RFC 4724 section 2).
+/// Returns the End-of-RIB marker of a family (RFC 4724 section 2).
 pub fn end_of_rib(family: Family) -> Vec<u8> {
     let mut message = header::start(MessageType::Update);
     if family == Family::IPV4_UNICAST {
@@ -141,7 +145,8 @@ fn mp_head(Family { afi, safi }: Family) -> [u8; 3] {
     [high, low, safi]
 }
 
-/// As many prefixes of the first one's family as fit, at least one, and their octets.
+/// Takes as many prefixes of the first one's family as fit and returns them with their encoding. At least one must
+/// fit.
 fn fill<'a>(rest: &mut &'a [IpNet], room: usize) -> (&'a [IpNet], Vec<u8>) {
     let family = rest.first().map(Family::of);
     let mut nlri = Vec::new();
@@ -158,7 +163,7 @@ fn fill<'a>(rest: &mut &'a [IpNet], room: usize) -> (&'a [IpNet], Vec<u8>) {
     (taken, nlri)
 }
 
-/// Length, next hop and the reserved octet of MP_REACH_NLRI.
+/// Encodes length, next hop and the reserved octet of MP_REACH_NLRI.
 fn encode_next_hop(next_hop: NextHop) -> Vec<u8> {
     let mut octets = vec![16];
     match next_hop {
@@ -175,7 +180,8 @@ fn encode_next_hop(next_hop: NextHop) -> Vec<u8> {
     octets
 }
 
-/// All but the MP attributes, by type code as RFC 4271 appendix F.3 advises.
+/// Encodes all attributes except MP_REACH_NLRI and MP_UNREACH_NLRI, ordered by type code as RFC 4271 appendix F.3
+/// advises.
 fn encode_attributes(
     attributes: &Attributes,
     next_hop: Option<Ipv4Addr>,
@@ -233,7 +239,7 @@ fn encode_attributes(
     field
 }
 
-/// What two octets could not say (RFC 6793 section 4.2.2).
+/// Returns the AS4 attributes for values that do not fit in two octets (RFC 6793 section 4.2.2).
 fn as4(path: &AsPath, aggregator: Option<Aggregator>) -> Vec<(u8, u8, Vec<u8>)> {
     let transitive = code::OPTIONAL | code::TRANSITIVE;
     let path = path.is_wide().then(|| (transitive, code::AS4_PATH, path.encode(true)));
@@ -252,8 +258,8 @@ fn encode_aggregator(aggregator: Aggregator, four_octet: bool) -> Vec<u8> {
     [asn.as_slice(), &aggregator.router_id.octets()].concat()
 }
 
-/// One attribute, with a length of two octets where one does not do. What is longer than those can say is longer than any
-/// message: the caller's check of the whole refuses it.
+/// Appends one attribute, with a length of two octets if one is not enough. A value too long for two octets is longer
+/// than any message, and the caller's check of the total length refuses it.
 fn push(field: &mut Vec<u8>, flags: u8, code: u8, value: &[u8]) {
     match u8::try_from(value.len()) {
         Ok(length) => field.extend([flags & !code::EXTENDED_LENGTH, code, length]),

@@ -1,4 +1,4 @@
-//! Reads the path attributes of an UPDATE by the rules of RFC 7606. Knows nothing of the message around them.
+//! Decodes the path attributes of an UPDATE by the rules of RFC 7606. The message around them is decoded in `update`.
 use std::net::Ipv4Addr;
 
 use ipnet::IpNet;
@@ -15,7 +15,7 @@ use wire::{Wire, cut_off, duplicate, flags, is_internal_only, mildest, take};
 mod values;
 mod wire;
 
-/// What the attributes of one UPDATE say, before it is known which routes it has.
+/// The decoded attributes of one UPDATE, before its routes are known.
 #[derive(Debug, Default)]
 pub(crate) struct Path {
     attributes: Attributes,
@@ -25,13 +25,13 @@ pub(crate) struct Path {
     pub(crate) reach: Option<Reach>,
     /// MP_UNREACH_NLRI of a negotiated family.
     pub(crate) unreach: Option<(Family, Vec<IpNet>)>,
-    /// Families of either that were not.
+    /// Families in MP_REACH_NLRI or MP_UNREACH_NLRI that were not negotiated.
     pub(crate) not_negotiated: Vec<Family>,
     as4_path: Option<AsPath>,
     as4_aggregator: Option<Aggregator>,
-    /// Type codes that were there, malformed or not.
+    /// Type codes of all attributes present, malformed or not.
     seen: Vec<u8>,
-    /// What was wrong; none of them resets the session.
+    /// Errors that do not reset the session.
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -61,18 +61,18 @@ impl Path {
         Ok(path)
     }
 
-    /// Whether MP_UNREACH_NLRI is all there was.
+    /// Returns true if MP_UNREACH_NLRI is the only attribute.
     pub(crate) fn only_withdraws(&self) -> bool {
         self.seen == [code::MP_UNREACH]
     }
 
-    /// Whether there are routes in MP_REACH_NLRI, be they such that could not be read.
+    /// Returns true if MP_REACH_NLRI has routes, including routes that could not be decoded.
     pub(crate) fn has_reach(&self) -> bool {
         let empty = self.reach.as_ref().is_some_and(|reach| reach.prefixes.is_empty());
         self.seen.contains(&code::MP_REACH) && !empty
     }
 
-    /// RFC 7606 section 3 d: an announcement lacks something.
+    /// Adds a fault for each mandatory attribute missing from an announcement (RFC 7606 section 3 d).
     pub(crate) fn check_mandatory(&mut self, plain: bool, internal: bool) {
         let mandatory = [
             (code::ORIGIN, true, "RFC 7606 section 3 d"),
@@ -93,8 +93,8 @@ impl Path {
         }
     }
 
-    /// RFC 7606 section 5.2: with attributes but without a route, everything stronger than discarding is a reset, for the
-    /// routes may have been lost to the very error.
+    /// Checks an UPDATE that has attributes but no route (RFC 7606 section 5.2): any fault stronger than an attribute
+    /// discard is a reset, because the error may have hidden the routes.
     pub(crate) fn check_without_routes(&mut self) -> Result<(), Fault> {
         let strong = |fault: &Fault| fault.action > Action::AttributeDiscard;
         let Some(strong) = self.faults.iter().position(strong) else { return Ok(()) };
@@ -105,7 +105,7 @@ impl Path {
         Err(Fault { action: Action::SessionReset, clause: "RFC 7606 section 5.2", ..fault })
     }
 
-    /// With what an OLD speaker could not say in two octets (RFC 6793 section 4.2.3).
+    /// Returns the attributes, merged with the AS4 attributes of an OLD speaker (RFC 6793 section 4.2.3).
     pub(crate) fn into_attributes(self, four_octet: bool) -> Attributes {
         let mut attributes = self.attributes;
         if four_octet {
@@ -113,7 +113,7 @@ impl Path {
         }
         let trans = u32::from(super::AS_TRANS);
         if let (Some(aggregator), Some(wide)) = (attributes.aggregator, self.as4_aggregator) {
-            // The last one to aggregate was an OLD speaker: what is in the AS4 attributes is older.
+            // The last speaker to aggregate was an OLD speaker, so the AS4 attributes are older.
             if aggregator.asn != trans {
                 return attributes;
             }
@@ -156,7 +156,7 @@ impl Path {
             wire.fault(action, ErrorCode::ATTRIBUTE_FLAGS, words, "RFC 7606 section 3 c")
         });
         match fault {
-            // Its routes are still needed, to withdraw them.
+            // The routes are still needed, so that they can be withdrawn.
             Some(fault) if matches!(wire.code, code::MP_REACH | code::MP_UNREACH) => {
                 self.read(wire, negotiated).and(Err(fault))
             }
@@ -200,7 +200,8 @@ impl Path {
         Ok(())
     }
 
-    /// RFC 6793 section 6: malformed, or from a NEW speaker, they are discarded.
+    /// Reads AS4_PATH and AS4_AGGREGATOR. They are discarded if malformed (RFC 6793 section 6) or
+    /// sent by a NEW speaker (section 4.1).
     fn read_as4(&mut self, wire: &Wire<'_>, four_octet: bool) -> Result<(), Fault> {
         let discard = |words: &str, clause| {
             let error = ErrorCode::OPTIONAL_ATTRIBUTE;
@@ -235,7 +236,7 @@ impl Path {
             let words = format!("{family} with a next hop of {} octets", length.unwrap_or(0));
             return Err(disable(&words, "RFC 7606 section 7.11"));
         };
-        // Reserved: 0, and ignored (RFC 4760 section 3).
+        // The reserved octet is 0 and is ignored (RFC 4760 section 3).
         let reserved = octets.u8();
         let prefixes = reserved.ok_or("no octet after the next hop".to_owned());
         let prefixes = prefixes.and_then(|_| nlri::decode(octets.0, family));
@@ -262,8 +263,8 @@ impl Path {
         Ok(())
     }
 
-    /// The family that an MP attribute begins with, `None` if it was not negotiated: its routes are then nobody's
-    /// (RFC 4760 section 8).
+    /// Reads the family at the start of an MP attribute. `None` if it was not negotiated, in which case its routes
+    /// are ignored (RFC 4760 section 8).
     fn family(
         &mut self,
         wire: &Wire<'_>,

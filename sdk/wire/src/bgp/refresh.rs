@@ -1,16 +1,16 @@
-//! ROUTE-REFRESH (RFC 2918) and its marks of begin and end (RFC 7313).
+//! ROUTE-REFRESH (RFC 2918) and its begin and end marks (RFC 7313).
 use super::{ErrorCode, Family, Fault};
 
 /// A ROUTE-REFRESH message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteRefresh {
-    /// Of this family; one that was not negotiated is to be ignored (RFC 2918 section 4).
+    /// Family to refresh. A family that was not negotiated must be ignored (RFC 2918 section 4).
     pub family: Family,
     /// Request, or one of the marks.
     pub kind: RefreshKind,
 }
 
-/// Message subtype (RFC 7313 section 3.2).
+/// The subtype of a ROUTE-REFRESH (RFC 7313 section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RefreshKind {
     /// 0: send the Adj-RIB-Out again.
@@ -19,7 +19,7 @@ pub enum RefreshKind {
     Begin,
     /// 2, EoRR: the refresh is complete.
     End,
-    /// Any other: to be ignored (RFC 7313 section 5).
+    /// Any other subtype, which must be ignored (RFC 7313 section 5).
     Unknown(u8),
 }
 
@@ -44,7 +44,8 @@ impl RefreshKind {
 }
 
 impl RouteRefresh {
-    /// Reads the body of `message`, which goes whole into the NOTIFICATION if its length is wrong (RFC 7313 section 5).
+    /// Decodes the body of `message`. If the length is wrong, the NOTIFICATION contains the whole message (RFC 7313
+    /// section 5).
     pub(crate) fn decode_body(body: &[u8], message: &[u8]) -> Result<Self, Fault> {
         let [high, low, subtype, safi] = *body else {
             return Err(Fault::reset(

@@ -1,4 +1,4 @@
-//! What all tests of the codec share: messages put together octet by octet.
+//! Helpers shared by all tests of the codec: messages built octet by octet.
 use super::*;
 
 mod notification;
@@ -8,20 +8,21 @@ mod properties;
 mod update;
 mod words;
 
-/// A message with a correct header.
+/// Returns a message with a correct header.
 pub(super) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(HEADER + body.len()).expect("a test's message is short");
     [&[0xff; 16], length.to_be_bytes().as_slice(), &[kind], body].concat()
 }
 
-/// Octets written as hexadecimal digits, with spaces where they help.
+/// Parses octets from hexadecimal digits; spaces are ignored.
 pub(super) fn hex(digits: &str) -> Vec<u8> {
     let digits: Vec<char> = digits.chars().filter(|digit| !digit.is_whitespace()).collect();
     let octet = |pair: &[char]| u8::from_str_radix(&String::from_iter(pair), 16);
     digits.chunks(2).map(|pair| octet(pair).expect("hexadecimal digits")).collect()
 }
 
-/// A session of AS 64512, the reader, with AS 64513, with everything there is.
+/// Parameters of a session of AS 64512, the end that reads, with AS 64513. Every feature is negotiated except
+/// extended messages.
 pub(super) fn external() -> Negotiated {
     Negotiated {
         local_as: 64512,
@@ -36,12 +37,12 @@ pub(super) fn external() -> Negotiated {
     }
 }
 
-/// The same within one AS.
+/// The same parameters within one AS.
 pub(super) fn internal() -> Negotiated {
     Negotiated { remote_as: 64512, ..external() }
 }
 
-/// The fault of a message that ends the session: code, subcode, data.
+/// Returns the code, subcode and data of the fault of a message that ends the session.
 pub(super) fn reset(octets: &[u8], negotiated: &Negotiated) -> (u8, u8, Vec<u8>) {
     let fault = decode(octets, negotiated).expect_err("the message is wrong");
     assert_eq!(fault.action, Action::SessionReset, "{fault}");

@@ -1,33 +1,35 @@
-//! UPDATE as it comes: routes, and what RFC 7606 leaves of them. How single attributes are read is in `path`.
+//! Decodes UPDATEs: the routes that remain after the rules of RFC 7606. Single attributes are decoded in `path`.
 use ipnet::IpNet;
 
 use super::octets::Octets;
 use super::path::{Path, Reach};
 use super::{Action, Attributes, ErrorCode, Family, Fault, Negotiated, NextHop, nlri};
 
-/// A decoded UPDATE, after what its faults demand was done: what was to be treated as withdrawn is in `withdrawn`.
+/// A decoded UPDATE. The reactions that its faults require have been applied: routes to be treated as withdrawn are
+/// in `withdrawn`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Update {
-    /// Routes that are no more, of any family.
+    /// Withdrawn routes, of any family.
     pub withdrawn: Vec<IpNet>,
-    /// Routes that are: at most one list per family.
+    /// Announced routes, at most one list per family.
     pub announced: Vec<Announced>,
-    /// What is said about all of `announced`.
+    /// The attributes of all routes in `announced`.
     pub attributes: Attributes,
-    /// The initial routes of this family are complete (RFC 4724 section 2).
+    /// The family whose initial routes are complete (RFC 4724 section 2); `None` if the message is no End-of-RIB
+    /// marker.
     pub end_of_rib: Option<Family>,
-    /// Families that this message has routes of without having been negotiated. The routes were not read.
+    /// Families that were not negotiated but have routes in this message. The routes were not decoded.
     pub not_negotiated: Vec<Family>,
-    /// What was wrong and yet does not end the session. A [`Action::DisableFamily`] among them is for the receiver to remember.
+    /// Errors that do not end the session. The receiver must remember any [`Action::DisableFamily`] among them.
     pub faults: Vec<Fault>,
 }
 
-/// Routes of one family.
+/// Announced routes of one family.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Announced {
-    /// Where their traffic goes.
+    /// The next hop of the routes.
     pub next_hop: NextHop,
-    /// In the order they came.
+    /// Prefixes in the order received.
     pub prefixes: Vec<IpNet>,
 }
 
@@ -65,7 +67,7 @@ impl Update {
         update.finish(path, announced, negotiated)
     }
 
-    /// Puts together the plain fields and the attributes, which may hold routes as well.
+    /// Combines the plain fields with the attributes, which may also hold routes.
     fn finish(
         mut self,
         mut path: Path,
@@ -108,7 +110,7 @@ impl Update {
     }
 }
 
-/// Withdrawn routes, path attributes, and the rest.
+/// Splits the body into withdrawn routes, path attributes and announced routes; `None` if the lengths exceed it.
 fn split(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let mut octets = Octets(body);
     let length = octets.u16()?;

@@ -1,4 +1,4 @@
-//! Which questions have an answer.
+//! Tests of the questions that are answered and of those that are not.
 use super::*;
 
 fn check_answer(question: &[u8], expected: Result<&str, NoAnswer>) {

@@ -1,10 +1,10 @@
-//! A plugin as it ships with one call between it and the host: the same behaviour, other bytes.
+//! A shipped plugin with one more call between it and the host: the same behaviour, other bytes.
 #![forbid(unsafe_code)]
 use outrigger_sdk::{
     Announcer, Context, Event, FieldError, Origin, Reply, SavedState, StartError, Time,
 };
 
-/// The plugin.
+/// Plugin wrapper.
 pub struct Another<P>(P);
 
 impl<P: Announcer> Announcer for Another<P> {

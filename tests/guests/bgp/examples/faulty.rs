@@ -1,11 +1,11 @@
-//! Traps at whatever happens for a while, and works again then.
+//! Traps on every call for a minute, and works again afterwards.
 #![forbid(unsafe_code)]
 use bgp_guest::{Fault, Guest};
 use outrigger_sdk::{Effect, Event};
 
-/// When it begins to trap, after its first call.
+/// Time at which it begins to trap, after its first call.
 const FROM_US: u64 = 5_000_000;
-/// When it ends.
+/// Time at which it stops to trap.
 const TO_US: u64 = 65_000_000;
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! Offers in its first OPENs what the host cannot read or what would keep routes for long, and an honest one afterwards.
+//! Offers in its first OPENs what the host cannot read or what would keep routes for long, and a correct one afterwards.
 #![forbid(unsafe_code)]
 use bgp_guest::{Fault, Guest};
 use outrigger_sdk::wire::bgp::{
@@ -8,7 +8,7 @@ use outrigger_sdk::{Effect, Event};
 
 #[derive(Default)]
 struct Offers {
-    /// OPENs so far.
+    /// Number of OPENs so far.
     said: usize,
 }
 

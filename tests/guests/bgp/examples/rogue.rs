@@ -1,17 +1,16 @@
-//! Writes UPDATEs that it must not write as soon as a session is up, octet by octet: the SDK's builder would not say what a
-//! rogue says.
+//! Writes forbidden UPDATEs as soon as a session is up, octet by octet: the SDK's builder would refuse them.
 #![forbid(unsafe_code)]
 use std::collections::BTreeMap;
 
 use bgp_guest::{Fault, Guest};
 use outrigger_sdk::{Effect, Event, StreamBytes};
 
-/// An OPEN and a KEEPALIVE: after these a session is established (RFC 4271 section 8).
+/// Number of messages after which a session is established: an OPEN and a KEEPALIVE (RFC 4271 section 8).
 const ESTABLISHED: u32 = 2;
-/// Announcements and withdrawals of the address it was given, one after the other.
+/// Number of alternating announcements and withdrawals of its assigned address.
 const FLOOD: usize = 2_000;
 
-/// What it knows: streams, and how many messages came on each.
+/// State: streams, and the number of messages received on each.
 #[derive(Default)]
 struct Rogue {
     streams: BTreeMap<u32, u32>,
@@ -26,7 +25,7 @@ impl Fault for Rogue {
 }
 
 impl Rogue {
-    /// Notes what happened.
+    /// Records the events.
     fn see(&mut self, events: &[Event]) {
         for event in events {
             match event {
@@ -39,7 +38,7 @@ impl Rogue {
         }
     }
 
-    /// Once per session, everything that is forbidden.
+    /// Sends everything forbidden, once per session.
     fn harm(&mut self) -> Vec<Effect> {
         let ready: Vec<u32> = self
             .streams
@@ -64,11 +63,11 @@ fn updates() -> Vec<Vec<u8>> {
     const ROUTER: [u8; 4] = [10, 77, 0, 2];
     const VIP: [u8; 5] = [32, 192, 0, 2, 1];
     let mut updates = vec![
-        // The default route, a prefix of somebody else, half the Internet beside what it may say.
+        // The default route, a foreign prefix, half the Internet beside its assigned address.
         announce(SELF, &[0]),
         announce(SELF, &[24, 8, 8, 8]),
         announce(SELF, &[&VIP[..], &[1, 0]].concat()),
-        // Its own address by way of the router itself: a loop.
+        // Its own address with the router itself as the next hop: a loop.
         announce(ROUTER, &VIP),
     ];
     for _ in 0..FLOOD / 2 {
@@ -89,7 +88,7 @@ fn withdraw(nlri: &[u8]) -> Vec<u8> {
     update(nlri, &[], &[])
 }
 
-/// RFC 4271 section 4.3.
+/// Encodes an UPDATE (RFC 4271 section 4.3).
 fn update(withdrawn: &[u8], attributes: &[u8], nlri: &[u8]) -> Vec<u8> {
     let length = |octets: &[u8]| u16::try_from(octets.len()).expect("short").to_be_bytes();
     let body = [&length(withdrawn), withdrawn, &length(attributes), attributes, nlri].concat();

@@ -1,25 +1,24 @@
-//! The speaker that ships, with a fault of its own, one per example. It begins as the real one does, so that there is a
-//! session for it to harm.
+//! The shipped speaker with one fault per example. It starts as the real one does, so that there is a session to harm.
 #![forbid(unsafe_code)]
 use outrigger_bgp::Speaker;
 use outrigger_sdk::{
     Announcer, Context, Effect, Event, FieldError, Origin, Reply, SavedState, StartError, Time,
 };
 
-/// What is wrong with it.
+/// Fault of the plugin.
 pub trait Fault: Default {
-    /// Sees a call before the speaker does, `age` microseconds after the first one. Returns what it says besides.
+    /// Receives a call before the speaker does, `age_us` microseconds after the first one. Returns additional effects.
     fn strike(&mut self, age_us: u64, events: &[Event]) -> Vec<Effect>;
 
-    /// Changes what the speaker says.
+    /// Changes the speaker's effects.
     fn rewrite(&mut self, _effects: &mut [Effect]) {}
 }
 
-/// The plugin.
+/// Plugin with a fault.
 pub struct Guest<F> {
     speaker: Speaker,
     fault: F,
-    /// When its first call was; 0 = there was none.
+    /// Time of its first call; 0 if there was none.
     began_us: u64,
 }
 
@@ -29,7 +28,7 @@ impl<F: Fault> Announcer for Guest<F> {
     }
 
     fn start(context: Context, origin: Origin) -> Result<Self, StartError> {
-        // The moment goes before the real one's state, so that a restart does not begin anew. Only its own kind is restored.
+        // The time is stored before the real state, so that a restart does not reset it. Only state of this kind is restored.
         let (began_us, origin) = match origin {
             Origin::Restored(mut saved) if saved.data.len() >= 8 => {
                 let rest = saved.data.split_off(8);

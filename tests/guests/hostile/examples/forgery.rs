@@ -1,4 +1,4 @@
-//! Claims everything an announcer might claim without the right to. Each effect must come back as denied.
+//! Claims everything that an announcer might claim without permission. Each effect must come back as denied.
 #![forbid(unsafe_code)]
 use std::net::Ipv4Addr;
 
@@ -9,13 +9,13 @@ use outrigger_sdk::{
     OffloadWork, Report,
 };
 
-/// A router's address: whoever owns it owns the segment.
+/// Address of a router: its owner controls the segment.
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 const FOREIGN: MacAddr = MacAddr(0x02, 0x66, 0x6f, 0x72, 0x67, 0x65);
 
 #[derive(Default)]
 struct Forger {
-    /// Where it can speak, and what it may say, to pervert it.
+    /// Links and assigned addresses, to be abused.
     segment: Segment,
 }
 
@@ -53,7 +53,7 @@ impl Forger {
             beacon(4, ipv4(link.mac)),
             Effect::Report(announced(ROUTER, link)),
         ];
-        // An address it was given, with a MAC that is not the link's: in the Ethernet header, in the ARP body.
+        // An assigned address, with a MAC that is not the link's: in the Ethernet header, in the ARP body.
         for &address in &self.segment.desired {
             effects.push(Effect::SendFrame(frame(arp(FOREIGN, FOREIGN, address))));
             effects.push(Effect::SendFrame(frame(arp(link.mac, FOREIGN, address))));
@@ -63,7 +63,7 @@ impl Forger {
     }
 }
 
-/// Offload numbers of one link.
+/// Returns the first offload number of a link.
 fn base(link: &Link) -> u32 {
     link.index % 0x0100_0000 * 16
 }
@@ -85,7 +85,7 @@ fn ethernet(source: MacAddr, ether_type: u16) -> Vec<u8> {
     frame
 }
 
-/// A gratuitous ARP reply, by hand: the SDK's builder would not say what a forger says.
+/// Builds a gratuitous ARP reply by hand: the SDK's builder would refuse it.
 fn arp(source: MacAddr, sender: MacAddr, address: Ipv4Addr) -> Vec<u8> {
     let mut frame = ethernet(source, 0x0806);
     // Ethernet, IPv4, address lengths 6 and 4, reply (RFC 826).
@@ -97,7 +97,7 @@ fn arp(source: MacAddr, sender: MacAddr, address: Ipv4Addr) -> Vec<u8> {
     frame
 }
 
-/// An IPv4 packet, which no announcer may send as a frame.
+/// Builds an IPv4 packet, which no announcer may send as a frame.
 fn ipv4(source: MacAddr) -> Vec<u8> {
     let mut frame = ethernet(source, 0x0800);
     frame.extend([0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0]);

@@ -1,4 +1,4 @@
-//! Answers with a hundred thousand effects that mean nothing.
+//! Answers with a hundred thousand meaningless effects.
 #![forbid(unsafe_code)]
 use hostile::{Harm, Hostile};
 use outrigger_sdk::{Effect, Event};

@@ -1,4 +1,4 @@
-//! A policy: never ends a decision.
+//! Policy that never ends a decision.
 #![forbid(unsafe_code)]
 use std::hint::black_box;
 

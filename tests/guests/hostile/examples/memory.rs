@@ -1,4 +1,4 @@
-//! Takes memory until there is none.
+//! Allocates memory until there is none.
 #![forbid(unsafe_code)]
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ impl Harm for Memory {
     }
 
     fn strike(&mut self, _events: Vec<Event>) -> Vec<Effect> {
-        // Not touched, so that it is memory and not time that runs out first.
+        // Not touched, so that memory runs out before time does.
         let mut taken = Vec::new();
         loop {
             taken.push(black_box(Vec::<u8>::with_capacity(1 << 20)));

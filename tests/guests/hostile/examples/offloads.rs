@@ -1,10 +1,10 @@
-//! Sets ever new answers for an address that it was given, and timers on streams that are not there.
+//! Sets new answers for an assigned address without end, and timers on streams that do not exist.
 #![forbid(unsafe_code)]
 use hostile::segment::Segment;
 use hostile::{Harm, Hostile};
 use outrigger_sdk::{Effect, Event, OffloadWork};
 
-/// In one call.
+/// Number of offloads per call.
 const EACH: u32 = 200;
 
 struct Offloads(Segment);

@@ -1,15 +1,15 @@
-//! Reports ever new peers, conditions, metrics and events about Services.
+//! Reports new peers, conditions, metrics and events about Services without end.
 #![forbid(unsafe_code)]
 use hostile::{Harm, Hostile};
 use outrigger_sdk::report::MetricValue;
 use outrigger_sdk::{Condition, Effect, Event, PeerReport, Report, ServiceEvent};
 
-/// In one call; each has a text as long as may be.
+/// Number of reports per call; each has a text of the greatest allowed length.
 const EACH: u32 = 2_000;
 
 struct Reports {
     said: u32,
-    /// Namespace and name of a Service that it was told about.
+    /// Namespace and name of a Service from its events.
     service: (String, String),
 }
 

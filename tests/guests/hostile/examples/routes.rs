@@ -1,5 +1,5 @@
-//! A BGP speaker that announces what it was not given: a default route, a prefix of somebody else, its own address by way of
-//! somebody else; and the same again and again. It opens a session as an honest one does, or nobody would listen.
+//! BGP speaker that announces routes it was not assigned, repeatedly: a default route, a foreign prefix, its own address with a
+//! foreign next hop. It opens a session correctly, because a peer would not read it otherwise.
 #![forbid(unsafe_code)]
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -9,12 +9,12 @@ use outrigger_sdk::wire::bgp::{
 };
 use outrigger_sdk::{Connect, Effect, Endpoint, Event, IpNet, Speech, StreamBytes};
 
-/// The session's number.
+/// Number of the session.
 const SESSION: Endpoint = 1;
-/// UPDATEs in one call: far more than anything explains.
+/// Number of UPDATEs per call: far more than any legitimate cause.
 const FLOOD: usize = 500;
 
-/// Whom to speak with, from the configuration: "PEER ASN", "10.0.0.2 64512".
+/// Peer from the configuration: "PEER ASN", "10.0.0.2 64512".
 #[derive(Default)]
 struct Speaker {
     peer: Option<(IpAddr, u32)>,

@@ -1,4 +1,4 @@
-//! Takes nearly all the time that a call has, in every call, and asks for the next one at once.
+//! Uses nearly all the time of a call, in every call, and requests the next one at once.
 #![forbid(unsafe_code)]
 use std::hint::black_box;
 
@@ -6,10 +6,10 @@ use outrigger_sdk::{
     Announcer, Context, Event, FieldError, Origin, Reply, SavedState, StartError, Time, Wake,
 };
 
-/// A call has 50 ms. From here on it works no longer: a pause of the machine is not to end it.
+/// Time after which it stops working: a call has 50 ms, and a pause of the machine must not exceed it.
 const NEARLY_ALL_US: u64 = 35_000;
 
-/// It sees no clock but that of its calls: it works a little more each time until they are as far apart as they may be.
+/// Its only clock is the time of its calls: it works a little more each time until they are as far apart as allowed.
 struct Slow {
     turns: u64,
     last_us: u64,

@@ -1,9 +1,9 @@
-//! Opens UDP ports of the host, ever more, without naming whom it wants to speak with.
+//! Opens more and more UDP ports of the host, without naming a peer.
 #![forbid(unsafe_code)]
 use hostile::{Harm, Hostile};
 use outrigger_sdk::{Effect, Event, OpenSocket, Speech};
 
-/// In one call.
+/// Number of sockets per call.
 const EACH: u16 = 100;
 
 struct Squat {

@@ -1,11 +1,11 @@
-//! Sets new beacons for an address that it was given in each call, and never ends one.
+//! Sets new beacons for an assigned address in each call, and never ends one.
 #![forbid(unsafe_code)]
 use hostile::segment::Segment;
 use hostile::{Harm, Hostile};
 use outrigger_sdk::wire::announcement;
 use outrigger_sdk::{Beacon, Effect, Event, Frame, OffloadWork};
 
-/// In one call.
+/// Number of beacons per call.
 const EACH: u32 = 50;
 
 struct Storm(Segment);

@@ -1,4 +1,4 @@
-//! A policy: panics in every decision.
+//! Policy that panics in every decision.
 #![forbid(unsafe_code)]
 use outrigger_sdk::{Outcome, Policy, Pool, Request};
 

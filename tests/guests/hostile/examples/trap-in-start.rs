@@ -1,4 +1,4 @@
-//! Refuses to come up, by a panic.
+//! Panics in its start.
 #![forbid(unsafe_code)]
 use hostile::{Harm, Hostile};
 use outrigger_sdk::{Effect, Event};

@@ -1,11 +1,11 @@
-//! Panics in the third call that brings something.
+//! Panics in the third call with events.
 #![forbid(unsafe_code)]
 use hostile::{Harm, Hostile};
 use outrigger_sdk::{Effect, Event};
 
 #[derive(Default)]
 struct Trap {
-    /// Calls that brought something.
+    /// Number of calls with events.
     calls: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Closes whatever is in force.
+//! Withdraws every active offload.
 #![forbid(unsafe_code)]
 use hostile::{Harm, Hostile};
 use outrigger_sdk::{Effect, Event};

@@ -1,5 +1,5 @@
-//! An announcer that misbehaves, in the way that its example names. A real component of the world: it starts, it is
-//! told everything, and it asks for what it likes.
+//! Announcer that misbehaves in the way that its example names. It is a real component of the world: it starts, receives every
+//! event, and requests any effect it likes.
 #![forbid(unsafe_code)]
 pub mod segment;
 
@@ -8,16 +8,16 @@ use outrigger_sdk::{
     Wake,
 };
 
-/// How it misbehaves.
+/// Kind of misbehaviour.
 pub trait Harm: Sized {
     /// Starts, with the Announcer's configuration.
     fn start(config: &str) -> Self;
 
-    /// Takes what happened and returns what it asks for.
+    /// Receives the events and returns the requested effects.
     fn strike(&mut self, events: Vec<Event>) -> Vec<Effect>;
 }
 
-/// The plugin.
+/// Hostile plugin.
 pub struct Hostile<H>(H);
 
 impl<H: Harm> Announcer for Hostile<H> {
@@ -30,7 +30,7 @@ impl<H: Harm> Announcer for Hostile<H> {
     }
 
     fn handle(&mut self, _now: Time, events: Vec<Event>) -> Reply {
-        // Comes back soon, so that it need not wait for traffic to misbehave.
+        // Returns soon, so that it need not wait for traffic to misbehave.
         let wake = Wake::After { ms: 10, reason: "again".to_owned() };
         Reply { effects: self.0.strike(events), wake }
     }

@@ -1,23 +1,23 @@
-//! What an announcer was told: where it can speak, and for what.
+//! State from an announcer's events: its links and its assigned addresses.
 use std::net::{IpAddr, Ipv4Addr};
 
 use outrigger_sdk::{Effect, Event, Link, Offload, OffloadWork};
 
-/// Far from the numbers of what a guest took over: what is in force goes on beside it.
+/// First offload number, far from those that a guest took over: active offloads continue beside it.
 const FIRST: u32 = 1_000_000;
 
-/// Links, and the IPv4 addresses that are desired.
+/// Links, and the desired IPv4 addresses.
 #[derive(Default)]
 pub struct Segment {
-    /// By index, in the order they came.
+    /// Links by index, in the order they came.
     pub links: Vec<Link>,
-    /// In order.
+    /// Desired addresses in order.
     pub desired: Vec<Ipv4Addr>,
     used: u32,
 }
 
 impl Segment {
-    /// Offloads under so many new numbers, about the first address on the first link; none before both are known.
+    /// Returns offloads under this number of new numbers, for the first address on the first link; none before both are known.
     pub fn offloads(
         &mut self,
         count: u32,
@@ -31,7 +31,7 @@ impl Segment {
         numbers.map(|id| Effect::Offload(Offload { id, work: work(id, link, *address) })).collect()
     }
 
-    /// Takes the events in.
+    /// Applies the events.
     pub fn hear(&mut self, events: Vec<Event>) {
         for event in events {
             match event {

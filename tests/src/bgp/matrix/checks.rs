@@ -1,4 +1,4 @@
-//! What is checked in a cell beside what is checked in all of them.
+//! Checks of a cell beyond those common to all cells.
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -10,9 +10,9 @@ use super::{Case, Feature, them};
 use crate::namespace::feed;
 use crate::{clock, wait};
 
-/// Longer than any detection by BFD here takes on a busy machine, and much shorter than the hold time of 90 s.
+/// Limit for a detection by BFD: longer than any takes here on a busy machine, and much shorter than the hold time of 90 s.
 const DETECTED: Duration = Duration::from_secs(10);
-/// The word that a router gives for its leaving.
+/// Shutdown message that a router sends.
 const THEIR_MESSAGE: &str = "maintenance-0815";
 
 pub(super) fn of(
@@ -45,13 +45,13 @@ fn graceful_restart(case: &Case, ours: &mut Outrigger, theirs: &Router) -> Resul
     let before = theirs.await_established(&case.us)?;
     let monitor = fib::Monitor::start(theirs.namespace())?;
     ours.kill()?;
-    // The router has seen it go: what follows is a restart and not a surprise.
+    // The router has seen it end: the following start is a restart and not unexpected.
     theirs.await_down(&case.us)?;
     ensure!(!theirs.paths(VIP)?.is_empty(), "the route went with the session");
     ours.start()?;
     let after = theirs.await_established(&case.us)?;
     ensure!(after.generation != before.generation, "the session never went down");
-    // It is not stale any more once our End-of-RIB came; then what was not sent again would be gone.
+    // The route is no longer stale once our End-of-RIB came; a route that was not sent again would then be removed.
     wait::until("the route is fresh again", LIMIT, || {
         let raw = theirs.session(&case.us)?;
         Ok(raw.updates.is_none_or(|updates| updates > 0).then_some(()))
@@ -75,7 +75,7 @@ fn bfd(case: &Case, ours: &mut Outrigger, theirs: &Router) -> Result<()> {
     let flapped = theirs.session(&case.us)?.generation;
     std::thread::sleep(Duration::from_secs(2));
     ensure!(theirs.session(&case.us)?.generation == flapped, "BFD flaps while nothing is lost");
-    // What we send is lost, and BGP's own packets are not: only BFD can tell.
+    // Our BFD packets are lost, and BGP's own packets are not: only BFD can detect it.
     let rules = "add table inet lose\n\
                  add chain inet lose out { type filter hook output priority 0; }\n\
                  add rule inet lose out udp dport { 3784, 4784 } drop\n";
@@ -106,7 +106,7 @@ fn communities(theirs: &Router) -> Result<()> {
     let mut path = theirs.await_path(VIP)?;
     path.communities.sort();
     path.large_communities.sort();
-    // FRR has a name for what BIRD and GoBGP give as a number.
+    // FRR prints a name where BIRD and GoBGP print a number.
     let no_export = |it: &String| it == "no-export" || it == "65535:65281";
     ensure!(
         path.communities.len() == 2
@@ -125,7 +125,7 @@ fn communities(theirs: &Router) -> Result<()> {
 }
 
 fn shutdown_message(case: &Case, ours: &mut Outrigger, theirs: &Router) -> Result<()> {
-    // The router closes, with a reason: ours says it.
+    // The router closes with a reason, and the product reports it.
     match theirs.kind {
         Kind::Frr => {
             let begin = format!("configure terminal\nrouter bgp {}\n", case.theirs.asn);
@@ -141,14 +141,14 @@ fn shutdown_message(case: &Case, ours: &mut Outrigger, theirs: &Router) -> Resul
             theirs.say(&format!("enable {name}"))?;
         }
         _ => {
-            // Of 4.8.0 only the subcode arrives, whatever `--reason` says; BIRD logs it without a message too.
+            // GoBGP 4.8.0 sends only the subcode, whatever `--reason` says; BIRD logs it without a message too.
             theirs.say(&format!("neighbor {} disable --reason {THEIR_MESSAGE}", case.us))?;
             ours.await_peer_words(&them(), &["administrative shutdown"])?;
             theirs.say(&format!("neighbor {} enable", case.us))?;
         }
     }
     theirs.await_established(&case.us)?;
-    // We close, with a reason: the router says it.
+    // The product closes with a reason, and the router reports it.
     ours.stop()?;
     wait::until("the router says why we left", LIMIT, || {
         let said = format!("{}{}", theirs.session(&case.us)?.raw, theirs.explain());

@@ -14,7 +14,7 @@ BIRD), and when the Service is deleted it goes and the session stays.
 
 ";
 
-/// Markdown.
+/// Returns the page in Markdown.
 pub fn table() -> String {
     let mut page = HEAD.to_owned();
     let mut notes: Vec<String> = Vec::new();

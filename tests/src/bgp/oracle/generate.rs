@@ -1,17 +1,17 @@
-//! Any number of further inputs: well-formed messages of random content, damaged in one way whose answer is known. The same seed
-//! gives the same inputs.
+//! Generates any number of further inputs: well-formed messages of random content, damaged in one way whose answer is known.
+//! The same seed gives the same inputs.
 use super::octets::{self, digits};
 use super::{Answer, Case, Stage};
 
 mod ending;
 mod staying;
 
-/// So many, from this seed.
+/// Generates this number of cases from a seed.
 pub fn generated(seed: u64, count: usize) -> Vec<Case> {
     let mut random = Random(seed);
     (0..count)
         .map(|number| {
-            // Inputs that end no session are three of four, for each that does costs a new one.
+            // Three of four inputs end no session, because each that does costs a new one.
             let damage = match random.below(4) {
                 0 => random.pick(&ending::ALL),
                 _ => random.pick(&staying::ALL),
@@ -54,11 +54,11 @@ impl Random {
 
 type Damage = fn(&mut Random) -> Case;
 
-/// One attribute: flags, type code, value.
+/// Attribute: flags, type code, value.
 #[derive(Clone)]
 struct Attribute(u8, u8, Vec<u8>);
 
-/// Attributes of a route that nothing is wrong with: the mandatory ones first.
+/// Returns the attributes of a valid route, the mandatory ones first.
 fn attributes(random: &mut Random) -> Vec<Attribute> {
     let mut path = vec![2, 1, 0, 0, 0xfc, 0x01];
     for _ in 0..random.below(5) {
@@ -92,7 +92,7 @@ fn attributes(random: &mut Random) -> Vec<Attribute> {
 
 fn field(attributes: &[Attribute]) -> String {
     let one = |Attribute(flags, code, value): &Attribute| match (*code, value.as_slice()) {
-        // The next hop is the prober, unless something is put there.
+        // The next hop is the prober, unless a value is given.
         (3, []) => format!("{flags:02x} 03 04 {{us}} "),
         (code, value) => format!("{flags:02x} {code:02x} {:02x} {} ", value.len(), digits(value)),
     };
@@ -122,7 +122,7 @@ fn case(name: impl Into<String>, at: Stage, send: String, answer: Answer, clause
     }
 }
 
-/// An UPDATE that ends nothing.
+/// Returns a case with an UPDATE that ends no session.
 fn stays(name: impl Into<String>, attributes: &[Attribute], present: bool, clause: &str) -> Case {
     let send = update(&field(attributes), NLRI);
     case(name, Stage::Established, send, Answer::Up(Some(present)), clause)

@@ -1,10 +1,10 @@
-//! Messages as text that a person can check: `marker` is sixteen octets of ones, `length` the length of it all, `{us}` and
-//! `{them}` the ends' IPv4 addresses, everything else is hexadecimal digits.
+//! Messages as text that a person can check: `marker` is sixteen octets of ones, `length` the length of the whole message,
+//! `{us}` and `{them}` the ends' IPv4 addresses; everything else is hexadecimal digits.
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
 
-/// The octets of one message.
+/// Returns the octets of one message.
 pub(super) fn message(text: &str, us: Ipv4Addr, them: Ipv4Addr) -> Result<Vec<u8>> {
     let mut octets = Vec::new();
     let mut length = None;
@@ -27,7 +27,7 @@ pub(super) fn message(text: &str, us: Ipv4Addr, them: Ipv4Addr) -> Result<Vec<u8
     Ok(octets)
 }
 
-/// Hexadecimal digits.
+/// Parses hexadecimal digits.
 pub(super) fn hex(digits: &str) -> Result<Vec<u8>> {
     ensure!(digits.is_ascii() && digits.len().is_multiple_of(2), "{digits:?} is not octets");
     (0..digits.len())
@@ -36,7 +36,7 @@ pub(super) fn hex(digits: &str) -> Result<Vec<u8>> {
         .collect()
 }
 
-/// The same as digits.
+/// Formats octets as hexadecimal digits.
 pub(super) fn digits(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! Brings a session to where a case wants it, sends the case, and waits for what follows. Knows no transport.
+//! Brings a session to the stage of a case, sends its input, and waits for the answer. Independent of the transport.
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ const NOTIFICATION: u8 = 3;
 const KEEPALIVE: u8 = 4;
 const ROUTE_REFRESH: u8 = 5;
 
-/// As long as a speaker may think about a message.
+/// Longest time that a speaker may take to answer a message.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// As long as one that cannot be asked is watched for staying up.
+/// Time after which a silent speaker that cannot be asked counts as up.
 const SETTLE: Duration = Duration::from_millis(300);
 
 /// Both families, route refresh, enhanced route refresh, 4-octet AS 64513.
@@ -22,46 +22,48 @@ const CAPABILITIES: &str = "02 16 0104 0001 00 01 0104 0002 00 01 0200 4600 4104
 const WITHDRAW: &str = "marker length 02 0004 18 c63364 0000";
 const REFRESH: &str = "marker length 05 0001 00 01";
 
-/// Who asks.
+/// Client that runs cases against a speaker.
 #[derive(Debug)]
 pub struct Prober<W> {
     wire: W,
     us: Ipv4Addr,
     them: Ipv4Addr,
-    /// A session of the last case that goes on.
+    /// True if the session of the last case is still up.
     up: bool,
-    /// Both ends mark the end of a refresh (RFC 7313): then the speaker can be asked whether it is still there.
+    /// True if both ends mark the end of a refresh (RFC 7313): the speaker can then be asked if it is still there.
     marks: bool,
-    /// It does so where it offers it, always. FRR 8.4 does not at all, nor BIRD 2.0 before its first routes are out.
+    /// True if the speaker always marks the end of a refresh when it offers to. FRR 8.4 never does, nor does BIRD 2.0 before
+    /// its first routes are out.
     keeps_its_word: bool,
 }
 
 impl<W: Wire> Prober<W> {
-    /// One that has not connected yet.
+    /// Creates a prober that has not connected yet.
     pub fn new(wire: W, us: Ipv4Addr, them: Ipv4Addr) -> Self {
         Self { wire, us, them, up: false, marks: false, keeps_its_word: true }
     }
 
-    /// The same for a speaker that offers enhanced route refresh and may not mark the end of one: it is well when it is silent.
+    /// Changes the prober for a speaker that offers enhanced route refresh and may not mark the end of one: its silence counts
+    /// as up.
     pub fn of_one_that_may_not_mark(self) -> Self {
         Self { keeps_its_word: false, ..self }
     }
 
-    /// The wire it speaks through.
+    /// Returns the wire to the speaker.
     pub fn wire(&mut self) -> &mut W {
         &mut self.wire
     }
 
-    /// What the speaker does with this input.
+    /// Sends a case's input and returns the speaker's answer.
     ///
     /// # Errors
-    /// When the session could not be brought to where the case begins, or it does nothing at all.
+    /// When the session could not be brought to the case's stage, or the speaker does not react at all.
     pub fn ask(&mut self, case: &Case) -> Result<Answer> {
         self.prepare(case).with_context(|| format!("before {:?}", case.name))?;
         let answer = self.observe(case).with_context(|| format!("after {:?}", case.name))?;
         self.up = matches!(answer, Answer::Up(_)) && case.at == Stage::Established;
         if self.up {
-            // The next case finds no route of this one.
+            // Removes the route, so that the next case does not find it.
             self.send(WITHDRAW);
         }
         Ok(answer)
@@ -94,14 +96,14 @@ impl<W: Wire> Prober<W> {
 
     fn observe(&mut self, case: &Case) -> Result<Answer> {
         if case.at == Stage::Second {
-            // A collision is noticed when the OPEN is there (RFC 4271 section 6.8).
+            // A collision is detected once the OPEN has arrived (RFC 4271 section 6.8).
             self.open(case.hold);
         }
         for octets in case.octets(self.us, self.them)? {
             if case.at == Stage::OpenSent {
                 self.marks &= marks(&octets);
             }
-            // A speaker that has closed already has left its answer.
+            // A speaker that has already closed has left its answer.
             let _ = self.wire.send(&octets);
         }
         match case.at {
@@ -131,7 +133,7 @@ impl<W: Wire> Prober<W> {
         }
     }
 
-    /// Waits for a KEEPALIVE; what ended the session otherwise.
+    /// Waits for a KEEPALIVE; returns the answer if the session ended instead.
     fn confirmed(&mut self) -> Result<Option<Answer>> {
         loop {
             match self.wire.receive(PATIENCE)? {
@@ -146,7 +148,7 @@ impl<W: Wire> Prober<W> {
         }
     }
 
-    /// Asks for a refresh, whose end says that everything before it was read; or what ended the session.
+    /// Requests a refresh, whose end shows that everything before it was read; returns the answer if the session ended instead.
     fn alive(&mut self) -> Result<Answer> {
         self.send(REFRESH);
         loop {
@@ -168,7 +170,7 @@ impl<W: Wire> Prober<W> {
         }
     }
 
-    /// How the connection ends, if it does in this time.
+    /// Returns how the connection ended; `None` if it did not in this time.
     fn end(&mut self, patience: Duration) -> Result<Option<Answer>> {
         loop {
             match self.wire.receive(patience)? {
@@ -196,15 +198,15 @@ impl<W: Wire> Prober<W> {
         }
     }
 
-    /// What has no answer of its own may find the connection closed: the answer is what was said before.
+    /// Sends a message of the prober. Errors are ignored, because a closed connection is found by the next receive.
     fn send(&mut self, text: &str) {
         let octets = message(text, self.us, self.them).expect("the prober's own messages are text");
         let _ = self.wire.send(&octets);
     }
 }
 
-/// Whether an OPEN offers enhanced route refresh: the capability's code and length are among the optional parameters, where no
-/// other octets look like them.
+/// Returns true if an OPEN offers enhanced route refresh: the capability's code and length are among the optional parameters,
+/// where no other octets look like them.
 fn marks(open: &[u8]) -> bool {
     open.get(29..).is_some_and(|parameters| parameters.windows(2).any(|pair| pair == [0x46, 0]))
 }

@@ -1,4 +1,4 @@
-//! The wire to a real speaker: TCP port 179 from where this thread is, so enter the namespace first.
+//! Wire to a real speaker: TCP port 179 from this thread's namespace, which must be entered first.
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -8,17 +8,17 @@ use anyhow::{Context, Result, ensure};
 use super::{Heard, Wire};
 use crate::clock;
 
-/// A speaker may rest after a session ended badly; all that are tested are told to rest shortly.
+/// Longest delay of a speaker after a session ended with an error; all tested speakers are configured with a short one.
 const REST: Duration = Duration::from_secs(30);
 
-/// Asks a speaker whether it has the route.
+/// Query for the route of a speaker.
 type Route<'a> = Box<dyn FnMut() -> Result<Option<bool>> + 'a>;
 
-/// A connection, and how to ask for the route.
+/// Connection to a speaker, and the query for the route.
 pub struct Tcp<'a> {
     remote: SocketAddr,
     stream: Option<TcpStream>,
-    /// The one beside which a second was made; it stays open.
+    /// First connection beside which a second was made; it stays open.
     first: Option<TcpStream>,
     buffer: Vec<u8>,
     route: Route<'a>,
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Tcp<'_> {
 }
 
 impl<'a> Tcp<'a> {
-    /// To this speaker. `route` tells whether it has [`super::ROUTE`], `None` where nobody can look.
+    /// Creates a wire to this speaker. `route` returns true if it has [`super::ROUTE`], `None` where that cannot be checked.
     pub fn new(remote: SocketAddr, route: impl FnMut() -> Result<Option<bool>> + 'a) -> Self {
         Self { remote, stream: None, first: None, buffer: Vec::new(), route: Box::new(route) }
     }
@@ -46,7 +46,7 @@ impl<'a> Tcp<'a> {
 }
 
 impl Wire for Tcp<'_> {
-    /// A speaker that refuses, or closes before it has said anything, is still busy with the session before.
+    /// Connects with retries: a speaker that refuses, or closes before its OPEN, is still busy with the previous session.
     fn connect(&mut self) -> Result<()> {
         self.first = None;
         if let Some(stream) = self.stream.take() {
@@ -112,7 +112,7 @@ impl Wire for Tcp<'_> {
     }
 }
 
-/// Takes one message out of what came.
+/// Takes one whole message from the buffer; `None` if there is none yet.
 fn whole(buffer: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
     let Some(header) = buffer.get(..19) else { return Ok(None) };
     let length = usize::from(u16::from_be_bytes([header[16], header[17]]));

@@ -1,4 +1,4 @@
-//! Builds the programs with Go, those of one module by one `go build`, which compiles once what they share.
+//! Builds the programs with Go, those of one module with one `go build`, which compiles shared code once.
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{ETCD, KUBERNETES, keep};
 use crate::{clock, product};
 
-/// The linker of a kubelet holds so much.
+/// Memory in GiB that the linker of a kubelet needs.
 const GIB_EACH: u64 = 2;
-/// Between two looks at what is there.
+/// Interval between two checks for finished programs.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Builds these programs from the module sources that `go.sum` pins.
@@ -27,7 +27,7 @@ pub(super) fn all(programs: &[&str], cache: &Path) -> Result<()> {
             .with_context(|| format!("cannot build {}", kubernetes.join(", ")))?;
     }
     if !etcd.is_empty() {
-        // The package's folder gives the program its name, and that is its major version.
+        // The package's folder names the program, and it is the major version.
         let package = format!("go.etcd.io/etcd/server/v{}", &ETCD[..1]);
         one_module(&modules.join("etcd"), &[package], cache).context("cannot build etcd")?;
         ensure!(cache.join("server").is_file(), "go left no server");
@@ -45,7 +45,7 @@ fn one_module(module: &Path, packages: &[String], cache: &Path) -> Result<()> {
         .arg("-ldflags")
         .arg(flags())
         .arg("-o")
-        // A folder, as the slash at its end says.
+        // The trailing slash makes it a folder.
         .arg(format!("{}/", new.display()))
         .args(packages);
     println!("  building with Go: {}", packages.join(", "));
@@ -58,7 +58,7 @@ fn one_module(module: &Path, packages: &[String], cache: &Path) -> Result<()> {
     fs::remove_dir(&new).with_context(|| format!("cannot remove {}", new.display()))
 }
 
-/// Says what is there as it comes, until go ends.
+/// Prints programs as they are finished, until go ends.
 fn watch(mut go: Child, folder: &Path) -> Result<()> {
     let start = clock::now();
     let mut known = BTreeSet::new();
@@ -89,7 +89,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     entries.collect()
 }
 
-/// Compilers and linkers at a time: as many as processors, unless memory is short.
+/// Returns the number of parallel compilers and linkers: that of the processors, unless memory is short.
 fn side_by_side() -> u64 {
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -98,7 +98,7 @@ fn side_by_side() -> u64 {
     kib.map_or(1, |kib| kib / (GIB_EACH << 20)).clamp(1, processors)
 }
 
-/// As hack/lib/version.sh of Kubernetes sets them; without, a kubelet calls itself v0.0.0.
+/// Returns the linker flags, as hack/lib/version.sh of Kubernetes sets them; without them, a kubelet reports v0.0.0.
 fn flags() -> String {
     let (major_minor, _) = KUBERNETES.rsplit_once('.').expect("a version has three parts");
     let (major, minor) = major_minor.split_once('.').expect("a version has three parts");

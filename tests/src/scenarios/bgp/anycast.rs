@@ -1,5 +1,5 @@
-//! `examples/anycast`: two clusters, here two standalone daemons that know nothing of each other, announce one address to
-//! one router. One fails, and the other has the traffic.
+//! `examples/anycast`: two clusters, here two independent standalone daemons, announce one address to one router. One fails,
+//! and the other gets the traffic.
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use crate::bgp::traffic::{Echo, Traffic};
 use crate::bgp::{Bfd, Neighbor, Net, Speaker, fib};
 use crate::{product, wait};
 
-/// The address that both clusters announce.
+/// Address that both clusters announce.
 const ANYCAST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 const CLUSTERS: [&str; 2] = ["east", "west"];
 const ROUTER_ASN: u32 = 64500;
 const CLUSTER_ASN: u32 = 64512;
-/// A session without BFD notices after its hold time of 90 s. How fast BFD is, on a machine that is not busy, `cargo xtask bench bgp`
-/// says.
+/// Longest blackout: a session without BFD detects the loss only after its hold time of 90 s. `cargo xtask bench bgp` measures
+/// how fast BFD is on an idle machine.
 const BLACKOUT: Duration = Duration::from_secs(10);
 
-/// Plays it with the example's own manifests.
+/// Fails one of two clusters that run with the example's own manifests. Returns the blackout.
 ///
 /// # Errors
-/// When the address is not served by the cluster that is left.
+/// When the address is not served by the remaining cluster.
 pub fn one_cluster_fails() -> Result<Duration> {
     let net = network()?;
     let bfd = Some(Bfd { interval_ms: 50, multiplier: 3 });
@@ -66,7 +66,7 @@ pub fn one_cluster_fails() -> Result<Duration> {
         traffic.await_flowing()?;
         let holder = traffic.answered_by(0).context("nobody answers")?;
         let skip = traffic.begin_anew();
-        // A whole cluster is cut off: nothing of it comes any more, and no carrier is lost at the router's end.
+        // A whole cluster is cut off: nothing comes from it any more, and the router's end keeps its carrier.
         net.at(&holder).command("nft").arg("add table inet cut; add chain inet cut in { type filter hook input priority -10; policy drop; }; add chain inet cut out { type filter hook output priority -10; policy drop; }").status()?;
         wait::until("the other cluster answers", LIMIT, || {
             Ok(traffic.answered_by(0).filter(|name| *name != holder))
@@ -80,13 +80,13 @@ pub fn one_cluster_fails() -> Result<Duration> {
     result.with_context(|| explain(&clusters))
 }
 
-/// Puts the files of a folder of the example into a cluster's manifests.
+/// Copies the files of a folder of the example into a cluster's manifests.
 fn copy(folder: &str, cluster: &Outrigger) -> Result<()> {
     let folder = product::root().join("examples/anycast").join(folder);
     for entry in std::fs::read_dir(&folder).with_context(|| format!("no {}", folder.display()))? {
         let entry = entry?;
         let text = std::fs::read_to_string(entry.path())?;
-        // Read as well, so that a file that is no YAML is named here.
+        // Parsed as well, so that a file that is not YAML is named here.
         let _: Value = serde_saphyr::from_str(&text)
             .with_context(|| format!("{} is no YAML", entry.path().display()))?;
         cluster.put(&entry.file_name().to_string_lossy(), &text)?;

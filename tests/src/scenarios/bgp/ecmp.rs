@@ -1,5 +1,4 @@
-//! A router spreads load over three nodes: what its clients lose when a node vanishes, stops, restarts, or changes its
-//! plugin.
+//! A router spreads load over three nodes: what its clients lose when a node vanishes, stops, restarts, or changes its plugin.
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,23 +11,23 @@ use crate::bgp::router::{Kind, LIMIT};
 use crate::cluster::digest;
 use crate::wait;
 
-/// Flows that run when every node's are to be looked at.
+/// Number of flows when those of every node are to be checked.
 const FLOWS: usize = 12;
-/// A session without BFD notices after its hold time of 90 s. How fast BFD is, on a machine that is not busy, `cargo xtask bench bgp`
-/// says.
+/// Longest blackout: a session without BFD detects the loss only after its hold time of 90 s. `cargo xtask bench bgp` measures
+/// how fast BFD is on an idle machine.
 const BLACKOUT: Duration = Duration::from_secs(10);
 
-/// The node that answers vanishes, with BFD of 3 × 50 ms. Gives how long its flow had no answer.
+/// Makes the answering node vanish, with BFD of 3 × 50 ms. Returns how long its flow had no answer.
 ///
 /// # Errors
-/// When that was too long.
+/// When that took too long.
 pub fn vanished() -> Result<Duration> {
     let gap = vanished_of(None)?;
     ensure!(gap < BLACKOUT, "no answer for {gap:?}");
     Ok(gap)
 }
 
-/// The same with another speaker on the nodes, and no judgement.
+/// Makes the answering node vanish, with another speaker on the nodes and no limit. Returns how long its flow had no answer.
 ///
 /// # Errors
 /// When it cannot be measured.
@@ -51,8 +50,8 @@ pub fn vanished_of(rival: Option<Kind>) -> Result<Duration> {
     result.with_context(|| fabric.explain())
 }
 
-/// A node is stopped while traffic runs: the router stops to use it, and nothing is lost. Then the plugin of another is
-/// replaced: nothing is lost and its session stays.
+/// Stops a node while traffic runs, and checks that the router no longer uses it and nothing is lost. Then replaces the plugin
+/// of another node, and checks that nothing is lost and its session stays.
 ///
 /// # Errors
 /// When something was lost.
@@ -85,8 +84,8 @@ pub fn drained_and_swapped(other: &Path) -> Result<()> {
     result.with_context(|| fabric.explain())
 }
 
-/// A daemon with graceful restart is stopped and comes back while traffic runs: nothing is lost, and the router's kernel
-/// changes nothing.
+/// Stops and restarts a daemon with graceful restart while traffic runs, and checks that nothing is lost and the router's
+/// kernel changes no route.
 ///
 /// # Errors
 /// When something was lost or changed.

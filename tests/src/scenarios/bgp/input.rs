@@ -1,5 +1,5 @@
-//! Peers that are configured wrongly, or misbehave: what the report says of them, in the words of network engineers, with
-//! what came and what was expected.
+//! Wrongly configured or misbehaving peers: the report describes them in the terms of network engineers, with the received and
+//! the expected values.
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const THEM: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const THEIR_ASN: u16 = 64513;
 
-/// A daemon that dials the other end, which is the test itself.
+/// Daemon that connects to the other end, which is the test itself.
 struct Alone {
     net: Net,
     ours: Outrigger,
@@ -31,7 +31,7 @@ impl Alone {
         Ok(Self { net, ours })
     }
 
-    /// Waits for the daemon and answers with this OPEN; gives the connection.
+    /// Waits for the daemon and answers with this OPEN; returns the connection.
     fn answer(&self, open: &[u8]) -> Result<Peer> {
         let listener = Listener::open(&self.net.at("p"), THEM.into())?;
         let mut peer = listener.accept(LIMIT)?;
@@ -43,7 +43,7 @@ impl Alone {
         self.ours.await_peer_words(&peer_name(0), words)
     }
 
-    /// The NOTIFICATION that comes: code and subcode.
+    /// Returns code and subcode of the received NOTIFICATION.
     fn notified(peer: &mut Peer) -> Result<(u8, u8)> {
         let body = peer.receive_type(raw::NOTIFICATION, LIMIT)?;
         let body = body.context("the connection was closed without a NOTIFICATION")?;
@@ -57,10 +57,10 @@ fn open(asn: u16, hold: u16, router_id: Ipv4Addr) -> Vec<u8> {
     raw::open(asn, hold, router_id.octets(), &[(1, &[0, 1, 0, 1]), (2, &[]), (65, &four)])
 }
 
-/// The router is in AS 64514, and is configured as 64513.
+/// Checks the report when the router is in AS 64514, but configured as 64513.
 ///
 /// # Errors
-/// When the report does not say so.
+/// When the report does not describe it.
 pub fn wrong_as() -> Result<()> {
     let alone = Alone::new(|_| {})?;
     let mut peer = alone.answer(&open(64514, 90, THEM))?;
@@ -70,10 +70,10 @@ pub fn wrong_as() -> Result<()> {
     alone.says(&["bad peer as", "64514", "64513"]).map(drop)
 }
 
-/// The router has another key: its segments never arrive, nor ours.
+/// Checks the report when the router has another key: segments arrive in neither direction.
 ///
 /// # Errors
-/// When the report does not say what may be wrong.
+/// When the report does not name the possible cause.
 pub fn wrong_password() -> Result<()> {
     let net = Net::pair()?;
     let (mut to_them, mut to_us) = (Neighbor::at(THEM, 64513), Neighbor::at(US, 64512));
@@ -87,13 +87,13 @@ pub fn wrong_password() -> Result<()> {
     Ok(())
 }
 
-/// The router has our own BGP identifier.
+/// Checks the report when the router has the daemon's own BGP identifier.
 ///
 /// # Errors
-/// When the report does not say so.
+/// When the report does not describe it.
 pub fn duplicate_router_id() -> Result<()> {
     let net = Net::pair()?;
-    // In one AS it is a mistake (RFC 6286 section 2.1); between two it is allowed.
+    // Within one AS it is an error (RFC 6286 section 2.1); between two it is allowed.
     let ours =
         Outrigger::started(&net, "o", &Speaker::new(64512, US).with(Neighbor::at(THEM, 64512)))?;
     let listener = Listener::open(&net.at("p"), THEM.into())?;
@@ -104,10 +104,10 @@ pub fn duplicate_router_id() -> Result<()> {
     ours.await_peer_words(&peer_name(0), &["bgp identifier", "10.77.0.1"]).map(drop)
 }
 
-/// The router asks for a hold time of one second.
+/// Checks the report when the router asks for a hold time of one second.
 ///
 /// # Errors
-/// When the report does not say so.
+/// When the report does not describe it.
 pub fn hold_time_of_one() -> Result<()> {
     let alone = Alone::new(|_| {})?;
     let mut peer = alone.answer(&open(THEIR_ASN, 1, THEM))?;
@@ -116,7 +116,7 @@ pub fn hold_time_of_one() -> Result<()> {
     alone.says(&["unacceptable hold time", "1"]).map(drop)
 }
 
-/// The router offers a capability that nobody knows: it is ignored (RFC 5492 section 3).
+/// Checks that an unknown capability of the router is ignored (RFC 5492 section 3).
 ///
 /// # Errors
 /// When the session does not come up.
@@ -130,10 +130,10 @@ pub fn unknown_capability() -> Result<()> {
     alone.says(&["established"]).map(drop)
 }
 
-/// Peers are to be in a VRF that the node does not have, one to be dialled and one that is to dial.
+/// Checks the reports of two peers in a VRF that the node does not have, one to connect to and one that is to connect.
 ///
 /// # Errors
-/// When a report does not name it, and how it is made.
+/// When a report does not name the VRF and the command that creates it.
 pub fn vrf_that_is_not_there() -> Result<()> {
     let net = Net::pair()?;
     let mut ours = Outrigger::new(&net, "o")?;
@@ -148,12 +148,13 @@ pub fn vrf_that_is_not_there() -> Result<()> {
         let fix = format!("ip link add {vrf} type vrf");
         ours.await_peer_words(vrf, &["no device", vrf, &fix, "modprobe vrf"])?;
     }
-    // A router that dials nevertheless comes in from another routing table.
+    // A router that connects anyway comes from another routing table.
     ensure!(Peer::dial(&net.at("p"), US.into()).is_err(), "somebody listens outside of the VRF");
     Ok(())
 }
 
-/// The router stops to read: the send hold timer ends the session (RFC 9687), and the daemon does not fill its memory.
+/// Checks that the send hold timer ends the session (RFC 9687) when the router stops reading, and that the daemon's memory does
+/// not grow.
 ///
 /// # Errors
 /// When the session stays.
@@ -161,7 +162,7 @@ pub fn stops_reading() -> Result<()> {
     let net = Net::pair()?;
     let mut ours = Outrigger::new(&net, "o")?;
     let speaker = Speaker::new(64512, US).with(Neighbor::at(THEM, THEIR_ASN.into()));
-    // Configuration that the description has no word for.
+    // Options that the description does not have.
     ours.speak(&speaker, json!({ "peers": [{
         "name": peer_name(0), "address": THEM, "asn": THEIR_ASN, "holdTime": 0, "sendHoldTime": 3, "connectRetryTime": 1,
     }] }))?;
@@ -172,8 +173,8 @@ pub fn stops_reading() -> Result<()> {
     let mut peer = listener.accept(LIMIT)?;
     peer.establish(&open(THEIR_ASN, 0, THEM), LIMIT)?;
     ours.await_peer_words(&peer_name(0), &["established"])?;
-    // Every request makes the daemon say everything again; nothing of it is read. Not too many at once, for it answers those
-    // that come together but once.
+    // Every request makes the daemon send all routes again, and nothing is read. Not too many at once, because it answers
+    // simultaneous requests only once.
     let refresh = raw::message(5, &[0, 1, 0, 1]);
     wait::until("the session ends", LIMIT, || {
         for _ in 0..100 {
@@ -183,7 +184,7 @@ pub fn stops_reading() -> Result<()> {
         let said = ours
             .peer(&peer_name(0), "bgp")
             .map_or_else(|error| error.to_string(), |it| it.to_string());
-        // The kernel may notice it before the timer does: TCP_USER_TIMEOUT (RFC 5482) is as long.
+        // The kernel may detect it before the timer does: TCP_USER_TIMEOUT (RFC 5482) has the same length.
         let words = ["send hold", "acknowledges nothing"];
         Ok(words.iter().any(|word| said.to_lowercase().contains(word)).then_some(()))
     })
@@ -193,11 +194,11 @@ pub fn stops_reading() -> Result<()> {
     Ok(())
 }
 
-/// The router floods: a hundred thousand routes and junk after them. Nothing of it is kept, and another peer's session goes
-/// on.
+/// Lets the router flood a hundred thousand routes and then garbage, and checks that none of it is kept and another peer's
+/// session continues.
 ///
 /// # Errors
-/// When the other session is touched, or the daemon grows.
+/// When the other session is affected, or the daemon grows.
 pub fn floods() -> Result<()> {
     let net = Net::pair()?;
     net.at("p").ip("addr add 10.77.0.3/24 dev eth0\n")?;
@@ -229,16 +230,16 @@ pub fn floods() -> Result<()> {
     Ok(())
 }
 
-/// Dials from an address that is not the first of its link.
+/// Connects from an address that is not the first of its link.
 fn dial_from(net: &Net, from: Ipv4Addr) -> Result<Peer> {
-    // The kernel takes the source by the route.
+    // The kernel selects the source by the route.
     net.at("p").ip(&format!("route replace {US}/32 dev eth0 src {from}\n"))?;
     let peer = Peer::dial(&net.at("p"), US.into());
     net.at("p").ip(&format!("route del {US}/32 dev eth0\n"))?;
     peer
 }
 
-/// A thousand UPDATEs with one route each.
+/// Returns a thousand UPDATEs with one route each.
 fn flood() -> Vec<u8> {
     let mut all = Vec::new();
     for number in 0..1000_u32 {

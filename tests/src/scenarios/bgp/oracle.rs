@@ -1,5 +1,5 @@
-//! The differential oracle with real speakers: the same inputs for the product, FRR and BIRD, over TCP. The product must
-//! answer each as its clause demands; what the others do is written down beside it.
+//! The differential oracle with real speakers: the same inputs for the product, FRR and BIRD, over TCP. The product must answer
+//! each as its clause demands; the others' answers are documented beside it.
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
@@ -11,10 +11,10 @@ use crate::bgp::{Family, Neighbor, Net, Speaker};
 
 const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const THEM: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-/// The seed of those that are the same every time.
+/// Seed of the cases that are the same every time.
 const SEED: u64 = 0x0b67_0179;
 
-/// The speaker that is asked: it waits for the prober to call.
+/// Returns the speaker under test, which waits for the prober to connect.
 fn speaker() -> Speaker {
     let mut neighbor = Neighbor::at(US, 64513);
     neighbor.families = vec![Family::V4, Family::V6];
@@ -22,7 +22,7 @@ fn speaker() -> Speaker {
     Speaker::new(64512, THEM).with(neighbor)
 }
 
-/// Asks one speaker everything, in order. `marks`: whether it marks the end of a refresh.
+/// Runs all cases against one speaker, in order. `marks` is true if it marks the end of a refresh.
 fn ask(
     net: &Net,
     marks: bool,
@@ -39,11 +39,11 @@ fn ask(
     })
 }
 
-/// The product answers the table's inputs, and so many generated ones, as their clauses demand, and serves another session
-/// at the end.
+/// Checks that the product answers the table's inputs, and this number of generated ones, as their clauses demand, and serves
+/// another session at the end.
 ///
 /// # Errors
-/// All that it answers otherwise.
+/// Returns an error with all inputs that it answers otherwise.
 pub fn product(more: usize) -> Result<()> {
     let net = Net::pair()?;
     let ours = Outrigger::started(&net, "p", &speaker())?;
@@ -67,10 +67,10 @@ pub fn product(more: usize) -> Result<()> {
     Ok(())
 }
 
-/// What FRR and BIRD answer, as a page of documentation.
+/// Returns the answers of FRR and BIRD as a page of documentation.
 ///
 /// # Errors
-/// When one cannot be asked.
+/// When one cannot be tested.
 pub fn page() -> Result<String> {
     let all = cases()?;
     let (frr, bird) = std::thread::scope(|scope| {
@@ -114,12 +114,12 @@ fn router(kind: Kind, all: &[Case]) -> Result<Vec<Result<Answer>>> {
     ask(&net, false, all, || Ok(Some(!router.paths(ROUTE)?.is_empty())))
 }
 
-/// One that the clause does not allow stands out: the RFC is right where anybody differs.
+/// Highlights an answer that the clause does not allow: where a speaker differs, the RFC is right.
 fn shown(case: &Case, answer: &Result<Answer>) -> String {
     match answer {
         Ok(answer) if case.allows(answer) => answer.to_string(),
         Ok(answer) => format!("**{answer}**"),
-        // The error's own words hold addresses and times.
+        // The error's own text contains addresses and times.
         Err(_) => "**no answer**".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! The plugin changes, breaks or means harm while a session is up: FRR at the other end sees nothing of it.
+//! The plugin changes, fails or is hostile while a session is up, and FRR at the other end must not notice.
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
@@ -13,24 +13,25 @@ use crate::bgp::{Family, Neighbor, Net, Speaker, fib};
 use crate::cluster::digest;
 use crate::{clock, wait};
 
-/// A router that is taken out has lost the route by then; the restart time is 120 s.
+/// Time in which a router that is removed from the configuration has lost the route; the restart time is 120 s.
 const REVOKED: Duration = Duration::from_secs(5);
-/// For so long it tries in vain.
+/// Time over which it tries to reconnect in vain.
 const STAYS_OUT: Duration = Duration::from_secs(5);
-/// How the router knows us.
+/// Address of the daemon in the router's configuration.
 const US: &str = "10.77.0.1";
-/// How long the faulty guest traps.
+/// Time for which the faulty guest traps.
 const FAULT: Duration = Duration::from_secs(60);
-/// After that it is tried again within half a minute, and some more.
+/// Time in which the plugin works again after the fault: the backoff is at most half a minute, with some reserve.
 const WORKS_AGAIN: Duration = Duration::from_secs(60);
-/// UPDATEs that the rogue guest writes about an address that it may announce.
+/// Number of UPDATEs that the rogue guest writes about its own address.
 const FLOOD: u64 = 2_000;
-/// A route whose last local endpoint has left is gone from the router's kernel long before the plugin works again.
+/// Time in which a route is gone from the router's kernel after its last local endpoint has left, long before the plugin works
+/// again.
 const GONE: Duration = Duration::from_secs(20);
 
-/// A daemon and FRR with a session of so many seconds of hold time, and a route in FRR's kernel.
+/// Starts a daemon and FRR with a session of this hold time in seconds, and waits for a route in FRR's kernel.
 ///
-/// Another plugin than the shipped one has a name of its own: there is nothing of that name to fall back to.
+/// Another plugin than the shipped one gets a name of its own, for which there is no embedded plugin to fall back to.
 fn pair(hold: u16, other: Option<(&str, &Path)>) -> Result<(Net, Outrigger, Router)> {
     let net = Net::pair()?;
     let (mut to_them, mut to_us) = (
@@ -66,15 +67,15 @@ fn unbroken(router: &Router, before: &Session) -> Result<()> {
     Ok(())
 }
 
-/// A plugin that traps at everything for a minute, twenty hold times: the session stays, nothing is withdrawn, and a
-/// route whose last local endpoint leaves meanwhile goes all the same.
+/// Runs a plugin that traps on everything for a minute, twenty hold times. Checks that the session stays and nothing is
+/// withdrawn, except a route whose last local endpoint leaves meanwhile.
 ///
 /// # Errors
-/// When the router sees anything of the fault.
+/// When the router notices the fault.
 pub fn trapping(faulty: &Path) -> Result<()> {
     let (_net, ours, router) = pair(3, Some(("faulty", faulty)))?;
-    // One Service stays, and this one loses its endpoints while nobody can speak for it. Where there are EndpointSlices, every
-    // Service needs one.
+    // One Service stays, and this one loses its endpoints while no plugin can announce it. Where there are EndpointSlices,
+    // every Service needs one.
     ours.put("slice-web.yaml", &slice("web", true))?;
     ours.put("slice-later.yaml", &slice("later", true))?;
     ours.put(
@@ -98,7 +99,7 @@ pub fn trapping(faulty: &Path) -> Result<()> {
         unbroken(&router, &before)?;
         fib::await_next_hops(router.namespace(), VIP, 1)?;
         ensure!(monitor.about(VIP).is_empty(), "the other route changed: {:?}", monitor.about(VIP));
-        // And it works again: what was asked for meanwhile is said.
+        // The plugin works again: routes requested meanwhile are announced.
         ours.put_service("later", "")?;
         wait::until("a new route once the fault is over", WORKS_AGAIN, || {
             Ok((!router.paths("192.0.2.3/32")?.is_empty()).then_some(()))
@@ -108,7 +109,7 @@ pub fn trapping(faulty: &Path) -> Result<()> {
     result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
 }
 
-/// An EndpointSlice of a Service with an endpoint on this node that is ready, or with none.
+/// Returns an EndpointSlice of a Service with a ready endpoint on this node, or with none.
 fn slice(service: &str, ready: bool) -> String {
     let endpoint = json!({
         "addresses": ["10.244.0.9"],
@@ -130,14 +131,15 @@ fn slice(service: &str, ready: bool) -> String {
     .to_string()
 }
 
-/// Another build takes over: the same session, no message about routes, no change of the kernel's routes.
+/// Replaces the plugin with another build, and checks that the session is the same, without a message about routes or a change
+/// of the kernel's routes.
 ///
 /// # Errors
-/// When the router sees anything of it.
+/// When the router notices it.
 pub fn swapped(other: &Path) -> Result<()> {
     let (_net, ours, router) = pair(9, None)?;
     let result = (|| {
-        // What follows the first routes, End-of-RIB and all, is there.
+        // Everything after the first routes, including End-of-RIB, has arrived.
         std::thread::sleep(Duration::from_secs(1));
         let before = router.session(US)?;
         let monitor = Monitor::start(router.namespace())?;
@@ -148,7 +150,7 @@ pub fn swapped(other: &Path) -> Result<()> {
             let shown = ours.announcer()?["digest"].as_str().unwrap_or_default().to_owned();
             Ok(shown.ends_with(&wanted).then_some(()))
         })?;
-        // What it would say it says at once; a second is for the machine.
+        // Messages would be sent at once; the second is a reserve for the machine.
         std::thread::sleep(Duration::from_secs(1));
         unbroken(&router, &before)?;
         let after = router.session(US)?;
@@ -160,7 +162,7 @@ pub fn swapped(other: &Path) -> Result<()> {
         );
         let changes = monitor.about(VIP);
         ensure!(changes.is_empty(), "the kernel's route changed: {changes:?}");
-        // It is the new one that speaks now.
+        // The new build is the one that speaks now.
         ours.put_service("later", "")?;
         router.await_path("192.0.2.2/32")?;
         let routes = json!([VIP, "192.0.2.2/32"]);
@@ -178,7 +180,8 @@ pub fn swapped(other: &Path) -> Result<()> {
     result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
 }
 
-/// A plugin that writes a default route, other people's prefixes, a loop and a flood: the router sees none of it.
+/// Runs a plugin that writes a default route, foreign prefixes, a loop and a flood, and checks that the router receives none of
+/// it.
 ///
 /// # Errors
 /// When the router has a route that it must not have.
@@ -206,11 +209,11 @@ pub fn rogue(rogue: &Path) -> Result<()> {
     result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
 }
 
-/// A plugin that offers ADD-PATH, long-lived graceful restart and 4,095 s of graceful restart: the router never hears of any of them,
-/// and has a session, and the granted route alone, when it offers none.
+/// Runs a plugin that offers ADD-PATH, long-lived graceful restart and 4,095 s of graceful restart. Checks that the router
+/// receives none of these offers, and has a session and the granted route alone once the plugin offers none.
 ///
 /// # Errors
-/// When the router has heard of one, or has another route.
+/// When the router has received one, or has another route.
 pub fn offers(offers: &Path) -> Result<()> {
     let (_net, ours, router) = pair(9, Some(("offers", offers)))?;
     let result = (|| {
@@ -220,7 +223,7 @@ pub fn offers(offers: &Path) -> Result<()> {
         let neighbor: serde_json::Value = serde_json::from_str(&neighbor)?;
         let heard = &neighbor[US]["neighborCapabilities"];
         ensure!(heard.is_object(), "nothing of its capabilities in {neighbor}");
-        // FRR says "advertisedAndReceived" or "rxReceived" of what both offer.
+        // FRR reports "advertisedAndReceived" or "rxReceived" for offers of both ends.
         for offer in ["addPath", "longLivedGracefulRestart", "gracefulRestartCapability"] {
             let heard = heard[offer].to_string();
             ensure!(!heard.contains("eceived"), "the router heard of {offer}: {heard}");
@@ -232,11 +235,11 @@ pub fn offers(offers: &Path) -> Result<()> {
     result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
 }
 
-/// The owner takes the router out of `allow.peers`, and puts it back: it loses every route at once although both ends can do
-/// graceful restart, reads why, is told nothing while it dials again, and is told everything when it may be.
+/// Removes the router from `allow.peers` and adds it again. Checks that it loses every route at once although both ends support
+/// graceful restart, receives the reason, gets no route while it reconnects in vain, and gets all routes once it is allowed.
 ///
 /// # Errors
-/// When the router keeps a route, or is told one while it is out.
+/// When the router keeps a route, or receives one while it is removed.
 pub fn revoked() -> Result<()> {
     let (_net, ours, router) = pair(9, None)?;
     let file = ours.manifests().join("announcer.yaml");

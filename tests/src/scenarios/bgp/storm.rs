@@ -1,5 +1,5 @@
-//! Many routers, many Services, and all of it at once: everybody comes up, everybody is told, and routers that ask again and again
-//! keep nobody from being told what is new.
+//! Many routers and many Services at the same time: every session is established, every router gets all routes, and repeated
+//! refresh requests do not delay new routes.
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::bgp::sink::Sink;
 use crate::bgp::{Family, Neighbor, Net, Speaker};
 use crate::clock;
 
-/// Rounds in which every router asks for everything.
+/// Number of rounds in which every router requests all routes.
 const REFRESHES: usize = 16;
-/// Between two of them.
+/// Time between two rounds.
 const APART: Duration = Duration::from_millis(200);
-/// The address of a Service that comes in the middle of it.
+/// Address of a Service that is created in between.
 const NEW: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// Sessions that begin at once.
+/// Number of sessions that start at once.
 const CROWD: u16 = 256;
-/// Routers that ask for everything, and dual-stack Services that they are told of.
+/// Number of routers that request all routes, and of dual-stack Services below.
 const ROUTERS: u16 = 16;
 const SERVICES: usize = 2_000;
 
-/// Routers by the hundred dial, and are dialled, at the same moment.
+/// Checks that hundreds of sessions are established when routers connect, and are connected to, at the same moment.
 ///
 /// # Errors
 /// When one does not come up, or a session ends.
@@ -44,11 +44,11 @@ pub fn crowd() -> Result<()> {
     Ok(())
 }
 
-/// Every router asks for everything sixteen times while a Service comes: each is told of it soon, no session ends, and in the end each
-/// has been told everything.
+/// Lets every router request all routes sixteen times while a Service is created. Checks that each receives the new route soon,
+/// no session ends, and in the end each has received all routes.
 ///
 /// # Errors
-/// When one is not.
+/// When a router has not, or a session ends.
 pub fn refreshes() -> Result<()> {
     let net = net(ROUTERS)?;
     net.at("o").ip("addr add fd77::1/64 dev eth0 nodad\n")?;
@@ -74,7 +74,7 @@ pub fn refreshes() -> Result<()> {
     }
     let new = sink.await_watched(NEW, routers, LIMIT)?;
     println!("a new Service told to all {:.1?} later", new.duration_since(asked_for));
-    // The last request comes after everything that was told before it.
+    // The last request comes after everything that was sent before it.
     let whole = sink.await_announced(2 * table, LIMIT)?;
     println!("everything told again {:.1?} after that", whole.saturating_duration_since(asked_for));
     let seen = sink.so_far();
@@ -89,7 +89,7 @@ fn address(number: u16) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 1 + high, low)
 }
 
-/// One wire, with an address for each router at the other end.
+/// Builds one wire, with an address for each router at the other end.
 fn net(routers: u16) -> Result<Net> {
     let net = Net::new(&["o", "p"])?;
     net.wire(("o", "eth0"), ("p", "eth0"))?;

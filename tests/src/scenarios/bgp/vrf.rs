@@ -1,4 +1,4 @@
-//! Sessions in a VRF. This machine's kernel need not have any: all of it happens in a user-mode Linux.
+//! Sessions in a VRF. Everything runs in a user-mode Linux, because this machine's kernel may not support VRFs.
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -11,37 +11,37 @@ use crate::bgp::router::{Kind, LIMIT, Router};
 use crate::bgp::{Bfd, Neighbor, Net, Speaker, uml};
 use crate::wait;
 
-/// It takes 20 s; what fails there says so after [`LIMIT`].
+/// Time limit for the boot: it takes 20 s, and a failure there is reported after [`LIMIT`].
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
 const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// The address of two routers, one in the VRF and one outside.
+/// Address of two routers, one in the VRF and one outside.
 const THEM: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const US_TO_CALLER: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
-/// A router in the VRF that dials us.
+/// Address of a router in the VRF that connects to the daemon.
 const CALLER: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
-/// Two of the node's devices are in it.
+/// VRF that contains two of the node's devices.
 const VRF: &str = "link add blue type vrf table 10\nlink set blue up\nlink set eth0 master blue\n\
                    link set eth1 master blue\n";
 const OURS: u32 = 64512;
 const INSIDE: u32 = 64513;
 const OUTSIDE: u32 = 64514;
 
-/// Boots one for [`sessions`].
+/// Boots a user-mode Linux for [`sessions`].
 ///
 /// # Errors
-/// What failed there.
+/// Returns the error from there.
 pub fn in_user_mode_linux() -> Result<()> {
     let net = Net::new(&[])?;
     uml::boot(net.folder(), BOOT_LIMIT)
 }
 
-/// Two routers have one address, in a VRF and outside: the node has a session with each and tells each its route. A third one
-/// in the VRF dials, with a key, and is taken; whoever dials from outside is not. BFD is up in the VRF. All of it is so again
-/// when the VRF was removed and made anew.
+/// Checks that the node has a session with each of two routers with the same address, one in a VRF and one outside, and sends
+/// each its route; that a third router in the VRF may connect, with a key, and one from outside may not; that BFD is up in the
+/// VRF; and the same again after the VRF was removed and created again.
 ///
 /// # Errors
-/// What is not so.
+/// When one of these conditions does not hold.
 pub fn sessions() -> Result<()> {
     let net = wired()?;
     let (inside, outside, caller) = routers(&net)?;
@@ -79,7 +79,7 @@ pub fn sessions() -> Result<()> {
     check()
 }
 
-/// The node with two wires into the VRF and one beside it.
+/// Builds the node with two wires into the VRF and one outside it.
 fn wired() -> Result<Net> {
     let net = Net::new(&["node", "inside", "caller", "outside"])?;
     let node = net.at("node");
@@ -95,7 +95,7 @@ fn wired() -> Result<Net> {
     Ok(net)
 }
 
-/// The two of one address wait for us, the third does not.
+/// Starts the routers: the two with the same address wait for a connection, the third connects.
 fn routers(net: &Net) -> Result<(Router, Router, Router)> {
     let (mut dialling, mut watching) = (Neighbor::at(US, OURS), Neighbor::at(US, OURS));
     (dialling.passive, watching.passive) = (true, true);
@@ -113,7 +113,7 @@ fn routers(net: &Net) -> Result<(Router, Router, Router)> {
     ))
 }
 
-/// A VRF is nothing that every router has a word for, so its peers are told as the Announcer has them.
+/// Starts the daemon. Not every router supports VRFs, so the peers are configured directly in the Announcer.
 fn started(net: &Net) -> Result<Outrigger> {
     let mut ours = Outrigger::new(net, "node")?;
     let mut keyed = Neighbor::at(CALLER, INSIDE);

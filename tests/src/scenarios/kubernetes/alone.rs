@@ -1,4 +1,4 @@
-//! The controller beside a real API server without nodes: what it decides for many Services, and what it says of bad ones.
+//! Controller beside a real API server without nodes: its decisions for many Services, and its messages about bad ones.
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::Stdio;
@@ -13,14 +13,15 @@ use crate::kubernetes::controllers::Controller;
 use crate::kubernetes::objects::{ingress, items};
 use crate::wait;
 
-/// How long many Services may take, a change of leader among them.
+/// Time limit for many Services, with a change of leader.
 const MANY: Duration = Duration::from_secs(180);
 const LIMIT: Duration = Duration::from_secs(60);
-/// Services at once, and then; a soak sets another number for the second in `OUTRIGGER_TEST_SERVICES`.
+/// Number of Services created at once, and afterwards; a soak sets another number for the second in `OUTRIGGER_TEST_SERVICES`.
 const AT_ONCE: usize = 300;
 const THEN: usize = 1000;
 
-/// 300 Services at once, then many more: every one gets an address, and no two the same; the leader is killed in the middle.
+/// Creates 300 Services at once, then many more, and kills the leader in between. Checks that every one gets an address, and no
+/// two the same.
 ///
 /// # Errors
 /// When one gets none, or two get one, or one changes.
@@ -44,19 +45,19 @@ pub fn many_services(lab: &Lab) -> Result<()> {
     })?;
     let all = await_addresses(lab, "many", then)?;
     ensure!(first.is_subset(&all), "Services changed their addresses");
-    // In one request: kubectl would take as long to delete them as everything before. The API server gives one up after a
-    // minute, and what it deleted by then is deleted.
+    // In one request: kubectl would take as long to delete them as all steps before. The API server aborts a request after a
+    // minute, and deletions up to then are kept.
     wait::until("all of them are deleted", MANY, || {
         let deleted = lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/many/services"]);
         Ok(deleted.is_ok().then_some(()))
     })
 }
 
-/// Every Service that cannot be served says why and how to mend it, in its condition and in an Event, and its neighbour is
-/// served all the same.
+/// Checks that every Service that cannot be served has the reason and the remedy in its condition and in an Event, and that its
+/// neighbour is still served.
 ///
 /// # Errors
-/// When one does not.
+/// When a Service does not report it, or its neighbour is not served.
 pub fn bad_services(lab: &Lab) -> Result<()> {
     prepare(lab, "bad")?;
     let _controller = Controller::start(lab, "bad-1")?;
@@ -85,11 +86,11 @@ pub fn bad_services(lab: &Lab) -> Result<()> {
     lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/bad/services"]).map(drop)
 }
 
-/// While no controller runs, a Service is deleted and another one is no LoadBalancer any more: the next controller gives the
-/// first one's address to whoever asks for it, takes what was left out of the second, and changes nothing else.
+/// Deletes a Service and changes the type of another from LoadBalancer while no controller runs. Checks that the next
+/// controller reuses the first one's address, clears the second one's status, and changes nothing else.
 ///
 /// # Errors
-/// When it does not.
+/// When one of these conditions does not hold.
 pub fn changes_while_nobody_leads(lab: &Lab) -> Result<()> {
     prepare(lab, "bad")?;
     let controller = Controller::start(lab, "away-1")?;
@@ -121,7 +122,7 @@ pub fn changes_while_nobody_leads(lab: &Lab) -> Result<()> {
     lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/bad/services"]).map(drop)
 }
 
-/// CRDs and namespaces as they are installed, and a namespace to work in.
+/// Installs the CRDs and namespaces, and creates a namespace to work in.
 pub(super) fn prepare(lab: &Lab, namespace: &str) -> Result<()> {
     lab.kubectl(&["apply", "--filename", &manifest().to_string_lossy()])?;
     lab.kubectl(&["delete", "addresspools", "--all", "--wait=false"])?;
@@ -156,7 +157,7 @@ pub(super) fn apply(lab: &Lab, name: &str, annotations: &Value) -> Result<()> {
     lab.apply(&service("bad", name, annotations).to_string())
 }
 
-/// Several clients at once, since each creates one after the other.
+/// Creates Services with several clients, because each client creates one after the other.
 pub(super) fn create(lab: &Lab, namespace: &str, numbers: std::ops::Range<usize>) -> Result<()> {
     const CLIENTS: usize = 4;
     let numbers: Vec<usize> = numbers.collect();

@@ -1,4 +1,4 @@
-//! The product's command line, asked about the laboratory.
+//! Runs the product's command line against the laboratory.
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -7,14 +7,14 @@ use super::LIMIT;
 use crate::kubernetes::Lab;
 use crate::{product, wait};
 
-/// What the product printed, and its exit code.
+/// Output and exit code of the product.
 #[derive(Debug)]
 pub struct Answer {
-    /// `None` when a signal ended it.
+    /// Exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// What it said.
+    /// Standard output.
     pub stdout: String,
-    /// What it complained of.
+    /// Standard error.
     pub stderr: String,
 }
 
@@ -38,7 +38,7 @@ pub fn outrigger(lab: &Lab, arguments: &[&str]) -> Result<Answer> {
     })
 }
 
-/// What the command line prints.
+/// Returns the output of the command line.
 ///
 /// # Errors
 /// When it fails.
@@ -48,7 +48,7 @@ pub fn said(lab: &Lab, arguments: &[&str]) -> Result<String> {
     Ok(answer.stdout)
 }
 
-/// What `outrigger why` says.
+/// Returns the output of `outrigger why`.
 ///
 /// # Errors
 /// When it fails.
@@ -56,10 +56,10 @@ pub fn why(lab: &Lab, subject: &str) -> Result<String> {
     said(lab, &["why", subject])
 }
 
-/// Waits until `outrigger why` says all of these words.
+/// Waits until the output of `outrigger why` contains all of these words.
 ///
 /// # Errors
-/// When it does not, with what it says.
+/// When that does not happen in time, with its last output.
 pub fn await_why(lab: &Lab, subject: &str, words: &[&str]) -> Result<()> {
     let mut said = String::new();
     wait::until(&format!("why {subject} says {words:?}"), LIMIT, || {

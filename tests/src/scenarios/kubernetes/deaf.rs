@@ -1,5 +1,5 @@
-//! A node hears nothing from the API server any more: it does not know of the Services that are created, and the others answer for those that it
-//! would have been elected for.
+//! A node no longer receives anything from the API server: it does not learn of new Services, and the others answer for those
+//! that it would have been elected for.
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
@@ -12,14 +12,14 @@ use crate::kubernetes::{Lab, web};
 use crate::namespace::feed;
 use crate::{clock, wait};
 
-/// Services, of two addresses each.
+/// Number of Services, with two addresses each.
 const SERVICES: usize = 6;
 const TABLE: &str = "inet outrigger-deaf";
 
-/// Each address is answered for, those among them whose elected node is deaf.
+/// Checks that each address is answered for, including those whose elected node is cut off.
 ///
 /// # Errors
-/// When one is not.
+/// When an address is not answered for.
 pub fn watch(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "deaf", 250 - 2 * SERVICES as u8)?;
     let deaf = lab.nodes().next().context("no node")?.name();
@@ -45,13 +45,13 @@ pub fn watch(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// The node that is elected for an address that nobody claims, as in `host/core/src/election.rs`.
+/// Returns the node that is elected for an address without a holder, as in `host/core/src/election.rs`.
 fn elected(lab: &Lab, address: IpAddr) -> Option<String> {
     let score = |node: &String| Sha256::digest(format!("{node}#{address}"));
     lab.nodes().map(|node| node.name()).min_by_key(|node| score(node).to_vec())
 }
 
-/// A node that the API server does not hear: what it asked for goes on without a word.
+/// Node whose packets to the API server are dropped: its watches stay open without events.
 struct Deaf<'a>(&'a Lab);
 
 impl<'a> Deaf<'a> {

@@ -1,4 +1,4 @@
-//! Plugins are delivered as ConfigMaps: how one is applied, what the Plugin object says of it, and what the nodes run.
+//! Plugins are delivered as ConfigMaps: how a delivery is applied, and the resulting Plugin object and reports of the nodes.
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -14,19 +14,19 @@ pub mod alone;
 pub mod failing;
 pub mod rolled_out;
 
-/// Under which key a component is delivered.
+/// Key under which a component is delivered.
 #[derive(Debug, Clone, Copy)]
 pub enum Packing {
-    /// As it is.
+    /// Uncompressed.
     Plain,
-    /// gzip.
+    /// Compressed with gzip.
     Gzip,
 }
 
 /// Delivers a file as plugin `name` in ConfigMap `config_map`, with annotations.
 ///
 /// # Errors
-/// What kubectl said.
+/// Returns the error of kubectl.
 pub fn deliver(
     lab: &Lab,
     config_map: &str,
@@ -68,32 +68,32 @@ fn gzip(lab: &Lab, file: &Path) -> Result<PathBuf> {
 /// Deletes a delivery.
 ///
 /// # Errors
-/// What kubectl said.
+/// Returns the error of kubectl.
 pub fn take_back(lab: &Lab, config_map: &str) -> Result<()> {
     let delete = ["delete", "configmap", config_map, "--namespace", SYSTEM, "--ignore-not-found"];
     lab.kubectl(&delete).map(drop)
 }
 
-/// The status of a Plugin; null while there is none.
+/// Returns the status of a Plugin; null if there is none.
 ///
 /// # Errors
-/// What kubectl said.
+/// Returns the error of kubectl.
 pub fn status(lab: &Lab, name: &str) -> Result<Value> {
     let all = lab.get_json(&["plugins.outrigger.dev"])?;
     let own = items(&all).iter().find(|plugin| plugin["metadata"]["name"] == name);
     Ok(own.map_or(Value::Null, |plugin| plugin["status"].clone()))
 }
 
-/// Reason and message of a Plugin's condition.
+/// Returns reason and message of a Plugin's condition.
 pub fn reason(status: &Value) -> (&str, &str) {
     let text = |field| status["conditions"][0][field].as_str().unwrap_or_default();
     (text("reason"), text("message"))
 }
 
-/// Waits until a Plugin says what is expected, and gives its status.
+/// Waits until a Plugin has the expected status, and returns it.
 ///
 /// # Errors
-/// When it does not, with what it says.
+/// When that does not happen in time, with the last status.
 pub fn await_status(
     lab: &Lab,
     name: &str,
@@ -108,15 +108,15 @@ pub fn await_status(
     found.with_context(|| format!("it says {last}"))
 }
 
-/// Waits until a Plugin gives this reason.
+/// Waits until a Plugin has this reason.
 ///
 /// # Errors
-/// When it does not, with what it says.
+/// When that does not happen in time, with the last status.
 pub fn await_reason(lab: &Lab, name: &str, expected: &str) -> Result<Value> {
     await_status(lab, name, &format!("says {expected}"), |status| reason(status).0 == expected)
 }
 
-/// The digest by which a component goes, as sha256sum(1) has it.
+/// Returns the digest that identifies a component, from sha256sum(1).
 ///
 /// # Errors
 /// When it cannot be read.
@@ -128,7 +128,7 @@ pub fn digest(component: &Path) -> Result<String> {
 /// Waits until a build is active everywhere: in the Plugin object, and on each of these nodes by its own report.
 ///
 /// # Errors
-/// When it does not come to that.
+/// When that does not happen in time.
 pub fn await_active(lab: &Lab, name: &str, digest: &str, nodes: &[String]) -> Result<()> {
     await_status(lab, name, &format!("has {digest:.12} active"), |status| {
         status["active"]["digest"] == digest && status["phase"] == "Active"
@@ -139,10 +139,10 @@ pub fn await_active(lab: &Lab, name: &str, digest: &str, nodes: &[String]) -> Re
     Ok(())
 }
 
-/// Waits until a node's report says that a build of a plugin runs.
+/// Waits until a node's report shows that a build of a plugin runs.
 ///
 /// # Errors
-/// When it does not, with what the report says.
+/// When that does not happen in time, with the last report.
 pub fn await_running(lab: &Lab, node: &str, name: &str, digest: &str) -> Result<()> {
     let mut last = Value::Null;
     let runs = wait::until(&format!("{node} runs {name} {digest:.12}"), LIMIT, || {
@@ -156,7 +156,7 @@ pub fn await_running(lab: &Lab, node: &str, name: &str, digest: &str) -> Result<
     runs.with_context(|| format!("it says {} {}", last["plugins"], last["announcers"]))
 }
 
-/// The names of the immutable copies, each of which is one.
+/// Returns the names of the copies, and checks that each is immutable.
 ///
 /// # Errors
 /// When one can be changed.

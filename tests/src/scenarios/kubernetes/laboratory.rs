@@ -1,4 +1,4 @@
-//! The laboratory itself, without the product: what the other scenarios stand on.
+//! The laboratory itself, without the product: the basis of the other scenarios.
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::kubernetes::{Lab, web};
 use crate::{http, wait};
 
 const NAME: &str = "laboratory";
-/// How long a hole is.
+/// Duration of a hole.
 const HOLE: Duration = Duration::from_secs(1);
 
-/// A Service's ClusterIP answers on every node over IPv4 and IPv6, from pods on all nodes; and the prober and the audit
-/// log tell what happens.
+/// Checks that a Service's ClusterIP answers on every node over IPv4 and IPv6, from pods on all nodes; and that the prober and
+/// the audit log report the events correctly.
 ///
 /// # Errors
-/// When one of that is not so.
+/// When one of these conditions does not hold.
 pub fn works(lab: &Lab) -> Result<()> {
     let result = played(lab).and_then(|()| cables(lab));
     let removed =
@@ -47,7 +47,7 @@ fn played(lab: &Lab) -> Result<()> {
     pods_verify_the_api_server(lab)
 }
 
-/// The prober counts exactly what vanishes in a hole, and sees that a cable is cut.
+/// Checks that the prober counts exactly the requests lost in a hole, and detects a cut cable.
 fn cables(lab: &Lab) -> Result<()> {
     let port = json!({ "type": "NodePort" });
     lab.apply(&web::service(NAME, "port", &port).to_string())?;
@@ -80,10 +80,10 @@ fn cables(lab: &Lab) -> Result<()> {
     lab.await_nodes()
 }
 
-/// The control plane's parts are stopped, killed and started again, and nothing that they kept is lost.
+/// Stops, kills and restarts the control plane's parts, and checks that no stored data is lost.
 ///
 /// # Errors
-/// When something is lost, or does not come up again.
+/// When data is lost, or a part does not start again.
 pub fn stops_and_starts(lab: &Lab) -> Result<()> {
     let control_plane = lab.control_plane();
     let uid = || -> Result<String> {
@@ -103,7 +103,7 @@ pub fn stops_and_starts(lab: &Lab) -> Result<()> {
     lab.await_nodes()
 }
 
-/// Through kube-proxy, from each node, until every pod has answered once.
+/// Sends requests through kube-proxy, from each node, until every pod has answered once.
 fn every_node_reaches(lab: &Lab, target: SocketAddr) -> Result<()> {
     for node in lab.nodes() {
         let prober = Prober::start(node.namespace(), target);
@@ -124,8 +124,7 @@ fn every_node_reaches(lab: &Lab, target: SocketAddr) -> Result<()> {
     lab.node(&body).context("the answer is not a node's name").map(drop)
 }
 
-/// With the authority that a pod is given, a client that knows nothing else trusts the API server by its name and by
-/// its address.
+/// Checks that a client that has only the authority that a pod is given trusts the API server by its name and by its address.
 fn pods_verify_the_api_server(lab: &Lab) -> Result<()> {
     let roots = ["configmap", "kube-root-ca.crt", "--namespace", NAME];
     let roots = lab.get_json(&roots)?;

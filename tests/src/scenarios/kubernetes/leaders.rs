@@ -1,4 +1,4 @@
-//! Who leads, and that it is one at a time.
+//! Leader election: there is one leader at a time.
 use std::fs;
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::kubernetes::Lab;
 use crate::kubernetes::process::Identity;
 use crate::wait;
 
-/// The controllers' service account.
+/// Service account of the controllers.
 pub const ACCOUNT: &str = "outrigger-controller";
-/// How long the old leader is watched once it goes on: it would write in its first moments.
+/// Time for which the old leader is watched after it resumes: it would write in its first moments.
 const AFTERWARDS: Duration = Duration::from_secs(15);
 
-/// The leader is frozen until another one leads and has served a Service, then thawed: it writes nothing.
+/// Freezes the leader until another one leads and has served a Service, then resumes it, and checks that it writes nothing.
 ///
 /// # Errors
-/// When it writes, or nobody else leads.
+/// When it writes, or no other controller leads.
 pub fn two_at_once(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "two-leaders", 170)?;
     let before = stage.service("before", &json!({}))?;
@@ -28,7 +28,7 @@ pub fn two_at_once(lab: &Lab) -> Result<()> {
     let process = process_of(lab, &old)?;
     kill(process, Signal::SIGSTOP).context("cannot freeze the leader")?;
     let served = await_another(lab, &old).and_then(|_| {
-        // What the old one saw last: this Service changes while it sleeps.
+        // The old leader's last state: this Service changes while it is frozen.
         lab.kubectl(&["label", "service", "before", "changed=yes", "--namespace", stage.name])?;
         stage.service("meanwhile", &json!({}))
     });
@@ -47,10 +47,10 @@ pub fn two_at_once(lab: &Lab) -> Result<()> {
     stage.keeps("meanwhile", &meanwhile)
 }
 
-/// The pod that holds the Lease.
+/// Returns the pod that holds the Lease.
 ///
 /// # Errors
-/// When none does.
+/// When no pod holds it in time.
 pub fn leader(lab: &Lab) -> Result<String> {
     wait::until("a controller holds the Lease", LIMIT, || {
         let Ok(lease) = lab.get_json(&["lease", ACCOUNT, "--namespace", SYSTEM]) else {
@@ -58,16 +58,16 @@ pub fn leader(lab: &Lab) -> Result<String> {
         };
         let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
         let pods = pods_of(lab, ACCOUNT)?;
-        // The identity is made of the pod's name, and may have more to it.
+        // The identity is made of the pod's name, and may contain more.
         let pod = pods.iter().map(name_of).find(|pod| holder.contains(pod));
         Ok(pod.map(str::to_owned))
     })
 }
 
-/// Waits until another pod than `old` holds the Lease, and gives it.
+/// Waits until another pod than `old` holds the Lease, and returns it.
 ///
 /// # Errors
-/// When none does.
+/// When no other pod holds it in time.
 pub fn await_another(lab: &Lab, old: &str) -> Result<String> {
     wait::until(&format!("another pod than {old} leads"), LIMIT, || {
         let new = leader(lab)?;
@@ -75,10 +75,10 @@ pub fn await_another(lab: &Lab, old: &str) -> Result<String> {
     })
 }
 
-/// The process of a pod's container, by its cgroup: the first of them, since a daemon starts compilers there.
+/// Returns the process of a pod's container, by its cgroup: the first of them, because a daemon starts compilers there.
 ///
 /// # Errors
-/// When it is not here.
+/// When it does not run on this machine.
 pub fn process_of(lab: &Lab, pod: &str) -> Result<Pid> {
     let object = lab.get_json(&["pod", pod, "--namespace", SYSTEM])?;
     let container = object["status"]["containerStatuses"][0]["containerID"].as_str();
@@ -92,7 +92,7 @@ pub fn process_of(lab: &Lab, pod: &str) -> Result<Pid> {
             continue;
         }
         let Some(process) = Identity::of(pid) else { continue };
-        // Not by their numbers, which begin again when they have come to their end.
+        // Not by process id, which wraps around.
         if first.is_none_or(|first| process.started < first.started) {
             first = Some(process);
         }

@@ -1,4 +1,4 @@
-//! People leave MetalLB with one command and keep every address, and may go back; and whoever asks why is told.
+//! Migration from MetalLB with one command: every address is kept, the way back works, and `why` explains the state.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
@@ -16,16 +16,16 @@ use crate::kubernetes::segment::{Member, SECOND};
 use crate::kubernetes::{Lab, web};
 use crate::{http, product, wait};
 
-/// Where the Services are that move.
+/// Namespace of the Services that move.
 const NAME: &str = "leaving";
-/// The network of the example's ConfigMap.
+/// Network of the example's ConfigMap.
 const OLD_NETWORK: &str = "192.168.1";
-/// For so long nobody may write a status once all is settled.
+/// Time in which no status may be written once everything has settled.
 const QUIET: Duration = Duration::from_secs(3);
-/// What a Service's condition is called.
+/// Type of a Service's condition.
 const ALLOCATED: &str = "outrigger.dev/Allocated";
 
-/// What the import printed, all of it and without a complaint.
+/// Returns the output of a complete import without warnings.
 fn imported(lab: &Lab, arguments: &[&str]) -> Result<String> {
     let answer = outrigger(lab, &[&["import", "metallb"], arguments].concat())?;
     ensure!(
@@ -37,11 +37,11 @@ fn imported(lab: &Lab, arguments: &[&str]) -> Result<String> {
     Ok(answer.stdout)
 }
 
-/// The ConfigMap of MetalLB 0.9 from the examples, applied with kubectl and imported, gives the example's Service
-/// 192.168.1.240. `why` names the network that is missing on the nodes; with it, the client reaches the Service.
+/// Checks that the ConfigMap of MetalLB 0.9 from the examples, applied with kubectl and imported, gives the example's Service
+/// 192.168.1.240; that `why` names the network that is missing on the nodes; and that with it the client reaches the Service.
 ///
 /// # Errors
-/// When one of that is not so.
+/// When one of these conditions does not hold.
 pub fn old_config_map(lab: &Lab) -> Result<()> {
     let result = play_old_config_map(lab);
     for what in [
@@ -78,7 +78,7 @@ fn play_old_config_map(lab: &Lab) -> Result<()> {
     address_old_network(lab, "add")?;
     let stage = Stage { lab, name: NAME };
     stage.answer(address, |answer| lab.node(answer).is_ok())?;
-    // One node answers, and why not the others.
+    // One node answers, and `why` explains why the others do not.
     await_why(lab, &service, &["answers for 192.168.1.240.", "stands by: n"])?;
     let by_address = why(lab, "192.168.1.240")?;
     ensure!(by_address.contains("Service leaving/web has 192.168.1.240"), "{by_address}");
@@ -87,7 +87,7 @@ fn play_old_config_map(lab: &Lab) -> Result<()> {
     status(lab, &service)
 }
 
-/// `status`, also as kubectl runs it, names the pool, the address and who answers.
+/// Checks that `status`, also as a kubectl plugin, names the pool, the address and the answering node.
 fn status(lab: &Lab, service: &str) -> Result<()> {
     let answer = outrigger(lab, &["status"])?;
     let line = answer.stdout.lines().find(|line| line.starts_with(service));
@@ -104,7 +104,7 @@ fn status(lab: &Lab, service: &str) -> Result<()> {
     std::os::unix::fs::symlink(product::binary()?, &plugin)?;
     let mut kubectl = lab.kubectl_command(&lab.kubeconfig());
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
-    // kubectl gives its own flags on only when they come after the name.
+    // kubectl passes its own flags on only when they come after the name.
     let mut arguments: Vec<_> = kubectl.get_args().map(std::ffi::OsStr::to_owned).collect();
     let flags = arguments.split_off(arguments.len() - 2);
     let mut plain = Command::new(kubectl.get_program());
@@ -120,7 +120,7 @@ fn status(lab: &Lab, service: &str) -> Result<()> {
     Ok(())
 }
 
-/// Adds the example's network to the second segment, or takes it away.
+/// Adds the example's network to the second segment, or removes it.
 fn address_old_network(lab: &Lab, action: &str) -> Result<()> {
     let network = lab.network();
     let members = network.members().filter(|member| *member != Member::ControlPlane);
@@ -138,11 +138,11 @@ fn address_old_network(lab: &Lab, action: &str) -> Result<()> {
     Ok(())
 }
 
-/// Real MetalLB serves ten Services. Imported, removed and replaced by Outrigger, all ten keep their addresses and answer;
-/// with both there nobody fights; and back at MetalLB they still do.
+/// Migrates ten Services of real MetalLB: imported, removed and replaced by Outrigger, all ten keep their addresses and answer;
+/// with both installed there are no conflicting writes; and back at MetalLB they still answer.
 ///
 /// # Errors
-/// When an address changes, somebody does not answer, or the two fight.
+/// When an address changes, a Service does not answer, or the two conflict.
 pub fn there_and_back(lab: &Lab) -> Result<()> {
     let release = Release::obtain()?;
     uninstall::uninstall(lab, &[])?;
@@ -173,8 +173,8 @@ pub fn there_and_back(lab: &Lab) -> Result<()> {
     release.remove(lab)
 }
 
-/// MetalLB comes beside Outrigger, with the same pools and one of its own. Nobody writes what the other undoes, and Outrigger
-/// says of the Service that is not its own that it is not.
+/// Installs MetalLB beside Outrigger, with the same pools and one of its own. Checks that neither reverts the other's writes,
+/// and that Outrigger reports the foreign Service as foreign.
 fn both(lab: &Lab, release: &Release, theirs: &str) -> Result<()> {
     release.prepare(lab)?;
     lab.apply(theirs)?;
@@ -202,7 +202,7 @@ fn both(lab: &Lab, release: &Release, theirs: &str) -> Result<()> {
         Ok((is_theirs && said.contains("written by another controller")).then_some(()))
     })
     .with_context(|| said)?;
-    // One of them may have to write again because the other was faster; who fights goes on for ever.
+    // One of them may have to write again because the other was faster; a conflict would never end.
     wait::until("nobody writes a status any more", LIMIT, || {
         let mark = lab.audit_mark()?;
         std::thread::sleep(QUIET);
@@ -218,7 +218,7 @@ fn both(lab: &Lab, release: &Release, theirs: &str) -> Result<()> {
     lab.kubectl(&["delete", "service", "foreign", "--namespace", NAME]).map(drop)
 }
 
-/// Pools of MetalLB, and who announces them.
+/// Returns pools of MetalLB, and their announcements.
 fn metallbs() -> Vec<String> {
     let object = |kind: &str, name: &str, spec: Value| {
         json!({
@@ -246,7 +246,7 @@ fn metallbs() -> Vec<String> {
     ]
 }
 
-/// Single stack and dual, shared and pinned ones among them.
+/// Returns single-stack and dual-stack Services, with shared and pinned addresses among them.
 fn services() -> Vec<Value> {
     let four = || json!({ "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"] });
     let with = |mut spec: Value, field: &str, value: Value| {
@@ -297,7 +297,7 @@ fn addresses(lab: &Lab) -> Result<Addresses> {
     Ok(services.iter().map(|one| (name_of(one).to_owned(), ingress(one))).collect())
 }
 
-/// Every Service has one address for each of its families.
+/// Waits until every Service has one address for each of its families.
 fn await_addresses(lab: &Lab, count: usize) -> Result<Addresses> {
     let mut last = Addresses::new();
     let all = wait::until(&format!("{count} Services have their addresses"), LIMIT, || {
@@ -317,7 +317,7 @@ fn keep(lab: &Lab, had: &Addresses) -> Result<()> {
     Ok(())
 }
 
-/// The client has an answer from every address.
+/// Checks that the client gets an answer from every address.
 fn all_answer(lab: &Lab, had: &Addresses) -> Result<()> {
     let services = listed(lab)?;
     let client = lab.namespace("client")?;
@@ -336,7 +336,7 @@ fn all_answer(lab: &Lab, had: &Addresses) -> Result<()> {
     Ok(())
 }
 
-/// Our condition on a Service.
+/// Returns the product's condition on a Service.
 fn condition(service: &Value) -> &Value {
     let conditions = service["status"]["conditions"].as_array().into_iter().flatten();
     conditions.into_iter().find(|one| one["type"] == ALLOCATED).unwrap_or(&Value::Null)

@@ -1,5 +1,5 @@
-//! Pools and Announcers that cannot be in force as they are written: each says why and how to mend it, in its conditions
-//! and in an Event, and what was in force before stays so.
+//! Pools and Announcers that cannot be applied as written: each reports the reason and the remedy in its conditions and in an
+//! Event, and the previous version stays active.
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -12,11 +12,11 @@ use crate::wait;
 
 const NAME: &str = "objects";
 
-/// Two pools that come to overlap, over a change of leader; a pool whose used addresses fall out; an allocator and an announcer
-/// that name a plugin which does not exist.
+/// Checks two pools that come to overlap, over a change of leader; a pool that excludes used addresses; and an allocator and an
+/// announcer that name a plugin which does not exist.
 ///
 /// # Errors
-/// When one does not say so, or a Service suffers.
+/// When one does not report it, or a Service is affected.
 pub fn bad(lab: &Lab) -> Result<()> {
     prepare(lab, NAME)?;
     let controller = Controller::start(lab, "objects-1")?;
@@ -32,7 +32,7 @@ pub fn bad(lab: &Lab) -> Result<()> {
     last_valid(lab, "wide", "10.94.1.0/30")?;
     controller.kill()?;
     let _controller = Controller::start(lab, "objects-2")?;
-    // Of the version that its status remembers: the process that leads now has never seen it in force.
+    // Addresses of the version that its status remembers: the current leader has never seen it active.
     await_address(lab, "second", "wide", "10.94.1.1")?;
     last_valid(lab, "wide", "10.94.1.0/30")?;
 
@@ -60,8 +60,8 @@ pub fn bad(lab: &Lab) -> Result<()> {
     lab.kubectl(&["delete", "--raw", &format!("/api/v1/namespaces/{NAME}/services")]).map(drop)
 }
 
-/// What plugins on two nodes say of themselves and of a Service, by the NodeReports that the nodes write: a condition of the Announcer,
-/// and one Event however many nodes say it.
+/// Checks that reports of plugins on two nodes about themselves and about a Service, in the NodeReports of the nodes, become a
+/// condition of the Announcer and one Event, however many nodes report it.
 fn said_by_plugins(lab: &Lab) -> Result<()> {
     lab.apply(&announcer("lan", "layer2", &json!({})).to_string())?;
     for (node, status) in [("said-1", "True"), ("said-2", "True"), ("said-2", "False")] {
@@ -105,11 +105,11 @@ fn report(lab: &Lab, node: &str, status: &str) -> Result<()> {
     lab.kubectl(&[&path[..], &[&said.to_string()]].concat()).map(drop)
 }
 
-/// An Announcer with a configuration that its plugin refuses: it says so, with the nodes and the plugin's words, and what was in
-/// force before serves on.
+/// Checks that an Announcer with a configuration that its plugin refuses reports it with the nodes and the plugin's message,
+/// and that the previous version keeps serving.
 ///
 /// # Errors
-/// When it does not.
+/// When one of these conditions does not hold.
 pub fn refused_announcer(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "refused", 230)?;
     let addresses = stage.service("web", &json!({}))?;
@@ -144,7 +144,7 @@ fn announcer(name: &str, plugin: &str, config: &Value) -> Value {
     })
 }
 
-/// A Service that asks for a pool is given this address.
+/// Waits until a Service that requests a pool has this address.
 fn await_address(lab: &Lab, name: &str, pool: &str, address: &str) -> Result<()> {
     let asks = json!({ "outrigger.dev/pool": pool });
     lab.apply(&service(NAME, name, &asks).to_string())?;
@@ -171,7 +171,7 @@ fn await_said(lab: &Lab, (kind, name): (&str, &str), aspect: &str, words: &[&str
 /// Waits for an Event about an object without a namespace.
 ///
 /// # Errors
-/// When there is none.
+/// When there is none in time.
 pub fn await_event(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {
     wait::until(&format!("an Event about {name} says {words:?}"), LIMIT, || {
         let events = lab.get_json(&["events.events.k8s.io", "--namespace", "default"])?;

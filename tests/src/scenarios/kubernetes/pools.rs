@@ -1,4 +1,4 @@
-//! A pool that is in use, and nodes that may not be used: nothing is taken from those who have it, and it is said.
+//! Pools in use, and nodes that may not be used: no Service loses its address, and the conditions tell the reason.
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,11 +9,11 @@ use crate::kubernetes::Lab;
 use crate::kubernetes::objects::items;
 use crate::wait;
 
-/// A pool in use is deleted, then all pools: no status changes and no traffic stops. The pool says for whom it waits, and
-/// goes when they have gone.
+/// Deletes a pool in use, then all pools. Checks that no status changes and no traffic stops, and that the pool names the
+/// Services it waits for and disappears with them.
 ///
 /// # Errors
-/// When one of that is not so.
+/// When one of these conditions does not hold.
 pub fn deleted_in_use(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "pool-in-use", 180)?;
     let addresses = stage.service("web", &json!({}))?;
@@ -32,7 +32,7 @@ pub fn deleted_in_use(lab: &Lab) -> Result<()> {
         })?;
         stage.keeps("web", &addresses)?;
     }
-    // Longer than anything that acts on the deletion waits.
+    // Longer than any reaction to the deletion takes.
     std::thread::sleep(Duration::from_secs(5));
     for (prober, skip) in probers.into_iter().zip(skipped) {
         prober.finish()?.from(skip).nothing_lost()?;
@@ -46,10 +46,10 @@ pub fn deleted_in_use(lab: &Lab) -> Result<()> {
     })
 }
 
-/// All nodes carry the label that excludes them: the Service keeps its addresses, and its conditions name the label.
+/// Labels all nodes as excluded, and checks that the Service keeps its addresses and its conditions name the label.
 ///
 /// # Errors
-/// When it does not.
+/// When one of these conditions does not hold.
 pub fn every_node_excluded(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "excluded", 190)?;
     let addresses = stage.service("web", &json!({}))?;
@@ -72,7 +72,7 @@ pub fn every_node_excluded(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// What the conditions of an object say.
+/// Returns the messages of an object's conditions.
 fn messages(object: &Value) -> impl Iterator<Item = &str> {
     let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
     conditions.filter_map(|condition| condition["message"].as_str())

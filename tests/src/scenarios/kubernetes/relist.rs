@@ -1,4 +1,4 @@
-//! What a watch missed cannot be told any more (HTTP 410): everything is listed anew, and only what differs has effects.
+//! Missed watch events are no longer available (HTTP 410): everything is listed again, and only differences have effects.
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
@@ -15,19 +15,19 @@ use crate::prober::{Probe, Prober};
 use crate::wait;
 
 const NAME: &str = "relist";
-/// Questions per second.
+/// Requests per second.
 const RATE: u32 = 50;
-/// So many answers in a row are a settled state.
+/// Number of consecutive answers that count as a settled state.
 const SETTLED: usize = 25;
-/// In a table of its own, so that nothing else is touched.
+/// Separate table, so that nothing else is affected.
 const TABLE: &str = "inet outrigger-test";
 
-/// A node that leads too is cut off from the API server. Meanwhile one Service goes and one comes, the API server begins
-/// anew, and etcd forgets. When the node can hear again, its watches are too old: it lists, and the address of the
-/// Service that nothing happened to has been answered for all the time, and its object not been written.
+/// Cuts a node that also leads off from the API server. Meanwhile one Service is deleted and one created, the API server
+/// restarts, and etcd compacts. When the node is connected again, its watches are too old, so it lists. Checks that the address
+/// of the unchanged Service was answered for all the time, and that its object was not written.
 ///
 /// # Errors
-/// When one of that is not so.
+/// When one of these conditions does not hold.
 pub fn after_compaction(lab: &Lab) -> Result<()> {
     prepare(lab, NAME)?;
     lab.apply(&node().to_string())?;
@@ -80,7 +80,7 @@ fn play(lab: &Lab) -> Result<()> {
     lab.kubectl(&["delete", "--raw", &format!("/api/v1/namespaces/{NAME}/services")]).map(drop)
 }
 
-/// The API server's words for HTTP 410.
+/// Error message of the API server for HTTP 410.
 const TOO_OLD: &str = "too old resource version";
 
 fn said(daemon: &Controller) -> String {
@@ -97,7 +97,7 @@ fn node() -> Value {
     })
 }
 
-/// A Service with an endpoint on the node, of which there is no more than what is written.
+/// Creates a Service with an endpoint on the node, for which there is only the EndpointSlice written here.
 fn create(lab: &Lab, name: &str, address: Ipv4Addr) -> Result<()> {
     let slice = json!({
         "apiVersion": "discovery.k8s.io/v1",
@@ -130,12 +130,12 @@ fn settled(prober: &Prober) -> Result<()> {
     })
 }
 
-/// Since the request of this number.
+/// Returns the unanswered requests from this number on.
 fn unanswered(probe: &Probe, first: usize) -> usize {
     probe.from(first).unanswered()
 }
 
-/// What a member says to the API server is refused, and what stands between them is broken.
+/// Cut between a member and the API server: new packets are refused, and existing connections are broken.
 struct Cut<'a>(&'a Lab);
 
 impl<'a> Cut<'a> {

@@ -1,4 +1,4 @@
-//! While nothing happens, a node does nothing that grows with the number of Services.
+//! In the steady state, a node does no work that grows with the number of Services.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -10,14 +10,15 @@ use super::{LIMIT, NODE, Stage, pods_of};
 use crate::kubernetes::Lab;
 use crate::wait;
 
-/// Each kubelet says three times in this that its node is as it was; and twice as long as a node takes to write down a change.
+/// Observed time: each kubelet reports its node's unchanged state three times in it, and it is twice the time in which a node
+/// writes a change.
 const REST: Duration = Duration::from_secs(7);
 
-/// With a Service that it announces, no node writes anything into its state folder once everything is said. That kubelets go on
-/// saying that their nodes are well changes nothing.
+/// Checks that no node with an announced Service writes into its state folder once everything is reported. The regular reports
+/// of kubelets change nothing.
 ///
 /// # Errors
-/// When a node goes on writing, or has never written.
+/// When a node keeps writing, or has never written.
 pub fn writes_nothing(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "rest", 110)?;
     for address in stage.service("web", &json!({}))? {
@@ -44,7 +45,7 @@ pub fn writes_nothing(lab: &Lab) -> Result<()> {
     })
 }
 
-/// When anything in a folder was written last; nothing for one without files.
+/// Returns the time of the last write in a folder; `None` for one without files.
 fn last_written(folder: &Path) -> Result<Option<SystemTime>> {
     let mut last = None;
     for entry in fs::read_dir(folder).with_context(|| format!("no {}", folder.display()))? {
@@ -52,7 +53,7 @@ fn last_written(folder: &Path) -> Result<Option<SystemTime>> {
         let written = match fs::metadata(&path) {
             Ok(it) if it.is_dir() => last_written(&path)?,
             Ok(it) => Some(it.modified()?),
-            // Renamed meanwhile: what it replaces is newer.
+            // Renamed meanwhile: the replacement is newer.
             Err(_) => continue,
         };
         last = last.max(written);

@@ -1,4 +1,4 @@
-//! What each role may do, and that it needs all of it.
+//! RBAC rights of each role, and that all of them are needed.
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
@@ -8,11 +8,11 @@ use crate::kubernetes::audit::Request;
 use crate::kubernetes::objects::items;
 use crate::product;
 
-/// With the token of a node's pod, what is not the node's is refused: a Service's status, another's Secret, another
-/// node's report. Its own report is not.
+/// Checks that with the token of a node's pod, foreign objects are refused: a Service's status, another's Secret, another
+/// node's report. Its own report is allowed.
 ///
 /// # Errors
-/// When something is allowed that must not be, or the reverse.
+/// When a forbidden request is allowed, or the reverse.
 pub fn of_a_node(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "node-rights", 200)?;
     let addresses = stage.service("web", &json!({}))?;
@@ -32,14 +32,14 @@ pub fn of_a_node(lab: &Lab) -> Result<()> {
         refused(lab, &token, &["get", "secrets", "--namespace", namespace])?;
         refused(lab, &token, &["get", "secret", "another", "--namespace", namespace])?;
     }
-    // Server-side, as the daemon does: kubectl's other ways look first, which a node may not.
+    // Server-side, as the daemon does: kubectl's other ways read first, which a node may not.
     let apply = ["apply", "--server-side", "--validate=false", "--filename"];
     refused(lab, &token, &[&apply[..], &[&report(lab, other)?]].concat())?;
     lab.kubectl_as(&token, &[&apply[..], &[&report(lab, own)?]].concat())?;
     stage.keeps("web", &addresses)
 }
 
-/// A file with a NodeReport that has a mark.
+/// Writes a file with a NodeReport that has a mark.
 fn report(lab: &Lab, node: &str) -> Result<String> {
     let file = lab.folder().join(format!("report-{node}.json"));
     let report = json!({
@@ -65,10 +65,10 @@ fn refused(lab: &Lab, token: &str, arguments: &[&str]) -> Result<()> {
     }
 }
 
-/// Every verb of every rule of both roles has been used since the laboratory is up. Played last.
+/// Checks that every verb of every rule of both roles has been used since the laboratory started. Runs last.
 ///
 /// # Errors
-/// When one was not, with all of those.
+/// When some were not, with all of those.
 pub fn all_used(lab: &Lab) -> Result<()> {
     announcer(lab)?;
     let requests = lab.audit(0)?;
@@ -78,7 +78,7 @@ pub fn all_used(lab: &Lab) -> Result<()> {
         let own: Vec<_> = requests.iter().filter(|it| it.user == user && it.code < 400).collect();
         for Right { role, group, resource, verb } in rights(lab, account)? {
             let used = own.iter().any(|request: &&Request| {
-                // A server-side apply that makes an object needs the right to create it, and is logged as a patch.
+                // A server-side apply that creates an object needs the right to create it, and is logged as a patch.
                 let created = request.verb == "patch" && request.code == 201 && verb == "create";
                 request.group == group
                     && request.resource == resource
@@ -93,7 +93,7 @@ pub fn all_used(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// An Announcer that is written out gets conditions.
+/// Creates an explicit Announcer, and waits for its conditions.
 fn announcer(lab: &Lab) -> Result<()> {
     let file = product::root().join("manifests/layer2.yaml");
     let file = file.to_string_lossy();
@@ -109,7 +109,7 @@ struct Right {
     verb: String,
 }
 
-/// What is bound to a service account, one entry per verb and resource.
+/// Returns the rights bound to a service account, one entry per verb and resource.
 fn rights(lab: &Lab, account: &str) -> Result<Vec<Right>> {
     let mut rights = Vec::new();
     for (binding, role) in [("clusterrolebindings", "clusterrole"), ("rolebindings", "role")] {

@@ -1,4 +1,4 @@
-//! Addresses that no segment has, told to a router by every node: BIRD in the client's place, with a password.
+//! Addresses that no segment has, announced to a router by every node: BIRD in the client's place, with a password.
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result, ensure};
@@ -14,11 +14,11 @@ const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 100);
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const ROUTE: &str = "192.0.2.1/32";
 
-/// A Service has an address, and the client's kernel an equal way to it by every node; one that is excluded is left out.
-/// `outrigger bgp` says as much.
+/// Checks that a Service has an address, that the client's kernel has an equal path to it through every node except an excluded
+/// one, and that `outrigger bgp` reports the same.
 ///
 /// # Errors
-/// When one of that is not so.
+/// When one of these conditions does not hold.
 pub fn by_every_node(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, NAME, 210)?;
     let result = play(lab, &stage);
@@ -70,7 +70,7 @@ fn play(lab: &Lab, stage: &Stage<'_>) -> Result<()> {
     stage.answer(IpAddr::from(ADDRESS), |_| true).map(drop)
 }
 
-/// A Service that asks for a pool of its own, whose announcer speaks with the router.
+/// Returns a Service that requests a pool of its own, whose announcer speaks with the router.
 fn objects() -> Value {
     let mut service = web::service(NAME, "web", &json!({ "type": "LoadBalancer" }));
     service["spec"]["ipFamilyPolicy"] = json!("SingleStack");

@@ -10,22 +10,26 @@ use crate::kubernetes::{Lab, web};
 use crate::prober::Prober;
 use crate::{clock, http, product, wait};
 
-/// Questions per second.
+/// Requests per second.
 const RATE: u32 = 50;
 
 /// Kubernetes' own label for nodes that load balancers leave out.
 pub const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// The README's example, by its own commands: the pool and the web server of `examples/kubernetes`, and curl by the client.
+/// Runs the example of README.md and CONTRIBUTING.md with its own commands: the pool and the web server of
+/// `examples/kubernetes`, and curl on the client.
 ///
 /// # Errors
-/// When the README has other commands, or the client no answer.
+/// When these pages have other commands, or the client gets no answer.
 pub fn as_the_readme_says(lab: &Lab) -> Result<()> {
     let files = ["examples/kubernetes/pool.yaml", "examples/kubernetes/web.yaml"];
-    let readme = std::fs::read_to_string(product::root().join("README.md"))?;
+    let page = |name: &str| std::fs::read_to_string(product::root().join(name));
+    let (readme, lab_page) = (page("README.md")?, page("CONTRIBUTING.md")?);
+    let install = "kubectl apply -f manifests/install.yaml";
+    ensure!(readme.contains(install), "README.md does not say {install}");
     let urls = ["http://10.88.0.200/", "http://[fd88::200]/"];
-    for command in files.iter().chain(&urls).chain(&["kubectl apply -f manifests/install.yaml"]) {
-        ensure!(readme.contains(command), "README.md does not say {command}");
+    for command in files.iter().chain(&urls).chain(&[install]) {
+        ensure!(lab_page.contains(command), "CONTRIBUTING.md does not say {command}");
     }
     let of_files = |action: &str, more: &[&str]| {
         let paths = files.map(|file| product::root().join(file).to_string_lossy().into_owned());
@@ -46,11 +50,11 @@ pub fn as_the_readme_says(lab: &Lab) -> Result<()> {
     answers
 }
 
-/// The client has an answer over IPv4 and IPv6 from every node in turn, all others being excluded. With
-/// `externalTrafficPolicy: Local` the pod that answers is on the node that holds the address.
+/// Checks that the client gets an answer over IPv4 and IPv6 from every node in turn, with all others excluded, and that with
+/// `externalTrafficPolicy: Local` the answering pod is on the node that holds the address.
 ///
 /// # Errors
-/// When there is a node that does not serve.
+/// When a node does not serve.
 pub fn from_every_node(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "every-node", 110)?;
     let local = json!({ "externalTrafficPolicy": "Local" });
@@ -78,8 +82,8 @@ pub fn from_every_node(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Services that come all at once: nobody answers for one of their addresses before kube-proxy has had the time that it takes by
-/// its own account (its minSyncPeriod, one second), and whoever asks with the first answer is served.
+/// Creates Services all at once. Checks that no node answers for one of their addresses before kube-proxy has had its own
+/// stated time (its minSyncPeriod, one second), and that a client that connects at the first answer is served.
 ///
 /// # Errors
 /// When an address is announced too early, or a first connection is lost.
@@ -109,7 +113,7 @@ pub fn when_it_can_be_served(lab: &Lab) -> Result<()> {
         let first = wait::until(&format!("somebody answers for {address}"), LIMIT, || {
             Ok(prober.so_far().answers().first().copied())
         })?;
-        // On a busy machine kube-proxy takes longer than it says; then nothing follows from a lost connection.
+        // On a busy machine kube-proxy takes longer than its stated time; a lost connection then proves nothing.
         let known = stage.kube_proxy_knows((*address).into())?;
         let target = SocketAddr::from((*address, web::PORT));
         let served = client.inside(|| http::get(target, Duration::from_millis(900)));
@@ -120,10 +124,10 @@ pub fn when_it_can_be_served(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Excludes all nodes but one, or all.
+/// Excludes all nodes except the named one, or all.
 ///
 /// # Errors
-/// What kubectl said.
+/// Returns the error of kubectl.
 pub fn exclude_all_but(lab: &Lab, name: Option<&str>) -> Result<()> {
     include_all(lab)?;
     for node in lab.nodes().filter(|node| Some(node.name().as_str()) != name) {
@@ -132,10 +136,10 @@ pub fn exclude_all_but(lab: &Lab, name: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Excludes no node.
+/// Removes the exclusion of all nodes.
 ///
 /// # Errors
-/// What kubectl said.
+/// Returns the error of kubectl.
 pub fn include_all(lab: &Lab) -> Result<()> {
     lab.kubectl(&["label", "nodes", "--all", &format!("{EXCLUDE}-")]).map(drop)
 }

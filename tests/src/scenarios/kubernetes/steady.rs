@@ -1,5 +1,5 @@
-//! What is planned, and what happens to the control plane, costs the client nothing: one connection every 20 ms, over
-//! IPv4 and IPv6, and none of them lost; and no Service changes its address.
+//! Planned operations and failures of the control plane cost the client nothing: of one connection every 20 ms, over IPv4 and
+//! IPv6, none is lost, and no Service changes its address.
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,15 @@ use crate::clock;
 use crate::kubernetes::Lab;
 use crate::kubernetes::objects::items;
 
-/// How long the API server is stopped: longer than a Lease, and than a node may be silent.
+/// Time for which the API server is stopped: longer than a Lease, and than a node may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How long to look on once it goes on: the controller-manager looks at the nodes every five seconds.
+/// Time to keep watching after it resumes: the controller-manager checks the nodes every five seconds.
 const AFTERWARDS: Duration = Duration::from_secs(12);
 const NEXT_IMAGE: &str = "ghcr.io/outrigger-dev/outrigger:next";
 
-/// The API server is stopped for a minute, which costs nothing. Once it goes on, the controller-manager, which has not heard of
-/// the nodes, may take their pods for not ready for some seconds; then kube-proxy has nowhere to send connections to. What
-/// is lost in that time must be lost for that reason.
+/// Stops the API server for a minute, which must cost nothing. Once it resumes, the controller-manager, which has no recent
+/// reports of the nodes, may treat their pods as not ready for some seconds; kube-proxy then has no endpoints. Connections lost
+/// in that time must be lost for that reason.
 ///
 /// # Errors
 /// When a connection was lost for another reason, or an address changed.
@@ -56,16 +56,17 @@ pub fn without_an_api_server(lab: &Lab) -> Result<()> {
     stage.keeps("web", &addresses)
 }
 
-/// When kube-proxy of some node had rules that say "no endpoints", by address.
+/// Times at which kube-proxy of a node had rules for "no endpoints", by address.
 #[derive(Default)]
 struct Unserved {
     seen: Vec<(Instant, IpAddr)>,
-    /// The API server had no ready endpoint at some time, either.
+    /// True if the API server also had no ready endpoint at some time.
     emptied: bool,
 }
 
 impl Unserved {
-    /// A connection is under way for 0.9 s, and rules are looked at several times per second.
+    /// Largest distance of a lost connection to such a time: a connection is pending for up to 0.9 s, and rules are checked
+    /// several times per second.
     const NEAR: Duration = Duration::from_secs(2);
 
     fn during<T: Send>(
@@ -99,7 +100,7 @@ impl Unserved {
             }
         }
         let slices = ["endpointslices", "--namespace", stage.name, "--request-timeout=2s"];
-        // It does not answer yet.
+        // The API server does not answer yet.
         let Ok(slices) = stage.lab.get_json(&slices) else { return };
         let endpoints = items(&slices).iter().flat_map(|slice| slice["endpoints"].as_array());
         self.emptied |= !endpoints.flatten().any(|it| it["conditions"]["ready"] == true);
@@ -113,7 +114,7 @@ impl Unserved {
     }
 }
 
-/// etcd is killed and started again.
+/// Kills etcd and starts it again.
 ///
 /// # Errors
 /// When a connection was lost or an address changed.
@@ -126,10 +127,10 @@ pub fn without_etcd(lab: &Lab) -> Result<()> {
     undisturbed(lab, "no-etcd", 130, killed, || lab.await_nodes())
 }
 
-/// The pod of the leader is deleted; another one leads.
+/// Deletes the leader's pod, and waits until another one leads.
 ///
 /// # Errors
-/// When a connection was lost, an address changed, or nobody leads.
+/// When a connection was lost, an address changed, or no pod leads.
 pub fn without_its_leader(lab: &Lab) -> Result<()> {
     undisturbed(
         lab,
@@ -145,7 +146,7 @@ pub fn without_its_leader(lab: &Lab) -> Result<()> {
     )
 }
 
-/// The daemon is restarted on every node, one after the other.
+/// Restarts the daemon on every node, one after the other.
 ///
 /// # Errors
 /// When a connection was lost or an address changed.
@@ -165,7 +166,7 @@ pub fn restarted_node_by_node(lab: &Lab) -> Result<()> {
     )
 }
 
-/// The DaemonSet is rolled to another image, and back.
+/// Rolls the DaemonSet to another image, and back.
 ///
 /// # Errors
 /// When a connection was lost or an address changed.
@@ -199,13 +200,13 @@ pub fn rolled_to_another_image(lab: &Lab) -> Result<()> {
     )
 }
 
-/// The node that holds an address is cordoned: another one takes over, and keeps it afterwards.
+/// Cordons the node that holds an address, and checks that another one takes over and keeps the address afterwards.
 ///
 /// # Errors
-/// When a connection was lost, an address changed, or the node goes on.
+/// When a connection was lost, an address changed, or the node keeps the address.
 pub fn cordoned(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "cordoned", 240)?;
-    // The pod that answers is on the node that holds the address.
+    // The answering pod is on the node that holds the address.
     let addresses = stage.service("web", &json!({ "externalTrafficPolicy": "Local" }))?;
     let mut holders = Vec::new();
     for address in &addresses {
@@ -220,7 +221,7 @@ pub fn cordoned(lab: &Lab) -> Result<()> {
         }
         Ok(())
     });
-    // Whatever came of it: the next scenario needs them.
+    // In any case: the next scenario needs the nodes.
     for node in lab.nodes() {
         lab.kubectl(&["uncordon", &node.name()])?;
     }
@@ -228,8 +229,8 @@ pub fn cordoned(lab: &Lab) -> Result<()> {
     stage.keeps("web", &addresses)
 }
 
-/// kube-proxy stands still on the node that holds an address: traffic may go nowhere there, so another node takes it, and the client loses
-/// nothing.
+/// Freezes kube-proxy on the node that holds an address, and checks that another node takes it over because traffic may be lost
+/// there, and that the client loses nothing.
 ///
 /// # Errors
 /// When the address stays, or a connection is lost.
@@ -257,7 +258,7 @@ pub fn without_kube_proxy(lab: &Lab) -> Result<()> {
     stage.keeps("web", &addresses)
 }
 
-/// While `happens` happens, the client loses nothing; after `afterwards` it is served, by the same addresses.
+/// Checks that the client loses nothing while `happens` runs, and that after `afterwards` it is served by the same addresses.
 fn undisturbed(
     lab: &Lab,
     name: &'static str,
@@ -268,7 +269,7 @@ fn undisturbed(
     let stage = Stage::set(lab, name, first)?;
     let addresses = stage.service("web", &json!({}))?;
     let happened = disturb(&stage, &addresses, happens);
-    // Whatever came of it: the next scenario needs a whole cluster.
+    // In any case: the next scenario needs a whole cluster.
     let mended = afterwards();
     happened.and(mended)?;
     for address in &addresses {
@@ -277,7 +278,7 @@ fn undisturbed(
     stage.keeps("web", &addresses)
 }
 
-/// Fails when a client of these addresses loses a connection while something happens.
+/// Fails if a client of these addresses loses a connection while `happens` runs.
 pub(super) fn disturb(
     stage: &Stage<'_>,
     addresses: &[IpAddr],
@@ -288,7 +289,7 @@ pub(super) fn disturb(
     probers.iter().try_for_each(|prober| prober.settled(LIMIT))?;
     let skipped: Vec<_> = probers.iter().map(|prober| prober.so_far().requests()).collect();
     let happened = happens();
-    // What comes late, comes while somebody still asks.
+    // Late effects appear while the client still sends requests.
     std::thread::sleep(Duration::from_secs(3));
     let mut lost = String::new();
     for ((prober, skip), address) in probers.into_iter().zip(skipped).zip(addresses) {

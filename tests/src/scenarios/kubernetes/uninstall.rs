@@ -1,4 +1,4 @@
-//! Outrigger is taken away, and replaced by a newer one.
+//! Outrigger is uninstalled, and upgraded to a newer version.
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::kubernetes::Lab;
 use crate::kubernetes::objects::items;
 use crate::{product, wait};
 
-/// Nothing may be Terminating after so long.
+/// Time after which no object may be Terminating.
 const GONE: Duration = Duration::from_secs(60);
-/// As manifests/base has it.
+/// Name of the image, as in manifests/base.
 const IMAGE: &str = concat!("ghcr.io/outrigger-dev/outrigger:", env!("CARGO_PKG_VERSION"));
 const PREVIOUS_IMAGE: &str = "ghcr.io/outrigger-dev/outrigger:previous";
 
-/// `outrigger uninstall` and the manifests deleted, with a pool in use and without: nothing of ours is left, and with
-/// `--keep-addresses` the Services still say their addresses. Installed again afterwards.
+/// Runs `outrigger uninstall` and deletes the manifests, with a pool in use and without. Checks that no object of the product
+/// is left, and that with `--keep-addresses` the Services keep their addresses in their status. Installs it again afterwards.
 ///
 /// # Errors
 /// When something is left.
@@ -34,7 +34,7 @@ pub fn leaves_nothing(lab: &Lab, image: &Path) -> Result<()> {
     install(lab, image)
 }
 
-/// As the README says it.
+/// Uninstalls as described in the README.
 ///
 /// # Errors
 /// When something is left.
@@ -53,7 +53,7 @@ pub fn uninstall(lab: &Lab, arguments: &[&str]) -> Result<()> {
     .with_context(|| format!("left: {:?}", left(lab).unwrap_or_default()))
 }
 
-/// What is still there of ours.
+/// Returns the remaining objects of the product.
 fn left(lab: &Lab) -> Result<Vec<String>> {
     let mut left = Vec::new();
     for kind in ["namespaces", "customresourcedefinitions", "clusterroles", "clusterrolebindings"] {
@@ -68,9 +68,9 @@ fn left(lab: &Lab) -> Result<Vec<String>> {
     Ok(left)
 }
 
-/// From an earlier version to this one: no connection is lost, the addresses stay, and a pod of this version leads. The earlier
-/// one is what `OUTRIGGER_PREVIOUS` holds. Without that it is this tree's own under another tag, with a definition that
-/// knows less, so that definitions, both roles' pods and the Lease change hands all the same.
+/// Upgrades from an earlier version to this one, and checks that no connection is lost, the addresses stay, and a pod of this
+/// version leads. The earlier version is that in `OUTRIGGER_PREVIOUS`. Without that it is this tree's own under another tag,
+/// with a definition that has fewer fields, so that definitions, both roles' pods and the Lease change all the same.
 ///
 /// # Errors
 /// When a connection was lost or an address changed.
@@ -94,7 +94,8 @@ pub fn upgraded(lab: &Lab, image: &Path) -> Result<()> {
     })
 }
 
-/// By its own manifest, under a tag of its own: all versions before the first release have the same.
+/// Installs the earlier version from its own manifest, under a separate tag: all versions before the first release have the
+/// same one.
 fn install_previous(lab: &Lab, image: &Path) -> Result<()> {
     let previous = product::previous();
     let is_own = previous.is_none();

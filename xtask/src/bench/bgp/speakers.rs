@@ -1,5 +1,5 @@
-//! The speakers that are measured, each fed in its own way: ours with Services in a folder, the others with routes in their
-//! configuration and by their own command, API or terminal.
+//! The measured speakers, each fed in its own way: Outrigger with Services in a folder, the others with routes in their
+//! configuration and through their own command, API or terminal.
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,17 @@ use outrigger_tests::bgp::{Kind, Neighbor, Net, Outrigger as Ours, Router as The
 use outrigger_tests::{clock, wait};
 use serde_json::json;
 
-/// Services in one file.
+/// Number of Services in one file.
 const PER_FILE: usize = 1000;
-/// Where BIRD's configuration has its routes.
+/// Line of BIRD's configuration that holds its routes.
 const STATIC: &str = "protocol static { ipv4 { preference 250; };";
-/// A clock tick of proc(5), which is 100 Hz on every Linux of today (`getconf CLK_TCK`).
+/// Clock tick of proc(5), which is 100 Hz on every current Linux (`getconf CLK_TCK`).
 const TICK: Duration = Duration::from_millis(10);
 
-/// A speaker.
+/// BGP speaker to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Who {
-    /// Ours.
+    /// Outrigger.
     Outrigger,
     /// BIRD.
     Bird,
@@ -31,7 +31,7 @@ pub enum Who {
     Exabgp,
 }
 
-/// One that is configured and not started.
+/// Speaker that is configured and not started.
 pub struct Prepared {
     who: Who,
     ours: Option<Ours>,
@@ -40,24 +40,24 @@ pub struct Prepared {
     folder: std::path::PathBuf,
 }
 
-/// One that runs.
+/// Speaker that runs.
 pub enum Running {
-    /// Ours.
+    /// Outrigger.
     Ours(Box<Ours>),
-    /// Any other, and who feeds it, if it is fed, in a network of its own.
+    /// Any other speaker, and the router that feeds it in a network of its own, if it is fed.
     Theirs(Theirs, Option<Box<(Theirs, Net)>>),
 }
 
 impl Who {
-    /// Ours first.
+    /// All speakers, Outrigger first.
     pub const ALL: [Self; 5] = [Self::Outrigger, Self::Bird, Self::Gobgp, Self::Frr, Self::Exabgp];
 
-    /// As it is printed.
+    /// Returns the name as printed.
     pub fn name(self) -> &'static str {
         self.kind().map_or("Outrigger", Kind::name)
     }
 
-    /// Which of the others it is.
+    /// Returns the make of router; `None` for Outrigger.
     pub fn kind(self) -> Option<Kind> {
         match self {
             Self::Outrigger => None,
@@ -68,7 +68,7 @@ impl Who {
         }
     }
 
-    /// Configures it in namespace "o" with so many routes.
+    /// Configures the speaker in namespace "o" with this number of routes.
     pub fn prepare(self, net: &Net, speaker: &Speaker, routes: usize) -> Result<Prepared> {
         let mut speaker = speaker.clone();
         let ours = match self {
@@ -79,7 +79,7 @@ impl Who {
                 None
             }
         };
-        // It has no way to take routes in bulk but one call each: BIRD feeds it, and it passes them on.
+        // GoBGP can take routes in bulk only with one call each: BIRD feeds it, and it passes them on.
         if self == Self::Gobgp && routes > 0 {
             speaker.networks.clear();
             speaker = speaker.with(Neighbor::at(Ipv4Addr::new(10, 79, 0, 2), 64999));
@@ -94,13 +94,13 @@ impl Who {
     }
 }
 
-/// The n-th address that is announced: 100.64.0.0 and up (RFC 6598).
+/// Returns the n-th announced address: 100.64.0.0 and up (RFC 6598).
 fn nth(number: usize) -> Ipv4Addr {
     let number = u32::try_from(number).expect("fewer routes than addresses");
     Ipv4Addr::from_bits(Ipv4Addr::new(100, 64, 0, 0).to_bits() + number)
 }
 
-/// A folder with a pool for the routes and a Service for each.
+/// Creates a folder with a pool for the routes and a Service for each.
 fn ours(net: &Net, speaker: &Speaker, routes: usize) -> Result<Ours> {
     let ours = Ours::new(net, "o")?;
     ours.speak(speaker, json!({}))?;
@@ -131,7 +131,7 @@ fn ours(net: &Net, speaker: &Speaker, routes: usize) -> Result<Ours> {
 }
 
 impl Prepared {
-    /// Starts it.
+    /// Starts the speaker.
     pub fn start(self) -> Result<Running> {
         match (self.ours, self.who.kind()) {
             (Some(mut ours), _) => {
@@ -148,7 +148,7 @@ impl Prepared {
 }
 
 impl Running {
-    /// Asks for one more route, and gives the moment just before.
+    /// Requests one more route, and returns the moment just before.
     pub fn announce(&self, address: Ipv4Addr) -> Result<Instant> {
         let number = address.octets()[3];
         let router = match self {
@@ -185,7 +185,8 @@ impl Running {
         Ok(begin)
     }
 
-    /// Waits until it has its routes: ours when every Service has its address, GoBGP when BIRD has fed it.
+    /// Waits until the speaker has its routes: for Outrigger when every Service has its address, for GoBGP when BIRD has fed
+    /// it.
     pub fn await_loaded(&mut self, net: &Net, routes: usize, limit: Duration) -> Result<()> {
         if routes == 0 {
             return Ok(());
@@ -196,7 +197,7 @@ impl Running {
                 Ok((ours.desired()? >= routes as u64).then_some(()))
             }),
             Self::Theirs(router, feeder) if router.kind == Kind::Gobgp => {
-                // It stays: GoBGP would withdraw what BIRD takes with it.
+                // The feeder keeps running: GoBGP would withdraw its routes if BIRD ended.
                 *feeder = Some(Box::new(feed(net, router, routes, limit)?));
                 Ok(())
             }
@@ -204,7 +205,8 @@ impl Running {
         }
     }
 
-    /// Starts ours again while somebody else leads: it speaks, and allocates nothing, until what is given is dropped.
+    /// Restarts Outrigger while another holder has the leader lock: it speaks BGP and allocates nothing until the returned file
+    /// is dropped. Returns `None` for other speakers.
     pub fn follow(&mut self) -> Result<Option<std::fs::File>> {
         let Self::Ours(ours) = self else { return Ok(None) };
         ours.stop()?;
@@ -213,19 +215,19 @@ impl Running {
         Ok(Some(lead))
     }
 
-    /// What all of its processes hold in memory, in KiB.
+    /// Returns the RSS of all its processes, in KiB.
     pub fn rss_kib(&self) -> Result<u64> {
         match self {
             Self::Ours(ours) => ours.daemon()?.rss_kib(),
             Self::Theirs(router, _) => {
-                // zebra is FRR's way to the kernel, which a speaker that installs nothing does not need: bgpd alone.
+                // zebra is FRR's way to the kernel, which a speaker that installs nothing does not need: only bgpd counts.
                 let rss = router.rss_kib()?;
                 Ok(rss.last().context("nothing runs")?.1)
             }
         }
     }
 
-    /// Time on a processor so far, in user and kernel mode.
+    /// Returns the processor time used so far, in user and kernel mode.
     pub fn processor_time(&self) -> Result<Duration> {
         let pids = match self {
             Self::Ours(ours) => vec![ours.daemon()?.process_id()],
@@ -246,7 +248,7 @@ impl Running {
     }
 }
 
-/// BIRD in a namespace of its own gives GoBGP its routes.
+/// Starts BIRD in a namespace of its own, from where it feeds GoBGP its routes.
 fn feed(net: &Net, router: &Theirs, routes: usize, limit: Duration) -> Result<(Theirs, Net)> {
     let feeder = Net::new(&["f"])?;
     let far = feeder.at("f");

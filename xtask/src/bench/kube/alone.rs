@@ -1,5 +1,5 @@
-//! What one write of a Service's status takes on this machine while no load balancer is there: each of them needs at least
-//! one, so that none is quicker than this, and the rest is its own.
+//! Measures one write of a Service's status on this machine without a load balancer. Every load balancer needs at least one
+//! such write, so none can be faster than this; the rest of its time is its own.
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,7 +13,7 @@ use super::figure::{Figure, distribution};
 const NAME: &str = "alone";
 const WRITES: usize = 50;
 
-/// One by one, at the pace of Services that are created so, from the request to its answer.
+/// Measures the writes one by one, at the pace at which Services are created one by one, from the request to its answer.
 pub fn measure(lab: &Lab, namespace: &str) -> Result<Figure> {
     let service = json!({
         "apiVersion": "v1",
@@ -43,8 +43,8 @@ pub fn measure(lab: &Lab, namespace: &str) -> Result<Figure> {
     distribution("a status write alone", "writes", &times)
 }
 
-/// For curl(1), `--config`: the same request again and again, which changes something each time because it exchanges the two
-/// conditions.
+/// Returns the configuration for curl(1), `--config`: the same request again and again, which changes the object each time
+/// because it swaps the two conditions.
 fn configuration(lab: &Lab, namespace: &str) -> String {
     let (from, path) = ("/status/conditions/0", "/status/conditions/1");
     let swap = json!([{ "op": "move", "from": from, "path": path }]);

@@ -1,4 +1,4 @@
-//! How long a client outside the cluster has no answer when the node that announces an address falls silent: its
+//! Measures how long a client outside the cluster gets no answer when the node that announces an address falls silent: its
 //! carrier stays up and its frames vanish, as behind a dead switch.
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 
 use super::figure::Figure;
 
-/// So many nodes fall silent, one after the other.
+/// Number of nodes that fall silent, one after the other.
 const ROUNDS: usize = 3;
-/// How long an answer may stay away.
+/// Longest time to wait for an answer.
 const LIMIT: Duration = Duration::from_secs(60);
-/// So many connections before the silence are looked at with it.
+/// Number of connections before the silence that are evaluated with it.
 const BEFORE: usize = 20;
-/// A node that came back is let find the others before the next falls silent.
+/// Time for a returned node to find the others before the next falls silent.
 const REUNION: Duration = Duration::from_secs(15);
 
-/// In every round another time the node that announces one of these addresses, and has no pod behind it.
+/// Runs all rounds. Each round silences the node that currently announces one of these addresses and has no pod behind it.
 pub fn measure(lab: &Lab, addresses: &[IpAddr]) -> Result<Figure> {
     let gaps = (0..ROUNDS).map(|_| round(lab, addresses)).collect::<Result<Vec<_>>>()?;
     let milliseconds = |gap: &Option<Duration>| gap.map(|gap| clock::ms(gap).round());
@@ -36,13 +36,13 @@ pub fn measure(lab: &Lab, addresses: &[IpAddr]) -> Result<Figure> {
     })
 }
 
-/// The longest time without an answer; none when there was no end of it.
+/// Returns the longest time without an answer; `None` if the answers never resumed.
 fn round(lab: &Lab, addresses: &[IpAddr]) -> Result<Option<Duration>> {
     let client = lab.namespace("client")?;
     let (target, holder) = announced(lab, &client, addresses, true)?;
     let prober = Prober::start(&client, target);
     prober.settled(LIMIT)?;
-    // With answers before it: a gap is between two of them.
+    // Includes some answers before the silence: a gap lies between two answers.
     let skip = prober.so_far().requests().saturating_sub(BEFORE);
     lab.hole(&holder)?;
     let back = prober.settled(LIMIT);
@@ -55,7 +55,8 @@ fn round(lab: &Lab, addresses: &[IpAddr]) -> Result<Option<Duration>> {
     Ok(gap)
 }
 
-/// One of these addresses, as a web server, and the node that announces it: with no pod of its own, if the node itself is to be lost.
+/// Returns one of these addresses, as a web server, and the node that announces it: a node without a pod of its own, if the
+/// node itself is to be lost.
 pub fn announced(
     lab: &Lab,
     client: &Namespace,
@@ -65,7 +66,7 @@ pub fn announced(
     wait::until("an address is announced, by a node without pods", LIMIT, || {
         for address in addresses {
             let target = SocketAddr::from((*address, web::PORT));
-            // Nothing may be announced yet.
+            // The address may not be announced yet.
             let Ok(pod) = client.inside(|| http::get(target, Duration::from_secs(1))) else {
                 continue;
             };
@@ -78,7 +79,7 @@ pub fn announced(
     })
 }
 
-/// The node that the client's kernel sends frames for an address to.
+/// Returns the node to which the client's kernel sends frames for an address.
 fn holder(lab: &Lab, client: &Namespace, address: IpAddr) -> Result<Option<String>> {
     let neighbours = ip(client, &["neighbour", "show", &address.to_string(), "dev", "eth1"])?;
     let Some(mac) = neighbours[0]["lladdr"].as_str() else { return Ok(None) };

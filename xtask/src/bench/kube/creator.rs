@@ -1,5 +1,5 @@
-//! Creates Services as quickly as the API server takes them, or one by one, the same for every load balancer. One curl
-//! with connections that stay open: a process for each would measure processes.
+//! Creates Services as fast as the API server accepts them, or one by one, in the same way for every load balancer. It uses one
+//! curl process with persistent connections: one process per request would measure process creation.
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 use std::time::Instant;
@@ -9,33 +9,33 @@ use outrigger_tests::clock;
 use outrigger_tests::kubernetes::{Lab, web};
 use serde_json::{Value, json};
 
-/// How many creations are under way at once in a burst.
+/// Number of concurrent creations in a burst.
 const IN_FLIGHT: &str = "8";
-/// One by one, so many are created in a time: each has long been served when the next comes.
+/// Rate of creation one by one: each Service has long been served when the next comes.
 pub const RATE: &str = "4/s";
 
-/// How quickly.
+/// Pace of creation.
 #[derive(Debug, Clone, Copy)]
 pub enum Pace {
-    /// [`IN_FLIGHT`] at a time.
+    /// [`IN_FLIGHT`] requests at a time.
     Parallel,
-    /// At [`RATE`].
+    /// One by one at [`RATE`].
     OneByOne,
 }
 
 /// Services that were created.
 #[derive(Debug)]
 pub struct Created {
-    /// Before the first was asked for.
+    /// Moment before the first request.
     pub began: Instant,
-    /// When each creation was answered, in the order of the answers.
+    /// Time at which each creation was answered, in the order of the answers.
     pub answers: Vec<Instant>,
 }
 
-/// Creates so many Services of type LoadBalancer, all in front of the Deployment `web`.
+/// Creates this number of Services of type LoadBalancer, all in front of the Deployment `web`.
 pub fn create(lab: &Lab, namespace: &str, count: usize, pace: Pace) -> Result<Created> {
     let mut curl = lab.curl();
-    // Eight connections, not one that carries eight requests.
+    // Eight connections, not one that multiplexes eight requests.
     curl.args(["--http1.1", "--no-progress-meter", "--config", "-"]);
     match pace {
         Pace::Parallel => {
@@ -74,8 +74,8 @@ pub fn create(lab: &Lab, namespace: &str, count: usize, pace: Pace) -> Result<Cr
     Ok(Created { began, answers })
 }
 
-/// For curl(1), `--config`: the same body to the same address, again and again, and a line for each answer where it is
-/// not kept back in a buffer.
+/// Returns the configuration for curl(1), `--config`: the same body to the same address again and again, and an unbuffered line
+/// for each answer.
 fn configuration(lab: &Lab, namespace: &str, count: usize) -> String {
     let body = Value::from(service().to_string());
     let url = lab.url(&format!("/api/v1/namespaces/{namespace}/services"));
@@ -83,7 +83,7 @@ fn configuration(lab: &Lab, namespace: &str, count: usize) -> String {
     format!("json = {body}\nwrite-out = \"%{{stderr}}%{{http_code}}\\n\"\n{}", one.repeat(count))
 }
 
-/// As most Services are: one family, one port. Its name is the API server's choice.
+/// Returns a Service as most are: one family, one port. The API server generates its name.
 fn service() -> Value {
     json!({
         "apiVersion": "v1",

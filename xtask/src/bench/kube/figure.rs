@@ -1,4 +1,4 @@
-//! Figures: what one is, how it is printed, and those that come from the times of Services alone.
+//! Figures: their type, their output, and those that are derived from the times of Services alone.
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,14 +9,14 @@ use super::creator::Created;
 use super::system::System;
 use super::watch::Seen;
 
-/// A figure of one load balancer.
+/// Figure of one load balancer.
 #[derive(Debug)]
 pub struct Figure {
-    /// What it is.
+    /// Name of the figure.
     pub name: String,
-    /// As it is read.
+    /// Human-readable value.
     pub text: String,
-    /// As it is kept: the members of a JSON object.
+    /// Machine-readable value: the members of a JSON object.
     pub values: Value,
 }
 
@@ -27,12 +27,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// With lines of JSON as the figures come, or a table at the end.
+    /// Creates an empty report that prints lines of JSON as figures are added, or a table at the end.
     pub fn new(json: bool) -> Self {
         Self { json, figures: Vec::new() }
     }
 
-    /// Adds a figure.
+    /// Adds a figure; prints it in the JSON mode.
     pub fn add(&mut self, system: System, figure: Figure) {
         if self.json {
             let mut line = json!({ "figure": figure.name, "system": system.name() });
@@ -46,7 +46,7 @@ impl Report {
         self.figures.push((system, figure));
     }
 
-    /// Prints the table, if that is what is wanted.
+    /// Prints the table, unless JSON is wanted.
     pub fn end(&self) {
         if self.json {
             return;
@@ -67,8 +67,8 @@ impl Report {
     }
 }
 
-/// From when a Service was known to be, by the answer to its creator or by the watch, to when the watch showed it with an
-/// address.
+/// Time from when a Service was known to exist, by the answer to its creator or by the watch, to when the watch showed it with
+/// an address.
 pub fn latency(created: &Created, seen: &[Seen]) -> Result<Figure> {
     let pairs = created.answers.iter().zip(seen);
     let mut times: Vec<_> = pairs
@@ -80,7 +80,7 @@ pub fn latency(created: &Created, seen: &[Seen]) -> Result<Figure> {
     distribution("Service to address, one by one", "services", &times)
 }
 
-/// Of times in ascending order; `count` is what there are so many of.
+/// Returns the distribution of times in ascending order; `count` names what is counted.
 pub fn distribution(name: &str, count: &str, times: &[Duration]) -> Result<Figure> {
     let percentile = |percent: usize| -> Result<f64> {
         let rank = (times.len() * percent).div_ceil(100).max(1);
@@ -94,8 +94,8 @@ pub fn distribution(name: &str, count: &str, times: &[Duration]) -> Result<Figur
     })
 }
 
-/// From the answer to the last creation to when the watch showed the last Service with an address; and what the creator
-/// took.
+/// Time from the answer to the last creation to when the watch showed the last Service with an address, and the time that
+/// creation took.
 pub fn burst(created: &Created, seen: &[Seen]) -> Result<Figure> {
     let last = *created.answers.last().context("no Service was created")?;
     let served = seen.iter().filter_map(|seen| seen.served).max().context("none was served")?;

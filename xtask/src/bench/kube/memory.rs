@@ -1,4 +1,4 @@
-//! What the processes of a load balancer hold in memory, as the kernel counts it.
+//! Measures the memory of a load balancer's processes, as the kernel counts it.
 use std::fs;
 use std::path::Path;
 
@@ -9,18 +9,18 @@ use serde_json::json;
 use super::figure::Figure;
 use super::system::{Part, System};
 
-/// In KiB.
+/// Memory in KiB.
 #[derive(Debug, Clone, Copy)]
 struct Memory {
-    /// VmRSS of /proc/PID/status (proc_pid_status(5)): each page of it counts, shared or not.
+    /// VmRSS of /proc/PID/status (proc_pid_status(5)): every resident page counts, shared or not.
     rss: u64,
-    /// RssAnon of the same: what it has written, without its program.
+    /// RssAnon of the same file: memory the process has written, without its program text.
     anonymous: u64,
     /// Pss of /proc/PID/smaps_rollup: a page shared by n processes counts as 1/n.
     pss: u64,
 }
 
-/// The daemons on the nodes, and the controllers.
+/// Measures the daemons on the nodes and the controllers.
 pub fn measure(lab: &Lab, system: System, services: usize) -> Result<Vec<Figure>> {
     [(Part::Node, "node daemon"), (Part::Controller, "controller")]
         .into_iter()
@@ -46,15 +46,15 @@ pub fn measure(lab: &Lab, system: System, services: usize) -> Result<Vec<Figure>
         .collect()
 }
 
-/// Those that are in the cgroup of a node of this laboratory, by their arguments.
+/// Finds the processes in a node's cgroup of this laboratory, identified by their arguments.
 fn processes(lab: &Lab, system: System, part: Part) -> Result<Vec<Memory>> {
-    // A node's cgroup has the name of its namespace.
+    // A node's cgroup is named after its namespace.
     let cgroups: Vec<_> =
         lab.nodes().map(|node| format!("/{}/", node.namespace().name())).collect();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let process = entry?.path();
-        // One that ends meanwhile has no files any more.
+        // A process that ends meanwhile no longer has these files.
         let (Ok(own), Ok(arguments)) = (
             fs::read_to_string(process.join("cgroup")),
             fs::read_to_string(process.join("cmdline")),

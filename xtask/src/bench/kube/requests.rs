@@ -1,4 +1,4 @@
-//! What a load balancer asks of the API server, from the audit log.
+//! Counts a load balancer's requests to the API server, from the audit log.
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use serde_json::json;
 use super::figure::Figure;
 use super::system::System;
 
-/// Nothing was written for so long: what was under way has ended.
+/// Time without a write after which pending work counts as finished.
 const CALM: Duration = Duration::from_secs(4);
-/// It may take so long to come to that.
+/// Longest time to wait for this calm.
 const LIMIT: Duration = Duration::from_secs(90);
-/// Steady state is looked at for so long.
+/// Time over which the steady state is measured.
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// Waits until the load balancer writes nothing but Leases.
+/// Waits until the load balancer writes only Leases.
 pub fn quiet(lab: &Lab, system: System) -> Result<()> {
     wait::until(&format!("{} is quiet", system.name()), LIMIT, || {
         let mark = lab.audit_mark()?;
@@ -28,7 +28,7 @@ pub fn quiet(lab: &Lab, system: System) -> Result<()> {
     })
 }
 
-/// Requests per minute while nothing happens.
+/// Measures the requests per minute in the steady state.
 pub fn steady(lab: &Lab, system: System, services: usize) -> Result<Figure> {
     let mark = lab.audit_mark()?;
     std::thread::sleep(WINDOW);
@@ -43,7 +43,7 @@ pub fn steady(lab: &Lab, system: System, services: usize) -> Result<Figure> {
     })
 }
 
-/// What was written since a mark, for each of so many Services.
+/// Counts the writes since a mark, per Service.
 pub fn writes(lab: &Lab, system: System, mark: u64, services: usize) -> Result<Figure> {
     let mut requests = of(system, lab.audit(mark)?);
     requests.retain(Request::writes);
@@ -62,7 +62,7 @@ fn of(system: System, mut requests: Vec<Request>) -> Vec<Request> {
     requests
 }
 
-/// By account, verb and kind; with the answer's code where it is a refusal.
+/// Groups requests by account, verb and kind, with the status code if the request was refused.
 fn kinds(requests: &[Request], share: impl Fn(usize) -> f64) -> BTreeMap<String, f64> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for Request { user, verb, resource, code, .. } in requests {

@@ -1,5 +1,5 @@
-//! The two load balancers: how each is installed, what it is known by in the audit log and among the processes. Must not
-//! know what is measured.
+//! The two load balancers: how each is installed and identified in the audit log and among the processes. Must not know what is
+//! measured.
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -8,37 +8,37 @@ use outrigger_tests::kubernetes::{Lab, metallb};
 use outrigger_tests::scenarios::kubernetes::install;
 use serde_json::json;
 
-/// One of them.
+/// Load balancer to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum System {
-    /// Ours.
+    /// Outrigger.
     Outrigger,
-    /// The one beside it.
+    /// MetalLB.
     Metallb,
 }
 
-/// Which part of a load balancer a process is.
+/// Part of a load balancer that a process belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// On every node.
+    /// Daemon on every node.
     Node,
-    /// Gives addresses.
+    /// Controller, which allocates addresses.
     Controller,
 }
 
-/// What is installed.
+/// Files to install.
 pub struct Supplies {
-    /// The archive of our image.
+    /// Archive of the Outrigger image.
     pub ours: Option<PathBuf>,
     /// MetalLB's programs and manifest.
     pub metallb: Option<metallb::Release>,
 }
 
 impl System {
-    /// In the order they are measured.
+    /// Both load balancers in the order of measurement.
     pub const BOTH: [Self; 2] = [Self::Outrigger, Self::Metallb];
 
-    /// As it is printed.
+    /// Returns the name as printed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Outrigger => concat!("outrigger ", env!("CARGO_PKG_VERSION")),
@@ -46,7 +46,7 @@ impl System {
         }
     }
 
-    /// Installs it and waits until it runs.
+    /// Installs the load balancer and waits until it runs.
     pub fn install(self, lab: &Lab, supplies: &Supplies) -> Result<()> {
         match self {
             Self::Outrigger => install(lab, supplies.ours.as_ref().context("no image of ours")?),
@@ -54,7 +54,7 @@ impl System {
         }
     }
 
-    /// Gives it a pool.
+    /// Creates a pool of these addresses.
     pub fn pool(self, lab: &Lab, addresses: &str) -> Result<()> {
         match self {
             Self::Outrigger => {
@@ -70,7 +70,7 @@ impl System {
         }
     }
 
-    /// Whether a user of the API is one of its service accounts.
+    /// Returns true if a user of the API is one of its service accounts.
     pub fn is_user(self, user: &str) -> bool {
         let accounts = match self {
             Self::Outrigger => "system:serviceaccount:outrigger-system:",
@@ -79,7 +79,7 @@ impl System {
         user.starts_with(accounts)
     }
 
-    /// Which part of it a process with these arguments is.
+    /// Returns the part that a process with these arguments belongs to; `None` for other processes.
     pub fn part(self, arguments: &[&str]) -> Option<Part> {
         match (self, arguments) {
             (Self::Outrigger, ["/outrigger", "run", "--role", "node", ..])

@@ -1,5 +1,5 @@
-//! Watches Services and keeps when each was first seen and when it first had an address: one stream for both, so that
-//! both are seen with the same delay.
+//! Watches Services and records when each was first seen and when it first had an address: one stream for both, so that both
+//! have the same delay.
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
@@ -13,34 +13,34 @@ use outrigger_tests::kubernetes::objects::ingress;
 use outrigger_tests::{clock, wait};
 use serde_json::Value;
 
-/// How long all Services of a lot may take to have an address.
+/// Longest time for all Services of a batch to get an address.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// A bookmark follows what is there already (Kubernetes, "API concepts", streaming lists).
+/// A bookmark follows the initial objects (Kubernetes, "API concepts", streaming lists).
 const FROM_THE_BEGINNING: &str =
     "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
 
-/// A Service.
+/// Service as seen by the watch.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
-    /// When it was first seen.
+    /// Time at which the Service was first seen.
     pub at: Instant,
-    /// Its first address.
+    /// First address of the Service.
     pub address: Option<IpAddr>,
-    /// When it was first seen with one.
+    /// Time at which the Service was first seen with an address.
     pub served: Option<Instant>,
 }
 
 type Services = Arc<Mutex<BTreeMap<String, Seen>>>;
 
-/// A watch that runs until it is dropped.
+/// Watch that runs until it is dropped.
 pub struct Watcher {
     services: Services,
     curl: Child,
 }
 
 impl Watcher {
-    /// Begins where there are no Services yet, and waits until the API server has begun.
+    /// Starts a watch where no Services exist yet, and waits until the API server has begun to send.
     pub fn start(lab: &Lab, namespace: &str) -> Result<Self> {
         let mut curl = lab.curl();
         let path = format!("/api/v1/namespaces/{namespace}/services?{FROM_THE_BEGINNING}");
@@ -53,7 +53,7 @@ impl Watcher {
             .context("cannot run curl")?;
         let mut events = BufReader::new(curl.stdout.take().context("a pipe was asked for")?);
         let mut line = String::new();
-        // Nothing at all comes before the first event, which is a bookmark when there are no Services.
+        // No byte arrives before the first event, which is a bookmark when there are no Services.
         events.read_line(&mut line).context("the API server does not begin to watch")?;
         let services = Services::default();
         let seen = Arc::clone(&services);
@@ -65,8 +65,8 @@ impl Watcher {
         Ok(Self { services, curl })
     }
 
-    /// Waits until so many Services that were first seen after `since` have an address, and gives them in the order they
-    /// were seen.
+    /// Waits until this number of Services that were first seen after `since` have an address, and returns them in the order
+    /// they were seen.
     pub fn served(&self, since: Instant, count: usize) -> Result<Vec<Seen>> {
         let fresh = || -> Vec<Seen> {
             lock(&self.services).values().filter(|seen| seen.at >= since).copied().collect()
@@ -85,13 +85,13 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        // It may have ended with the API server; either way nobody listens any more.
+        // curl may have ended with the API server; either way its output is no longer read.
         let _ = self.curl.kill();
         let _ = self.curl.wait();
     }
 }
 
-/// A line of the stream is an event with a whole object (Kubernetes, "API concepts", watches).
+/// Records one line of the stream, which is an event with a whole object (Kubernetes, "API concepts", watches).
 fn keep(services: &Services, now: Instant, line: &str) {
     let Ok(event) = serde_json::from_str::<Value>(line) else { return };
     let service = &event["object"];

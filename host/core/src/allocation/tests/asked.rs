@@ -1,4 +1,4 @@
-//! When a policy is asked, asked again, and what becomes of its answers.
+//! The times at which a policy is asked and asked again, and the handling of its answers.
 use super::*;
 
 #[test]
@@ -80,7 +80,7 @@ fn an_answer_that_comes_too_late_is_asked_anew() {
     assert_eq!(rig.said(), Vec::<String>::new());
     rig.settle();
     assert_eq!(rig.said(), ["a 10.0.0.7 Allocated", "b 10.0.0.1 Allocated"]);
-    // The same seed whenever the same is asked, another for another pool.
+    // The seed is the same for the same request, and different for another pool.
     let seed = |service: &Service, pool| turn::seed(service, pool);
     assert_eq!(seed(&service("a"), "p"), seed(&wanting("a", "10.0.0.1"), "p"));
     assert_ne!(seed(&service("a"), "p"), seed(&service("a"), "q"));

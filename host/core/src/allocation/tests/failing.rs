@@ -1,8 +1,8 @@
-//! A policy that fails: what its Services are given, and what those of other pools notice.
+//! A policy that fails: the outcome for its Services, and the effect on Services of other pools.
 use super::*;
 use crate::facts::FailurePolicy;
 
-/// Pool "dmz" goes before pool "public", which any Service may use.
+/// Returns pool "dmz", which goes before pool "public", which any Service may use.
 fn dmz_before_public(failure_policy: FailurePolicy) -> Vec<Pool> {
     let dmz = with_policy(pool("dmz", &["10.0.0.1-10.0.0.9"]), "quota");
     let public = pool("public", &["192.0.2.1-192.0.2.9"]);
@@ -14,7 +14,7 @@ fn with_policy(pool: Pool, plugin: &str) -> Pool {
     Pool { allocator, ..pool }
 }
 
-/// The policy of "dmz" answers so; every other policy gives the lowest address.
+/// Lets the policy of "dmz" give this answer; every other policy gives the lowest address.
 fn dmz(result: Result<Outcome, String>) -> impl Fn(&Question) -> Result<Outcome, String> {
     move |question| match question.plugin.plugin.as_str() {
         "quota" => result.clone(),
@@ -73,7 +73,7 @@ fn a_built_in_policy_that_fails_as_well_ends_it() {
     assert_eq!(rig.allocations.next_deadline(), Some(10_000_000));
 }
 
-/// Two hundred Services of a pool whose policy takes its whole time, and one of another pool that comes in the middle.
+/// Two hundred Services use a pool whose policy takes its whole time, and one of another pool arrives in the middle.
 #[test]
 fn a_policy_that_loops_costs_other_pools_next_to_nothing() {
     let looping = with_policy(pool("p", &["10.0.0.0/24"]), "loop");
@@ -112,7 +112,7 @@ fn a_policy_that_loops_costs_other_pools_next_to_nothing() {
     assert_eq!(kinds, ["Ready", "PolicyFailed"]);
     assert!(failing.conditions[1].message.contains("too long"));
 
-    // Another build serves: all are asked for at once, and nothing is left of it.
+    // Another build is active: all Services are asked for at once, and no trace of the failure is left.
     rig.allocations.plugin_changed("loop");
     rig.settle();
     assert!((0..200).all(|n| !rig.held(&format!("a{n:03}")).is_empty()));

@@ -1,4 +1,4 @@
-//! Whatever happens and whatever policies answer, the invariants hold.
+//! The invariants hold for any sequence of events and any answers of policies.
 use proptest::prelude::*;
 
 use super::*;
@@ -11,12 +11,12 @@ enum Step {
     PutPool(Box<Pool>),
     RemovePool(String),
     Sync,
-    /// Ask one Service and answer so; `None` = fault.
+    /// Poll for one Service and give this answer; `None` = fault.
     Answer(Option<Vec<IpAddr>>),
-    /// Ask, but answer only after the next steps.
+    /// Poll, but answer only after the next steps.
     AskOnly,
     Later(u64),
-    /// The one node has this address now.
+    /// The only node has this address now.
     Node(IpAddr),
 }
 
@@ -93,7 +93,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Takes a step and says whose doing it was: only that Service may lose addresses by it.
+/// Takes a step and returns the Service that caused it: only that Service may lose addresses by it.
 fn take(rig: &mut Rig, open: &mut Vec<Question>, step: Step) -> Option<ServiceKey> {
     match step {
         Step::Put(service) => {
@@ -135,12 +135,13 @@ fn picture(rig: &Rig) -> BTreeMap<ServiceKey, BTreeSet<IpAddr>> {
     held
 }
 
-/// When each address was given back, and by whom.
+/// The time at which each address was released, and the Services that released it.
 #[derive(Default)]
 struct Rests(BTreeMap<IpAddr, (u64, BTreeSet<ServiceKey>)>);
 
 impl Rests {
-    /// Nobody else gets an address while it may still be announced (invariant 6), unless it stood in his status already.
+    /// Checks that no other Service gets an address while it may still be announced (invariant 6), unless it was in
+    /// that Service's status already.
     fn follow(
         &mut self,
         before: &BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
@@ -229,7 +230,7 @@ proptest! {
                 prop_assert!(now.is_some_and(|now| held.is_subset(now)), "{} lost {:?}", key, held);
             }
         }
-        // In the end everybody is told something, and nobody is left on the way.
+        // In the end every Service has a verdict, and none is left on the way.
         rig.apply(Change::Synced);
         for question in open {
             rig.allocations.answer(question, Err("late".into()), rig.now);
@@ -251,7 +252,7 @@ proptest! {
     }
 }
 
-/// A policy that looks only at who holds what.
+/// A policy that only looks at the holders.
 fn naive(question: &Question) -> Outcome {
     let unheld = (1u8..=3).map(|n| IpAddr::from([10, 0, 0, n]));
     let mut unheld = unheld.filter(|at| question.view.holders(*at).is_empty());
@@ -274,13 +275,13 @@ proptest! {
                 2 | 3 => rig.apply(Change::Remove(FactKey::Service(key(&name)))),
                 _ => rig.now.monotonic_us += u64::from(n) * 300_000,
             }
-            // What is given back and what is given are two steps, or one that is both could not be told apart.
+            // Releases and assignments are checked in two steps, since they could not be told apart in one.
             rests.follow(&before, &picture(&rig), &rig)?;
             let before = picture(&rig);
             rig.settle_with(|question| Ok(naive(question)));
             rests.follow(&before, &picture(&rig), &rig)?;
         }
-        // In the end everybody has one, or there is none left.
+        // In the end every Service has an address, or there is none left.
         for who in 0..5 {
             if rig.allocations.services.contains_key(&key(&format!("s{who}"))) {
                 rig.put(service(&format!("s{who}")));

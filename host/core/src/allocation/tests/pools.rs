@@ -1,4 +1,4 @@
-//! Which pool, in which order, and what becomes of one that changes or goes.
+//! The order of pools, and the effects of changing or removing one.
 use super::*;
 
 #[test]
@@ -50,7 +50,7 @@ fn overlapping_pools_stop_only_the_later_one() {
 
     rig.put_pool(pool("a", &["10.0.0.1-10.0.0.8"]));
     assert_eq!(problems(&rig), []);
-    // Now b was there first, although a sorts first: a keeps what it had.
+    // Now b was there first, although a sorts first: a keeps its last valid version.
     rig.put_pool(a);
     let (name, text) = problems(&rig).pop().unwrap();
     assert_eq!(name, "a");
@@ -84,7 +84,8 @@ fn a_removed_or_changed_pool_takes_nothing_away() {
     assert_eq!((rig.said(), rig.held("a")), (vec![], "10.0.0.1".into()));
 }
 
-/// A pool is removed, put back with other addresses or filled up while Services stand in its line: nobody is forgotten there.
+/// A pool is removed, put back with other addresses or filled up while Services wait in its line: none of them is
+/// forgotten.
 #[test]
 fn who_stands_in_line_for_a_pool_that_changes_asks_again() {
     let changes: [fn(&mut Rig); 3] = [

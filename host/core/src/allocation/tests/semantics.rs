@@ -1,4 +1,4 @@
-//! Walks `semantics.md`: one scenario per line, against an API server that is a map.
+//! Runs `semantics.md`: one scenario per line, against an API server that is a map.
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use outrigger_sdk::Protocol;
 use super::*;
 use crate::facts::{Namespace, Node};
 
-/// The objects that exist, and the leader that looks after them.
+/// The objects that exist, and the leader that manages them.
 #[derive(Default)]
 struct World {
     services: BTreeMap<ServiceKey, Service>,
@@ -33,7 +33,7 @@ impl World {
         self.settle();
     }
 
-    /// Writes what is decided, and lets the leader see it.
+    /// Writes the decisions, and feeds them back to the leader.
     fn settle(&mut self) {
         loop {
             self.rig.settle();
@@ -170,7 +170,7 @@ fn node_of(name: &str, words: &[&str]) -> Node {
     node
 }
 
-/// The status stays as it was unless it is written.
+/// Returns the Service that the words describe. The status stays as it was unless the words set it.
 fn service_of(name: &str, words: &[&str], old: Option<&Service>) -> Service {
     let ips = |list: &str| -> Vec<IpAddr> {
         list.split(',').filter(|one| !one.is_empty()).map(ip).collect()

@@ -1,9 +1,9 @@
-//! What people are told: each message names the object, who is concerned and the fix.
+//! The messages for people: each names the object, the affected parties and the fix.
 use super::*;
 use crate::facts::Node;
 use crate::plan::test_facts::node;
 
-/// The condition's message, or the one of the pool's condition of this type.
+/// Checks the condition's message, or that of the pool's condition of this type.
 fn check(got: impl AsRef<str>, words: &[&str]) {
     let got = got.as_ref();
     for part in words {
@@ -104,10 +104,10 @@ fn a_service_that_no_node_can_answer_for_says_so() {
     let label = "node.kubernetes.io/exclude-from-external-load-balancers";
     assert!(rig.verdict("a").condition.warns());
     check(rig.message("a"), &["no node may answer for 10.0.0.0", "n1, n2, n3 and 1 more", label]);
-    // Not ready is no reason: such a node serves while no other can.
+    // Not ready is no obstacle: such a node serves while no other can.
     rig.apply(Change::Upsert(Fact::from(Node { ready: false, ..node("n4") })));
     assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
-    // Nor is cordoned.
+    // Cordoned is no obstacle either.
     rig.apply(Change::Upsert(Fact::from(Node { cordoned: true, ..node("n4") })));
     assert_eq!(rig.said(), [""; 0]);
     rig.put_pool(Pool { announcers: Some(vec!["lan".into()]), ..pool("p", &["10.0.0.0/30"]) });

@@ -1,4 +1,4 @@
-//! Events about Services: a few at a time, for ten minutes, each once.
+//! Events about Services: a limited number, each stored once, for ten minutes.
 use outrigger_sdk::{ServiceEvent, Time};
 
 use super::super::Reason;
@@ -6,10 +6,10 @@ use super::super::budget::{ASKED_FOR_EVENTS, EVENTS};
 use super::super::churn::Churn;
 use super::{camel_case, text};
 
-/// Long enough for the controller to take note of it, whoever leads.
+/// Time for which an event is stored: long enough for the controller to read it, even across a change of leader.
 const STANDS_US: u64 = 600_000_000;
 
-/// Those that stand, oldest first, and since when.
+/// The stored events, oldest first, each with the time of its report.
 #[derive(Debug)]
 pub(super) struct Events {
     standing: Vec<(Time, ServiceEvent)>,
@@ -27,10 +27,11 @@ impl Events {
         self.standing.iter()
     }
 
-    /// An event that may be kept. `is_told` says whether the instance was told about a Service, which may take long.
+    /// Checks that an event may be kept, and makes its message one line. `is_told` returns true if the instance was
+    /// sent the event's Service; it may be slow.
     ///
     /// # Errors
-    /// Why not.
+    /// Returns the reason if the event must not be kept.
     pub(super) fn admit(
         &mut self,
         now_us: u64,
@@ -48,10 +49,10 @@ impl Events {
         self.has_room(event)
     }
 
-    /// Keeps one that was admitted, unless it stands already.
+    /// Stores an event that was admitted, unless it is already stored.
     ///
     /// # Errors
-    /// When there is no room by now.
+    /// Returns an error if there is no longer room for the event.
     pub(super) fn keep(&mut self, event: ServiceEvent, now: Time) -> Result<(), Reason> {
         self.has_room(&event)?;
         if !self.stands(&event) {
@@ -60,7 +61,7 @@ impl Events {
         Ok(())
     }
 
-    /// Lets go those whose time is over. When the next one's is.
+    /// Removes expired events. Returns the time at which the next one expires.
     pub(super) fn sweep(&mut self, now_us: u64) -> Option<u64> {
         let ends_us = |since: &Time| since.monotonic_us + STANDS_US;
         self.standing.retain(|(since, _)| now_us < ends_us(since));

@@ -1,4 +1,4 @@
-//! Levels: kept within the limits, taken back, and said again by a new instance.
+//! Tests of reports: kept within the limits, taken back, and repeated by a new instance.
 use proptest::prelude::*;
 
 use super::super::budget::EVENTS;

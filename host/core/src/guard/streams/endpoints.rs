@@ -1,4 +1,4 @@
-//! The record of what is open, and with whom.
+//! The record of open endpoints and their peers.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -8,11 +8,11 @@ use outrigger_sdk::wire::bgp::Notification;
 
 use super::super::session::Session;
 
-/// Streams, listeners and sockets that are open.
+/// The streams, listeners and sockets that are open.
 #[derive(Debug, Clone, Default)]
 pub struct Endpoints {
     pub(super) open: BTreeMap<Endpoint, Open>,
-    /// Addresses whose announcement is to be looked at again.
+    /// Addresses whose announcement is to be checked again.
     pub(super) doubted: Vec<IpAddr>,
     pub(super) all_doubted: bool,
 }
@@ -21,9 +21,9 @@ pub struct Endpoints {
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are streams")]
 pub(super) enum Open {
     Stream(Session),
-    /// Whom it hears.
+    /// A listener, with the peers that it accepts.
     Listener(IpNet),
-    /// Whom it hears and speaks to.
+    /// A socket, with the peers that it communicates with.
     Socket(Vec<IpNet>),
 }
 
@@ -37,25 +37,25 @@ impl Open {
     }
 }
 
-/// Ends that the host brings about in a plugin's stead.
+/// Endpoints that the host ends on behalf of a plugin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ended {
-    /// The last that the peers hear, by stream: what they were told is withdrawn, then why it ends.
+    /// The last messages to the peers, by stream: a withdrawal of every announced route, then the reason for the end.
     pub messages: Vec<(Endpoint, Vec<u8>)>,
-    /// Streams, listeners and sockets to close then, with what runs on them.
+    /// Streams, listeners and sockets to close after these messages, with the offloads on them.
     pub close: Vec<Endpoint>,
-    /// Router Advertisements by which peers on a link find this node end as well.
+    /// True if the Router Advertisements by which peers on a link discover this node also end.
     pub hides: bool,
 }
 
-/// What the host withdraws in a plugin's stead.
+/// Routes that the host withdraws on behalf of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withdrawal {
-    /// On this stream.
+    /// The stream on which the routes are withdrawn.
     pub stream: Endpoint,
-    /// Whole messages.
+    /// Complete messages to send.
     pub messages: Vec<Vec<u8>>,
-    /// What they are about.
+    /// The prefixes that the messages withdraw.
     pub prefixes: Vec<IpNet>,
 }
 
@@ -70,12 +70,13 @@ impl Endpoints {
         self.all_doubted = true;
     }
 
-    /// Streams, listeners and sockets.
+    /// Returns the number of open streams, listeners and sockets.
     pub(in super::super) fn count(&self) -> usize {
         self.open.len()
     }
 
-    /// The record goes when the host says that it is closed. Until then nothing is granted on it.
+    /// Ends the endpoints that `ends` selects. Their records are kept until the host reports them closed; nothing is
+    /// granted on them until then.
     pub(super) fn end(&mut self, ends: impl Fn(&Open) -> bool, why: &Notification) -> Ended {
         let mut ended = Ended::default();
         for (id, open) in self.open.iter_mut().filter(|(_, open)| ends(open)) {

@@ -1,4 +1,4 @@
-//! What a session may be told now: the grant, what is desired, and this node's own addresses.
+//! The permissions of a session at present: the grant, the desired addresses, and this node's own addresses.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::super::grant::Grant;
 use super::super::session::Leave;
 use crate::desired::Desired;
 
-/// What an instance may announce, as it stands.
+/// The state that decides which announcements an instance may make at present.
 pub(super) struct Standing<'a> {
     pub(super) grant: &'a Grant,
     pub(super) desired: &'a BTreeMap<IpAddr, Arc<Desired>>,

@@ -1,4 +1,4 @@
-//! What a peer is told is what was granted, whatever a plugin writes.
+//! A peer receives only what was granted, whatever a plugin writes.
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ fn write(data: Vec<u8>) -> Effect {
     Effect::Write(StreamBytes { id: STREAM, data })
 }
 
-/// The one link, with this node's address.
+/// Adds the only link, with this node's address.
 fn link(guard: &mut Guard) {
     let link = Link {
         index: 1,
@@ -71,7 +71,7 @@ fn link(guard: &mut Guard) {
     guard.link(&LinksChanged { reset: true, upsert: vec![link], ..Default::default() });
 }
 
-/// With one session up, on which nothing was told yet.
+/// Returns a guard with one established session on which nothing was announced yet.
 fn session() -> Guard {
     let mut guard = Guard::default();
     guard.allow(grant());
@@ -288,7 +288,7 @@ fn a_flood_of_updates_is_cut_off() {
 mod budgets;
 mod opens;
 
-/// One thing that a plugin or the cluster does.
+/// One action of a plugin or of the cluster.
 #[derive(Debug, Clone)]
 enum Step {
     Announce { next_hop: u8, prefixes: Vec<(u8, u8)>, flips: Vec<(usize, u8)> },
@@ -313,7 +313,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever is written: a peer knows no more than what is granted, as soon as the host had its time.
+    /// A peer has no routes other than the granted ones, whatever is written, once the host has had its time.
     #[test]
     fn a_peer_is_told_nothing_but_what_is_granted(steps in proptest::collection::vec(step(), 1..40)) {
         let (mut guard, mut peer, mut now) = (session(), Peer::default(), 0);

@@ -1,5 +1,5 @@
-//! The announcer of one node: the plugin layer2 as it ships, behind the guard and the queue that the daemon puts before it, on one link. Only
-//! what would touch the network is stood in for.
+//! The announcer of one node: the real plugin layer2, behind the guard and the queue that the daemon puts before it, on
+//! one link. Only the access to the network is simulated.
 use outrigger_layer2::Layer2;
 use outrigger_sdk::{
     AnnouncementState, Announcer as _, Context, Endpoint, Event, IpNet, Link, LinksChanged,
@@ -15,20 +15,20 @@ pub(super) struct Instance {
     plugin: Layer2,
     guard: Guard,
     outbox: Outbox,
-    /// What the responder does: answers for an address, or announces it.
+    /// State of the responder: the addresses that it answers for, and those that it announces.
     answers: BTreeMap<Endpoint, IpAddr>,
     beacons: BTreeMap<Endpoint, IpAddr>,
-    /// When the plugin takes up what waits for it, and when it wants to be woken.
+    /// Time at which the plugin handles its queue, and time at which it asked to be woken.
     turn_at: Option<u64>,
     wake_at: Option<u64>,
 }
 
-/// What a turn of the plugin comes to.
+/// The results of one call of the plugin.
 #[derive(Default)]
 pub(super) struct Outcome {
-    /// Whether it says that it announces an address.
+    /// Addresses with the plugin's reports; true if it reports the address as announced.
     pub reported: BTreeMap<IpAddr, bool>,
-    /// Addresses that the network is told of.
+    /// Addresses that are announced to the network.
     pub told: BTreeSet<IpAddr>,
 }
 
@@ -61,7 +61,8 @@ impl Instance {
         instance
     }
 
-    /// As the daemon's desk does: what it is no longer to announce is out at once, with or without the plugin.
+    /// Applies a change like the daemon: an address that is no longer to be announced is withdrawn at once, with or
+    /// without the plugin.
     pub fn desire(&mut self, now: u64, change: &InstanceChange) {
         let InstanceChange { remove, upsert, .. } = change;
         self.guard.desire(remove, upsert);
@@ -91,7 +92,7 @@ impl Instance {
         self.guard.desired().get(&address).map(|entry| &entry.duty)
     }
 
-    /// Addresses that it is to answer for.
+    /// Returns the addresses that this node is to answer for.
     pub fn spoken_for(&self) -> impl Iterator<Item = IpAddr> {
         let desired = self.guard.desired().iter();
         desired.filter(|(_, entry)| entry.duty.speaks()).map(|(address, _)| *address)
@@ -109,7 +110,7 @@ impl Instance {
         self.turn_at.into_iter().chain(self.wake_at).min()
     }
 
-    /// The plugin takes up what waits for it, if it is time.
+    /// Lets the plugin handle its queue, if it is due.
     pub fn timeout(&mut self, now: u64) -> Outcome {
         if self.next().is_none_or(|at| now < at) {
             return Outcome::default();

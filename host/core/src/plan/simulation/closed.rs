@@ -1,7 +1,8 @@
-//! A firewall closes the port of gossip, and all nodes live: at no instant two answer for one address, and nothing moves.
+//! A firewall blocks the gossip port while all nodes are alive: two nodes never answer for one address, and no address
+//! moves.
 use super::*;
 
-/// From whom to whom nothing comes.
+/// Pairs of sender and receiver between which no gossip passes.
 type Closed = BTreeSet<(String, String)>;
 
 fn between(from: &[usize], to: &[usize]) -> Closed {
@@ -15,7 +16,8 @@ fn both(some: &[usize], others: &[usize]) -> Closed {
     closed
 }
 
-/// Around one node, around every node, towards one, from one, between two of three, and around two that hear each other.
+/// Returns the blocked pairs: around one node, around every node, towards one node, from one node, between two of
+/// three, and around two that receive each other.
 fn cases() -> [Closed; 6] {
     let all = [0, 1, 2];
     [
@@ -77,7 +79,7 @@ fn a_node_that_dies_behind_a_closed_port_is_replaced_by_one() {
 }
 
 impl Simulation {
-    /// A Service is deleted.
+    /// Deletes a Service.
     fn delete(&mut self, name: &str, address: IpAddr) {
         let service = test_facts::service(name, &[]);
         let key = FactKey::Service(service.key.clone());
@@ -90,7 +92,7 @@ impl Simulation {
         self.addresses.retain(|one| *one != address);
     }
 
-    /// A Service is created. A node whose watch is deaf hears nothing of it.
+    /// Creates a Service. The node `deaf` does not receive the change.
     fn create(&mut self, name: &str, address: [u8; 4], deaf: Option<&str>) -> IpAddr {
         let address = IpAddr::from(address);
         let mut service = test_facts::service(name, &[]);
@@ -109,7 +111,7 @@ impl Simulation {
     }
 }
 
-/// The port was never open: no node knows of another, and each probes before it begins.
+/// If the port was never open, no node knows of another, and each asks the segment before it begins.
 #[test]
 fn where_the_port_was_never_open_one_node_answers_for_each_address() {
     for (seed, loss) in [(0, 0.0), (1, 0.0), (2, 0.05), (3, 0.05)] {
@@ -127,7 +129,7 @@ fn where_the_port_was_never_open_one_node_answers_for_each_address() {
         simulation.never_two(2 * SECOND, &case);
         let before = simulation.holders();
         assert_eq!(before.len(), 17, "{case}");
-        // One restarts, and finds that another answers meanwhile or that nobody does.
+        // A node that restarts finds either that another has taken over, or that none has.
         simulation.kill(&name(0));
         simulation.never_two(SECOND, &case);
         simulation.start(&name(0));
@@ -156,7 +158,8 @@ fn a_winner_that_does_not_know_the_service_is_passed_over() {
     }
 }
 
-/// What is known of a node that is not heard grows old: Services come and go, and their addresses are given out again.
+/// The state known of a node that is not received becomes outdated: Services come and go, and their addresses are
+/// assigned again.
 #[test]
 fn behind_a_closed_port_services_come_and_go_and_each_address_has_one_node() {
     for (seed, closed) in (0..).zip(cases()) {
@@ -182,7 +185,7 @@ fn behind_a_closed_port_services_come_and_go_and_each_address_has_one_node() {
     }
 }
 
-/// A node behind a closed port stands still, and others take over what it had.
+/// A node behind a closed port is frozen, and others take over its addresses.
 #[test]
 fn behind_a_closed_port_a_node_that_stood_still_takes_nothing_back() {
     for (seed, closed) in (0..).zip(cases()) {
@@ -198,8 +201,8 @@ fn behind_a_closed_port_a_node_that_stood_still_takes_nothing_back() {
     }
 }
 
-/// The holder is behind a closed port, and for a while the segment loses all that it says: the others give it up, and it gives them up. What
-/// they announce it hears.
+/// The holder is behind a closed port, and for a time the segment loses everything that it sends: the others consider
+/// it dead, and it considers them dead. It still receives their announcements.
 #[test]
 fn behind_a_closed_port_a_holder_that_was_given_up_by_mistake_yields() {
     let all = [0, 1, 2];

@@ -1,18 +1,18 @@
-//! A hundred nodes: they start at once, part and heal, and are restarted one after another: ten of them, all of them with `OUTRIGGER_ROLLED=100`.
-//! `OUTRIGGER_ADDRESSES=N` sets how many addresses there are.
+//! A hundred nodes: they start at once, partition and heal, and are restarted one after another: ten of them, or all
+//! with `OUTRIGGER_ROLLED=100`. `OUTRIGGER_ADDRESSES=N` sets the number of addresses.
 use super::*;
 
 const NODES: usize = 100;
 
 impl Simulation {
-    /// Datagrams that arrived since, per node and second.
+    /// Returns the number of datagrams delivered since then, per node and second.
     fn rate(&self, (sent, since): (u64, u64)) -> f64 {
         let seconds = (self.now - since) as f64 / SECOND as f64;
         (self.sent - sent) as f64 / NODES as f64 / seconds
     }
 }
 
-/// Datagrams and octets that each node sends in a second in which nothing happens; `cargo xtask bench layer2` reads them.
+/// Prints the datagrams and octets that each node sends per second at rest; `cargo xtask bench layer2` reads them.
 #[test]
 fn gossip_at_rest() {
     for nodes in [3, 10, NODES] {
@@ -70,7 +70,7 @@ fn a_hundred_nodes_start_part_heal_and_are_rolled() {
 }
 
 impl Simulation {
-    /// The daemon of a node is restarted: it hands over, says goodbye and is back.
+    /// Restarts the daemon of a node: it hands over, sends a goodbye, and starts again.
     fn roll(&mut self, node: &str) {
         let now = self.now;
         let machine = self.machines.get_mut(node).unwrap();

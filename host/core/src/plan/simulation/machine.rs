@@ -4,15 +4,15 @@ use super::*;
 
 pub(super) struct Machine {
     pub membership: Membership,
-    /// What the loop has not taken up yet, and when it does.
+    /// Changes that the loop has not handled yet, and the time at which it does.
     pub news: Option<(u64, ViewChange)>,
     pub planner: Planner,
     pub announcer: Instance,
-    /// What the network is told as soon as the node may answer.
+    /// Addresses to announce to the network as soon as the node may answer.
     pub untold: BTreeSet<IpAddr>,
-    /// When the answers of the segment to its probes are counted.
+    /// Time at which the answers to each of the node's probes are counted.
     pub probes: BTreeMap<IpAddr, u64>,
-    /// And when they were.
+    /// Time at which the answers to earlier probes were counted.
     pub probed: BTreeMap<IpAddr, u64>,
 }
 
@@ -23,17 +23,17 @@ impl Machine {
         }
     }
 
-    /// What the responder is told.
+    /// Returns true if the responder may answer now.
     pub fn may_answer(&self, now: u64) -> bool {
         self.membership.lease().is_some_and(|until| now < until)
     }
 
-    /// Answers for an address.
+    /// Returns true if the node answers for an address.
     pub fn answers(&self, address: IpAddr, now: u64) -> bool {
         self.announcer.answers(address) && self.may_answer(now)
     }
 
-    /// It is to answer for some address.
+    /// Returns true if the node is to answer for any address.
     pub fn speaks(&self) -> bool {
         self.announcer.spoken_for().next().is_some()
     }
@@ -46,7 +46,7 @@ impl Machine {
         due.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
-    /// Says whether the loop has something to do.
+    /// Runs the timers. Returns true if the loop has something to do.
     pub fn timeout(&mut self, now: u64) -> bool {
         let outcome = self.announcer.timeout(now);
         for (address, announced) in &outcome.reported {

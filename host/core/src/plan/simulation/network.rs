@@ -1,18 +1,18 @@
-//! The network between the nodes: what gets through, and when.
+//! The network between the nodes, which delays and loses packets.
 use super::*;
 
 pub(super) enum Packet {
     Gossip(SocketAddr, Vec<u8>),
-    /// A node answers on the segment for an address.
+    /// An answer of a node on the segment for an address.
     Answer(String, IpAddr),
-    /// It is time that a node announces an address once more.
+    /// A timer at which a node announces an address once more.
     Announcement(IpAddr),
 }
 
-/// Of IPv4 and UDP.
+/// Size of the IPv4 and UDP headers.
 const HEADERS: u64 = 28;
 
-/// The pauses between announcements, and how many there are.
+/// Interval between announcements, and their number.
 const ANNOUNCE_US: u64 = 1_100 * MS;
 const ANNOUNCEMENTS: u64 = 5;
 
@@ -28,7 +28,7 @@ impl Simulation {
         }
     }
 
-    /// Says if a frame gets from one node to another.
+    /// Returns true if a frame reaches the other node.
     fn passes(&mut self, from: &str, to: &str) -> bool {
         let reaches = self.far.contains(from) == self.far.contains(to)
             && !self.mute.contains(from)
@@ -42,7 +42,7 @@ impl Simulation {
         self.wires.insert((at, self.sent), (to.to_owned(), packet));
     }
 
-    /// One node asks for another's addresses on the segment.
+    /// Asks on the segment, from one node, for another node's addresses.
     pub fn ask(&mut self, from: &str, to: &str, addresses: &[IpAddr]) {
         for address in addresses {
             let answers = self.speakers(*address).contains(&to);
@@ -52,7 +52,7 @@ impl Simulation {
         }
     }
 
-    /// A node begins to announce an address.
+    /// Schedules the announcements of an address by a node.
     pub fn announces(&mut self, node: &str, address: IpAddr) {
         for number in 0..ANNOUNCEMENTS {
             self.sent += 1;
@@ -62,7 +62,7 @@ impl Simulation {
         }
     }
 
-    /// Whoever answers for the address itself hears it.
+    /// Announces an address, which is received by every node that answers for it too.
     fn announce(&mut self, node: &str, address: IpAddr) {
         let speaks = |it: &Self, of: &str| it.speakers(address).contains(&of);
         let announces = |machine: &Machine| machine.announcer.announces(address);
@@ -79,8 +79,8 @@ impl Simulation {
         }
     }
 
-    /// Counts the answers to the probes of a node that have had their time. Another that probes at the same time counts if its hardware
-    /// address is lower.
+    /// Counts the answers to the probes of a node whose time has passed. Another node that probes at the same time
+    /// counts as an answer if its hardware address is lower.
     pub fn count_answers(&mut self, node: &str, machine: &mut Machine) {
         let now = self.now;
         let due: Vec<_> = machine.probes.extract_if(.., |_, at| *at <= now).collect();
@@ -97,7 +97,7 @@ impl Simulation {
                 rivals || self.speakers(address).contains(&other.as_str())
             };
             let there: Vec<_> = others.into_iter().filter(is_there).collect();
-            // Asked three times.
+            // The segment is asked three times.
             let answered = there
                 .iter()
                 .any(|other| (0..3).any(|_| self.passes(node, other) && self.passes(other, node)));
@@ -107,12 +107,13 @@ impl Simulation {
         }
     }
 
-    /// There is a client on the near side that is heard by whoever hears anything.
+    /// Returns true if the node receives frames from a host: a client on the near side reaches every node that receives
+    /// anything.
     pub fn hears_a_host(&self, node: &str) -> bool {
         !self.deaf.contains(node) && (!self.far.contains(node) || self.far.len() > 1)
     }
 
-    /// Says whether the node has taken it in.
+    /// Delivers a packet. Returns true if the node has handled it.
     pub fn receive(&mut self, node: &str, packet: Packet) -> bool {
         if let Some(waiting) = self.frozen.get_mut(node) {
             if let (Packet::Gossip(from, data), true) = (packet, waiting.len() < SOCKET) {

@@ -1,9 +1,9 @@
-//! What becomes of addresses when the facts about nodes change while every daemon lives.
+//! Tests of address placement when the facts about nodes change while every daemon is alive.
 use super::*;
 use crate::readiness::Readiness;
 
 impl Simulation {
-    /// Every node hears of it at once.
+    /// Applies a change on every node at once.
     fn learn(&mut self, change: Change) {
         let Some(difference) = self.cluster.apply(change) else { return };
         let names: Vec<String> = self.machines.keys().cloned().collect();
@@ -40,7 +40,7 @@ fn a_node_that_may_no_longer_hands_over_without_a_gap() {
         simulation.run(2 * SECOND);
         assert!(!simulation.speaks(&victim), "{victim} still speaks");
         simulation.assert_one_speaker();
-        // Back again, it moves nothing.
+        // A node that returns moves nothing.
         let before = simulation.holders();
         simulation.node_is(test_facts::node(&victim));
         simulation.run(2 * SECOND);
@@ -48,7 +48,7 @@ fn a_node_that_may_no_longer_hands_over_without_a_gap() {
     }
 }
 
-/// A node that is fit, with the addresses of the simulation on its network.
+/// Returns the readiness of a fit node, with the addresses of the simulation on its network.
 fn fit() -> Readiness {
     let networks = BTreeSet::from(["10.0.0.0/8".parse().unwrap()]);
     Readiness {
@@ -64,7 +64,7 @@ fn fit() -> Readiness {
 }
 
 impl Simulation {
-    /// A node finds out what its announcer can do.
+    /// Changes the readiness of a node's announcer.
     fn is_ready(&mut self, node: &str, readiness: Readiness) {
         let now = self.now;
         let machine = self.machines.get_mut(node).unwrap();
@@ -105,7 +105,7 @@ fn a_node_that_cannot_announce_hands_over_and_takes_nothing() {
             while simulation.speaks(&victim) && simulation.step(begun + SECOND) {}
             let took = simulation.now - begun;
             assert!(took < if loss > 0.0 { SECOND } else { 50 * MS }, "seed {seed}: {took} us");
-            // Somebody dies: what it had does not go there either.
+            // The addresses of a node that dies do not move to the unfit node either.
             simulation.no_gap = false;
             let dies = names.iter().find(|node| **node != victim).unwrap().clone();
             simulation.kill(&dies);
@@ -168,7 +168,7 @@ fn nodes_cordoned_one_after_another_hand_over_and_the_last_goes_on() {
     }
     let before = simulation.holders();
     assert!(before.values().all(|holder| *holder == names[3]));
-    // Nobody else is left: nothing moves.
+    // No other node is left, so nothing moves.
     simulation.node_is(Node { cordoned: true, ..test_facts::node(&names[3]) });
     simulation.run(2 * SECOND);
     assert_eq!(simulation.holders(), before);
@@ -180,7 +180,7 @@ fn when_all_nodes_are_not_ready_nothing_moves_and_the_dead_are_replaced() {
     let mut simulation = Simulation::started(6, 4, 16);
     let not_ready = |index| Node { ready: false, ..test_facts::node(&name(index)) };
     simulation.no_gap = true;
-    // One after another, as the node controller does it: the addresses end on some of them.
+    // The nodes change one after another, as the node controller does it. The addresses end on some of them.
     for index in 0..4 {
         simulation.node_is(not_ready(index));
         simulation.run(SECOND);
@@ -196,7 +196,7 @@ fn when_all_nodes_are_not_ready_nothing_moves_and_the_dead_are_replaced() {
     simulation.run(2 * SECOND);
     simulation.assert_one_speaker();
 
-    // The first that is ready again takes all, and no address is without an answer meanwhile.
+    // The first node that is ready again takes over all addresses, without a gap.
     simulation.no_gap = true;
     let survivor = simulation.machines.keys().next().unwrap().clone();
     simulation.node_is(test_facts::node(&survivor));

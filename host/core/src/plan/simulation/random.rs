@@ -1,9 +1,9 @@
-//! Random schedules: nodes die, leave, start, stand still, and the network loses, parts, and lets frames through one way only. In the end one
-//! node speaks for each address, and all agree. A seed is a schedule: `OUTRIGGER_SEED=N` replays it alone, `OUTRIGGER_SCHEDULES=N` sets how
-//! many there are.
+//! Random schedules: nodes die, leave, start and freeze, and the network loses packets, partitions, and passes frames
+//! one way only. In the end one node speaks for each address, and all agree. A seed is a schedule: `OUTRIGGER_SEED=N`
+//! replays it alone, `OUTRIGGER_SCHEDULES=N` sets the number of schedules.
 use super::*;
 
-/// Troubles of one schedule.
+/// Number of troubles in one schedule.
 const TROUBLES: usize = 12;
 
 #[test]
@@ -31,7 +31,8 @@ fn after_any_trouble_exactly_one_node_speaks_for_each_address() {
     assert!(failed.is_empty(), "OUTRIGGER_SEED={} replays the first of {failed:?}", failed[0]);
 }
 
-/// Gives the datagrams that arrived, the seconds of all nodes together, and the seeds that failed.
+/// Runs the schedules. Returns the number of datagrams delivered, the simulated seconds summed over all nodes, and the
+/// seeds that failed.
 fn each(seeds: &[u64]) -> (u64, f64, Vec<u64>) {
     let (mut datagrams, mut node_seconds, mut failed) = (0, 0.0, Vec::new());
     for seed in seeds {
@@ -46,7 +47,7 @@ fn each(seeds: &[u64]) -> (u64, f64, Vec<u64>) {
     (datagrams, node_seconds, failed)
 }
 
-/// Gives the datagrams that arrived, and the seconds of all nodes together.
+/// Runs one schedule. Returns the number of datagrams delivered, and the simulated seconds summed over all nodes.
 fn schedule(seed: u64) -> (u64, f64) {
     let mut random = ChaCha12Rng::seed_from_u64(1_000 + seed);
     let nodes = random.random_range(3..=9);
@@ -99,7 +100,8 @@ fn trouble(simulation: &mut Simulation, random: &mut ChaCha12Rng) {
     }
 }
 
-/// What a node told the network on the far side of a partition before it died there, nobody on this side can know.
+/// Kills a node. Its announcements are forgotten, because the nodes on this side cannot know those made on the far side
+/// of a partition.
 fn die(simulation: &mut Simulation, node: &str) {
     simulation.kill(node);
     simulation.told.retain(|_, teller| teller != node);
@@ -110,7 +112,7 @@ fn thaw_all(simulation: &mut Simulation) {
     frozen.iter().for_each(|node| simulation.thaw(node));
 }
 
-/// The network is whole again, and of the nodes that went two are back.
+/// Heals the network, and starts two of the nodes that are gone.
 fn end_of_trouble(simulation: &mut Simulation) {
     thaw_all(simulation);
     simulation.loss = 0.0;

@@ -1,13 +1,13 @@
-//! Nodes die, stall and part at random; in the end one speaks for each address.
+//! Nodes die, stall and partition at random; in the end one speaks for each address.
 use super::*;
 
 impl Simulation {
-    /// The process of a node stands still.
+    /// Freezes the process of a node.
     pub fn freeze(&mut self, node: &str) {
         self.frozen.insert(node.to_owned(), Vec::new());
     }
 
-    /// It goes on with what waits in its socket, which the kernel has not kept all of.
+    /// Resumes the process with the datagrams that wait in its socket, of which the kernel has not kept all.
     pub fn thaw(&mut self, node: &str) {
         let waiting = self.frozen.remove(node).unwrap_or_default();
         let Some(machine) = self.machines.get_mut(node) else { return };
@@ -34,8 +34,8 @@ fn two_sides_of_a_partition_agree_once_it_heals() {
     }
 }
 
-/// One node hears nobody, is heard by nobody, or both, for so long: nothing of the others moves, and within a second after it is back
-/// each address has one speaker.
+/// Cuts a node off for a time: it receives nothing, is received by no node, or both. No address of the others moves,
+/// and within a second after it is back each address has one speaker.
 fn cut_off(seed: u64, nodes: usize, duration: u64, [mute, deaf]: [bool; 2]) {
     let mut simulation = Simulation::started(seed, nodes, 16);
     let mut before = simulation.holders();
@@ -70,8 +70,8 @@ fn a_node_that_was_cut_off_comes_back_with_nothing_of_the_others() {
     }
 }
 
-/// The process of a holder stands still for so long. Half a second after it stood still never two nodes answer for one address, neither
-/// then nor when it goes on, and a second after that one does.
+/// Freezes the process of a holder for a time. From half a second after it froze, two nodes never answer for one
+/// address, neither during that time nor when it resumes; a second after it resumed, one node answers.
 fn stood_still(seed: u64, nodes: usize, duration: u64, loss: f64) {
     let mut simulation = Simulation::started(seed, nodes, 16);
     let victim = simulation.holders().into_values().next().unwrap();

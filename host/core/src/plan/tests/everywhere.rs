@@ -1,10 +1,10 @@
-//! An announcer for which every node that may announces.
+//! Tests of an announcer for which every eligible node announces.
 use super::*;
 
 const ANNOUNCED: &str = "bgp +10.0.0.1 default web Announce";
 const STANDS_BY: &str = "bgp +10.0.0.1 default web Standby(\"\")";
 
-/// Nodes `me` and `other`, and a speaker on both.
+/// Returns a bench with the nodes `me` and `other`, and a speaker on both.
 fn bench(me: Node) -> Bench {
     let bgp = Announcer { election: Election::All, ..announcer("bgp") };
     let named = Some(vec!["bgp".to_owned()]);
@@ -25,7 +25,7 @@ fn bench(me: Node) -> Bench {
 fn every_node_that_may_announces_and_none_claims() {
     let mut bench = bench(node("me"));
     assert_eq!(bench.plan(), ANNOUNCED);
-    // Beside a segment on which one node answers.
+    // In addition, one node answers on a segment.
     bench.upsert(Fact::from(announcer("layer2")));
     let named = Some(vec!["bgp".to_owned(), "layer2".to_owned()]);
     bench.upsert(Fact::from(Pool { announcers: named, ..pool("default", &["10.0.0.0/16"]) }));

@@ -1,4 +1,4 @@
-//! Traffic to an address goes to endpoints of its own family, so only those make a node fit for it.
+//! Traffic to an address goes to endpoints of its own family, so only those make a node eligible for it.
 use super::*;
 
 fn slice(family: Family, on: &str) -> Fact {
@@ -31,11 +31,11 @@ fn each_address_of_a_dual_stack_service_follows_the_endpoints_of_its_family() {
     let why = |address| bench.planner.why(&bench.cluster, &bench.view, address);
     assert_eq!(why(v4)["you"], Err(Ineligible::NoLocalEndpoint));
     assert_eq!(why(v6)["me"], Err(Ineligible::NoLocalEndpoint));
-    // What an instance is told to serve with is counted by family too.
+    // The endpoint count of an instance is also by family.
     let count = |address| bench.planner.desired("layer2")[&address].local_endpoints.ready;
     assert_eq!((count(v4), count(v6)), (1, 0));
 
-    // With endpoints of the other family alone nobody can be served.
+    // With endpoints of the other family alone, no client can be served.
     bench.apply(Change::Remove(FactKey::Endpoints(ServiceKey::new("default", "web-IPv6"))));
     let why = bench.planner.why(&bench.cluster, &bench.view, v6);
     assert_eq!(why["you"], Err(Ineligible::NoEndpoint));

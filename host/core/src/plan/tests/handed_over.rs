@@ -1,4 +1,4 @@
-//! One node gives an address to another, or finds that another has it.
+//! Tests in which a node hands an address over to another, or finds that another has it.
 use super::*;
 
 #[test]

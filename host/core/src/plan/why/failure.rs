@@ -1,21 +1,21 @@
-//! What keeps a node that may answer from doing so: the node itself, an announcer that does not run, a plugin that failed, or
-//! what the plugin says. Knows nothing of who answers instead.
+//! Failures that prevent an eligible node from answering: the node itself, an announcer that does not run, a plugin
+//! that failed, or an error reported by the plugin. Must not know which node answers instead.
 use super::super::heard::{AddressWord, AnnouncerWord, NodeWord};
 use super::{Asked, SHIPPED};
 use crate::facts::Announcer;
 
-/// How layer2 advises that an interface be used.
+/// Command in layer2's advice to set up an interface.
 const BRING_UP: &str = "ip link set NAME up";
 
-/// Why a node cannot answer.
+/// The reason why a node cannot answer.
 pub(super) struct Failure {
-    /// What is wrong.
+    /// A description of the fault.
     pub why: String,
-    /// The plugin's last error, "" when there is none.
+    /// The plugin's last error, "" if there is none.
     pub error: String,
-    /// What to change, one alternative each.
+    /// Changes that fix the fault, each an alternative.
     pub fixes: Vec<String>,
-    /// What was announced before goes on for a limited time.
+    /// True if existing announcements continue for a limited time.
     pub held: bool,
 }
 
@@ -54,7 +54,7 @@ impl Asked<'_> {
         Some(self.by_its_own_words(announcer, node, word, &said))
     }
 
-    /// The plugin does not run.
+    /// Describes a plugin that does not run.
     fn of_plugin(&self, announcer: &Announcer, node: &str, running: &AnnouncerWord) -> Failure {
         let AnnouncerWord { plugin, origin, phase, last_fault } = running;
         let title = self.title(announcer);
@@ -88,7 +88,7 @@ impl Asked<'_> {
         Failure { why, error: last_fault.clone(), fixes, held }
     }
 
-    /// The plugin runs and says that it cannot announce the address.
+    /// Describes an error of a running plugin that cannot announce the address, from its report.
     fn by_its_own_words(
         &self,
         announcer: &Announcer,
@@ -139,7 +139,7 @@ impl Asked<'_> {
         Failure::plain(why, fixes)
     }
 
-    /// What a person calls it: the one that is used while there is no Announcer is no object.
+    /// Returns the announcer's name for messages. The built-in announcer is not an object.
     pub(super) fn title(&self, announcer: &Announcer) -> String {
         match self.cluster.announcers.contains_key(&announcer.name) {
             true => format!("Announcer {}", announcer.name),
@@ -154,18 +154,19 @@ impl Asked<'_> {
 }
 
 impl Failure {
-    /// No plugin failed.
+    /// Creates a failure that is not that of a plugin.
     fn plain(why: String, fixes: Vec<String>) -> Self {
         Self { why, error: String::new(), fixes, held: false }
     }
 }
 
-/// Whether a person can follow it: a single word is the name of a reason ("address-not-desired"), or a value.
+/// Returns true if the text is readable advice. A single word is the name of a reason ("address-not-desired"), or a
+/// value.
 fn is_sentence(text: &str) -> bool {
     text.split_whitespace().nth(1).is_some()
 }
 
-/// The interfaces of a node that an announcer may use, as far as the node told.
+/// Returns the interfaces of a node that an announcer may use, as far as the node has reported them.
 fn usable<'a>(announcer: &Announcer, word: &'a NodeWord) -> Vec<&'a str> {
     let links = word.details.iter().flat_map(|details| details.links.keys());
     let may =
@@ -173,7 +174,7 @@ fn usable<'a>(announcer: &Announcer, word: &'a NodeWord) -> Vec<&'a str> {
     links.filter(may).map(String::as_str).collect()
 }
 
-/// What to change so that a plugin runs, by where it came from.
+/// Returns the fixes for a plugin that does not run, depending on its origin.
 fn fixes_of_plugin(plugin: &str, origin: &str) -> Vec<String> {
     let is_shipped = SHIPPED.contains(&plugin);
     let another =

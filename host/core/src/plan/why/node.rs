@@ -1,5 +1,5 @@
-//! What one node has to do with an address: whether it answers, and if not, why and what to change. Knows nothing of what
-//! follows for the address.
+//! Explains the role of one node for an address: that it answers, or the reason why it does not and the fixes. Must not
+//! know what follows for the address.
 use std::iter;
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ impl Asked<'_> {
         NodeWhy { role: NodeRole::Answers, message, error, fixes }
     }
 
-    /// Why a node that could answer does not.
+    /// Returns why a node that could answer does not.
     fn stands(&self, name: &str, answering: &[NodeName]) -> String {
         let due = self.due();
         match answering {
@@ -91,7 +91,7 @@ impl Asked<'_> {
         }
     }
 
-    /// What to change where a node cannot announce it.
+    /// Returns the fix for a node that cannot announce the address.
     fn inability_fix(&self, node: &str, reason: Ineligible) -> String {
         match reason {
             Ineligible::NotInSubnet => format!(
@@ -169,7 +169,7 @@ impl Asked<'_> {
         (message, vec![fix])
     }
 
-    /// Only an Announcer that is written down can be edited.
+    /// Returns the fix that ignores the label. Only an Announcer that exists as an object can be edited.
     fn ignore_fix(&self) -> Option<String> {
         let written = |one: &&Announcer| self.cluster.announcers.contains_key(&one.name);
         let name = &self.cover.iter().find(written)?.name;
@@ -223,7 +223,7 @@ impl Asked<'_> {
     }
 }
 
-/// Said behind the node's name.
+/// Returns the reason, worded to follow the node's name.
 fn explained(reason: Ineligible) -> String {
     match reason {
         Ineligible::Excluded => format!("has the label {EXCLUDE}"),
@@ -234,7 +234,7 @@ fn explained(reason: Ineligible) -> String {
     }
 }
 
-/// Why a node could not be asked.
+/// Returns why a node could not be asked.
 pub(super) fn silence(word: &NodeWord) -> &str {
     match word.silence.why.as_str() {
         "" => "nobody knows why",

@@ -1,9 +1,9 @@
-//! Why no announcer is for an address, and what to change. Knows nothing of nodes.
+//! Explains why no announcer covers an address, with the fixes. Must not know nodes.
 use super::super::announcers;
 use super::Asked;
 
 impl Asked<'_> {
-    /// What is wrong, and the fix.
+    /// Returns the fault and the fixes.
     pub(super) fn uncovered(&self) -> (String, Vec<String>) {
         let Some(home) = &self.home else {
             let fix = format!(

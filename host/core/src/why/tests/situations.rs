@@ -1,32 +1,32 @@
-//! What can be wrong, one thing at a time.
+//! The possible faults, one at a time.
 use super::*;
 
-/// As the supervisor says it of a plugin that panics.
+/// The supervisor's message about a plugin that panics.
 const CRASHED: &str = "the plugin crashed: it said: panicked at src/lib.rs:48: index out of bounds; wasm trap: wasm `unreachable` instruction executed in std::process::abort < layer2::handle";
 const CRASHED_AT_START: &str = "9f86d081884c: start failed: the plugin crashed: it said: panicked at src/lib.rs:21: no MAC address; wasm trap: wasm `unreachable` instruction executed in std::process::abort < layer2::start";
 
-/// The built-in one, written down.
+/// Returns the built-in announcer as a configured one.
 fn announcer_on(interfaces: &[&str]) -> Announcer {
     let built_in = crate::plan::announcers(&Cluster::default())["layer2"].clone();
     let interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
     Announcer { interfaces, ..Arc::unwrap_or_clone(built_in) }
 }
 
-/// n2 is to answer, and its plugin says that it cannot.
+/// Makes n2 the node that is to answer, with a plugin that reports that it cannot.
 fn fails_on_n2(s: &mut Scene) -> &mut Scene {
     s.says("n1", "10.0.0.240", false, "standby", "n2 announces it")
         .says("n2", "10.0.0.240", true, "failed", "no interface that it may use is up with ARP enabled: bring one up (ip link set NAME up)")
         .says("n3", "10.0.0.240", false, "standby", "n2 announces it")
 }
 
-/// n2 is to answer, and the host refuses what its plugin wants to do.
+/// Makes n2 the node that is to answer, with a host that refuses the plugin's effects.
 fn refused_on_n2(s: &mut Scene) -> &mut Scene {
     s.says("n1", "10.0.0.240", false, "standby", "n2 announces it")
         .says("n2", "10.0.0.240", true, "failed", "the host refused offload: address-not-desired")
         .says("n3", "10.0.0.240", false, "standby", "n2 announces it")
 }
 
-/// Situation, what makes it, and whether somebody must change something.
+/// The situations: name, setup, and true if something must be changed.
 pub(super) const SITUATIONS: [(&str, Play, bool); 28] = [
     (
         "assigned, and n2 announces it, not n1",

@@ -1,5 +1,6 @@
-//! What people deliver, while this process leads, and which of our copies of it go: ConfigMaps with our labels. Nobody else watches
-//! them, each of which may hold a megabyte. Must not know what becomes of a delivery.
+//! Watches deliveries while this process is the leader, and the deletion of Outrigger's copies of them: ConfigMaps with
+//! Outrigger's labels. No other process watches them, because each may hold a megabyte. This module must not know how a
+//! delivery is processed.
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -15,20 +16,20 @@ use super::super::follow::{Follow, Heard, key};
 use super::COPY_LABEL;
 use crate::convert::{Delivery, PLUGIN_LABEL, delivery};
 
-/// Deliveries that wait to be looked at: each may hold a megabyte.
+/// Maximum number of deliveries that wait to be processed: each may hold a megabyte.
 const WAITING: usize = 64;
 
-/// What the watches have to say.
+/// An event of the watches.
 pub enum Delivered {
-    /// The name of a ConfigMap with our label, and what it delivers; `None` when that is nothing, or no more.
+    /// The name of a ConfigMap with the delivery label, and its delivery; `None` if it delivers nothing, or no longer does.
     ConfigMap(String, Option<Box<Delivery>>),
-    /// An immutable copy that is no more.
+    /// An immutable copy that was deleted.
     CopyGone(String),
-    /// Every delivery has been told once.
+    /// Every existing delivery has been reported once.
     Listed,
 }
 
-/// Watches until the receiver is dropped.
+/// Watches deliveries and copies until the receiver is dropped.
 pub fn watch_deliveries(client: &Client) -> mpsc::Receiver<Delivered> {
     let (tell, told) = mpsc::channel(WAITING);
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
@@ -36,7 +37,7 @@ pub fn watch_deliveries(client: &Client) -> mpsc::Receiver<Delivered> {
     let follow = Follow::new("configmaps", api, Some(PLUGIN_LABEL), see);
     let say = |name, it: Option<_>| Some(Delivered::ConfigMap(name, it.flatten()));
     tokio::spawn(pass_on(follow, say, Some(Delivered::Listed), tell.clone()));
-    // Their octets are of no interest.
+    // The content of the copies is not needed.
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client.clone(), NAMESPACE);
     let see = |object: &PartialObjectMeta<ConfigMap>| (key(object), ());
     let follow = Follow::new("copies", api, Some(COPY_LABEL), see);
@@ -45,7 +46,8 @@ pub fn watch_deliveries(client: &Client) -> mpsc::Receiver<Delivered> {
     told
 }
 
-/// Until nobody listens. `say` makes words of an object, or of its end; `listed` is said after all there is at first.
+/// Forwards events until the receiver is dropped. `say` converts an object, or its deletion, to an event; `listed` is sent
+/// after the first complete listing.
 async fn pass_on<K, T, S>(
     mut follow: Follow<K, (ServiceKey, T), S>,
     say: impl Fn(String, Option<T>) -> Option<Delivered>,
@@ -68,7 +70,7 @@ async fn pass_on<K, T, S>(
     }
 }
 
-/// What is there and what is gone, by name; whether that is all there is.
+/// Returns the existing and the deleted objects by name, and true if these are all that exist.
 fn news<T>(
     heard: Heard<(ServiceKey, T)>,
     known: &mut BTreeSet<String>,
@@ -90,7 +92,7 @@ fn news<T>(
             known.remove(key.name());
             (vec![(key.name().to_owned(), None)], false)
         }
-        // The log has it.
+        // These events are already in the log.
         Heard::Failed(_) | Heard::Recovered => (Vec::new(), false),
     }
 }

@@ -1,4 +1,4 @@
-//! What a status holds, what it should hold, and what is written for that.
+//! Tests of the current status, the intended status, and the write between them.
 use super::*;
 
 const NOW: Time = Time { monotonic_us: 0, utc_us: 1_700_000_000_900_000 };
@@ -10,7 +10,7 @@ fn object(status: &str, managers: &str) -> Service {
     serde_saphyr::from_str(&text).unwrap()
 }
 
-/// The managed field that says that this manager wrote the ingress.
+/// Returns the managed field that shows that this manager wrote the ingress.
 fn by(manager: &str) -> String {
     format!(
         "{{manager: {manager}, operation: Apply, subresource: status, fieldsV1: {{'f:status': {{'f:loadBalancer': {{'f:ingress': {{}}}}}}}}}}"

@@ -1,4 +1,5 @@
-//! One kind's watch, on a task of its own: which kinds there are, and what is kept of an object of each.
+//! Defines the watched kinds, the parts of an object of each kind that are kept, and the watch of a kind, which runs on a
+//! task of its own.
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,29 +32,29 @@ pub enum Kind {
     AddressPools,
     /// Announcers.
     Announcers,
-    /// Plugins: which build of each is to run.
+    /// Plugins, which determine the build of each plugin that should run.
     Plugins,
-    /// What nodes say of themselves. No decision depends on it, so that nothing waits for its listing.
+    /// NodeReports. No decision depends on them, so that nothing waits for their listing.
     NodeReports,
 }
 
-/// Whom watches are for.
+/// The consumer of the watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
     /// The role that announces.
     Node,
-    /// The role that allocates and writes status: what a status holds is kept for the writer of statuses, and what nodes report is
-    /// heard.
+    /// The role that allocates and writes status. The status of Services is kept for the status writer, and NodeReports are
+    /// watched.
     Controller,
-    /// Somebody who asks once.
+    /// A user's command that reads once.
     Person,
 }
 
 impl Reader {
-    /// What it needs to know.
+    /// Returns the kinds that the consumer needs.
     pub fn kinds(self) -> impl Iterator<Item = Kind> {
         Kind::ALL.into_iter().filter(move |kind| match kind {
-            // They decide where an address is announced, not which one it is; and no other kind changes as often.
+            // EndpointSlices determine where an address is announced, not which one it is; and no other kind changes as often.
             Kind::EndpointSlices => self != Self::Controller,
             Kind::NodeReports => self == Self::Controller,
             _ => true,
@@ -61,24 +62,24 @@ impl Reader {
     }
 }
 
-/// What the watch of a kind has to say.
+/// An event of the watch of a kind.
 pub(super) type Said = (Kind, Heard<Seen>);
 
 /// One object, converted.
 pub(super) struct Seen {
-    /// Namespace ("" when cluster-scoped) and name.
+    /// Namespace ("" if cluster-scoped) and name.
     pub key: ServiceKey,
     pub converted: Result<Converted, Invalid>,
-    /// Of a Service that could not be converted: what is known of it without anything from before.
+    /// For a Service that could not be converted: what can be read of it without any earlier state.
     pub unclear: Option<facts::Service>,
-    /// Of a Service whose status is looked after.
+    /// For a Service whose status is tracked.
     pub observed: Option<Observed>,
-    /// Of a kind that roll-outs look at.
+    /// For a kind that rollouts need.
     pub whole: Option<Whole>,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub(super) const ALL: [Self; 8] = [
         Self::Services,
         Self::EndpointSlices,
@@ -90,7 +91,7 @@ impl Kind {
         Self::NodeReports,
     ];
 
-    /// As `kubectl get` names it.
+    /// Returns the plural name that `kubectl get` uses.
     pub fn plural(self) -> &'static str {
         match self {
             Self::Services => "services",
@@ -104,7 +105,7 @@ impl Kind {
         }
     }
 
-    /// The kind that a fact comes from.
+    /// Returns the kind that a fact comes from.
     pub(super) fn of(fact: &Fact) -> Self {
         match fact {
             Fact::Service(_) => Self::Services,
@@ -117,7 +118,7 @@ impl Kind {
         }
     }
 
-    /// The object that a fact of ours comes from.
+    /// Returns the object that a fact comes from.
     pub(super) fn object(fact: &Fact) -> ServiceKey {
         let global = |name: &String| ServiceKey::new("", name);
         match fact {
@@ -127,13 +128,13 @@ impl Kind {
             Fact::Namespace(namespace) => global(&namespace.name),
             Fact::Pool(pool) => global(&pool.name),
             Fact::Announcer(announcer) => global(&announcer.name),
-            // Not from a cluster: a folder's.
+            // Plugins of this form come from a folder, not from a cluster.
             Fact::Plugin(plugin) => global(&plugin.name),
             Fact::Published(published) => global(&published.name),
         }
     }
 
-    /// Where an object of this kind stands among all claimants.
+    /// Returns the path under which an object of this kind claims facts.
     pub(super) fn path(self, key: &ServiceKey) -> PathBuf {
         let kind = match self {
             Self::Services => "Service",
@@ -148,7 +149,7 @@ impl Kind {
         [kind, key.namespace(), key.name()].iter().collect()
     }
 
-    /// Watches this kind for as long as the runtime lives.
+    /// Watches this kind until the receiver is dropped or the runtime shuts down.
     pub(super) fn watch(
         self,
         client: &Client,
@@ -200,7 +201,7 @@ fn seen<K: Resource>(object: &K, convert: fn(&K) -> Result<Converted, Invalid>) 
 }
 
 impl Seen {
-    /// With nothing but its facts.
+    /// Creates an entry with only its facts.
     pub fn new(key: ServiceKey, converted: Result<Converted, Invalid>) -> Self {
         Self { key, converted, unclear: None, observed: None, whole: None }
     }
@@ -241,7 +242,7 @@ fn spawn<K>(
     tokio::spawn(async move {
         let mut follow = Follow::new(kind.plural(), api, None, see);
         while let Some(heard) = follow.next().await {
-            // The receiver ends when its role ends.
+            // The receiver is dropped when its role ends.
             if says.send((kind, heard)).is_err() {
                 return;
             }

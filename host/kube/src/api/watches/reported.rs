@@ -1,35 +1,36 @@
-//! What the nodes report of announcers: those that do not run as they are written, and what plugins say of themselves. Must not
-//! know what is made of it.
+//! Collects what nodes report about announcers: those that do not run as configured, and the conditions that their plugins
+//! report. This module must not know how the reports are used.
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::told::Whole;
 use crate::crd::{AnnouncerReport, ConditionReport, NodeReportStatus};
 
-/// More of a plugin's words would not help whoever reads them, and a condition does not hold any number.
+/// Maximum length of a plugin's message in characters: a longer one would not help its reader, and the length of a
+/// condition is limited.
 const LONGEST: usize = 500;
 
-/// Why an announcer does not run on one node as it is written.
+/// Reason why an announcer does not run as configured on one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// CamelCase.
+    /// Machine-readable reason in CamelCase.
     pub reason: &'static str,
-    /// In the plugin's own words.
+    /// Human-readable message in the plugin's own words.
     pub message: String,
 }
 
-/// What one node reports of an announcer.
+/// The report of one node about an announcer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reported {
-    /// Why it does not run as it is written.
+    /// Reason why the announcer does not run as configured; `None` if it does.
     pub failure: Option<Failure>,
-    /// What its plugin says of itself.
+    /// Conditions that its plugin reports.
     pub conditions: Vec<ConditionReport>,
 }
 
-/// Of one node, by announcer.
+/// The reports of one node, by announcer.
 type OfNode = BTreeMap<String, Reported>;
 
-/// Of all nodes.
+/// The reports of all nodes.
 #[derive(Default)]
 pub(super) struct AllReported {
     by_node: BTreeMap<String, BTreeSet<String>>,
@@ -37,14 +38,14 @@ pub(super) struct AllReported {
 }
 
 impl AllReported {
-    /// What a NodeReport says from now on.
+    /// Records the new content of a NodeReport.
     pub fn hear(&mut self, node: &str, whole: &Whole) {
         if let Whole::Report(report) = whole {
             self.replace(node, reported(report));
         }
     }
 
-    /// What is true of a node from now on.
+    /// Replaces the reports of a node.
     fn replace(&mut self, node: &str, new: OfNode) {
         for announcer in self.by_node.remove(node).into_iter().flatten() {
             let Some(nodes) = self.by_announcer.get_mut(&announcer) else { continue };
@@ -61,19 +62,19 @@ impl AllReported {
         }
     }
 
-    /// A node has no report any more.
+    /// Removes the reports of a node whose NodeReport was deleted.
     pub fn gone(&mut self, node: &str) {
         self.replace(node, OfNode::new());
     }
 
-    /// What is worth saying of an announcer, by node.
+    /// Returns the noteworthy reports about an announcer, by node.
     pub fn of(&self, announcer: &str) -> &BTreeMap<String, Reported> {
         static NOWHERE: BTreeMap<String, Reported> = BTreeMap::new();
         self.by_announcer.get(announcer).unwrap_or(&NOWHERE)
     }
 }
 
-/// What a report says of them, where it says anything.
+/// Returns the noteworthy reports about announcers in a node's status.
 fn reported(status: &NodeReportStatus) -> OfNode {
     let of_one = |announcer: &AnnouncerReport| {
         let failure = failure(announcer);
@@ -84,7 +85,7 @@ fn reported(status: &NodeReportStatus) -> OfNode {
     status.announcers.iter().filter_map(of_one).collect()
 }
 
-/// That a plugin once faulted and runs again is no failure.
+/// Returns the failure of an announcer. A plugin that faulted once and runs again has not failed.
 fn failure(announcer: &AnnouncerReport) -> Option<Failure> {
     let (reason, message) = match (announcer.refused.as_str(), announcer.phase.as_str()) {
         ("", "Held") => ("Failing", &announcer.last_fault),

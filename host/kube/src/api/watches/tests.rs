@@ -1,4 +1,4 @@
-//! What watches say, in any order and after any failure, and what is told of it.
+//! Tests of watch events in any order and after any failure, and of the changes that are reported for them.
 use k8s_openapi::api::core::v1::{Node, Service};
 use serde::de::DeserializeOwned;
 
@@ -18,7 +18,7 @@ impl Bench {
         Self { says, watches: Watches::hear(kinds.iter().copied(), said) }
     }
 
-    /// Says it and gives what is told, in short.
+    /// Delivers an event and returns the reported changes in short form.
     fn say(&mut self, kind: Kind, heard: Heard<Seen>) -> Vec<String> {
         assert!(self.says.send((kind, heard)).is_ok());
         self.watches.read().iter().map(short).collect()
@@ -138,7 +138,7 @@ async fn what_follows_at_once_is_looked_at_together() {
         watches.changed_together().await;
         watches.read()
     };
-    // It is polled first, and must not be done by then.
+    // The waiting future is polled first, and must not be done by then.
     let (looked, sent) = tokio::join!(looks, async {
         says.send((Kind::Nodes, Heard::Seen(node("n2", "10.0.0.2"))))
     });

@@ -1,31 +1,31 @@
-//! NodeReports and Plugins as they are, for roll-outs, which look at more of them than facts say. From the same watch as the
-//! facts: one per kind. Must not know how a roll-out goes on.
+//! Keeps current NodeReports and Plugins for rollouts, which need more of them than facts contain. They come from the same
+//! watches as the facts: one per kind. This module must not know how a rollout proceeds.
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Kind;
 use crate::crd::{NodeReportStatus, PluginStatus};
 
-/// The name of an object, and what it says; `None` when it is gone.
+/// The name of an object and its current content, which is `None` if the object was deleted.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Told {
     /// A NodeReport.
     Report(String, Option<Arc<NodeReportStatus>>),
     /// A Plugin, with its version.
     Plugin(String, Option<(String, Arc<PluginStatus>)>),
-    /// Everything of this kind has been told once.
+    /// Every object of this kind has been reported once.
     Listed(Kind),
 }
 
-/// One object as it is.
+/// The current content of one object.
 #[derive(Debug, Clone)]
 pub(super) enum Whole {
     Report(Arc<NodeReportStatus>),
-    /// With its version.
+    /// A Plugin, with its version.
     Plugin(String, Arc<PluginStatus>),
 }
 
-/// All of them, and what nobody has taken note of.
+/// All current objects, and those that have not been reported yet.
 #[derive(Default)]
 pub(super) struct News {
     objects: BTreeMap<(Kind, String), Whole>,
@@ -35,13 +35,13 @@ pub(super) struct News {
 }
 
 impl News {
-    /// One object is so now.
+    /// Records the current content of an object.
     pub fn seen(&mut self, kind: Kind, name: &str, whole: Whole) {
         self.objects.insert((kind, name.to_owned()), whole);
         self.fresh.insert((kind, name.to_owned()));
     }
 
-    /// One object is gone.
+    /// Removes an object that was deleted.
     pub fn gone(&mut self, kind: Kind, name: &str) {
         let object = (kind, name.to_owned());
         if self.objects.remove(&object).is_some() {
@@ -49,20 +49,20 @@ impl News {
         }
     }
 
-    /// Everything there is of a kind has been seen.
+    /// Records that every object of a kind has been seen.
     pub fn listed(&mut self, kind: Kind) {
         if matches!(kind, Kind::NodeReports | Kind::Plugins) && self.listed.insert(kind) {
             self.freshly_listed.insert(kind);
         }
     }
 
-    /// Everything is fresh: somebody begins to listen.
+    /// Marks everything as new, for a consumer that starts to listen.
     pub fn again(&mut self) {
         self.fresh.extend(self.objects.keys().cloned());
         self.freshly_listed.clone_from(&self.listed);
     }
 
-    /// What is fresh, each object once as it is now, and then what has been listed.
+    /// Returns each new object once with its current content, and then the newly listed kinds.
     pub fn take(&mut self) -> impl Iterator<Item = Told> + '_ {
         let (fresh, listed) =
             (std::mem::take(&mut self.fresh), std::mem::take(&mut self.freshly_listed));

@@ -1,4 +1,5 @@
-//! What is wrong: with a watch, with an object, or with two that say the same. Must not know what follows from it.
+//! Collects the problems of watches, of objects, and of objects that claim the same key. This module must not know their
+//! consequences.
 use std::path::{Path, PathBuf};
 
 use outrigger_core::facts::FactKey;
@@ -7,7 +8,7 @@ use super::{Kind, Watches};
 use crate::problem::Problem;
 
 impl Watches {
-    /// Everything that is wrong now.
+    /// Returns all current problems.
     pub fn problems(&self) -> Vec<Problem> {
         let api = |object: String, message: String| Problem {
             file: String::new(),
@@ -35,18 +36,18 @@ impl Watches {
         failing.chain(own).chain(losers).collect()
     }
 
-    /// Whether [`Self::problems`] or [`Self::missing`] differ since the last call.
+    /// Returns true if [`Self::problems`] or [`Self::missing`] have changed since the last call.
     pub fn differ(&mut self) -> bool {
         std::mem::take(&mut self.differ)
     }
 
-    /// What is wrong with the object that a fact comes from.
+    /// Returns the problems of the object that a fact comes from; `None` if it has none.
     pub fn problem_of(&self, key: &FactKey) -> Option<String> {
         let claim = self.claims.in_force(key)?;
         Some(self.problems.get(&*claim.path)?.join("; "))
     }
 
-    /// Pools and announcers of which nothing is known because they were never valid: kind, name and message.
+    /// Returns the pools and announcers of which no facts are known because they were never valid: kind, name and message.
     pub fn unread(&self) -> impl Iterator<Item = (&'static str, String, String)> + '_ {
         self.problems.iter().filter_map(|(path, messages)| {
             let kind =
@@ -56,7 +57,7 @@ impl Watches {
         })
     }
 
-    /// What is wrong with an object from now on.
+    /// Sets the problems of an object.
     pub(super) fn is_wrong(&mut self, path: PathBuf, problems: Vec<String>) {
         let before = self.problems.get(&path).map_or(&[][..], Vec::as_slice);
         self.differ |= before != problems;
@@ -66,7 +67,7 @@ impl Watches {
         }
     }
 
-    /// A watch cannot be heard, and why, or can be heard.
+    /// Sets the reason why a watch fails; `None` if it works.
     pub(super) fn fails(&mut self, kind: Kind, why: Option<String>) {
         let standing = self.standing(kind);
         if standing.failing != why {
@@ -76,7 +77,7 @@ impl Watches {
     }
 }
 
-/// "Service shop/web", from the path under which it claims.
+/// Returns a title such as "Service shop/web" from the path under which an object claims facts.
 pub(super) fn title(path: &Path) -> String {
     let mut parts = path.iter().map(|part| part.to_string_lossy().into_owned());
     let kind = parts.next().unwrap_or_default();

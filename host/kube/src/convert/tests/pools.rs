@@ -1,4 +1,4 @@
-//! Address pools, the old configuration of MetalLB among them.
+//! Tests of address pools, including the old configuration of MetalLB.
 use super::*;
 
 fn pools(converted: &Converted) -> Vec<&Pool> {
@@ -135,7 +135,7 @@ fn a_pool_that_is_not_valid_is_what_it_was_when_it_was_valid_last() {
     assert!(invalid.notes[0].message.contains("nonsense"), "{:?}", invalid.notes);
 }
 
-/// A ConfigMap with this text as MetalLB's.
+/// Converts a ConfigMap with this text as MetalLB configuration.
 fn metallb(text: &str) -> Result<Converted, Invalid> {
     let object = v1::ConfigMap {
         metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {

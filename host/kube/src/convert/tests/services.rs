@@ -1,4 +1,4 @@
-//! Services: which are ours, what they ask for, and what others wrote.
+//! Tests of Services: the selection by class, the requests, and the status that others wrote.
 use super::*;
 
 #[test]

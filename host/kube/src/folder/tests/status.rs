@@ -1,10 +1,10 @@
-//! The status that lies in the state folder, and when somebody who waits is told.
+//! Tests of the status in the state folder, and of when a waiting caller is notified.
 use std::net::IpAddr;
 
 use super::*;
 use crate::state::Lead;
 
-/// Whoever gives out addresses.
+/// The leader, which allocates addresses.
 struct Leader(State, Lead);
 
 impl Leader {
@@ -48,7 +48,7 @@ fn status_comes_from_the_state_folder_and_a_damaged_one_holds_its_service_as_it_
         0
     );
 
-    // Whoever starts on a damaged status tells nothing about that Service.
+    // A process that starts with a damaged status reports nothing about that Service.
     let mut bench =
         Bench::with(&[("web.yaml", &with_status), ("db.yaml", &service("db"))], |dir| {
             let state = State::open(&dir.join(".state")).unwrap();

@@ -1,4 +1,4 @@
-//! The ConfigMap that MetalLB had before its custom resources.
+//! Tests of the ConfigMap that MetalLB used before its custom resources.
 use super::*;
 
 pub(super) const OLD: &str = "

@@ -1,4 +1,4 @@
-//! The originals come back.
+//! Tests that converting back restores the originals.
 use super::old::OLD;
 use super::*;
 

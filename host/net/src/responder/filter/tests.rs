@@ -1,4 +1,4 @@
-//! What the prefixes cover. That the programs do the same is seen in the responder's tests, in the kernel.
+//! Tests of the prefixes. The responder's tests show in the kernel that the programs match the same addresses.
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Bookkeeping: whatever order, all indexes agree.
+//! Tests of the bookkeeping: all indexes agree after operations in any order.
 use std::net::{IpAddr, Ipv4Addr};
 
 use outrigger_sdk::{Beacon, Frame};

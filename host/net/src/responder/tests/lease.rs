@@ -1,7 +1,7 @@
-//! A node that may not speak says nothing, and one that hands over leaves nobody without an answer.
+//! A node without a lease sends nothing, and a node that hands over leaves no request unanswered.
 use super::*;
 
-/// Until the responder has dropped so many frames for want of a lease.
+/// Waits until the responder has dropped this many frames for lack of a lease.
 fn await_dropped(bench: &Bench, count: u64) {
     let dropped = || bench.handle.counters().dropped.get("lease-ended").copied().unwrap_or(0);
     while dropped() < count {
@@ -14,7 +14,7 @@ namespaced! {
         let mut bench = Bench::new();
         bench.answer(1, VIP);
         let question = who_has(v4(VIP), ASKER, MacAddr::broadcast());
-        // One that ended by itself, as in a process that was frozen, and one that was taken.
+        // A lease that expired, as in a process that was frozen, and one that was revoked.
         for ended in [Some(boottime_us()), None] {
             bench.handle.set_lease(ended);
             let before = bench.handle.counters().dropped.get("lease-ended").copied().unwrap_or(0);
@@ -37,7 +37,7 @@ namespaced! {
         let question = who_has(v4(VIP), ASKER, MacAddr::broadcast());
         for _ in 0..100 {
             bench.answer(1, VIP);
-            // On a veth it is in the socket when the call returns.
+            // On a veth the frames are in the socket when the call returns.
             bench.wire.send_all(&vec![question.clone(); 40]);
             assert_eq!(bench.handle.withdraw(OWNER, VIP), [1]);
             bench.wire.send(&question);

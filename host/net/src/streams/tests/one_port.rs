@@ -1,4 +1,4 @@
-//! UDP ports that several owners have, with other options each.
+//! UDP ports that several owners share, each with other options.
 use super::*;
 use crate::sys::sockets;
 
@@ -24,7 +24,7 @@ fn packet(discriminator: u32) -> Vec<u8> {
     ControlPacket { my_discriminator, detect_mult, ..ControlPacket::default() }.encode().to_vec()
 }
 
-/// A socket of the test's that shows how far what comes may go.
+/// Returns a socket of the test that reports the hop limit of received datagrams.
 fn far() -> (socket2::Socket, SocketAddr) {
     let far = UdpSocket::bind((HERE, 0)).unwrap();
     let address = far.local_addr().unwrap();

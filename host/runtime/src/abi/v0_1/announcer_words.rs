@@ -1,4 +1,4 @@
-//! How an announcer is started and what it keeps. WIT: `machine`.
+//! Conversions for the start and the saved state of an announcer. WIT: `machine`.
 use outrigger_sdk as sdk;
 
 use super::announcer::exports::outrigger::plugin::machine as wit;

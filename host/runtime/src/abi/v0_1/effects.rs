@@ -1,4 +1,4 @@
-//! What an announcer asks for, on its way out. What this host cannot carry out becomes
+//! Conversions for the effects that an announcer requests. An effect that this host cannot carry out becomes
 //! [`sdk::Effect::Unsupported`] with its name and subject, so that the guard denies it by name. WIT: `effects`.
 use std::net::IpAddr;
 
@@ -65,7 +65,8 @@ fn frame(frame: network::Frame) -> sdk::Frame {
     sdk::Frame { link: frame.link, data: frame.data }
 }
 
-/// Refused as a whole when one topic cannot be watched: half a watch would look like silence on the wire.
+/// Converts a watch. It is refused as a whole if one topic cannot be watched: a partial watch would look like silence
+/// on the wire.
 fn watch(
     effect: &str,
     watched: network::FrameWatch,

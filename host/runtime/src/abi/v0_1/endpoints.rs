@@ -1,4 +1,4 @@
-//! Streams, listeners and datagram sockets, in both directions. WIT: `network`.
+//! Conversions for streams, listeners and datagram sockets, in both directions. WIT: `network`.
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use outrigger_sdk as sdk;
@@ -105,7 +105,7 @@ pub(super) fn datagram(sent: wit::SendDatagram) -> sdk::SendDatagram {
     sdk::SendDatagram { socket: sent.socket, remote: sent.remote.into(), data: sent.data }
 }
 
-/// As the WIT has them, without host bits; what was written where there can be none.
+/// Converts a prefix of the WIT, without its host bits. Returns the prefix as text if its length is invalid.
 fn prefix(written: IpPrefix) -> Result<sdk::IpNet, String> {
     let (address, length) = (IpAddr::from(written.address), written.length);
     let prefix = sdk::IpNet::new(address, length).map_err(|_| format!("{address}/{length}"))?;

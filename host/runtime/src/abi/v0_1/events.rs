@@ -1,4 +1,4 @@
-//! What happens to an announcer, on its way in. WIT: `events`.
+//! Conversions for the events that an announcer receives. WIT: `events`.
 use outrigger_sdk as sdk;
 
 use super::allocator::outrigger::plugin::types::Extension;

@@ -1,4 +1,5 @@
-//! What a guest may call: `log` for everyone, `pool` for allocators. The type-only interfaces have nothing to call.
+//! The functions that a guest may call: `log` for every plugin, `pool` for allocators. The type-only interfaces have no
+//! functions.
 use outrigger_sdk as sdk;
 
 use super::allocator::outrigger::plugin::types::{IpAddress, IpFamily, IpPrefix, Pair};
@@ -28,11 +29,11 @@ impl log::Host for Host {
     }
 }
 
-/// As many addresses as one answer may hold: what a guest asks for is a number it made up.
+/// Largest number of addresses in one answer: the guest can ask for any limit.
 const MOST: u32 = 4096;
 
 impl Host {
-    /// Outside of decisions every list is empty and every number 0.
+    /// Queries the pool. Outside of decisions every list is empty and every number 0.
     fn ask<T: Default>(&self, question: impl FnOnce(&dyn sdk::Pool) -> T) -> T {
         self.pool.as_deref().map(|pool| question(pool)).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! An allocator's question and answer. WIT: `policy`.
+//! Conversions for the request and the outcome of an allocator. WIT: `policy`.
 use std::net::IpAddr;
 
 use outrigger_sdk as sdk;

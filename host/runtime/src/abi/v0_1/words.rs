@@ -1,4 +1,4 @@
-//! Words that both worlds use. WIT: `types`.
+//! Conversions for the types that both worlds use. WIT: `types`.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use outrigger_sdk as sdk;
@@ -103,7 +103,7 @@ impl From<wit::FieldError> for sdk::FieldError {
     }
 }
 
-/// Of a whole list.
+/// Converts every element of a list.
 pub(super) fn each<A: Into<B>, B>(list: impl IntoIterator<Item = A>) -> Vec<B> {
     list.into_iter().map(Into::into).collect()
 }

@@ -1,4 +1,4 @@
-//! How long a build that keeps faulting is given.
+//! The retries of a build that keeps faulting.
 use super::*;
 
 #[test]
@@ -11,7 +11,8 @@ fn when_restarts_do_not_help_it_waits_longer_and_longer_and_comes_back_afresh() 
     assert!(!out.incidents.iter().any(|i| matches!(i, Incident::FellBack { .. })));
     assert_eq!(out.wake, Some((2_100_000, "restart".into())));
     assert_eq!(supervised.state().phase, Phase::Held);
-    // Too early, and instances cannot even be made: longer and longer waits, up to half a minute.
+    // Deliveries that are too early, and instances that cannot be created: longer and longer waits, up to half a
+    // minute.
     build.script().gone = true;
     let mut now = 2 * SECOND;
     let mut waits = Vec::new();
@@ -41,7 +42,7 @@ fn a_build_that_faults_for_a_while_goes_on_with_its_state() {
     supervised.deliver(at(1), events(&["x"]));
     supervised.deliver(at(2), events(&["y", "z", "v", "w", "u"]));
     assert_eq!(supervised.state().phase, Phase::Held);
-    // Still broken: it waits again, and nothing is forgotten.
+    // Still broken: it waits again, and the state is kept.
     let due = Time { monotonic_us: supervised.retry_at, utc_us: 0 };
     supervised.deliver(due, events(&["still", "as", "broken", "as", "before"]));
     assert_eq!(supervised.state().phase, Phase::Held);

@@ -1,4 +1,4 @@
-//! One build takes the place of another, and gives it back where it is worse.
+//! One build takes the place of another, and is replaced by it when it is worse.
 use super::*;
 
 fn swap(
@@ -101,9 +101,9 @@ fn a_new_build_that_keeps_faulting_gives_way_to_the_one_before() {
     assert_eq!(fell, Some(&expected));
     assert!(out.needs_full);
     assert_eq!(supervised.digest(), "a");
-    // The state at the swap, and what was not yet tried on the one that failed.
+    // The state at the swap, and the events that the failed build had not yet tried.
     assert_eq!(heard(&mut supervised)[0], "x");
-    // The one before works; nothing is held against it.
+    // The previous build works, and its record is clean.
     supervised.deliver(at(100), events(&["v"]));
     assert_eq!(supervised.rung, Rung::Own);
 }
@@ -112,7 +112,7 @@ fn a_new_build_that_keeps_faulting_gives_way_to_the_one_before() {
 fn a_build_is_fallen_back_to_only_if_it_had_shown_that_it_works() {
     let mut supervised = started(&Build::new("a"));
     supervised.deliver(at(1), events(&["x"]));
-    // "b" runs for a second, so "a" stays what to fall back to when "c" fails.
+    // "b" runs for a second only, so "a" remains the build to fall back to when "c" fails.
     swap(&mut supervised, 100, &Build::new("b"), "", &[]).expect("it swaps");
     let bad = Build::scripted("c", Script { broken_from: Some(1), ..Script::default() });
     swap(&mut supervised, 101, &bad, "", &[]).expect("it swaps");
@@ -135,7 +135,7 @@ fn going_back_gives_up_what_the_harmful_one_made_of_the_state() {
     assert_eq!(echoed(&out), ["full again"]);
     assert_eq!(supervised.digest(), "good");
     assert_eq!(heard(&mut supervised), ["x", "full again"], "the state before the swap");
-    // Another one than what ran before has no state that could be trusted.
+    // A build other than the previous one has no state that could be trusted.
     swap(&mut supervised, 5, &bad, "", &["full"]).expect("it swaps");
     back(&mut supervised, &Build::new("other")).expect("it goes back");
     assert_eq!(heard(&mut supervised), ["full again"]);

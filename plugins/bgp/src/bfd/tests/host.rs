@@ -1,5 +1,5 @@
-//! Two sessions, each with a host that does for it what `host/net` does: beacons, detection times, and the filter of packets
-//! that say nothing new. One virtual clock, and a wire that delays and loses.
+//! Two sessions, each with a host that does what `host/net` does for it: beacons, Detection Times, and the filter of
+//! packets without new content. One virtual clock, and a wire with latency and loss.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -9,7 +9,7 @@ use outrigger_sdk::{Datagram, DatagramBeacon, Effect, Endpoint, OffloadWork, Ope
 
 use super::super::{Change, Ignored, Numbers, Reach, Session, Settings};
 
-/// One way takes so long.
+/// Latency in one direction.
 const DELAY_US: u64 = 200;
 
 pub(super) const NUMBERS: Numbers = Numbers { transmit: 10, receive: 11, beacon: 12, expect: 13 };
@@ -33,15 +33,15 @@ pub(super) struct Node {
     pub(super) sockets: BTreeMap<Endpoint, OpenSocket>,
     pub(super) changes: Vec<(u64, Change)>,
     pub(super) ignored: Vec<Ignored>,
-    /// Events that reached the session.
+    /// Number of events that reached the session.
     pub(super) events: usize,
-    /// When each packet left.
+    /// Sent packets, each with its time.
     pub(super) sent: Vec<(u64, ControlPacket)>,
     beacon: Option<(DatagramBeacon, u64)>,
-    /// The detection time, and when it runs out.
+    /// The Detection Time, and the time at which it expires.
     expect: Option<(u32, u64)>,
     last: Option<Vec<u8>>,
-    /// What is on the wire.
+    /// Packets on the wire, each with its time of arrival.
     pub(super) outbox: Vec<(u64, Vec<u8>)>,
 }
 
@@ -70,7 +70,7 @@ impl Node {
         self.session.state() == State::Up
     }
 
-    /// Does something to the session at this time.
+    /// Runs `act` on the session at this time.
     pub(super) fn act(
         &mut self,
         now: u64,
@@ -118,7 +118,7 @@ impl Node {
         self.outbox.push((now + DELAY_US, data));
     }
 
-    /// The next time at which something happens by itself.
+    /// Returns the time of the next timer event.
     fn next(&self) -> Option<u64> {
         let beacon = self.beacon.as_ref().map(|(_, at)| *at);
         beacon.into_iter().chain(self.expect.map(|(_, at)| at)).min()
@@ -139,7 +139,7 @@ impl Node {
         }
     }
 
-    /// A packet arrives: the host's filter, then the session.
+    /// Handles an arriving packet: first the host's filter, then the session.
     pub(super) fn arrive(&mut self, now: u64, from: IpAddr, hop_limit: u8, data: Vec<u8>) {
         if !self.sockets.contains_key(&NUMBERS.receive) {
             return;
@@ -174,9 +174,9 @@ impl Node {
 pub(super) struct Pair {
     pub(super) now: u64,
     pub(super) nodes: [Node; 2],
-    /// Which way is cut: from node 0, from node 1.
+    /// Directions that are cut: from node 0, from node 1.
     pub(super) cut: [bool; 2],
-    /// Of a thousand packets so many are lost.
+    /// Number of packets lost out of a thousand.
     pub(super) loss: u64,
     random: u64,
 }
@@ -187,7 +187,7 @@ impl Pair {
         Self { now: 0, nodes, cut: [false; 2], loss: 0, random: seed }
     }
 
-    /// Lets this many microseconds pass.
+    /// Advances the clock by this many microseconds.
     pub(super) fn run(&mut self, us: u64) {
         let end = self.now + us;
         loop {
@@ -227,7 +227,7 @@ impl Pair {
     }
 }
 
-/// Xorshift: nothing about it matters but that it is the same every time.
+/// Xorshift generator: only its reproducibility matters.
 fn shuffle(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;

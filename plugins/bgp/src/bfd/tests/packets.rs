@@ -1,4 +1,4 @@
-//! What one packet does to a session (RFC 5880 section 6.8.6).
+//! The effect of one packet on a session (RFC 5880 section 6.8.6).
 use super::*;
 
 fn from_peer(packet: ControlPacket) -> Vec<u8> {

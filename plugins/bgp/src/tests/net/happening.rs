@@ -1,5 +1,5 @@
-//! What happens as time passes: timers and calls end, messages arrive, the host carries out effects. Must not know what a test
-//! makes of it.
+//! Events caused by the passage of time: timers expire, connection attempts end, messages arrive, and the host carries
+//! out effects. Must be independent of the tests that use it.
 use super::*;
 
 impl Net {
@@ -17,7 +17,7 @@ impl Net {
         due.into_iter().min()
     }
 
-    /// What is due by now.
+    /// Processes all events that are due.
     pub(super) fn happen(&mut self) {
         for node in 0..self.nodes.len() {
             if self.nodes[node].wake_us.is_some_and(|at_us| at_us <= self.now_us) {
@@ -133,7 +133,7 @@ impl Net {
         }
     }
 
-    /// Hands every node what waits for it, and carries out what follows.
+    /// Passes each node its queued events, and carries out the resulting effects.
     pub(super) fn deliver(&mut self) {
         for node in 0..self.nodes.len() {
             let one = &mut self.nodes[node];

@@ -1,4 +1,4 @@
-//! One connection, and what each end learns from what goes over it.
+//! One connection, and what each end learns from the messages on it.
 use super::*;
 
 /// A TCP connection, with an end at each of two nodes.
@@ -9,12 +9,12 @@ pub(super) struct Wire {
 pub(super) struct End {
     pub(super) node: usize,
     pub(super) id: u32,
-    /// On the way to this end: when it is there, and `None` for FIN.
+    /// Messages on the way to this end, with their time of arrival; `None` for FIN.
     pub(super) arriving: VecDeque<(u64, Option<Vec<u8>>)>,
     pub(super) open: bool,
     pub(super) credit: u32,
     pub(super) said: Option<bgp::Open>,
-    /// What this end was told.
+    /// Routes that this end has received.
     pub(super) held: BTreeMap<IpNet, (bgp::NextHop, bgp::Attributes)>,
     pub(super) ended: Vec<bgp::Family>,
 }
@@ -35,7 +35,7 @@ impl End {
 }
 
 impl Wire {
-    /// What the end on this side learns from a message.
+    /// Updates the end on this side with a message it received.
     pub(super) fn learn(&mut self, side: usize, message: &[u8]) {
         let opens = (self.ends[side].said.clone(), self.ends[1 - side].said.clone());
         let negotiated = match opens {
@@ -44,7 +44,7 @@ impl Wire {
         };
         match bgp::decode(message, &negotiated) {
             Ok(Message::Open(open)) => self.ends[1 - side].said = Some(open),
-            // The first node hears nothing but what tests inject, which may be nonsense.
+            // The first node receives only what tests inject, which may be malformed.
             Ok(Message::Update(update)) if self.ends[side].node > 0 => {
                 let end = &mut self.ends[side];
                 assert_eq!(update.faults, []);

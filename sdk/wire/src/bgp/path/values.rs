@@ -1,4 +1,4 @@
-//! The values of single attributes, and by which clause they are malformed. Knows no other attribute of the message.
+//! Decodes the values of single attributes and names the clause that a malformed one breaks.
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::attribute::code;
@@ -24,7 +24,7 @@ pub(super) fn origin(wire: &Wire<'_>) -> Result<Origin, Fault> {
 
 pub(super) fn next_hop(wire: &Wire<'_>) -> Result<Ipv4Addr, Fault> {
     let address = Ipv4Addr::from(wire.fixed::<4>("RFC 7606 section 7.3")?);
-    // RFC 7606 section 3 e says what follows.
+    // RFC 7606 section 3 e requires the reaction.
     if !is_a_hosts(address.into()) {
         let words = format!("{address} is no host's address");
         let error = ErrorCode::INVALID_NEXT_HOP;
@@ -33,7 +33,7 @@ pub(super) fn next_hop(wire: &Wire<'_>) -> Result<Ipv4Addr, Fault> {
     Ok(address)
 }
 
-/// RFC 4271 section 6.3 wants a next hop that a host can have, wherever it is written.
+/// Returns true if a host can have the address, as RFC 4271 section 6.3 requires of a next hop, in any attribute.
 pub(super) fn is_a_hosts(address: IpAddr) -> bool {
     let reserved = matches!(address, IpAddr::V4(address) if address.octets()[0] >= 240);
     !address.is_unspecified() && !address.is_multicast() && !reserved
@@ -73,7 +73,7 @@ pub(super) fn aggregator(
     Ok(Aggregator { asn, router_id })
 }
 
-/// The optional attributes that are lists or numbers, and those that are only carried.
+/// Decodes the optional attributes that are lists or numbers, and keeps those that are only passed on.
 pub(super) fn read_lists(attributes: &mut Attributes, wire: &Wire<'_>) -> Result<(), Fault> {
     match wire.code {
         code::COMMUNITIES => {

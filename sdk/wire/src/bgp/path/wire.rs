@@ -1,15 +1,15 @@
-//! One attribute on the wire: where it ends, which flags it must have, and faults that name it.
+//! One attribute on the wire: its bounds, its required flags, and faults that name it.
 use super::super::attribute::code;
 use super::super::octets::Octets;
 use super::super::{Action, ErrorCode, Fault, Notification};
 
-/// One attribute on the wire.
+/// An attribute on the wire.
 #[derive(Clone, Copy)]
 pub(super) struct Wire<'a> {
     pub(super) flags: u8,
     pub(super) code: u8,
     pub(super) value: &'a [u8],
-    /// All of it: the data of a NOTIFICATION about it (RFC 4271 section 6.3).
+    /// The whole attribute, which is the data of a NOTIFICATION about it (RFC 4271 section 6.3).
     whole: &'a [u8],
 }
 
@@ -33,7 +33,7 @@ impl Wire<'_> {
         Fault { action, notification, words, clause }
     }
 
-    /// The same approach for every attribute whose length is all that can be wrong with it.
+    /// Returns the fault for an attribute with a wrong length.
     pub(super) fn length(&self, action: Action, clause: &'static str) -> Fault {
         let words = format!("a length of {} octets", self.value.len());
         self.fault(action, ErrorCode::ATTRIBUTE_LENGTH, words, clause)
@@ -46,7 +46,7 @@ impl Wire<'_> {
         self.value.try_into().map_err(|_| self.length(Action::TreatAsWithdraw, clause))
     }
 
-    /// A list that is not empty.
+    /// Splits the value into a list of entries, which must not be empty.
     pub(super) fn list<const COUNT: usize>(
         &self,
         clause: &'static str,
@@ -58,7 +58,7 @@ impl Wire<'_> {
     }
 }
 
-/// `None` when it runs past the end.
+/// Takes the next attribute; `None` if it exceeds the field.
 pub(super) fn take<'a>(octets: &mut Octets<'a>) -> Option<Wire<'a>> {
     let before = octets.0;
     let (flags, code) = octets.u8().zip(octets.u8())?;
@@ -69,8 +69,9 @@ pub(super) fn take<'a>(octets: &mut Octets<'a>) -> Option<Wire<'a>> {
     Some(Wire { flags, code, value, whole })
 }
 
-/// RFC 7606 section 4: treat as withdrawn, as the routes' place is known from the total length. Routes within the attribute
-/// that is cut off are lost, and then section 3 j leaves nothing but a reset.
+/// Returns the fault for an attribute that exceeds the attribute field: treat-as-withdraw (RFC 7606 section 4),
+/// because the total length still locates the routes. If the attribute itself carries routes, they are lost, and
+/// section 3 j requires a reset.
 pub(super) fn cut_off(rest: &[u8]) -> Result<Fault, Fault> {
     let code = rest.get(1).copied().unwrap_or(0);
     let wire = Wire { flags: 0, code, value: &[], whole: rest };
@@ -82,7 +83,7 @@ pub(super) fn cut_off(rest: &[u8]) -> Result<Fault, Fault> {
     Ok(wire.fault(Action::TreatAsWithdraw, error, words, "RFC 7606 section 4"))
 }
 
-/// RFC 7606 section 3 g.
+/// Returns the fault for an attribute that occurs twice (RFC 7606 section 3 g).
 pub(super) fn duplicate(wire: &Wire<'_>) -> Fault {
     let routes = matches!(wire.code, code::MP_REACH | code::MP_UNREACH);
     let action = if routes { Action::SessionReset } else { Action::AttributeDiscard };
@@ -92,7 +93,7 @@ pub(super) fn duplicate(wire: &Wire<'_>) -> Fault {
     fault
 }
 
-/// The Optional and Transitive flags a known attribute must have.
+/// Returns the Optional and Transitive flags that a known attribute must have; `None` if the attribute is unknown.
 pub(super) fn flags(code: u8) -> Option<u8> {
     Some(match code {
         code::ORIGIN
@@ -121,7 +122,7 @@ pub(super) fn is_internal_only(code: u8) -> bool {
     matches!(code, code::LOCAL_PREF | code::ORIGINATOR_ID | code::CLUSTER_LIST)
 }
 
-/// RFC 7606 section 3 e and f, RFC 6793 section 6: what wrong flags lead to.
+/// Returns the reaction to wrong flags (RFC 7606 section 3 e and f, RFC 6793 section 6).
 pub(super) fn mildest(code: u8) -> Action {
     match code {
         code::ATOMIC_AGGREGATE | code::AGGREGATOR | code::AS4_PATH | code::AS4_AGGREGATOR => {

@@ -1,4 +1,4 @@
-//! NOTIFICATION, KEEPALIVE and ROUTE-REFRESH, and how people read them.
+//! NOTIFICATION, KEEPALIVE and ROUTE-REFRESH, and the text of notifications.
 use super::super::*;
 use super::{external, hex, message, reset};
 

@@ -8,7 +8,7 @@ fn negotiated() -> Negotiated {
     Negotiated::default()
 }
 
-/// OPEN of AS 64513, hold time 90, 10.77.0.1, with these optional parameters.
+/// Returns an OPEN of AS 64513, hold time 90, 10.77.0.1, with these optional parameters.
 fn open(parameters: &str) -> Vec<u8> {
     let parameters = hex(parameters);
     let length = u8::try_from(parameters.len()).expect("short");
@@ -48,7 +48,7 @@ fn a_header_that_is_wrong_is_refused_with_the_data_of_section_6_1() {
             Some(1)
         );
         assert_eq!(reset(&octets, &negotiated()), expected, "{octets:02x?}");
-        // The header alone is enough to tell: it is all that the host hands on.
+        // The header alone is enough to find the fault: the host delivers nothing more.
         assert_eq!(reset(&octets[..HEADER], &negotiated()), expected, "{octets:02x?}");
     }
 }
@@ -145,7 +145,7 @@ fn every_capability_has_its_layout() {
         ("4906 0161 03 622e63", Capability::Fqdn { host: "a".into(), domain: "b.c".into() }),
         ("8000", Capability::Unknown { code: 128, value: vec![] }),
         ("4703 010203", Capability::Unknown { code: 71, value: vec![1, 2, 3] }),
-        // Neither harms a session: RFC 9234 leaves a bad role to us, and a name is for people.
+        // Neither ends a session: RFC 9234 leaves a bad role to local policy, and a host name is only for display.
         ("0902 0102", Capability::Unknown { code: 9, value: vec![1, 2] }),
         ("4902 05 61", Capability::Unknown { code: 73, value: vec![5, 0x61] }),
     ];

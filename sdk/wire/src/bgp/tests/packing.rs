@@ -1,4 +1,4 @@
-//! How UPDATEs are written: full messages, one order, the right attribute for each family and peer.
+//! Encoding of UPDATEs: full messages, one order, the right attribute for each family and peer.
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};

@@ -1,4 +1,4 @@
-//! What is written is read back, and nothing that can come makes the decoder panic.
+//! Properties: every encoded message decodes to itself, and no input makes the decoder panic.
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -86,7 +86,8 @@ fn next_hop() -> impl Strategy<Value = NextHop> {
     prop_oneof![four, six]
 }
 
-/// As text and back, extended communities may have more than one spelling; what comes back must say the same.
+/// Formats a community, parses it and formats it again. Extended communities may have several spellings of the same
+/// meaning.
 fn respelled(community: ExtendedCommunity) -> String {
     let text = community.to_string();
     text.parse::<ExtendedCommunity>().expect("what is shown can be written").to_string()
@@ -114,7 +115,7 @@ fn capability() -> impl Strategy<Value = Capability> {
     ]
 }
 
-/// Everything that can be negotiated, in any combination.
+/// Generates any combination of session parameters.
 fn negotiated() -> impl Strategy<Value = Negotiated> {
     (any::<[bool; 6]>(), 0_u8..3).prop_map(|(flags, families)| Negotiated {
         remote_as: if flags[0] { 64512 } else { 64513 },
@@ -162,7 +163,8 @@ proptest! {
         four_octet_as: bool,
     ) {
         let negotiated = Negotiated { four_octet_as, ..external() };
-        // What an OLD speaker is told of a path with sets is as good as RFC 6793 makes it, not the same.
+        // For a path with sets, an OLD speaker receives the best approximation that RFC 6793 allows, not the same
+        // path.
         let wide = attributes.as_path.asns().any(|asn| asn > 65535);
         let sets = attributes.as_path.0.iter().any(|it| it.kind == SegmentKind::Set);
         let exact = four_octet_as || !wide || !sets;
@@ -196,7 +198,7 @@ proptest! {
             read.extend(update.announced[0].prefixes.clone());
         }
         prop_assert_eq!(&read, &routes);
-        // As few messages as possible: no two neighbours would fit into one.
+        // There are as few messages as possible: no two adjacent ones would fit into one.
         for pair in packed.windows(2) {
             prop_assert!(pair[0].message.len() + 17 > 4096 - 1);
         }

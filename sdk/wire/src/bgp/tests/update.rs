@@ -1,4 +1,4 @@
-//! UPDATE: RFC 7606 case by case. Each row is what one attribute says, or a whole message, and what must follow.
+//! UPDATE: RFC 7606 case by case. Each row is one attribute or a whole message, and the required result.
 use super::super::*;
 use super::{external, hex, internal, message, reset};
 
@@ -32,7 +32,7 @@ fn prefixes(list: &[&str]) -> Vec<ipnet::IpNet> {
     list.iter().map(|prefix| prefix.parse().expect("a prefix")).collect()
 }
 
-/// What each action leaves of 198.51.100.0/24.
+/// Checks the action and clause for these attributes, and the result of the action for 198.51.100.0/24.
 fn check(
     name: &str,
     attributes: &[&str],

@@ -1,4 +1,4 @@
-//! How people write communities and AS paths.
+//! The text forms of communities and AS paths.
 use super::super::*;
 
 #[test]

@@ -1,4 +1,4 @@
-//! What ends the session: damage that is answered with a NOTIFICATION, and a farewell.
+//! Inputs that end the session: damage that is answered with a NOTIFICATION, and a NOTIFICATION from the peer.
 use super::*;
 
 pub(super) const ALL: [Damage; 11] = [
@@ -71,7 +71,7 @@ fn without_route(random: &mut Random) -> Case {
     case
 }
 
-/// Anywhere: the header is read before anything else.
+/// Returns any stage: the header is read before anything else.
 fn stage(random: &mut Random) -> Stage {
     random.pick(&[Stage::OpenSent, Stage::OpenConfirm, Stage::Established])
 }
@@ -163,7 +163,7 @@ fn bad_open(random: &mut Random) -> Case {
     case(name, Stage::OpenSent, send, notification(code, subcode, data), "RFC 4271 section 6.2")
 }
 
-/// A NOTIFICATION is not answered, whatever it says.
+/// Returns a case with a NOTIFICATION, which is never answered, whatever its content.
 fn farewell(random: &mut Random) -> Case {
     let length = random.below(30);
     let send = format!(

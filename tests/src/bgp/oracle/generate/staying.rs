@@ -1,4 +1,4 @@
-//! Damage that ends no session (RFC 7606), and none at all.
+//! Damage that ends no session (RFC 7606), and undamaged inputs.
 use super::*;
 
 pub(super) const ALL: [Damage; 9] = [
@@ -30,7 +30,7 @@ fn bad_origin(random: &mut Random) -> Case {
     stays(format!("ORIGIN {value}"), &list, false, "RFC 7606 section 7.1")
 }
 
-/// (flags, code, length unit or exact length, whether a list, whether the route stays, clause)
+/// (flags, code, length unit or exact length, true for a list, true if the route stays, clause)
 const LENGTHS: [(u8, u8, usize, bool, bool, &str); 9] = [
     (0x40, 1, 1, false, false, "RFC 7606 section 7.1"),
     (0x40, 3, 4, false, false, "RFC 7606 section 7.3"),
@@ -70,7 +70,7 @@ fn bad_flags(random: &mut Random) -> Case {
         _ => random.octets(unit),
     };
     attributes.push(Attribute(wrong, code, value));
-    // RFC 7606 section 3 f: what these two say is not worth a route.
+    // RFC 7606 section 3 f: these two attributes are discarded, and the route stays.
     let stay = matches!(code, 6 | 7);
     let name = format!("attribute {code} with flags {wrong:#04x}");
     stays(name, &attributes, stay, "RFC 7606 section 3 c")

@@ -1,5 +1,5 @@
-//! Deliveries beside a real API server without nodes: what is refused, what is copied and swept, and policies, which need no
-//! node to be tried.
+//! Deliveries beside a real API server without nodes: refusals, copies and their removal, and policies, which need no node to
+//! be tried.
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,10 +20,10 @@ use crate::kubernetes::controllers::Controller;
 use crate::kubernetes::objects::ingress;
 use crate::{product, wait};
 
-/// What cannot be a plugin is refused with the reason, and is copied nowhere.
+/// Checks that an invalid plugin is refused with the reason, and is not copied.
 ///
 /// # Errors
-/// When one is not refused, or says something else.
+/// When one is not refused, or has another reason.
 pub fn refused(lab: &Lab) -> Result<()> {
     prepare(lab, "bad")?;
     let guests = Guests::build()?;
@@ -64,7 +64,7 @@ pub fn refused(lab: &Lab) -> Result<()> {
     sizes(lab, &guests.layer2)
 }
 
-/// What kubectl and the API server refuse, the documentation names the way around.
+/// Checks that the documentation names the workaround for sizes that kubectl and the API server refuse.
 fn sizes(lab: &Lab, component: &Path) -> Result<()> {
     let docs = std::fs::read_to_string(product::root().join("docs/plugins.md"))?;
     let create = |file: &Path| -> Result<PathBuf> {
@@ -98,7 +98,7 @@ fn sizes(lab: &Lab, component: &Path) -> Result<()> {
     let error = format!("{:#}", apply.err().context("a ConfigMap above 1 MiB is taken")?);
     ensure!(error.contains("1048576"), "another problem: {error}");
     ensure!(docs.contains("1048576") && docs.contains("data.image"), "docs/plugins.md");
-    // We never see what the API server refuses; who asks beforehand is told.
+    // The product never sees a delivery that the API server refuses; `inspect` reports it beforehand.
     let said = inspect(&large)?;
     ensure!(said["configMap"]["fits"] == json!([]), "{said}");
     let message = said["configMap"]["message"].to_string();
@@ -108,8 +108,8 @@ fn sizes(lab: &Lab, component: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The same component with more in it than a ConfigMap takes, however it is compressed: a custom section, which everybody
-/// passes over (Component Model, Binary.md: a section is an octet that names its kind, its size in LEB128, and the octets).
+/// Returns the component with more content than a ConfigMap can hold, however it is compressed: a custom section, which every
+/// reader skips (Component Model, Binary.md: a section is an octet for its kind, its size in LEB128, and the octets).
 fn incompressible(component: &Path) -> Result<Vec<u8>> {
     let mut random = vec![0; 1_100 << 10];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
@@ -126,7 +126,7 @@ fn incompressible(component: &Path) -> Result<Vec<u8>> {
     Ok(component)
 }
 
-/// What `outrigger plugin inspect` says.
+/// Returns the output of `outrigger plugin inspect`.
 fn inspect(component: &Path) -> Result<Value> {
     let mut command = product::unconfigured(Command::new(product::binary()?));
     let output = command.args(["plugin", "inspect", "-o", "json"]).arg(component).output()?;
@@ -135,11 +135,11 @@ fn inspect(component: &Path) -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// A delivery that nobody can try waits; its copy is immutable, and goes when nothing needs it. Of two ConfigMaps for one name
-/// neither takes over.
+/// Checks that a delivery that cannot be tried anywhere waits, that its copy is immutable and removed when it is no longer
+/// needed, and that of two ConfigMaps for one name neither takes over.
 ///
 /// # Errors
-/// When it is otherwise.
+/// When one of these conditions does not hold.
 pub fn copied_and_swept(lab: &Lab) -> Result<()> {
     prepare(lab, "bad")?;
     let guests = Guests::build()?;
@@ -150,7 +150,7 @@ pub fn copied_and_swept(lab: &Lab) -> Result<()> {
     ensure!(said["candidate"]["digest"] == other, "{said}");
     let copy = format!("plugin-layer2-{other:.12}");
     ensure!(copies(lab)? == [copy.as_str()], "{:?}", copies(lab)?);
-    // Somebody tidies up.
+    // The copy is deleted from outside.
     lab.kubectl(&["delete", "configmap", &copy, "--namespace", SYSTEM])?;
     wait::until("the copy is there again", LIMIT, || {
         Ok((copies(lab)? == [copy.as_str()]).then_some(()))
@@ -174,10 +174,11 @@ pub fn copied_and_swept(lab: &Lab) -> Result<()> {
     wait::until("no copy is left", LIMIT, || Ok(copies(lab)?.is_empty().then_some(())))
 }
 
-/// A policy is swapped, and goes back to the embedded one; a policy of a new name goes with its ConfigMap.
+/// Checks that a policy is swapped and reverts to the embedded one, and that a policy with a new name disappears with its
+/// ConfigMap.
 ///
 /// # Errors
-/// When a Service gets another address than it would from that policy.
+/// When a Service gets another address than that policy would allocate.
 pub fn policies(lab: &Lab) -> Result<()> {
     prepare(lab, "bad")?;
     let guests = Guests::build()?;
@@ -223,7 +224,7 @@ pub fn policies(lab: &Lab) -> Result<()> {
 }
 
 fn await_pool_ready(lab: &Lab) -> Result<()> {
-    // It decides with the policy of its spec from the moment it is read; the status says that it was.
+    // The pool uses the policy of its spec from the moment it is read, which its status shows.
     std::thread::sleep(Duration::from_millis(500));
     wait::until("the pool is in force", LIMIT, || {
         let pool = lab.get_json(&["addresspool", "lan"])?;
@@ -233,7 +234,7 @@ fn await_pool_ready(lab: &Lab) -> Result<()> {
     })
 }
 
-/// Until then what was active decides anyway.
+/// Waits until the controller tries a candidate. Until then the active policy decides anyway.
 fn await_tried(controller: &Controller, component: &Path) -> Result<()> {
     let build = format!("{:.12}", digest(component)?);
     wait::until("the controller tries the candidate", LIMIT, || {

@@ -1,5 +1,5 @@
-//! Policies that loop or trap, beside a real API server without nodes: what the Services of their pools get, and what those of other
-//! pools notice of it.
+//! Policies that loop or trap, beside a real API server without nodes: the effects on the Services of their pools and on those
+//! of other pools.
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,26 +14,27 @@ use crate::kubernetes::Lab;
 use crate::kubernetes::controllers::Controller;
 use crate::{clock, wait};
 
-/// Services whose policy loops. Each decision of theirs takes the whole 100 ms that it has.
+/// Number of Services whose policy loops. Each of their decisions takes the whole 100 ms that it has.
 const LOOPING: usize = 200;
-/// Services of the other pool, one after the other, while they wait.
+/// Number of Services of the other pool, created one after the other while the first ones wait.
 const OTHERS: usize = 40;
-/// From a Service of the other pool to its address, with kubectl's time on a busy machine: in one queue with the others it would wait
-/// for 20 seconds.
+/// Longest time from a Service of the other pool to its address, with kubectl's time on a busy machine: in one queue with the
+/// others it would wait for 20 seconds.
 const SOON: Duration = Duration::from_secs(10);
 const NAMESPACE: &str = "failing";
 
-/// 200 Services wait for a policy that never ends, in the pool that is tried first, while others come for the pool behind it; then
-/// the owner changes his mind.
+/// Lets 200 Services wait for a policy that never ends, in the pool that is tried first, while others are created for the pool
+/// behind it; then the owner changes the configuration.
 ///
 /// # Errors
-/// When a Service of the other pool waits, the Lease changes hands, or one of the 200 gets an address that its owner did not allow.
+/// When a Service of the other pool waits, the Lease changes hands, or one of the 200 gets an address that its owner did not
+/// allow.
 pub fn policies(lab: &Lab) -> Result<()> {
     prepare(lab, "bad")?;
     prepare(lab, NAMESPACE)?;
     let guests = Guests::build()?;
     let _controllers = [Controller::start(lab, "failing-1")?, Controller::start(lab, "failing-2")?];
-    // Nobody asks them before they are active: a candidate that fails would go back.
+    // The policies decide nothing before they are active: a failing candidate would be rolled back.
     for (name, guest) in
         [("looping", &guests.loop_in_allocate), ("trapping", &guests.trap_in_allocate)]
     {
@@ -57,7 +58,7 @@ pub fn policies(lab: &Lab) -> Result<()> {
     nobody_has_one(lab)?;
     await_condition_of(lab, "PolicyFailed", &["did not answer within 100 ms", "looping"])?;
 
-    // A policy that traps is no other way to an address of the public pool.
+    // A policy that traps must not lead to an address of the public pool.
     lab.apply(&first("trapping", "Wait").to_string())?;
     await_condition_of(lab, "PolicyFailed", &["crashed", "trapping"])?;
     nobody_has_one(lab)?;
@@ -84,7 +85,7 @@ fn install(lab: &Lab, name: &str, guest: &Path) -> Result<()> {
     await_status(lab, name, "is active", |it| it["active"]["digest"] == digest).map(drop)
 }
 
-/// The pool that is tried first.
+/// Returns the pool that is tried first.
 fn first(plugin: &str, failure_policy: &str) -> Value {
     let mut first = pool("dmz", &["10.95.0.0/22"]);
     first["spec"]["priority"] = json!(1);
@@ -98,7 +99,7 @@ fn second() -> Value {
     second
 }
 
-/// Who leads, and how often that changed.
+/// Returns the leader and the number of its changes.
 fn lease(lab: &Lab) -> Result<String> {
     let lease = lab.get_json(&["lease", leaders::ACCOUNT, "--namespace", SYSTEM])?;
     let holder = lease["spec"]["holderIdentity"].as_str().context("nobody leads")?;

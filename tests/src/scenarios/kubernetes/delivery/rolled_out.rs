@@ -1,4 +1,4 @@
-//! Plugins are swapped on a real cluster while a client asks: a good build loses nothing, and a bad one loses nothing either.
+//! Plugins are swapped on a real cluster while a client sends requests: neither a good build nor a bad one loses any.
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,19 +17,19 @@ use crate::kubernetes::Lab;
 use crate::kubernetes::prober::Prober;
 use crate::wait;
 
-/// The ConfigMap that everything is delivered in.
+/// ConfigMap of all deliveries.
 const CONFIG_MAP: &str = "swap";
-/// Dual stack: four addresses on three nodes, so that one of them has at least two to lose.
+/// Dual-stack Services: four addresses on three nodes, so that one node has at least two to lose.
 const SERVICES: [&str; 2] = ["a", "b"];
 
-/// A cluster with a client that asks every address all the time.
+/// Cluster with a client that sends requests to every address all the time.
 struct Play<'a> {
     lab: &'a Lab,
     stage: Stage<'a>,
     guests: Guests,
     addresses: Vec<IpAddr>,
     probers: Vec<Prober>,
-    /// Requests that are not judged: those before, and those while something was down.
+    /// Number of requests that are not judged: the earlier ones, and those while a part was down.
     skipped: Vec<usize>,
 }
 
@@ -48,20 +48,20 @@ impl<'a> Play<'a> {
         Ok(play)
     }
 
-    /// From here on it counts.
+    /// Waits until all requests are answered, and judges requests from here on.
     fn settle(&mut self) -> Result<()> {
         self.probers.iter().try_for_each(|prober| prober.settled(LIMIT))?;
         self.skipped = self.probers.iter().map(|prober| prober.so_far().requests()).collect();
         Ok(())
     }
 
-    /// Nothing was lost since.
+    /// Fails if a request was lost since then.
     fn nothing_lost(&mut self, when: &str) -> Result<()> {
-        // What is under way is answered, or is lost and seen.
+        // Pending requests are answered, or lost and seen.
         self.probers.iter().try_for_each(|prober| prober.settled(LIMIT))?;
         for (at, prober) in self.probers.iter().enumerate() {
             let seen = prober.so_far();
-            // The last ones may be under way.
+            // The last ones may be pending.
             let judged = seen.clone().settled_part().from(self.skipped[at]);
             judged.nothing_lost().with_context(|| format!("{when}: {}", self.addresses[at]))?;
             self.skipped[at] = seen.settled_part().requests();
@@ -77,7 +77,7 @@ impl<'a> Play<'a> {
         deliver(self.lab, CONFIG_MAP, "layer2", file, packing, annotations)
     }
 
-    /// A build is refused, or goes back, and says why; what is active stays.
+    /// Checks that a build is refused or rolled back with the expected reason, and that the active one stays.
     fn bad(&mut self, case: &Bad) -> Result<()> {
         let Bad { file, packing, phase, reason: expected } = case;
         let active = super::status(self.lab, "layer2")?["active"].clone();
@@ -104,11 +104,11 @@ struct Bad {
     reason: &'static str,
 }
 
-/// A good build takes over while the client asks; each kind of bad one is refused or taken back, and the Plugin says why;
-/// without the ConfigMap the embedded one is back. No connection is lost in all of it.
+/// Lets a good build take over while the client sends requests, and each kind of bad one be refused or rolled back with its
+/// reason; without the ConfigMap the embedded plugin returns. Checks that no connection is lost throughout.
 ///
 /// # Errors
-/// When one is, or a Plugin says something else.
+/// When one is lost, or a Plugin has another reason.
 pub fn swapped_under_load(lab: &Lab) -> Result<()> {
     let mut play = Play::begin(lab, "swapped", 210)?;
     let played = play_swaps(&mut play);
@@ -155,7 +155,7 @@ fn play_swaps(play: &mut Play<'_>) -> Result<()> {
         play.bad(&case)?;
     }
     nearly_too_slow(play)?;
-    // A name that nothing else has goes with its ConfigMap.
+    // A plugin with a new name disappears with its ConfigMap.
     deliver(lab, "extra", "extra", &bytes, Packing::Plain, &json!({}))?;
     await_reason(lab, "extra", "NotAPlugin")?;
     take_back(lab, "extra")?;
@@ -164,7 +164,8 @@ fn play_swaps(play: &mut Play<'_>) -> Result<()> {
     })
 }
 
-/// One that takes nearly all the time that a call has: on a busy machine it takes more in one of them and goes back, else it stays.
+/// Delivers a build that uses nearly all the time of a call: on a busy machine it exceeds it in one call and is rolled back,
+/// otherwise it stays.
 fn nearly_too_slow(play: &mut Play<'_>) -> Result<()> {
     let (lab, slow) = (play.lab, play.guests.slow.clone());
     let digest = digest(&slow)?;
@@ -184,8 +185,8 @@ fn await_embedded(lab: &Lab) -> Result<()> {
     .map(drop)
 }
 
-/// A node is restarted in the middle of a roll-out, and another one is down during a whole one: both end with what is active.
-/// The client loses nothing, but for the moment in which a node is gone without a word.
+/// Restarts a node during a roll-out, and keeps another one down during a whole roll-out. Checks that both end with the active
+/// build, and that the client loses requests only in the moment in which a node fails without warning.
 ///
 /// # Errors
 /// When a node runs something else, or a connection is lost.
@@ -225,11 +226,11 @@ fn down_all_the_time(play: &mut Play<'_>) -> Result<()> {
     play.nothing_lost("a node came back that was down all the time")
 }
 
-/// The first node's daemon dies while it begins with a candidate: that is the verdict, no other node tries it, and the daemon runs
-/// what is active once it is back.
+/// Lets the first node's daemon die while it starts a candidate. Checks that this is the verdict, no other node tries the
+/// candidate, and the daemon runs the active build once it is back.
 ///
 /// # Errors
-/// When the candidate goes on, anywhere.
+/// When the candidate runs anywhere.
 pub fn that_kills_a_daemon(lab: &Lab) -> Result<()> {
     let mut play = Play::begin(lab, "kills", 240)?;
     let played = killed_by_a_candidate(&mut play);
@@ -255,7 +256,7 @@ fn killed_by_a_candidate(play: &mut Play<'_>) -> Result<()> {
     ensure!(said["phase"] == "RolledBack" && said["active"] == active, "{said}");
     ensure!(reason(&said).1.contains(&first), "{said}");
     play.settle()?;
-    // Neither another node nor the one that came back tries it.
+    // Neither another node nor the returned one tries it.
     std::thread::sleep(Duration::from_secs(3));
     let still = super::status(lab, "layer2")?;
     ensure!(still["candidate"].is_null() && reason(&still).0 == "Crashed", "{still}");

@@ -1,16 +1,17 @@
-//! Budgets of streams: what honest speakers need always fits, and what is beyond waits at nobody else's cost.
+//! Budgets of streams: the needs of a well-behaved speaker always fit, and excess writes wait without affecting other
+//! streams.
 use super::*;
 
 const PEERS: u32 = 32;
 const SERVICES: u32 = 10_000;
-/// Routes in a message of 4,096 octets: IPv4 of 5 octets each, IPv6 of 17.
+/// Number of routes in a message of 4,096 octets: IPv4 with 5 octets each, IPv6 with 17.
 const PACKED: [usize; 2] = [800, 230];
 
 fn address(service: u32) -> IpAddr {
     Ipv4Addr::from_bits(0xc612_0000 + service).into()
 }
 
-/// So many sessions are up, and so many addresses are desired.
+/// Returns a guard with this number of sessions and desired addresses.
 fn sessions(peers: u32, addresses: u32) -> Guard {
     let mut guard = Guard::default();
     guard.allow(grant());
@@ -34,14 +35,14 @@ fn on(id: u32, data: Vec<u8>) -> Effect {
     Effect::Write(StreamBytes { id, data })
 }
 
-/// The whole table, as an honest speaker packs it.
+/// Returns the whole table, packed like a well-behaved speaker does.
 fn table(addresses: u32) -> Vec<Vec<u8>> {
     let prefixes: Vec<IpNet> = (0..addresses).map(|it| IpNet::from(address(it))).collect();
     let packed = bgp::announcements(&attributes(), NextHop::V4(SELF), &prefixes, &sending());
     packed.unwrap().map(|packed| packed.message).collect()
 }
 
-/// Writes a table; until when credit is held back, if it is. Fails when anything is refused.
+/// Writes a table. Returns the time until which credit is held back; `None` if it is not. Fails if anything is refused.
 fn tell(guard: &mut Guard, now: u64, id: u32, table: &[Vec<u8>]) -> Option<u64> {
     let mut held = None;
     for message in table {
@@ -61,7 +62,8 @@ fn tell(guard: &mut Guard, now: u64, id: u32, table: &[Vec<u8>]) -> Option<u64> 
 
 #[test]
 fn ten_thousand_dual_stack_services_and_thirty_two_peers_are_told_without_a_wait() {
-    // As arithmetic: eight tables for each stream, whatever the others say, and as many messages as their packing needs.
+    // Arithmetic: eight tables for each stream, whatever the others announce, and as many messages as their packing
+    // needs.
     use crate::guard::budget::UPDATES;
     use crate::guard::churn::ANNOUNCEMENTS;
     let (desired, routes) = (2 * u64::from(SERVICES), 2 * u64::from(SERVICES));
@@ -69,7 +71,7 @@ fn ten_thousand_dual_stack_services_and_thirty_two_peers_are_told_without_a_wait
     let messages: u64 = PACKED.iter().map(|each| u64::from(SERVICES).div_ceil(*each as u64)).sum();
     assert!(UPDATES.burst + UPDATES.rounds * desired >= 8 * messages);
 
-    // As it is, with fewer.
+    // The real guard, with fewer addresses.
     let mut guard = sessions(PEERS, 1_000);
     let table = table(1_000);
     for round in 0..8 {

@@ -1,10 +1,11 @@
-//! A peer that may no longer be spoken with, and an instance that nobody speaks for.
+//! Tests of a peer that is no longer allowed, and of an instance that has failed.
 use outrigger_sdk::{Accepted, CloseReason, OpenSocket};
 
 use super::*;
 use crate::guard::Ended;
 
-/// What each of these messages withdraws, and what it ends with.
+/// Applies the withdrawals in these messages to the peer. Returns the error codes of the notifications that end the
+/// sessions.
 fn farewell(ended: &Ended, peer: &mut Peer) -> Vec<bgp::ErrorCode> {
     let reading = Negotiated::new(&open(64513), &open(64512));
     ended.messages.iter().for_each(|(_, message)| peer.read(message));
@@ -39,7 +40,7 @@ fn a_peer_that_is_taken_out_loses_its_routes_and_its_session_and_is_told_nothing
     assert_eq!(ended.close, [STREAM, STREAM + 1, STREAM + 3]);
     assert_eq!(farewell(&ended, &mut peer), [bgp::ErrorCode::PEER_DECONFIGURED]);
     assert!(peer.0.is_empty(), "{:?} is left", peer.0);
-    // Until the host has closed it, and for a peer that had dialled before.
+    // Writes are refused until the host has closed the stream, and also to a peer that had connected before.
     let again = write(update(&attributes(), SELF, &[&format!("{OURS}/32")]));
     assert_eq!(guard.check(0, again.clone()).unwrap_err().reason, Reason::PeerNotGranted);
     guard.hear(&Event::Closed(Closed { id: STREAM, reason: CloseReason::Local }));

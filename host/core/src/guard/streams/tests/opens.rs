@@ -1,10 +1,11 @@
-//! What an OPEN may offer: the guard reads what the peer reads.
+//! Tests of the capabilities that an OPEN may offer: the guard must parse the same routes as the peer.
 use outrigger_sdk::wire::bgp::GracefulRestart;
 use outrigger_sdk::{IpNet, OpenSocket};
 
 use super::*;
 
-/// The OPEN of 64512 with one more capability, written on a stream of its own. What was written, and what was refused.
+/// Writes the OPEN of AS 64512 with one more capability, on its own stream. Returns the number of messages written, and
+/// the refusals.
 fn offered(capability: Capability, restart_s: u16) -> (usize, Vec<String>) {
     let mut guard = Guard::default();
     guard.allow(Grant { restart_s, ..grant() });
@@ -39,7 +40,7 @@ fn an_open_offers_what_the_guard_reads_and_nothing_else() {
     ] {
         assert_eq!(offered(allowed.clone(), 120), (1, vec![]), "{allowed:?}");
     }
-    // RFC 7911; RFC 9494; multicast; one that nobody knows.
+    // RFC 7911; RFC 9494; an unknown capability; multicast.
     let multicast = Family { afi: 1, safi: 2 };
     for (refused, name) in [
         (Capability::AddPath(vec![(Family::IPV4_UNICAST, 2)]), "7 ADD-PATH"),

@@ -1,5 +1,5 @@
-//! A peer that reads with other code than the guard's: a message that the two read differently is one that a router reads
-//! differently.
+//! A peer that parses with other code than the guard: a message that the two parse differently is one that a router
+//! could parse differently.
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use zettabgp::prelude::*;
 use super::SELF;
 use crate::guard::Granted;
 
-/// The routes that it was told.
+/// The routes announced to the peer.
 #[derive(Default)]
 pub(super) struct Peer(pub(super) BTreeSet<IpNet>);
 
@@ -46,7 +46,7 @@ impl Peer {
     }
 }
 
-/// The bits behind a prefix are irrelevant (RFC 4271 section 4.3).
+/// Converts prefixes; the bits after the prefix length are irrelevant (RFC 4271 section 4.3).
 fn prefixes(of: &BgpAddrs) -> Vec<IpNet> {
     let net = |address: IpAddr, length| IpNet::new(address, length).expect("a prefix").trunc();
     match of {

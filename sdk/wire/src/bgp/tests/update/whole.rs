@@ -1,4 +1,4 @@
-//! What holds for a message as a whole: framing, families, End-of-RIB, old speakers.
+//! Rules for whole messages: framing, families, End-of-RIB, old speakers.
 use super::*;
 
 #[test]
