@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 
-use outrigger_bgp::bfd::{Numbers, Reach, Session, Settings};
+use outrigger_bgp::bfd::{BfdMode, Numbers, Session, Settings};
 use outrigger_sdk::wire::bfd::ControlPacket;
 use outrigger_sdk::wire::bgp::{self, Action, Family, Message, Negotiated, Update};
 use outrigger_sdk::{Datagram, Effect, OffloadWork};
@@ -100,7 +100,7 @@ fn bfd(data: &[u8]) {
         peer,
         source: None,
         device: None,
-        reach: Reach::SingleHop,
+        reach: BfdMode::SingleHop,
         transmit_us: 10_000 * u32::from(multiplier),
         receive_us: 3_300 * u32::from(multiplier),
         multiplier,

@@ -45,7 +45,7 @@ pub enum Command {
     /// Show what would be allocated and announced from a folder, without any effect.
     Plan(Plan),
     /// Show pools, addresses, the nodes that answer for them, and plugins, of a cluster or of a folder.
-    Status(Asked),
+    Status(Query),
     /// Explain why a Service has its address and which node answers for it, or why not, and what to change.
     Why(Why),
     /// Convert the configuration of another load balancer to Outrigger's. Prints it; applies nothing.
@@ -117,7 +117,7 @@ pub struct Plan {
 
 /// Flags that select a cluster or a folder to query, and the output format.
 #[derive(Debug, Args, Serialize)]
-pub struct Asked {
+pub struct Query {
     #[command(flatten)]
     #[serde(flatten)]
     folders: Folders,
@@ -137,7 +137,7 @@ pub struct Bgp {
     /// Cluster or folder to query, and output format.
     #[command(flatten)]
     #[serde(flatten)]
-    pub asked: Asked,
+    pub asked: Query,
     /// Information to show.
     #[arg(value_enum)]
     #[serde(skip)]
@@ -173,7 +173,7 @@ pub struct Why {
     /// Cluster or folder to query, and output format.
     #[command(flatten)]
     #[serde(flatten)]
-    pub asked: Asked,
+    pub asked: Query,
 }
 
 /// Load balancers whose configuration can be imported.

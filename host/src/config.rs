@@ -57,7 +57,7 @@ pub struct Config {
     /// Name of this node; the machine's host name when absent.
     pub node: Option<String>,
     /// Detection of live and dead nodes.
-    pub gossip: Gossip,
+    pub gossip: GossipConfig,
     /// Time a new address waits in a cluster before it is announced, in milliseconds, so that kube-proxy has its rules
     /// by then.
     pub new_address_delay_ms: u64,
@@ -98,7 +98,7 @@ pub enum Role {
 /// Settings of membership.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Gossip {
+pub struct GossipConfig {
     /// Address to use; the first InternalIP of this node's Node object when absent.
     pub address: Option<IpAddr>,
     /// UDP port, the same on every node.
@@ -141,7 +141,7 @@ impl Default for Config {
             state: None,
             cache: default_cache(),
             node: None,
-            gossip: Gossip { address: None, port: 7953, probe_interval_ms: 60 },
+            gossip: GossipConfig { address: None, port: 7953, probe_interval_ms: 60 },
             // kube-proxy applies changes once a second at most (its minSyncPeriod).
             new_address_delay_ms: 1_500,
             compile_within_seconds: 60,

@@ -19,8 +19,8 @@ mod folder;
 mod rollouts;
 mod statuses;
 
-pub use cluster::{ClusterController, Standing};
-pub use folder::{FolderController, Follower};
+pub use cluster::{ClusterController, ControllerStatus};
+pub use folder::{ChangeSubscriber, FolderController};
 pub use rollouts::MEMBER;
 
 /// Pools that are not applied as written, with the reason. Empty in processes that do not lead.
@@ -43,10 +43,10 @@ fn tell(service: &ServiceKey, addresses: &[IpAddr], condition: &Condition) {
 /// arena of the memory allocator is left once. It is not the controller's thread, so that the controller's other work,
 /// such as renewing the Lease, continues while a policy computes.
 pub struct Policies {
-    asked: mpsc::Sender<Asked>,
+    asked: mpsc::Sender<PolicyCall>,
 }
 
-struct Asked {
+struct PolicyCall {
     question: Question,
     answer: oneshot::Sender<Answered>,
 }
@@ -59,9 +59,9 @@ impl Policies {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(plugins: Arc<Plugins>) -> std::io::Result<Self> {
-        let (asked, questions) = mpsc::channel::<Asked>();
+        let (asked, questions) = mpsc::channel::<PolicyCall>();
         std::thread::Builder::new().name("policies".to_owned()).spawn(move || {
-            for Asked { question, answer } in questions {
+            for PolicyCall { question, answer } in questions {
                 let outcome = ask(&plugins, &question);
                 // The send fails only when the controller has ended.
                 drop(answer.send((question, outcome)));
@@ -73,7 +73,9 @@ impl Policies {
     async fn ask(&self, question: Question) -> Answered {
         let (answer, answered) = oneshot::channel();
         // The thread lives as long as `self`, and a panic in it is propagated here.
-        self.asked.send(Asked { question, answer }).expect("nothing panics while it asks a policy");
+        self.asked
+            .send(PolicyCall { question, answer })
+            .expect("nothing panics while it asks a policy");
         answered.await.expect("nothing panics while it asks a policy")
     }
 

@@ -14,20 +14,20 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::cluster::{self, Memory, Sent};
 use crate::config::Config;
-use crate::controller::{Follower, Problems, Standing};
+use crate::controller::{ChangeSubscriber, ControllerStatus, Problems};
 use crate::deadline::at;
 use crate::delivery::Deliveries;
 use crate::http::{Health, Question};
 use crate::instance::Ports;
-use crate::node::{Announcers, Mesh, Node, Router, ToDo, Wire};
+use crate::node::{Announcers, EventDispatcher, Gossip, Node, ToDo, Wire};
 use crate::plugins::Plugins;
 use crate::report;
 use crate::source::Source;
 
-mod origin;
-mod saying;
+mod observability;
+mod setup;
 
-use origin::Origin;
+use setup::Setup;
 
 /// Shortest time between two NodeReports.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ pub struct Daemon {
     /// Follows what the controller publishes; `None` over a folder, where deliveries are loaded at once.
     deliveries: Option<Deliveries>,
     /// Receives every change that is read from the folder.
-    follower: Option<Follower>,
+    follower: Option<ChangeSubscriber>,
     terminate: Signal,
     interrupt: Signal,
     /// Monotonic microseconds at which the NodeReport is due, if something changed since the last one.
@@ -76,9 +76,9 @@ pub struct Shared {
     /// Problems of pools that are not applied as written, from a controller role in this process.
     pub pool_problems: Problems,
     /// Standing of a controller role in this process, over the API server.
-    pub controller: Option<watch::Receiver<Standing>>,
+    pub controller: Option<watch::Receiver<ControllerStatus>>,
     /// Requests of a controller role in this process to follow the folder, once it leads.
-    pub followers: Option<mpsc::UnboundedReceiver<Follower>>,
+    pub followers: Option<mpsc::UnboundedReceiver<ChangeSubscriber>>,
     /// Requests for metrics or health.
     pub questions: mpsc::Receiver<Question>,
 }
@@ -87,10 +87,10 @@ pub struct Shared {
 enum Wake {
     Facts,
     /// The controller role asks to follow the facts.
-    Follower(Follower),
+    ChangeSubscriber(ChangeSubscriber),
     Links,
     /// The membership view changed. `None` if the membership thread has ended.
-    Mesh(Option<ViewChange>),
+    Gossip(Option<ViewChange>),
     Reports,
     /// A plugin of this name was delivered or withdrawn.
     Loaded(String),
@@ -124,10 +124,10 @@ impl Daemon {
         let name = config.node()?;
         let state = Arc::new(State::open(&config.state())?);
         let occupied = state.occupy(&name)?;
-        let Origin { source, gossip_key, sent, keyring } =
-            Origin::open(config, &name, &state, &mut shared, client).await?;
+        let Setup { source, gossip_key, sent, keyring } =
+            Setup::open(config, &name, &state, &mut shared, client).await?;
         let links = outrigger_net::watch(Excludes::default()).await?;
-        let router = Arc::new(Router::default());
+        let router = Arc::new(EventDispatcher::default());
         let responder = Responder::start(router.clone())?;
         let streams = Streams::start(router.clone())?;
         let reports = Arc::new(Notify::new());
@@ -150,7 +150,7 @@ impl Daemon {
         if client.is_some() {
             planner = planner.with_delay(config.new_address_delay_ms.saturating_mul(1_000));
         }
-        let mesh = Mesh::alone(&name, &config.gossip, wire)?;
+        let mesh = Gossip::alone(&name, &config.gossip, wire)?;
         let node = Node::new(mesh, announcers, planner, name);
         Ok(Self {
             config: config.clone(),
@@ -196,10 +196,10 @@ impl Daemon {
                         continue;
                     }
                 }
-                Wake::Follower(follower) => self.follow(follower),
+                Wake::ChangeSubscriber(follower) => self.follow(follower),
                 Wake::Links => self.take_links(),
-                Wake::Mesh(Some(change)) => self.node.view_changed(&change),
-                Wake::Mesh(None) => {
+                Wake::Gossip(Some(change)) => self.node.view_changed(&change),
+                Wake::Gossip(None) => {
                     anyhow::bail!(
                         "the thread of membership ended by itself: please report this as a bug"
                     )
@@ -244,14 +244,14 @@ impl Daemon {
         let overdue = self.node.overdue;
         tokio::select! {
             biased;
-            change = self.node.mesh.changed() => Wake::Mesh(change),
+            change = self.node.mesh.changed() => Wake::Gossip(change),
             _ = self.terminate.recv() => Wake::Stop("SIGTERM"),
             _ = self.interrupt.recv() => Wake::Stop("SIGINT"),
             () = at(overdue) => Wake::Overdue,
             _ = self.links.changed() => Wake::Links,
             () = self.reports.notified() => Wake::Reports,
             Some(name) = self.loaded.1.recv() => Wake::Loaded(name),
-            Some(follower) = next(&mut self.shared.followers) => Wake::Follower(follower),
+            Some(follower) = next(&mut self.shared.followers) => Wake::ChangeSubscriber(follower),
             () = self.source.changed() => Wake::Facts,
             Some(question) = self.shared.questions.recv() => Wake::Asked(question),
             () = at(plan_due) => Wake::PlanDue,
@@ -291,7 +291,7 @@ impl Daemon {
     }
 
     /// Starts to follow. Facts written before that are part of the first message.
-    fn follow(&mut self, follower: Follower) {
+    fn follow(&mut self, follower: ChangeSubscriber) {
         self.read_facts();
         let told = |folder: &Folder| follower.tell(folder.told(), folder.complete());
         let listens = self.source.folder().is_some_and(told);
@@ -361,7 +361,7 @@ impl Daemon {
         if mesh.is_alone() && cluster.nodes.keys().any(|other| other != name) {
             let (gossip, key) = (&self.config.gossip, self.gossip_key);
             let wire = mesh.wire();
-            match Mesh::join(name, cluster, gossip, key, planner.claims(), wire) {
+            match Gossip::join(name, cluster, gossip, key, planner.claims(), wire) {
                 Ok(joined) => *mesh = joined,
                 Err(error) => *mesh_problem = Some(report::cannot_join(name, &error)),
             }

@@ -13,7 +13,7 @@ use outrigger_runtime::Plugin;
 use tokio::sync::watch;
 
 use crate::plugins::Plugins;
-use crate::trial::Verdict;
+use crate::trial::TrialFailure;
 
 /// Delay between two attempts to load a build.
 const RETRY: Duration = Duration::from_secs(2);
@@ -25,12 +25,12 @@ type Changed = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Follows every plugin, each on a task of its own, because fetching and compiling are slow.
 pub struct Deliveries {
-    follower: Follower,
+    follower: DeliveryTask,
     followed: BTreeMap<String, watch::Sender<Published>>,
 }
 
 #[derive(Clone)]
-struct Follower {
+struct DeliveryTask {
     plugins: Arc<Plugins>,
     client: Client,
     /// Names under which this member may be asked to try a candidate.
@@ -39,11 +39,11 @@ struct Follower {
 }
 
 /// Reason why a build is not available.
-enum Missing {
+enum Unavailable {
     /// It may be available later.
     Later(String),
     /// It will never be usable.
-    Never(Verdict),
+    Never(TrialFailure),
 }
 
 impl Deliveries {
@@ -55,7 +55,10 @@ impl Deliveries {
         changed: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
         let changed = Arc::new(changed);
-        Self { follower: Follower { plugins, client, names, changed }, followed: BTreeMap::new() }
+        Self {
+            follower: DeliveryTask { plugins, client, names, changed },
+            followed: BTreeMap::new(),
+        }
     }
 
     /// Applies what a change says about plugins.
@@ -92,7 +95,7 @@ impl Deliveries {
     }
 }
 
-impl Follower {
+impl DeliveryTask {
     async fn run(self, mut says: watch::Receiver<Published>) {
         loop {
             let published = says.borrow_and_update().clone();
@@ -132,8 +135,8 @@ impl Follower {
                 }
                 Err(missing) => {
                     let message = match missing {
-                        Missing::Later(message) => message,
-                        Missing::Never(verdict) => verdict.message,
+                        Unavailable::Later(message) => message,
+                        Unavailable::Never(verdict) => verdict.message,
                     };
                     tracing::warn!(plugin = name, %build, "what is to run is not there: {message}");
                     self.plugins.unavailable(name, origin(name, build), message);
@@ -174,11 +177,11 @@ impl Follower {
                 tracing::info!(plugin = name, %build, attempt, "trying a candidate");
                 self.plugins.try_out(name, *attempt, plugin, origin(name, build));
             }
-            Err(Missing::Later(message)) => {
+            Err(Unavailable::Later(message)) => {
                 tracing::warn!(plugin = name, %build, "the candidate cannot be had: {message}");
                 return false;
             }
-            Err(Missing::Never(verdict)) => self.plugins.refuse_trial(name, *attempt, verdict),
+            Err(Unavailable::Never(verdict)) => self.plugins.refuse_trial(name, *attempt, verdict),
         }
         (self.changed)(name);
         true
@@ -190,7 +193,7 @@ impl Follower {
         name: &str,
         build: &Build,
         within_seconds: u32,
-    ) -> Result<Arc<Plugin>, Missing> {
+    ) -> Result<Arc<Plugin>, Unavailable> {
         let plugins = self.plugins.clone();
         let owned = name.to_owned();
         let Build::Delivered(digest) = build else {
@@ -204,27 +207,27 @@ impl Follower {
         if let Some(bytes) = self.plugins.kept(digest) {
             match load(bytes).await {
                 // The file on disk is damaged; the API server has an intact copy.
-                Err(Missing::Never(verdict)) if verdict.reason == "NotAPlugin" => {}
+                Err(Unavailable::Never(verdict)) if verdict.reason == "NotAPlugin" => {}
                 loaded => return loaded,
             }
         }
         let read = tokio::time::timeout(REQUEST, read_copy(&self.client, name, digest)).await;
         let bytes = read
-            .map_err(|_| Missing::Later("the API server is silent".to_owned()))?
-            .map_err(|error| Missing::Later(error.to_string()))?;
+            .map_err(|_| Unavailable::Later("the API server is silent".to_owned()))?
+            .map_err(|error| Unavailable::Later(error.to_string()))?;
         load(bytes).await
     }
 }
 
 /// Runs a load on a thread of its own, because inspecting and compiling are slow.
 async fn blocking(
-    load: impl FnOnce() -> Result<Arc<Plugin>, Verdict> + Send + 'static,
-) -> Result<Arc<Plugin>, Missing> {
+    load: impl FnOnce() -> Result<Arc<Plugin>, TrialFailure> + Send + 'static,
+) -> Result<Arc<Plugin>, Unavailable> {
     match tokio::task::spawn_blocking(load).await {
-        Ok(loaded) => loaded.map_err(Missing::Never),
+        Ok(loaded) => loaded.map_err(Unavailable::Never),
         Err(error) => {
             let message = format!("looking into it failed ({error}): please report this as a bug");
-            Err(Missing::Never(Verdict { reason: "NotAPlugin", message }))
+            Err(Unavailable::Never(TrialFailure { reason: "NotAPlugin", message }))
         }
     }
 }

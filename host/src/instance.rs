@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use outrigger_core::guard::{Reason, Share};
 use outrigger_net::{Groups, Owner, ResponderHandle, StreamsHandle, now, thread_us};
-use outrigger_runtime::{Incident, Phase, Supervised};
+use outrigger_runtime::{Incident, Phase, Supervisor};
 use outrigger_sdk::{Context, Event};
 
-use crate::desk::{Command, Desk, Turn};
-use crate::keyring::Keyring;
-use crate::trial::{Answers, Trial};
+use crate::mailbox::{Batch, InstanceCommand, Mailbox};
+use crate::secret_store::SecretStore;
+use crate::trial::{AnswerOffloads, Trial};
 
 mod effects;
 mod endpoints;
@@ -20,7 +20,7 @@ mod takeover;
 /// A running instance.
 pub struct Instance {
     /// Desk through which the rest of the host communicates with the instance.
-    pub desk: Arc<Desk>,
+    pub desk: Arc<Mailbox>,
     thread: JoinHandle<()>,
 }
 
@@ -34,17 +34,17 @@ pub struct Ports {
     /// Multicast groups.
     pub groups: Arc<Groups>,
     /// Keys that plugins refer to by name.
-    pub keyring: Arc<Keyring>,
+    pub keyring: Arc<SecretStore>,
     /// Time for which offloads are kept without a plugin.
     pub hold_last_for: Duration,
 }
 
 impl Instance {
-    /// Starts the thread. It serves once [`Command::Swap`] has handed over a factory that works.
+    /// Starts the thread. It serves once [`InstanceCommand::Swap`] has handed over a factory that works.
     pub fn start(
         context: Context,
         owner: Owner,
-        desk: Arc<Desk>,
+        desk: Arc<Mailbox>,
         ports: Ports,
     ) -> std::io::Result<Self> {
         let name = format!("announcer-{}", context.instance);
@@ -58,7 +58,7 @@ impl Instance {
             held_since: None,
             sweep: None,
             share: Share::default(),
-            answers: Answers::new(),
+            answers: AnswerOffloads::new(),
             trial: None,
         };
         let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
@@ -67,7 +67,7 @@ impl Instance {
 
     /// Ends the thread and everything that the instance still had active.
     pub fn end(self) {
-        self.desk.command(Command::End);
+        self.desk.command(InstanceCommand::End);
         if self.thread.join().is_err() {
             tracing::error!("an announcer thread ended by itself: please report this as a bug");
         }
@@ -77,10 +77,10 @@ impl Instance {
 struct Worker {
     context: Context,
     owner: Owner,
-    desk: Arc<Desk>,
+    desk: Arc<Mailbox>,
     ports: Ports,
     /// `None` until the first plugin has started.
-    machine: Option<Supervised>,
+    machine: Option<Supervisor>,
     /// Time of the next wake event (monotonic microseconds), and the reason the plugin gave.
     wake: Option<(u64, String)>,
     /// Time since which no instance runs (monotonic microseconds).
@@ -89,7 +89,7 @@ struct Worker {
     sweep: Option<u64>,
     share: Share,
     /// Addresses that the instance answers for.
-    answers: Answers,
+    answers: AnswerOffloads,
     /// Trial of the running candidate. One that has failed receives no events and has no effects until another build
     /// takes over, which receives the full state.
     trial: Option<Trial>,
@@ -98,15 +98,15 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         loop {
-            let Turn { mut events, command } = self.desk.wait(self.patience());
+            let Batch { mut events, command } = self.desk.wait(self.patience());
             self.ports.streams.resume(self.owner);
             events.extend(self.due());
             let before = thread_us();
             self.deliver(events);
             self.sweep = self.desk.sweep(now().monotonic_us);
             match command {
-                Some(Command::Swap(swap)) => self.swap(swap),
-                Some(Command::End) => break,
+                Some(InstanceCommand::Swap(swap)) => self.swap(swap),
+                Some(InstanceCommand::End) => break,
                 None => self.drop_what_nobody_speaks_for(),
             }
             let wait = self.share.used(now().monotonic_us, thread_us().saturating_sub(before));
@@ -166,7 +166,7 @@ impl Worker {
     /// Ends offloads and sessions after `holdLastFor` without a plugin (invariant 6).
     fn drop_what_nobody_speaks_for(&mut self) {
         let now = now().monotonic_us;
-        let runs = |machine: &Supervised| machine.state().phase == Phase::Running;
+        let runs = |machine: &Supervisor| machine.state().phase == Phase::Running;
         if !self.has_failed() && self.machine.as_ref().is_none_or(runs) {
             self.held_since = None;
             return;

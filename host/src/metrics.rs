@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use outrigger_kube::crd::NodeReportStatus;
 use outrigger_sdk::{PeerHealth, PeerReport};
 
-use crate::controller::Standing;
+use crate::controller::ControllerStatus;
 
 type Labels = Vec<(&'static str, String)>;
 /// Labels with names chosen by a plugin.
@@ -35,7 +35,7 @@ impl Default for Page {
 
 impl Page {
     /// Adds the metrics of the controller role.
-    pub fn controller(&mut self, standing: &Standing) {
+    pub fn controller(&mut self, standing: &ControllerStatus) {
         self.gauge("leader", "Whether this process leads", standing.leads.into());
         self.gauge(
             "services",
@@ -283,12 +283,12 @@ mod tests {
             ipv6: Counts { capacity: 1 << 66, allocated: 0, free: 1 << 66 },
             conditions: Vec::new(),
         };
-        page.controller(&Standing {
+        page.controller(&ControllerStatus {
             leads: true,
             services: 3,
             writes: 4,
             pools: [("lan".to_owned(), lan)].into(),
-            ..Standing::default()
+            ..ControllerStatus::default()
         });
         let text = page.text();
         for line in [

@@ -12,23 +12,23 @@ use outrigger_kube::Problem;
 use outrigger_net::Links;
 use outrigger_sdk::{Duty, IpNet, LinkIndex, MacAddr, StopReason, Stopping};
 
-use crate::desk::{Desk, Reported};
-use crate::trial::Verdict;
+use crate::mailbox::{Mailbox, Reported};
+use crate::trial::TrialFailure;
 
-mod about;
 mod announcer;
+mod dispatch;
+mod gossip;
 mod kernel;
 mod links;
-mod mesh;
+mod node_info;
 mod probes;
 mod proxy;
 mod ready;
-mod router;
 mod segments;
 
 pub use announcer::Announcers;
-pub use mesh::{Mesh, Wire};
-pub use router::Router;
+pub use dispatch::EventDispatcher;
+pub use gossip::{Gossip, Wire};
 
 use kernel::Kernel;
 use probes::Probes;
@@ -47,7 +47,7 @@ pub struct Node {
     /// Announcer instances of this node.
     pub announcers: Announcers,
     /// Membership of this node and the others.
-    pub mesh: Mesh,
+    pub mesh: Gossip,
     /// Problem of this node's place in the cluster, if any.
     pub mesh_problem: Option<Problem>,
     /// Links as the kernel reports them.
@@ -84,7 +84,7 @@ pub struct ToDo {
 
 impl Node {
     /// Creates a node without any facts. Must be called within a runtime.
-    pub fn new(mesh: Mesh, announcers: Announcers, planner: Planner, name: NodeName) -> Self {
+    pub fn new(mesh: Gossip, announcers: Announcers, planner: Planner, name: NodeName) -> Self {
         Self {
             segments: announcers.segments(),
             proxy: announcers.proxy(),
@@ -167,7 +167,7 @@ impl Node {
             self.announcers.desire(change);
         }
         if std::mem::take(&mut self.about_changed) {
-            self.announcers.set_about(about::about(&self.cluster, &self.name));
+            self.announcers.set_about(node_info::about(&self.cluster, &self.name));
         }
         self.announcers.sync(wanted, &self.links, &self.planner);
         self.overdue = self.announcers.withdraw_overdue(now_us);
@@ -247,8 +247,8 @@ impl Node {
     }
 
     /// Returns the candidates that failed since the last call: plugin, digest and verdict.
-    pub fn failed_trials(&self) -> Vec<(String, String, Verdict)> {
-        let failed = |(announcer, desk): (&facts::Announcer, &Arc<Desk>)| {
+    pub fn failed_trials(&self) -> Vec<(String, String, TrialFailure)> {
+        let failed = |(announcer, desk): (&facts::Announcer, &Arc<Mailbox>)| {
             let (digest, verdict) = desk.lock().standing.failed_trial.take()?;
             Some((announcer.plugin.plugin.clone(), digest, verdict))
         };

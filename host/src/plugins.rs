@@ -16,10 +16,10 @@ use crate::embedded;
 
 mod attempts;
 mod first_run;
-mod tried;
+mod trials;
 
 use attempts::Attempts;
-pub use tried::{Progress, Tried, world_name};
+pub use trials::{Progress, Tried, world_name};
 
 /// Origin of the plugins that come with the program.
 const EMBEDDED: &str = "embedded";

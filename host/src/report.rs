@@ -16,10 +16,10 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::desk::Desk;
+use crate::mailbox::Mailbox;
 use crate::node::Node;
-use crate::picture::{PARTED, UNHEARD};
 use crate::plugins::{Listed, Plugins, Progress, Tried};
+use crate::snapshot::{PARTED, UNHEARD};
 use crate::source::Source;
 use outrigger_core::desired::Desired;
 
@@ -110,7 +110,7 @@ struct Addresses<'a>(&'a Node);
 impl Serialize for Addresses<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(node) = self;
-        let of_one = |(announcer, desk): (&'_ Announcer, &'_ Arc<Desk>)| {
+        let of_one = |(announcer, desk): (&'_ Announcer, &'_ Arc<Mailbox>)| {
             let (name, desk) = (announcer.name.clone(), desk.clone());
             let desired = node.planner.desired(&name).values();
             desired.map(move |desired| address(&name, &desk, desired))
@@ -119,7 +119,7 @@ impl Serialize for Addresses<'_> {
     }
 }
 
-fn address(announcer: &str, desk: &Desk, desired: &Desired) -> Value {
+fn address(announcer: &str, desk: &Mailbox, desired: &Desired) -> Value {
     let inner = desk.lock();
     let said = inner.standing.addresses.get(desired.address).cloned();
     drop(inner);
@@ -203,7 +203,10 @@ fn count(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn announcer_report(announcer: &outrigger_core::facts::Announcer, desk: &Desk) -> AnnouncerReport {
+fn announcer_report(
+    announcer: &outrigger_core::facts::Announcer,
+    desk: &Mailbox,
+) -> AnnouncerReport {
     let inner = desk.lock();
     let standing = &inner.standing;
     AnnouncerReport {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use outrigger_core::guard::{Endpoints, Granted, Guard, Reason};
+use outrigger_core::guard::{Granted, Guard, OpenEndpoints, Reason};
 use outrigger_core::rollout::too_many;
 use outrigger_runtime::{CompileError, Fault, Incident, LoadError, SwapError, SwapStep};
 use outrigger_sdk::{AnnouncementState, Endpoint, LinkIndex, Report};
@@ -13,13 +13,13 @@ use outrigger_sdk::{AnnouncementState, Endpoint, LinkIndex, Report};
 const MOST_DENIED: u64 = 100;
 
 /// A link and an address that is answered for on it.
-type Spot = (LinkIndex, IpAddr);
+type LinkAddress = (LinkIndex, IpAddr);
 /// Active answers of an instance, by their numbers.
-pub type Answers = BTreeMap<Endpoint, Spot>;
+pub type AnswerOffloads = BTreeMap<Endpoint, LinkAddress>;
 
 /// Reason why a candidate is rolled back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct TrialFailure {
     /// Reason as one CamelCase word.
     pub reason: &'static str,
     /// Message for people.
@@ -35,10 +35,10 @@ pub struct Trial {
     /// Effects that would withdraw addresses that are still desired. They happen when the trial succeeds.
     withheld: Vec<Granted>,
     /// Answers that the withheld effects would end.
-    going: BTreeSet<Spot>,
+    going: BTreeSet<LinkAddress>,
     /// Endpoints before the trial, with the routes that peers were sent.
-    told: Endpoints,
-    failed: Option<Verdict>,
+    told: OpenEndpoints,
+    failed: Option<TrialFailure>,
 }
 
 impl Trial {
@@ -50,7 +50,7 @@ impl Trial {
     }
 
     /// Returns the digest of the candidate and the verdict. `None` if it has not failed.
-    pub fn failed(&self) -> Option<(&str, &Verdict)> {
+    pub fn failed(&self) -> Option<(&str, &TrialFailure)> {
         Some((&self.digest, self.failed.as_ref()?))
     }
 
@@ -60,7 +60,9 @@ impl Trial {
             Incident::Restarted { why }
             | Incident::Quarantined { why, .. }
             | Incident::FellBack { why, .. } => Some(of_fault(why)),
-            Incident::Held { why, .. } => Some(Verdict { reason: "Trapped", message: why.clone() }),
+            Incident::Held { why, .. } => {
+                Some(TrialFailure { reason: "Trapped", message: why.clone() })
+            }
             Incident::Revived { .. } | Incident::Swapped { .. } => None,
         });
         self.failed = self.failed.take().or(verdict);
@@ -70,7 +72,7 @@ impl Trial {
     pub fn review(
         &mut self,
         granted: Vec<Granted>,
-        answers: &Answers,
+        answers: &AnswerOffloads,
         guard: &Guard,
     ) -> Vec<Granted> {
         if self.failed.is_some() {
@@ -105,7 +107,7 @@ impl Trial {
 
     /// Checks the routes that a reply withdraws. They cannot be withheld, because writes to a stream keep their order:
     /// a few may be withdrawn, many fail the trial.
-    fn taking_back(&self, granted: &[Granted], guard: &Guard) -> Option<Verdict> {
+    fn taking_back(&self, granted: &[Granted], guard: &Guard) -> Option<TrialFailure> {
         let ends = |effect: &Granted| match effect {
             Granted::Close(id) | Granted::Abort(id) => Some(*id),
             _ => None,
@@ -116,7 +118,7 @@ impl Trial {
         }
         let (told, gone) = guard.taken_back(&self.told, &closed);
         let count = u32::try_from(gone.len()).unwrap_or(u32::MAX);
-        too_many(told, count).then(|| Verdict {
+        too_many(told, count).then(|| TrialFailure {
             reason: "Withdrawing",
             message: format!(
                 "it would withdraw {count} of {told} routes that are still desired, {} among them; none of this reply was",
@@ -135,10 +137,10 @@ impl Trial {
     fn gone_after(
         &self,
         granted: &[Granted],
-        answers: &Answers,
+        answers: &AnswerOffloads,
         guard: &Guard,
-    ) -> (BTreeSet<Spot>, u32) {
-        let desired = |spot: &&Spot| {
+    ) -> (BTreeSet<LinkAddress>, u32) {
+        let desired = |spot: &&LinkAddress| {
             let entry = guard.desired().get(&spot.1);
             guard.links().contains_key(&spot.0) && entry.is_some_and(|it| it.duty.speaks())
         };
@@ -152,8 +154,8 @@ impl Trial {
                 _ => drop(after.remove(&id)),
             }
         }
-        let still: BTreeSet<Spot> = after.into_values().collect();
-        let before: BTreeSet<Spot> = answers.values().filter(desired).copied().collect();
+        let still: BTreeSet<LinkAddress> = after.into_values().collect();
+        let before: BTreeSet<LinkAddress> = answers.values().filter(desired).copied().collect();
         let addresses: BTreeSet<IpAddr> = before.iter().map(|spot| spot.1).collect();
         let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         (before.difference(&still).copied().collect(), count)
@@ -169,7 +171,7 @@ fn number(effect: &Granted) -> Option<Endpoint> {
 }
 
 /// Updates the active answers by an effect.
-pub fn account(answers: &mut Answers, effect: &Granted) {
+pub fn account(answers: &mut AnswerOffloads, effect: &Granted) {
     let Some(id) = number(effect) else { return };
     match effect {
         Granted::Answer { link, address, .. } => drop(answers.insert(id, (*link, *address))),
@@ -177,10 +179,10 @@ pub fn account(answers: &mut Answers, effect: &Granted) {
     }
 }
 
-fn withdrawing(going: &BTreeSet<Spot>, announced: u32) -> Option<Verdict> {
+fn withdrawing(going: &BTreeSet<LinkAddress>, announced: u32) -> Option<TrialFailure> {
     let addresses: BTreeSet<IpAddr> = going.iter().map(|spot| spot.1).collect();
     let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    too_many(announced, count).then(|| Verdict {
+    too_many(announced, count).then(|| TrialFailure {
         reason: "Withdrawing",
         message: format!(
             "it would withdraw {count} of {announced} addresses that are still desired, {} among them; none was",
@@ -189,7 +191,7 @@ fn withdrawing(going: &BTreeSet<Spot>, announced: u32) -> Option<Verdict> {
     })
 }
 
-fn flooding(before: &BTreeMap<Reason, u64>, now: &BTreeMap<Reason, u64>) -> Option<Verdict> {
+fn flooding(before: &BTreeMap<Reason, u64>, now: &BTreeMap<Reason, u64>) -> Option<TrialFailure> {
     let more =
         |(reason, count): (&Reason, &u64)| (*reason, count - before.get(reason).unwrap_or(&0));
     let denied: Vec<(Reason, u64)> = now.iter().map(more).filter(|(_, count)| *count > 0).collect();
@@ -199,33 +201,33 @@ fn flooding(before: &BTreeMap<Reason, u64>, now: &BTreeMap<Reason, u64>) -> Opti
         let listed: Vec<_> =
             denied.iter().map(|(reason, count)| format!("{} {count}", reason.name())).collect();
         let message = format!("it asked for what it may not do: {}", listed.join(", "));
-        Verdict { reason: if floods { "Flooding" } else { "Denied" }, message }
+        TrialFailure { reason: if floods { "Flooding" } else { "Denied" }, message }
     })
 }
 
 /// Returns the verdict for a fault.
-pub fn of_fault(fault: &Fault) -> Verdict {
+pub fn of_fault(fault: &Fault) -> TrialFailure {
     let reason = match fault {
         Fault::Trap { .. } => "Trapped",
         Fault::Deadline { .. } => "TookTooLong",
         Fault::Memory { .. } => "MemoryLimit",
         Fault::Garbage(_) => "Garbage",
     };
-    Verdict { reason, message: fault.to_string() }
+    TrialFailure { reason, message: fault.to_string() }
 }
 
 /// Returns the verdict for a failed swap.
-pub fn of_swap(error: &SwapError) -> Verdict {
+pub fn of_swap(error: &SwapError) -> TrialFailure {
     let reason = match (&error.fault, error.step) {
         (Some(fault), _) => of_fault(fault).reason,
         (None, SwapStep::Validate) => "ConfigRefused",
         (None, _) => "StartRefused",
     };
-    Verdict { reason, message: error.to_string() }
+    TrialFailure { reason, message: error.to_string() }
 }
 
 /// Returns the verdict for a component that cannot be loaded.
-pub fn of_load(error: &LoadError) -> Verdict {
+pub fn of_load(error: &LoadError) -> TrialFailure {
     let reason = match error {
         LoadError::Wasi(_) => "ImportsWasi",
         LoadError::Version { .. } => "WrongVersion",
@@ -245,7 +247,7 @@ pub fn of_load(error: &LoadError) -> Verdict {
         | LoadError::Precompiled
         | LoadError::Unpack { .. } => "NotAPlugin",
     };
-    Verdict { reason, message: error.to_string() }
+    TrialFailure { reason, message: error.to_string() }
 }
 
 #[cfg(test)]

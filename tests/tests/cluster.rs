@@ -7,8 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};
 use outrigger_tests::kubernetes::Lab;
 use outrigger_tests::scenarios::kubernetes::{
-    deaf, delivery, explain, install, laboratory, leaders, leave, objects, pools, rest, rights, routed,
-    serve, steady, uninstall,
+    deaf, delivery, explain, install, laboratory, leaders, leave, objects, pools, rest, rights,
+    routed, serve, steady, uninstall,
 };
 use outrigger_tests::{product, times};
 

@@ -10,7 +10,9 @@ use outrigger_bgp::scripts as bgp;
 use outrigger_layer2::Layer2;
 use outrigger_layer2::scripts::scripts;
 use outrigger_runtime::native::Native;
-use outrigger_runtime::{Compiler, Engine, Factory, Fault, Limits, Machine, Plugin, Supervised};
+use outrigger_runtime::{
+    Compiler, Engine, Factory, Fault, Limits, Plugin, PluginInstance, Supervisor,
+};
 use outrigger_sdk::{Context, DesiredChanged, Event, LinksChanged, Origin, Time};
 use outrigger_tests::guests::Guests;
 use outrigger_tests::product;
@@ -42,7 +44,7 @@ fn patient() -> Limits {
 struct Patient(Arc<Plugin>);
 
 impl Factory for Patient {
-    fn instantiate(&self) -> Result<Box<dyn Machine>, Fault> {
+    fn instantiate(&self) -> Result<Box<dyn PluginInstance>, Fault> {
         self.0.machine(&patient())
     }
 
@@ -63,7 +65,7 @@ fn context() -> Context {
 
 /// Returns all output of a build for a script: effects, wake and snapshot after every call.
 fn transcript(
-    mut machine: Box<dyn Machine>,
+    mut machine: Box<dyn PluginInstance>,
     context: &Context,
     calls: &[(Time, Vec<Event>)],
 ) -> Vec<String> {
@@ -163,7 +165,7 @@ fn every_kind_of_harm_is_a_fault_of_its_own_kind() {
 fn a_build_that_faults_at_once_never_replaces_one_that_works() {
     let good = Patient(load(&GUESTS.layer2));
     let digest = good.digest().to_owned();
-    let mut running = Supervised::start(Arc::new(good), context()).expect("layer2 starts");
+    let mut running = Supervisor::start(Arc::new(good), context()).expect("layer2 starts");
     for bad in [&GUESTS.looping, &GUESTS.memory] {
         let lists = vec![
             Event::LinksChanged(LinksChanged { reset: true, ..Default::default() }),

@@ -9,7 +9,9 @@ use outrigger_tests::cluster::{Cluster, VIP};
 use outrigger_tests::guests::Guests;
 use outrigger_tests::lab::Lab;
 use outrigger_tests::prober::{Prober, RATE};
-use outrigger_tests::scenarios::{crowd, failover, hostile, input, partition, ports, serve, setup, swap};
+use outrigger_tests::scenarios::{
+    crowd, failover, hostile, input, partition, ports, serve, setup, swap,
+};
 use outrigger_tests::story::Story;
 use outrigger_tests::{http, sandbox, times, wait};
 

@@ -21,7 +21,7 @@ const STARTS: usize = 5;
 
 /// Benchmark to run.
 #[derive(Debug, Subcommand)]
-pub enum What {
+pub enum Bench {
     /// Measure the path of one packet and one Service through the whole daemon.
     Spine {
         /// Print the figures as a last line of JSON.
@@ -29,16 +29,16 @@ pub enum What {
         json: bool,
     },
     /// Measure a BGP speaker's sessions, routes, memory and BFD, compared with BIRD, GoBGP, FRR and ExaBGP.
-    Bgp(bgp::What),
+    Bgp(bgp::BgpArgs),
     /// Measure hundreds of Services on a real cluster, compared with real MetalLB.
-    Kube(kube::What),
+    Kube(kube::KubeArgs),
     /// Measure the blackout when the answering node is lost, compared with real MetalLB and keepalived.
-    Layer2(layer2::What),
+    Layer2(layer2::Layer2Args),
 }
 
 /// Runs a benchmark. The measuring program must be as fast as the measured one: a debug build of xtask builds its own release
 /// build and replaces itself with it.
-pub fn bench(what: &What) -> Result<()> {
+pub fn bench(what: &Bench) -> Result<()> {
     if cfg!(debug_assertions) {
         let build = ["build", "--release", "--package", "xtask"];
         run::show(&mut run::cargo(build))?;
@@ -47,10 +47,10 @@ pub fn bench(what: &What) -> Result<()> {
         return Err(error).with_context(|| format!("cannot run {}", program.display()));
     }
     match what {
-        What::Spine { json } => spine(*json),
-        What::Bgp(what) => bgp::bgp(what),
-        What::Kube(what) => kube::kube(what),
-        What::Layer2(what) => layer2::layer2(what),
+        Bench::Spine { json } => spine(*json),
+        Bench::Bgp(what) => bgp::bgp(what),
+        Bench::Kube(what) => kube::kube(what),
+        Bench::Layer2(what) => layer2::layer2(what),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{run, setup};
 
 /// Arguments of `cargo xtask demo`.
 #[derive(Debug, Args)]
-pub struct What {
+pub struct DemoArgs {
     /// Stop before the hostile plugins.
     #[arg(long)]
     quick: bool,
@@ -27,7 +27,7 @@ pub struct What {
 }
 
 /// Sets up the prerequisites, runs the demonstration, and fails when a promise is broken.
-pub fn demo(what: &What) -> Result<()> {
+pub fn demo(what: &DemoArgs) -> Result<()> {
     run::phase("1/4", "programs that this machine lacks", "a minute when any is missing");
     setup::network()?;
     setup::guest_compilers()?;

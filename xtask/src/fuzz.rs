@@ -26,7 +26,7 @@ const LONGEST: u32 = 5;
 const LARGEST: u32 = 512;
 
 #[derive(Debug, Args)]
-pub struct What {
+pub struct FuzzArgs {
     /// Run each target for this number of seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
@@ -34,7 +34,7 @@ pub struct What {
     targets: Vec<String>,
 }
 
-pub fn fuzz(what: &What) -> Result<()> {
+pub fn fuzz(what: &FuzzArgs) -> Result<()> {
     let names = TARGETS.map(|(name, _)| name);
     for target in &what.targets {
         ensure!(names.contains(&target.as_str()), "{target} is none of {}", names.join(", "));
@@ -48,7 +48,7 @@ pub fn fuzz(what: &What) -> Result<()> {
 
 /// Runs every target for an hour, as a soak does.
 pub fn an_hour_each() -> Result<()> {
-    fuzz(&What { seconds: 3600, targets: Vec::new() })
+    fuzz(&FuzzArgs { seconds: 3600, targets: Vec::new() })
 }
 
 fn folder() -> Result<PathBuf> {

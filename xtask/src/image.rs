@@ -23,7 +23,7 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Arguments of `cargo xtask image`.
 #[derive(Debug, Default, Args)]
-pub struct What {
+pub struct ImageArgs {
     /// Write the archive to this file [default: target/image/outrigger-VERSION.tar].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -34,11 +34,11 @@ pub struct What {
 
 /// Builds the archive of the daemon that is already built.
 pub fn of_what_is_built() -> Result<()> {
-    image(&What { output: None, binary: Some(product::target()?.join("release/outrigger")) })
+    image(&ImageArgs { output: None, binary: Some(product::target()?.join("release/outrigger")) })
 }
 
 /// Builds the archive, checks it, and prints its path.
-pub fn image(what: &What) -> Result<()> {
+pub fn image(what: &ImageArgs) -> Result<()> {
     let folder = product::target()?.join("image");
     let binary = match &what.binary {
         Some(path) => path.clone(),

@@ -14,7 +14,7 @@ use crate::{run, setup};
 
 /// Operation on a laboratory.
 #[derive(Debug, Subcommand)]
-pub enum What {
+pub enum LabCommand {
     /// Start the laboratory.
     Up {
         /// Number of nodes; 0 for an API server and etcd alone.
@@ -76,38 +76,38 @@ pub enum What {
 }
 
 /// Runs the operation.
-pub fn lab(name: &str, what: &What) -> Result<()> {
+pub fn lab(name: &str, what: &LabCommand) -> Result<()> {
     match what {
-        What::Up { nodes } => up(name, *nodes),
-        What::Down => Lab::find(name)?.down(),
-        What::Status => {
+        LabCommand::Up { nodes } => up(name, *nodes),
+        LabCommand::Down => Lab::find(name)?.down(),
+        LabCommand::Status => {
             let lab = Lab::find(name)?;
             print!("{}", lab.kubectl(&["get", "nodes", "--output", "wide"])?);
             print!("{}", lab.kubectl(&["get", "pods", "--all-namespaces", "--output", "wide"])?);
             Ok(())
         }
-        What::Kubectl { arguments } => {
+        LabCommand::Kubectl { arguments } => {
             let lab = Lab::find(name)?;
             pass(lab.kubectl_command(&lab.kubeconfig()).args(arguments))
         }
-        What::On { member, command } => {
+        LabCommand::On { member, command } => {
             let namespace = Lab::find(name)?.namespace(member)?;
             let (program, arguments) = command.split_first().context("no command")?;
             pass(namespace.command(program).args(arguments))
         }
-        What::Cut { member, interface: None } => Lab::find(name)?.cut(member),
-        What::Hole { member, interface: None } => Lab::find(name)?.hole(member),
-        What::Cut { member, interface: Some(interface) } => {
+        LabCommand::Cut { member, interface: None } => Lab::find(name)?.cut(member),
+        LabCommand::Hole { member, interface: None } => Lab::find(name)?.hole(member),
+        LabCommand::Cut { member, interface: Some(interface) } => {
             Lab::find(name)?.network().cut(Member::named(member)?, Segment::named(interface)?)
         }
-        What::Hole { member, interface: Some(interface) } => {
+        LabCommand::Hole { member, interface: Some(interface) } => {
             Lab::find(name)?.network().hole(Member::named(member)?, Segment::named(interface)?)
         }
-        What::Mend { member } => Lab::find(name)?.mend(member),
-        What::Image { image, entrypoint, files } => {
+        LabCommand::Mend { member } => Lab::find(name)?.mend(member),
+        LabCommand::Image { image, entrypoint, files } => {
             Lab::find(name)?.image(&self::image(image, entrypoint, files)?)
         }
-        What::Load { archive } => Lab::find(name)?.load(archive),
+        LabCommand::Load { archive } => Lab::find(name)?.load(archive),
     }
 }
 

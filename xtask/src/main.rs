@@ -38,19 +38,19 @@ enum Command {
         harmless: bool,
     },
     /// Demonstrate with real packets what Outrigger promises; fail when a promise is broken.
-    Demo(demo::What),
+    Demo(demo::DemoArgs),
     /// Check format, clippy, documentation, licences and sources of dependencies: all that needs neither root nor the daemon.
     Check,
     /// Check the house rules that the compiler does not know: names, doc comments, sizes, dependencies between crates.
     Tidy,
     /// Run everything that must pass before a change is merged; called by `.ci/run`.
-    Test(test::What),
+    Test(test::TestArgs),
     /// Fuzz the codecs, BFD and whole BGP sessions with untrusted octets, and search for new code paths.
-    Fuzz(fuzz::What),
+    Fuzz(fuzz::FuzzArgs),
     /// Run a benchmark.
     Bench {
         #[command(subcommand)]
-        what: bench::What,
+        what: bench::Bench,
     },
     /// Run a real Kubernetes cluster on this machine, in namespaces: etcd, API server, nodes with kubelet, containerd and
     /// kube-proxy, and a client outside. Needs root.
@@ -59,7 +59,7 @@ enum Command {
         #[arg(long, global = true, default_value = "lab")]
         name: String,
         #[command(subcommand)]
-        what: lab::What,
+        what: lab::LabCommand,
     },
     /// Generate the CRDs in manifests/crds from the Rust types, manifests/install.yaml from the kustomize base, and docs/limits.md.
     Codegen,
@@ -67,7 +67,7 @@ enum Command {
     /// OUTRIGGER_PREVIOUS names that folder.
     Previous,
     /// Build an image of the daemon: an OCI archive, without Docker, reproducible to the byte.
-    Image(image::What),
+    Image(image::ImageArgs),
 }
 
 fn main() -> ExitCode {

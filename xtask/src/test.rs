@@ -15,7 +15,7 @@ use summary::Summary;
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, Args)]
-pub struct What {
+pub struct TestArgs {
     /// Run only this group (default: all groups and the checks of `cargo xtask check`).
     group: Option<Group>,
     /// Run only trials of the group with this text in their name.
@@ -27,7 +27,7 @@ pub struct What {
 }
 
 /// Runs the tests and prints how long each part took.
-pub fn test(what: &What) -> Result<()> {
+pub fn test(what: &TestArgs) -> Result<()> {
     match what.group {
         Some(group) => alone(group, what.name.as_deref()),
         None => all(what.soak),

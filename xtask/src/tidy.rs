@@ -58,7 +58,9 @@ impl Source {
     /// The lines before the unit tests at the end of the file, numbered from 1.
     fn production(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = (1..).zip(self.text.lines());
-        lines.take_while(|(_, line)| !line.starts_with("#[cfg(test)]\nmod tests {") && *line != "mod tests {")
+        lines.take_while(|(_, line)| {
+            !line.starts_with("#[cfg(test)]\nmod tests {") && *line != "mod tests {"
+        })
     }
 }
 
@@ -73,7 +75,8 @@ pub fn tidy() -> Result<()> {
     for source in &sources {
         let lines = source.text.lines().count();
         if lines > LINES {
-            findings.push(source.finding(0, format!("has {lines} lines, more than {LINES}: split it")));
+            findings
+                .push(source.finding(0, format!("has {lines} lines, more than {LINES}: split it")));
         }
         findings.extend(comments::check(source));
         findings.extend(purity::check(source));

@@ -9,35 +9,35 @@ use outrigger_sdk::{Family, Request, Time};
 
 use crate::facts::{Change, Fact, FactKey, PluginRef, Pool, Service, ServiceKey};
 use crate::ledger::{Ledger, PoolView};
-use crate::plan::Reach;
+use crate::plan::Announceable;
 
 mod adopt;
+mod attempt;
+mod attempt_failure;
 mod breaker;
-mod contested;
 mod fair;
-mod known;
-mod note;
+mod pool_match;
 mod pool_status;
 mod pools;
 mod queue;
-mod suits;
+mod result;
+mod service_state;
+mod status_conflict;
 #[cfg(test)]
 mod tests;
-mod turn;
-mod verdict;
 mod why;
 
 pub use pool_status::{Counts, PoolCondition, PoolConditionType, PoolStatus};
-pub use verdict::{Condition, Verdict};
+pub use result::{AllocationResult, Condition};
 pub use why::{PoolOutcome, PoolWord};
 
+use attempt::Attempt;
 use breaker::Breakers;
-use contested::Pauses;
 use fair::FairQueue;
-use known::{Known, Said};
 use pools::{Pools, Step};
 use queue::{Cause, Queue};
-use turn::Turn;
+use service_state::{LastPublished, ServiceState};
+use status_conflict::Backoffs;
 
 /// The allocation of a whole cluster. To drive it, `apply` changes, `answer` every question that `poll` returns until
 /// it returns none, publish the `verdicts`, and call `poll` again at `next_deadline`.
@@ -47,26 +47,26 @@ use turn::Turn;
 #[derive(Debug, Clone, Default)]
 pub struct Allocations {
     synced: bool,
-    services: BTreeMap<ServiceKey, Known>,
+    services: BTreeMap<ServiceKey, ServiceState>,
     pools: Pools,
     /// Active pools in the order in which they are tried.
     order: Vec<Arc<Pool>>,
     ledger: Arc<Ledger>,
     /// Nodes, namespaces and announcers.
-    reach: Reach,
+    reach: Announceable,
     queue: Queue,
     /// Services that wait for the policy of a pool.
     fair: FairQueue,
     breakers: Breakers,
     /// Services that are on their way through the pools. A Service that waits in `fair` without a turn is at the
     /// first pool.
-    turns: BTreeMap<ServiceKey, Turn>,
+    turns: BTreeMap<ServiceKey, Attempt>,
     next_turn: u64,
     /// Services whose verdict may have changed.
     unsaid: BTreeSet<ServiceKey>,
     /// Services whose status another controller keeps undoing, and the time until which it is left alone.
-    pauses: Pauses,
-    said: BTreeMap<ServiceKey, Said>,
+    pauses: Backoffs,
+    said: BTreeMap<ServiceKey, LastPublished>,
 }
 
 /// A question to a policy. It must be passed to [`Allocations::answer`], with a fault if there is no other result.
@@ -245,7 +245,7 @@ impl Allocations {
             other => other,
         };
         let Some(old) = old.filter(|_| self.synced) else {
-            let known = Known::new(service.clone());
+            let known = ServiceState::new(service.clone());
             self.services.insert(key.clone(), known);
             if self.synced {
                 self.adopt(key);
@@ -331,7 +331,7 @@ impl Allocations {
         self.turns.remove(key);
         self.fair.leave(key);
         self.unsaid.insert(key.clone());
-        let is_unclear = self.services.get(key).is_some_and(Known::is_unclear);
+        let is_unclear = self.services.get(key).is_some_and(ServiceState::is_unclear);
         if self.lacks(key).is_empty() || self.is_foreign(key) || is_unclear {
             self.queue.forget(key);
             if let Some(known) = self.services.get_mut(key) {

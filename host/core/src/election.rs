@@ -18,7 +18,7 @@ mod tests;
 
 /// Standing of an alive node for an address; better standings sort first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum CandidateRank {
     /// The node may answer for the address.
     Candidate,
     /// The node may answer for the address while there is no candidate.
@@ -39,7 +39,7 @@ pub struct Claimant<'a> {
     /// The node's claim on the address.
     pub claim: Claim,
     /// The node's standing for the address.
-    pub standing: Standing,
+    pub standing: CandidateRank,
 }
 
 /// Returns the duty of `me` for `address`.
@@ -61,7 +61,7 @@ pub fn elect<'a, C>(
     address: IpAddr,
     me: &str,
     claimants: &[Claimant<'a>],
-    of_standing: impl Fn(Standing) -> C,
+    of_standing: impl Fn(CandidateRank) -> C,
 ) -> Duty
 where
     C: IntoIterator<Item = &'a str>,
@@ -70,7 +70,8 @@ where
         return Duty::Standby(String::new());
     };
     let must_end = |claimant: &&Claimant<'_>| {
-        let may_not = matches!(claimant.standing, Standing::Leaving | Standing::Ineligible);
+        let may_not =
+            matches!(claimant.standing, CandidateRank::Leaving | CandidateRank::Ineligible);
         claimant.standing > standing || may_not
     };
     if winner == me {
@@ -88,8 +89,8 @@ where
 fn winner<'a, C>(
     address: IpAddr,
     claimants: &[Claimant<'a>],
-    of_standing: impl Fn(Standing) -> C,
-) -> Option<(&'a str, Standing)>
+    of_standing: impl Fn(CandidateRank) -> C,
+) -> Option<(&'a str, CandidateRank)>
 where
     C: IntoIterator<Item = &'a str>,
 {
@@ -98,13 +99,14 @@ where
         of_standing(standing).into_iter().min_by_key(|node| (score(node, address), *node))
     };
     let with = |standing| move |node| (node, standing);
-    [Standing::Candidate, Standing::LastResort]
+    [CandidateRank::Candidate, CandidateRank::LastResort]
         .into_iter()
         .find_map(|one| best(address, of(one)).or_else(|| fresh(one)).map(with(one)))
-        .or_else(|| best(address, of(Standing::Leaving)).map(with(Standing::Leaving)))
+        .or_else(|| best(address, of(CandidateRank::Leaving)).map(with(CandidateRank::Leaving)))
         .or_else(|| {
-            let unable = best(address, of(Standing::Unable)).or_else(|| fresh(Standing::Unable));
-            unable.map(with(Standing::Unable))
+            let unable =
+                best(address, of(CandidateRank::Unable)).or_else(|| fresh(CandidateRank::Unable));
+            unable.map(with(CandidateRank::Unable))
         })
 }
 

@@ -11,7 +11,7 @@ use outrigger_sdk::{
     Effect, Endpoint, Frame, FrameWatch, Link, LinkIndex, LinksChanged, Offload, OffloadWork,
     Report, ServiceEvent, Time,
 };
-use outrigger_wire::{Message, solicited_node_group};
+use outrigger_wire::{NeighborMessage, solicited_node_group};
 
 use crate::desired::Desired;
 
@@ -39,7 +39,7 @@ pub use offloads::Offloads;
 pub use reason::{Reason, Refusal};
 pub use reports::Reports;
 pub use share::Share;
-pub use streams::{Ended, Endpoints, Withdrawal};
+pub use streams::{Ended, OpenEndpoints, Withdrawal};
 
 /// First endpoint number that is reserved for the host.
 const HOST_ENDPOINTS: Endpoint = 0x8000_0000;
@@ -54,7 +54,7 @@ pub struct Guard {
     /// Solicited-node groups of the desired IPv6 addresses, and the number of addresses that share each group.
     groups: BTreeMap<Ipv6Addr, usize>,
     grant: Grant,
-    endpoints: Endpoints,
+    endpoints: OpenEndpoints,
     offloads: Offloads,
     /// Budget for frames and for offloads on links.
     churn: Churn,
@@ -357,13 +357,15 @@ impl Guard {
         let address = frames::claimed_address(&decoded, link)?;
         match decoded.message {
             // A question about an address claims nothing (RFC 5227 section 2.1.1, RFC 4862 section 5.4.2).
-            Message::Solicitation(_) => {
+            NeighborMessage::Solicitation(_) => {
                 self.desired.get(&address).map(drop).ok_or(Reason::AddressNotDesired)?
             }
-            Message::Arp(arp) if arp.sender_ip.is_unspecified() => {
+            NeighborMessage::Arp(arp) if arp.sender_ip.is_unspecified() => {
                 self.desired.get(&address).map(drop).ok_or(Reason::AddressNotDesired)?;
             }
-            Message::Arp(_) | Message::Advertisement(_) => self.granted_address(address)?,
+            NeighborMessage::Arp(_) | NeighborMessage::Advertisement(_) => {
+                self.granted_address(address)?
+            }
         }
         Ok(address)
     }

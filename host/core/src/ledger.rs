@@ -21,7 +21,7 @@ mod view;
 pub use blocked::{Blocked, REST_US};
 pub use check::Violation;
 pub use sharing::{may_share, why_not};
-pub use stock::{Standing, Stock};
+pub use stock::{PoolPhase, Stock};
 pub use view::PoolView;
 
 use blocked::Blocks;
@@ -95,7 +95,7 @@ impl Ledger {
                 }
             }
         }
-        stock.standing = Standing::Draining;
+        stock.standing = PoolPhase::Draining;
         self.pools.insert(name, stock);
     }
 
@@ -103,7 +103,7 @@ impl Ledger {
     /// address.
     pub fn retire_pool(&mut self, name: &str) {
         if let Some(stock) = self.pools.get_mut(name) {
-            stock.standing = Standing::Gone;
+            stock.standing = PoolPhase::Gone;
         }
         self.pools.retain(|_, stock| !stock.is_spent());
     }

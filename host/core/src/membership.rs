@@ -37,7 +37,7 @@ use identity::Identity;
 use lease::Lease;
 use message::Message;
 use missing::MissingMembers;
-use outlook::Company;
+use outlook::Presence;
 use ready::Repetition;
 use seal::Seal;
 use swim::Swim;
@@ -185,7 +185,7 @@ pub struct Membership {
     /// Time at which peers were first configured.
     since: u64,
     settled: bool,
-    company: Company,
+    company: Presence,
     lease: Lease,
     ready: Repetition,
     /// Time at which this node learned that it had been declared down; `None` once another node knows that it is alive.
@@ -237,7 +237,7 @@ impl Membership {
             resend_at: None,
             since: now_us,
             settled: false,
-            company: Company::default(),
+            company: Presence::default(),
             lease: Lease::new(now_us),
             ready: Repetition::default(),
             reborn: None,

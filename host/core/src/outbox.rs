@@ -30,14 +30,14 @@ pub struct Outbox {
 #[derive(Debug)]
 pub enum Waiting {
     /// A change of the desired addresses.
-    Change(Change),
+    PendingChange(PendingChange),
     /// Any other event.
     Event(Event),
 }
 
 /// A change of the desired addresses of an instance, or the full list of them.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct PendingChange {
     /// True if `upsert` is the full list of what is to be announced.
     pub reset: bool,
     /// Addresses that are no longer to be announced.
@@ -59,10 +59,10 @@ impl Outbox {
     }
 
     /// Adds a change at the end of the queue, merged with the last item if both are incremental changes.
-    pub fn change(&mut self, next: Change) {
+    pub fn change(&mut self, next: PendingChange) {
         match self.waiting.back_mut() {
-            Some(Waiting::Change(last)) if !last.reset && !next.reset => last.merge(next),
-            _ => self.waiting.push_back(Waiting::Change(next)),
+            Some(Waiting::PendingChange(last)) if !last.reset && !next.reset => last.merge(next),
+            _ => self.waiting.push_back(Waiting::PendingChange(next)),
         }
     }
 
@@ -95,7 +95,7 @@ impl Outbox {
 /// Returns the events to send to a plugin.
 pub fn events(waiting: impl IntoIterator<Item = Waiting>) -> Vec<Event> {
     let events = |one| match one {
-        Waiting::Change(change) => change.events(),
+        Waiting::PendingChange(change) => change.events(),
         Waiting::Event(event) => vec![event],
     };
     waiting.into_iter().flat_map(events).collect()
@@ -112,11 +112,11 @@ pub fn full_lists(
         ..Default::default()
     };
     let upsert = desired.values().cloned().collect();
-    let all = Change { reset: true, upsert, ..Default::default() };
-    [Waiting::Event(Event::LinksChanged(links)), Waiting::Change(all)]
+    let all = PendingChange { reset: true, upsert, ..Default::default() };
+    [Waiting::Event(Event::LinksChanged(links)), Waiting::PendingChange(all)]
 }
 
-impl Change {
+impl PendingChange {
     /// Merges `next` into this change: an address that `next` removes leaves `upsert` and enters `remove`; one that
     /// was removed and comes back is in both, and `remove` is applied first.
     fn merge(&mut self, next: Self) {

@@ -13,19 +13,19 @@ use crate::desired::Desired;
 use crate::facts::{Announcer, Cluster, Difference, Election, NodeName};
 use crate::membership::{Claim, ClaimChanges, Outlook, View, ViewChange};
 
-mod asked;
-mod case;
+mod address_context;
+mod all_nodes;
+mod announce_delay;
+mod announceable;
 mod claims;
 mod cover;
-mod draft;
+mod delta;
 mod duty;
-mod everywhere;
-mod fresh;
-mod heard;
 mod index;
 mod nodes;
+mod observed;
 mod overdue;
-mod reach;
+mod segment_probes;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -34,17 +34,19 @@ pub(crate) mod test_facts;
 mod tests;
 mod why;
 
-use asked::Asked;
-use case::Case;
-use cover::{Home, Homes};
-use draft::Draft;
-use fresh::Fresh;
+use address_context::AddressContext;
+use announce_delay::AnnounceDelay;
+use cover::{PoolBinding, PoolBindings};
+use delta::PlanDelta;
 use index::Index;
 use overdue::Overdue;
+use segment_probes::SegmentProbes;
 
+pub use announceable::Announceable;
 pub use cover::{announcers, built_in_beside};
-pub use heard::{AddressWord, AnnouncerWord, Details, Heard, NodeWord, Silence};
-pub use reach::Reach;
+pub use observed::{
+    AddressObservation, AnnouncerObservation, Details, NodeObservation, Observations, Unreachable,
+};
 pub use why::{AddressWhy, NodeRole, NodeWhy, SHIPPED, why as why_address};
 
 /// A change for an announcer's instance on this node. Apply `remove` before `upsert`: an address in both was withdrawn
@@ -76,7 +78,7 @@ struct Held {
     /// The duty of this node that was last decided.
     duty: Duty,
     /// The address's pool; `None` if it was never in one.
-    home: Option<Arc<Home>>,
+    home: Option<Arc<PoolBinding>>,
     /// True if another node claims the address as well, although this node is to announce it.
     rivalled: bool,
     /// Number of additional announcements to the network.
@@ -89,7 +91,7 @@ pub struct Planner {
     /// Index of Services by address; `None` until the facts are synced.
     index: Option<Index>,
     announcers: BTreeMap<String, Arc<Announcer>>,
-    homes: Homes,
+    homes: PoolBindings,
     held: BTreeMap<IpAddr, Held>,
     desired: BTreeMap<String, BTreeMap<IpAddr, Arc<Desired>>>,
     claims: BTreeMap<IpAddr, Claim>,
@@ -105,9 +107,9 @@ pub struct Planner {
     all_stale: bool,
     /// Addresses that no Service held for a moment; they are removed even if a Service holds them again.
     taken_out: BTreeSet<IpAddr>,
-    fresh: Fresh,
+    fresh: AnnounceDelay,
     overdue: Overdue,
-    asked: Asked,
+    asked: SegmentProbes,
     /// Addresses for which an unknown node may answer: this node claimed them and was frozen while others were not
     /// received, or another node's claim ended because it did not answer for the address.
     doubted: BTreeSet<IpAddr>,
@@ -126,7 +128,7 @@ impl Planner {
             me,
             index: None,
             announcers: BTreeMap::new(),
-            homes: Homes::default(),
+            homes: PoolBindings::default(),
             held: BTreeMap::new(),
             desired: BTreeMap::new(),
             claims: BTreeMap::new(),
@@ -137,9 +139,9 @@ impl Planner {
             stale: BTreeSet::new(),
             all_stale: false,
             taken_out: BTreeSet::new(),
-            fresh: Fresh::default(),
+            fresh: AnnounceDelay::default(),
             overdue: Overdue::default(),
-            asked: Asked::default(),
+            asked: SegmentProbes::default(),
             doubted: BTreeSet::new(),
             stood_still: false,
             outlook: Outlook::default(),
@@ -151,7 +153,7 @@ impl Planner {
     /// Sets the delay before a newly assigned address is announced, counted from when it was first seen. Addresses that
     /// existed when the facts were listed, or for which another node answers, are not delayed.
     pub fn with_delay(self, delay_us: u64) -> Self {
-        Self { fresh: Fresh::with_delay(delay_us), ..self }
+        Self { fresh: AnnounceDelay::with_delay(delay_us), ..self }
     }
 
     /// Sets the current time in monotonic microseconds; [`Planner::plan`] then decides again on the addresses that
@@ -232,7 +234,7 @@ impl Planner {
             Index::of(cluster)
         });
         self.mark(cluster, &index);
-        let mut draft = Draft::default();
+        let mut draft = PlanDelta::default();
         for address in std::mem::take(&mut self.open) {
             self.plan_address(cluster, view, &index, address, &mut draft);
         }
@@ -276,16 +278,23 @@ impl Planner {
         view: &View,
         index: &Index,
         address: IpAddr,
-        draft: &mut Draft,
+        draft: &mut PlanDelta,
     ) {
         let ours = || index.services(cluster, address).iter().any(|(service, _)| service.ours);
-        let home = match (Home::find(cluster, address), self.home(address)) {
+        let home = match (PoolBinding::find(cluster, address), self.home(address)) {
             (Some(found), _) => Some(self.homes.share(found)),
             // The pool was deleted while this daemon was down. Its addresses are served all the same (invariant 4).
-            (None, None) if ours() => Some(self.homes.share(Home::lost())),
+            (None, None) if ours() => Some(self.homes.share(PoolBinding::lost())),
             (None, known) => known,
         };
-        let case = Case::new(cluster, &self.me, &self.announcers, index, home.as_deref(), address);
+        let case = AddressContext::new(
+            cluster,
+            &self.me,
+            &self.announcers,
+            index,
+            home.as_deref(),
+            address,
+        );
         let decided = self.decide(view, &case, address);
         let duty = decided.duty.clone();
         let rivalled =
@@ -313,7 +322,7 @@ impl Planner {
         }
     }
 
-    fn home(&self, address: IpAddr) -> Option<Arc<Home>> {
+    fn home(&self, address: IpAddr) -> Option<Arc<PoolBinding>> {
         self.held.get(&address)?.home.clone()
     }
 
@@ -335,7 +344,7 @@ impl Planner {
     fn wanted(
         &self,
         view: &View,
-        case: &Case<'_>,
+        case: &AddressContext<'_>,
         duty: &Duty,
         announcements: u32,
     ) -> BTreeMap<String, Desired> {
@@ -361,7 +370,12 @@ impl Planner {
     }
 
     /// Applies the desired entries of an address, and adds the differences to the draft.
-    fn record(&mut self, address: IpAddr, wanted: BTreeMap<String, Desired>, draft: &mut Draft) {
+    fn record(
+        &mut self,
+        address: IpAddr,
+        wanted: BTreeMap<String, Desired>,
+        draft: &mut PlanDelta,
+    ) {
         let again = self.taken_out.contains(&address);
         for (announcer, addresses) in &mut self.desired {
             if addresses.contains_key(&address) && (again || !wanted.contains_key(announcer)) {

@@ -78,18 +78,18 @@ pub enum Offer {
 
 /// The state of a node that matters for a roll-out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Member {
+pub struct RolloutMember {
     /// True if the node is up, as observed from outside: a report does not show whether its writer is still running.
     pub up: bool,
     /// Number of addresses that it answers for with this plugin.
     pub announces: u32,
     /// The node's report on the candidate.
-    pub standing: Standing,
+    pub standing: CandidateState,
 }
 
 /// The report of a node on the candidate of this attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum CandidateState {
     /// The node has not reported anything yet.
     #[default]
     Silent,
@@ -168,7 +168,11 @@ impl Rollout {
 
     /// Advances the roll-out. Returns the time at which it must be called again even if nothing happens; `None` if
     /// there is none.
-    pub fn advance(&mut self, now_us: u64, members: &BTreeMap<NodeName, Member>) -> Option<u64> {
+    pub fn advance(
+        &mut self,
+        now_us: u64,
+        members: &BTreeMap<NodeName, RolloutMember>,
+    ) -> Option<u64> {
         self.judge(now_us, members);
         self.widen(now_us, members);
         self.record.candidate.as_ref()?;
@@ -216,7 +220,7 @@ impl Rollout {
     }
 
     /// Evaluates the reports of the nodes in the batch.
-    fn judge(&mut self, now_us: u64, members: &BTreeMap<NodeName, Member>) {
+    fn judge(&mut self, now_us: u64, members: &BTreeMap<NodeName, RolloutMember>) {
         let Some(candidate) = &self.record.candidate else { return };
         let late = now_us >= self.since.saturating_add(self.settings.patience_us);
         let mut failed = None;
@@ -227,11 +231,11 @@ impl Rollout {
             }
             match member.map(|member| (&member.standing, member.up)) {
                 // Counts also for a node that has gone since: the candidate may be the cause.
-                Some((Standing::Failed { reason, message }, _)) => {
+                Some((CandidateState::Failed { reason, message }, _)) => {
                     failed = Some((node.clone(), reason.clone(), message.clone()));
                     break;
                 }
-                Some((Standing::Running { wanted, missing }, true)) => {
+                Some((CandidateState::Running { wanted, missing }, true)) => {
                     if !too_many(*wanted, *missing) {
                         let since = *self.well_since.entry(node.clone()).or_insert(now_us);
                         if now_us >= since.saturating_add(self.settings.settle_us) {
@@ -249,7 +253,7 @@ impl Rollout {
                         break;
                     }
                 }
-                Some((Standing::Silent, true)) => {
+                Some((CandidateState::Silent, true)) => {
                     self.well_since.remove(node);
                     if late {
                         self.skipped.insert(node.clone());
@@ -282,10 +286,10 @@ impl Rollout {
     }
 
     /// Extends the candidate to more nodes, once no node that has it is waited for any longer.
-    fn widen(&mut self, now_us: u64, members: &BTreeMap<NodeName, Member>) {
+    fn widen(&mut self, now_us: u64, members: &BTreeMap<NodeName, RolloutMember>) {
         let Some(candidate) = &self.record.candidate else { return };
         let up = || members.iter().filter(|(_, member)| member.up);
-        let waits = |(node, _): &(&NodeName, &Member)| {
+        let waits = |(node, _): &(&NodeName, &RolloutMember)| {
             candidate.nodes.contains(*node)
                 && !self.confirmed.contains(*node)
                 && !self.skipped.contains(*node)
@@ -317,11 +321,12 @@ impl Rollout {
     }
 
     /// Chooses the first node, which has few addresses to lose, but at least two, so that their loss is noticed.
-    fn choose_first(&mut self, now_us: u64, members: &BTreeMap<NodeName, Member>) {
+    fn choose_first(&mut self, now_us: u64, members: &BTreeMap<NodeName, RolloutMember>) {
         let Some(candidate) = &mut self.record.candidate else { return };
-        let untried =
-            |(node, member): &(&NodeName, &Member)| member.up && !self.skipped.contains(*node);
-        let tells = |(_, member): &(&NodeName, &Member)| member.announces >= MISSING;
+        let untried = |(node, member): &(&NodeName, &RolloutMember)| {
+            member.up && !self.skipped.contains(*node)
+        };
+        let tells = |(_, member): &(&NodeName, &RolloutMember)| member.announces >= MISSING;
         let least = members.iter().filter(untried).filter(tells).min_by_key(|it| it.1.announces);
         let most = || members.iter().filter(untried).rev().max_by_key(|it| it.1.announces);
         match least.or_else(most) {

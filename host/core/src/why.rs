@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use outrigger_sdk::{Time, TrafficPolicy};
 
-use crate::allocation::{Allocations, Condition, PoolOutcome, PoolWord, Verdict};
+use crate::allocation::{AllocationResult, Allocations, Condition, PoolOutcome, PoolWord};
 use crate::facts::{Change, Cluster, Fact, Pool, Service, ServiceKey};
-use crate::plan::{AddressWhy, Heard, NodeRole, why_address};
+use crate::plan::{AddressWhy, NodeRole, Observations, why_address};
 
 mod foreign;
 mod policy;
@@ -28,16 +28,16 @@ pub struct Inputs {
     /// The facts.
     pub cluster: Cluster,
     /// The last reports of the nodes.
-    pub heard: Heard,
+    pub heard: Observations,
     /// The last condition that the controller wrote on each Service.
-    pub conditions: BTreeMap<ServiceKey, Said>,
+    pub conditions: BTreeMap<ServiceKey, PublishedCondition>,
     allocations: Allocations,
     now: Time,
 }
 
 /// A condition, with the time since which it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct PublishedCondition {
     /// The condition.
     pub condition: Condition,
     /// The time since which it holds in readable form, "" if it is unknown.
@@ -56,7 +56,7 @@ pub struct Why {
     /// A description of what the Service requests.
     pub asked: String,
     /// The controller's last condition; `None` if there is none.
-    pub said: Option<Said>,
+    pub said: Option<PublishedCondition>,
     /// The outcome of every pool.
     pub pools: Vec<PoolWord>,
     /// An explanation of every address that the Service has.
@@ -67,8 +67,8 @@ impl Inputs {
     /// Creates the inputs from facts and the last reports.
     pub fn new(
         cluster: Cluster,
-        heard: Heard,
-        conditions: BTreeMap<ServiceKey, Said>,
+        heard: Observations,
+        conditions: BTreeMap<ServiceKey, PublishedCondition>,
         now: Time,
     ) -> Self {
         let mut allocations = Allocations::default();
@@ -191,9 +191,9 @@ impl Inputs {
 /// Describes a Service that has addresses, possibly fewer than it requests.
 fn held(
     key: &ServiceKey,
-    verdict: &Verdict,
+    verdict: &AllocationResult,
     pools: &[PoolWord],
-    said: Option<&Said>,
+    said: Option<&PublishedCondition>,
 ) -> (String, Vec<String>) {
     let gave = pools.iter().filter(|one| one.outcome == PoolOutcome::Gave);
     let gave: Vec<String> = gave.map(|one| format!("{:?}", one.pool)).collect();
@@ -217,7 +217,7 @@ fn held(
 }
 
 /// Returns the reason that all pools share, or the most important one.
-fn overall(service: &Service, pools: &[PoolWord], said: Option<&Said>) -> String {
+fn overall(service: &Service, pools: &[PoolWord], said: Option<&PublishedCondition>) -> String {
     let of = |outcome| pools.iter().filter(move |one| one.outcome == outcome);
     if let Some(pool) = of(PoolOutcome::Refused).next() {
         return strip(&pool.message).to_owned();
@@ -249,7 +249,7 @@ fn overall(service: &Service, pools: &[PoolWord], said: Option<&Said>) -> String
 }
 
 /// Returns the fixes for a Service that lacks an address.
-fn pending(pools: &[PoolWord], said: Option<&Said>) -> Vec<String> {
+fn pending(pools: &[PoolWord], said: Option<&PublishedCondition>) -> Vec<String> {
     let undecided = pools.iter().find(|one| one.outcome == PoolOutcome::Undecided);
     let refused = pools.iter().any(|one| one.outcome == PoolOutcome::Refused);
     match (pools, undecided.filter(|_| !refused), said) {
@@ -264,7 +264,7 @@ fn pending(pools: &[PoolWord], said: Option<&Said>) -> Vec<String> {
 }
 
 /// Returns the controller's message without the prefix that repeats the headline.
-fn own_words(service: &Service, said: &Said) -> String {
+fn own_words(service: &Service, said: &PublishedCondition) -> String {
     let message = &said.condition.message;
     let prefix = format!("Service {} has no address: ", service.key);
     message.strip_prefix(&prefix).unwrap_or(message).to_owned()
@@ -338,7 +338,7 @@ impl std::fmt::Display for Why {
             self.fixes.iter().try_for_each(|fix| writeln!(f, "  - {fix}"))?;
         }
         writeln!(f, "\nThe Service asks for {}.", self.asked)?;
-        if let Some(Said { condition, since }) = &self.said {
+        if let Some(PublishedCondition { condition, since }) = &self.said {
             let since = if since.is_empty() { String::new() } else { format!(", since {since}") };
             writeln!(
                 f,

@@ -5,24 +5,24 @@ use std::path::Path;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-mod asking;
 mod events;
-mod follow;
 mod gossip_key;
 mod lease;
 mod objects;
 mod plugins;
+mod query;
 mod reports;
 mod services;
 mod uninstall;
+mod watcher;
 mod watches;
 
-pub use asking::{Silent, configuration, details, reports, service};
 pub use events::Events;
 pub use gossip_key::{create_gossip_key, read_gossip_key};
 pub use lease::{Lead, Lease};
 pub use objects::{ObjectCondition, ObjectStatus, Objects};
 pub use plugins::{CopyError, Delivered, PluginWriter, read_copy, ready, watch_deliveries};
+pub use query::{Silent, configuration, details, reports, service};
 pub use reports::Reports;
 pub use services::{Observed, Wanted, WriteError, Writer};
 pub use uninstall::{release_pools, release_services};

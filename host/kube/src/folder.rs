@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 
-use crate::before::{Before, Stands};
-use crate::claims::{Claim, Claims};
 use crate::convert::ServiceClasses;
+use crate::diff::{Before, FactState};
+use crate::ownership::{Claim, Claims};
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -130,8 +130,8 @@ impl Folder {
     pub fn told(&self) -> Vec<Change> {
         let facts = self.claims.all_in_force().map(|claim| self.overlay.apply(&claim.fact));
         let upserts = facts.filter_map(|stands| match stands {
-            Stands::Known(fact) => Some(Change::Upsert(fact)),
-            Stands::Unknown | Stands::Absent => None,
+            FactState::Known(fact) => Some(Change::Upsert(fact)),
+            FactState::Unknown | FactState::Absent => None,
         });
         upserts.chain(self.synced.then_some(Change::Synced)).collect()
     }
@@ -260,8 +260,8 @@ impl Folder {
     }
 
     /// Returns the active state of a key, with the status of the state folder.
-    fn stands(&self, key: &FactKey) -> Stands {
-        self.claims.in_force(key).map_or(Stands::Absent, |claim| self.overlay.apply(&claim.fact))
+    fn stands(&self, key: &FactKey) -> FactState {
+        self.claims.in_force(key).map_or(FactState::Absent, |claim| self.overlay.apply(&claim.fact))
     }
 
     /// Returns true if both the folder itself and the status in the state folder could be listed.

@@ -4,12 +4,12 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
-mod before;
-mod claims;
 pub mod convert;
 pub mod crd;
+mod diff;
 pub mod folder;
 pub mod import;
+mod ownership;
 pub mod problem;
 pub mod secrets;
 pub mod state;
@@ -17,5 +17,5 @@ pub mod state;
 pub use folder::{Folder, FolderError};
 pub use problem::Problem;
 pub use state::{
-    Allocated, Lead, Memory, Occupied, ServiceStatus, State, StateError, rfc3339, utc,
+    Allocated, FolderLead, Memory, Occupied, ServiceStatus, State, StateError, rfc3339, utc,
 };

@@ -40,7 +40,7 @@ pub struct State {
 
 /// Leadership of the one process that writes Service status. The kernel releases the lock when that process ends for any reason.
 #[derive(Debug)]
-pub struct Lead {
+pub struct FolderLead {
     _lock: File,
 }
 
@@ -108,11 +108,11 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if the lock file cannot be opened or locked.
-    pub fn lead(&self) -> Result<Lead, StateError> {
+    pub fn lead(&self) -> Result<FolderLead, StateError> {
         let path = self.dir.join(LOCK);
         let file = lock_file(&path)?;
         file.lock().map_err(io_error(&path))?;
-        Ok(Lead { _lock: file })
+        Ok(FolderLead { _lock: file })
     }
 
     /// Claims this node for the current process until the returned lock is dropped.
@@ -140,11 +140,11 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if the lock file cannot be opened or locked.
-    pub fn try_lead(&self) -> Result<Option<Lead>, StateError> {
+    pub fn try_lead(&self) -> Result<Option<FolderLead>, StateError> {
         let path = self.dir.join(LOCK);
         let file = lock_file(&path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Lead { _lock: file })),
+            Ok(()) => Ok(Some(FolderLead { _lock: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(io_error(&path)(error)),
         }
@@ -157,7 +157,7 @@ impl State {
     /// Returns an error if the status cannot be written.
     pub fn write_service(
         &self,
-        _lead: &Lead,
+        _lead: &FolderLead,
         key: &ServiceKey,
         addresses: &[IpAddr],
         allocated: &Allocated,
@@ -181,7 +181,7 @@ impl State {
     ///
     /// # Errors
     /// Returns an error if the file exists and cannot be removed.
-    pub fn remove_service(&self, _lead: &Lead, key: &ServiceKey) -> Result<(), StateError> {
+    pub fn remove_service(&self, _lead: &FolderLead, key: &ServiceKey) -> Result<(), StateError> {
         let path = self.service_path(key)?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&path)(error)),

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use outrigger_sdk::wire::{
-    Arp, ArpOperation, Decoded, MacAddr, Message, NeighborSolicitation, decode, encode,
+    Arp, ArpOperation, Decoded, MacAddr, NeighborMessage, NeighborSolicitation, decode, encode,
     multicast_mac, solicited_node_group,
 };
 use socket2::SockFilter;
@@ -154,9 +154,9 @@ impl Wire {
 
 fn is_kernels(decoded: &Decoded) -> bool {
     match decoded.message {
-        Message::Arp(_) => false,
-        Message::Solicitation(ns) => ns.target.is_unicast_link_local(),
-        Message::Advertisement(na) => na.target.is_unicast_link_local(),
+        NeighborMessage::Arp(_) => false,
+        NeighborMessage::Solicitation(ns) => ns.target.is_unicast_link_local(),
+        NeighborMessage::Advertisement(na) => na.target.is_unicast_link_local(),
     }
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn who_has(target: Ipv4Addr, asker: Ipv4Addr, to: MacAddr) -> Vec<u8>
     let (operation, target_mac) = (ArpOperation::Request, MacAddr::zero());
     let arp =
         Arp { operation, sender_mac: PEER_MAC, sender_ip: asker, target_mac, target_ip: target };
-    encode(to, PEER_MAC, &Message::Arp(arp))
+    encode(to, PEER_MAC, &NeighborMessage::Arp(arp))
 }
 
 /// Returns a Neighbor Solicitation for `target`, from `::` when it is for Duplicate Address Detection.
@@ -173,7 +173,7 @@ pub(crate) fn solicitation(target: std::net::Ipv6Addr, source: std::net::Ipv6Add
     let destination = solicited_node_group(target);
     let source_link_layer = (!source.is_unspecified()).then_some(PEER_MAC);
     let message = NeighborSolicitation { source, destination, target, source_link_layer };
-    encode(multicast_mac(destination), PEER_MAC, &Message::Solicitation(message))
+    encode(multicast_mac(destination), PEER_MAC, &NeighborMessage::Solicitation(message))
 }
 
 /// A second network namespace, served by the kernel's own network stack.

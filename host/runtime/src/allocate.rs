@@ -5,8 +5,8 @@ use std::sync::Arc;
 use outrigger_sdk::{FieldError, Outcome, Pool, Request};
 
 use crate::limits::{Call, Limits};
-use crate::machine::Fault;
 use crate::plugin::{Exports, Plugin};
+use crate::plugin_instance::Fault;
 
 impl Plugin {
     /// Asks for one decision.

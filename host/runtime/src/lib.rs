@@ -1,9 +1,9 @@
 //! Running plugins: the wasmtime engine, loading, limits, instances and their supervision. The only crate that uses
-//! wasmtime; the rest of Outrigger uses [`Machine`], [`Supervised`] and [`Plugin`]. Knows nothing of sockets,
+//! wasmtime; the rest of Outrigger uses [`PluginInstance`], [`Supervisor`] and [`Plugin`]. Knows nothing of sockets,
 //! Kubernetes or the clock: time is an argument.
 //!
 //! The path of a plugin: bytes → [`inspect`] → [`Compiler::load`] (a child process compiles, the result is cached by
-//! digest) → [`Plugin`] → an allocator decision in a fresh instance, or a [`Supervised`] announcer.
+//! digest) → [`Plugin`] → an allocator decision in a fresh instance, or a [`Supervisor`] announcer.
 #![deny(unsafe_code)]
 
 mod abi;
@@ -16,11 +16,11 @@ mod engine;
 mod inspect;
 mod limits;
 mod load;
-mod machine;
 pub mod native;
 mod pack;
 mod plugin;
-mod supervised;
+mod plugin_instance;
+mod supervisor;
 mod unpack;
 
 pub use cache::CacheError;
@@ -29,8 +29,8 @@ pub use engine::{Engine, EngineError};
 pub use inspect::{INTERFACE, Inspection, LoadError, World, inspect};
 pub use limits::Limits;
 pub use load::Compiler;
-pub use machine::{Factory, Fault, Machine};
 pub use pack::{Sizes, sizes};
 pub use plugin::Plugin;
-pub use supervised::{Delivered, Incident, Phase, State, Supervised, SwapError, SwapStep};
+pub use plugin_instance::{Factory, Fault, PluginInstance};
+pub use supervisor::{Delivered, Incident, Phase, State, Supervisor, SwapError, SwapStep};
 pub use unpack::unpack;

@@ -6,7 +6,7 @@ use outrigger_sdk::{
     Announcer, Context, Event, FieldError, Origin, Reply, SavedState, StartError, Time,
 };
 
-use crate::machine::{Factory, Fault, Machine};
+use crate::plugin_instance::{Factory, Fault, PluginInstance};
 
 /// Makes native instances of `A`.
 pub struct Native<A> {
@@ -22,7 +22,7 @@ impl<A> Native<A> {
 }
 
 impl<A: Announcer + Send + 'static> Factory for Native<A> {
-    fn instantiate(&self) -> Result<Box<dyn Machine>, Fault> {
+    fn instantiate(&self) -> Result<Box<dyn PluginInstance>, Fault> {
         Ok(Box::new(Instance::<A>(None)))
     }
 
@@ -39,7 +39,7 @@ impl<A> Instance<A> {
     }
 }
 
-impl<A: Announcer + Send> Machine for Instance<A> {
+impl<A: Announcer + Send> PluginInstance for Instance<A> {
     fn validate(&mut self, config: &str) -> Result<Result<(), Vec<FieldError>>, Fault> {
         Ok(A::validate(config))
     }

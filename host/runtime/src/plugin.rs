@@ -12,7 +12,7 @@ use crate::deadlines::Deadlines;
 use crate::engine::Engine;
 use crate::inspect::{Inspection, LoadError, World};
 use crate::limits::{self, Call, Limits};
-use crate::machine::{Factory, Fault, Machine};
+use crate::plugin_instance::{Factory, Fault, PluginInstance};
 
 /// Number of functions of a guest's call stack that a message names.
 const FRAMES: usize = 4;
@@ -97,7 +97,7 @@ impl Plugin {
     ///
     /// # Errors
     /// Returns the instance's fault, or [`Fault::Garbage`] if this plugin is an allocator.
-    pub fn machine(&self, limits: &Limits) -> Result<Box<dyn Machine>, Fault> {
+    pub fn machine(&self, limits: &Limits) -> Result<Box<dyn PluginInstance>, Fault> {
         let Exports::Announcer(machine) = &self.exports else {
             return Err(self.wrong_world("an announcer"));
         };
@@ -130,7 +130,7 @@ impl Plugin {
 }
 
 impl Factory for Plugin {
-    fn instantiate(&self) -> Result<Box<dyn Machine>, Fault> {
+    fn instantiate(&self) -> Result<Box<dyn PluginInstance>, Fault> {
         self.machine(&Limits::default())
     }
 
@@ -168,7 +168,7 @@ impl Running {
     }
 }
 
-impl Machine for Running {
+impl PluginInstance for Running {
     fn validate(&mut self, config: &str) -> Result<Result<(), Vec<FieldError>>, Fault> {
         let answer =
             self.call(Call::Start, |machine, store| machine.call_validate(store, config))?;

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::table;
 use crate::args::{self, BgpQuestion, Output};
 use crate::config::Config;
-use crate::picture::Picture;
+use crate::snapshot::ClusterSnapshot;
 
 /// Takes a picture of the cluster or folder and prints the requested part.
 pub fn bgp(config: &Config, flags: &args::Bgp) -> anyhow::Result<ExitCode> {
     let peer = flags.peer.as_deref().unwrap_or_default();
-    let picture = Picture::take(config, flags.asked.api.context.as_deref())?;
+    let picture = ClusterSnapshot::take(config, flags.asked.api.context.as_deref())?;
     let sessions = sessions(&picture.details);
     match flags.question {
         BgpQuestion::Peers => print(flags.asked.output, &sessions, peers),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use outrigger_core::allocation::{Allocations, Verdict};
+use outrigger_core::allocation::{AllocationResult, Allocations};
 use outrigger_core::facts::{Change, Cluster, Fact, FactKey};
 use outrigger_core::membership::{Hearing, Member, Outlook, View};
 use outrigger_core::plan::{Planner, announcers, built_in_beside};
@@ -61,7 +61,7 @@ fn allocate(
     plugins: &Plugins,
     changes: &[Change],
     folder: &Source,
-) -> (Vec<Verdict>, Vec<Problem>) {
+) -> (Vec<AllocationResult>, Vec<Problem>) {
     let mut allocations = Allocations::default();
     for change in changes {
         allocations.apply(change, now());
@@ -73,7 +73,7 @@ fn allocate(
 }
 
 /// Returns the facts with the addresses that would be written into status.
-fn cluster(changes: Vec<Change>, verdicts: &[Verdict]) -> Cluster {
+fn cluster(changes: Vec<Change>, verdicts: &[AllocationResult]) -> Cluster {
     let mut cluster = Cluster::default();
     for change in changes {
         cluster.apply(change);
@@ -127,7 +127,7 @@ fn plugin_problems(plugins: &Plugins, cluster: &Cluster, folder: &Source) -> Vec
 
 fn as_json(
     cluster: &Cluster,
-    verdicts: &[Verdict],
+    verdicts: &[AllocationResult],
     answering: &Answering,
     problems: &[Problem],
 ) -> serde_json::Value {
@@ -151,8 +151,8 @@ fn as_json(
     })
 }
 
-fn print_table(verdicts: &[Verdict], answering: &Answering, problems: &[Problem]) {
-    let row = |verdict: &Verdict| {
+fn print_table(verdicts: &[AllocationResult], answering: &Answering, problems: &[Problem]) {
+    let row = |verdict: &AllocationResult| {
         let addresses =
             verdict.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let nodes = verdict.addresses.iter().filter_map(|address| answering.get(address));

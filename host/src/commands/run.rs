@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Log, LogFormat, Role};
 use crate::controller::{
-    ClusterController, FolderController, MEMBER, Policies, Problems, Standing,
+    ClusterController, ControllerStatus, FolderController, MEMBER, Policies, Problems,
 };
 use crate::daemon::{Daemon, Shared};
 use crate::delivery::Deliveries;
@@ -102,7 +102,7 @@ async fn answer_until_signalled(mut shared: Shared) -> anyhow::Result<()> {
 
 /// The controller role on a thread of its own, so that a slow policy does not delay announcements.
 struct ControllerThread {
-    standing: watch::Receiver<Standing>,
+    standing: watch::Receiver<ControllerStatus>,
     stop: watch::Sender<bool>,
     done: watch::Receiver<bool>,
 }
@@ -113,9 +113,9 @@ impl ControllerThread {
         getrandom::fill(&mut random)
             .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
         let identity = format!("{}_{:08x}", config.node()?, u32::from_ne_bytes(random));
-        let (says, standing) = watch::channel(Standing {
+        let (says, standing) = watch::channel(ControllerStatus {
             missing: Reader::Controller.kinds().map(|kind| kind.plural().to_owned()).collect(),
-            ..Standing::default()
+            ..ControllerStatus::default()
         });
         let (stop, stopped) = watch::channel(false);
         let (finish, done) = watch::channel(false);

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 use outrigger_core::allocation::{Counts, PoolStatus};
 use outrigger_core::facts::ServiceKey;
-use outrigger_core::plan::{AddressWord, Silence, built_in_beside};
-use outrigger_core::why::Said;
+use outrigger_core::plan::{AddressObservation, Unreachable, built_in_beside};
+use outrigger_core::why::PublishedCondition;
 use serde_json::{Value, json};
 
 use super::table;
 use crate::args::{self, Output};
 use crate::config::Config;
-use crate::picture::Picture;
+use crate::snapshot::ClusterSnapshot;
 
 /// Plugins by name and digest.
 type Plugins<'a> = BTreeMap<(&'a str, &'a str), Plugin<'a>>;
@@ -27,8 +27,8 @@ struct Plugin<'a> {
 }
 
 /// Takes a picture of the cluster or folder and prints it.
-pub fn status(config: &Config, flags: &args::Asked) -> anyhow::Result<ExitCode> {
-    let picture = Picture::take(config, flags.api.context.as_deref())?;
+pub fn status(config: &Config, flags: &args::Query) -> anyhow::Result<ExitCode> {
+    let picture = ClusterSnapshot::take(config, flags.api.context.as_deref())?;
     match flags.output {
         Output::Json => println!("{}", as_json(&picture)),
         Output::Table => print_tables(&picture),
@@ -37,17 +37,19 @@ pub fn status(config: &Config, flags: &args::Asked) -> anyhow::Result<ExitCode> 
 }
 
 /// Returns the nodes that answer for an address now, each with what it reports about it.
-fn answering(address: IpAddr, picture: &Picture) -> Vec<(&str, &AddressWord)> {
+fn answering(address: IpAddr, picture: &ClusterSnapshot) -> Vec<(&str, &AddressObservation)> {
     let nodes = picture.inputs.heard.nodes.iter();
     nodes.filter_map(|(name, word)| Some((name.as_str(), word.answers(address).next()?))).collect()
 }
 
 /// Returns true if any node could be asked which addresses it answers for.
-fn is_known(picture: &Picture) -> bool {
+fn is_known(picture: &ClusterSnapshot) -> bool {
     picture.inputs.heard.nodes.values().any(|word| word.details.is_some())
 }
 
-fn services(picture: &Picture) -> BTreeMap<&ServiceKey, (Vec<IpAddr>, Option<&Said>)> {
+fn services(
+    picture: &ClusterSnapshot,
+) -> BTreeMap<&ServiceKey, (Vec<IpAddr>, Option<&PublishedCondition>)> {
     let said = |key| picture.inputs.conditions.get(key);
     let services = picture.inputs.cluster.services.values();
     let mut all: BTreeMap<_, _> =
@@ -59,24 +61,25 @@ fn services(picture: &Picture) -> BTreeMap<&ServiceKey, (Vec<IpAddr>, Option<&Sa
     all
 }
 
-fn as_json(picture: &Picture) -> Value {
+fn as_json(picture: &ClusterSnapshot) -> Value {
     let address = |address: &IpAddr| {
         let answering = answering(*address, picture);
         let nodes: Vec<&str> = answering.iter().map(|(node, _)| *node).collect();
         let since: Vec<&str> = answering.iter().map(|(_, word)| word.since.as_str()).collect();
         json!({ "address": address, "nodes": nodes, "since": since })
     };
-    let service = |(key, (addresses, said)): (&ServiceKey, (Vec<IpAddr>, Option<&Said>))| {
-        let condition = said.map(|said| &said.condition);
-        json!({
-            "namespace": key.namespace(), "name": key.name(),
-            "addresses": addresses.iter().map(address).collect::<Vec<_>>(),
-            "allocated": condition.is_some_and(|condition| condition.status),
-            "reason": condition.map(|condition| &condition.reason),
-            "message": condition.map(|condition| &condition.message),
-            "since": said.map(|said| &said.since),
-        })
-    };
+    let service =
+        |(key, (addresses, said)): (&ServiceKey, (Vec<IpAddr>, Option<&PublishedCondition>))| {
+            let condition = said.map(|said| &said.condition);
+            json!({
+                "namespace": key.namespace(), "name": key.name(),
+                "addresses": addresses.iter().map(address).collect::<Vec<_>>(),
+                "allocated": condition.is_some_and(|condition| condition.status),
+                "reason": condition.map(|condition| &condition.reason),
+                "message": condition.map(|condition| &condition.message),
+                "since": said.map(|said| &said.since),
+            })
+        };
     let node = |(name, report): (&String, _)| {
         json!({
             "name": name, "running": picture.running.contains(name), "report": report,
@@ -110,7 +113,7 @@ fn as_json(picture: &Picture) -> Value {
     })
 }
 
-fn print_tables(picture: &Picture) {
+fn print_tables(picture: &ClusterSnapshot) {
     let pools = picture.inputs.allocations().pool_statuses();
     if !pools.is_empty() {
         table::print(
@@ -126,7 +129,7 @@ fn print_tables(picture: &Picture) {
     table::print(&["SERVICE", "ADDRESS", "ANSWERED BY", "SINCE", "WHY"], &rows);
     let silent = picture.inputs.heard.nodes.values().find(|word| word.alive);
     if let Some(word) = silent.filter(|_| !is_known(picture)) {
-        let Silence { why, fix } = &word.silence;
+        let Unreachable { why, fix } = &word.silence;
         println!("\nno node could be asked who answers: {why}: {fix}");
     }
     println!();
@@ -174,8 +177,8 @@ fn pool_rows(pools: &BTreeMap<String, PoolStatus>) -> Vec<Vec<String>> {
 fn service_rows(
     key: &ServiceKey,
     addresses: &[IpAddr],
-    said: Option<&Said>,
-    picture: &Picture,
+    said: Option<&PublishedCondition>,
+    picture: &ClusterSnapshot,
 ) -> Vec<Vec<String>> {
     let why = said.map(|said| said.condition.message.clone()).unwrap_or_default();
     if addresses.is_empty() {
@@ -195,7 +198,7 @@ fn service_rows(
     addresses.iter().map(row).collect()
 }
 
-fn node_rows(picture: &Picture) -> Vec<Vec<String>> {
+fn node_rows(picture: &ClusterSnapshot) -> Vec<Vec<String>> {
     let row = |(name, report): (&String, &outrigger_kube::crd::NodeReportStatus)| {
         let state = match (picture.running.contains(name), report.ready) {
             (true, true) => "ready".to_owned(),
@@ -209,7 +212,7 @@ fn node_rows(picture: &Picture) -> Vec<Vec<String>> {
     picture.reports.iter().map(row).collect()
 }
 
-fn announcer_rows(picture: &Picture) -> Vec<Vec<String>> {
+fn announcer_rows(picture: &ClusterSnapshot) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for (node, report) in &picture.reports {
         for announcer in &report.announcers {
@@ -228,7 +231,7 @@ fn announcer_rows(picture: &Picture) -> Vec<Vec<String>> {
     rows
 }
 
-fn plugin_rows(picture: &Picture) -> Vec<Vec<String>> {
+fn plugin_rows(picture: &ClusterSnapshot) -> Vec<Vec<String>> {
     let mut plugins = Plugins::new();
     for (node, report) in &picture.reports {
         for plugin in &report.plugins {

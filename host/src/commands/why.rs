@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::args::{self, Output};
 use crate::config::Config;
-use crate::picture::Picture;
+use crate::snapshot::ClusterSnapshot;
 
 /// Explains one Service, or every Service that holds an address.
 pub fn why(config: &Config, flags: &args::Why) -> anyhow::Result<ExitCode> {
-    let picture = Picture::take(config, flags.asked.api.context.as_deref())?;
+    let picture = ClusterSnapshot::take(config, flags.asked.api.context.as_deref())?;
     let keys = match flags.subject.parse::<IpAddr>() {
         Ok(address) => match picture.inputs.holders(address) {
             Ok(keys) => keys,
@@ -43,7 +43,7 @@ pub fn why(config: &Config, flags: &args::Why) -> anyhow::Result<ExitCode> {
 }
 
 /// Parses `namespace/name` or `name`, each with an optional `service/` prefix as kubectl prints it.
-fn key(subject: &str, namespace: Option<&str>, picture: &Picture) -> ServiceKey {
+fn key(subject: &str, namespace: Option<&str>, picture: &ClusterSnapshot) -> ServiceKey {
     let subject = ["service/", "services/", "svc/"]
         .iter()
         .find_map(|prefix| subject.strip_prefix(prefix))
@@ -60,7 +60,7 @@ fn not_ours(
     config: &Config,
     context: Option<&str>,
     key: &ServiceKey,
-    picture: &Picture,
+    picture: &ClusterSnapshot,
 ) -> anyhow::Result<String> {
     if !picture.is_cluster {
         let others: Vec<String> =

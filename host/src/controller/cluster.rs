@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kube::Client;
-use outrigger_core::allocation::{Allocations, Condition, PoolStatus, Verdict};
+use outrigger_core::allocation::{AllocationResult, Allocations, Condition, PoolStatus};
 use outrigger_core::facts::{Change, Fact, FactKey, ServiceKey};
 use outrigger_kube::Allocated;
 use outrigger_kube::api::{
@@ -47,12 +47,12 @@ pub struct ClusterController {
     /// Receives problems of pools that are not applied as written, for the report.
     pub problems: Problems,
     /// Publishes the state of this role.
-    pub standing: watch::Sender<Standing>,
+    pub standing: watch::Sender<ControllerStatus>,
 }
 
 /// State of the controller role, for health and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct ControllerStatus {
     /// Kinds of objects that have not been listed yet.
     pub missing: Vec<String>,
     /// True if this process leads.
@@ -81,7 +81,7 @@ impl ClusterController {
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             tracing::info!(identity = self.identity, "this process leads: it allocates addresses");
-            let mut reign = Reign::new(&self, lead);
+            let mut reign = LeaderTerm::new(&self, lead);
             let stopped = reign.run(&mut watches, &mut stop).await;
             let lead = reign.end().await;
             self.standing.send_modify(|standing| {
@@ -125,7 +125,7 @@ impl ClusterController {
 }
 
 /// State of one term of leadership.
-struct Reign<'a> {
+struct LeaderTerm<'a> {
     role: &'a ClusterController,
     lead: Lead,
     writer: Writer,
@@ -147,12 +147,12 @@ struct Reign<'a> {
     /// Publishes to the roll-outs whether each node is Ready.
     nodes: watch::Sender<rollouts::Nodes>,
     rollouts: JoinHandle<()>,
-    /// Time at which [`Reign::report`] is due, in monotonic microseconds. It examines everything, so it does not run
+    /// Time at which [`LeaderTerm::report`] is due, in monotonic microseconds. It examines everything, so it does not run
     /// after every write.
     report_due: Option<u64>,
 }
 
-impl<'a> Reign<'a> {
+impl<'a> LeaderTerm<'a> {
     fn new(role: &'a ClusterController, lead: Lead) -> Self {
         let (objects, wanted) = watch::channel(Vec::new());
         let events = Events::new(role.client.clone(), CONTROLLER, &role.identity);
@@ -257,7 +257,7 @@ impl<'a> Reign<'a> {
 
     fn hear_verdicts(&mut self, watches: &Watches) {
         for verdict in self.allocations.verdicts() {
-            let Verdict { service, addresses, writes_ingress, condition, .. } = verdict;
+            let AllocationResult { service, addresses, writes_ingress, condition, .. } = verdict;
             if condition.warns() {
                 events::warn(&self.events, watches, &service, &condition);
             }
@@ -357,7 +357,8 @@ impl<'a> Reign<'a> {
             let before = standing.clone();
             let (leads, missing) = (true, Vec::new());
             let (writes, conflicts) = (before.writes, before.conflicts);
-            *standing = Standing { missing, leads, services, pending, writes, conflicts, pools };
+            *standing =
+                ControllerStatus { missing, leads, services, pending, writes, conflicts, pools };
             *standing != before
         });
         self.role.say(watches);

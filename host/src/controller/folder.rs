@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_core::allocation::{Allocations, Verdict};
+use outrigger_core::allocation::{AllocationResult, Allocations};
 use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
-use outrigger_kube::{Allocated, Lead, State};
+use outrigger_kube::{Allocated, FolderLead, State};
 use outrigger_net::now;
 use tokio::sync::{Notify, mpsc};
 
@@ -21,7 +21,7 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 /// Dependencies of the controller role.
 pub struct FolderController {
     /// Sends the request to follow to the node role, which reads the folder.
-    pub reader: mpsc::UnboundedSender<Follower>,
+    pub reader: mpsc::UnboundedSender<ChangeSubscriber>,
     /// State folder, which holds the status of Services.
     pub state: Arc<State>,
     /// Plugins, including the allocators.
@@ -33,21 +33,21 @@ pub struct FolderController {
 }
 
 /// Sender to a controller that follows a folder.
-pub struct Follower {
-    news: mpsc::UnboundedSender<News>,
+pub struct ChangeSubscriber {
+    news: mpsc::UnboundedSender<FolderUpdate>,
 }
 
 /// Changes in a folder.
-struct News {
+struct FolderUpdate {
     changes: Vec<Change>,
     /// Result of [`outrigger_kube::Folder::complete`].
     complete: bool,
 }
 
-impl Follower {
+impl ChangeSubscriber {
     /// Sends changes. Returns false if the controller has ended.
     pub fn tell(&self, changes: Vec<Change>, complete: bool) -> bool {
-        self.news.send(News { changes, complete }).is_ok()
+        self.news.send(FolderUpdate { changes, complete }).is_ok()
     }
 }
 
@@ -71,7 +71,7 @@ impl FolderController {
         tracing::info!("this node allocates addresses");
         let (news, mut heard) = mpsc::unbounded_channel();
         // The node role ends with the process, and this role ends with it.
-        let Ok(()) = self.reader.send(Follower { news }) else { return Ok(()) };
+        let Ok(()) = self.reader.send(ChangeSubscriber { news }) else { return Ok(()) };
         let policies = Policies::start(self.plugins.clone())?;
         let mut allocations = Allocations::default();
         let Some(mut news) = heard.recv().await else { return Ok(()) };
@@ -123,8 +123,8 @@ impl FolderController {
     /// may hold any address, so nothing is given out until it can be read (invariant 3).
     fn take_over(
         &self,
-        lead: &Lead,
-        news: &News,
+        lead: &FolderLead,
+        news: &FolderUpdate,
         allocations: &mut Allocations,
     ) -> anyhow::Result<BTreeSet<ServiceKey>> {
         let named = news.changes.iter().filter_map(|change| match change {
@@ -166,7 +166,7 @@ impl FolderController {
         }
     }
 
-    fn apply(&self, lead: &Lead, allocations: &mut Allocations, change: Change) {
+    fn apply(&self, lead: &FolderLead, allocations: &mut Allocations, change: Change) {
         if let Change::Remove(FactKey::Service(key)) = &change
             && let Err(error) = self.state.remove_service(lead, key)
         {
@@ -175,8 +175,8 @@ impl FolderController {
         allocations.apply(&change, now());
     }
 
-    fn write(&self, lead: &Lead, allocations: &mut Allocations) {
-        for Verdict { service, addresses, condition, .. } in allocations.verdicts() {
+    fn write(&self, lead: &FolderLead, allocations: &mut Allocations) {
+        for AllocationResult { service, addresses, condition, .. } in allocations.verdicts() {
             tell(&service, &addresses, &condition);
             let allocated = Allocated {
                 status: condition.status,

@@ -16,13 +16,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::plugins::Plugins;
 
-mod checked;
-mod copies;
+mod artifacts;
 mod members;
-mod said;
+mod status_text;
+mod validation;
 
-use checked::{Checked, check};
 pub use members::MEMBER;
+use validation::{Checked, check};
 
 /// Default time for which a node must run a candidate without failure, in seconds. A delivery may set another.
 const SETTLE: u32 = 5;
@@ -261,7 +261,7 @@ impl Rollouts {
                 }
             },
             several => {
-                problem = Some(said::several(name, several));
+                problem = Some(status_text::several(name, several));
                 Offer::Keep
             }
         };
@@ -284,11 +284,11 @@ impl Rollouts {
             _ => members::of_nodes(&self.reports, nodes, name, attempt),
         };
         let mut next = one.rollout.advance(time.monotonic_us, &members);
-        said::tell(name, &before, one.rollout.record());
+        status_text::tell(name, &before, one.rollout.record());
         if one.world == "allocator" && one.rollout.record().candidate.is_some() {
             next = Some(next.map_or(after(LOOK), |next| next.min(after(LOOK))));
         }
-        Ok((next, said::status(name, one, problem, &members, time)))
+        Ok((next, status_text::status(name, one, problem, &members, time)))
     }
 }
 

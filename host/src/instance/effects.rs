@@ -8,7 +8,7 @@ use outrigger_sdk::{CloseReason, Closed, Denied, Effect, Endpoint, Report};
 
 use super::endpoints::opens;
 use super::{Ports, Worker};
-use crate::desk::Inner;
+use crate::mailbox::Inner;
 use crate::trial::{self, Trial};
 
 /// Shortest delay of a wake event, in microseconds, so that a plugin that asks for zero each time does not spin.

@@ -5,7 +5,7 @@ use outrigger_sdk::{Effect, Endpoint, SocketOption};
 
 use super::Worker;
 use super::effects::{KeysOf, failed};
-use crate::desk::Inner;
+use crate::mailbox::Inner;
 
 impl Worker {
     /// Returns the keys that a socket is to be signed with.

@@ -2,13 +2,13 @@
 use std::sync::Arc;
 
 use outrigger_net::now;
-use outrigger_runtime::{Delivered, Factory, Phase, Supervised};
+use outrigger_runtime::{Delivered, Factory, Phase, Supervisor};
 use outrigger_sdk::{Context, Event};
 
 use super::Worker;
 use super::effects::KeysOf;
-use crate::desk::Swap;
-use crate::trial::{self, Trial, Verdict};
+use crate::mailbox::Swap;
+use crate::trial::{self, Trial, TrialFailure};
 
 impl Worker {
     pub(super) fn swap(&mut self, Swap { factory, config, ext, on_trial }: Swap) {
@@ -80,8 +80,8 @@ impl Worker {
     }
 
     /// Records that a candidate failed. The host then has another build take over.
-    pub(super) fn failed(&self, digest: &str, verdict: Verdict) {
-        let Verdict { reason, message } = &verdict;
+    pub(super) fn failed(&self, digest: &str, verdict: TrialFailure) {
+        let TrialFailure { reason, message } = &verdict;
         tracing::warn!(
             announcer = self.context.instance,
             digest,
@@ -96,7 +96,7 @@ impl Worker {
         factory: Arc<dyn Factory>,
         lists: Vec<Event>,
     ) -> Result<Delivered, outrigger_runtime::SwapError> {
-        let mut machine = Supervised::start(factory, self.context.clone())?;
+        let mut machine = Supervisor::start(factory, self.context.clone())?;
         let delivered = machine.deliver(now(), lists);
         self.machine = Some(machine);
         Ok(delivered)

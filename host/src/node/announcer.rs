@@ -10,16 +10,16 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use super::links;
-use super::{Kernel, Probes, Proxy, Router, Segments};
-use crate::desk::{Command, Desk, Swap};
+use super::{EventDispatcher, Kernel, Probes, Proxy, Segments};
 use crate::instance::{Instance, Ports};
+use crate::mailbox::{InstanceCommand, Mailbox, Swap};
 use crate::plugins::{InForce, Kind, Plugins};
 
 /// All instances, by the name of their Announcer.
 pub struct Announcers {
     node: NodeName,
     ports: Ports,
-    router: Arc<Router>,
+    router: Arc<EventDispatcher>,
     plugins: Arc<Plugins>,
     changed: Arc<Notify>,
     next_owner: Owner,
@@ -42,7 +42,7 @@ impl Announcers {
     pub fn new(
         node: NodeName,
         ports: Ports,
-        router: Arc<Router>,
+        router: Arc<EventDispatcher>,
         plugins: Arc<Plugins>,
         changed: Arc<Notify>,
     ) -> Self {
@@ -112,7 +112,7 @@ impl Announcers {
     }
 
     /// Returns each instance's Announcer and desk.
-    pub fn desks(&self) -> impl Iterator<Item = (&facts::Announcer, &Arc<Desk>)> {
+    pub fn desks(&self) -> impl Iterator<Item = (&facts::Announcer, &Arc<Mailbox>)> {
         self.running.values().map(|running| (&*running.announcer, &running.instance.desk))
     }
 
@@ -211,7 +211,7 @@ impl Announcers {
         let owner = self.next_owner;
         self.next_owner += 1;
         let (responder, streams) = (self.ports.responder.clone(), self.ports.streams.clone());
-        let desk = Desk::new(owner, responder, streams, self.changed.clone());
+        let desk = Mailbox::new(owner, responder, streams, self.changed.clone());
         desk.allow(announcer.grant.clone(), announcer.secrets.clone());
         let granted = links::granted(links, &announcer.interfaces);
         desk.link(LinksChanged { reset: true, upsert: granted, ..Default::default() });
@@ -268,8 +268,8 @@ impl Announcers {
     }
 }
 
-fn swap(in_force: InForce, announcer: &facts::Announcer, about: &[Pair]) -> Command {
-    Command::Swap(Swap {
+fn swap(in_force: InForce, announcer: &facts::Announcer, about: &[Pair]) -> InstanceCommand {
+    InstanceCommand::Swap(Swap {
         factory: in_force.plugin,
         config: announcer.plugin.config.clone(),
         ext: about.to_vec(),

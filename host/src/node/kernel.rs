@@ -42,7 +42,11 @@ struct Settings {
 impl Settings {
     fn read(links: &BTreeSet<String>) -> Self {
         let having = |name: &str, value: u32| {
-            links.iter().filter(|link| sysctl::setting(link, name) == Some(value)).cloned().collect()
+            links
+                .iter()
+                .filter(|link| sysctl::setting(link, name) == Some(value))
+                .cloned()
+                .collect()
         };
         Self {
             strict: having("rp_filter", STRICT),

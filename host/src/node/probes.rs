@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use outrigger_core::plan::Planner;
 use outrigger_kube::Problem;
 use outrigger_net::{Groups, Links, Owner, ResponderHandle};
-use outrigger_sdk::wire::{self, MacAddr, Message};
+use outrigger_sdk::wire::{self, MacAddr, NeighborMessage};
 use outrigger_sdk::{Frame, Link, LinkIndex, Topic};
 
 use super::segments::question;
@@ -55,11 +55,15 @@ impl Probed {
     pub fn frame(&self, frame: &Frame) {
         let Ok(decoded) = wire::decode(&frame.data) else { return };
         let (about, probes): (IpAddr, bool) = match decoded.message {
-            Message::Arp(arp) if arp.sender_ip.is_unspecified() => (arp.target_ip.into(), true),
-            Message::Arp(arp) => (arp.sender_ip.into(), false),
-            Message::Solicitation(it) if it.source.is_unspecified() => (it.target.into(), true),
-            Message::Solicitation(_) => return,
-            Message::Advertisement(advertisement) => (advertisement.target.into(), false),
+            NeighborMessage::Arp(arp) if arp.sender_ip.is_unspecified() => {
+                (arp.target_ip.into(), true)
+            }
+            NeighborMessage::Arp(arp) => (arp.sender_ip.into(), false),
+            NeighborMessage::Solicitation(it) if it.source.is_unspecified() => {
+                (it.target.into(), true)
+            }
+            NeighborMessage::Solicitation(_) => return,
+            NeighborMessage::Advertisement(advertisement) => (advertisement.target.into(), false),
         };
         let mut state = self.lock();
         let (own, from) = (state.own.get(&frame.link).copied(), decoded.source);

@@ -9,7 +9,9 @@ use std::time::Duration;
 use outrigger_core::facts::NodeName;
 use outrigger_core::membership::View;
 use outrigger_net::{Links, Owner, ResponderHandle, default_gateways, now};
-use outrigger_sdk::wire::{self, Arp, ArpOperation, MacAddr, Message, NeighborSolicitation};
+use outrigger_sdk::wire::{
+    self, Arp, ArpOperation, MacAddr, NeighborMessage, NeighborSolicitation,
+};
 use outrigger_sdk::{Beacon, Endpoint, Frame, IpNet, Link, LinkIndex, Topic};
 use tokio::sync::Notify;
 
@@ -66,9 +68,9 @@ impl Neighbours {
     pub fn frame(&self, frame: &Frame) {
         let Ok(decoded) = wire::decode(&frame.data) else { return };
         let from: IpAddr = match decoded.message {
-            Message::Arp(arp) => arp.sender_ip.into(),
-            Message::Solicitation(solicitation) => solicitation.source.into(),
-            Message::Advertisement(advertisement) => advertisement.target.into(),
+            NeighborMessage::Arp(arp) => arp.sender_ip.into(),
+            NeighborMessage::Solicitation(solicitation) => solicitation.source.into(),
+            NeighborMessage::Advertisement(advertisement) => advertisement.target.into(),
         };
         if let Some(neighbour) = self.lock().neighbours.get_mut(&(frame.link, from)) {
             neighbour.heard = Some((now().monotonic_us, decoded.source));
@@ -237,7 +239,7 @@ pub(super) fn question(
         (IpAddr::V4(sender_ip), IpAddr::V4(target_ip)) => {
             let (operation, target_mac) = (ArpOperation::Request, MacAddr::zero());
             let arp = Arp { operation, sender_mac: mac, sender_ip, target_mac, target_ip };
-            wire::encode(at.unwrap_or(MacAddr::broadcast()), mac, &Message::Arp(arp))
+            wire::encode(at.unwrap_or(MacAddr::broadcast()), mac, &NeighborMessage::Arp(arp))
         }
         (IpAddr::V6(source), IpAddr::V6(target)) => {
             let group = wire::solicited_node_group(target);
@@ -248,7 +250,7 @@ pub(super) fn question(
             // RFC 4861 section 4.3: the option must not be sent with the unspecified source.
             let source_link_layer = (!source.is_unspecified()).then_some(mac);
             let question = NeighborSolicitation { source, destination, target, source_link_layer };
-            wire::encode(to, mac, &Message::Solicitation(question))
+            wire::encode(to, mac, &NeighborMessage::Solicitation(question))
         }
         _ => return None,
     })

@@ -7,7 +7,7 @@ use outrigger_kube::utc;
 use outrigger_sdk::{PeerHealth, Time};
 use serde_json::{Map, Value, json};
 
-use crate::desk::{Desk, Inner};
+use crate::mailbox::{Inner, Mailbox};
 
 /// Largest number of routes of one session in the details: people read the first ones, and programs query the router.
 const ROUTES: usize = 1_000;
@@ -29,7 +29,7 @@ pub fn peers(inner: &Inner) -> Vec<PeerReport> {
 /// Returns everything about an announcer's peers, for `outrigger bgp` and other readers of the details. Two names that
 /// plugins report about a peer have a meaning here: `remote`, the other end of its connection, and `since-us`, the
 /// start of its state on the monotonic clock.
-pub fn details(name: &str, desk: &Desk, now: Time) -> Value {
+pub fn details(name: &str, desk: &Mailbox, now: Time) -> Value {
     let inner = desk.lock();
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (_, remote, routes) in inner.guard.told() {

@@ -16,7 +16,7 @@ fn address(last: u8) -> IpAddr {
 }
 
 /// Returns a guard for `count` addresses on link 1, and answers for all of them under their own numbers.
-fn stage(count: u8) -> (Guard, Answers) {
+fn stage(count: u8) -> (Guard, AnswerOffloads) {
     let mut guard = Guard::default();
     let link = Link {
         index: 1,

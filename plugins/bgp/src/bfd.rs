@@ -35,7 +35,7 @@ pub struct Settings {
     /// Link or VRF device, `None` if none is configured.
     pub device: Option<String>,
     /// Number of hops to the peer.
-    pub reach: Reach,
+    pub reach: BfdMode,
     /// Minimum interval between sent packets, in microseconds.
     pub transmit_us: u32,
     /// Minimum interval between received packets, in microseconds.
@@ -48,7 +48,7 @@ pub struct Settings {
 
 /// Number of routers allowed between this node and the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reach {
+pub enum BfdMode {
     /// None: a packet that arrives with a TTL other than 255 is forged (RFC 5881 section 5).
     SingleHop,
     /// Several: a packet that arrives with a TTL below the minimum is dropped (RFC 5883 section 5).

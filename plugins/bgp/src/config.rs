@@ -76,7 +76,7 @@ pub struct Peer {
     /// `password`).
     pub md5: Option<SecretRef>,
     /// `ttlSecurity` or `multihop`.
-    pub reach: Reach,
+    pub reach: TtlPolicy,
     /// `bfd`. `None` if BFD is not used.
     pub bfd: Option<Bfd>,
     /// `gracefulRestart`. `None` if it is not offered.
@@ -126,7 +126,7 @@ pub enum PeerAsn {
 
 /// Number of routers allowed between this node and the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reach {
+pub enum TtlPolicy {
     /// eBGP: none. iBGP: any number.
     Default,
     /// `multihop: 5`: packets are sent with this TTL.

@@ -5,9 +5,9 @@ use outrigger_sdk::wire::bgp::{self, Message, Negotiated, Notification, Open};
 use outrigger_sdk::{Endpoint, OffloadWork, Opened};
 use serde::{Deserialize, Serialize};
 
+use crate::call_context::CallContext;
 use crate::open;
-use crate::settings::Terms;
-use crate::turn::Turn;
+use crate::settings::PeerSettings;
 
 /// Hold Time until the peer's OPEN arrives. RFC 4271 section 8.2.2 suggests four minutes for a peer that connects and
 /// sends nothing.
@@ -55,9 +55,9 @@ impl Connection {
     pub(crate) fn begin(
         opened: Opened,
         ours: bool,
-        terms: &Terms,
+        terms: &PeerSettings,
         restarted: bool,
-        turn: &mut Turn<'_>,
+        turn: &mut CallContext<'_>,
     ) -> Self {
         let Opened { id, local, remote, credit } = opened;
         let sent = open::ours(terms, remote.is_ipv6(), restarted).encode();
@@ -89,7 +89,12 @@ impl Connection {
     }
 
     /// Accepts the peer's OPEN: sends a KEEPALIVE, and has the host send it from now on.
-    pub(crate) fn confirm(&mut self, message: Vec<u8>, terms: &Terms, turn: &mut Turn<'_>) {
+    pub(crate) fn confirm(
+        &mut self,
+        message: Vec<u8>,
+        terms: &PeerSettings,
+        turn: &mut CallContext<'_>,
+    ) {
         self.received = message;
         self.restore();
         self.state = State::OpenConfirm;
@@ -98,7 +103,7 @@ impl Connection {
     }
 
     /// Requests both offloads as they must be now.
-    pub(crate) fn offloads(&self, terms: &Terms, turn: &mut Turn<'_>) {
+    pub(crate) fn offloads(&self, terms: &PeerSettings, turn: &mut CallContext<'_>) {
         if self.agreed.is_none() {
             return self.expect(FIRST_HOLD_S, turn);
         }
@@ -114,7 +119,7 @@ impl Connection {
         turn.offload(self.timers[1], work);
     }
 
-    fn expect(&self, seconds: u32, turn: &mut Turn<'_>) {
+    fn expect(&self, seconds: u32, turn: &mut CallContext<'_>) {
         let work = OffloadWork::Expect {
             endpoint: self.id,
             remote: match self.remote {
@@ -128,7 +133,7 @@ impl Connection {
     }
 
     /// Returns the configured interval, or a third of the agreed Hold Time if that is shorter (RFC 4271 section 10).
-    pub(crate) fn keepalive_ms(&self, terms: &Terms) -> u32 {
+    pub(crate) fn keepalive_ms(&self, terms: &PeerSettings) -> u32 {
         let third_ms = u32::from(self.hold_s()) * 1_000 / 3;
         let configured_ms = u32::from(terms.keepalive_s) * 1_000;
         if configured_ms == 0 { third_ms } else { configured_ms.min(third_ms) }
@@ -171,7 +176,7 @@ impl Connection {
     }
 
     /// Writes the message if there is enough credit. Returns true if it was written.
-    pub(crate) fn write(&mut self, message: Vec<u8>, turn: &mut Turn<'_>) -> bool {
+    pub(crate) fn write(&mut self, message: Vec<u8>, turn: &mut CallContext<'_>) -> bool {
         let length = u32::try_from(message.len()).expect("messages have 65535 octets at most");
         let Some(left) = self.credit.checked_sub(length) else { return false };
         self.credit = left;
@@ -180,19 +185,19 @@ impl Connection {
     }
 
     /// Sends the NOTIFICATION and closes the connection. A peer that has stopped reading does not receive it.
-    pub(crate) fn notify(mut self, notification: &Notification, turn: &mut Turn<'_>) {
+    pub(crate) fn notify(mut self, notification: &Notification, turn: &mut CallContext<'_>) {
         self.write(notification.encode(), turn);
         self.close(turn);
     }
 
     /// Closes the connection with FIN, after the queued messages.
-    pub(crate) fn close(self, turn: &mut Turn<'_>) {
+    pub(crate) fn close(self, turn: &mut CallContext<'_>) {
         self.end_offloads(turn);
         turn.close(self.id);
     }
 
     /// Ends the offloads of this connection.
-    pub(crate) fn end_offloads(&self, turn: &mut Turn<'_>) {
+    pub(crate) fn end_offloads(&self, turn: &mut CallContext<'_>) {
         turn.close(self.timers[0]);
         if self.state >= State::OpenConfirm {
             turn.close(self.timers[1]);

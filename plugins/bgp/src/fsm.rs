@@ -7,14 +7,14 @@ use outrigger_sdk::wire::bgp::{
 };
 use outrigger_sdk::{CloseReason, Endpoint, Opened};
 
+use crate::call_context::CallContext;
 use crate::connection::{Connection, State};
 use crate::neighbour::{Dial, Ending, Neighbour};
 use crate::open;
-use crate::turn::Turn;
 
 impl Neighbour {
     /// Handles a new connection, dialled by us (`ours`) or by the peer.
-    pub(crate) fn connected(&mut self, opened: Opened, ours: bool, turn: &mut Turn<'_>) {
+    pub(crate) fn connected(&mut self, opened: Opened, ours: bool, turn: &mut CallContext<'_>) {
         if ours {
             self.dial = Dial::Off;
         }
@@ -52,7 +52,12 @@ impl Neighbour {
     }
 
     /// Handles a connection that closed or could not be established.
-    pub(crate) fn closed(&mut self, id: Endpoint, reason: &CloseReason, turn: &mut Turn<'_>) {
+    pub(crate) fn closed(
+        &mut self,
+        id: Endpoint,
+        reason: &CloseReason,
+        turn: &mut CallContext<'_>,
+    ) {
         if self.dial == Dial::Calling(id) {
             return self.call_failed(reason, turn);
         }
@@ -84,7 +89,7 @@ impl Neighbour {
     }
 
     /// Handles the expiry of the Hold Timer or of BFD's Detection Time.
-    pub(crate) fn expired(&mut self, offload: Endpoint, turn: &mut Turn<'_>) {
+    pub(crate) fn expired(&mut self, offload: Endpoint, turn: &mut CallContext<'_>) {
         if self.watches(offload) {
             return self.unheard(turn);
         }
@@ -100,7 +105,7 @@ impl Neighbour {
     }
 
     /// Ends the Established session because BFD reports the path as down (RFC 5882 section 4.3).
-    pub(crate) fn path_down(&mut self, diagnostic: &str, turn: &mut Turn<'_>) {
+    pub(crate) fn path_down(&mut self, diagnostic: &str, turn: &mut CallContext<'_>) {
         let established = |known: &Connection| known.state == State::Established;
         let Some(index) = self.connections.iter().position(established) else { return };
         let notification = Notification::new(ErrorCode::BFD_DOWN);
@@ -108,7 +113,7 @@ impl Neighbour {
     }
 
     /// Handles a received message.
-    pub(crate) fn received(&mut self, id: Endpoint, data: Vec<u8>, turn: &mut Turn<'_>) {
+    pub(crate) fn received(&mut self, id: Endpoint, data: Vec<u8>, turn: &mut CallContext<'_>) {
         let Some(index) = self.index(id) else { return };
         let connection = &self.connections[index];
         let (state, message) = (connection.state, connection.decode(&data));
@@ -129,7 +134,7 @@ impl Neighbour {
     }
 
     /// Sends the NOTIFICATION for this fault and ends the session (RFC 4271 section 6).
-    fn fault(&mut self, index: usize, data: &[u8], fault: &Fault, turn: &mut Turn<'_>) {
+    fn fault(&mut self, index: usize, data: &[u8], fault: &Fault, turn: &mut CallContext<'_>) {
         // A message type that is not allowed in this state is reported as such first, even if its body is malformed as well.
         let state = self.connections[index].state;
         let out_of_place = match (state, data.get(18)) {
@@ -145,13 +150,19 @@ impl Neighbour {
         self.end(index, Ending::Notify(fault.notification.clone()), &why, turn);
     }
 
-    fn notified(&mut self, index: usize, notification: &Notification, turn: &mut Turn<'_>) {
+    fn notified(&mut self, index: usize, notification: &Notification, turn: &mut CallContext<'_>) {
         let why = format!("peer closed: {notification}");
         self.end(index, Ending::Quiet, &why, turn);
     }
 
     /// Ends the connection on a message that is not allowed in this state (RFC 6608).
-    fn unexpected(&mut self, index: usize, state: State, message: &Message, turn: &mut Turn<'_>) {
+    fn unexpected(
+        &mut self,
+        index: usize,
+        state: State,
+        message: &Message,
+        turn: &mut CallContext<'_>,
+    ) {
         let name = match message {
             Message::Open(_) => "OPEN",
             Message::Update(_) => "UPDATE",
@@ -162,7 +173,7 @@ impl Neighbour {
         self.out_of_place(index, state, name, turn);
     }
 
-    fn out_of_place(&mut self, index: usize, state: State, name: &str, turn: &mut Turn<'_>) {
+    fn out_of_place(&mut self, index: usize, state: State, name: &str, turn: &mut CallContext<'_>) {
         let error = match state {
             State::OpenSent => ErrorCode::UNEXPECTED_IN_OPEN_SENT,
             State::OpenConfirm => ErrorCode::UNEXPECTED_IN_OPEN_CONFIRM,
@@ -173,7 +184,7 @@ impl Neighbour {
     }
 
     /// Handles the peer's OPEN, the first message of a connection.
-    fn open(&mut self, index: usize, data: Vec<u8>, theirs: &Open, turn: &mut Turn<'_>) {
+    fn open(&mut self, index: usize, data: Vec<u8>, theirs: &Open, turn: &mut CallContext<'_>) {
         let ours = self.connections[index].said().expect("an OPEN of ours is well-formed");
         if let Err(fault) = open::judge(&self.terms, &ours, theirs) {
             return self.fault(index, &data, &fault, turn);
@@ -190,7 +201,7 @@ impl Neighbour {
         &mut self,
         index: usize,
         (ours, theirs): (&Open, &Open),
-        turn: &mut Turn<'_>,
+        turn: &mut CallContext<'_>,
     ) -> Option<usize> {
         let other = (0..self.connections.len())
             .find(|at| *at != index && self.connections[*at].state > State::OpenSent);
@@ -218,7 +229,7 @@ impl Neighbour {
     }
 
     /// Closes a connection that lost a collision. This is not an error, so the last error stays unchanged.
-    fn collided(&mut self, index: usize, why: &str, turn: &mut Turn<'_>) {
+    fn collided(&mut self, index: usize, why: &str, turn: &mut CallContext<'_>) {
         let called = self.called();
         let connection = self.connections.remove(index);
         turn.say(Level::Debug, &format!("neighbor {called}: closed a connection: {why}"));
@@ -226,7 +237,7 @@ impl Neighbour {
         connection.notify(&Notification::new(ErrorCode::COLLISION), turn);
     }
 
-    fn establish(&mut self, index: usize, turn: &mut Turn<'_>) {
+    fn establish(&mut self, index: usize, turn: &mut CallContext<'_>) {
         self.hang_up(turn);
         let id = self.connections[index].id;
         while let Some(other) = self.connections.iter().position(|known| known.id != id) {
@@ -262,7 +273,7 @@ impl Neighbour {
 
     /// Handles an UPDATE. No route is imported (RFC 8212): routes are only checked for faults, and counted if
     /// `maximumPrefixes` is set.
-    fn update(&mut self, index: usize, update: Update, turn: &mut Turn<'_>) {
+    fn update(&mut self, index: usize, update: Update, turn: &mut CallContext<'_>) {
         for fault in &update.faults {
             self.counts.faults += 1;
             let disabled = matches!(fault.action, Action::DisableFamily(_));
@@ -315,7 +326,7 @@ fn update_family(received: &std::collections::BTreeSet<outrigger_sdk::IpNet>) ->
 }
 
 /// Rejects an unwanted connection with a NOTIFICATION that carries the reason.
-pub(crate) fn refuse(opened: Opened, error: ErrorCode, turn: &mut Turn<'_>) {
+pub(crate) fn refuse(opened: Opened, error: ErrorCode, turn: &mut CallContext<'_>) {
     let message = Notification::new(error).encode();
     if message.len() <= opened.credit as usize {
         turn.write(opened.id, message);

@@ -16,10 +16,14 @@ use crate::node::Node;
 use crate::settings::Settings;
 use crate::state::State;
 
+mod address_status;
+mod adj_rib_out;
 pub mod bfd;
+mod call_context;
 pub mod config;
 mod connection;
 mod counts;
+mod error_text;
 mod fsm;
 mod links;
 mod listeners;
@@ -27,21 +31,17 @@ mod liveness;
 mod neighbour;
 mod node;
 mod open;
-mod out;
 mod path;
 mod policy;
 mod random;
 mod refusal;
+mod router_advertisement;
 mod routes;
 mod settings;
-mod shown;
 mod snapshot;
-mod standing;
 mod state;
 mod stop;
 mod summary;
-mod turn;
-mod words;
 
 #[cfg(any(test, feature = "scripts"))]
 pub mod scripts;

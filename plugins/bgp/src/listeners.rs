@@ -6,9 +6,9 @@ use outrigger_sdk::log::Level;
 use outrigger_sdk::{CloseReason, Effect, Endpoint, IpNet, Listen, Speech};
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Place, Settings, Terms};
-use crate::turn::Turn;
-use crate::words::not_listening;
+use crate::call_context::CallContext;
+use crate::error_text::not_listening;
+use crate::settings::{PeerLocation, PeerSettings, Settings};
 
 /// Pause between two attempts to listen.
 const PATIENCE_US: u64 = 10_000_000;
@@ -26,12 +26,12 @@ pub(crate) struct Listeners {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Listener {
     entry: String,
-    terms: Terms,
+    terms: PeerSettings,
 }
 
 impl Listeners {
     /// Opens and closes listeners to match the settings.
-    pub(crate) fn settle(&mut self, settings: &Settings, turn: &mut Turn<'_>) {
+    pub(crate) fn settle(&mut self, settings: &Settings, turn: &mut CallContext<'_>) {
         let due = self.failed.values().any(|due_us| *due_us <= turn.now_us);
         if std::mem::replace(&mut self.settled, true) && !due {
             return;
@@ -65,7 +65,7 @@ impl Listeners {
     }
 
     /// Closes all listeners.
-    pub(crate) fn close(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn close(&mut self, turn: &mut CallContext<'_>) {
         self.failed.clear();
         for id in std::mem::take(&mut self.open).into_keys() {
             turn.close(id);
@@ -82,7 +82,7 @@ impl Listeners {
         &mut self,
         id: Endpoint,
         reason: &CloseReason,
-        turn: &Turn<'_>,
+        turn: &CallContext<'_>,
     ) -> Option<(String, String)> {
         let listener = self.open.remove(&id)?;
         let why = not_listening(reason, listener.terms.listen_port);
@@ -104,7 +104,7 @@ impl Listeners {
     }
 }
 
-impl Place {
+impl PeerLocation {
     /// Returns the prefix that a peer may connect from.
     pub(crate) fn remote(&self) -> IpNet {
         match self {

@@ -6,13 +6,13 @@ use outrigger_sdk::log::Level;
 use outrigger_sdk::{CloseReason, Closed, Datagram, Effect, Endpoint, Report};
 use serde::{Deserialize, Serialize};
 
-use crate::bfd::{Change, Numbers, Reach as Hops, Session, Settings};
-use crate::config::{Bfd, Reach};
+use crate::bfd::{BfdMode, Change, Numbers, Session, Settings};
+use crate::call_context::CallContext;
+use crate::config::{Bfd, TtlPolicy};
 use crate::connection::Connection;
+use crate::error_text::no_socket;
 use crate::neighbour::Neighbour;
-use crate::settings::{Place, Terms};
-use crate::turn::Turn;
-use crate::words::no_socket;
+use crate::settings::{PeerLocation, PeerSettings};
 
 /// Pause before sockets that could not be opened are requested again.
 const PATIENCE_US: u64 = 10_000_000;
@@ -37,7 +37,7 @@ impl Liveness {
 
 impl Neighbour {
     /// Starts BFD with an Established session, or adapts the existing BFD session to it.
-    pub(crate) fn watch(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn watch(&mut self, turn: &mut CallContext<'_>) {
         let wanted = self.terms.manner.bfd;
         let (Some(bfd), Some(connection)) = (wanted, self.session()) else {
             return self.unwatch_unwanted(turn.effects);
@@ -82,7 +82,7 @@ impl Neighbour {
     }
 
     /// Handles a received control packet.
-    pub(crate) fn datagram(&mut self, datagram: &Datagram, turn: &mut Turn<'_>) {
+    pub(crate) fn datagram(&mut self, datagram: &Datagram, turn: &mut CallContext<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
         liveness.touched = true;
         let change = liveness.session.received(datagram, turn.effects).unwrap_or_default();
@@ -90,7 +90,7 @@ impl Neighbour {
     }
 
     /// Handles the expiry of the Detection Time.
-    pub(crate) fn unheard(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn unheard(&mut self, turn: &mut CallContext<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
         liveness.touched = true;
         let change = liveness.session.expired(turn.effects);
@@ -98,14 +98,14 @@ impl Neighbour {
     }
 
     /// Handles a beacon that the host ended by itself.
-    pub(crate) fn unaided(&mut self, number: Endpoint, turn: &mut Turn<'_>) {
+    pub(crate) fn unaided(&mut self, number: Endpoint, turn: &mut CallContext<'_>) {
         if let Some(liveness) = &mut self.liveness {
             liveness.session.ended(number, turn.effects);
         }
     }
 
     /// Requests the beacon and the Detection Time again, of which the host refused one.
-    pub(crate) fn offload_liveness_again(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn offload_liveness_again(&mut self, turn: &mut CallContext<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
         let Numbers { beacon, expect, .. } = liveness.session.numbers();
         for number in [beacon, expect] {
@@ -114,7 +114,7 @@ impl Neighbour {
     }
 
     /// Handles a socket that closed or could not be opened.
-    pub(crate) fn socketless(&mut self, closed: &Closed, turn: &mut Turn<'_>) {
+    pub(crate) fn socketless(&mut self, closed: &Closed, turn: &mut CallContext<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
         // A socket that this instance closed, to reopen it under its number or because the other one was lost: no news.
         if closed.reason == CloseReason::Local {
@@ -127,7 +127,7 @@ impl Neighbour {
         self.follow(change, turn);
     }
 
-    fn follow(&mut self, change: Option<Change>, turn: &mut Turn<'_>) {
+    fn follow(&mut self, change: Option<Change>, turn: &mut CallContext<'_>) {
         match change {
             Some(Change::Down(reason)) if reason.is_failure() => {
                 self.path_down(&reason.to_string(), turn);
@@ -143,7 +143,7 @@ impl Neighbour {
     }
 
     /// Requests the sockets again if that is due, and reports changes.
-    pub(crate) fn tick_liveness(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn tick_liveness(&mut self, turn: &mut CallContext<'_>) {
         let Some(liveness) = &mut self.liveness else { return };
         if liveness.retry_us.is_some_and(|due_us| due_us <= turn.now_us) {
             (liveness.retry_us, liveness.touched) = (None, true);
@@ -167,19 +167,26 @@ impl Neighbour {
 }
 
 /// Returns the BFD settings for a session between the ends of this connection.
-fn settings(bfd: Bfd, terms: &Terms, connection: &Connection, turn: &Turn<'_>) -> Settings {
-    let several = Hops::Multihop { minimum_ttl: bfd.minimum_ttl };
+fn settings(
+    bfd: Bfd,
+    terms: &PeerSettings,
+    connection: &Connection,
+    turn: &CallContext<'_>,
+) -> Settings {
+    let several = BfdMode::Multihop { minimum_ttl: bfd.minimum_ttl };
     let reach = match terms.reach {
-        Reach::Multihop(_) | Reach::Secured(2..) => several,
+        TtlPolicy::Multihop(_) | TtlPolicy::Secured(2..) => several,
         // An internal peer may be anywhere: on one of our links it is one hop away, as in FRR.
-        Reach::Default if !terms.is_external() && !turn.links.is_near(connection.remote.ip()) => {
+        TtlPolicy::Default
+            if !terms.is_external() && !turn.links.is_near(connection.remote.ip()) =>
+        {
             several
         }
-        Reach::Default | Reach::Secured(_) => Hops::SingleHop,
+        TtlPolicy::Default | TtlPolicy::Secured(_) => BfdMode::SingleHop,
     };
     let link = match &terms.place {
-        Place::Interface(link) => Some(link.clone()),
-        Place::Address(_, zone) if !zone.is_empty() => Some(zone.clone()),
+        PeerLocation::Interface(link) => Some(link.clone()),
+        PeerLocation::Address(_, zone) if !zone.is_empty() => Some(zone.clone()),
         _ => None,
     };
     // The BFD session is the same whatever port this BGP connection comes from.

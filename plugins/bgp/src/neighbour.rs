@@ -8,14 +8,14 @@ use outrigger_sdk::wire::bgp::{ErrorCode, Notification};
 use outrigger_sdk::{CloseReason, Connect, Effect, Endpoint, IpNet, SocketOption, Speech};
 use serde::{Deserialize, Serialize};
 
+use crate::adj_rib_out::AdjRibOut;
+use crate::call_context::CallContext;
 use crate::connection::{Connection, State};
 use crate::counts::Counts;
+use crate::error_text::not_connected;
 use crate::liveness::Liveness;
-use crate::out::AdjRibOut;
-use crate::settings::{Place, Terms};
+use crate::settings::{PeerLocation, PeerSettings};
 use crate::summary::Summary;
-use crate::turn::Turn;
-use crate::words::not_connected;
 
 /// First pause after a failure; it doubles with each further failure, up to `connectRetryTime`.
 const FIRST_PAUSE_US: u64 = 250_000;
@@ -31,7 +31,7 @@ pub(crate) struct Neighbour {
     pub(crate) name: String,
     /// Name of its entry in the configuration.
     pub(crate) entry: String,
-    pub(crate) terms: Terms,
+    pub(crate) terms: PeerSettings,
     pub(crate) dial: Dial,
     failures: u32,
     pub(crate) penalty_until_us: u64,
@@ -75,7 +75,7 @@ pub(crate) enum Dial {
 
 /// State of the connection that is furthest along (RFC 4271 section 8.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum Standing {
+pub(crate) enum PeerState {
     Idle,
     Connect,
     Active,
@@ -93,7 +93,7 @@ pub(crate) enum Ending {
 }
 
 impl Neighbour {
-    pub(crate) fn new(name: String, entry: String, terms: Terms, now_us: u64) -> Self {
+    pub(crate) fn new(name: String, entry: String, terms: PeerSettings, now_us: u64) -> Self {
         let dial = if terms.dials && !terms.manner.shutdown { Dial::At(now_us) } else { Dial::Off };
         Self {
             name,
@@ -119,13 +119,13 @@ impl Neighbour {
         }
     }
 
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> PeerState {
         let furthest = self.connections.iter().map(|connection| connection.state).max();
         match (furthest, self.dial) {
-            (Some(state), _) => Standing::On(state),
-            (None, _) if self.halted => Standing::Idle,
-            (None, Dial::Calling(_)) => Standing::Connect,
-            (None, _) => Standing::Active,
+            (Some(state), _) => PeerState::On(state),
+            (None, _) if self.halted => PeerState::Idle,
+            (None, Dial::Calling(_)) => PeerState::Connect,
+            (None, _) => PeerState::Active,
         }
     }
 
@@ -144,7 +144,7 @@ impl Neighbour {
     pub(crate) fn called(&self) -> String {
         let remote = self.connections.first().map(|connection| connection.remote.ip());
         let configured = match &self.terms.place {
-            Place::Address(address, _) => Some(*address),
+            PeerLocation::Address(address, _) => Some(*address),
             _ => None,
         };
         match remote.or(configured) {
@@ -154,7 +154,7 @@ impl Neighbour {
     }
 
     /// Does all work that is due.
-    pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn tick(&mut self, turn: &mut CallContext<'_>) {
         match self.dial {
             Dial::At(due_us) if due_us <= turn.now_us && self.connections.is_empty() => {
                 self.call(turn);
@@ -189,8 +189,8 @@ impl Neighbour {
         u64::from(self.terms.manner.send_hold_s) * 1_000_000
     }
 
-    fn call(&mut self, turn: &mut Turn<'_>) {
-        let Place::Address(address, zone) = &self.terms.place else {
+    fn call(&mut self, turn: &mut CallContext<'_>) {
+        let PeerLocation::Address(address, zone) = &self.terms.place else {
             self.dial = Dial::Off;
             return;
         };
@@ -217,7 +217,7 @@ impl Neighbour {
     }
 
     /// Handles a failed connection attempt.
-    pub(crate) fn call_failed(&mut self, reason: &CloseReason, turn: &mut Turn<'_>) {
+    pub(crate) fn call_failed(&mut self, reason: &CloseReason, turn: &mut CallContext<'_>) {
         self.dial = Dial::Off;
         self.failed(not_connected(reason, &self.terms), turn);
     }
@@ -231,7 +231,7 @@ impl Neighbour {
         }
     }
 
-    fn failed(&mut self, why: String, turn: &mut Turn<'_>) {
+    fn failed(&mut self, why: String, turn: &mut CallContext<'_>) {
         if self.last_try != why {
             turn.say(Level::Warn, &format!("neighbor {}: {why}", self.called()));
         }
@@ -241,7 +241,7 @@ impl Neighbour {
 
     /// Dials after a pause that grows with every failure, unless dialling is off (RFC 4271 section 8.1.1,
     /// DampPeerOscillations).
-    pub(crate) fn dial_later(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn dial_later(&mut self, turn: &mut CallContext<'_>) {
         let most_us = u64::from(self.terms.manner.connect_retry_ms) * 1_000;
         let pause_us = (FIRST_PAUSE_US << self.failures.min(20)).min(most_us);
         self.failures = self.failures.saturating_add(1);
@@ -252,7 +252,7 @@ impl Neighbour {
     }
 
     /// Cancels the connection attempt, if there is one, and stops dialling.
-    pub(crate) fn hang_up(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn hang_up(&mut self, turn: &mut CallContext<'_>) {
         if let Dial::Calling(id) = self.dial {
             turn.close(id);
         }
@@ -260,7 +260,7 @@ impl Neighbour {
     }
 
     /// Ends a connection. `why` is in the words of a network engineer; "" if it is no error.
-    pub(crate) fn end(&mut self, index: usize, how: Ending, why: &str, turn: &mut Turn<'_>) {
+    pub(crate) fn end(&mut self, index: usize, how: Ending, why: &str, turn: &mut CallContext<'_>) {
         let called = self.called();
         let connection = self.connections.remove(index);
         let state = connection.state;
@@ -305,7 +305,12 @@ impl Neighbour {
     }
 
     /// Ends all sessions on purpose and prevents new ones. A peer that would keep our routes is sent a Hard Reset (RFC 8538).
-    pub(crate) fn halt(&mut self, notification: &Notification, why: &str, turn: &mut Turn<'_>) {
+    pub(crate) fn halt(
+        &mut self,
+        notification: &Notification,
+        why: &str,
+        turn: &mut CallContext<'_>,
+    ) {
         self.halted = true;
         self.hang_up(turn);
         self.unwatch(turn.effects);
@@ -320,7 +325,12 @@ impl Neighbour {
     }
 
     /// Ends all sessions in a way that the peer keeps our routes until our return, where it agreed to (RFC 4724 section 4.2).
-    pub(crate) fn pause(&mut self, notification: &Notification, why: &str, turn: &mut Turn<'_>) {
+    pub(crate) fn pause(
+        &mut self,
+        notification: &Notification,
+        why: &str,
+        turn: &mut CallContext<'_>,
+    ) {
         self.halted = true;
         self.hang_up(turn);
         self.unwatch(turn.effects);
@@ -332,7 +342,7 @@ impl Neighbour {
     }
 
     /// Allows sessions again.
-    pub(crate) fn resume(&mut self, turn: &Turn<'_>) {
+    pub(crate) fn resume(&mut self, turn: &CallContext<'_>) {
         self.halted = false;
         if self.terms.dials && self.connections.is_empty() && self.dial == Dial::Off {
             self.dial = Dial::At(turn.now_us);
@@ -341,7 +351,7 @@ impl Neighbour {
 
     /// Ends a session whose Send Hold Timer has expired (RFC 9687): a peer that reads nothing must not be assumed to
     /// have received anything.
-    fn check_send_hold(&mut self, turn: &mut Turn<'_>) {
+    fn check_send_hold(&mut self, turn: &mut CallContext<'_>) {
         let send_hold_us = self.send_hold_us();
         let stuck = |connection: &Connection| {
             let since_us = connection.stuck_since_us;
@@ -358,7 +368,7 @@ impl Neighbour {
     }
 }
 
-impl std::fmt::Display for Standing {
+impl std::fmt::Display for PeerState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Idle => f.write_str("Idle"),

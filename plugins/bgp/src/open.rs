@@ -4,7 +4,7 @@ use outrigger_sdk::wire::bgp::{
 };
 
 use crate::config::{Families, PeerAsn};
-use crate::settings::Terms;
+use crate::settings::PeerSettings;
 
 /// Returns the address families enabled in the configuration.
 pub(crate) fn families(families: Families) -> Vec<Family> {
@@ -14,7 +14,7 @@ pub(crate) fn families(families: Families) -> Vec<Family> {
 
 /// Builds our OPEN. `over_ipv6` is true if the peer is reached over IPv6; `restarted` is true if the peer has not been
 /// Established since the daemon restarted.
-pub(crate) fn ours(terms: &Terms, over_ipv6: bool, restarted: bool) -> Open {
+pub(crate) fn ours(terms: &PeerSettings, over_ipv6: bool, restarted: bool) -> Open {
     let families = families(terms.families);
     let mut capabilities: Vec<Capability> =
         families.iter().copied().map(Capability::Multiprotocol).collect();
@@ -41,7 +41,7 @@ pub(crate) fn ours(terms: &Terms, over_ipv6: bool, restarted: bool) -> Open {
 ///
 /// # Errors
 /// Returns a fault if the peer's OPEN violates the configuration.
-pub(crate) fn judge(terms: &Terms, ours: &Open, theirs: &Open) -> Result<Negotiated, Fault> {
+pub(crate) fn judge(terms: &PeerSettings, ours: &Open, theirs: &Open) -> Result<Negotiated, Fault> {
     let expected = match terms.peer_asn {
         PeerAsn::Number(asn) if asn != theirs.asn => Some(format!("configured {asn}")),
         PeerAsn::External if theirs.asn == terms.local_asn => {

@@ -6,10 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use outrigger_sdk::{Denied, Endpoint, IpNet};
 use serde::{Deserialize, Serialize};
 
+use crate::call_context::CallContext;
 use crate::connection::State;
+use crate::error_text::denied;
 use crate::neighbour::{Ending, Neighbour};
-use crate::turn::Turn;
-use crate::words::denied;
 
 /// Pause between two attempts.
 const PATIENCE_US: u64 = 10_000_000;
@@ -86,7 +86,12 @@ impl Neighbour {
     /// Handles a message that the host did not write. In an Established session, the peer's routes are in doubt until
     /// all were sent again; before that, the connection is closed, because the peer would wait for a message that never
     /// comes.
-    pub(crate) fn not_written(&mut self, stream: Endpoint, reason: &str, turn: &mut Turn<'_>) {
+    pub(crate) fn not_written(
+        &mut self,
+        stream: Endpoint,
+        reason: &str,
+        turn: &mut CallContext<'_>,
+    ) {
         let Some(index) = self.connections.iter().position(|one| one.id == stream) else { return };
         let reason = denied(reason);
         let message = match self.connections[index].state {
@@ -109,7 +114,7 @@ impl Neighbour {
         self.unaided_until_us.get_or_insert(now_us + ASK_AGAIN_US);
     }
 
-    pub(crate) fn offload_again(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn offload_again(&mut self, turn: &mut CallContext<'_>) {
         for connection in &self.connections {
             connection.offloads(&self.terms, turn);
         }

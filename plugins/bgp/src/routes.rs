@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use outrigger_sdk::{DesiredAddress, DesiredChanged, Duty, IpNet};
 use serde::{Deserialize, Serialize};
 
+use crate::address_status::StandingId;
 use crate::config::Advertisement;
-use crate::standing::StandingId;
 
 /// All desired addresses, and the routes derived from them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub(crate) struct Routes {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Task {
     class: Option<Class>,
-    pub(crate) duty: Stance,
+    pub(crate) duty: AnnouncementMode,
     weight: u32,
     list: u32,
     /// Verdict that was last reported about it.
@@ -40,7 +40,7 @@ pub(crate) type Class = u32;
 
 /// Role of this node for an address, as far as it matters to routers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Stance {
+pub(crate) enum AnnouncementMode {
     Announce,
     /// Announce it as the last choice, because this node is about to leave (RFC 8326).
     Leave,
@@ -221,9 +221,9 @@ impl Routes {
         let address = desired.address;
         let class = self.class(&desired, advertised);
         let duty = match desired.duty {
-            Duty::Announce | Duty::TakeOver(_) => Stance::Announce,
-            Duty::HandOver(_) => Stance::Leave,
-            Duty::Standby(node) => Stance::Standby(node),
+            Duty::Announce | Duty::TakeOver(_) => AnnouncementMode::Announce,
+            Duty::HandOver(_) => AnnouncementMode::Leave,
+            Duty::Standby(node) => AnnouncementMode::Standby(node),
         };
         let weight = desired.local_endpoints.ready;
         let task = Task { class: Some(class), duty, weight, list: self.list, told: None };
@@ -240,7 +240,7 @@ impl Routes {
             self.tasks.insert(address, task.clone());
         }
         changed.addresses.insert(address);
-        if matches!(task.duty, Stance::Standby(_)) {
+        if matches!(task.duty, AnnouncementMode::Standby(_)) {
             return;
         }
         let part = Part { class, members: 1, leaving: leaving(&task), weight };
@@ -278,7 +278,9 @@ impl Routes {
         task: &Task,
         advertised: &[Advertisement],
     ) -> Vec<IpNet> {
-        let (Some(class), Stance::Announce | Stance::Leave) = (task.class, &task.duty) else {
+        let (Some(class), AnnouncementMode::Announce | AnnouncementMode::Leave) =
+            (task.class, &task.duty)
+        else {
             return Vec::new();
         };
         let prefixes = self.prefixes_of(address, class, advertised);
@@ -316,7 +318,7 @@ impl Routes {
 }
 
 fn leaving(task: &Task) -> u32 {
-    u32::from(task.duty == Stance::Leave)
+    u32::from(task.duty == AnnouncementMode::Leave)
 }
 
 /// Returns the last prefix of the same family in sort order.

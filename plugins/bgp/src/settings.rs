@@ -6,7 +6,7 @@ use outrigger_sdk::{FieldError, IpNet, SecretRef, SocketOption};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    Advertisement, Bfd, Config, Families, GracefulRestart, Host, Peer, PeerAsn, Reach, Remote,
+    Advertisement, Bfd, Config, Families, GracefulRestart, Host, Peer, PeerAsn, Remote, TtlPolicy,
 };
 use crate::node::Node;
 
@@ -20,15 +20,15 @@ pub(crate) struct Settings {
     pub(crate) restarting: bool,
     pub(crate) graceful_shutdown_ms: Option<u32>,
     /// Peers for this node by name, or the reason why one is not possible here.
-    pub(crate) peers: BTreeMap<String, Result<Terms, String>>,
+    pub(crate) peers: BTreeMap<String, Result<PeerSettings, String>>,
     /// Advertisements for this node, in their configured order.
     pub(crate) advertisements: Vec<Advertisement>,
 }
 
 /// Parameters of one session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Terms {
-    pub(crate) place: Place,
+pub(crate) struct PeerSettings {
+    pub(crate) place: PeerLocation,
     pub(crate) local_asn: u32,
     pub(crate) router_id: Ipv4Addr,
     pub(crate) peer_asn: PeerAsn,
@@ -42,15 +42,15 @@ pub(crate) struct Terms {
     pub(crate) keepalive_s: u16,
     /// Name and key of the Secret.
     pub(crate) md5: Option<(String, String)>,
-    pub(crate) reach: Reach,
+    pub(crate) reach: TtlPolicy,
     pub(crate) graceful_restart: Option<GracefulRestart>,
     pub(crate) families: Families,
-    pub(crate) manner: Manner,
+    pub(crate) manner: SoftSettings,
 }
 
 /// Parameters that can change without a new session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Manner {
+pub(crate) struct SoftSettings {
     pub(crate) bfd: Option<Bfd>,
     pub(crate) connect_retry_ms: u32,
     pub(crate) maximum_prefixes: Option<u32>,
@@ -61,7 +61,7 @@ pub(crate) struct Manner {
 
 /// Location of the peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Place {
+pub(crate) enum PeerLocation {
     /// At this address, on this link if it is link-local.
     Address(IpAddr, String),
     /// Anywhere in this prefix.
@@ -87,7 +87,8 @@ impl Settings {
         };
         let label = |key: &str| node.label(key);
         let here = config.peers.iter().filter(|peer| peer.nodes.matches(label));
-        let terms = |peer: &Peer| Terms::new(peer, node, (asn, router_id, config.listen_port));
+        let terms =
+            |peer: &Peer| PeerSettings::new(peer, node, (asn, router_id, config.listen_port));
         Ok(Self {
             node_addresses: node.addresses(),
             restarting: node.is_restarting(),
@@ -116,7 +117,7 @@ fn default_router_id(node: &Node) -> Ipv4Addr {
     })
 }
 
-impl Terms {
+impl PeerSettings {
     fn new(
         peer: &Peer,
         node: &Node,
@@ -127,11 +128,11 @@ impl Terms {
             Remote::Address(given) => {
                 let Host { address, zone } =
                     given.on(look).map_err(|missing| missing.to_string())?;
-                Place::Address(address, zone)
+                PeerLocation::Address(address, zone)
             }
-            Remote::Prefix(prefix) => Place::Prefix(*prefix),
+            Remote::Prefix(prefix) => PeerLocation::Prefix(*prefix),
             Remote::Interface(given) => {
-                Place::Interface(given.on(look).map_err(|missing| missing.to_string())?)
+                PeerLocation::Interface(given.on(look).map_err(|missing| missing.to_string())?)
             }
         };
         let source = peer.source.as_ref().map(|given| given.on(look)).transpose();
@@ -152,7 +153,7 @@ impl Terms {
             reach: peer.reach,
             graceful_restart: peer.graceful_restart,
             families: peer.families,
-            manner: Manner {
+            manner: SoftSettings {
                 bfd: peer.bfd,
                 connect_retry_ms: peer.connect_retry_ms,
                 maximum_prefixes: peer.maximum_prefixes,
@@ -183,11 +184,11 @@ impl Terms {
         let mut options = vec![SocketOption::Dscp(CS6)];
         match self.reach {
             // As in other routers, an external peer is one hop away unless the configuration says otherwise.
-            Reach::Default if self.is_external() => options.push(SocketOption::HopLimit(1)),
-            Reach::Default => {}
-            Reach::Multihop(ttl) => options.push(SocketOption::HopLimit(ttl)),
+            TtlPolicy::Default if self.is_external() => options.push(SocketOption::HopLimit(1)),
+            TtlPolicy::Default => {}
+            TtlPolicy::Multihop(ttl) => options.push(SocketOption::HopLimit(ttl)),
             // GTSM (RFC 5082 section 3).
-            Reach::Secured(hops) => options.extend([
+            TtlPolicy::Secured(hops) => options.extend([
                 SocketOption::HopLimit(255),
                 SocketOption::MinHopLimit(0u8.wrapping_sub(hops)),
             ]),
@@ -199,7 +200,7 @@ impl Terms {
             options.push(SocketOption::Source((source, 0).into()));
         }
         let link = match &self.place {
-            Place::Interface(link) => Some(link),
+            PeerLocation::Interface(link) => Some(link),
             _ => None,
         };
         if let Some(device) = self.vrf.as_ref().or(link) {

@@ -8,18 +8,18 @@ use outrigger_sdk::wire::bgp::{ErrorCode, Notification};
 use outrigger_sdk::{Accepted, Context, Denied, Effect, Endpoint, Event, Opened, Pair};
 use serde::{Deserialize, Serialize};
 
+use crate::address_status::AddressStatuses;
+use crate::call_context::{CallContext, Numbers};
 use crate::fsm::refuse;
 use crate::links::Links;
 use crate::listeners::Listeners;
 use crate::neighbour::Neighbour;
 use crate::random::Random;
 use crate::refusal::{self, Missing, Refusals};
+use crate::router_advertisement::Shown;
 use crate::routes::{Changed, Routes};
-use crate::settings::{Place, Settings, Terms};
-use crate::shown::Shown;
-use crate::standing::Standings;
+use crate::settings::{PeerLocation, PeerSettings, Settings};
 use crate::stop::{Stage, Stop};
-use crate::turn::{Numbers, Turn};
 
 mod resume;
 mod settle;
@@ -39,7 +39,7 @@ pub(crate) struct State {
     listeners: Listeners,
     shown: Shown,
     refused: Refusals,
-    standings: Standings,
+    standings: AddressStatuses,
     numbers: Numbers,
     random: Random,
     stopping: Option<Stop>,
@@ -217,7 +217,7 @@ impl State {
         now_us: u64,
     ) -> Option<String> {
         let Some(Ok(terms)) = settings.peers.get(entry) else { return None };
-        let Place::Prefix(prefix) = terms.place else {
+        let PeerLocation::Prefix(prefix) = terms.place else {
             return self.neighbours.contains_key(entry).then(|| entry.to_owned());
         };
         let address = opened.remote.ip();
@@ -229,7 +229,8 @@ impl State {
         if !prefix.contains(&address) || siblings >= MOST_DYNAMIC {
             return None;
         }
-        let terms = Terms { place: Place::Address(address, String::new()), ..terms.clone() };
+        let terms =
+            PeerSettings { place: PeerLocation::Address(address, String::new()), ..terms.clone() };
         let neighbour = Neighbour::new(name.clone(), entry.to_owned(), terms, now_us);
         self.neighbours.insert(name.clone(), neighbour);
         Some(name)
@@ -313,7 +314,7 @@ impl State {
         settings: &Settings,
         now_us: u64,
         effects: &mut Vec<Effect>,
-        act: impl FnOnce(Option<&mut Neighbour>, &mut Turn<'_>) -> R,
+        act: impl FnOnce(Option<&mut Neighbour>, &mut CallContext<'_>) -> R,
     ) -> R {
         self.turn(settings, now_us, effects, |neighbours, turn| {
             act(name.and_then(|name| neighbours.get_mut(&name)), turn)
@@ -325,9 +326,9 @@ impl State {
         settings: &Settings,
         now_us: u64,
         effects: &mut Vec<Effect>,
-        act: impl FnOnce(&mut BTreeMap<String, Neighbour>, &mut Turn<'_>) -> R,
+        act: impl FnOnce(&mut BTreeMap<String, Neighbour>, &mut CallContext<'_>) -> R,
     ) -> R {
-        let mut turn = Turn {
+        let mut turn = CallContext {
             now_us,
             settings,
             links: &self.links,

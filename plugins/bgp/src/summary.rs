@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::connection::{Agreed, Connection};
 use crate::counts::Counts;
 use crate::liveness::Liveness;
-use crate::neighbour::{Neighbour, Standing};
+use crate::neighbour::{Neighbour, PeerState};
 use crate::open;
 use crate::routes::Routes;
 
@@ -26,7 +26,7 @@ pub(crate) struct Summary {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Told {
-    standing: Standing,
+    standing: PeerState,
     last_error: String,
     since_us: u64,
     announced: usize,
@@ -106,7 +106,7 @@ impl Neighbour {
             };
         }
         match self.standing() {
-            Standing::Idle if self.terms.manner.shutdown => PeerHealth::Disabled,
+            PeerState::Idle if self.terms.manner.shutdown => PeerHealth::Disabled,
             _ if self.trouble().is_empty() && !self.was_up => PeerHealth::Starting,
             _ => PeerHealth::Down,
         }

@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use outrigger_sdk::{Denied, Effect, Endpoint, LinkIndex};
 use serde::{Deserialize, Serialize};
 
+use crate::address_status::AddressStatus;
 use crate::groups::Groups;
 use crate::numbers::Numbers;
 use crate::presence::Presence;
 use crate::refusal::{Outlook, Refusals};
 use crate::segment::{Segment, Segments};
-use crate::standing::Standing;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Announcements {
@@ -25,7 +25,7 @@ pub(crate) struct Announcements {
 struct Announcement {
     /// Presences by link name.
     on: BTreeMap<String, Presence>,
-    reported: Option<Standing>,
+    reported: Option<AddressStatus>,
 }
 
 impl Announcements {
@@ -59,8 +59,8 @@ impl Announcements {
             presence.set(address, segment.identity, aloud, &mut self.groups, effects);
         }
         let standing = match outlook {
-            _ if announcement.on.is_empty() => Standing::no_usable_link(address),
-            Outlook::Clear => Standing::Announced(announcement.on.keys().cloned().collect()),
+            _ if announcement.on.is_empty() => AddressStatus::no_usable_link(address),
+            Outlook::Clear => AddressStatus::Announced(announcement.on.keys().cloned().collect()),
             Outlook::Wait(standing) | Outlook::TryAgain(standing) => standing,
         };
         announcement.report(address, standing, effects);
@@ -77,7 +77,7 @@ impl Announcements {
         self.leave_links(address, segments, |_, _| false, effects);
         self.refusals.forget(address);
         let announcement = self.by_address.entry(address).or_default();
-        announcement.report(address, Standing::Standby(node.to_owned()), effects);
+        announcement.report(address, AddressStatus::Standby(node.to_owned()), effects);
     }
 
     /// Withdraws the address, because it is no longer desired.
@@ -90,7 +90,7 @@ impl Announcements {
         self.leave_links(address, segments, |_, _| false, effects);
         self.refusals.forget(address);
         if let Some(mut announcement) = self.by_address.remove(&address) {
-            announcement.report(address, Standing::Withdrawn, effects);
+            announcement.report(address, AddressStatus::Withdrawn, effects);
         }
     }
 
@@ -123,9 +123,7 @@ impl Announcements {
             "join-group" => {
                 denied.subject.parse().map(|group| self.groups.refused(group)).unwrap_or_default()
             }
-            "offload" | "send-frame" | "watch-frames" => {
-                self.address(denied).into_iter().collect()
-            }
+            "offload" | "send-frame" | "watch-frames" => self.address(denied).into_iter().collect(),
             _ => BTreeSet::new(),
         };
         let hears = !matches!(denied.effect.as_str(), "join-group" | "watch-frames");
@@ -202,7 +200,7 @@ impl Announcements {
 }
 
 impl Announcement {
-    fn report(&mut self, address: IpAddr, standing: Standing, effects: &mut Vec<Effect>) {
+    fn report(&mut self, address: IpAddr, standing: AddressStatus, effects: &mut Vec<Effect>) {
         if self.reported.as_ref() != Some(&standing) {
             effects.push(standing.report(address));
             self.reported = Some(standing);

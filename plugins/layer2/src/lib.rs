@@ -20,6 +20,7 @@ use crate::listing::{Applied, Chunk, Listing};
 use crate::segment::Segment;
 use crate::task::Task;
 
+mod address_status;
 mod announcements;
 mod groups;
 mod listing;
@@ -28,7 +29,6 @@ mod presence;
 mod refusal;
 mod segment;
 mod snapshot;
-mod standing;
 mod task;
 
 #[cfg(any(test, feature = "scripts"))]

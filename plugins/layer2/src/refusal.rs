@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use outrigger_sdk::{Denied, Wake};
 use serde::{Deserialize, Serialize};
 
-use crate::standing::Standing;
+use crate::address_status::AddressStatus;
 
 /// Delay between two attempts in microseconds, and the time without a refusal after which an attempt counts as
 /// successful.
@@ -31,9 +31,9 @@ pub(crate) enum Outlook {
     /// No effect was refused.
     Clear,
     /// An effect was refused recently, or a retry is pending.
-    Wait(Standing),
+    Wait(AddressStatus),
     /// The effect must be requested again.
-    TryAgain(Standing),
+    TryAgain(AddressStatus),
 }
 
 impl Refusals {
@@ -57,14 +57,14 @@ impl Refusals {
         let Some(refusal) = self.0.get_mut(&address) else { return Outlook::Clear };
         let Refusal { effect, reason, .. } = refusal.clone();
         if now_us < refusal.due_us {
-            return Outlook::Wait(Standing::Refused { effect, reason });
+            return Outlook::Wait(AddressStatus::Refused { effect, reason });
         }
         if refusal.tried {
             self.0.remove(&address);
             return Outlook::Clear;
         }
         (refusal.tried, refusal.due_us) = (true, now_us + PATIENCE_US);
-        Outlook::TryAgain(Standing::Refused { effect, reason })
+        Outlook::TryAgain(AddressStatus::Refused { effect, reason })
     }
 
     pub(crate) fn due(&self, now_us: u64) -> impl Iterator<Item = IpAddr> {

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use outrigger_sdk::{
-    Denied, DesiredAddress, DesiredChanged, Duty, EndpointCount, Event, Frame, IpNet, Link, LinkIndex,
-    LinksChanged, MacAddr, Resumed, Service, StopReason, Stopping, Time, wire,
+    Denied, DesiredAddress, DesiredChanged, Duty, EndpointCount, Event, Frame, IpNet, Link,
+    LinkIndex, LinksChanged, MacAddr, Resumed, Service, StopReason, Stopping, Time, wire,
 };
 
 /// One call: its time and its events.
@@ -220,7 +220,16 @@ pub(crate) fn link(index: LinkIndex, name: &str) -> Link {
         up: true,
         arp: true,
         generation: 1,
-        addresses: vec![IpNet::from(IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, index as u16)))],
+        addresses: vec![IpNet::from(IpAddr::from(Ipv6Addr::new(
+            0xfe80,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            index as u16,
+        )))],
     }
 }
 

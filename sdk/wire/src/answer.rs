@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use pnet_base::MacAddr;
 
 use crate::{
-    Arp, ArpOperation, Decoded, Message, NeighborAdvertisement, NeighborSolicitation, encode,
-    multicast_mac,
+    Arp, ArpOperation, Decoded, NeighborAdvertisement, NeighborMessage, NeighborSolicitation,
+    encode, multicast_mac,
 };
 
 /// The all-nodes multicast group, ff02::1.
@@ -50,11 +50,11 @@ pub fn answer(question: &Decoded, mac: MacAddr) -> Result<Vec<u8>, NoAnswer> {
         return Err(NoAnswer::NotForUs);
     }
     let (destination, message) = match &question.message {
-        Message::Arp(arp) => answer_arp(arp, mac)?,
-        Message::Solicitation(solicitation) => {
+        NeighborMessage::Arp(arp) => answer_arp(arp, mac)?,
+        NeighborMessage::Solicitation(solicitation) => {
             answer_solicitation(solicitation, question.source, mac)?
         }
-        Message::Advertisement(_) => return Err(NoAnswer::NotAQuestion),
+        NeighborMessage::Advertisement(_) => return Err(NoAnswer::NotAQuestion),
     };
     Ok(encode(destination, mac, &message))
 }
@@ -72,7 +72,7 @@ pub fn announcement(address: IpAddr, mac: MacAddr) -> Vec<u8> {
                 target_mac: MacAddr::zero(),
                 target_ip: address,
             };
-            encode(MacAddr::broadcast(), mac, &Message::Arp(arp))
+            encode(MacAddr::broadcast(), mac, &NeighborMessage::Arp(arp))
         }
         // RFC 4861 section 7.2.6; without the O flag neighbours keep the old MAC address.
         IpAddr::V6(address) => {
@@ -84,7 +84,7 @@ pub fn announcement(address: IpAddr, mac: MacAddr) -> Vec<u8> {
 
 /// Answers an ARP request (RFC 826). A probe (sender address 0.0.0.0) is answered like any other request, because
 /// otherwise its sender would take the address (RFC 5227 section 2.1.1).
-fn answer_arp(request: &Arp, mac: MacAddr) -> Result<(MacAddr, Message), NoAnswer> {
+fn answer_arp(request: &Arp, mac: MacAddr) -> Result<(MacAddr, NeighborMessage), NoAnswer> {
     if request.operation != ArpOperation::Request {
         return Err(NoAnswer::NotAQuestion);
     }
@@ -101,7 +101,7 @@ fn answer_arp(request: &Arp, mac: MacAddr) -> Result<(MacAddr, Message), NoAnswe
         target_mac: request.sender_mac,
         target_ip: request.sender_ip,
     };
-    Ok((request.sender_mac, Message::Arp(reply)))
+    Ok((request.sender_mac, NeighborMessage::Arp(reply)))
 }
 
 /// Answers a Neighbor Solicitation (RFC 4861 section 7.2.4).
@@ -109,7 +109,7 @@ fn answer_solicitation(
     solicitation: &NeighborSolicitation,
     frame_source: MacAddr,
     mac: MacAddr,
-) -> Result<(MacAddr, Message), NoAnswer> {
+) -> Result<(MacAddr, NeighborMessage), NoAnswer> {
     let NeighborSolicitation { source, target, .. } = *solicitation;
     if source == target {
         return Err(NoAnswer::Gratuitous);
@@ -127,8 +127,8 @@ fn answer_solicitation(
     Ok((asker, advertisement(target, source, true, mac)))
 }
 
-fn advertisement(target: Ipv6Addr, to: Ipv6Addr, solicited: bool, mac: MacAddr) -> Message {
-    Message::Advertisement(NeighborAdvertisement {
+fn advertisement(target: Ipv6Addr, to: Ipv6Addr, solicited: bool, mac: MacAddr) -> NeighborMessage {
+    NeighborMessage::Advertisement(NeighborAdvertisement {
         source: target,
         destination: to,
         target,

@@ -4,7 +4,7 @@ use pnet_base::MacAddr;
 use pnet_packet::Packet;
 use pnet_packet::ethernet::{EtherType, EtherTypes, EthernetPacket, MutableEthernetPacket};
 
-use crate::{Decoded, Message, arp, ndp};
+use crate::{Decoded, NeighborMessage, arp, ndp};
 
 /// The reason a frame is neither ARP nor Neighbor Discovery as the RFCs allow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
@@ -87,7 +87,7 @@ impl DecodeError {
 pub fn decode(frame: &[u8]) -> Result<Decoded, DecodeError> {
     let ethernet = EthernetPacket::new(frame).ok_or(DecodeError::Truncated)?;
     let message = match ethernet.get_ethertype() {
-        EtherTypes::Arp => Message::Arp(arp::decode(ethernet.payload())?),
+        EtherTypes::Arp => NeighborMessage::Arp(arp::decode(ethernet.payload())?),
         EtherTypes::Ipv6 => ndp::decode(ethernet.payload())?,
         _ => return Err(DecodeError::NotNeighborDiscovery),
     };
@@ -98,13 +98,13 @@ pub fn decode(frame: &[u8]) -> Result<Decoded, DecodeError> {
 ///
 /// Each message has exactly one encoding. A reader that must not be misled, such as the guard, compares a received
 /// frame with it.
-pub fn encode(destination: MacAddr, source: MacAddr, message: &Message) -> Vec<u8> {
+pub fn encode(destination: MacAddr, source: MacAddr, message: &NeighborMessage) -> Vec<u8> {
     let (ethertype, payload) = match message {
-        Message::Arp(arp) => (EtherTypes::Arp, arp::encode(arp)),
-        Message::Solicitation(solicitation) => {
+        NeighborMessage::Arp(arp) => (EtherTypes::Arp, arp::encode(arp)),
+        NeighborMessage::Solicitation(solicitation) => {
             (EtherTypes::Ipv6, ndp::encode_solicitation(solicitation))
         }
-        Message::Advertisement(advertisement) => {
+        NeighborMessage::Advertisement(advertisement) => {
             (EtherTypes::Ipv6, ndp::encode_advertisement(advertisement))
         }
     };

@@ -5,7 +5,7 @@
 //! never appear here.
 //!
 //! ```
-//! use outrigger_wire::{MacAddr, Message, announcement, decode};
+//! use outrigger_wire::{MacAddr, NeighborMessage, announcement, decode};
 //!
 //! let mac = MacAddr::new(2, 0, 0, 0, 0, 1);
 //! let frame = announcement("192.0.2.1".parse()?, mac);
@@ -39,12 +39,12 @@ pub struct Decoded {
     /// Source in the Ethernet header.
     pub source: MacAddr,
     /// The ARP or Neighbor Discovery message.
-    pub message: Message,
+    pub message: NeighborMessage,
 }
 
 /// A question about, an answer for, or an announcement of one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Message {
+pub enum NeighborMessage {
     /// ARP request or reply, for IPv4.
     Arp(Arp),
     /// Neighbor Solicitation: asks for the owner of an IPv6 target.
@@ -53,7 +53,7 @@ pub enum Message {
     Advertisement(NeighborAdvertisement),
 }
 
-impl Message {
+impl NeighborMessage {
     /// Returns the address the message is about: ARP's target protocol address or Neighbor Discovery's target.
     pub fn address(&self) -> IpAddr {
         match self {

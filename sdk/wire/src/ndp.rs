@@ -11,7 +11,7 @@ use pnet_packet::icmpv6::{self, Icmpv6Packet, Icmpv6Type, Icmpv6Types, MutableIc
 use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv6::{Ipv6Packet, MutableIpv6Packet};
 
-use crate::{DecodeError, Message, NeighborAdvertisement, NeighborSolicitation};
+use crate::{DecodeError, NeighborAdvertisement, NeighborMessage, NeighborSolicitation};
 
 /// The required hop limit, which a message that crossed a router cannot have (RFC 4861 section 4.3).
 const HOP_LIMIT: u8 = 255;
@@ -30,7 +30,7 @@ pub fn multicast_mac(group: Ipv6Addr) -> MacAddr {
     MacAddr::new(0x33, 0x33, a, b, c, d)
 }
 
-pub(crate) fn decode(payload: &[u8]) -> Result<Message, DecodeError> {
+pub(crate) fn decode(payload: &[u8]) -> Result<NeighborMessage, DecodeError> {
     let header = Ipv6Packet::new(payload).ok_or(DecodeError::Truncated)?;
     if header.get_version() != 6 {
         return Err(DecodeError::IpVersion);
@@ -88,7 +88,7 @@ fn decode_solicitation(
     source: Ipv6Addr,
     destination: Ipv6Addr,
     octets: &[u8],
-) -> Result<Message, DecodeError> {
+) -> Result<NeighborMessage, DecodeError> {
     let packet = NeighborSolicitPacket::new(octets).ok_or(DecodeError::Truncated)?;
     let target = packet.get_target_addr();
     if target.is_multicast() {
@@ -103,7 +103,7 @@ fn decode_solicitation(
             return Err(DecodeError::ProbeLinkLayer);
         }
     }
-    Ok(Message::Solicitation(NeighborSolicitation {
+    Ok(NeighborMessage::Solicitation(NeighborSolicitation {
         source,
         destination,
         target,
@@ -116,7 +116,7 @@ fn decode_advertisement(
     source: Ipv6Addr,
     destination: Ipv6Addr,
     octets: &[u8],
-) -> Result<Message, DecodeError> {
+) -> Result<NeighborMessage, DecodeError> {
     let packet = NeighborAdvertPacket::new(octets).ok_or(DecodeError::Truncated)?;
     let target = packet.get_target_addr();
     if target.is_multicast() {
@@ -127,7 +127,7 @@ fn decode_advertisement(
     if solicited && destination.is_multicast() {
         return Err(DecodeError::SolicitedMulticast);
     }
-    Ok(Message::Advertisement(NeighborAdvertisement {
+    Ok(NeighborMessage::Advertisement(NeighborAdvertisement {
         source,
         destination,
         target,

@@ -48,8 +48,8 @@ const NA_ANNOUNCEMENT: &str = "333300000001 020000000001 86dd
     60000000 0020 3a ff  20010db8000000000000000000000001  ff020000000000000000000000000001
     88 00 f92a 20000000  20010db8000000000000000000000001  02 01 020000000001";
 
-fn arp(operation: ArpOperation, from: (MacAddr, &str), to: (MacAddr, &str)) -> Message {
-    Message::Arp(Arp {
+fn arp(operation: ArpOperation, from: (MacAddr, &str), to: (MacAddr, &str)) -> NeighborMessage {
+    NeighborMessage::Arp(Arp {
         operation,
         sender_mac: from.0,
         sender_ip: from.1.parse().unwrap(),
@@ -58,8 +58,8 @@ fn arp(operation: ArpOperation, from: (MacAddr, &str), to: (MacAddr, &str)) -> M
     })
 }
 
-fn solicitation(source: &str, destination: &str, mac: Option<MacAddr>) -> Message {
-    Message::Solicitation(NeighborSolicitation {
+fn solicitation(source: &str, destination: &str, mac: Option<MacAddr>) -> NeighborMessage {
+    NeighborMessage::Solicitation(NeighborSolicitation {
         source: v6(source),
         destination: v6(destination),
         target: v6("2001:db8::1"),
@@ -67,8 +67,8 @@ fn solicitation(source: &str, destination: &str, mac: Option<MacAddr>) -> Messag
     })
 }
 
-fn advertisement(destination: &str, solicited: bool) -> Message {
-    Message::Advertisement(NeighborAdvertisement {
+fn advertisement(destination: &str, solicited: bool) -> NeighborMessage {
+    NeighborMessage::Advertisement(NeighborAdvertisement {
         source: v6("2001:db8::1"),
         destination: v6(destination),
         target: v6("2001:db8::1"),
@@ -112,7 +112,7 @@ fn flags_of_an_advertisement_are_the_first_three_bits() {
         [(0x80, (true, false, false)), (0x40, (false, true, false)), (0x20, (false, false, true))]
     {
         let (router, solicited, overrides) = expected;
-        let message = Message::Advertisement(NeighborAdvertisement {
+        let message = NeighborMessage::Advertisement(NeighborAdvertisement {
             source: v6("2001:db8::1"),
             destination: v6("2001:db8::99"),
             target: v6("2001:db8::1"),
@@ -252,7 +252,9 @@ fn a_second_link_layer_option_does_not_override_the_first() {
     frame[IPV6 + 5] = 0x28;
     mend_checksum(&mut frame);
     let decoded = decode(&frame).unwrap();
-    let Message::Solicitation(solicitation) = decoded.message else { panic!("{decoded:?}") };
+    let NeighborMessage::Solicitation(solicitation) = decoded.message else {
+        panic!("{decoded:?}")
+    };
     assert_eq!(solicitation.source_link_layer, Some(ASKER));
     assert_ne!(encode(decoded.destination, decoded.source, &decoded.message), frame);
 }
@@ -270,19 +272,19 @@ fn unicast() -> impl Strategy<Value = Ipv6Addr> {
 }
 
 /// Generates every message that the RFCs allow.
-fn message() -> impl Strategy<Value = Message> {
+fn message() -> impl Strategy<Value = NeighborMessage> {
     let operation = prop_oneof![Just(ArpOperation::Request), Just(ArpOperation::Reply)];
     let arp = (operation, mac(), any::<[u8; 4]>(), mac(), any::<[u8; 4]>()).prop_map(
         |(operation, sender_mac, sender_ip, target_mac, target_ip)| {
             let (sender_ip, target_ip) = (sender_ip.into(), target_ip.into());
-            Message::Arp(Arp { operation, sender_mac, sender_ip, target_mac, target_ip })
+            NeighborMessage::Arp(Arp { operation, sender_mac, sender_ip, target_mac, target_ip })
         },
     );
     let question =
         (proptest::option::of(unicast()), unicast(), proptest::option::of(mac()), any::<bool>())
             .prop_map(|(source, target, mac, to_group)| {
                 let probe = source.is_none();
-                Message::Solicitation(NeighborSolicitation {
+                NeighborMessage::Solicitation(NeighborSolicitation {
                     source: source.unwrap_or(Ipv6Addr::UNSPECIFIED),
                     destination: if probe || to_group {
                         solicited_node_group(target)
@@ -297,7 +299,7 @@ fn message() -> impl Strategy<Value = Message> {
         (unicast(), any::<[u8; 16]>(), unicast(), any::<[bool; 3]>(), proptest::option::of(mac()))
             .prop_map(|(source, destination, target, [router, solicited, overrides], mac)| {
                 let destination = Ipv6Addr::from(destination);
-                Message::Advertisement(NeighborAdvertisement {
+                NeighborMessage::Advertisement(NeighborAdvertisement {
                     source,
                     destination,
                     target,
@@ -331,15 +333,15 @@ proptest! {
             let given = decode(&frame).unwrap();
             prop_assert_eq!(given.source, OURS);
             match given.message {
-                Message::Arp(arp) => {
+                NeighborMessage::Arp(arp) => {
                     prop_assert_eq!(IpAddr::from(arp.sender_ip), message.address());
                     prop_assert_eq!(arp.sender_mac, OURS);
                 }
-                Message::Advertisement(advertisement) => {
+                NeighborMessage::Advertisement(advertisement) => {
                     prop_assert_eq!(IpAddr::from(advertisement.target), message.address());
                     prop_assert_eq!(advertisement.target_link_layer, Some(OURS));
                 }
-                Message::Solicitation(_) => prop_assert!(false, "an answer that asks"),
+                NeighborMessage::Solicitation(_) => prop_assert!(false, "an answer that asks"),
             }
             prop_assert_eq!(answer(&given, ASKER).is_err(), true);
         }

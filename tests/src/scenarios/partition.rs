@@ -282,7 +282,11 @@ pub fn given_up(cluster: &Cluster, story: &Story) -> Result<()> {
     std::thread::sleep(2 * SOON);
     let after = stage.holders()?;
     let last = stage.last_word(healed, &after);
-    story.say(format!("n{} answered {:.0} ms after its link was back", holder + 1, clock::ms(last)));
+    story.say(format!(
+        "n{} answered {:.0} ms after its link was back",
+        holder + 1,
+        clock::ms(last)
+    ));
     for (address, prober) in &stage.probers {
         let several = prober.so_far().answered_by_several(healed + YIELDED);
         ensure!(several == 0, "{several} requests for {address} were answered by two");

@@ -36,7 +36,7 @@ const BLACKOUTS: usize = 3;
 
 /// Arguments of `cargo xtask bench bgp`.
 #[derive(Debug, Args)]
-pub struct What {
+pub struct BgpArgs {
     /// Print the figures as a last line of JSON.
     #[arg(long)]
     json: bool,
@@ -67,7 +67,7 @@ enum Figure {
 }
 
 /// Runs the BGP benchmark.
-pub fn bgp(what: &What) -> Result<()> {
+pub fn bgp(what: &BgpArgs) -> Result<()> {
     setup::network()?;
     setup::routers()?;
     setup::guests()?;

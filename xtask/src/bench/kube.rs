@@ -40,7 +40,7 @@ const BURST: usize = 300;
 
 /// Arguments of `cargo xtask bench kube`.
 #[derive(Debug, Args)]
-pub struct What {
+pub struct KubeArgs {
     /// Print each figure as a line of JSON instead of a table at the end.
     #[arg(long)]
     json: bool,
@@ -74,7 +74,7 @@ enum Kind {
 }
 
 /// Runs the Kubernetes benchmark.
-pub fn kube(what: &What) -> Result<()> {
+pub fn kube(what: &KubeArgs) -> Result<()> {
     let systems = what.only.map_or_else(|| System::BOTH.to_vec(), |only| vec![only]);
     setup::cluster()?;
     let metallb = systems.contains(&System::Metallb).then(metallb::Release::obtain).transpose()?;

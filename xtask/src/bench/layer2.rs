@@ -33,7 +33,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// What is measured, and how.
 #[derive(Debug, Args)]
-pub struct What {
+pub struct Layer2Args {
     /// Print each figure as a line of JSON.
     #[arg(long)]
     json: bool,
@@ -87,7 +87,7 @@ impl Speaker {
 }
 
 /// Measures.
-pub fn layer2(what: &What) -> Result<()> {
+pub fn layer2(what: &Layer2Args) -> Result<()> {
     let speakers = what.only.map_or_else(|| Speaker::ALL.to_vec(), |only| vec![only]);
     setup::cluster()?;
     if speakers.contains(&Speaker::Keepalived) {
@@ -120,7 +120,7 @@ fn measure(
     lab: &Lab,
     speaker: Speaker,
     supplies: &Supplies,
-    what: &What,
+    what: &Layer2Args,
     table: &mut Table,
 ) -> Result<()> {
     // One pod: when another node is lost, nothing but the way to it is.

@@ -83,7 +83,7 @@ impl Group {
         }
         setup::guests()?;
         match self {
-            Self::Cluster => image::image(&image::What::default()),
+            Self::Cluster => image::image(&image::ImageArgs::default()),
             _ => run::build_outrigger(),
         }
     }

@@ -33,7 +33,8 @@ pub fn check(sources: &[Source]) -> Vec<Finding> {
             let place = format!("{}:{number}", source.path.display());
             let first = public.entry((crate_of(source), name)).or_insert_with(|| place.clone());
             if *first != place {
-                let message = format!("a second public type {name} in this crate; the first is {first}");
+                let message =
+                    format!("a second public type {name} in this crate; the first is {first}");
                 findings.push(source.finding(number, message));
             }
         }
@@ -46,9 +47,13 @@ fn defined(line: &str) -> Option<(bool, &str)> {
     let line = line.trim_start();
     let (is_public, rest) = match line.strip_prefix("pub ") {
         Some(rest) => (true, rest),
-        None => (false, line.strip_prefix("pub(super) ").or(line.strip_prefix("pub(crate) ")).unwrap_or(line)),
+        None => (
+            false,
+            line.strip_prefix("pub(super) ").or(line.strip_prefix("pub(crate) ")).unwrap_or(line),
+        ),
     };
-    let rest = ["struct ", "enum ", "trait ", "type "].iter().find_map(|kind| rest.strip_prefix(kind))?;
+    let rest =
+        ["struct ", "enum ", "trait ", "type "].iter().find_map(|kind| rest.strip_prefix(kind))?;
     let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
     let name = &rest[..end.unwrap_or(rest.len())];
     // Associated types begin with a capital as well, and end where they are assigned.

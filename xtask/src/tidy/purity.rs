@@ -23,7 +23,10 @@ pub fn check(source: &Source) -> Vec<Finding> {
     }
     let impure = source.production().filter_map(|(number, line)| {
         let call = IMPURE.iter().find(|call| line.contains(**call))?;
-        Some(source.finding(number, format!("{call} in a crate that only decides: take it as an argument")))
+        Some(source.finding(
+            number,
+            format!("{call} in a crate that only decides: take it as an argument"),
+        ))
     });
     impure.collect()
 }

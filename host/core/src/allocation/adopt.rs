@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use outrigger_sdk::Family;
 
-use super::{Allocations, Said, asks_for};
+use super::{Allocations, LastPublished, asks_for};
 use crate::facts::{Service, ServiceKey};
 
 impl Allocations {
@@ -61,7 +61,8 @@ impl Allocations {
                 self.look_at(key);
             }
         }
-        let is_ours = |said: &Said| *said.addresses == *new.ingress && (new.ours || !said.status);
+        let is_ours =
+            |said: &LastPublished| *said.addresses == *new.ingress && (new.ours || !said.status);
         if !self.said.get(key).is_some_and(is_ours) {
             self.said.remove(key);
             self.unsaid.insert(key.clone());

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use outrigger_sdk::Family;
 
 use super::Allocations;
-use super::note::printable;
+use super::attempt_failure::printable;
 use crate::facts::{FailurePolicy, Pool, ServiceKey};
-use crate::ledger::{Standing, Stock};
+use crate::ledger::{PoolPhase, Stock};
 
 /// Maximum number of names in one message.
 const NAMES_SHOWN: usize = 5;
@@ -219,7 +219,7 @@ impl Allocations {
     }
 
     fn overlap(&self, name: &str, stock: Option<&Stock>) -> Option<PoolCondition> {
-        let in_force = stock.filter(|stock| stock.standing() == Standing::InForce);
+        let in_force = stock.filter(|stock| stock.standing() == PoolPhase::InForce);
         let nodes = in_force.map(|stock| self.ledger.node_addresses(stock)).unwrap_or_default();
         let (reason, message) = match (self.pools.problems().get(name), nodes.first()) {
             (Some(problem), _) => ("Pool", problem.clone()),
@@ -245,7 +245,7 @@ fn counts(stock: &Stock, family: Family) -> Counts {
         capacity: stock.total(family),
         allocated: stock.given(family).saturating_add(strays as u128),
         free: match stock.standing() {
-            Standing::InForce => stock.free(family),
+            PoolPhase::InForce => stock.free(family),
             _ => 0,
         },
     }

@@ -84,7 +84,7 @@ impl Rig {
     /// Returns everything that was published since the last call: "a 10.0.0.1 Allocated".
     fn said(&mut self) -> Vec<String> {
         let verdicts = self.allocations.verdicts();
-        let words = |v: Verdict| {
+        let words = |v: AllocationResult| {
             let addresses = addresses(&v.addresses);
             assert!(!v.writes_ingress || v.condition.status != v.addresses.is_empty(), "{v:?}");
             format!("{} {addresses} {}", v.service.name(), v.condition.reason).replace("  ", " ")
@@ -101,7 +101,7 @@ impl Rig {
         self.verdict(service).condition.message
     }
 
-    fn verdict(&self, service: &str) -> Verdict {
+    fn verdict(&self, service: &str) -> AllocationResult {
         self.allocations.verdict(&self.allocations.services[&key(service)])
     }
 }

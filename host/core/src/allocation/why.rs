@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use outrigger_sdk::{Pool as _, Time};
 
-use super::note::obstacle;
-use super::suits::Unsuited;
-use super::{Allocations, Verdict, addresses};
+use super::attempt_failure::obstacle;
+use super::pool_match::Unsuited;
+use super::{AllocationResult, Allocations, addresses};
 use crate::facts::{Pool, Service, ServiceKey};
 use crate::ledger::PoolView;
 
@@ -51,7 +51,7 @@ pub enum PoolOutcome {
 
 impl Allocations {
     /// Returns the current verdict on a Service; `None` if there is no such Service.
-    pub fn verdict_on(&self, key: &ServiceKey) -> Option<Verdict> {
+    pub fn verdict_on(&self, key: &ServiceKey) -> Option<AllocationResult> {
         self.services.get(key).map(|known| self.verdict(known))
     }
 

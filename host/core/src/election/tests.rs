@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::Standing::{Candidate, Ineligible, LastResort, Leaving};
+use super::CandidateRank::{Candidate, Ineligible, LastResort, Leaving};
 use super::*;
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn claimant(node: &str, term: u32, announced: bool, standing: Standing) -> Claimant<'_> {
+fn claimant(node: &str, term: u32, announced: bool, standing: CandidateRank) -> Claimant<'_> {
     Claimant { node, claim: Claim { term, announced }, standing }
 }
 

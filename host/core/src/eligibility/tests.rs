@@ -1,7 +1,9 @@
 use outrigger_sdk::Family;
 
 use super::*;
-use crate::facts::{Change, Endpoints, Fact, Node, NodeName, Requirement, Selector, ServiceKey, with};
+use crate::facts::{
+    Change, Endpoints, Fact, Node, NodeName, Requirement, Selector, ServiceKey, with,
+};
 use crate::plan::test_facts::{cluster, key, node, service};
 
 /// Returns an endpoint on a node with the given conditions: r = ready, s = serving, t = terminating.
@@ -93,7 +95,8 @@ fn a_node_may_be_unfit_itself() {
     // Excluded from external load balancers: an announcer may be configured to ignore that.
     let obeying = Announcer::default();
     let ignoring = Announcer { ignore_exclude_label: true, ..Announcer::default() };
-    let check = |announcers: Vec<&Announcer>| Eligibility::new(&cluster, "a", announcers, &[]).check("c");
+    let check =
+        |announcers: Vec<&Announcer>| Eligibility::new(&cluster, "a", announcers, &[]).check("c");
     assert_eq!(check(vec![&ignoring]), Err(Ineligible::Cordoned));
     assert_eq!(check(vec![&obeying, &ignoring]), Err(Ineligible::Cordoned));
     let elsewhere = Announcer { node_selector: on("b"), ..ignoring.clone() };

@@ -2,7 +2,9 @@
 use std::net::IpAddr;
 
 use outrigger_sdk::Link;
-use outrigger_wire::{Arp, Decoded, Message, NeighborAdvertisement, NeighborSolicitation, encode};
+use outrigger_wire::{
+    Arp, Decoded, NeighborAdvertisement, NeighborMessage, NeighborSolicitation, encode,
+};
 
 use super::Reason;
 
@@ -25,9 +27,9 @@ pub(super) fn claimed_address(frame: &Decoded, link: &Link) -> Result<IpAddr, Re
         return Err(Reason::ForeignMac);
     }
     match &frame.message {
-        Message::Arp(arp) => arp_address(arp, link),
-        Message::Advertisement(advertisement) => advertised_address(advertisement, link),
-        Message::Solicitation(solicitation) => solicited_address(solicitation, link),
+        NeighborMessage::Arp(arp) => arp_address(arp, link),
+        NeighborMessage::Advertisement(advertisement) => advertised_address(advertisement, link),
+        NeighborMessage::Solicitation(solicitation) => solicited_address(solicitation, link),
     }
 }
 

@@ -17,7 +17,7 @@ use super::churn::{ANNOUNCEMENTS, Churn};
 pub(super) const UPDATE: u8 = 2;
 
 /// The permissions of a session at present.
-pub(super) trait Leave {
+pub(super) trait RoutePolicy {
     /// Verifies that this prefix may be announced.
     fn prefix(&self, prefix: &IpNet) -> Result<(), Reason>;
     /// Returns true if this is an address of this node.
@@ -30,7 +30,7 @@ pub(super) trait Leave {
 
 /// The messages that may be written, and the parts that were removed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Judged {
+pub(super) struct Filtered {
     /// Complete messages.
     pub(super) messages: Vec<Vec<u8>>,
     pub(super) refused: Vec<(IpNet, Reason)>,
@@ -115,7 +115,11 @@ impl Session {
     }
 
     /// Judges one write, which is exactly one message.
-    pub(super) fn judge(&mut self, message: Vec<u8>, leave: &impl Leave) -> Result<Judged, Reason> {
+    pub(super) fn judge(
+        &mut self,
+        message: Vec<u8>,
+        leave: &impl RoutePolicy,
+    ) -> Result<Filtered, Reason> {
         let as_peer = match (&self.theirs, &self.ours) {
             (Some(theirs), Some(ours)) => Some(Negotiated::new(theirs, ours)),
             _ => None,
@@ -129,7 +133,10 @@ impl Session {
             Message::Open(_) if self.ours.is_some() => Err(Reason::NotWellFormed),
             Message::Open(open) => {
                 if let Some(refused) = open.capabilities.iter().find(|it| !leave.capability(it)) {
-                    return Ok(Judged { capability: Some(named(refused)), ..Judged::default() });
+                    return Ok(Filtered {
+                        capability: Some(named(refused)),
+                        ..Filtered::default()
+                    });
                 }
                 self.ours = Some(open);
                 Ok(whole(message))
@@ -149,14 +156,14 @@ impl Session {
         message: Vec<u8>,
         update: Update,
         negotiated: &Negotiated,
-        leave: &impl Leave,
-    ) -> Result<Judged, Reason> {
+        leave: &impl RoutePolicy,
+    ) -> Result<Filtered, Reason> {
         // An outgoing message must be free of errors, because the peer decides how it treats a faulty one.
         if !update.faults.is_empty() || !update.not_negotiated.is_empty() {
             return Err(Reason::NotWellFormed);
         }
         let Update { withdrawn, announced, attributes, .. } = update;
-        let mut judged = Judged::default();
+        let mut judged = Filtered::default();
         let mut allowed = Vec::new();
         for Announced { next_hop, prefixes } in announced {
             let of_route = self.route(next_hop, &attributes, negotiated, leave);
@@ -188,7 +195,7 @@ impl Session {
         next_hop: NextHop,
         attributes: &Attributes,
         negotiated: &Negotiated,
-        leave: &impl Leave,
+        leave: &impl RoutePolicy,
     ) -> Result<(), Reason> {
         let own = |address: IpAddr| self.local == Some(address) || leave.is_own(address);
         let is_self = match next_hop {
@@ -247,7 +254,7 @@ impl Session {
     }
 
     /// Checks the announced prefixes of an address again, because it may no longer be announced, or not at present.
-    pub(super) fn doubt(&mut self, address: IpAddr, leave: &impl Leave, due: u64) {
+    pub(super) fn doubt(&mut self, address: IpAddr, leave: &impl RoutePolicy, due: u64) {
         let host = IpNet::from(address);
         let wide = self.wide.iter().filter(|prefix| prefix.contains(&address)).copied();
         let told = self.hosts.get(&host).copied().into_iter().chain(wide);
@@ -259,7 +266,7 @@ impl Session {
     }
 
     /// Checks all announced prefixes again, because the grant has changed.
-    pub(super) fn doubt_all(&mut self, leave: &impl Leave, due: u64) {
+    pub(super) fn doubt_all(&mut self, leave: &impl RoutePolicy, due: u64) {
         for prefix in self.told().copied().collect::<Vec<_>>() {
             if leave.prefix(&prefix).is_err() {
                 self.overdue.entry(prefix).or_insert(due);
@@ -283,7 +290,11 @@ impl Session {
     }
 
     /// Withdraws prefixes that are overdue and still not allowed. Returns the messages and the prefixes.
-    pub(super) fn withdraw(&mut self, now: u64, leave: &impl Leave) -> (Vec<Vec<u8>>, Vec<IpNet>) {
+    pub(super) fn withdraw(
+        &mut self,
+        now: u64,
+        leave: &impl RoutePolicy,
+    ) -> (Vec<Vec<u8>>, Vec<IpNet>) {
         let due = self.overdue.iter().filter(|(_, at)| **at <= now).map(|(prefix, _)| *prefix);
         let mut gone = Vec::new();
         for prefix in due.collect::<Vec<_>>() {
@@ -299,9 +310,9 @@ impl Session {
     }
 }
 
-fn whole(message: Vec<u8>) -> Judged {
+fn whole(message: Vec<u8>) -> Filtered {
     debug_assert!(message.len() >= HEADER, "a message was read");
-    Judged { messages: vec![message], ..Judged::default() }
+    Filtered { messages: vec![message], ..Filtered::default() }
 }
 
 fn named(capability: &Capability) -> String {

@@ -13,15 +13,15 @@ use outrigger_sdk::{
 
 use super::budget::ENDPOINTS;
 use super::grant::Grant;
-use super::session::{Judged, Leave, Session, UPDATE};
+use super::session::{Filtered, RoutePolicy, Session, UPDATE};
 use super::{Granted, Guard, HOST_ENDPOINTS, Reason, Refusal};
 
 mod endpoints;
-mod standing;
+mod policy;
 
 use endpoints::Open;
-pub use endpoints::{Ended, Endpoints, Withdrawal};
-use standing::Standing;
+pub use endpoints::{Ended, OpenEndpoints, Withdrawal};
+use policy::CurrentPolicy;
 
 /// Destination ports of BFD, single hop (RFC 5881 section 4) and multihop (RFC 5883 section 5).
 const BFD_PORTS: [u16; 2] = [3784, 4784];
@@ -100,20 +100,24 @@ impl Guard {
     }
 
     /// Returns the open endpoints with the prefixes announced on them, for [`Guard::undo`] and [`Guard::taken_back`].
-    pub fn endpoints(&self) -> &Endpoints {
+    pub fn endpoints(&self) -> &OpenEndpoints {
         &self.endpoints
     }
 
     /// Restores an earlier state of the endpoints, because the effects granted since then are not carried out.
-    pub fn undo(&mut self, before: Endpoints) {
+    pub fn undo(&mut self, before: OpenEndpoints) {
         self.endpoints = before;
     }
 
     /// Considers the routes in `before` that may still be announced. Returns their number, and those that a peer would
     /// no longer have if the streams in `closed` were closed. A session that its peer has ended is not counted.
-    pub fn taken_back(&self, before: &Endpoints, closed: &BTreeSet<Endpoint>) -> (u32, Vec<IpNet>) {
+    pub fn taken_back(
+        &self,
+        before: &OpenEndpoints,
+        closed: &BTreeSet<Endpoint>,
+    ) -> (u32, Vec<IpNet>) {
         let Self { grant, desired, links, endpoints, .. } = self;
-        let leave = Standing { grant, desired, links };
+        let leave = CurrentPolicy { grant, desired, links };
         let (mut count, mut taken_back) = (0, Vec::new());
         for (id, earlier) in before.sessions() {
             let Some(Open::Stream(session)) = endpoints.open.get(&id) else { continue };
@@ -144,7 +148,7 @@ impl Guard {
 
     fn withdraw(&mut self, now_us: u64, due: u64) -> (Vec<Withdrawal>, Option<u64>) {
         let Self { grant, desired, links, endpoints, .. } = self;
-        let leave = Standing { grant, desired, links };
+        let leave = CurrentPolicy { grant, desired, links };
         let doubted = std::mem::take(&mut endpoints.doubted);
         let all = std::mem::take(&mut endpoints.all_doubted);
         let (mut withdrawals, mut next) = (Vec::new(), None);
@@ -233,8 +237,8 @@ impl Guard {
         if !is_within {
             return Err(Reason::ChurnLimit);
         }
-        let leave = Standing { grant, desired, links };
-        let Judged { messages, refused, capability, routes } = session.judge(data, &leave)?;
+        let leave = CurrentPolicy { grant, desired, links };
+        let Filtered { messages, refused, capability, routes } = session.judge(data, &leave)?;
         // Routes beyond the budget are sent, but later writes wait. Nothing is lost, and no other stream pays for it.
         let hold = session.routes.owe(now_us, routes, desired.len());
         let write = |data| Granted::Write(StreamBytes { id, data });

@@ -6,7 +6,7 @@ use outrigger_sdk::{
     Offload, OffloadWork, Report, Topic,
 };
 use outrigger_wire::{
-    Arp, ArpOperation, MacAddr, Message, NeighborAdvertisement, announcement, encode,
+    Arp, ArpOperation, MacAddr, NeighborAdvertisement, NeighborMessage, announcement, encode,
     solicited_node_group,
 };
 use proptest::prelude::*;
@@ -53,7 +53,7 @@ fn arp(
     sender_ip: Ipv4Addr,
     target_ip: Ipv4Addr,
 ) -> Effect {
-    let message = Message::Arp(Arp {
+    let message = NeighborMessage::Arp(Arp {
         operation,
         sender_mac,
         sender_ip,
@@ -64,7 +64,7 @@ fn arp(
 }
 
 fn advertisement(router: bool, source: Ipv6Addr, target: Ipv6Addr) -> Effect {
-    let message = Message::Advertisement(NeighborAdvertisement {
+    let message = NeighborMessage::Advertisement(NeighborAdvertisement {
         source,
         destination: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
         target,
@@ -205,10 +205,10 @@ proptest! {
         prop_assert_eq!(decoded.source, MAC);
         // A reply claims its sender's address, whatever its target.
         let said = match &decoded.message {
-            Message::Arp(arp) if arp.operation == ArpOperation::Reply => arp.sender_ip.into(),
+            NeighborMessage::Arp(arp) if arp.operation == ArpOperation::Reply => arp.sender_ip.into(),
             message => message.address(),
         };
-        let probe = matches!(&decoded.message, Message::Arp(arp) if arp.sender_ip.is_unspecified());
+        let probe = matches!(&decoded.message, NeighborMessage::Arp(arp) if arp.sender_ip.is_unspecified());
         prop_assert!(said == address || (probe && said == IpAddr::from(STANDBY)), "{said}");
     }
 }

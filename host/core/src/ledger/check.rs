@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use outrigger_sdk::Family;
 
-use super::{Blocked, Ledger, Standing, Stock};
+use super::{Blocked, Ledger, PoolPhase, Stock};
 use crate::facts::{NodeName, Service, ServiceKey};
 
 /// The reason why an answer is refused.
@@ -137,7 +137,7 @@ impl Ledger {
     }
 
     fn check_one(&self, pool: &str, service: &Service, address: IpAddr) -> Result<(), Violation> {
-        let in_force = |stock: &&Stock| stock.standing() == Standing::InForce;
+        let in_force = |stock: &&Stock| stock.standing() == PoolPhase::InForce;
         let Some(stock) = self.pool(pool).filter(in_force) else {
             return Err(Violation::PoolGone { pool: pool.to_owned() });
         };

@@ -21,12 +21,12 @@ pub struct Stock {
     /// them.
     blocked: BTreeSet<IpAddr>,
     by_namespace: BTreeMap<String, u32>,
-    pub(super) standing: Standing,
+    pub(super) standing: PoolPhase,
 }
 
 /// The life cycle state of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum PoolPhase {
     /// The pool is active and assigns addresses.
     InForce,
     /// The pool is being deleted: it assigns nothing new, and waits for its last address.
@@ -45,7 +45,7 @@ impl Stock {
             strays: BTreeSet::new(),
             blocked: BTreeSet::new(),
             by_namespace: BTreeMap::new(),
-            standing: Standing::InForce,
+            standing: PoolPhase::InForce,
         }
     }
 
@@ -55,7 +55,7 @@ impl Stock {
     }
 
     /// Returns the life cycle state of the pool.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> PoolPhase {
         self.standing
     }
 
@@ -66,12 +66,12 @@ impl Stock {
 
     /// Returns true if this pool would assign the address, were it free.
     pub fn offers(&self, address: IpAddr) -> bool {
-        self.standing == Standing::InForce && self.space.index(address).is_some()
+        self.standing == PoolPhase::InForce && self.space.index(address).is_some()
     }
 
     /// Returns true if the address is among those that the pool assigns, or assigned until it began to drain.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.standing != Standing::Gone && self.space.index(address).is_some()
+        self.standing != PoolPhase::Gone && self.space.index(address).is_some()
     }
 
     /// Returns the counts of one address family; each saturates at 2^32-1.
@@ -191,7 +191,7 @@ impl Stock {
     }
 
     pub(super) fn is_spent(&self) -> bool {
-        self.standing == Standing::Gone && !self.is_used()
+        self.standing == PoolPhase::Gone && !self.is_used()
     }
 
     fn held(&self, family: Family) -> &Held {

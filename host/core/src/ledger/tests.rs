@@ -150,7 +150,7 @@ fn what_a_shrunk_or_removed_pool_gave_stays_held_until_it_is_given_back() {
     assert_eq!(view(&ledger, "p", &a, at(0)).lowest_free(Family::Ipv4, 9), ips(&["10.0.0.2"]));
 
     ledger.retire_pool("p");
-    assert!(ledger.pool_of(ip("10.0.0.3")).unwrap().standing() != Standing::InForce);
+    assert!(ledger.pool_of(ip("10.0.0.3")).unwrap().standing() != PoolPhase::InForce);
     ledger.put_pool(pool("q", &["10.0.0.0/24"], &[]));
     assert_eq!(ledger.pool_of(ip("10.0.0.3")).unwrap().pool().name, "q");
     assert!(ledger.pool("p").is_none(), "its last address went to pool q");

@@ -8,7 +8,7 @@ use foca::OwnedNotification;
 use super::claims::Peer;
 use super::identity::Identity;
 use super::message::{Ack, Chunk, Message, Sender};
-use super::swim::Turn;
+use super::swim::SwimOutput;
 use super::{DropReason, Hearing, Member, Membership, NodeName};
 
 impl Membership {
@@ -215,7 +215,7 @@ impl Membership {
     }
 
     /// Carries out the decisions of SWIM.
-    pub(super) fn absorb(&mut self, now_us: u64, turn: Turn) {
+    pub(super) fn absorb(&mut self, now_us: u64, turn: SwimOutput) {
         for (to, data) in turn.sends {
             self.send(to, &Message::Swim(&data));
         }

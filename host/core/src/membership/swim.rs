@@ -32,14 +32,14 @@ pub(super) struct Swim {
 
 /// The results of one call to foca.
 #[derive(Default)]
-pub(super) struct Turn {
+pub(super) struct SwimOutput {
     pub sends: Vec<(SocketAddr, Vec<u8>)>,
     pub notices: Vec<OwnedNotification<Identity>>,
     pub refused: bool,
     timers: Vec<(Duration, Timer<Identity>)>,
 }
 
-impl Runtime<Identity> for Turn {
+impl Runtime<Identity> for SwimOutput {
     fn notify(&mut self, notification: Notification<'_, Identity>) {
         self.notices.push(notification.to_owned());
     }
@@ -67,12 +67,12 @@ impl Swim {
         self.timers.first_key_value().map(|((deadline, _), _)| *deadline)
     }
 
-    pub fn handle_data(&mut self, now_us: u64, data: &[u8]) -> Turn {
+    pub fn handle_data(&mut self, now_us: u64, data: &[u8]) -> SwimOutput {
         self.turn(now_us, |foca, turn| foca.handle_data(data, turn))
     }
 
     /// Runs the timer that is due first, if any is due.
-    pub fn handle_timeout(&mut self, now_us: u64) -> Option<Turn> {
+    pub fn handle_timeout(&mut self, now_us: u64) -> Option<SwimOutput> {
         let entry = self.timers.first_entry()?;
         if entry.key().0 > now_us {
             return None;
@@ -83,17 +83,17 @@ impl Swim {
 
     /// Asks a peer to be let in. The peer accepts the request in any generation, because foca compares only names in an
     /// announcement.
-    pub fn announce(&mut self, now_us: u64, peer: &str, address: SocketAddr) -> Turn {
+    pub fn announce(&mut self, now_us: u64, peer: &str, address: SocketAddr) -> SwimOutput {
         let peer = Identity::new(peer, address, 0);
         self.turn(now_us, |foca, turn| foca.announce(peer, turn))
     }
 
     /// Sends news to a few members now instead of with the next probe.
-    pub fn spread(&mut self, now_us: u64) -> Turn {
+    pub fn spread(&mut self, now_us: u64) -> SwimOutput {
         self.turn(now_us, |foca, turn| foca.gossip(turn))
     }
 
-    pub fn leave(&mut self, now_us: u64) -> Turn {
+    pub fn leave(&mut self, now_us: u64) -> SwimOutput {
         let turn = self.turn(now_us, |foca, turn| foca.leave_cluster(turn));
         self.timers.clear();
         turn
@@ -104,10 +104,10 @@ impl Swim {
         now_us: u64,
         call: impl FnOnce(
             &mut Foca<Identity, PostcardCodec, ChaCha12Rng, NoCustomBroadcast>,
-            &mut Turn,
+            &mut SwimOutput,
         ) -> Result<(), foca::Error>,
-    ) -> Turn {
-        let mut turn = Turn::default();
+    ) -> SwimOutput {
+        let mut turn = SwimOutput::default();
         turn.refused = call(&mut self.foca, &mut turn).is_err();
         for (after, timer) in turn.timers.drain(..) {
             self.set += 1;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use outrigger_sdk::{DesiredAddress, Duty, Event, Frame};
 use proptest::prelude::*;
 
-use super::{CHUNK, Change, FRAMES, Outbox, events, full_lists};
+use super::{CHUNK, FRAMES, Outbox, PendingChange, events, full_lists};
 use crate::desired::Desired;
 
 fn entry(number: u16, pool: u8) -> Arc<Desired> {
@@ -43,7 +43,7 @@ proptest! {
         let mut expected = BTreeMap::new();
         let mut removed = BTreeSet::new();
         for step in steps {
-            let mut change = Change::default();
+            let mut change = PendingChange::default();
             // One entry for each address, as the planner creates them.
             for (number, pool) in step.into_iter().collect::<BTreeMap<_, _>>() {
                 let address = entry(number, 0).address;

@@ -2,7 +2,7 @@
 //! for nodes that know nothing about it.
 use std::net::IpAddr;
 
-use super::draft::Draft;
+use super::delta::PlanDelta;
 use super::{Claim, Outlook, Planner, View};
 
 impl Planner {
@@ -37,7 +37,13 @@ impl Planner {
     }
 
     /// Updates this node's claim, which exists exactly while this node speaks for the address.
-    pub(super) fn claim(&mut self, view: &View, address: IpAddr, speaks: bool, draft: &mut Draft) {
+    pub(super) fn claim(
+        &mut self,
+        view: &View,
+        address: IpAddr,
+        speaks: bool,
+        draft: &mut PlanDelta,
+    ) {
         let others = view.claims_on(address).filter(|(node, _)| *node != self.me);
         let rival = others.map(|(_, claim)| claim.term).max();
         if let Some(rival) = rival {

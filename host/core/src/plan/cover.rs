@@ -61,11 +61,11 @@ pub fn built_in_beside(cluster: &Cluster) -> Option<String> {
 
 /// Distinct pool data, stored once because thousands of addresses share it.
 #[derive(Default)]
-pub(super) struct Homes(BTreeSet<Arc<Home>>);
+pub(super) struct PoolBindings(BTreeSet<Arc<PoolBinding>>);
 
-impl Homes {
+impl PoolBindings {
     /// Returns the shared copy of equal data.
-    pub fn share(&mut self, home: Home) -> Arc<Home> {
+    pub fn share(&mut self, home: PoolBinding) -> Arc<PoolBinding> {
         if let Some(known) = self.0.get(&home) {
             return known.clone();
         }
@@ -80,12 +80,12 @@ impl Homes {
 /// The data of an address's pool. It is kept while a Service holds the address, even if the pool is deleted or shrunk
 /// (invariant 4).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Home {
+pub(super) struct PoolBinding {
     pub pool: Arc<str>,
     pub announcers: Option<Vec<String>>,
 }
 
-impl Home {
+impl PoolBinding {
     pub fn find(cluster: &Cluster, address: IpAddr) -> Option<Self> {
         let within = |pool: &&Pool| pool.addresses.iter().any(|range| range.contains(address));
         let version = |pool: &Arc<Pool>| {

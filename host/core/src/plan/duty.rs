@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use outrigger_sdk::Duty;
 
 use super::Planner;
-use super::case::Case;
-use crate::election::{Claimant, Standing, elect};
+use super::address_context::AddressContext;
+use crate::election::{CandidateRank, Claimant, elect};
 use crate::facts::NodeName;
 use crate::membership::{Hearing, View};
 
@@ -28,19 +28,24 @@ impl Decided {
 }
 
 impl Planner {
-    pub(super) fn decide(&self, view: &View, case: &Case<'_>, address: IpAddr) -> Decided {
+    pub(super) fn decide(
+        &self,
+        view: &View,
+        case: &AddressContext<'_>,
+        address: IpAddr,
+    ) -> Decided {
         if case.elected().next().is_none() {
             return Decided::nothing();
         }
         let (eligibility, readiness) = (case.eligibility(), case.readiness(view));
         let leaves = |node: &str| view.members.get(node).is_none_or(|member| member.leaving);
         let standing = |node: &str| match eligibility.check(node) {
-            Err(reason) if !reason.is_last_resort() => Standing::Ineligible,
+            Err(reason) if !reason.is_last_resort() => CandidateRank::Ineligible,
             fit => match readiness.check(node) {
-                Err(reason) if reason.is_inability() => Standing::Unable,
-                _ if leaves(node) => Standing::Leaving,
-                ready if fit.and(ready).is_err() => Standing::LastResort,
-                _ => Standing::Candidate,
+                Err(reason) if reason.is_inability() => CandidateRank::Unable,
+                _ if leaves(node) => CandidateRank::Leaving,
+                ready if fit.and(ready).is_err() => CandidateRank::LastResort,
+                _ => CandidateRank::Candidate,
             },
         };
         // The view lags behind this node's own claims.

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::cover::Home;
-use super::{Case, Index, Planner, announcers};
+use super::cover::PoolBinding;
+use super::{AddressContext, Index, Planner, announcers};
 use crate::eligibility::Ineligible;
 use crate::facts::{Cluster, NodeName};
 use crate::membership::View;
@@ -26,9 +26,10 @@ impl Planner {
             }
         };
         let announcers = announcers(cluster);
-        let home = Home::find(cluster, address).map(Arc::new);
+        let home = PoolBinding::find(cluster, address).map(Arc::new);
         let home = home.or_else(|| self.home(address));
-        let case = Case::new(cluster, &self.me, &announcers, index, home.as_deref(), address);
+        let case =
+            AddressContext::new(cluster, &self.me, &announcers, index, home.as_deref(), address);
         let (eligibility, readiness) = (case.any_eligibility(), case.readiness(view));
         let nodes: BTreeSet<_> = cluster.nodes.keys().chain(view.members.keys()).collect();
         let verdict = |node: &str| {

@@ -10,7 +10,7 @@ use crate::facts::{
 use crate::membership::Hearing;
 use crate::membership::Member;
 
-mod everywhere;
+mod all_nodes;
 mod families;
 mod handed_over;
 

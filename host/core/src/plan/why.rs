@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use outrigger_sdk::Duty;
 
-use super::cover::Home;
-use super::heard::{Heard, NodeWord};
+use super::cover::PoolBinding;
+use super::observed::{NodeObservation, Observations};
 use super::{Planner, announcers};
 use crate::facts::{Announcer, Cluster, NodeName, Service};
 use crate::membership::Outlook;
@@ -71,28 +71,28 @@ pub enum NodeRole {
 }
 
 /// The address to explain, with its facts.
-struct Asked<'a> {
+struct AddressQuestion<'a> {
     cluster: &'a Cluster,
-    heard: &'a Heard,
+    heard: &'a Observations,
     address: IpAddr,
     services: Vec<&'a Service>,
-    home: Option<Home>,
+    home: Option<PoolBinding>,
     cover: Vec<Announcer>,
 }
 
 /// Explains one address that is held by Services.
-pub fn why(cluster: &Cluster, heard: &Heard, address: IpAddr) -> AddressWhy {
+pub fn why(cluster: &Cluster, heard: &Observations, address: IpAddr) -> AddressWhy {
     let all = cluster.services.values().map(|service| &**service);
     let services: Vec<&Service> = all.filter(|one| one.ingress.contains(&address)).collect();
-    let home = Home::find(cluster, address)
-        .or_else(|| services.iter().any(|service| service.ours).then(Home::lost));
+    let home = PoolBinding::find(cluster, address)
+        .or_else(|| services.iter().any(|service| service.ours).then(PoolBinding::lost));
     let all = announcers(cluster);
     let cover = home.iter().flat_map(|home| home.cover(&all, &services)).cloned().collect();
-    let asked = Asked { cluster, heard, address, services, home, cover };
+    let asked = AddressQuestion { cluster, heard, address, services, home, cover };
     asked.explain()
 }
 
-impl Asked<'_> {
+impl AddressQuestion<'_> {
     fn explain(&self) -> AddressWhy {
         // The name matters only if there are no Node objects, in which case the only node represents itself.
         let me = self.heard.nodes.keys().next().cloned().unwrap_or_default();
@@ -125,14 +125,15 @@ impl Asked<'_> {
 
     /// Returns the nodes that report that they answer.
     fn answering(&self) -> Vec<NodeName> {
-        let answers = |word: &NodeWord| word.answers(self.address).next().is_some();
+        let answers = |word: &NodeObservation| word.answers(self.address).next().is_some();
         let nodes = self.heard.nodes.iter().filter(|(_, word)| answers(word));
         nodes.map(|(name, _)| name.clone()).collect()
     }
 
     /// Returns the nodes that report that they are to answer, whether or not they do.
     fn due(&self) -> Vec<&str> {
-        let speaks = |word: &NodeWord| word.on(self.address).iter().any(|entry| entry.speaks);
+        let speaks =
+            |word: &NodeObservation| word.on(self.address).iter().any(|entry| entry.speaks);
         let nodes = self.heard.nodes.iter().filter(|(_, word)| word.alive && speaks(word));
         nodes.map(|(name, _)| name.as_str()).collect()
     }
@@ -167,7 +168,7 @@ impl Asked<'_> {
         Some(node)
     }
 
-    fn word(&self, node: &str) -> Option<&NodeWord> {
+    fn word(&self, node: &str) -> Option<&NodeObservation> {
         self.heard.nodes.get(node)
     }
 

@@ -54,30 +54,32 @@ impl World {
         }
     }
 
-    fn members(&mut self) -> BTreeMap<NodeName, Member> {
+    fn members(&mut self) -> BTreeMap<NodeName, RolloutMember> {
         let record = self.rollout.record().clone();
         let (mut members, mut died) = (BTreeMap::new(), Vec::new());
         for (node, (does, announces)) in &self.nodes {
             let up = !self.down.contains(node);
             let tries = record.candidate.as_ref().is_some_and(|it| it.nodes.contains(node));
-            let mut standing = Standing::Silent;
+            let mut standing = CandidateState::Silent;
             if tries && up {
                 let began = *self.began.entry((record.attempt, node.clone())).or_insert(self.now);
                 standing = match does {
-                    Does::Well => Standing::Running { wanted: 10, missing: 0 },
-                    Does::Loses(missing) => Standing::Running { wanted: 10, missing: *missing },
+                    Does::Well => CandidateState::Running { wanted: 10, missing: 0 },
+                    Does::Loses(missing) => {
+                        CandidateState::Running { wanted: 10, missing: *missing }
+                    }
                     Does::Fails(after) if self.now >= began + after * SECOND => {
                         let (reason, message) = ("Trapped".to_owned(), "boom".to_owned());
-                        Standing::Failed { reason, message }
+                        CandidateState::Failed { reason, message }
                     }
-                    Does::Fails(_) => Standing::Running { wanted: 10, missing: 0 },
-                    Does::Nothing | Does::Dies => Standing::Silent,
+                    Does::Fails(_) => CandidateState::Running { wanted: 10, missing: 0 },
+                    Does::Nothing | Does::Dies => CandidateState::Silent,
                 };
                 if *does == Does::Dies && self.now > began {
                     died.push(node.clone());
                 }
             }
-            members.insert(node.clone(), Member { up, announces: *announces, standing });
+            members.insert(node.clone(), RolloutMember { up, announces: *announces, standing });
         }
         self.died.extend(died.iter().cloned());
         self.down.extend(died);

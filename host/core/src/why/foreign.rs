@@ -1,12 +1,12 @@
 //! Explains a Service whose status was written by another controller. Must not know which node answers for the address.
 use super::list;
-use crate::allocation::{PoolWord, Verdict};
+use crate::allocation::{AllocationResult, PoolWord};
 use crate::facts::ServiceKey;
 
 /// Returns the headline and the fixes.
 pub(super) fn left_alone(
     key: &ServiceKey,
-    verdict: &Verdict,
+    verdict: &AllocationResult,
     pools: &[PoolWord],
 ) -> (String, Vec<String>) {
     let message = &verdict.condition.message;

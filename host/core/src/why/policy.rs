@@ -1,13 +1,13 @@
 //! The result of a pool's policy. The policy is not called again; its answer is read from the condition that the
 //! controller wrote on the Service. Must not know other reasons.
-use super::{Inputs, PASSED_OVER, Said, WAITED_FOR};
+use super::{Inputs, PASSED_OVER, PublishedCondition, WAITED_FOR};
 use crate::allocation::{PoolOutcome, PoolWord};
 use crate::facts::FailurePolicy;
 
 impl Inputs {
     /// Adds the policy's reason to a pool that could give an address, if the controller reports that its policy did
     /// not.
-    pub(super) fn by_policy(&self, word: PoolWord, said: Option<&Said>) -> PoolWord {
+    pub(super) fn by_policy(&self, word: PoolWord, said: Option<&PublishedCondition>) -> PoolWord {
         let text = said.and_then(|said| of_pool(&said.condition.message, &word.pool));
         let (PoolOutcome::Undecided, Some(said), Some(text)) = (word.outcome, said, text) else {
             return word;

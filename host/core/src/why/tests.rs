@@ -7,7 +7,9 @@ use outrigger_sdk::Family;
 use super::*;
 use crate::facts::{Announcer, Endpoint, Endpoints};
 use crate::plan::test_facts::{key, node, pool, service};
-use crate::plan::{AddressWord, AnnouncerWord, Details, NodeWord, Silence};
+use crate::plan::{
+    AddressObservation, AnnouncerObservation, Details, NodeObservation, Unreachable,
+};
 use situations::SITUATIONS;
 
 mod situations;
@@ -15,20 +17,20 @@ mod situations;
 /// A cluster of three nodes, of which n2 answers for all addresses.
 struct Scene {
     cluster: Cluster,
-    heard: Heard,
-    conditions: BTreeMap<ServiceKey, Said>,
+    heard: Observations,
+    conditions: BTreeMap<ServiceKey, PublishedCondition>,
 }
 
 impl Scene {
     fn new() -> Self {
         let mut scene = Self {
             cluster: Cluster { synced: true, ..Cluster::default() },
-            heard: Heard::default(),
+            heard: Observations::default(),
             conditions: BTreeMap::new(),
         };
         for name in ["n1", "n2", "n3"] {
             scene.put(Fact::from(node(name)));
-            let running = AnnouncerWord {
+            let running = AnnouncerObservation {
                 plugin: "layer2".into(),
                 origin: "embedded".into(),
                 phase: "Running".into(),
@@ -36,11 +38,11 @@ impl Scene {
             };
             let links =
                 [("eth1".to_owned(), BTreeSet::from(["10.0.0.2/24".parse().unwrap()]))].into();
-            let word = NodeWord {
+            let word = NodeObservation {
                 alive: true,
                 announcers: [("layer2".to_owned(), running)].into(),
                 details: Some(Details { addresses: BTreeMap::new(), links }),
-                ..NodeWord::default()
+                ..NodeObservation::default()
             };
             scene.heard.nodes.insert(name.into(), word);
         }
@@ -88,7 +90,7 @@ impl Scene {
         self.put(Fact::from(Endpoints { slice, service: key(name), family, endpoints }))
     }
 
-    fn node(&mut self, name: &str) -> &mut NodeWord {
+    fn node(&mut self, name: &str) -> &mut NodeObservation {
         self.heard.nodes.get_mut(name).unwrap()
     }
 
@@ -100,7 +102,7 @@ impl Scene {
         state: &str,
         message: &str,
     ) -> &mut Self {
-        let word = AddressWord {
+        let word = AddressObservation {
             announcer: "layer2".into(),
             speaks,
             state: state.into(),
@@ -115,7 +117,7 @@ impl Scene {
 
     fn condition(&mut self, name: &str, reason: &str, message: &str) -> &mut Self {
         let condition = Condition { status: false, reason: reason.into(), message: message.into() };
-        let said = Said { condition, since: "2026-11-23 07:10:00 UTC".into() };
+        let said = PublishedCondition { condition, since: "2026-11-23 07:10:00 UTC".into() };
         self.conditions.insert(key(name), said);
         self
     }

@@ -10,36 +10,36 @@ use outrigger_core::facts::{Change, Fact, FactKey, Service, ServiceKey};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::follow::Heard;
 use super::services::Observed;
-use crate::before::{Before, Stands};
-use crate::claims::Claims;
+use super::watcher::WatchEvent;
 use crate::convert::{Converted, Invalid, ServiceClasses};
+use crate::diff::{Before, FactState};
+use crate::ownership::Claims;
 
 mod kind;
+mod problems;
 mod reported;
-mod told;
-mod wrong;
+mod rollout_feed;
 
 pub use kind::{Kind, Reader};
-use kind::{Said, Seen};
+use kind::{KindEvent, Seen};
+use problems::title;
 use reported::AllReported;
 pub use reported::{Failure, Reported};
-use told::News;
-pub use told::Told;
-use wrong::title;
+use rollout_feed::PendingUpdates;
+pub use rollout_feed::Told;
 
 /// Time within which related objects arrive: a Service, its endpoints, its address.
 const TOGETHER: Duration = Duration::from_millis(20);
 
 /// Every watch that a role needs.
 pub struct Watches {
-    said: mpsc::UnboundedReceiver<Said>,
+    said: mpsc::UnboundedReceiver<KindEvent>,
     /// The message that [`Self::changed`] received and that is not processed yet.
-    waiting: Option<Said>,
+    waiting: Option<KindEvent>,
     /// Deadline of [`Self::changed_together`].
     due: Option<Instant>,
-    kinds: BTreeMap<Kind, Standing>,
+    kinds: BTreeMap<Kind, WatchState>,
     claims: Claims,
     /// Problems of single objects, by the path under which they claim facts.
     problems: BTreeMap<PathBuf, Vec<String>>,
@@ -52,14 +52,14 @@ pub struct Watches {
     /// Contents of the NodeReports by announcer; empty if the reader does not need them.
     reported: AllReported,
     /// Current NodeReports and Plugins for rollouts; empty if the reader does not need them.
-    news: News,
+    news: PendingUpdates,
     synced: bool,
     /// True while the facts come from an earlier process, until the API server has listed every kind.
     remembered: bool,
 }
 
 #[derive(Default)]
-struct Standing {
+struct WatchState {
     listed: bool,
     failing: Option<String>,
     /// Known objects of this kind, by namespace and name.
@@ -76,19 +76,19 @@ impl Watches {
         Self::hear(reader.kinds(), said)
     }
 
-    fn hear(kinds: impl Iterator<Item = Kind>, said: mpsc::UnboundedReceiver<Said>) -> Self {
+    fn hear(kinds: impl Iterator<Item = Kind>, said: mpsc::UnboundedReceiver<KindEvent>) -> Self {
         Self {
             said,
             waiting: None,
             due: None,
-            kinds: kinds.map(|kind| (kind, Standing::default())).collect(),
+            kinds: kinds.map(|kind| (kind, WatchState::default())).collect(),
             claims: Claims::default(),
             problems: BTreeMap::new(),
             differ: false,
             observed: BTreeMap::new(),
             touched: BTreeSet::new(),
             reported: AllReported::default(),
-            news: News::default(),
+            news: PendingUpdates::default(),
             synced: false,
             remembered: false,
         }
@@ -147,7 +147,7 @@ impl Watches {
         facts.chain(synced).collect()
     }
 
-    fn stands(&self, key: &FactKey) -> Stands {
+    fn stands(&self, key: &FactKey) -> FactState {
         self.claims.in_force(key).map(|claim| &claim.fact).into()
     }
 
@@ -169,8 +169,9 @@ impl Watches {
 
     /// Returns the kinds that this process has not listed yet, except NodeReports, which nothing waits for.
     pub fn missing(&self) -> impl Iterator<Item = Kind> + '_ {
-        let waits =
-            |(kind, standing): &(&Kind, &Standing)| !standing.listed && **kind != Kind::NodeReports;
+        let waits = |(kind, standing): &(&Kind, &WatchState)| {
+            !standing.listed && **kind != Kind::NodeReports
+        };
         self.kinds.iter().filter(waits).map(|(kind, _)| *kind)
     }
 
@@ -229,9 +230,9 @@ impl Watches {
         tokio::time::sleep_until(due).await;
     }
 
-    fn take(&mut self, (kind, heard): Said, touched: &mut Before) {
+    fn take(&mut self, (kind, heard): KindEvent, touched: &mut Before) {
         match heard {
-            Heard::Listed(seen) => {
+            WatchEvent::Listed(seen) => {
                 let objects: BTreeSet<_> = seen.iter().map(|seen| seen.key.clone()).collect();
                 let known = std::mem::take(&mut self.standing(kind).objects);
                 for seen in seen {
@@ -240,25 +241,25 @@ impl Watches {
                 for gone in known.difference(&objects) {
                     self.gone(kind, gone, touched);
                 }
-                *self.standing(kind) = Standing { listed: true, failing: None, objects };
+                *self.standing(kind) = WatchState { listed: true, failing: None, objects };
                 self.differ = true;
                 self.news.listed(kind);
             }
-            Heard::Seen(seen) => {
+            WatchEvent::Seen(seen) => {
                 self.fails(kind, None);
                 self.standing(kind).objects.insert(seen.key.clone());
                 self.seen(kind, seen, touched);
             }
-            Heard::Gone(key) => {
+            WatchEvent::Gone(key) => {
                 self.standing(kind).objects.remove(&key);
                 self.gone(kind, &key, touched);
             }
-            Heard::Failed(why) => self.fails(kind, Some(why)),
-            Heard::Recovered => self.fails(kind, None),
+            WatchEvent::Failed(why) => self.fails(kind, Some(why)),
+            WatchEvent::Recovered => self.fails(kind, None),
         }
     }
 
-    fn standing(&mut self, kind: Kind) -> &mut Standing {
+    fn standing(&mut self, kind: Kind) -> &mut WatchState {
         self.kinds.entry(kind).or_default()
     }
 

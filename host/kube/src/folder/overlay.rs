@@ -6,7 +6,7 @@ use outrigger_core::facts::{Fact, Service, ServiceKey};
 use smallvec::SmallVec;
 
 use super::watch::{Statuses, Watch};
-use crate::before::Stands;
+use crate::diff::FactState;
 use crate::problem::Problem;
 use crate::state::{ServiceStatus, State, StateError};
 
@@ -56,15 +56,15 @@ impl Overlay {
     }
 
     /// Returns the fact with the status of the state folder in place of its own.
-    pub fn apply(&self, fact: &Fact) -> Stands {
-        let Fact::Service(service) = fact else { return Stands::Known(fact.clone()) };
+    pub fn apply(&self, fact: &Fact) -> FactState {
+        let Fact::Service(service) = fact else { return FactState::Known(fact.clone()) };
         match self.statuses.get(&service.key) {
-            Some(Err(_)) => Stands::Unknown,
+            Some(Err(_)) => FactState::Unknown,
             Some(Ok(Laid { addresses, ours })) => {
                 let spec = service.spec.clone();
-                Stands::Known(Service { spec, ingress: addresses.clone(), ours: *ours }.into())
+                FactState::Known(Service { spec, ingress: addresses.clone(), ours: *ours }.into())
             }
-            None => Stands::Known(fact.clone()),
+            None => FactState::Known(fact.clone()),
         }
     }
 

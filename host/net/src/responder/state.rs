@@ -7,7 +7,7 @@ use outrigger_sdk::{Beacon, Endpoint, Frame, LinkIndex};
 
 use super::lease::Lease;
 use super::port::Port;
-use super::table::{Emission, Spot, Table, Work};
+use super::table::{Emission, LinkAddress, Table, Work};
 use super::{Counters, LinkFailure, OffloadError, SendError};
 use crate::sys::{self, Batch, Poller};
 use crate::{Links, Owner};
@@ -72,13 +72,13 @@ impl State {
         (ended, failures)
     }
 
-    pub(super) fn watch(&mut self, owner: Owner, spot: Spot) -> Result<(), OffloadError> {
+    pub(super) fn watch(&mut self, owner: Owner, spot: LinkAddress) -> Result<(), OffloadError> {
         self.pass(spot)?;
         self.table.watch(owner, spot);
         Ok(())
     }
 
-    pub(super) fn unwatch(&mut self, owner: Owner, spot: Spot) {
+    pub(super) fn unwatch(&mut self, owner: Owner, spot: LinkAddress) {
         self.table.unwatch(owner, spot);
         self.narrow(spot);
     }
@@ -87,7 +87,7 @@ impl State {
         &mut self,
         owner: Owner,
         id: Endpoint,
-        spot: Spot,
+        spot: LinkAddress,
     ) -> Result<(), OffloadError> {
         // The kernel must pass the requests before the table answers them.
         self.pass(spot)?;
@@ -198,13 +198,13 @@ impl State {
     }
 
     /// Makes the kernel pass frames about a spot.
-    fn pass(&mut self, (link, address): Spot) -> Result<(), OffloadError> {
+    fn pass(&mut self, (link, address): LinkAddress) -> Result<(), OffloadError> {
         let port = self.ports.get_mut(&link).ok_or(OffloadError::NoLink(link))?;
         port.set_wanted(address, true).map_err(|cause| OffloadError::Filter { link, cause })
     }
 
     /// Makes the kernel drop frames about a spot when no owner needs them any more.
-    fn narrow(&mut self, spot: Spot) {
+    fn narrow(&mut self, spot: LinkAddress) {
         if self.table.wants(spot) {
             return;
         }

@@ -7,12 +7,12 @@ use outrigger_sdk::{Beacon, Endpoint, LinkIndex};
 use crate::Owner;
 
 /// An address on a link.
-pub(super) type Spot = (LinkIndex, IpAddr);
+pub(super) type LinkAddress = (LinkIndex, IpAddr);
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    watches: HashMap<Spot, BTreeSet<Owner>>,
-    answers: HashMap<Spot, Answer>,
+    watches: HashMap<LinkAddress, BTreeSet<Owner>>,
+    answers: HashMap<LinkAddress, Answer>,
     offloads: BTreeMap<(Owner, Endpoint), Work>,
     /// The same offloads, by the address they announce.
     by_address: BTreeSet<(Owner, IpAddr, Endpoint)>,
@@ -30,7 +30,7 @@ struct Answer {
 /// The work of an offload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Work {
-    Answer(Spot),
+    Answer(LinkAddress),
     Beacon(Emission),
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Emission {
 pub(super) struct Taken;
 
 impl Work {
-    pub(super) fn spot(&self) -> Spot {
+    pub(super) fn spot(&self) -> LinkAddress {
         match self {
             Self::Answer(spot) => *spot,
             Self::Beacon(emission) => (emission.beacon.frame.link, emission.address),
@@ -59,11 +59,11 @@ impl Work {
 }
 
 impl Table {
-    pub(super) fn watch(&mut self, owner: Owner, spot: Spot) {
+    pub(super) fn watch(&mut self, owner: Owner, spot: LinkAddress) {
         self.watches.entry(spot).or_default().insert(owner);
     }
 
-    pub(super) fn unwatch(&mut self, owner: Owner, spot: Spot) {
+    pub(super) fn unwatch(&mut self, owner: Owner, spot: LinkAddress) {
         if let Some(owners) = self.watches.get_mut(&spot) {
             owners.remove(&owner);
             if owners.is_empty() {
@@ -72,16 +72,16 @@ impl Table {
         }
     }
 
-    pub(super) fn watchers(&self, spot: Spot) -> impl Iterator<Item = Owner> {
+    pub(super) fn watchers(&self, spot: LinkAddress) -> impl Iterator<Item = Owner> {
         self.watches.get(&spot).into_iter().flatten().copied()
     }
 
-    pub(super) fn answers(&self, spot: Spot) -> bool {
+    pub(super) fn answers(&self, spot: LinkAddress) -> bool {
         self.answers.contains_key(&spot)
     }
 
     /// Returns true if the kernel should pass frames about a spot.
-    pub(super) fn wants(&self, spot: Spot) -> bool {
+    pub(super) fn wants(&self, spot: LinkAddress) -> bool {
         self.answers(spot) || self.watches.contains_key(&spot)
     }
 
@@ -148,7 +148,7 @@ impl Table {
     }
 
     /// Returns the spots that this owner watches.
-    pub(super) fn watched_by(&self, owner: Owner) -> Vec<Spot> {
+    pub(super) fn watched_by(&self, owner: Owner) -> Vec<LinkAddress> {
         self.watches
             .iter()
             .filter(|(_, owners)| owners.contains(&owner))

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use outrigger_sdk::wire::{ArpOperation, Decoded, MacAddr, Message, announcement, multicast_mac};
+use outrigger_sdk::wire::{
+    ArpOperation, Decoded, MacAddr, NeighborMessage, announcement, multicast_mac,
+};
 use outrigger_sdk::{Beacon, Endpoint, Frame, Link, LinkIndex, Topic};
 
 use super::{OffloadError, Responder, ResponderHandle, SendError, Sink};
@@ -113,9 +115,11 @@ fn links(index: LinkIndex, mac: MacAddr) -> Links {
 
 fn is_answer_for(frame: &Decoded, address: IpAddr) -> bool {
     match frame.message {
-        Message::Arp(arp) => arp.operation == ArpOperation::Reply && address == arp.sender_ip,
-        Message::Advertisement(na) => address == na.target,
-        Message::Solicitation(_) => false,
+        NeighborMessage::Arp(arp) => {
+            arp.operation == ArpOperation::Reply && address == arp.sender_ip
+        }
+        NeighborMessage::Advertisement(na) => address == na.target,
+        NeighborMessage::Solicitation(_) => false,
     }
 }
 
@@ -134,7 +138,7 @@ namespaced! {
             [(ASKER, MacAddr::broadcast()), (ASKER, MAC), (Ipv4Addr::UNSPECIFIED, MacAddr::broadcast())]
         {
             let reaction = bench.reaction(&who_has(v4(VIP), asker, to));
-            let [Decoded { destination: PEER_MAC, source: MAC, message: Message::Arp(arp) }] = reaction[..]
+            let [Decoded { destination: PEER_MAC, source: MAC, message: NeighborMessage::Arp(arp) }] = reaction[..]
             else { panic!("{asker} {to}: {reaction:?}") };
             assert_eq!((arp.sender_ip, arp.sender_mac), (v4(VIP), MAC));
             assert_eq!((arp.target_ip, arp.target_mac), (asker, PEER_MAC));
@@ -154,7 +158,7 @@ namespaced! {
         ];
         for (source, to_mac, to, solicited) in cases {
             let reaction = bench.reaction(&solicitation(vip, source));
-            let [Decoded { destination, source: MAC, message: Message::Advertisement(na) }] = reaction[..]
+            let [Decoded { destination, source: MAC, message: NeighborMessage::Advertisement(na) }] = reaction[..]
             else { panic!("{source}: {reaction:?}") };
             assert_eq!((destination, na.destination, na.solicited, na.overrides), (to_mac, to, solicited, true));
             assert_eq!((na.target, na.target_link_layer), (vip, Some(MAC)));
@@ -246,7 +250,7 @@ namespaced! {
         assert_eq!((bench.handle.counters().beacons, bench.handle.offloads(OWNER)), (1, vec![1]));
         let times: Vec<u64> = (0..3).map(|_| {
             let frame = bench.wire.next();
-            assert!(matches!(frame.message, Message::Arp(arp) if arp.sender_ip == v4(VIP)), "{frame:?}");
+            assert!(matches!(frame.message, NeighborMessage::Arp(arp) if arp.sender_ip == v4(VIP)), "{frame:?}");
             boottime_us() - start
         }).collect();
         assert!(times[1] >= 30_000 && times[2] >= 60_000, "{times:?}");
@@ -312,7 +316,7 @@ namespaced! {
         for chunk in questions.collect::<Vec<_>>().chunks(100) {
             bench.wire.send_all(chunk);
             for _ in chunk {
-                assert!(!matches!(bench.wire.next().message, Message::Solicitation(_)));
+                assert!(!matches!(bench.wire.next().message, NeighborMessage::Solicitation(_)));
             }
         }
         // Covered by a prefix but not ours: the table is exact.

@@ -1,7 +1,7 @@
 //! The responder's thread: sends the beacons that are due and handles received frames.
 use std::net::IpAddr;
 
-use outrigger_sdk::wire::{self, Message};
+use outrigger_sdk::wire::{self, NeighborMessage};
 use outrigger_sdk::{Family, Frame, LinkIndex};
 
 use super::Shared;
@@ -131,7 +131,7 @@ fn consider(
     };
     let mut owners: Vec<Owner> = state.table.watchers((key.link, about)).collect();
     // A topic also covers the sender's address: that is where a rival shows (RFC 5227 section 2.4).
-    if let Message::Arp(arp) = decoded.message {
+    if let NeighborMessage::Arp(arp) = decoded.message {
         owners.extend(state.table.watchers((key.link, arp.sender_ip.into())));
         owners.sort_unstable();
         owners.dedup();

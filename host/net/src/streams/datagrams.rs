@@ -48,12 +48,12 @@ pub(super) struct Datagrams {
     remotes: Vec<IpNet>,
     speech: Speech,
     options: Options,
-    heard: BTreeMap<IpAddr, Heard>,
+    heard: BTreeMap<IpAddr, LastDatagram>,
     /// When the last packet from any remote arrived.
     pub(super) heard_us: u64,
 }
 
-struct Heard {
+struct LastDatagram {
     at_us: u64,
     told_us: u64,
     said: (u8, Vec<u8>),
@@ -101,7 +101,7 @@ impl Datagrams {
             heard.said = (packet.hop_limit, packet.data.clone());
         } else if self.heard.len() < REMEMBERED {
             let said = (packet.hop_limit, packet.data.clone());
-            self.heard.insert(remote, Heard { at_us: now, told_us: now, said });
+            self.heard.insert(remote, LastDatagram { at_us: now, told_us: now, said });
         }
         true
     }

@@ -51,7 +51,7 @@ impl Port {
 
 /// A token bucket per remote address: a peer that connects repeatedly and is refused must not keep this node busy.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Door {
+pub(super) struct AcceptRateLimit {
     spent: u32,
     refilled_us: u64,
 }
@@ -73,7 +73,8 @@ impl State {
         if self.doors.len() >= REMEMBERED && !self.doors.contains_key(&remote) {
             return false;
         }
-        let door = self.doors.entry(remote).or_insert(Door { spent: 0, refilled_us: now });
+        let door =
+            self.doors.entry(remote).or_insert(AcceptRateLimit { spent: 0, refilled_us: now });
         let back = now.saturating_sub(door.refilled_us) / REFILL_US;
         if back > 0 {
             door.spent = door.spent.saturating_sub(u32::try_from(back).unwrap_or(BURST));

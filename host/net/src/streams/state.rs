@@ -11,7 +11,7 @@ use super::datagrams::{Channel, ChannelKey, Datagrams};
 use super::listener::Listener;
 use super::offload::Offload;
 use super::options::{Keys, Options, reason};
-use super::ports::{Door, Port, PortKey};
+use super::ports::{AcceptRateLimit, Port, PortKey};
 use super::stream::{Phase, Stream};
 use super::{EndpointError, StreamSink};
 use crate::Owner;
@@ -53,7 +53,7 @@ pub(super) struct State {
     pub(super) streams: BTreeMap<Id, Stream>,
     pub(super) listeners: BTreeMap<Id, Listener>,
     pub(super) ports: BTreeMap<PortKey, Port>,
-    pub(super) doors: BTreeMap<IpAddr, Door>,
+    pub(super) doors: BTreeMap<IpAddr, AcceptRateLimit>,
     pub(super) sockets: BTreeMap<Id, Datagrams>,
     pub(super) channels: BTreeMap<ChannelKey, Channel>,
     pub(super) offloads: BTreeMap<Id, Offload>,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use outrigger_core::facts;
 use outrigger_core::ledger::{Ledger, PoolView};
-use outrigger_runtime::{Compiler, Engine, Limits, Plugin, Supervised};
+use outrigger_runtime::{Compiler, Engine, Limits, Plugin, Supervisor};
 use outrigger_sdk::{
     Context, DesiredAddress, DesiredChanged, Duty, Event, Family, Frame, IpNet, Link, LinksChanged,
     MacAddr, Request, Time, wire,
@@ -133,8 +133,8 @@ impl Host {
         )
     }
 
-    fn supervised(&self) -> Supervised {
-        let mut running = Supervised::start(self.layer2.clone(), context()).expect("it starts");
+    fn supervised(&self) -> Supervisor {
+        let mut running = Supervisor::start(self.layer2.clone(), context()).expect("it starts");
         running.deliver(at(0), lists());
         running
     }
@@ -182,7 +182,7 @@ fn lists() -> Vec<Event> {
 }
 
 fn arp_request() -> Event {
-    let message = wire::Message::Arp(wire::Arp {
+    let message = wire::NeighborMessage::Arp(wire::Arp {
         operation: wire::ArpOperation::Request,
         sender_mac: MacAddr(2, 0, 0, 0, 0, 9),
         sender_ip: Ipv4Addr::new(192, 168, 1, 10),

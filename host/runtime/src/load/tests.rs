@@ -10,7 +10,7 @@ use outrigger_sdk::{
 use wit_component::{ComponentEncoder, StringEncoding};
 
 use super::*;
-use crate::{Factory, Fault, Limits, Machine, World};
+use crate::{Factory, Fault, Limits, PluginInstance, World};
 
 /// The start of every hand-written module: memory of zeros (an answer of zeros is the first case of every variant, and
 /// empty lists), and a realloc that only allocates.
@@ -119,7 +119,7 @@ fn no_compiler(directory: &tempfile::TempDir) -> Compiler {
     Compiler::new("/nonexistent".into(), vec![], directory.path().join("cache"))
 }
 
-fn running(setup: &Setup, bytes: &[u8]) -> Box<dyn Machine> {
+fn running(setup: &Setup, bytes: &[u8]) -> Box<dyn PluginInstance> {
     let mut machine = setup.load(bytes).instantiate().expect("instantiates");
     machine.validate("{}").expect("no fault").expect("valid");
     machine.start(&Context::default(), &Origin::Fresh).expect("no fault").expect("starts");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use outrigger_core::facts::NodeName;
-use outrigger_core::rollout::{Member, Standing};
+use outrigger_core::rollout::{CandidateState, RolloutMember};
 use outrigger_kube::crd::{NodeReportStatus, PluginReport};
 
 use super::Nodes;
@@ -20,7 +20,7 @@ pub fn of_nodes(
     nodes: &Nodes,
     plugin: &str,
     attempt: u32,
-) -> BTreeMap<NodeName, Member> {
+) -> BTreeMap<NodeName, RolloutMember> {
     let alive = |(node, report): (&NodeName, &Arc<NodeReportStatus>)| -> Vec<NodeName> {
         let others = report.members.iter().filter(|it| it.name != *node && it.state == "alive");
         others.map(|it| it.name.clone()).collect()
@@ -31,39 +31,43 @@ pub fn of_nodes(
         let said = report.plugins.iter().find(|said| said.name == plugin);
         let up = nodes.get(node).copied().unwrap_or(false) && heard(node);
         let announces = said.map_or(0, |said| said.announced);
-        let standing = said.map_or(Standing::Silent, |said| standing(said, attempt));
-        (node.clone(), Member { up, announces, standing })
+        let standing = said.map_or(CandidateState::Silent, |said| standing(said, attempt));
+        (node.clone(), RolloutMember { up, announces, standing })
     };
     reports.iter().map(member).collect()
 }
 
-fn standing(said: &PluginReport, attempt: u32) -> Standing {
+fn standing(said: &PluginReport, attempt: u32) -> CandidateState {
     let Some(trial) = said.trial.as_ref().filter(|trial| trial.attempt == attempt) else {
-        return Standing::Silent;
+        return CandidateState::Silent;
     };
     match trial.state.as_str() {
-        "running" => Standing::Running {
+        "running" => CandidateState::Running {
             wanted: said.wanted,
             missing: said.wanted.saturating_sub(said.announced),
         },
         "failed" => {
-            Standing::Failed { reason: trial.reason.clone(), message: trial.message.clone() }
+            CandidateState::Failed { reason: trial.reason.clone(), message: trial.message.clone() }
         }
-        _ => Standing::Silent,
+        _ => CandidateState::Silent,
     }
 }
 
 /// Returns this process, which tries the policy in its own decisions.
-pub fn of_policy(plugins: &Plugins, plugin: &str, attempt: u32) -> BTreeMap<NodeName, Member> {
+pub fn of_policy(
+    plugins: &Plugins,
+    plugin: &str,
+    attempt: u32,
+) -> BTreeMap<NodeName, RolloutMember> {
     let tried = plugins.tried(plugin).filter(|tried| tried.attempt == attempt);
     let standing = match tried.map(|tried| tried.progress) {
-        None | Some(Progress::Loading) => Standing::Silent,
-        Some(Progress::InForce { .. }) => Standing::Running { wanted: 0, missing: 0 },
+        None | Some(Progress::Loading) => CandidateState::Silent,
+        Some(Progress::InForce { .. }) => CandidateState::Running { wanted: 0, missing: 0 },
         Some(Progress::Failed(verdict)) => {
-            Standing::Failed { reason: verdict.reason.to_owned(), message: verdict.message }
+            CandidateState::Failed { reason: verdict.reason.to_owned(), message: verdict.message }
         }
     };
-    [(MEMBER.to_owned(), Member { up: true, announces: 0, standing })].into()
+    [(MEMBER.to_owned(), RolloutMember { up: true, announces: 0, standing })].into()
 }
 
 #[cfg(test)]
@@ -120,10 +124,13 @@ mod tests {
     fn what_a_node_says_of_another_candidate_is_old() {
         let nodes: Nodes = [("n1".to_owned(), true)].into();
         for (says, expected) in [
-            (says(7, "running"), Standing::Running { wanted: 5, missing: 2 }),
-            (says(7, "loading"), Standing::Silent),
-            (says(6, "failed"), Standing::Silent),
-            (says(7, "failed"), Standing::Failed { reason: String::new(), message: String::new() }),
+            (says(7, "running"), CandidateState::Running { wanted: 5, missing: 2 }),
+            (says(7, "loading"), CandidateState::Silent),
+            (says(6, "failed"), CandidateState::Silent),
+            (
+                says(7, "failed"),
+                CandidateState::Failed { reason: String::new(), message: String::new() },
+            ),
         ] {
             let reports = [("n1".to_owned(), Arc::new(report(&[], says)))].into();
             let members = of_nodes(&reports, &nodes, "layer2", 7);

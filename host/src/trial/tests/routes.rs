@@ -66,7 +66,7 @@ fn a_candidate_that_withdraws_routes_fails_and_what_was_known_of_its_peers_stays
         let mut trial = Trial::new("d", &guard);
         let before = guard.endpoints().clone();
         let granted = withdraw(&mut guard, 1..=last);
-        let now = trial.review(granted, &Answers::new(), &guard);
+        let now = trial.review(granted, &AnswerOffloads::new(), &guard);
         assert_eq!(trial.failed().map_or("", |it| it.1.reason), reason, "{last} of 8");
         assert_eq!(now.is_empty(), !reason.is_empty());
         guard.undo(before);
@@ -80,10 +80,10 @@ fn routes_add_up_over_replies_and_what_is_no_longer_desired_may_go() {
     let mut trial = Trial::new("d", &guard);
     desire(&mut guard, 3..=8);
     let granted = withdraw(&mut guard, 1..=3);
-    assert_eq!(trial.review(granted, &Answers::new(), &guard).len(), 1);
+    assert_eq!(trial.review(granted, &AnswerOffloads::new(), &guard).len(), 1);
     assert_eq!(trial.failed(), None, "two of the three nobody wants any more");
     let granted = withdraw(&mut guard, 4..=4);
-    trial.review(granted, &Answers::new(), &guard);
+    trial.review(granted, &AnswerOffloads::new(), &guard);
     assert_eq!(trial.failed().expect("two of six").1.reason, "Withdrawing");
 }
 
@@ -92,7 +92,7 @@ fn a_candidate_that_ends_a_session_takes_its_routes_back() {
     let mut guard = told(8);
     let mut trial = Trial::new("d", &guard);
     let closed = guard.check(0, Effect::Close(STREAM)).unwrap();
-    assert!(trial.review(closed, &Answers::new(), &guard).is_empty());
+    assert!(trial.review(closed, &AnswerOffloads::new(), &guard).is_empty());
     let message = &trial.failed().expect("it ends the session").1.message;
     assert!(message.contains("8 of 8 routes"), "{message}");
 }

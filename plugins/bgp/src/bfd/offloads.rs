@@ -9,7 +9,7 @@ use outrigger_sdk::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{FIRST_SOURCE_PORT, MULTIHOP_PORT, Numbers, Reach, SINGLE_HOP_PORT, Settings};
+use super::{BfdMode, FIRST_SOURCE_PORT, MULTIHOP_PORT, Numbers, SINGLE_HOP_PORT, Settings};
 
 /// Class selector CS6, for network control traffic (RFC 4594 section 3.2).
 const CS6: u8 = 48;
@@ -184,10 +184,10 @@ impl Offloads {
     }
 }
 
-fn port(reach: Reach) -> u16 {
+fn port(reach: BfdMode) -> u16 {
     match reach {
-        Reach::SingleHop => SINGLE_HOP_PORT,
-        Reach::Multihop { .. } => MULTIHOP_PORT,
+        BfdMode::SingleHop => SINGLE_HOP_PORT,
+        BfdMode::Multihop { .. } => MULTIHOP_PORT,
     }
 }
 
@@ -205,8 +205,8 @@ fn transmitter(id: Endpoint, settings: &Settings) -> Effect {
 
 fn receiver(id: Endpoint, settings: &Settings) -> Effect {
     let least = match settings.reach {
-        Reach::SingleHop => u8::MAX,
-        Reach::Multihop { minimum_ttl } => minimum_ttl,
+        BfdMode::SingleHop => u8::MAX,
+        BfdMode::Multihop { minimum_ttl } => minimum_ttl,
     };
     open(id, port(settings.reach), settings, vec![SocketOption::MinHopLimit(least)])
 }

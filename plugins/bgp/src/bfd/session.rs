@@ -8,7 +8,7 @@ use outrigger_sdk::{Datagram, Effect, Endpoint, PeerHealth, PeerReport, Resumed}
 use serde::{Deserialize, Serialize};
 
 use super::offloads::Offloads;
-use super::{Change, Ignored, Numbers, Reach, Reason, Settings};
+use super::{BfdMode, Change, Ignored, Numbers, Reason, Settings};
 
 /// Minimum interval between packets until a session is up (RFC 5880 section 6.8.3).
 const SLOW_US: u32 = 1_000_000;
@@ -93,8 +93,8 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) -> Result<Option<Change>, Ignored> {
         let least = match self.settings.reach {
-            Reach::SingleHop => u8::MAX,
-            Reach::Multihop { minimum_ttl } => minimum_ttl,
+            BfdMode::SingleHop => u8::MAX,
+            BfdMode::Multihop { minimum_ttl } => minimum_ttl,
         };
         if datagram.hop_limit < least {
             return Err(Ignored::HopLimit);

@@ -248,7 +248,7 @@ fn sockets_are_those_of_rfc_5881_and_rfc_5883() {
     assert!(receive.options.contains(&SocketOption::MinHopLimit(255)));
     assert_eq!(receive.remotes, ["192.0.2.2/32".parse().expect("a prefix")]);
     let mut far = settings("2001:db8::2", 50_000, 3);
-    far.reach = Reach::Multihop { minimum_ttl: 250 };
+    far.reach = BfdMode::Multihop { minimum_ttl: 250 };
     let node = Node::new(far, 1);
     assert_eq!(node.sockets[&NUMBERS.receive].port, 4784);
     assert!(

@@ -8,7 +8,7 @@ use super::read::Fields;
 use super::selector::Selector;
 use super::span::Span;
 use super::template::Given;
-use super::{Bfd, Families, GracefulRestart, Host, Peer, PeerAsn, Reach, Remote};
+use super::{Bfd, Families, GracefulRestart, Host, Peer, PeerAsn, Remote, TtlPolicy};
 
 /// Default Hold Time, suggested by RFC 4271 section 10.
 const HOLD_S: u16 = 90;
@@ -84,7 +84,7 @@ fn check(peer: &Peer, fields: &mut Fields<'_>) {
     {
         fields.wrong("sourceAddress", "is not of the same family as address");
     }
-    let far = matches!(peer.reach, Reach::Multihop(_));
+    let far = matches!(peer.reach, TtlPolicy::Multihop(_));
     if far && matches!(peer.remote, Remote::Interface(_)) {
         fields.wrong("multihop", "makes no sense for the router at the other end of a link");
     }
@@ -148,17 +148,17 @@ fn timers(fields: &mut Fields<'_>) -> (u16, u16) {
     (hold_s, keepalive_s)
 }
 
-fn reach(fields: &mut Fields<'_>) -> Reach {
+fn reach(fields: &mut Fields<'_>) -> TtlPolicy {
     let multihop = fields.number("multihop", 1, 255);
     let hops = fields.number("ttlSecurity", 1, 254);
     match (multihop, hops) {
         (Some(_), Some(_)) => {
             fields.wrong("ttlSecurity", "excludes multihop: the number of hops is here");
-            Reach::Default
+            TtlPolicy::Default
         }
-        (Some(ttl), None) => Reach::Multihop(ttl as u8),
-        (None, Some(hops)) => Reach::Secured(hops as u8),
-        (None, None) => Reach::Default,
+        (Some(ttl), None) => TtlPolicy::Multihop(ttl as u8),
+        (None, Some(hops)) => TtlPolicy::Secured(hops as u8),
+        (None, None) => TtlPolicy::Default,
     }
 }
 

@@ -44,7 +44,7 @@ fn what_is_not_written_takes_the_value_in_the_documentation() {
         connect_retry_ms: 10_000,
         send_hold_s: 480,
         md5: None,
-        reach: Reach::Default,
+        reach: TtlPolicy::Default,
         bfd: None,
         graceful_restart: None,
         families: Families { ipv4: true, ipv6: true },
@@ -90,12 +90,12 @@ fn everything_can_be_written() {
     .unwrap();
     let [a, b, c, d] = &config.peers[..] else { panic!("{:?}", config.peers) };
     assert_eq!((a.hold_s, a.keepalive_s, a.connect_retry_ms), (9, 3, 90_000));
-    assert_eq!((a.dials, a.listens, a.reach), (true, true, Reach::Secured(1)));
+    assert_eq!((a.dials, a.listens, a.reach), (true, true, TtlPolicy::Secured(1)));
     let bfd = a.bfd.unwrap();
     assert_eq!((bfd.transmit_us, bfd.receive_us, bfd.multiplier), (50_000, 3_300, 5));
     assert_eq!(a.families, Families { ipv4: false, ipv6: true });
     assert_eq!((b.dials, b.listens, c.dials, c.listens), (false, true, false, true));
-    assert_eq!((d.dials, d.listens, d.reach), (false, true, Reach::Multihop(5)));
+    assert_eq!((d.dials, d.listens, d.reach), (false, true, TtlPolicy::Multihop(5)));
     let advertisement = &config.advertisements[0];
     let communities = ["64512:1", "64512:3", "no-advertise", "no-export"];
     assert_eq!(advertisement.communities, communities.map(|text| text.parse().unwrap()));

@@ -69,7 +69,7 @@ impl State {
         }
         for (name, terms) in &settings.peers {
             match terms {
-                Ok(terms) if matches!(terms.place, Place::Prefix(_)) => {}
+                Ok(terms) if matches!(terms.place, PeerLocation::Prefix(_)) => {}
                 Ok(terms) => {
                     self.neighbours.entry(name.clone()).or_insert_with(|| {
                         Neighbour::new(name.clone(), name.clone(), terms.clone(), now_us)
@@ -81,13 +81,13 @@ impl State {
     }
 
     /// Returns the terms that a neighbour must have, or `None` if it must not exist any more.
-    fn wanted(&self, name: &str, settings: &Settings) -> Option<Terms> {
+    fn wanted(&self, name: &str, settings: &Settings) -> Option<PeerSettings> {
         let neighbour = self.neighbours.get(name)?;
         let terms = settings.peers.get(&neighbour.entry)?.as_ref().ok()?;
         match (&terms.place, &neighbour.terms.place) {
-            (Place::Prefix(prefix), Place::Address(address, _)) => prefix
+            (PeerLocation::Prefix(prefix), PeerLocation::Address(address, _)) => prefix
                 .contains(address)
-                .then(|| Terms { place: neighbour.terms.place.clone(), ..terms.clone() }),
+                .then(|| PeerSettings { place: neighbour.terms.place.clone(), ..terms.clone() }),
             _ => (name == neighbour.entry).then(|| terms.clone()),
         }
     }
@@ -99,7 +99,7 @@ impl Neighbour {
         &mut self,
         open: &BTreeMap<Endpoint, &Opened>,
         resumed: &Resumed,
-        turn: &mut Turn<'_>,
+        turn: &mut CallContext<'_>,
     ) {
         let offloads = &resumed.offloads;
         if let Some(liveness) = &mut self.liveness {
@@ -125,7 +125,7 @@ impl Neighbour {
     }
 
     /// Continues under these terms: with the same session if they permit it, otherwise with a new one.
-    fn under(&mut self, terms: Terms, turn: &mut Turn<'_>) {
+    fn under(&mut self, terms: PeerSettings, turn: &mut CallContext<'_>) {
         let same = self.terms.hold_under(&terms);
         self.terms = terms;
         self.out.all_changed();

@@ -1,8 +1,8 @@
 //! Work after the events of a call: due timers, messages to send, reports, and the time of the next call.
 use super::*;
-use crate::out::Allowance;
+use crate::address_status::StatusInputs;
+use crate::adj_rib_out::Allowance;
 use crate::policy::Policy;
-use crate::standing::Scene;
 
 /// Number of routes and addresses that one call examines. The rest follows immediately in the next call: a call has a
 /// budget of 50 ms, and this amount takes about 10 ms on a busy machine.
@@ -41,7 +41,7 @@ impl State {
             if self.sessions() != before {
                 self.standings.all_changed();
             }
-            let scene = Scene {
+            let scene = StatusInputs {
                 neighbours: &self.neighbours,
                 advertisements: &settings.advertisements,
                 refused: &self.refused,

@@ -204,7 +204,8 @@ impl Host {
         self.deliver(plugin);
         // Of the host's events about the old instance's last effects, the new instance receives only refused group
         // joins.
-        let of_groups = |event: &Event| matches!(event, Event::Denied(it) if it.effect == "join-group");
+        let of_groups =
+            |event: &Event| matches!(event, Event::Denied(it) if it.effect == "join-group");
         self.queue.retain(of_groups);
         if restart {
             self.offloads.clear();

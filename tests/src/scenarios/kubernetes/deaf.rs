@@ -40,7 +40,9 @@ pub fn watch(lab: &Lab) -> Result<()> {
             passed_over += usize::from(elected(lab, address) == Some(deaf.clone()));
         }
     }
-    println!("{passed_over} addresses of the deaf node were answered for; the last after {slowest:.1?}");
+    println!(
+        "{passed_over} addresses of the deaf node were answered for; the last after {slowest:.1?}"
+    );
     ensure!(passed_over > 0, "the deaf node was to have none of them: nothing is shown");
     Ok(())
 }

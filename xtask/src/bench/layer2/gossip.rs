@@ -72,7 +72,15 @@ pub fn counted(lab: &Lab) -> Result<Gossip> {
 /// In the simulation.
 pub fn simulated() -> Result<Vec<Gossip>> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["test", "--package", "outrigger-core", "--lib", "--", "gossip_at_rest", "--nocapture"]);
+    cargo.args([
+        "test",
+        "--package",
+        "outrigger-core",
+        "--lib",
+        "--",
+        "gossip_at_rest",
+        "--nocapture",
+    ]);
     let output = cargo.output().context("cargo does not run")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;

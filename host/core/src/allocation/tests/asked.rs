@@ -81,7 +81,7 @@ fn an_answer_that_comes_too_late_is_asked_anew() {
     rig.settle();
     assert_eq!(rig.said(), ["a 10.0.0.7 Allocated", "b 10.0.0.1 Allocated"]);
     // The seed is the same for the same request, and different for another pool.
-    let seed = |service: &Service, pool| turn::seed(service, pool);
+    let seed = |service: &Service, pool| attempt::seed(service, pool);
     assert_eq!(seed(&service("a"), "p"), seed(&wanting("a", "10.0.0.1"), "p"));
     assert_ne!(seed(&service("a"), "p"), seed(&service("a"), "q"));
 }

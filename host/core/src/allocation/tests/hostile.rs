@@ -242,7 +242,7 @@ proptest! {
         for (key, known) in &rig.allocations.services {
             let verdict = rig.allocations.verdict(known);
             prop_assert!(verdict.condition.reason != "Pending");
-            prop_assert_eq!(rig.allocations.said.get(key), Some(&Said::from(&verdict)));
+            prop_assert_eq!(rig.allocations.said.get(key), Some(&LastPublished::from(&verdict)));
             if !verdict.writes_ingress {
                 continue;
             }

@@ -10,7 +10,7 @@ use super::super::session::Session;
 
 /// The streams, listeners and sockets that are open.
 #[derive(Debug, Clone, Default)]
-pub struct Endpoints {
+pub struct OpenEndpoints {
     pub(super) open: BTreeMap<Endpoint, Open>,
     /// Addresses whose announcement is to be checked again.
     pub(super) doubted: Vec<IpAddr>,
@@ -59,7 +59,7 @@ pub struct Withdrawal {
     pub prefixes: Vec<IpNet>,
 }
 
-impl Endpoints {
+impl OpenEndpoints {
     pub(in super::super) fn doubt(&mut self, address: IpAddr) {
         if self.sessions().next().is_some() {
             self.doubted.push(address);

@@ -74,7 +74,7 @@ impl Instance {
             }
         }
         let (remove, upsert) = (remove.clone(), upsert.clone());
-        self.outbox.change(outbox::Change { reset: false, remove, upsert });
+        self.outbox.change(outbox::PendingChange { reset: false, remove, upsert });
         self.turn_at.get_or_insert(now + PLUGIN_US);
     }
 

@@ -206,7 +206,9 @@ fn behind_a_closed_port_a_node_that_stood_still_takes_nothing_back() {
 #[test]
 fn behind_a_closed_port_a_holder_that_was_given_up_by_mistake_yields() {
     let all = [0, 1, 2];
-    for (seed, closed) in (0..).zip([both(&[0], &all), both(&all, &all)].iter().cycle().take(6).cloned()) {
+    for (seed, closed) in
+        (0..).zip([both(&[0], &all), both(&all, &all)].iter().cycle().take(6).cloned())
+    {
         let case = format!("seed {seed}, {closed:?}");
         let mut simulation = Simulation::started(seed, 3, 16);
         simulation.closed = closed;

@@ -23,7 +23,9 @@ fn gossip_at_rest() {
         simulation.run(2 * SECOND);
         let each = |count: u64| count as f64 / nodes as f64 / 2.0;
         let (sent, octets) = (each(simulation.sent - sent), each(simulation.octets - octets));
-        println!("{nodes} nodes at rest: {sent:.0} datagrams, {octets:.0} octets per node and second");
+        println!(
+            "{nodes} nodes at rest: {sent:.0} datagrams, {octets:.0} octets per node and second"
+        );
         simulation.assert_one_speaker();
     }
 }

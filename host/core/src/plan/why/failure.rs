@@ -1,7 +1,7 @@
 //! Failures that prevent an eligible node from answering: the node itself, an announcer that does not run, a plugin
 //! that failed, or an error reported by the plugin. Must not know which node answers instead.
-use super::super::heard::{AddressWord, AnnouncerWord, NodeWord};
-use super::{Asked, SHIPPED};
+use super::super::observed::{AddressObservation, AnnouncerObservation, NodeObservation};
+use super::{AddressQuestion, SHIPPED};
 use crate::facts::Announcer;
 
 /// Command in layer2's advice to set up an interface.
@@ -19,8 +19,8 @@ pub(super) struct Failure {
     pub held: bool,
 }
 
-impl Asked<'_> {
-    pub(super) fn failure(&self, node: &str, word: &NodeWord) -> Option<Failure> {
+impl AddressQuestion<'_> {
+    pub(super) fn failure(&self, node: &str, word: &NodeObservation) -> Option<Failure> {
         let log = format!(
             "to see what it does: kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix (the pod on {node})"
         );
@@ -45,7 +45,7 @@ impl Asked<'_> {
                 return Some(self.of_plugin(announcer, node, running));
             }
         }
-        let says = |entry: &&AddressWord| entry.state == "failed";
+        let says = |entry: &&AddressObservation| entry.state == "failed";
         let (by, said) = match word.on(self.address).iter().find(says) {
             Some(entry) => (Some(entry.announcer.as_str()), entry.message.clone()),
             None => (None, word.exceptions.get(&self.address)?.clone()),
@@ -55,8 +55,13 @@ impl Asked<'_> {
     }
 
     /// Describes a plugin that does not run.
-    fn of_plugin(&self, announcer: &Announcer, node: &str, running: &AnnouncerWord) -> Failure {
-        let AnnouncerWord { plugin, origin, phase, last_fault } = running;
+    fn of_plugin(
+        &self,
+        announcer: &Announcer,
+        node: &str,
+        running: &AnnouncerObservation,
+    ) -> Failure {
+        let AnnouncerObservation { plugin, origin, phase, last_fault } = running;
         let title = self.title(announcer);
         let held = phase == "Held";
         let how = match held {
@@ -93,7 +98,7 @@ impl Asked<'_> {
         &self,
         announcer: &Announcer,
         node: &str,
-        word: &NodeWord,
+        word: &NodeObservation,
         said: &str,
     ) -> Failure {
         let title = self.title(announcer);
@@ -167,7 +172,7 @@ fn is_sentence(text: &str) -> bool {
 }
 
 /// Returns the interfaces of a node that an announcer may use, as far as the node has reported them.
-fn usable<'a>(announcer: &Announcer, word: &'a NodeWord) -> Vec<&'a str> {
+fn usable<'a>(announcer: &Announcer, word: &'a NodeObservation) -> Vec<&'a str> {
     let links = word.details.iter().flat_map(|details| details.links.keys());
     let may =
         |name: &&String| announcer.interfaces.is_empty() || announcer.interfaces.contains(*name);

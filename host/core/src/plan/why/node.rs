@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use outrigger_sdk::{Family, TrafficPolicy};
 
-use super::super::heard::{AddressWord, NodeWord};
+use super::super::observed::{AddressObservation, NodeObservation};
 use super::failure::Failure;
-use super::{Asked, EXCLUDE, NodeRole, NodeWhy};
+use super::{AddressQuestion, EXCLUDE, NodeRole, NodeWhy};
 use crate::eligibility::Ineligible;
 use crate::facts::{Announcer, Endpoints, NodeName, Service, ServiceKey};
 
-impl Asked<'_> {
+impl AddressQuestion<'_> {
     pub(super) fn node(
         &self,
         name: &str,
@@ -25,7 +25,7 @@ impl Asked<'_> {
             fixes,
         };
         let word = self.word(name);
-        let said: Vec<&AddressWord> =
+        let said: Vec<&AddressObservation> =
             word.into_iter().flat_map(|word| word.answers(self.address)).collect();
         if !said.is_empty() {
             return self.answers(name, &said);
@@ -49,7 +49,7 @@ impl Asked<'_> {
         NodeWhy::plain(NodeRole::Stands, self.stands(name, answering))
     }
 
-    fn answers(&self, name: &str, said: &[&AddressWord]) -> NodeWhy {
+    fn answers(&self, name: &str, said: &[&AddressObservation]) -> NodeWhy {
         let by = said.iter().map(|one| through(one)).collect::<Vec<_>>().join(", and ");
         let mut message = format!("answers: announced {by}");
         let failure = self.word(name).and_then(|word| self.failure(name, word));
@@ -235,14 +235,14 @@ fn explained(reason: Ineligible) -> String {
 }
 
 /// Returns why a node could not be asked.
-pub(super) fn silence(word: &NodeWord) -> &str {
+pub(super) fn silence(word: &NodeObservation) -> &str {
     match word.silence.why.as_str() {
         "" => "nobody knows why",
         why => why,
     }
 }
 
-fn through(word: &AddressWord) -> String {
+fn through(word: &AddressObservation) -> String {
     let mut text = format!("by {}", word.announcer);
     if !word.via.is_empty() {
         text.push_str(&format!(" on {}", word.via.join(", ")));

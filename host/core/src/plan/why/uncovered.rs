@@ -1,8 +1,8 @@
 //! Explains why no announcer covers an address, with the fixes. Must not know nodes.
 use super::super::announcers;
-use super::Asked;
+use super::AddressQuestion;
 
-impl Asked<'_> {
+impl AddressQuestion<'_> {
     /// Returns the fault and the fixes.
     pub(super) fn uncovered(&self) -> (String, Vec<String>) {
         let Some(home) = &self.home else {

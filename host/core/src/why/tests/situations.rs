@@ -252,7 +252,7 @@ pub(super) const SITUATIONS: [(&str, Play, bool); 28] = [
             for name in ["n1", "n2", "n3"] {
                 let word = s.node(name);
                 word.details = None;
-                word.silence = Silence {
+                word.silence = Unreachable {
                     why: "your user is not allowed to get pods/proxy in namespace outrigger-system".into(),
                     fix: "ask an administrator for a Role with get pods/proxy in namespace outrigger-system (to check: kubectl auth can-i get pods/proxy -n outrigger-system); until then, to see which addresses are not as they should be: kubectl get nodereports -o yaml, status.exceptions".into(),
                 };

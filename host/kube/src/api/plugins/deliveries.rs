@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::super::NAMESPACE;
-use super::super::follow::{Follow, Heard, key};
+use super::super::watcher::{Follow, WatchEvent, key};
 use super::COPY_LABEL;
 use crate::convert::{Delivery, PLUGIN_LABEL, delivery};
 
@@ -72,11 +72,11 @@ async fn pass_on<K, T, S>(
 
 /// Returns the existing and the deleted objects by name, and true if these are all that exist.
 fn news<T>(
-    heard: Heard<(ServiceKey, T)>,
+    heard: WatchEvent<(ServiceKey, T)>,
     known: &mut BTreeSet<String>,
 ) -> (Vec<(String, Option<T>)>, bool) {
     match heard {
-        Heard::Listed(seen) => {
+        WatchEvent::Listed(seen) => {
             let listed = seen.iter().map(|(key, _)| key.name().to_owned()).collect();
             let before = std::mem::replace(known, listed);
             let gone = before.difference(known).map(|name| (name.clone(), None));
@@ -84,15 +84,15 @@ fn news<T>(
             let there = seen.into_iter().map(|(key, it)| (key.name().to_owned(), Some(it)));
             (there.chain(gone).collect(), true)
         }
-        Heard::Seen((key, it)) => {
+        WatchEvent::Seen((key, it)) => {
             known.insert(key.name().to_owned());
             (vec![(key.name().to_owned(), Some(it))], false)
         }
-        Heard::Gone(key) => {
+        WatchEvent::Gone(key) => {
             known.remove(key.name());
             (vec![(key.name().to_owned(), None)], false)
         }
         // These events are already in the log.
-        Heard::Failed(_) | Heard::Recovered => (Vec::new(), false),
+        WatchEvent::Failed(_) | WatchEvent::Recovered => (Vec::new(), false),
     }
 }

@@ -11,9 +11,9 @@ use outrigger_core::facts::{self, Fact, ServiceKey};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use super::super::follow::{Follow, Heard, key};
 use super::super::services::{self, Observed};
-use super::told::Whole;
+use super::super::watcher::{Follow, WatchEvent, key};
+use super::rollout_feed::RawObject;
 use crate::convert::{self, Converted, Invalid, ServiceClasses};
 use crate::crd::{AddressPool, Announcer, NodeReport, Plugin};
 
@@ -63,7 +63,7 @@ impl Reader {
 }
 
 /// An event of the watch of a kind.
-pub(super) type Said = (Kind, Heard<Seen>);
+pub(super) type KindEvent = (Kind, WatchEvent<Seen>);
 
 /// One object, converted.
 pub(super) struct Seen {
@@ -75,7 +75,7 @@ pub(super) struct Seen {
     /// For a Service whose status is tracked.
     pub observed: Option<Observed>,
     /// For a kind that rollouts need.
-    pub whole: Option<Whole>,
+    pub whole: Option<RawObject>,
 }
 
 impl Kind {
@@ -155,7 +155,7 @@ impl Kind {
         client: &Client,
         classes: &ServiceClasses,
         reader: Reader,
-        says: mpsc::UnboundedSender<Said>,
+        says: mpsc::UnboundedSender<KindEvent>,
     ) {
         let (client, observe) = (client.clone(), reader != Reader::Node);
         match self {
@@ -209,14 +209,14 @@ impl Seen {
 
 pub(super) fn see_report(report: &NodeReport) -> Seen {
     let status = report.status.clone().unwrap_or_default();
-    let whole = Some(Whole::Report(Arc::new(status)));
+    let whole = Some(RawObject::Report(Arc::new(status)));
     Seen { whole, ..Seen::new(key(report), Ok(Converted::default())) }
 }
 
 pub(super) fn see_plugin(object: &Plugin, observe: bool) -> Seen {
     let whole = observe.then(|| {
         let version = object.resource_version().unwrap_or_default();
-        Whole::Plugin(version, Arc::new(object.status.clone().unwrap_or_default()))
+        RawObject::Plugin(version, Arc::new(object.status.clone().unwrap_or_default()))
     });
     Seen { whole, ..seen(object, convert::plugin) }
 }
@@ -234,7 +234,7 @@ pub(super) fn see_service(object: &Service, classes: &ServiceClasses, observe: b
 fn spawn<K>(
     kind: Kind,
     api: Api<K>,
-    says: mpsc::UnboundedSender<Said>,
+    says: mpsc::UnboundedSender<KindEvent>,
     see: impl Fn(&K) -> Seen + Send + 'static,
 ) where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,

@@ -2,7 +2,7 @@
 //! report. This module must not know how the reports are used.
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::told::Whole;
+use super::rollout_feed::RawObject;
 use crate::crd::{AnnouncerReport, ConditionReport, NodeReportStatus};
 
 /// Maximum length of a plugin's message in characters: a longer one would not help its reader, and the length of a
@@ -39,8 +39,8 @@ pub(super) struct AllReported {
 
 impl AllReported {
     /// Records the new content of a NodeReport.
-    pub fn hear(&mut self, node: &str, whole: &Whole) {
-        if let Whole::Report(report) = whole {
+    pub fn hear(&mut self, node: &str, whole: &RawObject) {
+        if let RawObject::Report(report) = whole {
             self.replace(node, reported(report));
         }
     }

@@ -8,7 +8,7 @@ use crate::convert;
 use crate::problem::Problem;
 
 struct Bench {
-    says: mpsc::UnboundedSender<Said>,
+    says: mpsc::UnboundedSender<KindEvent>,
     watches: Watches,
 }
 
@@ -19,7 +19,7 @@ impl Bench {
     }
 
     /// Delivers an event and returns the reported changes in short form.
-    fn say(&mut self, kind: Kind, heard: Heard<Seen>) -> Vec<String> {
+    fn say(&mut self, kind: Kind, heard: WatchEvent<Seen>) -> Vec<String> {
         assert!(self.says.send((kind, heard)).is_ok());
         self.watches.read().iter().map(short).collect()
     }
@@ -77,10 +77,10 @@ fn key(name: &str) -> ServiceKey {
 #[test]
 fn nothing_is_synced_before_every_kind_has_been_listed() {
     let mut bench = Bench::new(&[Kind::Nodes, Kind::Services]);
-    let nodes = Heard::Listed(vec![node("n1", "10.0.0.1")]);
+    let nodes = WatchEvent::Listed(vec![node("n1", "10.0.0.1")]);
     assert_eq!(bench.say(Kind::Nodes, nodes), ["+n1"]);
     assert_eq!(bench.watches.missing().collect::<Vec<_>>(), [Kind::Services]);
-    let services = Heard::Listed(vec![service("web", 1, "LoadBalancer")]);
+    let services = WatchEvent::Listed(vec![service("web", 1, "LoadBalancer")]);
     assert_eq!(bench.say(Kind::Services, services), ["+a/web", "synced"]);
     assert!(bench.watches.complete());
 }
@@ -89,8 +89,8 @@ fn nothing_is_synced_before_every_kind_has_been_listed() {
 fn a_second_listing_removes_what_is_gone_and_repeats_nothing() {
     let mut bench = Bench::new(&[Kind::Nodes]);
     let both = vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")];
-    bench.say(Kind::Nodes, Heard::Listed(both));
-    let one = Heard::Listed(vec![node("n2", "10.0.0.2"), node("n3", "10.0.0.3")]);
+    bench.say(Kind::Nodes, WatchEvent::Listed(both));
+    let one = WatchEvent::Listed(vec![node("n2", "10.0.0.2"), node("n3", "10.0.0.3")]);
     assert_eq!(bench.say(Kind::Nodes, one), ["-n1", "+n3"]);
     assert_eq!(
         bench.watches.retell().iter().map(short).collect::<Vec<_>>(),
@@ -101,28 +101,28 @@ fn a_second_listing_removes_what_is_gone_and_repeats_nothing() {
 #[test]
 fn an_object_that_cannot_be_read_keeps_what_it_said_before() {
     let mut bench = Bench::new(&[Kind::Nodes]);
-    bench.say(Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1")]));
-    assert!(bench.say(Kind::Nodes, Heard::Seen(node("n1", "10.0.0.300"))).is_empty());
+    bench.say(Kind::Nodes, WatchEvent::Listed(vec![node("n1", "10.0.0.1")]));
+    assert!(bench.say(Kind::Nodes, WatchEvent::Seen(node("n1", "10.0.0.300"))).is_empty());
     assert_eq!(
         bench.problems(),
         ["Node n1: status.addresses[0].address: \"10.0.0.300\" is not an IP address: correct it"]
     );
-    assert_eq!(bench.say(Kind::Nodes, Heard::Seen(node("n1", "10.0.0.3"))), ["+n1"]);
+    assert_eq!(bench.say(Kind::Nodes, WatchEvent::Seen(node("n1", "10.0.0.3"))), ["+n1"]);
     assert!(bench.problems().is_empty());
 }
 
 #[test]
 fn an_object_that_says_what_it_said_before_differs_in_nothing() {
     let mut bench = Bench::new(&[Kind::Nodes]);
-    bench.say(Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1")]));
+    bench.say(Kind::Nodes, WatchEvent::Listed(vec![node("n1", "10.0.0.1")]));
     assert!(bench.watches.differ(), "it is missing no more");
-    assert!(bench.say(Kind::Nodes, Heard::Seen(node("n1", "10.0.0.1"))).is_empty());
+    assert!(bench.say(Kind::Nodes, WatchEvent::Seen(node("n1", "10.0.0.1"))).is_empty());
     assert!(!bench.watches.differ());
     for news in [
-        Heard::Seen(node("n1", "10.0.0.300")),
-        Heard::Failed("connection refused".to_owned()),
-        Heard::Recovered,
-        Heard::Gone(ServiceKey::new("", "n1")),
+        WatchEvent::Seen(node("n1", "10.0.0.300")),
+        WatchEvent::Failed("connection refused".to_owned()),
+        WatchEvent::Recovered,
+        WatchEvent::Gone(ServiceKey::new("", "n1")),
     ] {
         bench.say(Kind::Nodes, news);
         assert!(bench.watches.differ(), "what is wrong differs");
@@ -133,14 +133,14 @@ fn an_object_that_says_what_it_said_before_differs_in_nothing() {
 #[tokio::test]
 async fn what_follows_at_once_is_looked_at_together() {
     let Bench { says, mut watches } = Bench::new(&[Kind::Nodes]);
-    assert!(says.send((Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1")]))).is_ok());
+    assert!(says.send((Kind::Nodes, WatchEvent::Listed(vec![node("n1", "10.0.0.1")]))).is_ok());
     let looks = async {
         watches.changed_together().await;
         watches.read()
     };
     // The waiting future is polled first, and must not be done by then.
     let (looked, sent) = tokio::join!(looks, async {
-        says.send((Kind::Nodes, Heard::Seen(node("n2", "10.0.0.2"))))
+        says.send((Kind::Nodes, WatchEvent::Seen(node("n2", "10.0.0.2"))))
     });
     assert!(sent.is_ok());
     assert_eq!(looked.iter().map(short).collect::<Vec<_>>(), ["+n1", "+n2", "synced"]);
@@ -160,13 +160,13 @@ fn a_controller_does_not_watch_what_only_decides_where_an_address_is_announced()
 #[test]
 fn a_watch_that_fails_changes_nothing_and_says_so() {
     let mut bench = Bench::new(&[Kind::Nodes]);
-    bench.say(Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1")]));
-    assert!(bench.say(Kind::Nodes, Heard::Failed("connection refused".to_owned())).is_empty());
+    bench.say(Kind::Nodes, WatchEvent::Listed(vec![node("n1", "10.0.0.1")]));
+    assert!(bench.say(Kind::Nodes, WatchEvent::Failed("connection refused".to_owned())).is_empty());
     assert_eq!(
         bench.problems(),
         ["watch of nodes: connection refused; until it works again what was known stays in force"]
     );
-    bench.say(Kind::Nodes, Heard::Recovered);
+    bench.say(Kind::Nodes, WatchEvent::Recovered);
     assert!(bench.problems().is_empty());
 }
 
@@ -174,32 +174,36 @@ fn a_watch_that_fails_changes_nothing_and_says_so() {
 fn what_is_remembered_serves_until_the_api_server_has_been_heard() {
     let mut bench = Bench::new(&[Kind::Nodes, Kind::Plugins]);
     let mut earlier = Bench::new(&[Kind::Nodes, Kind::Plugins]);
-    earlier.say(Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")]));
-    earlier.say(Kind::Plugins, Heard::Listed(vec![plugin("mine", "a")]));
+    earlier
+        .say(Kind::Nodes, WatchEvent::Listed(vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")]));
+    earlier.say(Kind::Plugins, WatchEvent::Listed(vec![plugin("mine", "a")]));
     let facts: Vec<Fact> = earlier.watches.facts().cloned().collect();
     let told: Vec<_> = bench.watches.remember(facts).iter().map(short).collect();
     assert_eq!(told, ["+n1", "+n2", "+mine", "synced"]);
     assert!(bench.watches.is_remembered());
-    let nodes = Heard::Listed(vec![node("n2", "10.0.0.2")]);
+    let nodes = WatchEvent::Listed(vec![node("n2", "10.0.0.2")]);
     assert_eq!(
         bench.say(Kind::Nodes, nodes),
         ["-n1"],
         "one kind is corrected as soon as it is listed"
     );
-    assert!(bench.say(Kind::Plugins, Heard::Listed(vec![plugin("mine", "a")])).is_empty());
+    assert!(bench.say(Kind::Plugins, WatchEvent::Listed(vec![plugin("mine", "a")])).is_empty());
     assert!(!bench.watches.is_remembered());
 }
 
 #[test]
 fn a_status_that_somebody_changed_is_pointed_out_once() {
     let mut bench = Bench::new(&[Kind::Services]);
-    bench.say(Kind::Services, Heard::Listed(vec![service("web", 7, "LoadBalancer")]));
+    bench.say(Kind::Services, WatchEvent::Listed(vec![service("web", 7, "LoadBalancer")]));
     assert_eq!(bench.watches.touched(), BTreeSet::from([key("web")]));
-    bench.say(Kind::Services, Heard::Seen(service("web", 7, "LoadBalancer")));
+    bench.say(Kind::Services, WatchEvent::Seen(service("web", 7, "LoadBalancer")));
     assert!(bench.watches.touched().is_empty(), "the same version again");
-    bench.say(Kind::Services, Heard::Seen(service("web", 6, "LoadBalancer")));
+    bench.say(Kind::Services, WatchEvent::Seen(service("web", 6, "LoadBalancer")));
     assert_eq!(bench.watches.observed(&key("web")).unwrap().version, 7, "an older one is late");
-    assert_eq!(bench.say(Kind::Services, Heard::Seen(service("web", 8, "ClusterIP"))), ["-a/web"]);
+    assert_eq!(
+        bench.say(Kind::Services, WatchEvent::Seen(service("web", 8, "ClusterIP"))),
+        ["-a/web"]
+    );
     assert!(bench.watches.observed(&key("web")).is_none());
     assert_eq!(bench.watches.touched(), BTreeSet::from([key("web")]));
 }
@@ -228,11 +232,11 @@ fn what_nodes_report_of_an_announcer_is_kept_by_node_until_they_say_otherwise() 
         report("n3", &lan("phase: Held")),
         report("n4", &lan("phase: NotStarted")),
     ];
-    assert_eq!(bench.say(Kind::NodeReports, Heard::Listed(all)), [""; 0], "decides nothing");
+    assert_eq!(bench.say(Kind::NodeReports, WatchEvent::Listed(all)), [""; 0], "decides nothing");
     assert_eq!(told(&bench), ["n2 Refused validate failed: x", "n3 Failing old"]);
-    bench.say(Kind::NodeReports, Heard::Seen(report("n2", &lan("phase: Running"))));
-    assert_eq!(bench.say(Kind::Nodes, Heard::Listed(vec![])), ["synced"]);
-    bench.say(Kind::NodeReports, Heard::Gone(ServiceKey::new("", "n3")));
+    bench.say(Kind::NodeReports, WatchEvent::Seen(report("n2", &lan("phase: Running"))));
+    assert_eq!(bench.say(Kind::Nodes, WatchEvent::Listed(vec![])), ["synced"]);
+    bench.say(Kind::NodeReports, WatchEvent::Gone(ServiceKey::new("", "n3")));
     assert_eq!(told(&bench), [""; 0]);
 }
 
@@ -252,20 +256,20 @@ fn roll_outs_hear_of_an_object_once_as_it_is_and_a_new_leader_hears_everything_a
         told.collect()
     };
     let mut bench = Bench::new(&[Kind::Nodes, Kind::Plugins, Kind::NodeReports]);
-    bench.say(Kind::Nodes, Heard::Listed(vec![node("n1", "10.0.0.1")]));
+    bench.say(Kind::Nodes, WatchEvent::Listed(vec![node("n1", "10.0.0.1")]));
     assert_eq!(told(&mut bench), [""; 0], "of Nodes they hear in another way");
-    bench.say(Kind::NodeReports, Heard::Listed(vec![report("n1"), report("n2")]));
-    bench.say(Kind::NodeReports, Heard::Seen(report("n1")));
+    bench.say(Kind::NodeReports, WatchEvent::Listed(vec![report("n1"), report("n2")]));
+    bench.say(Kind::NodeReports, WatchEvent::Seen(report("n1")));
     assert_eq!(told(&mut bench), ["n1 true", "n2 true", "all nodereports"]);
     assert_eq!(told(&mut bench), [""; 0]);
-    bench.say(Kind::NodeReports, Heard::Listed(vec![report("n2")]));
+    bench.say(Kind::NodeReports, WatchEvent::Listed(vec![report("n2")]));
     assert_eq!(
-        bench.say(Kind::Plugins, Heard::Listed(vec![plugin("mine", "a")])),
+        bench.say(Kind::Plugins, WatchEvent::Listed(vec![plugin("mine", "a")])),
         ["+mine", "synced"]
     );
     assert_eq!(told(&mut bench), ["mine Some(\"3\")", "n1 false", "n2 true", "all plugins"]);
     let mine = ServiceKey::new("", "mine");
-    bench.say(Kind::Plugins, Heard::Gone(mine));
+    bench.say(Kind::Plugins, WatchEvent::Gone(mine));
     bench.watches.retell();
     assert_eq!(told(&mut bench), ["mine None", "n2 true", "all plugins", "all nodereports"]);
 }

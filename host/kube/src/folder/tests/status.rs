@@ -2,10 +2,10 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::state::Lead;
+use crate::state::FolderLead;
 
 /// The leader, which allocates addresses.
-struct Leader(State, Lead);
+struct Leader(State, FolderLead);
 
 impl Leader {
     fn of(bench: &Bench) -> Self {

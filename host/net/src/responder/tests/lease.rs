@@ -25,7 +25,7 @@ namespaced! {
             bench.handle.set_lease(Some(boottime_us() + 60_000_000));
             for _ in 0..2 {
                 let frame = bench.wire.next();
-                assert!(matches!(frame.message, Message::Arp(arp) if arp.operation == ArpOperation::Request), "{frame:?}");
+                assert!(matches!(frame.message, NeighborMessage::Arp(arp) if arp.operation == ArpOperation::Request), "{frame:?}");
             }
             assert_eq!(bench.settle(), []);
             assert!(bench.answers(v4(VIP)));

@@ -7,7 +7,7 @@ use outrigger_sdk as sdk;
 use super::allocator::outrigger::plugin::types::IpAddress;
 use super::announcer::outrigger::plugin::{effects as wit, network, status};
 use super::endpoints;
-use super::words::each;
+use super::types::each;
 
 impl From<wit::Reply> for sdk::Reply {
     fn from(reply: wit::Reply) -> Self {

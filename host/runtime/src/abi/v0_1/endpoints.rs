@@ -6,7 +6,7 @@ use outrigger_sdk as sdk;
 use super::allocator::outrigger::plugin::types::{IpPrefix, SocketAddress};
 use super::announcer::outrigger::plugin::{events, network as wit};
 use super::effects::unsupported;
-use super::words::each;
+use super::types::each;
 
 impl From<SocketAddr> for SocketAddress {
     fn from(socket: SocketAddr) -> Self {

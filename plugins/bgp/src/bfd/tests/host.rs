@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use outrigger_sdk::wire::bfd::{ControlPacket, State};
 use outrigger_sdk::{Datagram, DatagramBeacon, Effect, Endpoint, OffloadWork, OpenSocket};
 
-use super::super::{Change, Ignored, Numbers, Reach, Session, Settings};
+use super::super::{BfdMode, Change, Ignored, Numbers, Session, Settings};
 
 /// Latency in one direction.
 const DELAY_US: u64 = 200;
@@ -19,7 +19,7 @@ pub(super) fn settings(peer: &str, interval_us: u32, multiplier: u8) -> Settings
         peer: SocketAddr::new(peer.parse().expect("an address"), 0),
         source: None,
         device: None,
-        reach: Reach::SingleHop,
+        reach: BfdMode::SingleHop,
         transmit_us: interval_us,
         receive_us: interval_us,
         multiplier,
