@@ -8,7 +8,7 @@ use crate::{Endpoint, LinkIndex, Pair};
 /// The protocol of a stream or socket. It selects the guard that checks outgoing data, and on streams the framing.
 /// WIT: `network.protocol`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Speech {
+pub enum Protocol {
     /// BGP-4 over TCP (RFC 4271). Every [`crate::Event::Data`] and every [`crate::Effect::Write`] is exactly one
     /// message, header included. A header that cannot be framed is delivered alone (19 octets), and nothing after it
     /// is read.
@@ -67,7 +67,7 @@ pub struct Connect {
     /// Address and port to connect to. The scope of a link-local address is the link's index.
     pub remote: SocketAddr,
     /// Protocol of the stream.
-    pub protocol: Speech,
+    pub protocol: Protocol,
     /// Socket options.
     pub options: Vec<SocketOption>,
 }
@@ -83,7 +83,7 @@ pub struct Listen {
     /// Prefix of the peers that may connect.
     pub remote: IpNet,
     /// Protocol of the accepted streams.
-    pub protocol: Speech,
+    pub protocol: Protocol,
     /// Socket options.
     pub options: Vec<SocketOption>,
 }
@@ -107,7 +107,7 @@ pub struct OpenSocket {
     /// Prefixes of the peers that may send to the socket.
     pub remotes: Vec<IpNet>,
     /// Protocol of the datagrams.
-    pub protocol: Speech,
+    pub protocol: Protocol,
     /// Socket options.
     pub options: Vec<SocketOption>,
 }

@@ -26,8 +26,8 @@ pub use effect::{
     Beacon, DatagramBeacon, Effect, FrameWatch, Offload, OffloadWork, Reply, Topic, Wake,
 };
 pub use endpoint::{
-    Accepted, CloseReason, Closed, Connect, Datagram, Listen, OpenSocket, Opened, ResumedEndpoint,
-    SecretRef, SendDatagram, SocketOption, Speech, StreamBytes,
+    Accepted, CloseReason, Closed, Connect, Datagram, Listen, OpenSocket, Opened, Protocol,
+    ResumedEndpoint, SecretRef, SendDatagram, SocketOption, StreamBytes,
 };
 pub use event::{
     Denied, DesiredAddress, DesiredChanged, Duty, EndpointCount, Event, Frame, Link, LinkIndex,
@@ -41,7 +41,7 @@ pub use policy::{
 pub use report::{
     AddressReport, AnnouncementState, Condition, PeerHealth, PeerReport, Report, ServiceEvent,
 };
-pub use service::{Protocol, Service, ServicePort, TrafficPolicy};
+pub use service::{IpProtocol, Service, ServicePort, TrafficPolicy};
 pub use wire::MacAddr;
 
 /// Number of a stream, a listener, a socket or an offload; one number space per instance. The plugin chooses numbers

@@ -33,7 +33,7 @@ pub struct ServicePort {
     /// Name of the port; "" for a Service with one unnamed port.
     pub name: String,
     /// Transport protocol.
-    pub protocol: Protocol,
+    pub protocol: IpProtocol,
     /// Port that clients use.
     pub port: u16,
     /// Node port; 0 = none.
@@ -42,7 +42,7 @@ pub struct ServicePort {
 
 /// Transport protocol of a Service port. WIT: `types.ip-protocol`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub enum Protocol {
+pub enum IpProtocol {
     /// TCP, the default of Kubernetes.
     #[default]
     Tcp,

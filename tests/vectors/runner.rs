@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use outrigger_core::facts::{self, ServiceKey};
 use outrigger_core::ledger::{Ledger, PoolView};
-use outrigger_sdk::{Family, Outcome, Protocol, Request, ServicePort, Time, TrafficPolicy};
+use outrigger_sdk::{Family, IpProtocol, Outcome, Request, ServicePort, Time, TrafficPolicy};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -176,9 +176,9 @@ fn family_named(name: &str) -> Family {
 fn port_named(text: &str) -> ServicePort {
     let (protocol, port) = text.split_once('/').unwrap();
     let protocol = match protocol {
-        "TCP" => Protocol::Tcp,
-        "UDP" => Protocol::Udp,
-        "SCTP" => Protocol::Sctp,
+        "TCP" => IpProtocol::Tcp,
+        "UDP" => IpProtocol::Udp,
+        "SCTP" => IpProtocol::Sctp,
         _ => panic!("no protocol {protocol}"),
     };
     ServicePort { protocol, port: port.parse().unwrap(), ..ServicePort::default() }

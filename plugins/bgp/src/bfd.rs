@@ -3,7 +3,7 @@
 //!
 //! No packet passes through this plugin while nothing changes. Packets sent at an interval are a beacon that the host
 //! repeats, the Detection Time is an `expect` that the host runs, and of the received packets the host delivers only
-//! those with new content ([`outrigger_sdk::Speech::Bfd`]). Therefore a busy, trapped or swapped plugin does not make a
+//! those with new content ([`outrigger_sdk::Protocol::Bfd`]). Therefore a busy, trapped or swapped plugin does not make a
 //! session flap, and 3 × 10 ms costs the plugin nothing. Echo, demand mode on our side and authentication are not
 //! supported.
 use std::fmt;

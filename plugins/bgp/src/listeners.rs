@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use outrigger_sdk::log::Level;
-use outrigger_sdk::{CloseReason, Effect, Endpoint, IpNet, Listen, Speech};
+use outrigger_sdk::{CloseReason, Effect, Endpoint, IpNet, Listen, Protocol};
 use serde::{Deserialize, Serialize};
 
 use crate::call_context::CallContext;
@@ -58,7 +58,7 @@ impl Listeners {
             let id = turn.numbers.take();
             let options = terms.options();
             let (port, remote) = (terms.listen_port, terms.place.remote());
-            let listen = Listen { id, port, remote, protocol: Speech::Bgp, options };
+            let listen = Listen { id, port, remote, protocol: Protocol::Bgp, options };
             turn.effects.push(Effect::Listen(listen));
             self.open.insert(id, Listener { entry: entry.clone(), terms: terms.clone() });
         }

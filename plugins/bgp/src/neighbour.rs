@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use outrigger_sdk::log::Level;
 use outrigger_sdk::wire::bgp::{ErrorCode, Notification};
-use outrigger_sdk::{CloseReason, Connect, Effect, Endpoint, IpNet, SocketOption, Speech};
+use outrigger_sdk::{CloseReason, Connect, Effect, Endpoint, IpNet, Protocol, SocketOption};
 use serde::{Deserialize, Serialize};
 
 use crate::adj_rib_out::AdjRibOut;
@@ -212,7 +212,7 @@ impl Neighbour {
         let mut options = self.terms.options();
         options.push(SocketOption::ConnectTimeout(self.terms.manner.connect_retry_ms));
         self.dial = Dial::Calling(id);
-        let connect = Connect { id, remote, protocol: Speech::Bgp, options };
+        let connect = Connect { id, remote, protocol: Protocol::Bgp, options };
         turn.effects.push(Effect::Connect(connect));
     }
 

@@ -8,15 +8,15 @@ use super::announcer::outrigger::plugin::{events, network as wit};
 use super::service::{address, wit_address};
 use super::wit as words;
 use crate::{
-    Accepted, CloseReason, Closed, Connect, Datagram, Listen, OpenSocket, Opened, ResumedEndpoint,
-    SendDatagram, SocketOption, Speech, StreamBytes,
+    Accepted, CloseReason, Closed, Connect, Datagram, Listen, OpenSocket, Opened, Protocol,
+    ResumedEndpoint, SendDatagram, SocketOption, StreamBytes,
 };
 
 pub fn connect(connect: Connect) -> wit::Connect {
     wit::Connect {
         id: connect.id,
         remote: wit_socket(connect.remote),
-        protocol: speech(connect.protocol),
+        protocol: protocol(connect.protocol),
         options: options(connect.options),
     }
 }
@@ -26,7 +26,7 @@ pub fn listen(listen: Listen) -> wit::Listen {
         id: listen.id,
         port: listen.port,
         remote: wit_prefix(listen.remote),
-        protocol: speech(listen.protocol),
+        protocol: protocol(listen.protocol),
         options: options(listen.options),
     }
 }
@@ -36,7 +36,7 @@ pub fn open_socket(open: OpenSocket) -> wit::OpenSocket {
         id: open.id,
         port: open.port,
         remotes: open.remotes.into_iter().map(wit_prefix).collect(),
-        protocol: speech(open.protocol),
+        protocol: protocol(open.protocol),
         options: options(open.options),
     }
 }
@@ -99,12 +99,12 @@ pub fn datagram(datagram: wit::Datagram) -> Datagram {
     }
 }
 
-fn speech(speech: Speech) -> wit::Protocol {
-    match speech {
-        Speech::Bgp => wit::Protocol::Bgp,
-        Speech::Bfd => wit::Protocol::Bfd,
-        Speech::Raw => wit::Protocol::Raw,
-        Speech::Other(name) => wit::Protocol::Other(name),
+fn protocol(protocol: Protocol) -> wit::Protocol {
+    match protocol {
+        Protocol::Bgp => wit::Protocol::Bgp,
+        Protocol::Bfd => wit::Protocol::Bfd,
+        Protocol::Raw => wit::Protocol::Raw,
+        Protocol::Other(name) => wit::Protocol::Other(name),
     }
 }
 

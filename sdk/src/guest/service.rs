@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::wit;
-use crate::{MacAddr, Protocol, Service, ServicePort, TrafficPolicy};
+use crate::{IpProtocol, MacAddr, Service, ServicePort, TrafficPolicy};
 
 pub fn address(address: wit::IpAddress) -> IpAddr {
     match address {
@@ -63,10 +63,10 @@ fn port(port: wit::ServicePort) -> ServicePort {
     ServicePort {
         name: port.name,
         protocol: match port.protocol {
-            wit::IpProtocol::Tcp => Protocol::Tcp,
-            wit::IpProtocol::Udp => Protocol::Udp,
-            wit::IpProtocol::Sctp => Protocol::Sctp,
-            wit::IpProtocol::Other => Protocol::Other,
+            wit::IpProtocol::Tcp => IpProtocol::Tcp,
+            wit::IpProtocol::Udp => IpProtocol::Udp,
+            wit::IpProtocol::Sctp => IpProtocol::Sctp,
+            wit::IpProtocol::Other => IpProtocol::Other,
         },
         port: port.port,
         node_port: port.node_port,

@@ -11,7 +11,7 @@
 //! let frame = announcement("192.0.2.1".parse()?, mac);
 //! let decoded = decode(&frame)?;
 //! assert_eq!(decoded.source, mac);
-//! assert!(matches!(decoded.message, Message::Arp(arp) if arp.sender_ip == arp.target_ip));
+//! assert!(matches!(decoded.message, NeighborMessage::Arp(arp) if arp.sender_ip == arp.target_ip));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use outrigger_sdk::wire::bfd;
 use outrigger_sdk::wire::bgp::{self, ErrorCode, Notification};
 use outrigger_sdk::{
-    Connect, DatagramBeacon, Endpoint, Event, Listen, OffloadWork, OpenSocket, SendDatagram,
-    SocketOption, Speech, StreamBytes,
+    Connect, DatagramBeacon, Endpoint, Event, Listen, OffloadWork, OpenSocket, Protocol,
+    SendDatagram, SocketOption, StreamBytes,
 };
 
 use super::budget::ENDPOINTS;
@@ -169,7 +169,7 @@ impl Guard {
 
     pub(super) fn connect(&mut self, connect: Connect) -> Result<Vec<Granted>, Reason> {
         self.number(connect.id)?;
-        self.speech(&connect.protocol, &Speech::Bgp)?;
+        self.protocol(&connect.protocol, &Protocol::Bgp)?;
         let remote = connect.remote.ip();
         self.options(&connect.options, &IpNet::from(remote))?;
         if !self.grant.has_peer(remote) {
@@ -182,7 +182,7 @@ impl Guard {
 
     pub(super) fn listen(&mut self, listen: Listen) -> Result<Vec<Granted>, Reason> {
         self.number(listen.id)?;
-        self.speech(&listen.protocol, &Speech::Bgp)?;
+        self.protocol(&listen.protocol, &Protocol::Bgp)?;
         self.options(&listen.options, &listen.remote)?;
         if !self.grant.has_peers(&listen.remote) {
             return Err(Reason::PeerNotGranted);
@@ -193,7 +193,7 @@ impl Guard {
 
     pub(super) fn open_socket(&mut self, open: OpenSocket) -> Result<Vec<Granted>, Reason> {
         self.number(open.id)?;
-        self.speech(&open.protocol, &Speech::Bfd)?;
+        self.protocol(&open.protocol, &Protocol::Bfd)?;
         if !BFD_PORTS.contains(&open.port)
             && !BFD_SOURCE_PORTS.contains(&open.port)
             && open.port != 0
@@ -317,8 +317,8 @@ impl Guard {
         }
     }
 
-    fn speech(&self, speech: &Speech, wanted: &Speech) -> Result<(), Reason> {
-        if speech == wanted { Ok(()) } else { Err(Reason::ProtocolNotGranted) }
+    fn protocol(&self, protocol: &Protocol, wanted: &Protocol) -> Result<(), Reason> {
+        if protocol == wanted { Ok(()) } else { Err(Reason::ProtocolNotGranted) }
     }
 
     fn options(&self, options: &[SocketOption], peers: &IpNet) -> Result<(), Reason> {

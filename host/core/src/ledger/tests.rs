@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use outrigger_sdk::{
-    AddressState, Family, Pool as _, PoolCount, Protocol, ServicePort, TrafficPolicy,
+    AddressState, Family, IpProtocol, Pool as _, PoolCount, ServicePort, TrafficPolicy,
 };
 use proptest::prelude::*;
 
@@ -70,7 +70,7 @@ fn an_address_is_shared_by_key_ports_backends_and_namespace() {
             it.selector = Labels::from([("app".into(), app.into())]);
         })
     };
-    let udp = ServicePort { protocol: Protocol::Udp, port: 80, ..ServicePort::default() };
+    let udp = ServicePort { protocol: IpProtocol::Udp, port: 80, ..ServicePort::default() };
     for (case, one, other, expected) in [
         ("other port", holder.clone(), sharing("ns/b", "k", 443), true),
         ("same port", holder.clone(), sharing("ns/b", "k", 80), false),

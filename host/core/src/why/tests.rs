@@ -69,7 +69,7 @@ impl Scene {
         let mut service = service(name, ingress);
         service.ports = vec![outrigger_sdk::ServicePort {
             name: String::new(),
-            protocol: outrigger_sdk::Protocol::Tcp,
+            protocol: outrigger_sdk::IpProtocol::Tcp,
             port: 80,
             node_port: 0,
         }];

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1;
 use outrigger_core::facts::{Fact, Labels, Service, ServiceSpec, Wishes};
-use outrigger_sdk::{Family, Protocol, ServicePort, TrafficPolicy};
+use outrigger_sdk::{Family, IpProtocol, ServicePort, TrafficPolicy};
 use smallvec::SmallVec;
 
 use super::wanted::wanted;
@@ -194,10 +194,10 @@ fn port((at, port): (usize, &v1::ServicePort)) -> Result<ServicePort, Invalid> {
     Ok(ServicePort {
         name: port.name.clone().unwrap_or_default(),
         protocol: match port.protocol.as_deref() {
-            None | Some("" | "TCP") => Protocol::Tcp,
-            Some("UDP") => Protocol::Udp,
-            Some("SCTP") => Protocol::Sctp,
-            Some(_) => Protocol::Other,
+            None | Some("" | "TCP") => IpProtocol::Tcp,
+            Some("UDP") => IpProtocol::Udp,
+            Some("SCTP") => IpProtocol::Sctp,
+            Some(_) => IpProtocol::Other,
         },
         port: number("port", port.port, 1)?,
         node_port: number("nodePort", port.node_port.unwrap_or(0), 0)?,

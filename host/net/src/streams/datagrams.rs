@@ -8,9 +8,9 @@ use std::os::fd::AsFd;
 
 use outrigger_sdk::wire::bfd::ControlPacket;
 use outrigger_sdk::{
-    CloseReason, Datagram, Event, IpNet, OpenSocket, Opened, SendDatagram, Speech,
+    CloseReason, Datagram, Event, IpNet, OpenSocket, Opened, Protocol, SendDatagram,
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::devices::Bound;
 use super::options::{Keys, Options, reason};
@@ -46,7 +46,7 @@ pub(super) struct Channel {
 pub(super) struct Datagrams {
     pub(super) channel: ChannelKey,
     remotes: Vec<IpNet>,
-    speech: Speech,
+    protocol: Protocol,
     options: Options,
     heard: BTreeMap<IpAddr, LastDatagram>,
     /// When the last packet from any remote arrived.
@@ -85,7 +85,7 @@ impl Datagrams {
     /// BFD is no sign of life (RFC 5880 section 6.8.6), and one with the Poll bit requires an answer each time.
     fn hear(&mut self, packet: &Packet, now: u64) -> bool {
         let remote = packet.remote.ip();
-        if self.speech != Speech::Bfd {
+        if self.protocol != Protocol::Bfd {
             self.heard_us = now;
             return true;
         }
@@ -145,9 +145,9 @@ impl State {
         let bound = socket.and_then(|socket| socket.local_addr().ok()?.as_socket());
         let remote = SocketAddr::new(any, 0);
         let opened = Opened { id: id.1, local: bound.unwrap_or(local), remote, credit: 0 };
-        let (remotes, speech) = (open.remotes, open.protocol);
+        let (remotes, protocol) = (open.remotes, open.protocol);
         let (heard, heard_us) = (BTreeMap::new(), boottime_us());
-        let entry = Datagrams { channel, remotes, speech, options, heard, heard_us };
+        let entry = Datagrams { channel, remotes, protocol, options, heard, heard_us };
         self.sockets.insert(id, entry);
         self.news.push((id.0, Event::Opened(opened)));
         Ok(())
@@ -226,7 +226,7 @@ impl Channel {
         let io = |error: io::Error| reason(&error);
         let v4 = key.local.is_ipv4();
         let domain = Domain::for_address(key.local);
-        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)).map_err(io)?;
+        let socket = Socket::new(domain, Type::DGRAM, Some(socket2::Protocol::UDP)).map_err(io)?;
         socket.set_nonblocking(true).map_err(io)?;
         if !v4 {
             socket.set_only_v6(true).map_err(io)?;

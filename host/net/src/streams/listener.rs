@@ -2,7 +2,7 @@
 //! which listener a new stream belongs to, the longest prefix first.
 use std::net::{IpAddr, SocketAddr};
 
-use outrigger_sdk::{Accepted, CloseReason, Event, IpNet, Listen, Speech};
+use outrigger_sdk::{Accepted, CloseReason, Event, IpNet, Listen, Protocol};
 use socket2::Socket;
 
 use super::EndpointError;
@@ -20,7 +20,7 @@ const STREAMS_PER_REMOTE: usize = 4;
 pub(super) struct Listener {
     pub(super) port: PortKey,
     pub(super) remote: IpNet,
-    pub(super) speech: Speech,
+    pub(super) protocol: Protocol,
     pub(super) options: Options,
 }
 
@@ -79,8 +79,8 @@ impl State {
             self.ports.insert(port.clone(), opened);
             self.look_again(boottime_us());
         }
-        let (speech, remote) = (listen.protocol, listen.remote);
-        self.listeners.insert(id, Listener { port: port.clone(), remote, speech, options });
+        let (protocol, remote) = (listen.protocol, listen.remote);
+        self.listeners.insert(id, Listener { port: port.clone(), remote, protocol, options });
         self.adjust(&port).inspect_err(|_| drop(self.listeners.remove(&id)))?;
         let signed = match (self.ports.get(&port), self.listeners.get(&id)) {
             (Some(port), Some(listener)) => listener.options.sign(&port.socket, remote),
@@ -189,7 +189,7 @@ impl State {
         let stream_key = self.key(Source::Stream(id));
         let Some(entry) = self.listeners.get(&(owner, listener)) else { return };
         let now = boottime_us();
-        let mut stream = Stream::new(socket, stream_key, &entry.speech, (local, remote), now);
+        let mut stream = Stream::new(socket, stream_key, &entry.protocol, (local, remote), now);
         stream.phase = Phase::Open;
         stream.watch(poller);
         let opened = stream.opened(id.1);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use outrigger_sdk::wire::bgp::{HEADER, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, frame};
-use outrigger_sdk::{CloseReason, Endpoint, Opened, Speech};
+use outrigger_sdk::{CloseReason, Endpoint, Opened, Protocol};
 use socket2::Socket;
 
 use crate::sys::Poller;
@@ -69,7 +69,7 @@ impl Stream {
     pub(super) fn new(
         socket: Socket,
         key: u64,
-        speech: &Speech,
+        protocol: &Protocol,
         (local, remote): (SocketAddr, SocketAddr),
         now: u64,
     ) -> Self {
@@ -83,7 +83,7 @@ impl Stream {
             paused: false,
             heard_us: now,
             wrote_us: now,
-            is_bgp: *speech == Speech::Bgp,
+            is_bgp: *protocol == Protocol::Bgp,
             incoming: Vec::new(),
             lost: false,
             outgoing: VecDeque::new(),

@@ -9,7 +9,7 @@ use outrigger_sdk::wire::bfd::ControlPacket;
 use outrigger_sdk::wire::bgp;
 use outrigger_sdk::{
     Accepted, CloseReason, Closed, Connect, DatagramBeacon, Event, Listen, OffloadWork, OpenSocket,
-    Opened, SendDatagram, SocketOption, Speech, StreamBytes,
+    Opened, Protocol, SendDatagram, SocketOption, StreamBytes,
 };
 
 use super::{Keys, SecretKey, StreamSink, Streams, StreamsHandle};
@@ -69,7 +69,7 @@ impl Bench {
 
     fn listen(&self, owner: Owner, id: u32, remote: &str, options: Vec<SocketOption>, keys: &Keys) {
         let remote = remote.parse().unwrap();
-        let listen = Listen { id, port: 1790, remote, protocol: Speech::Bgp, options };
+        let listen = Listen { id, port: 1790, remote, protocol: Protocol::Bgp, options };
         self.handle.listen(owner, listen, keys).unwrap();
     }
 
@@ -84,7 +84,7 @@ impl Bench {
     }
 
     fn connect(&self, id: u32, remote: SocketAddr, options: Vec<SocketOption>) {
-        let connect = Connect { id, remote, protocol: Speech::Bgp, options };
+        let connect = Connect { id, remote, protocol: Protocol::Bgp, options };
         self.handle.connect(OWNER, connect, &Keys::default()).unwrap();
     }
 }
@@ -289,7 +289,7 @@ namespaced! {
         for (key, up) in [("wrong", false), ("right", true)] {
             let options = vec![SocketOption::ConnectTimeout(300)];
             let remote = "127.0.0.1:1790".parse().unwrap();
-            let connect = Connect { id: 1, remote, protocol: Speech::Bgp, options };
+            let connect = Connect { id: 1, remote, protocol: Protocol::Bgp, options };
             bench.handle.connect(OWNER, connect, &keys(key)).unwrap();
             match bench.next() {
                 Event::Opened(_) | Event::Accepted(_) => assert!(up),
@@ -317,7 +317,7 @@ namespaced! {
             id: 1,
             port: 3784,
             remotes: vec!["127.0.0.1/32".parse().unwrap()],
-            protocol: Speech::Bfd,
+            protocol: Protocol::Bfd,
             options: vec![SocketOption::MinHopLimit(200), SocketOption::HopLimit(255)],
         };
         bench.handle.open_socket(OWNER, open).unwrap();
@@ -362,7 +362,7 @@ namespaced! {
             id: 1,
             port: 0,
             remotes: vec!["127.0.0.1/32".parse().unwrap()],
-            protocol: Speech::Bfd,
+            protocol: Protocol::Bfd,
             options: vec![],
         };
         bench.handle.open_socket(OWNER, open).unwrap();

@@ -5,7 +5,7 @@ use outrigger_core::guard::Grant;
 use outrigger_sdk::wire::bgp::{
     self, AsPath, Attributes, Capability, Family, Negotiated, NextHop, Open,
 };
-use outrigger_sdk::{Connect, Event, IpNet, Opened, Speech, StreamBytes};
+use outrigger_sdk::{Connect, Event, IpNet, Opened, Protocol, StreamBytes};
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn told(count: u8) -> Guard {
     let mut link = guard.links()[&1].clone();
     link.addresses = vec!["192.0.2.1/24".parse().unwrap()];
     guard.link(&LinksChanged { reset: true, upsert: vec![link], ..Default::default() });
-    let connect = Connect { id: STREAM, remote: peer, protocol: Speech::Bgp, options: vec![] };
+    let connect = Connect { id: STREAM, remote: peer, protocol: Protocol::Bgp, options: vec![] };
     guard.check(0, Effect::Connect(connect)).unwrap();
     let local = "192.0.2.1:1".parse().unwrap();
     guard.hear(&Event::Opened(Opened { id: STREAM, local, remote: peer, credit: 1 }));

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use outrigger_sdk::wire::bfd::{ControlPacket, LENGTH};
 use outrigger_sdk::{
-    DatagramBeacon, Effect, Endpoint, IpNet, Offload, OffloadWork, OpenSocket, Resumed,
-    SendDatagram, SocketOption, Speech,
+    DatagramBeacon, Effect, Endpoint, IpNet, Offload, OffloadWork, OpenSocket, Protocol, Resumed,
+    SendDatagram, SocketOption,
 };
 use serde::{Deserialize, Serialize};
 
@@ -214,5 +214,11 @@ fn receiver(id: Endpoint, settings: &Settings) -> Effect {
 fn open(id: Endpoint, port: u16, settings: &Settings, mut options: Vec<SocketOption>) -> Effect {
     options.extend(settings.device.clone().map(SocketOption::Device));
     let peer: IpNet = settings.peer.ip().into();
-    Effect::OpenSocket(OpenSocket { id, port, remotes: vec![peer], protocol: Speech::Bfd, options })
+    Effect::OpenSocket(OpenSocket {
+        id,
+        port,
+        remotes: vec![peer],
+        protocol: Protocol::Bfd,
+        options,
+    })
 }

@@ -7,7 +7,7 @@ use hostile::{Harm, Hostile};
 use outrigger_sdk::wire::bgp::{
     self, AsPath, Attributes, Capability, Family, Message, Negotiated, NextHop, Open,
 };
-use outrigger_sdk::{Connect, Effect, Endpoint, Event, IpNet, Speech, StreamBytes};
+use outrigger_sdk::{Connect, Effect, Endpoint, Event, IpNet, Protocol, StreamBytes};
 
 /// Number of the session.
 const SESSION: Endpoint = 1;
@@ -60,7 +60,7 @@ impl Harm for Speaker {
         if let (Some((peer, _)), false) = (self.peer, self.dialled) {
             self.dialled = true;
             let remote = SocketAddr::new(peer, 179);
-            let (protocol, options) = (Speech::Bgp, Vec::new());
+            let (protocol, options) = (Protocol::Bgp, Vec::new());
             effects.push(Effect::Connect(Connect { id: SESSION, remote, protocol, options }));
         }
         if self.up {

@@ -1,7 +1,7 @@
 //! Opens more and more UDP ports of the host, without naming a peer.
 #![forbid(unsafe_code)]
 use hostile::{Harm, Hostile};
-use outrigger_sdk::{Effect, Event, OpenSocket, Speech};
+use outrigger_sdk::{Effect, Event, OpenSocket, Protocol};
 
 /// Number of sockets per call.
 const EACH: u16 = 100;
@@ -21,7 +21,7 @@ impl Harm for Squat {
         let open = |port: u16| {
             Effect::OpenSocket(OpenSocket {
                 id: port.into(),
-                protocol: Speech::Bfd,
+                protocol: Protocol::Bfd,
                 port,
                 remotes: Vec::new(),
                 options: Vec::new(),

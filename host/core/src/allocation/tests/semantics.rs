@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use outrigger_sdk::Protocol;
+use outrigger_sdk::IpProtocol;
 
 use super::*;
 use crate::facts::{Namespace, Node};
@@ -192,8 +192,8 @@ fn service_of(name: &str, words: &[&str], old: Option<&Service>) -> Service {
             ("share", name) => service.sharing_key = name.to_owned(),
             ("port", port) => {
                 let (port, protocol) = match port.split_once('/') {
-                    Some((port, "udp")) => (port, Protocol::Udp),
-                    _ => (port, Protocol::Tcp),
+                    Some((port, "udp")) => (port, IpProtocol::Udp),
+                    _ => (port, IpProtocol::Tcp),
                 };
                 let port = port.parse().unwrap();
                 service.ports = vec![ServicePort { port, protocol, ..ServicePort::default() }];

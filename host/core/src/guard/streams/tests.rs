@@ -9,7 +9,7 @@ use outrigger_sdk::wire::bgp::{
 };
 use outrigger_sdk::{
     Closed, Connect, Duty, Effect, Event, Link, LinksChanged, Listen, Offload, OffloadWork, Opened,
-    SecretRef, SocketOption, Speech, StreamBytes,
+    Protocol, SecretRef, SocketOption, StreamBytes,
 };
 use outrigger_wire::MacAddr;
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn open(asn: u32) -> Open {
 
 fn connect(remote: &str) -> Effect {
     let remote = SocketAddr::new(remote.parse().unwrap(), 179);
-    Effect::Connect(Connect { id: STREAM, remote, protocol: Speech::Bgp, options: vec![] })
+    Effect::Connect(Connect { id: STREAM, remote, protocol: Protocol::Bgp, options: vec![] })
 }
 
 fn write(data: Vec<u8>) -> Effect {
@@ -218,7 +218,7 @@ fn only_granted_peers_ports_devices_and_secrets_are_used() {
             id: 8,
             port: 179,
             remote: remote.parse().unwrap(),
-            protocol: Speech::Bgp,
+            protocol: Protocol::Bgp,
             options,
         })
     };

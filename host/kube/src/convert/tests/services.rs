@@ -274,7 +274,7 @@ fn a_service_keeps_what_plugins_may_ask_about() {
     assert_eq!(service.annotations, [("a".to_owned(), "b".to_owned())].into());
     assert_eq!(service.traffic_policy, outrigger_sdk::TrafficPolicy::Local);
     assert_eq!(service.selector, service.labels);
-    assert_eq!(service.ports[0].protocol, outrigger_sdk::Protocol::Udp);
+    assert_eq!(service.ports[0].protocol, outrigger_sdk::IpProtocol::Udp);
     assert_eq!((service.ports[0].port, service.ports[0].node_port), (53, 30053));
     assert_eq!(service.ingress.as_slice(), ["10.0.0.9".parse::<std::net::IpAddr>().unwrap()]);
 }

@@ -8,7 +8,7 @@ const PORT: u16 = 3784;
 impl Bench {
     fn socket(&self, owner: Owner, id: u32, remote: &str, options: Vec<SocketOption>) -> Event {
         let remotes = vec![remote.parse().unwrap()];
-        let open = OpenSocket { id, port: PORT, remotes, protocol: Speech::Bfd, options };
+        let open = OpenSocket { id, port: PORT, remotes, protocol: Protocol::Bfd, options };
         self.handle.open_socket(owner, open).unwrap();
         self.next()
     }

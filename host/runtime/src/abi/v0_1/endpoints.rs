@@ -27,7 +27,7 @@ impl From<SocketAddress> for SocketAddr {
     }
 }
 
-impl From<wit::Protocol> for sdk::Speech {
+impl From<wit::Protocol> for sdk::Protocol {
     fn from(protocol: wit::Protocol) -> Self {
         match protocol {
             wit::Protocol::Bgp => Self::Bgp,

@@ -70,10 +70,10 @@ impl From<&sdk::ServicePort> for wit::ServicePort {
         Self {
             name: port.name.clone(),
             protocol: match port.protocol {
-                sdk::Protocol::Tcp => wit::IpProtocol::Tcp,
-                sdk::Protocol::Udp => wit::IpProtocol::Udp,
-                sdk::Protocol::Sctp => wit::IpProtocol::Sctp,
-                sdk::Protocol::Other => wit::IpProtocol::Other,
+                sdk::IpProtocol::Tcp => wit::IpProtocol::Tcp,
+                sdk::IpProtocol::Udp => wit::IpProtocol::Udp,
+                sdk::IpProtocol::Sctp => wit::IpProtocol::Sctp,
+                sdk::IpProtocol::Other => wit::IpProtocol::Other,
             },
             port: port.port,
             node_port: port.node_port,

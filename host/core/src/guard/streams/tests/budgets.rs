@@ -21,7 +21,7 @@ fn sessions(peers: u32, addresses: u32) -> Guard {
     guard.desire(&[], &desired);
     for id in 0..peers {
         let remote = SocketAddr::new(Ipv4Addr::new(10, 0, 0, 10 + id as u8).into(), 179);
-        let (protocol, options) = (Speech::Bgp, vec![]);
+        let (protocol, options) = (Protocol::Bgp, vec![]);
         guard.check(0, Effect::Connect(Connect { id, remote, protocol, options })).unwrap();
         let local = SocketAddr::new(SELF.into(), 1);
         guard.hear(&Event::Opened(Opened { id, local, remote, credit: 1 }));
@@ -97,7 +97,7 @@ fn sixteen_refreshes_in_a_minute_hurt_nobody() {
     let another = Connect {
         id: 77,
         remote: "10.0.0.99:179".parse().unwrap(),
-        protocol: Speech::Bgp,
+        protocol: Protocol::Bgp,
         options: vec![],
     };
     guard.check(now, Effect::Connect(another)).expect("nor does it keep anybody from dialling");

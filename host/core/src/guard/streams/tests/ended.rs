@@ -25,13 +25,13 @@ fn a_peer_that_is_taken_out_loses_its_routes_and_its_session_and_is_told_nothing
     assert_eq!(peer.0.len(), 1);
     let to = |remote: &str| remote.parse::<IpNet>().unwrap();
     let listen = |id, remote: &str| {
-        let (port, protocol, options) = (179, Speech::Bgp, vec![]);
+        let (port, protocol, options) = (179, Protocol::Bgp, vec![]);
         Effect::Listen(Listen { id, port, remote: to(remote), protocol, options })
     };
     guard.check(0, listen(STREAM + 1, "10.0.0.9/32")).unwrap();
     guard.check(0, listen(STREAM + 2, "10.0.0.8/32")).unwrap();
     let remotes = vec![to("10.0.0.8/32"), to("10.0.0.9/32")];
-    let (port, protocol, options) = (3784, Speech::Bfd, vec![]);
+    let (port, protocol, options) = (3784, Protocol::Bfd, vec![]);
     let bfd = OpenSocket { id: STREAM + 3, port, remotes, protocol, options };
     guard.check(0, Effect::OpenSocket(bfd)).unwrap();
 

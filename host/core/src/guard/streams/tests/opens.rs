@@ -66,7 +66,7 @@ fn who_names_nobody_opens_nothing() {
             id: 9,
             port: 3784,
             remotes,
-            protocol: Speech::Bfd,
+            protocol: Protocol::Bfd,
             options: vec![],
         })
     };
