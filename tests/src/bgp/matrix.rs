@@ -103,13 +103,13 @@ impl Feature {
     pub fn what(self) -> &'static str {
         match self {
             Self::Ibgp => "empty AS path, local preference 100 (RFC 4271)",
-            Self::Ebgp => "the AS path is our AS; the router never dials",
+            Self::Ebgp => "the AS path is Outrigger's AS; the router never dials",
             Self::Multihop => {
-                "between loopbacks, one router in between; our loopback is the next hop"
+                "between loopbacks, one router in between; Outrigger's loopback is the next hop"
             }
             Self::V4 => "IPv4 alone is negotiated, and IPv6 routes are not sent",
             Self::V6 => {
-                "an IPv6 session for IPv6 alone; the next hop is our global address (RFC 2545)"
+                "an IPv6 session for IPv6 alone; the next hop is the node's global address (RFC 2545)"
             }
             Self::DualStack => {
                 "IPv4 and IPv6 over one IPv4 session, each with its own next hop (RFC 4760)"
@@ -117,27 +117,27 @@ impl Feature {
             Self::Md5 => "the router demands signed segments (RFC 2385)",
             Self::Gtsm => "both ends demand TTL 255 (RFC 5082)",
             Self::GracefulRestart => {
-                "our daemon is killed and comes back: no change of the kernel's route (FRR, BIRD), the route stays in the \
+                "the daemon is killed and restarts: no change of the kernel's route (FRR, BIRD), the route stays in the \
                  RIB (RFC 4724)"
             }
             Self::Bfd => {
-                "3 x 300 ms; when its packets are lost, the route goes long before the hold time"
+                "3 x 300 ms; when its packets are lost, the route disappears long before the hold time"
             }
             Self::ExtendedNextHop => {
                 "an IPv4 route with an IPv6 next hop over an IPv6 session (RFC 8950)"
             }
-            Self::Unnumbered => "the router is told a link and nothing else",
-            Self::DynamicNeighbor => "we are told a prefix, and the router dials",
-            Self::Passive => "we never dial, and the router does",
+            Self::Unnumbered => "the router is configured with a link and nothing else",
+            Self::DynamicNeighbor => "Outrigger is configured with a prefix, and the router dials",
+            Self::Passive => "Outrigger never dials, and the router does",
             Self::As4 => {
-                "our AS is 4200000001, the router offers no four-octet AS numbers: FRR has AS_TRANS in the path, BIRD ours, from AS4_PATH (RFC 6793)"
+                "Outrigger's AS is 4200000001, the router offers no four-octet AS numbers: FRR has AS_TRANS in the path, BIRD Outrigger's AS, from AS4_PATH (RFC 6793)"
             }
-            Self::RouteRefresh => "the router asks, and all routes come again (RFC 2918, RFC 7313)",
+            Self::RouteRefresh => "the router asks, and gets all routes again (RFC 2918, RFC 7313)",
             Self::LargeCommunities => {
                 "large and standard communities, MED and prepending arrive as configured (RFC 8092)"
             }
             Self::ShutdownMessage => {
-                "the router says why we left, and we say why it did (RFC 9003); GoBGP 4.8.0 gives no reason itself, whatever it is told"
+                "the router logs why Outrigger left, and Outrigger reports why the router did (RFC 9003); GoBGP 4.8.0 never sends a reason itself"
             }
         }
     }
@@ -146,7 +146,7 @@ impl Feature {
     pub fn not_applicable(self, kind: Kind) -> Option<&'static str> {
         match (self, kind) {
             (Self::Unnumbered, Kind::Bird) => Some(
-                "BIRD 2.0 User's Guide, BGP, `neighbor`: \"neighbor [ip | range prefix]\": it is told an address or a \
+                "BIRD 2.0 User's Guide, BGP, `neighbor`: \"neighbor [ip | range prefix]\": it needs an address or a \
                  prefix; it discovers none",
             ),
             (Self::Unnumbered, Kind::Gobgp) => Some(

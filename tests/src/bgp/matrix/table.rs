@@ -5,12 +5,12 @@ const HEAD: &str = "\
 # BGP: what works with which router
 
 Generated from `tests/src/bgp/matrix.rs` by `OUTRIGGER_CODEGEN=1 cargo test -p outrigger-tests --test bgp page`; a test
-holds this page to it. Every cell with a \"yes\" is run by `cargo xtask test` with the real router, each in a network of its own
-(`cargo test -p outrigger-tests --test bgp -- FRR`), and a cell that fails fails the run: FRR 8.4.4 and BIRD 2.0.12 as
-Debian 12 has them, GoBGP 4.8.0 from its modules.
+compares the two. `cargo xtask test` runs every cell with a \"yes\" against the real router, each in a network of its own
+(`cargo test -p outrigger-tests --test bgp -- FRR`). A cell that fails fails the run. FRR 8.4.4 and BIRD 2.0.12 are Debian 12's
+packages; GoBGP 4.8.0 is built from its modules.
 
-In every cell the session is established, the route has the right AS path and next hop, it is in the kernel's table (FRR and
-BIRD), and when the Service is deleted it goes and the session stays.
+In every cell the session is established, the route has the right AS path and next hop, and it is in the kernel's table (FRR and
+BIRD). When the Service is deleted, the route disappears and the session stays.
 
 ";
 
@@ -18,7 +18,7 @@ BIRD), and when the Service is deleted it goes and the session stays.
 pub fn table() -> String {
     let mut page = HEAD.to_owned();
     let mut notes: Vec<String> = Vec::new();
-    page += "| | FRR | BIRD | GoBGP | what is checked besides |\n|---|---|---|---|---|\n";
+    page += "| | FRR | BIRD | GoBGP | what else is checked |\n|---|---|---|---|---|\n";
     for feature in Feature::ALL {
         let cells = KINDS.map(|kind| match feature.not_applicable(kind) {
             None => "yes".to_owned(),
