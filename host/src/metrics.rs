@@ -1,5 +1,5 @@
 //! Metrics as OpenMetrics text, built for every scrape from the reports of the roles.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 
@@ -10,7 +10,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use outrigger_kube::crd::NodeReportStatus;
 use outrigger_sdk::{PeerHealth, PeerReport};
@@ -22,11 +22,16 @@ type Labels = Vec<(&'static str, String)>;
 type PluginLabels = Vec<(String, String)>;
 
 /// One page of metrics.
-pub struct Page(Registry);
+pub struct Page {
+    registry: Registry,
+    /// A name that is registered twice makes a page that no scraper accepts.
+    names: BTreeSet<String>,
+}
 
 impl Default for Page {
     fn default() -> Self {
-        let mut page = Self(Registry::with_prefix("outrigger"));
+        let registry = Registry::with_prefix("outrigger");
+        let mut page = Self { registry, names: BTreeSet::new() };
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
         page.gauges("build_info", "The version of the program", [(version, 1)]);
         page
@@ -61,15 +66,15 @@ impl Page {
     /// addresses than an integer can count.
     fn pools(&mut self, pools: &BTreeMap<String, PoolStatus>) {
         let capacity = counts(pools, |counts| counts.capacity);
-        self.0.register("pool_addresses", "Addresses that the pool can give out", capacity);
+        self.register("pool_addresses", "Addresses that the pool can give out", capacity);
         let in_use = counts(pools, |counts| counts.allocated);
-        self.0.register(
+        self.register(
             "pool_addresses_in_use",
             "Addresses of the pool that Services hold",
             in_use,
         );
         let free = counts(pools, |counts| counts.free);
-        self.0.register("pool_addresses_free", "Addresses that the pool can give out now", free);
+        self.register("pool_addresses_free", "Addresses that the pool can give out now", free);
     }
 
     /// Adds the metrics of the node role.
@@ -142,7 +147,7 @@ impl Page {
             for (labels, value) in values {
                 family.get_or_create(&labels).set(value);
             }
-            self.0.register(name, "As the announcer's plugin counts it", family);
+            self.register(name, "As the announcer's plugin counts it", family);
         }
     }
 
@@ -158,7 +163,7 @@ impl Page {
             for (labels, value) in values {
                 family.get_or_create(&labels).set(value);
             }
-            self.0.register(format!("plugin_{name}"), "As the announcer's plugin says", family);
+            self.register(format!("plugin_{name}"), "As the announcer's plugin says", family);
         }
     }
 
@@ -190,7 +195,7 @@ impl Page {
     /// Encodes the page as OpenMetrics text.
     pub fn text(self) -> String {
         let mut text = String::new();
-        if encode(&mut text, &self.0).is_err() {
+        if encode(&mut text, &self.registry).is_err() {
             // Writing to a string does not fail; if it did, the page would be valid and empty.
             let _ = writeln!(text, "# EOF");
         }
@@ -200,13 +205,23 @@ impl Page {
     fn gauge(&mut self, name: &str, help: &str, value: i64) {
         let gauge = Gauge::<i64>::default();
         gauge.set(value);
-        self.0.register(name, help, gauge);
+        self.register(name, help, gauge);
+    }
+
+    /// Adds metrics under a name that is free. Names that plugins choose come last.
+    fn register(&mut self, name: impl Into<String>, help: &str, metric: impl Metric) {
+        let name = name.into();
+        if self.names.insert(name.clone()) {
+            // The name under which a counter appears.
+            self.names.insert(format!("{name}_total"));
+            self.registry.register(name, help, metric);
+        }
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) {
         let counter = Counter::<u64>::default();
         counter.inc_by(value);
-        self.0.register(name, help, counter);
+        self.register(name, help, counter);
     }
 
     fn gauges(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, i64)>) {
@@ -214,7 +229,7 @@ impl Page {
         for (labels, value) in values {
             family.get_or_create(&labels).set(value);
         }
-        self.0.register(name, help, family);
+        self.register(name, help, family);
     }
 
     fn counters(
@@ -227,7 +242,7 @@ impl Page {
         for (labels, value) in values {
             family.get_or_create(&labels).inc_by(value);
         }
-        self.0.register(name, help, family);
+        self.register(name, help, family);
     }
 }
 
@@ -273,6 +288,25 @@ mod tests {
         assert!(!text.contains("\noutrigger_leader"), "{text}");
         let line = "outrigger_plugin_queue{announcer=\"tor\",zone=\"a\\\"b\"} 2.5";
         assert!(text.lines().any(|it| it == line), "{text}");
+    }
+
+    #[test]
+    fn no_plugin_takes_a_name_that_the_page_has() {
+        let mut page = Page::default();
+        page.controller(&ControllerStatus::default());
+        let report = |protocol: &str, counter: &str| PeerReport {
+            peer: "tor-a".to_owned(),
+            protocol: protocol.to_owned(),
+            counters: vec![(counter.to_owned(), 1.0)],
+            ..PeerReport::default()
+        };
+        let reports = [report("bgp", "session-up"), report("status", "writes-total")];
+        page.peers(reports.map(|report| ("tor".to_owned(), report)).into());
+        let text = page.text();
+        let types = text.lines().filter(|line| line.starts_with("# TYPE")).collect::<Vec<_>>();
+        let names: BTreeSet<_> = types.iter().collect();
+        assert_eq!(names.len(), types.len(), "{text}");
+        assert!(text.contains("outrigger_bgp_session_up{"), "{text}");
     }
 
     #[test]

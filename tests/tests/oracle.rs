@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use outrigger_tests::bgp::oracle::{Answer, Case, Heard, Prober, ROUTE, Wire, cases, generated};
+use outrigger_tests::bgp::oracle::{Answer, Case, Received, Prober, ROUTE, Wire, cases, generated};
 
 #[path = "../vectors/bgp_host.rs"]
 mod bgp_host;
@@ -42,7 +42,7 @@ impl Wire for Native {
         Ok(())
     }
 
-    fn receive(&mut self, patience: Duration) -> Result<Heard> {
+    fn receive(&mut self, patience: Duration) -> Result<Received> {
         let mut left = u64::try_from(patience.as_micros())?;
         // Time passes only when nothing else can happen, and never more than a second at once.
         while self.host.written.is_empty() && self.host.is_open() && left > 0 {
@@ -51,9 +51,9 @@ impl Wire for Native {
             left -= step;
         }
         Ok(match self.host.written.pop_front() {
-            Some(message) => Heard::Message(message),
-            None if self.host.is_open() => Heard::Silence,
-            None => Heard::Closed,
+            Some(message) => Received::Message(message),
+            None if self.host.is_open() => Received::Silence,
+            None => Received::Closed,
         })
     }
 

@@ -3,13 +3,14 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{run, setup};
+use crate::{run, setup, tidy};
 
 mod features;
 
 /// Runs every check, ordered so that failures appear early.
 pub fn check() -> Result<()> {
     format()?;
+    tidy::tidy()?;
     dependencies()?;
     clippy()?;
     documentation()

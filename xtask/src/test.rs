@@ -3,7 +3,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use outrigger_tests::clock;
 
-use crate::{check, image, run, setup};
+use crate::{check, image, run, setup, tidy};
 
 mod groups;
 mod lane;
@@ -46,8 +46,9 @@ fn alone(group: Group, name: Option<&str>) -> Result<()> {
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
 /// Steps, each with its usual time on two processors when nothing is built or installed yet.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", "seconds", check::format),
+    ("house rules", "a second", tidy::tidy),
     ("set-up", "it says so itself", setup::all),
     ("dependencies", "seconds", check::dependencies),
     ("daemon", "6 to 15 minutes", run::build_outrigger),

@@ -20,6 +20,9 @@ impl Daemon {
         let mut page = Page::default();
         page.node(&status);
         page.frames(&self.responder.handle().counters());
+        if let Some(standing) = &self.shared.controller {
+            page.controller(&standing.borrow());
+        }
         let peers = self.node.announcers.desks().flat_map(|(announcer, desk)| {
             let peers = desk.lock().guard.reports().peers().cloned().collect::<Vec<_>>();
             peers.into_iter().map(|peer| (announcer.name.clone(), peer))
@@ -33,9 +36,6 @@ impl Daemon {
             named.collect::<Vec<_>>()
         });
         page.plugins(metrics.collect());
-        if let Some(standing) = &self.shared.controller {
-            page.controller(&standing.borrow());
-        }
         Health { missing: status.missing, metrics: page.text(), details: None }
     }
 

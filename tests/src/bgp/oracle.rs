@@ -98,7 +98,7 @@ pub trait Wire {
     ///
     /// # Errors
     /// When the received octets are not BGP.
-    fn receive(&mut self, patience: Duration) -> Result<Heard>;
+    fn receive(&mut self, patience: Duration) -> Result<Received>;
     /// Returns true if the speaker has the route now; `None` if that cannot be determined.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ pub trait Wire {
 
 /// Result of a receive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     /// A whole message.
     Message(Vec<u8>),
     /// The end of the connection.

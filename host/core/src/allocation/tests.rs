@@ -12,7 +12,7 @@ mod hostile;
 mod pools;
 mod scale;
 mod semantics;
-mod told;
+mod conditions;
 
 /// A cluster whose policies all give the lowest address, shared ones first.
 #[derive(Default)]

@@ -6,7 +6,7 @@ mod open;
 mod packing;
 mod properties;
 mod update;
-mod words;
+mod error_text;
 
 /// Returns a message with a correct header.
 pub(super) fn message(kind: u8, body: &[u8]) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::octets::message;
-use super::{Answer, Case, Heard, Stage, Wire};
+use super::{Answer, Case, Received, Stage, Wire};
 
 const OPEN: u8 = 1;
 const NOTIFICATION: u8 = 3;
@@ -137,13 +137,13 @@ impl<W: Wire> Prober<W> {
     fn confirmed(&mut self) -> Result<Option<Answer>> {
         loop {
             match self.wire.receive(PATIENCE)? {
-                Heard::Message(message) if message[18] == KEEPALIVE => return Ok(None),
-                Heard::Message(message) if message[18] == NOTIFICATION => {
+                Received::Message(message) if message[18] == KEEPALIVE => return Ok(None),
+                Received::Message(message) if message[18] == NOTIFICATION => {
                     return Ok(Some(notification(&message)));
                 }
-                Heard::Message(_) => {}
-                Heard::Closed => return Ok(Some(Answer::Closed)),
-                Heard::Silence => bail!("neither a KEEPALIVE nor a NOTIFICATION came"),
+                Received::Message(_) => {}
+                Received::Closed => return Ok(Some(Answer::Closed)),
+                Received::Silence => bail!("neither a KEEPALIVE nor a NOTIFICATION came"),
             }
         }
     }
@@ -154,18 +154,18 @@ impl<W: Wire> Prober<W> {
         loop {
             let patience = if self.marks { PATIENCE } else { SETTLE };
             match self.wire.receive(patience)? {
-                Heard::Message(message) if message[18] == NOTIFICATION => {
+                Received::Message(message) if message[18] == NOTIFICATION => {
                     return Ok(notification(&message));
                 }
-                Heard::Message(message)
+                Received::Message(message)
                     if message[18] == ROUTE_REFRESH && message.get(21) == Some(&2) =>
                 {
                     return Ok(Answer::Established);
                 }
-                Heard::Message(_) => {}
-                Heard::Closed => return Ok(Answer::Closed),
-                Heard::Silence if self.marks => bail!("it says nothing any more"),
-                Heard::Silence => return Ok(Answer::Established),
+                Received::Message(_) => {}
+                Received::Closed => return Ok(Answer::Closed),
+                Received::Silence if self.marks => bail!("it says nothing any more"),
+                Received::Silence => return Ok(Answer::Established),
             }
         }
     }
@@ -174,12 +174,12 @@ impl<W: Wire> Prober<W> {
     fn end(&mut self, patience: Duration) -> Result<Option<Answer>> {
         loop {
             match self.wire.receive(patience)? {
-                Heard::Message(message) if message[18] == NOTIFICATION => {
+                Received::Message(message) if message[18] == NOTIFICATION => {
                     return Ok(Some(notification(&message)));
                 }
-                Heard::Message(_) => {}
-                Heard::Closed => return Ok(Some(Answer::Closed)),
-                Heard::Silence => return Ok(None),
+                Received::Message(_) => {}
+                Received::Closed => return Ok(Some(Answer::Closed)),
+                Received::Silence => return Ok(None),
             }
         }
     }
@@ -190,8 +190,8 @@ impl<W: Wire> Prober<W> {
 
     fn expect(&mut self, kind: u8) -> Result<Vec<u8>> {
         match self.wire.receive(PATIENCE)? {
-            Heard::Message(message) if message[18] == kind => Ok(message),
-            Heard::Message(message) if message[18] == NOTIFICATION => {
+            Received::Message(message) if message[18] == kind => Ok(message),
+            Received::Message(message) if message[18] == NOTIFICATION => {
                 bail!("message type {kind} was expected, it said {}", notification(&message))
             }
             other => bail!("message type {kind} was expected, not {other:?}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Heard, Wire};
+use super::{Received, Wire};
 use crate::clock;
 
 /// Longest delay of a speaker after a session ended with an error; all tested speakers are configured with a short one.
@@ -56,8 +56,8 @@ impl Wire for Tcp<'_> {
         loop {
             let dialled = self.dial().and_then(|()| {
                 let heard = self.receive(Duration::from_secs(2))?;
-                ensure!(matches!(&heard, Heard::Message(message) if message[18] == 1), "{heard:?}");
-                let Heard::Message(open) = heard else { unreachable!("just ensured") };
+                ensure!(matches!(&heard, Received::Message(message) if message[18] == 1), "{heard:?}");
+                let Received::Message(open) = heard else { unreachable!("just ensured") };
                 // The prober reads it first.
                 drop(self.buffer.splice(..0, open));
                 Ok(())
@@ -82,25 +82,25 @@ impl Wire for Tcp<'_> {
         stream.write_all(octets).context("cannot send")
     }
 
-    fn receive(&mut self, patience: Duration) -> Result<Heard> {
+    fn receive(&mut self, patience: Duration) -> Result<Received> {
         loop {
             if let Some(message) = whole(&mut self.buffer)? {
-                return Ok(Heard::Message(message));
+                return Ok(Received::Message(message));
             }
             let stream = self.stream.as_mut().context("not connected")?;
             stream.set_read_timeout(Some(patience))?;
             let mut octets = [0; 8192];
             match stream.read(&mut octets) {
-                Ok(0) => return Ok(Heard::Closed),
+                Ok(0) => return Ok(Received::Closed),
                 Ok(count) => self.buffer.extend(&octets[..count]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                    return Ok(Heard::Closed);
+                    return Ok(Received::Closed);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
                 {
-                    return Ok(Heard::Silence);
+                    return Ok(Received::Silence);
                 }
                 Err(error) => return Err(error).context("cannot receive"),
             }
