@@ -209,9 +209,9 @@ static bool find_wanted(const request_t *request, const address_t *wanted[2], ou
     text_t message = {.length = 0};
     if (!asks_for(request, family)) {
       add_address(&message, address);
-      add(&message, " is wanted, but no ");
+      add(&message, " is requested, but the Service needs no ");
       add_family(&message, family);
-      add(&message, " address is to be assigned");
+      add(&message, " address");
       refuse(outcome, "WrongFamily", &message);
       return false;
     }
@@ -220,7 +220,7 @@ static bool find_wanted(const request_t *request, const address_t *wanted[2], ou
       add_address(&message, wanted[family]);
       add(&message, " and ");
       add_address(&message, address);
-      add(&message, " are wanted: a Service has one ");
+      add(&message, " are requested, but a Service has only one ");
       add_family(&message, family);
       add(&message, " address");
       refuse(outcome, "WrongFamily", &message);

@@ -83,14 +83,14 @@ pub async fn gossip_key(
             Ok(Ok(None)) if !waiting => {
                 waiting = true;
                 tracing::info!(
-                    "waiting for Secret outrigger-system/outrigger-gossip, which the controller makes"
+                    "waiting for Secret outrigger-system/outrigger-gossip, which the controller creates"
                 );
             }
             Ok(Ok(None)) => {}
             failed => {
                 if let Some(key) = state.kept_gossip_key() {
                     tracing::warn!(
-                        "the API server is silent: going on with the gossip key of before"
+                        "the API server does not answer: continuing with the stored gossip key"
                     );
                     return Ok(key);
                 }
@@ -124,7 +124,7 @@ pub async fn listed(watches: &mut Watches, state: &State) -> Vec<Change> {
     let age = Duration::from_micros(now().utc_us.saturating_sub(memory.utc_us));
     if age > OLDEST_MEMORY {
         tracing::warn!(
-            "what this node remembers is {} hours old and not used",
+            "the stored state of this node is {} hours old and is not used",
             age.as_secs() / 3600
         );
         return Vec::new();
@@ -137,7 +137,10 @@ pub async fn listed(watches: &mut Watches, state: &State) -> Vec<Change> {
         }
     };
     if tokio::time::timeout(PATIENCE, all).await.is_err() {
-        tracing::warn!("the API server is silent: serving what was so {} s ago", age.as_secs());
+        tracing::warn!(
+            "the API server does not answer: serving the state of {} s ago",
+            age.as_secs()
+        );
         changes.extend(watches.remember(memory.facts));
     }
     changes
@@ -172,7 +175,7 @@ impl Memory {
             return;
         }
         if let Err(error) = state.remember(watches.facts(), now()) {
-            tracing::warn!("what this node knows cannot be written down: {error}");
+            tracing::warn!("the state of this node cannot be stored: {error}");
         }
     }
 }

@@ -124,7 +124,7 @@ impl Daemon {
         let name = config.node()?;
         let state = Arc::new(State::open(&config.state())?);
         let occupied = state.occupy(&name)?;
-        let Setup { source, gossip_key, sent, keyring } =
+        let Setup { source, gossip_key, sent, secret_store } =
             Setup::open(config, &name, &state, &mut shared, client).await?;
         let links = outrigger_net::watch(Excludes::default()).await?;
         let router = Arc::new(EventDispatcher::default());
@@ -136,7 +136,7 @@ impl Daemon {
             responder: responder.handle(),
             streams: streams.handle(),
             groups: groups.clone(),
-            keyring: Arc::new(keyring),
+            secret_store: Arc::new(secret_store),
             hold_last_for: config.hold_last_for(),
         };
         let plugins = shared.plugins.clone();
@@ -150,8 +150,8 @@ impl Daemon {
         if client.is_some() {
             planner = planner.with_delay(config.new_address_delay_ms.saturating_mul(1_000));
         }
-        let mesh = Gossip::alone(&name, &config.gossip, wire)?;
-        let node = Node::new(mesh, announcers, planner, name);
+        let gossip = Gossip::alone(&name, &config.gossip, wire)?;
+        let node = Node::new(gossip, announcers, planner, name);
         Ok(Self {
             config: config.clone(),
             source,
@@ -200,9 +200,7 @@ impl Daemon {
                 Wake::Links => self.take_links(),
                 Wake::Gossip(Some(change)) => self.node.view_changed(&change),
                 Wake::Gossip(None) => {
-                    anyhow::bail!(
-                        "the thread of membership ended by itself: please report this as a bug"
-                    )
+                    anyhow::bail!("the membership thread ended unexpectedly: report this as a bug")
                 }
                 Wake::Reports => self.take_reports(),
                 Wake::Loaded(name) => self.plugin_loaded(&name),
@@ -228,7 +226,7 @@ impl Daemon {
                 Wake::PlanDue | Wake::Overdue => {}
                 Wake::Stop(why) => self.stop(why),
                 Wake::StopDeadline => {
-                    tracing::warn!("stopping without having handed everything over")
+                    tracing::warn!("stopping before all addresses were handed over")
                 }
             }
             self.settle();
@@ -244,7 +242,7 @@ impl Daemon {
         let overdue = self.node.overdue;
         tokio::select! {
             biased;
-            change = self.node.mesh.changed() => Wake::Gossip(change),
+            change = self.node.gossip.changed() => Wake::Gossip(change),
             _ = self.terminate.recv() => Wake::Stop("SIGTERM"),
             _ = self.interrupt.recv() => Wake::Stop("SIGINT"),
             () = at(overdue) => Wake::Overdue,
@@ -268,7 +266,7 @@ impl Daemon {
         if self.node.gossip() {
             self.node.settle(now);
         }
-        self.node.mesh.settled();
+        self.node.gossip.settled();
         let micros = |time: Duration| time.as_micros() as u64;
         let earliest = self.reported_us + micros(REPORT_INTERVAL);
         self.report_due.get_or_insert(earliest.max(now + micros(REPORT_DELAY)));
@@ -313,10 +311,7 @@ impl Daemon {
         for name in withdrawn {
             self.shared.plugins.forget_first_run(&name);
             if let Err(error) = self.shared.plugins.withdraw(&name) {
-                tracing::error!(
-                    plugin = name,
-                    "the embedded plugin cannot be brought back: {error}"
-                );
+                tracing::error!(plugin = name, "the embedded plugin cannot be restored: {error}");
             }
             self.plugin_loaded(&name);
         }
@@ -356,18 +351,18 @@ impl Daemon {
 
     /// Joins the other nodes once Node objects name some; a lone machine sends no gossip.
     fn find_peers(&mut self) {
-        let Node { name, cluster, planner, mesh, mesh_problem, .. } = &mut self.node;
-        *mesh_problem = None;
-        if mesh.is_alone() && cluster.nodes.keys().any(|other| other != name) {
-            let (gossip, key) = (&self.config.gossip, self.gossip_key);
-            let wire = mesh.wire();
-            match Gossip::join(name, cluster, gossip, key, planner.claims(), wire) {
-                Ok(joined) => *mesh = joined,
-                Err(error) => *mesh_problem = Some(report::cannot_join(name, &error)),
+        let Node { name, cluster, planner, gossip, gossip_problem, .. } = &mut self.node;
+        *gossip_problem = None;
+        if gossip.is_alone() && cluster.nodes.keys().any(|other| other != name) {
+            let (settings, key) = (&self.config.gossip, self.gossip_key);
+            let wire = gossip.wire();
+            match Gossip::join(name, cluster, settings, key, planner.claims(), wire) {
+                Ok(joined) => *gossip = joined,
+                Err(error) => *gossip_problem = Some(report::cannot_join(name, &error)),
             }
         }
-        if !self.node.mesh.is_alone() {
-            self.node.mesh.peers(&self.node.cluster);
+        if !self.node.gossip.is_alone() {
+            self.node.gossip.peers(&self.node.cluster);
         }
     }
 
@@ -375,7 +370,7 @@ impl Daemon {
         if self.node.stop_deadline().is_some() {
             return;
         }
-        tracing::info!("{why}: handing over");
+        tracing::info!("{why}: handing over all addresses");
         let now = now().monotonic_us;
         self.node.stop(now, self.config.stop_within_seconds * 1_000_000);
     }
@@ -384,11 +379,13 @@ impl Daemon {
         if self.node.stop_reason() == StopReason::Restart
             && let Err(error) = self.state.expect_restart(&self.node.name, now())
         {
-            tracing::warn!("BGP peers will not be told that this was a restart: {error}");
+            tracing::warn!(
+                "the restart cannot be recorded, so BGP peers will not be notified of it: {error}"
+            );
         }
         self.node.end();
         self.shared.plugins.end_first_runs();
-        self.node.mesh.goodbye();
+        self.node.gossip.goodbye();
         self.write_report();
         // Dropping the streams flushes the last messages before the process ends.
         drop(self.streams);

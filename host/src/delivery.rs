@@ -71,7 +71,7 @@ impl Deliveries {
                 if let Err(error) = self.follower.plugins.withdraw(name) {
                     tracing::error!(
                         plugin = name,
-                        "the embedded plugin cannot be brought back: {error}"
+                        "the embedded plugin cannot be restored: {error}"
                     );
                 }
                 (self.follower.changed)(name);
@@ -138,7 +138,7 @@ impl DeliveryTask {
                         Unavailable::Later(message) => message,
                         Unavailable::Never(verdict) => verdict.message,
                     };
-                    tracing::warn!(plugin = name, %build, "what is to run is not there: {message}");
+                    tracing::warn!(plugin = name, %build, "the active build cannot be loaded: {message}");
                     self.plugins.unavailable(name, origin(name, build), message);
                     well = false;
                 }
@@ -178,7 +178,7 @@ impl DeliveryTask {
                 self.plugins.try_out(name, *attempt, plugin, origin(name, build));
             }
             Err(Unavailable::Later(message)) => {
-                tracing::warn!(plugin = name, %build, "the candidate cannot be had: {message}");
+                tracing::warn!(plugin = name, %build, "the candidate cannot be loaded: {message}");
                 return false;
             }
             Err(Unavailable::Never(verdict)) => self.plugins.refuse_trial(name, *attempt, verdict),
@@ -213,7 +213,7 @@ impl DeliveryTask {
         }
         let read = tokio::time::timeout(REQUEST, read_copy(&self.client, name, digest)).await;
         let bytes = read
-            .map_err(|_| Unavailable::Later("the API server is silent".to_owned()))?
+            .map_err(|_| Unavailable::Later("the API server does not answer".to_owned()))?
             .map_err(|error| Unavailable::Later(error.to_string()))?;
         load(bytes).await
     }
@@ -226,7 +226,7 @@ async fn blocking(
     match tokio::task::spawn_blocking(load).await {
         Ok(loaded) => loaded.map_err(Unavailable::Never),
         Err(error) => {
-            let message = format!("looking into it failed ({error}): please report this as a bug");
+            let message = format!("inspecting it failed ({error}): report this as a bug");
             Err(Unavailable::Never(TrialFailure { reason: "NotAPlugin", message }))
         }
     }

@@ -53,7 +53,7 @@ pub async fn serve(address: Option<SocketAddr>) -> anyhow::Result<mpsc::Receiver
     // The channel is closed: no question will come.
     let Some(address) = address else { return Ok(questions) };
     let listener = listen(address).await.with_context(|| {
-        format!("cannot serve metrics on {address}: name another with --http ADDRESS:PORT")
+        format!("cannot serve metrics on {address}: set another with --http ADDRESS:PORT")
     })?;
     tracing::info!(%address, "metrics and health");
     tokio::spawn(async move {
@@ -93,10 +93,12 @@ async fn answer(
     Ok(match (request.method(), path) {
         (&Method::GET | &Method::HEAD, path) if PATHS.contains(&path) => {
             match (ask(&asks, path == "/details").await, path) {
-                (None, _) => text(StatusCode::SERVICE_UNAVAILABLE, "the loop does not answer\n"),
+                (None, _) => {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "the main loop does not answer\n")
+                }
                 (Some(health), "/metrics") => typed(METRICS, health.metrics),
                 (Some(Health { details: Some(details), .. }), "/details") => typed(JSON, details),
-                (Some(_), "/details") => text(StatusCode::NOT_FOUND, "only nodes have details\n"),
+                (Some(_), "/details") => text(StatusCode::NOT_FOUND, "only nodes serve /details\n"),
                 (Some(health), "/readyz") if !health.missing.is_empty() => {
                     let missing = format!("waiting for {}\n", health.missing.join(", "));
                     text(StatusCode::SERVICE_UNAVAILABLE, missing)
@@ -105,7 +107,9 @@ async fn answer(
             }
         }
         (_, path) if PATHS.contains(&path) => text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n"),
-        _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz and /details\n"),
+        _ => {
+            text(StatusCode::NOT_FOUND, "not found: use /metrics, /healthz, /readyz or /details\n")
+        }
     })
 }
 

@@ -20,7 +20,7 @@ mod takeover;
 /// A running instance.
 pub struct Instance {
     /// Desk through which the rest of the host communicates with the instance.
-    pub desk: Arc<Mailbox>,
+    pub mailbox: Arc<Mailbox>,
     thread: JoinHandle<()>,
 }
 
@@ -34,7 +34,7 @@ pub struct Ports {
     /// Multicast groups.
     pub groups: Arc<Groups>,
     /// Keys that plugins refer to by name.
-    pub keyring: Arc<SecretStore>,
+    pub secret_store: Arc<SecretStore>,
     /// Time for which offloads are kept without a plugin.
     pub hold_last_for: Duration,
 }
@@ -44,14 +44,14 @@ impl Instance {
     pub fn start(
         context: Context,
         owner: Owner,
-        desk: Arc<Mailbox>,
+        mailbox: Arc<Mailbox>,
         ports: Ports,
     ) -> std::io::Result<Self> {
         let name = format!("announcer-{}", context.instance);
         let worker = Worker {
             context,
             owner,
-            desk: desk.clone(),
+            mailbox: mailbox.clone(),
             ports,
             machine: None,
             wake: None,
@@ -61,15 +61,17 @@ impl Instance {
             answers: AnswerOffloads::new(),
             trial: None,
         };
-        let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
-        Ok(Self { desk, thread })
+        let span = tracing::info_span!("instance", announcer = worker.context.instance);
+        let thread =
+            std::thread::Builder::new().name(name).spawn(move || span.in_scope(|| worker.run()))?;
+        Ok(Self { mailbox, thread })
     }
 
     /// Ends the thread and everything that the instance still had active.
     pub fn end(self) {
-        self.desk.command(InstanceCommand::End);
+        self.mailbox.command(InstanceCommand::End);
         if self.thread.join().is_err() {
-            tracing::error!("an announcer thread ended by itself: please report this as a bug");
+            tracing::error!("an announcer thread ended unexpectedly: report this as a bug");
         }
     }
 }
@@ -77,7 +79,7 @@ impl Instance {
 struct Worker {
     context: Context,
     owner: Owner,
-    desk: Arc<Mailbox>,
+    mailbox: Arc<Mailbox>,
     ports: Ports,
     /// `None` until the first plugin has started.
     machine: Option<Supervisor>,
@@ -98,12 +100,12 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         loop {
-            let Batch { mut events, command } = self.desk.wait(self.patience());
+            let Batch { mut events, command } = self.mailbox.wait(self.patience());
             self.ports.streams.resume(self.owner);
             events.extend(self.due());
             let before = thread_us();
             self.deliver(events);
-            self.sweep = self.desk.sweep(now().monotonic_us);
+            self.sweep = self.mailbox.sweep(now().monotonic_us);
             match command {
                 Some(InstanceCommand::Swap(swap)) => self.swap(swap),
                 Some(InstanceCommand::End) => break,
@@ -111,8 +113,8 @@ impl Worker {
             }
             let wait = self.share.used(now().monotonic_us, thread_us().saturating_sub(before));
             if wait > 0 {
-                self.desk.lock().guard.refuse(Reason::ProcessorShare);
-                self.desk.pause(Duration::from_micros(wait));
+                self.mailbox.lock().guard.refuse(Reason::ProcessorShare);
+                self.mailbox.pause(Duration::from_micros(wait));
             }
         }
         self.ports.responder.end_owner(self.owner);
@@ -150,10 +152,10 @@ impl Worker {
             if self.has_failed() {
                 return;
             }
-            self.desk.lock().guard.begin(now().monotonic_us);
-            let (waiting, lists) = self.desk.full();
+            self.mailbox.lock().guard.begin(now().monotonic_us);
+            let (waiting, lists) = self.mailbox.full();
             let others = waiting.into_iter().filter(|event| !is_change(event));
-            let events = [self.desk.resumed()].into_iter().chain(lists).chain(others).collect();
+            let events = [self.mailbox.resumed()].into_iter().chain(lists).chain(others).collect();
             let Some(machine) = &mut self.machine else { return };
             delivered = machine.deliver(now(), events);
             if machine.state().phase == Phase::Held {
@@ -174,21 +176,21 @@ impl Worker {
         let held = Duration::from_micros(now.saturating_sub(*self.held_since.get_or_insert(now)));
         if held >= self.ports.hold_last_for {
             for id in self.ports.responder.end_owner(self.owner) {
-                self.desk.tell(Event::Ended(id));
+                self.mailbox.tell(Event::Ended(id));
             }
             // Peers that agreed on graceful restart would keep the routes after a mere close (RFC 4724 section 4.2).
-            self.desk.end_sessions();
+            self.mailbox.end_sessions();
             self.ports.streams.end_owner(self.owner);
         }
     }
 
     fn publish(&self) {
-        let mut inner = self.desk.lock();
+        let mut inner = self.mailbox.lock();
         if let Some(machine) = &self.machine {
             let state = machine.state();
             let standing = &mut inner.standing;
             standing.digest = state.digest;
-            self.desk.set_running(state.phase == Phase::Running);
+            self.mailbox.set_running(state.phase == Phase::Running);
             standing.phase = match state.phase {
                 Phase::Running => "Running",
                 Phase::Held => "Held",
@@ -203,15 +205,15 @@ impl Worker {
             standing.quarantined = state.quarantined;
         }
         drop(inner);
-        self.desk.changed();
+        self.mailbox.changed();
     }
 
     fn say(&self, incident: &Incident) {
         match incident {
             Incident::Swapped { .. } | Incident::Revived { .. } => {
-                tracing::info!(announcer = self.context.instance, "{incident}");
+                tracing::info!("{incident}");
             }
-            _ => tracing::warn!(announcer = self.context.instance, "{incident}"),
+            _ => tracing::warn!("{incident}"),
         }
     }
 }

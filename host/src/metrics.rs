@@ -33,7 +33,7 @@ impl Default for Page {
         let registry = Registry::with_prefix("outrigger");
         let mut page = Self { registry, names: BTreeSet::new() };
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        page.gauges("build_info", "The version of the program", [(version, 1)]);
+        page.gauges("build_info", "Version of the program", [(version, 1)]);
         page
     }
 }
@@ -41,10 +41,10 @@ impl Default for Page {
 impl Page {
     /// Adds the metrics of the controller role.
     pub fn controller(&mut self, standing: &ControllerStatus) {
-        self.gauge("leader", "Whether this process leads", standing.leads.into());
+        self.gauge("leader", "Whether this process is the leader", standing.leads.into());
         self.gauge(
             "services",
-            "Services of type LoadBalancer that are ours",
+            "Services of type LoadBalancer that Outrigger serves",
             standing.services as i64,
         );
         self.gauge(
@@ -55,7 +55,7 @@ impl Page {
         self.counter("status_writes", "Writes of a Service's status", standing.writes);
         self.counter(
             "status_conflicts",
-            "Writes of a Service's status refused because somebody else wrote first",
+            "Writes of a Service's status refused because another client wrote first",
             standing.conflicts,
         );
         self.pools(&standing.pools);
@@ -66,50 +66,46 @@ impl Page {
     /// addresses than an integer can count.
     fn pools(&mut self, pools: &BTreeMap<String, PoolStatus>) {
         let capacity = counts(pools, |counts| counts.capacity);
-        self.register("pool_addresses", "Addresses that the pool can give out", capacity);
+        self.register("pool_addresses", "Addresses of the pool that can be allocated", capacity);
         let in_use = counts(pools, |counts| counts.allocated);
-        self.register(
-            "pool_addresses_in_use",
-            "Addresses of the pool that Services hold",
-            in_use,
-        );
+        self.register("pool_addresses_in_use", "Addresses of the pool that are allocated", in_use);
         let free = counts(pools, |counts| counts.free);
-        self.register("pool_addresses_free", "Addresses that the pool can give out now", free);
+        self.register("pool_addresses_free", "Addresses of the pool that are free", free);
     }
 
     /// Adds the metrics of the node role.
     pub fn node(&mut self, status: &NodeReportStatus) {
         self.gauge(
             "ready",
-            "Whether everything was listed and the others are found",
+            "Whether all objects are listed and the other nodes are found",
             status.ready.into(),
         );
         self.gauge(
             "addresses_desired",
-            "Addresses that this node announces or stands by for",
+            "Addresses for which this node is announcer or standby",
             status.desired.addresses.into(),
         );
         self.gauge(
             "addresses_exceptional",
-            "Addresses that are not as they should be (at most 50 are told)",
+            "Addresses that are not in the desired state (at most 50 are reported)",
             status.exceptions.len() as i64,
         );
         self.gauge(
             "members",
-            "Nodes that are alive, this one among them",
+            "Nodes that are alive, including this one",
             status.members.len() as i64,
         );
-        self.gauge("problems", "Objects that stopped themselves", status.problems.len() as i64);
+        self.gauge("problems", "Problems that the node reports", status.problems.len() as i64);
         let of = |name: &str| vec![("announcer", name.to_owned())];
         let announcers = &status.announcers;
         self.counters(
             "plugin_restarts",
-            "New instances after a fault",
+            "Restarts of the plugin after a fault",
             announcers.iter().map(|it| (of(&it.name), it.restarts.into())),
         );
         self.counters(
             "plugin_quarantined_events",
-            "Events put aside because they caused a fault",
+            "Events quarantined because they caused a fault",
             announcers.iter().map(|it| (of(&it.name), it.quarantined.into())),
         );
         self.gauges(
@@ -147,7 +143,7 @@ impl Page {
             for (labels, value) in values {
                 family.get_or_create(&labels).set(value);
             }
-            self.register(name, "As the announcer's plugin counts it", family);
+            self.register(name, "As counted by the announcer's plugin", family);
         }
     }
 
@@ -163,7 +159,11 @@ impl Page {
             for (labels, value) in values {
                 family.get_or_create(&labels).set(value);
             }
-            self.register(format!("plugin_{name}"), "As the announcer's plugin says", family);
+            self.register(
+                format!("plugin_{name}"),
+                "As reported by the announcer's plugin",
+                family,
+            );
         }
     }
 
@@ -184,7 +184,7 @@ impl Page {
         self.counter("beacons", "Frames repeated on behalf of a plugin", counters.beacons);
         self.counter(
             "frames_overflowed",
-            "Frames lost because a queue was full",
+            "Frames dropped because a queue was full",
             counters.overflowed,
         );
         let dropped = counters.dropped.iter();

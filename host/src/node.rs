@@ -47,9 +47,9 @@ pub struct Node {
     /// Announcer instances of this node.
     pub announcers: Announcers,
     /// Membership of this node and the others.
-    pub mesh: Gossip,
+    pub gossip: Gossip,
     /// Problem of this node's place in the cluster, if any.
-    pub mesh_problem: Option<Problem>,
+    pub gossip_problem: Option<Problem>,
     /// Links as the kernel reports them.
     pub links: Arc<Links>,
     /// Problems of links on which no frame can be sent or received.
@@ -84,7 +84,7 @@ pub struct ToDo {
 
 impl Node {
     /// Creates a node without any facts. Must be called within a runtime.
-    pub fn new(mesh: Gossip, announcers: Announcers, planner: Planner, name: NodeName) -> Self {
+    pub fn new(gossip: Gossip, announcers: Announcers, planner: Planner, name: NodeName) -> Self {
         Self {
             segments: announcers.segments(),
             proxy: announcers.proxy(),
@@ -96,8 +96,8 @@ impl Node {
             announcers,
             name,
             cluster: Cluster::default(),
-            mesh,
-            mesh_problem: None,
+            gossip,
+            gossip_problem: None,
             links: Arc::default(),
             link_problems: Vec::new(),
             stopping: None,
@@ -147,21 +147,21 @@ impl Node {
             self.usable = Ready::links(&wanted, &self.links);
             let links = self.links.values().filter(|link| self.usable.contains(&link.index));
             self.kernel.set_links(links.clone());
-            self.mesh.links(links.cloned().collect());
-            self.segments.ask(&self.name, &self.links, &self.usable, self.mesh.view());
+            self.gossip.links(links.cloned().collect());
+            self.segments.ask(&self.name, &self.links, &self.usable, self.gossip.view());
         }
         self.probe(now_us);
         let Self { ready, announcers, links, segments, proxy, planner, .. } = self;
         let around = Around { links, segments, proxy, planner };
         let readiness = ready.look(now_us, &wanted, announcers, around);
-        if self.mesh.ready(readiness) {
+        if self.gossip.ready(readiness) {
             self.view_changed(&ViewChange { readiness: true, ..ViewChange::default() });
         }
         self.planner.time(now_us);
-        let mut outlook = self.mesh.outlook();
-        outlook.settled &= self.mesh_problem.is_none();
+        let mut outlook = self.gossip.outlook();
+        outlook.settled &= self.gossip_problem.is_none();
         let Planned { changes, claims, ask } =
-            self.planner.plan(&self.cluster, self.mesh.view(), outlook);
+            self.planner.plan(&self.cluster, self.gossip.view(), outlook);
         self.probes.ask(ask);
         for change in changes {
             self.announcers.desire(change);
@@ -176,17 +176,17 @@ impl Node {
                 Some(claim) => {
                     tracing::debug!(%address, announced = claim.announced, settled = outlook.settled, "claimed")
                 }
-                None => tracing::debug!(%address, "given up"),
+                None => tracing::debug!(%address, "claim released"),
             }
         }
         if !claims.is_empty() {
-            self.mesh.claim(claims);
+            self.gossip.claim(claims);
         }
     }
 
     fn probe(&mut self, now_us: u64) {
-        let Self { segments, probes, planner, mesh, name, .. } = self;
-        let view = mesh.view();
+        let Self { segments, probes, planner, gossip, name, .. } = self;
+        let view = gossip.view();
         let is_heard = |node: &NodeName| {
             view.members.get(node).is_some_and(|member| member.hearing == Hearing::Itself)
         };
@@ -196,12 +196,12 @@ impl Node {
         let hardware = heard.flat_map(|(_, announcers)| announcers.values());
         let hardware = hardware.flat_map(|one| &one.hardware).map(|mac| MacAddr::from(*mac));
         let ignored = || segments.routers().into_iter().chain(hardware).collect();
-        probes.step(now_us, mesh.links_used(), ignored, planner);
+        probes.step(now_us, gossip.links_used(), ignored, planner);
     }
 
     /// Applies pending news of membership. Returns true if there was any.
     pub fn gossip(&mut self) -> bool {
-        let Some(change) = self.mesh.take() else { return false };
+        let Some(change) = self.gossip.take() else { return false };
         self.view_changed(&change);
         true
     }
@@ -228,8 +228,8 @@ impl Node {
     /// Takes in the reports of plugins: an address that one of them announces confirms the claim.
     pub fn reports(&mut self, now_us: u64) {
         self.segments_changed = true;
-        for (announcer, desk) in self.announcers.desks() {
-            for (address, reported) in desk.take_reported() {
+        for (announcer, mailbox) in self.announcers.mailboxes() {
+            for (address, reported) in mailbox.take_reported() {
                 let announced = reported == Reported::Announced;
                 self.planner.reported(&announcer.name, address, announced);
                 let failed = reported == Reported::Failed;
@@ -248,17 +248,17 @@ impl Node {
 
     /// Returns the candidates that failed since the last call: plugin, digest and verdict.
     pub fn failed_trials(&self) -> Vec<(String, String, TrialFailure)> {
-        let failed = |(announcer, desk): (&facts::Announcer, &Arc<Mailbox>)| {
-            let (digest, verdict) = desk.lock().standing.failed_trial.take()?;
+        let failed = |(announcer, mailbox): (&facts::Announcer, &Arc<Mailbox>)| {
+            let (digest, verdict) = mailbox.lock().standing.failed_trial.take()?;
             Some((announcer.plugin.plugin.clone(), digest, verdict))
         };
-        self.announcers.desks().filter_map(failed).collect()
+        self.announcers.mailboxes().filter_map(failed).collect()
     }
 
     /// Begins a planned stop: other nodes take over first (invariant 7).
     pub fn stop(&mut self, now_us: u64, within_us: u64) {
         self.stopping = Some(now_us + within_us);
-        let change = self.mesh.leave();
+        let change = self.gossip.leave();
         self.view_changed(&change);
         self.settle(now_us);
         let within_ms = u32::try_from(within_us / 1_000).unwrap_or(u32::MAX);
@@ -301,26 +301,27 @@ impl Node {
 
     /// Returns the problems of this node that do not depend on the objects.
     pub fn problems(&self) -> Vec<Problem> {
-        let taken = self.probes.problem(&self.name, self.mesh.port(), &self.links);
+        let taken = self.probes.problem(&self.name, self.gossip.port(), &self.links);
         let desired = || self.announcers.names().map(|name| self.planner.desired(name));
         let has = |net: &IpNet| {
             let within = net.network()..=net.broadcast();
             desired().any(|addresses| addresses.range(within.clone()).next().is_some())
         };
         let of_kernel = self.kernel.problems(&self.links, has);
-        let sentences = self.mesh.strangers(&self.cluster).into_iter().chain(of_kernel);
+        let sentences = self.gossip.strangers(&self.cluster).into_iter().chain(of_kernel);
         let of_node = sentences.map(|message| Problem {
             file: String::new(),
             object: Some(format!("Node {}", self.name)),
             message,
         });
-        let known = self.mesh_problem.iter().chain(&self.link_problems).cloned();
+        let known = self.gossip_problem.iter().chain(&self.link_problems).cloned();
         known.chain(taken).chain(of_node).collect()
     }
 
     /// Returns true if this node hears no other node, and cannot with the current settings.
     pub fn is_apart(&self) -> bool {
-        let is_heard = self.mesh.view().members.len() > 1;
-        self.mesh_problem.is_some() || (!is_heard && !self.mesh.strangers(&self.cluster).is_empty())
+        let is_heard = self.gossip.view().members.len() > 1;
+        self.gossip_problem.is_some()
+            || (!is_heard && !self.gossip.strangers(&self.cluster).is_empty())
     }
 }

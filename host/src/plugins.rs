@@ -226,7 +226,7 @@ impl Plugins {
     pub fn fits(&self, name: &str, world: World) -> Result<(), String> {
         match self.get(name).map(|before| before.plugin.inspection().world) {
             Some(before) if !same_kind(before, world) => Err(format!(
-                "it is of world {world}, but what serves under the name {name:?} is of world {before}: deliver it under another name"
+                "its world is {world}, but the active plugin {name:?} has world {before}: deliver it under another name"
             )),
             _ => Ok(()),
         }
@@ -266,7 +266,7 @@ fn octets(component: &Component) -> Result<Cow<'_, [u8]>, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("it cannot be read: {error}"))?;
     if Sha256::digest(&bytes)[..] != digest[..] {
         return Err(
-            "it changed while it was being read, and is read again: write beside it and rename"
+            "it changed while it was read, and is read again: write a temporary file and rename it"
                 .to_owned(),
         );
     }

@@ -43,8 +43,8 @@ pub fn node_report(
         plugins: plugins.list().into_iter().map(|listed| plugin(node, listed)).collect(),
         announcers: node
             .announcers
-            .desks()
-            .map(|(announcer, desk)| announcer_report(announcer, desk))
+            .mailboxes()
+            .map(|(announcer, mailbox)| announcer_report(announcer, mailbox))
             .collect(),
         desired: desired(node),
         exceptions,
@@ -86,16 +86,16 @@ pub fn details<'a>(node: &'a Node, links: &Links, responder: &ResponderHandle) -
         let networks: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
         (link.name.clone(), json!(networks))
     };
-    let desks = node.announcers.desks();
+    let mailboxes = node.announcers.mailboxes();
     let at = outrigger_net::now();
-    let peers = desks.map(|(announcer, desk)| peers::details(&announcer.name, desk, at));
+    let peers = mailboxes.map(|(announcer, mailbox)| peers::details(&announcer.name, mailbox, at));
     Details {
         node: &node.name,
         addresses: Addresses(node),
         announcers: peers.collect(),
         links: links.values().map(link).collect(),
         frames: frames(&responder.counters()),
-        membership: json!({ "longestTurnUs": node.mesh.longest_turn_us() }),
+        membership: json!({ "longestTurnUs": node.gossip.longest_turn_us() }),
     }
 }
 
@@ -110,17 +110,17 @@ struct Addresses<'a>(&'a Node);
 impl Serialize for Addresses<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(node) = self;
-        let of_one = |(announcer, desk): (&'_ Announcer, &'_ Arc<Mailbox>)| {
-            let (name, desk) = (announcer.name.clone(), desk.clone());
+        let of_one = |(announcer, mailbox): (&'_ Announcer, &'_ Arc<Mailbox>)| {
+            let (name, mailbox) = (announcer.name.clone(), mailbox.clone());
             let desired = node.planner.desired(&name).values();
-            desired.map(move |desired| address(&name, &desk, desired))
+            desired.map(move |desired| address(&name, &mailbox, desired))
         };
-        serializer.collect_seq(node.announcers.desks().flat_map(of_one))
+        serializer.collect_seq(node.announcers.mailboxes().flat_map(of_one))
     }
 }
 
-fn address(announcer: &str, desk: &Mailbox, desired: &Desired) -> Value {
-    let inner = desk.lock();
+fn address(announcer: &str, mailbox: &Mailbox, desired: &Desired) -> Value {
+    let inner = mailbox.lock();
     let said = inner.standing.addresses.get(desired.address).cloned();
     drop(inner);
     let (state, via, message) = match said.as_ref().map(|said| &said.words) {
@@ -166,11 +166,11 @@ fn plugin(node: &Node, Listed { name, in_force, failed, tried }: Listed) -> Plug
     let mut report = PluginReport { name, digest, origin, message, ..PluginReport::default() };
     report.state = state.to_owned();
     let mut runs_as = Vec::new();
-    for (announcer, desk) in node.announcers.desks() {
+    for (announcer, mailbox) in node.announcers.mailboxes() {
         if announcer.plugin.plugin != report.name {
             continue;
         }
-        let inner = desk.lock();
+        let inner = mailbox.lock();
         runs_as.push((inner.standing.digest.clone(), inner.standing.phase));
         report.traps = report.traps.saturating_add(count(inner.standing.restarts));
         let spoken = inner.guard.desired().values().filter(|entry| entry.duty.speaks());
@@ -205,9 +205,9 @@ fn count(number: u64) -> u32 {
 
 fn announcer_report(
     announcer: &outrigger_core::facts::Announcer,
-    desk: &Mailbox,
+    mailbox: &Mailbox,
 ) -> AnnouncerReport {
-    let inner = desk.lock();
+    let inner = mailbox.lock();
     let standing = &inner.standing;
     AnnouncerReport {
         name: announcer.name.clone(),
@@ -278,8 +278,8 @@ fn exceptions(node: &Node) -> Vec<AddressException> {
     let well = |state: &AnnouncementState| {
         matches!(state, AnnouncementState::Announced | AnnouncementState::Standby)
     };
-    for (_, desk) in node.announcers.desks() {
-        let inner = desk.lock();
+    for (_, mailbox) in node.announcers.mailboxes() {
+        let inner = mailbox.lock();
         let reports = inner.standing.addresses.all().filter(|(_, said)| !well(&said.state));
         exceptions.extend(reports.take(MAX_EXCEPTIONS).map(|(address, said)| AddressException {
             address: address.to_string(),
@@ -292,7 +292,7 @@ fn exceptions(node: &Node) -> Vec<AddressException> {
 }
 
 fn members(node: &Node) -> Vec<MemberReport> {
-    let members = node.mesh.view().members.iter();
+    let members = node.gossip.view().members.iter();
     members
         .map(|(name, member)| {
             let state = match member {
@@ -339,10 +339,10 @@ pub fn link_problem(failure: LinkFailure) -> Problem {
 
 /// Returns the problem of a node that announces nothing because it cannot join the others.
 pub fn cannot_join(node: &str, error: &anyhow::Error) -> Problem {
-    tracing::error!("this node cannot join the others and announces nothing: {error:#}");
+    tracing::error!("this node cannot join the other nodes and announces nothing: {error:#}");
     Problem {
         file: String::new(),
         object: Some(format!("Node {node}")),
-        message: format!("this node cannot join the others and announces nothing: {error:#}"),
+        message: format!("this node cannot join the other nodes and announces nothing: {error:#}"),
     }
 }

@@ -84,9 +84,8 @@ impl ClusterSnapshot {
     pub fn take(config: &Config, context: Option<&str>) -> anyhow::Result<Self> {
         match SnapshotSource::of(config) {
             SnapshotSource::Folder => Self::of_folder(config),
-            SnapshotSource::Cluster => Self::of_cluster(config, context).with_context(
-                || "to look at a folder instead, name it with --manifests DIR or --state DIR",
-            ),
+            SnapshotSource::Cluster => Self::of_cluster(config, context)
+                .with_context(|| "to query a folder instead, set --manifests DIR or --state DIR"),
         }
     }
 
@@ -123,8 +122,12 @@ impl ClusterSnapshot {
                 words = NodeAnswers::in_folder(&dir, &state);
             }
             None => {
-                anyhow::ensure!(config.manifests.is_some(), "{} is no state folder", dir.display());
-                let message = "is not there: nothing has been served; start `outrigger run` with the same folder";
+                anyhow::ensure!(
+                    config.manifests.is_some(),
+                    "{} is not a state folder",
+                    dir.display()
+                );
+                let message = "does not exist: nothing has been served; start `outrigger run` with the same folder";
                 let (file, message) = (dir.display().to_string(), message.to_owned());
                 problems.push(Problem { file, object: None, message });
             }
@@ -207,7 +210,7 @@ async fn listed(watches: &mut Watches) -> anyhow::Result<Cluster> {
         let missing: Vec<_> = watches.missing().map(api::Kind::plural).collect();
         let problems: Vec<_> = watches.problems().iter().map(ToString::to_string).collect();
         anyhow::bail!(
-            "{} cannot be listed ({}): is Outrigger installed there, and may you list them?",
+            "{} cannot be listed ({}): check that Outrigger is installed there and that your user may list them",
             missing.join(", "),
             problems.join("; ")
         );

@@ -121,7 +121,7 @@ impl Trial {
         too_many(told, count).then(|| TrialFailure {
             reason: "Withdrawing",
             message: format!(
-                "it would withdraw {count} of {told} routes that are still desired, {} among them; none of this reply was",
+                "it would withdraw {count} of {told} routes that are still desired, including {}; the whole reply was discarded",
                 gone.first().map(ToString::to_string).unwrap_or_default()
             ),
         })
@@ -185,7 +185,7 @@ fn withdrawing(going: &BTreeSet<LinkAddress>, announced: u32) -> Option<TrialFai
     too_many(announced, count).then(|| TrialFailure {
         reason: "Withdrawing",
         message: format!(
-            "it would withdraw {count} of {announced} addresses that are still desired, {} among them; none was",
+            "it would withdraw {count} of {announced} addresses that are still desired, including {}; none was withdrawn",
             addresses.first().map(ToString::to_string).unwrap_or_default()
         ),
     })
@@ -200,7 +200,7 @@ fn flooding(before: &BTreeMap<Reason, u64>, now: &BTreeMap<Reason, u64>) -> Opti
     (floods || sum > MOST_DENIED).then(|| {
         let listed: Vec<_> =
             denied.iter().map(|(reason, count)| format!("{} {count}", reason.name())).collect();
-        let message = format!("it asked for what it may not do: {}", listed.join(", "));
+        let message = format!("it requested effects that it may not use: {}", listed.join(", "));
         TrialFailure { reason: if floods { "Flooding" } else { "Denied" }, message }
     })
 }

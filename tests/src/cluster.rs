@@ -117,7 +117,7 @@ impl Cluster {
         let prober = self.probe()?;
         self.settled(&prober, None)
             .and_then(|_| self.await_members())
-            .with_context(|| format!("the cluster does not begin to serve\n{}", self.explain()))
+            .with_context(|| format!("the cluster does not start to serve\n{}", self.explain()))
     }
 
     /// Copies `examples/metallb-v0.9` into the manifests.
@@ -227,7 +227,7 @@ impl Cluster {
     pub fn settled(&self, prober: &Prober, not: Option<usize>) -> Result<usize> {
         let not = not.map(|node| self.lab.nodes[node].mac);
         let start = prober.so_far().requests();
-        let mac = wait::until("one node answers alone", LIMIT, || {
+        let mac = wait::until("exactly one node answers", LIMIT, || {
             let probe = prober.so_far();
             let fresh = probe.requests() >= start + SETTLED + 10;
             Ok(probe.settled_on(SETTLED).filter(|mac| fresh && Some(*mac) != not))
@@ -245,7 +245,7 @@ impl Cluster {
             .nodes
             .iter()
             .position(|node| node.mac == mac)
-            .with_context(|| format!("{mac} is no node"))
+            .with_context(|| format!("{mac} is not the MAC address of a node"))
     }
 
     /// Waits for a 200 from port 80 of an address, requested by the client with its own kernel's neighbour discovery, and

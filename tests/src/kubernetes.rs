@@ -73,7 +73,7 @@ impl Lab {
         if let Err(error) = fs::create_dir(&folder) {
             ensure!(folder.exists(), "cannot make {}: {error}", folder.display());
             bail!(
-                "laboratory {name} is up already; remove it with: cargo xtask lab --name {name} down"
+                "laboratory {name} is already up. To remove it, run: cargo xtask lab --name {name} down"
             );
         }
         // Written before anything else is created: `down` finds what to remove by these two files.
@@ -94,7 +94,7 @@ impl Lab {
         let folder = folder_of(name)?;
         ensure!(
             folder.is_dir(),
-            "no laboratory {name}; start it with: cargo xtask lab --name {name} up"
+            "there is no laboratory {name}. To start it, run: cargo xtask lab --name {name} up"
         );
         // Missing if the start was interrupted before anything else was created.
         let nodes = fs::read_to_string(folder.join("nodes")).unwrap_or_default();
@@ -319,7 +319,7 @@ impl Drop for Lab {
         if self.removes
             && let Err(error) = self.remove()
         {
-            eprintln!("laboratory {} is not removed: {error:#}", self.name);
+            eprintln!("laboratory {} cannot be removed: {error:#}", self.name);
         }
     }
 }
@@ -334,7 +334,7 @@ pub fn sweep() {
         let abandoned =
             owner.and_then(|text| Identity::read(&text)).is_some_and(|it| !it.is_alive());
         if abandoned && let Err(error) = Lab::find(name).and_then(Lab::down) {
-            eprintln!("laboratory {name}, left behind, is not removed: {error:#}");
+            eprintln!("the remains of laboratory {name} cannot be removed: {error:#}");
         }
     }
 }
@@ -344,7 +344,7 @@ fn folder_of(name: &str) -> Result<PathBuf> {
     let plain = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     ensure!(
         (1..=20).contains(&name.len()) && name.bytes().all(plain),
-        "a laboratory's name is made of at most 20 letters a to z and digits, which {name:?} is not"
+        "{name:?} is not a name for a laboratory: use at most 20 letters a to z and digits"
     );
     Ok(PathBuf::from(format!("{FOLDERS}{name}")))
 }

@@ -109,9 +109,9 @@ pub fn feed(command: &mut Command, input: &[u8]) -> Result<String> {
     if !output.status.success() {
         let input = if input.len() < 4096 { String::from_utf8_lossy(input) } else { "…".into() };
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{shown} with\n{input}\nsaid: {}", said.trim());
+        bail!("{shown} failed with input\n{input}\nand output: {}", said.trim());
     }
     // A program that fails early closes its end, so its own error comes first.
-    written.with_context(|| format!("{shown} takes no input"))?;
+    written.with_context(|| format!("{shown} does not read its input"))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -267,7 +267,7 @@ impl Asking {
             // Recorded before it is sent: the answer may be faster than this thread.
             lock(seen).requests.push(Request { at: clock::now(), answers: Vec::new() });
             tx.send_to(&self.request(number), None)
-                .context("the packet socket takes no frame")??;
+                .context("the packet socket accepts no frame")??;
             number += 1;
         }
         Ok(())
@@ -314,7 +314,7 @@ fn open(name: &str) -> Result<(MacAddr, Ends)> {
     let config = Config { read_timeout: Some(LOOK), ..Config::default() };
     match channel(interface, config).context("cannot open a packet socket")? {
         Channel::Ethernet(tx, rx) => Ok((mac, (tx, rx))),
-        _ => bail!("the packet socket is not one for Ethernet"),
+        _ => bail!("the packet socket is not an Ethernet socket"),
     }
 }
 

@@ -34,7 +34,7 @@ pub fn binary() -> Result<PathBuf> {
     }
     let binary = target()?.join("release/outrigger");
     if !binary.is_file() {
-        bail!("no {}; build it with: cargo build --release --package outrigger", binary.display());
+        bail!("{} is missing. Run: cargo build --release --package outrigger", binary.display());
     }
     Ok(binary)
 }
@@ -48,7 +48,7 @@ pub fn image() -> Result<PathBuf> {
     let own = || Ok::<_, anyhow::Error>(target()?.join(name));
     let path = std::env::var_os("OUTRIGGER_IMAGE").map_or_else(own, |path| Ok(path.into()))?;
     if !path.is_file() {
-        bail!("no image {}; make it with: cargo xtask image", path.display());
+        bail!("the image {} is missing. Run: cargo xtask image", path.display());
     }
     Ok(path)
 }
@@ -82,7 +82,7 @@ pub fn ask(arguments: &[&str]) -> Result<String> {
         .output()
         .with_context(|| format!("cannot run {}", binary.display()))?;
     if output.stdout.is_empty() {
-        bail!("outrigger {arguments:?} said: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("outrigger {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    String::from_utf8(output.stdout).context("outrigger prints what is not UTF-8")
+    String::from_utf8(output.stdout).context("the output of outrigger is not UTF-8")
 }

@@ -29,8 +29,9 @@ pub fn enter() -> Result<()> {
     }
     let (user, group) = (getuid(), getgid());
     if user.is_root() {
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
-            .context("cannot make namespaces as root; in a container, run it with --privileged")?;
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context(
+            "cannot create namespaces as root; in a container, run it with --privileged",
+        )?;
     } else {
         unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context(
             "this machine allows no user namespaces; allow them (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu \

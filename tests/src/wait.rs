@@ -25,7 +25,7 @@ pub fn until<T>(
             Err(error) => Some(error),
         };
         if clock::since(start) > limit {
-            let late = format!("not within {limit:?}: {what}");
+            let late = format!("timeout after {limit:?}: {what}");
             return Err(match error {
                 Some(error) => error.context(late),
                 None => anyhow!(late),
@@ -56,6 +56,6 @@ mod tests {
     fn an_error_that_stays_is_told_with_what_was_awaited() {
         let never = until::<()>("a report", Duration::ZERO, || bail!("no such node"));
         let said = format!("{:#}", never.unwrap_err());
-        assert_eq!(said, "not within 0ns: a report: no such node");
+        assert_eq!(said, "timeout after 0ns: a report: no such node");
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use outrigger_tests::bgp::oracle::{Answer, Case, Received, Prober, ROUTE, Wire, cases, generated};
+use outrigger_tests::bgp::oracle::{Answer, Case, Prober, ROUTE, Received, Wire, cases, generated};
 
 #[path = "../vectors/bgp_host.rs"]
 mod bgp_host;

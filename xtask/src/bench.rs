@@ -88,11 +88,12 @@ fn runtime() -> Result<Value> {
     let mut command = run::cargo(["bench", "--package", "outrigger-runtime", "--bench", "spine"]);
     let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo bench")?;
     let text =
-        String::from_utf8(output.stdout).context("the benchmark prints what is not UTF-8")?;
+        String::from_utf8(output.stdout).context("the output of the benchmark is not UTF-8")?;
     ensure!(output.status.success(), "the benchmark of the runtime failed:\n{text}");
-    let (table, figures) = text.trim_end().rsplit_once('\n').context("it measured nothing")?;
+    let (table, figures) =
+        text.trim_end().rsplit_once('\n').context("the benchmark printed no figures")?;
     println!("{table}");
-    serde_json::from_str(figures).context("its last line is not JSON")
+    serde_json::from_str(figures).context("the last line of the benchmark is not JSON")
 }
 
 fn median<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {

@@ -67,7 +67,7 @@ pub fn dependencies() -> Result<()> {
         run::show(&mut check(&["advisories"]))
     } else {
         println!(
-            "advisories are SKIPPED: their database (github.com/rustsec/advisory-db) cannot be had from here"
+            "advisories are SKIPPED: their database (github.com/rustsec/advisory-db) is not reachable"
         );
         Ok(())
     }

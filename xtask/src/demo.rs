@@ -28,12 +28,12 @@ pub struct DemoArgs {
 
 /// Sets up the prerequisites, runs the demonstration, and fails when a promise is broken.
 pub fn demo(what: &DemoArgs) -> Result<()> {
-    run::phase("1/4", "programs that this machine lacks", "a minute when any is missing");
+    run::phase("1/4", "missing programs", "a minute if any is missing");
     setup::network()?;
     setup::guest_compilers()?;
     run::phase(
         "2/4",
-        "the daemon, with wasmtime and its three plugins",
+        "the daemon, with wasmtime and three plugins",
         "6 to 15 minutes on two processors the first time, then seconds",
     );
     run::build_outrigger()?;
@@ -42,7 +42,7 @@ pub fn demo(what: &DemoArgs) -> Result<()> {
     // Until here the process has one thread and uses the machine's own network; from here on nothing touches the machine.
     sandbox::enter()?;
     let figures = play(&mut guests, what.quick, &Story::aloud())?;
-    println!("\nEvery promise was kept.");
+    println!("\nAll promises hold.");
     if what.json {
         println!("{figures}");
     }
@@ -96,7 +96,7 @@ impl Drop for Background {
 
 fn play(built: &mut Background, quick: bool, story: &Story) -> Result<Value> {
     let guests = Guests::located()?;
-    story.chapter("A node alone serves examples/metallb-v0.9");
+    story.chapter("A single node serves examples/metallb-v0.9");
     let served = told(&mut Cluster::lone()?, |lone| serve::the_example(lone, story))?;
 
     story.chapter("Three nodes, one bridge, one client");
@@ -104,12 +104,12 @@ fn play(built: &mut Background, quick: bool, story: &Story) -> Result<Value> {
     for node in &cluster.lab.nodes {
         story.say(format!("{} is {} with {}", node.name, node.address, node.mac));
     }
-    story.say("in the place of kube-proxy, on each node, here n1:");
+    story.say("rules in place of kube-proxy on each node, shown for n1:");
     cluster.lab.nodes[0].forwarding().lines().for_each(|line| story.say(format!("  nft {line}")));
 
-    story.chapter("SIGKILL: the node that answers dies");
+    story.chapter("SIGKILL: the node that announces fails");
     let killed = told(&mut cluster, |cluster| failover::killed(cluster, story))?;
-    story.chapter("SIGTERM: the node that answers is stopped");
+    story.chapter("SIGTERM: the node that announces is stopped");
     let stopped = told(&mut cluster, |cluster| failover::stopped(cluster, story))?;
     story.chapter("layer2 is replaced by another build");
     built.wait_for(&guests.layer2_other)?;
@@ -124,7 +124,7 @@ fn play(built: &mut Background, quick: bool, story: &Story) -> Result<Value> {
         "rss_mib": serve::mib(served.rss_kib),
     });
     if !quick {
-        run::phase("4/4", "plugins that mean harm", "a minute or two; they are being built");
+        run::phase("4/4", "hostile plugins", "a minute or two; their build is running");
         figures["contained"] = all_contained(&mut cluster, built, &guests, story)?;
     }
     Ok(figures)
@@ -139,7 +139,7 @@ fn all_contained(
     built.wait_for(&guests.withdraw)?;
     let mut harms = Map::new();
     for harm in Harm::ALL {
-        story.chapter(&format!("A plugin with a {} takes the place of layer2", harm.name()));
+        story.chapter(&format!("A plugin with a {} replaces layer2", harm.name()));
         told(cluster, |cluster| contained(cluster, guests, harm, story))?;
         harms.insert(harm.name().to_owned(), Value::Bool(true));
     }
@@ -148,5 +148,5 @@ fn all_contained(
 
 /// Runs a scenario, and adds the daemons' output to its error.
 fn told<T>(cluster: &mut Cluster, scenario: impl FnOnce(&mut Cluster) -> Result<T>) -> Result<T> {
-    scenario(cluster).with_context(|| format!("a promise is broken\n{}", cluster.explain()))
+    scenario(cluster).with_context(|| format!("a promise does not hold\n{}", cluster.explain()))
 }

@@ -37,7 +37,11 @@ pub struct FuzzArgs {
 pub fn fuzz(what: &FuzzArgs) -> Result<()> {
     let names = TARGETS.map(|(name, _)| name);
     for target in &what.targets {
-        ensure!(names.contains(&target.as_str()), "{target} is none of {}", names.join(", "));
+        ensure!(
+            names.contains(&target.as_str()),
+            "unknown target {target}: the targets are {}",
+            names.join(", ")
+        );
     }
     setup::compiler_for_fuzzer()?;
     let program = build()?;

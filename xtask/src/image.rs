@@ -52,13 +52,13 @@ pub fn image(what: &ImageArgs) -> Result<()> {
     let program = read(&binary)?;
     binary::ensure_static(&binary, &program)?;
     let certificates = read(Path::new(CERTIFICATES))
-        .context("the image needs certificates of authorities: apt-get install ca-certificates")?;
+        .context("the image needs CA certificates. Run: apt-get install ca-certificates")?;
     let date = date::of_build()?;
     let layer = layer::layer(&program, &certificates, date)?;
     let archive = archive::archive(NAME, &layer, date)?;
     ensure!(
         archive.bytes.len() <= LARGEST,
-        "the archive has {} octets, {LARGEST} are allowed: see what grew with `cargo bloat`",
+        "the archive has {} bytes, more than the limit of {LARGEST}: see what grew with `cargo bloat`",
         archive.bytes.len()
     );
     if let Some(folder) = output.parent() {

@@ -131,7 +131,7 @@ fn up(name: &str, nodes: u8) -> Result<()> {
 
 fn image(name: &str, entrypoint: &str, files: &[String]) -> Result<Image> {
     let entrypoint = if entrypoint.starts_with('[') {
-        serde_json::from_str(entrypoint).context("the entry point is no JSON list of words")?
+        serde_json::from_str(entrypoint).context("the entry point is not a JSON list of strings")?
     } else {
         vec![entrypoint.to_owned()]
     };

@@ -16,7 +16,7 @@ pub fn build() -> Result<PathBuf> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     let revision = revision()?;
-    println!("the version before this one: {revision}");
+    println!("the previous version: {revision}");
     remove(&tree)?;
     run::show(git(["worktree", "add", "--force", "--detach"]).arg(&tree).arg(&revision))?;
     let built = image_of(&tree, &folder);
@@ -45,9 +45,7 @@ fn revision() -> Result<String> {
             return Ok(String::from_utf8_lossy(&answer.stdout).trim().to_owned());
         }
     }
-    anyhow::bail!(
-        "there is no commit before this one here: fetch the history with git fetch --unshallow"
-    )
+    anyhow::bail!("this clone has no previous commit. Run: git fetch --unshallow")
 }
 
 /// Removes the worktree, including the remains of an interrupted run.

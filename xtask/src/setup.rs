@@ -35,7 +35,7 @@ pub fn all() -> Result<()> {
     let parts: Vec<_> = parts()?.into_iter().filter(|part| !part.missing.is_empty()).collect();
     if !parts.is_empty() {
         println!(
-            "missing here, to be installed or built (once; what is built is kept in ~/.cache/outrigger):"
+            "missing programs, which are installed or built now (once; builds are cached in ~/.cache/outrigger):"
         );
     }
     for Part { name, takes, missing, .. } in &parts {
@@ -44,9 +44,9 @@ pub fn all() -> Result<()> {
     for part in &parts {
         let start = clock::now();
         (part.obtain)().with_context(|| format!("cannot set up: {}", part.name))?;
-        println!("  {}: there after {}", part.name, run::readable(clock::since(start)));
+        println!("  {}: ready after {}", part.name, run::readable(clock::since(start)));
     }
-    println!("set-up: all is there");
+    println!("setup: all programs are installed");
     Ok(())
 }
 
@@ -154,7 +154,9 @@ fn router_packages() -> Result<()> {
     // They must not start at boot either: this machine is no router.
     if Path::new("/run/systemd/system").is_dir() {
         for unit in ["frr", "bird", "exabgp"] {
-            run::succeeds(as_root("systemctl").context("no root")?.args(["disable", unit]));
+            run::succeeds(
+                as_root("systemctl").context("no root privileges")?.args(["disable", unit]),
+            );
         }
     }
     Ok(())
@@ -181,7 +183,7 @@ fn without_starting(install: impl FnOnce() -> Result<()>) -> Result<()> {
     });
     let installed = install();
     if put {
-        run::show(as_root("rm").context("no root any more")?.arg(POLICY))?;
+        run::show(as_root("rm").context("no root privileges")?.arg(POLICY))?;
     }
     fs::remove_file(own)?;
     installed
@@ -252,10 +254,10 @@ fn rust_for_wasm() -> Result<()> {
         if added && knows_wasm("rustc") {
             return Ok(());
         }
-        println!("rustup cannot add it; trying the distribution's");
+        println!("rustup cannot add it; trying the package of the distribution");
     }
     know_packages();
-    let linker = first_available("lld", "").context("no package lld is known to apt")?;
+    let linker = first_available("lld", "").context("apt has no package lld")?;
     install(
         &["rustc-web", "cargo-web", "rust-web-src"]
             .map(str::to_owned)
@@ -265,7 +267,7 @@ fn rust_for_wasm() -> Result<()> {
     )?;
     ensure!(
         knows_wasm("/usr/bin/rustc"),
-        "no Rust here builds for {TARGET}; install one, for example with rustup"
+        "no Rust toolchain on this machine supports {TARGET}; install one, for example with rustup"
     );
     Ok(())
 }
@@ -340,7 +342,7 @@ fn install(packages: &[String]) -> Result<()> {
         bail!("missing: {}; install with: sudo apt-get {line}", packages.join(", "));
     };
     run::show(&mut command).with_context(|| {
-        format!("cannot install {}; where there is no apt, by other means", packages.join(", "))
+        format!("cannot install {}; without apt, install them by other means", packages.join(", "))
     })
 }
 

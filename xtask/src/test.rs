@@ -49,7 +49,7 @@ type Step = (&'static str, &'static str, fn() -> Result<()>);
 const STEPS: [Step; 10] = [
     ("format", "seconds", check::format),
     ("house rules", "a second", tidy::tidy),
-    ("set-up", "it says so itself", setup::all),
+    ("set-up", "it prints its own estimate", setup::all),
     ("dependencies", "seconds", check::dependencies),
     ("daemon", "6 to 15 minutes", run::build_outrigger),
     ("image", "seconds", image::of_what_is_built),

@@ -286,7 +286,7 @@ impl Allocations {
         }
         let lost = ledger.update(new, now);
         if let Some(known) = self.services.get_mut(key).filter(|_| !lost.is_empty()) {
-            let text = "was shared, and with its new ports, policy or sharing key it may not be";
+            let text = "was shared, but its new ports, policy or sharing key forbid it";
             known.set(|trouble| trouble.lost = Some(format!("{} {text}", addresses(&lost))));
         }
         let gave_back = kept.len() < held.len() || !lost.is_empty();

@@ -28,7 +28,9 @@ pub enum Ineligible {
     #[error("the node's condition NetworkUnavailable is True")]
     NetworkUnavailable,
     /// The address is in no pool with an announcer for one of its Services.
-    #[error("no announcer covers the address: see the pool's announcers and their serviceSelector")]
+    #[error(
+        "no announcer covers the address: check its pool's announcers and their serviceSelector"
+    )]
     NoAnnouncer,
     /// There are announcers, but only on other nodes.
     #[error("the nodeSelector of no announcer matches the node")]
@@ -42,30 +44,28 @@ pub enum Ineligible {
     /// `externalTrafficPolicy` is Local, and all endpoints of one of the Services that serve on this node are
     /// terminating.
     #[error(
-        "the endpoints on this node are terminating, and externalTrafficPolicy is Local: the node serves only while no other can"
+        "the endpoints on this node are terminating, and externalTrafficPolicy is Local: the node answers only while no other node can"
     )]
     OnlyTerminating,
     /// The node's condition Ready is not True.
     #[error(
-        "the node's condition Ready is not True: the node serves only while no node that is ready can"
+        "the node's condition Ready is not True: the node answers only while no Ready node can"
     )]
     NotReady,
     /// The node is cordoned (`kubectl cordon` or `drain`) or has the out-of-service taint.
-    #[error(
-        "the node is cordoned or out of service: it serves only while no node that is neither can"
-    )]
+    #[error("the node is cordoned or out of service: it answers only while no node in service can")]
     Cordoned,
     /// No interface of the announcer is in the network of the address: clients of the node's networks do not ask
     /// there for the address, although a route to the node may lead to it.
     #[error(
-        "no interface of the announcer on the node has an address of its network: the node serves only while no node that has one can"
+        "no interface of the announcer on the node is in the subnet of the address: the node answers only while no node in that subnet can"
     )]
     NotInSubnet,
     /// The plugin reports that it cannot announce the address.
     #[error("the announcer on the node reports that it cannot announce the address")]
     Failed,
     /// kube-proxy does not report that it forwards traffic, so traffic that arrives at the node may be lost.
-    #[error("kube-proxy on the node does not say that it forwards traffic")]
+    #[error("kube-proxy on the node does not report that it forwards traffic")]
     ProxyUnhealthy,
     /// The plugin does not run on the node, so nothing new is decided there; announcements that are active continue
     /// for a limited time.
@@ -73,7 +73,7 @@ pub enum Ineligible {
     PluginHeld,
     /// Neighbours answered on the announcer's interfaces before, and none does any more.
     #[error(
-        "no neighbour answers any more on any interface that the announcer may use on the node"
+        "no neighbour answers any longer on any interface that the announcer may use on the node"
     )]
     SegmentSilent,
     /// All interfaces that the announcer may use are down.

@@ -246,7 +246,7 @@ impl Rollout {
                     self.well_since.remove(node);
                     if late {
                         let message = format!(
-                            "with it {node} answers for {} of the {wanted} addresses that it is to answer for",
+                            "{node} announces {} of its {wanted} addresses with this build",
                             wanted - missing
                         );
                         failed = Some((node.clone(), "NotAnnouncing".to_owned(), message));
@@ -265,7 +265,7 @@ impl Rollout {
                     if self.seen.contains(node) && !self.confirmed.contains(node) =>
                 {
                     let message = format!(
-                        "{node} went away while it tried it; deliver it anew to try once more"
+                        "{node} was lost during the trial of this build: deliver the build again to retry"
                     );
                     failed = Some((node.clone(), CRASHED.to_owned(), message));
                     break;

@@ -147,22 +147,22 @@ impl Inputs {
         let wish = self.cluster.services.values().find(|one| one.wanted.contains(&address));
         Err(match (self.cluster.pools.values().find(has), node, wish) {
             (_, Some(node), _) => format!(
-                "No Service has {address}: it is the address of node {}, which is never given out.",
+                "No Service has {address}: it is the address of node {}, which is never assigned.",
                 node.name
             ),
             (None, ..) => format!(
-                "No Service has {address}, and no AddressPool contains it: to have it given out, add it to one (kubectl edit addresspool NAME)."
+                "No Service has {address}, and no AddressPool contains it: to have it assigned, add it to one (kubectl edit addresspool NAME)."
             ),
             (Some(pool), ..) if excluded(pool) => format!(
-                "No Service has {address}: pool {:?} excludes it. To have it given out, take it out of spec.exclude (kubectl edit addresspool {}).",
+                "No Service has {address}: pool {:?} excludes it. To have it assigned, remove it from spec.exclude (kubectl edit addresspool {}).",
                 pool.name, pool.name
             ),
             (Some(pool), _, Some(service)) => format!(
-                "No Service has {address}, which is in pool {:?}; Service {} asks for it: ask why {}.",
+                "No Service has {address}, which is in pool {:?}; Service {} requests it. Run: outrigger why {}",
                 pool.name, service.key, service.key
             ),
             (Some(pool), ..) => format!(
-                "No Service has {address}: it is free, and in pool {:?}. Nobody answers for an address before a Service has it.",
+                "No Service has {address}: it is free, and in pool {:?}. No node answers for an address before a Service has it.",
                 pool.name
             ),
         })
@@ -255,7 +255,7 @@ fn pending(pools: &[PoolWord], said: Option<&PublishedCondition>) -> Vec<String>
     match (pools, undecided.filter(|_| !refused), said) {
         ([], ..) => vec!["create an AddressPool (to see its fields: kubectl explain addresspool.spec)".to_owned()],
         (_, Some(pool), Some(_)) => vec![format!(
-            "do what the controller says; to see what else it says of pool {}: kubectl describe addresspool {}",
+            "follow the message of the controller; to see its other messages about pool {}: kubectl describe addresspool {}",
             pool.pool, pool.pool
         )],
         (_, Some(_), None) => vec!["to see whether a controller runs: outrigger status; in a cluster also kubectl -n outrigger-system get pods -l app.kubernetes.io/component=controller".to_owned()],
@@ -308,7 +308,7 @@ fn after_colon(message: &str) -> String {
 fn asked(service: &Service) -> String {
     let families: Vec<String> = service.families.iter().map(ToString::to_string).collect();
     let joined =
-        families.join(if service.all_families { " and an " } else { " and, if there is one, an " });
+        families.join(if service.all_families { " and an " } else { " and, if available, an " });
     let mut text = format!("an {joined} address");
     if !service.wanted.is_empty() {
         let wanted: Vec<String> = service.wanted.iter().map(IpAddr::to_string).collect();
@@ -333,16 +333,16 @@ impl std::fmt::Display for Why {
             writeln!(f, "The plugin's last error on {}:\n  \"{error}\"", names.join(", "))?;
         }
         if !self.fixes.is_empty() {
-            let one = if self.fixes.len() == 1 { "" } else { ", one of these may do" };
+            let one = if self.fixes.len() == 1 { "" } else { ", one of these may be enough" };
             writeln!(f, "\nWhat to change{one}:")?;
             self.fixes.iter().try_for_each(|fix| writeln!(f, "  - {fix}"))?;
         }
-        writeln!(f, "\nThe Service asks for {}.", self.asked)?;
+        writeln!(f, "\nThe Service requests {}.", self.asked)?;
         if let Some(PublishedCondition { condition, since }) = &self.said {
             let since = if since.is_empty() { String::new() } else { format!(", since {since}") };
             writeln!(
                 f,
-                "The controller says{since}: {} ({})",
+                "The controller reports{since}: {} ({})",
                 condition.message, condition.reason
             )?;
         }

@@ -40,7 +40,7 @@ pub const NODE: &str = "outrigger-node";
 pub enum ConnectError {
     /// The process neither runs in a pod nor has a usable kubeconfig.
     #[error(
-        "no Kubernetes API to talk to ({0}): run in a pod with a service account, set KUBECONFIG, or serve a folder with --manifests DIR"
+        "no Kubernetes API is configured ({0}): run in a pod with a service account, set KUBECONFIG, or serve a folder with --manifests DIR"
     )]
     Unknown(String),
     /// The configuration was found but cannot be used.

@@ -150,7 +150,7 @@ impl Folder {
             problems.extend(source.problems.iter().map(named));
         }
         for path in self.watch.writing() {
-            let message = "is still being written: close it, or write beside it and rename; until then what it said before stays in force";
+            let message = "is still being written: close it, or write a temporary file and rename it; until then its previous content stays active";
             problems.push(Problem {
                 file: self.name(path),
                 object: None,
@@ -159,7 +159,7 @@ impl Folder {
         }
         for (claim, winner) in self.claims.losers() {
             let message = format!(
-                "{} is also in {}, which stays in force: remove one of the two",
+                "{} is also in {}, which stays active: remove one of the two",
                 claim.title(),
                 self.name(&winner.path),
             );

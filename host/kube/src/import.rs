@@ -137,7 +137,7 @@ impl Work {
         work.items = own;
         for item in others.iter().filter(|item| !item.is_workload()) {
             let message = format!(
-                "MetalLB reads only its own namespace, {home}: left out; if {} is its namespace, say --namespace {}",
+                "MetalLB reads only its own namespace, {home}: left out; if {} is its namespace, set --namespace {}",
                 item.namespace, item.namespace
             );
             work.leave(&item.origin, "metadata.namespace", message);

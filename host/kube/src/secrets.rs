@@ -26,7 +26,7 @@ pub async fn read_secret(
     match tokio::time::timeout(within, secrets.get_opt(name)).await {
         Ok(Ok(secret)) => Ok(secret.map(data)),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the API server gives no answer".to_owned()),
+        Err(_) => Err("the API server does not answer".to_owned()),
     }
 }
 

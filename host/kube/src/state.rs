@@ -217,7 +217,7 @@ impl State {
                 file: path.display().to_string(),
                 object: Some(format!("Service {key}")),
                 message: format!(
-                    "the status cannot be read ({error}): restore the file, or delete it to have the Service allocated anew; until then its addresses stay as they were, and a leader that starts gives out none"
+                    "the status cannot be read ({error}): restore the file, or delete it so that addresses are allocated again; until then its addresses stay unchanged, and a new leader allocates none"
                 ),
             })),
             Ok(status) => Some(Ok(status)),
@@ -324,7 +324,7 @@ impl State {
             let path = dir.join(format!("{name}{ending}"));
             let value = fs::read_to_string(&path).ok().and_then(|text| read(&text));
             if value.is_none() {
-                tracing::warn!(path = %path.display(), "left out: cannot be read");
+                tracing::warn!(path = %path.display(), "ignored: the file cannot be read");
             }
             Some((name, value?))
         };

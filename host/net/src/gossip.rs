@@ -23,7 +23,7 @@ pub struct GossipSocket {
 pub enum GossipError {
     /// Another process has the port.
     #[error(
-        "gossip port {port} on {address} is taken: stop the process that has it (`ss -ulnp sport = :{port}`) or choose \
+        "gossip port {port} on {address} is already in use: stop the process that uses it (`ss -ulnp sport = :{port}`) or choose \
          another port", port = .0.port(), address = .0.ip()
     )]
     PortTaken(SocketAddr),

@@ -21,7 +21,7 @@ pub struct Groups {
 
 /// The reason why a group was not joined.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot join {group} on link {link}: {cause}; is IPv6 enabled there?")]
+#[error("cannot join {group} on link {link}: {cause}; check that IPv6 is enabled there")]
 pub struct GroupError {
     /// The group.
     pub group: Ipv6Addr,

@@ -37,7 +37,7 @@ pub use streams::{EndpointError, Keys, SecretKey, StreamSink, Streams, StreamsHa
 /// priority, because outsiders can keep it busy without limit.
 pub fn be_early() {
     if let Err(error) = sys::sockets::be_less_nice() {
-        tracing::debug!(%error, "this thread runs like any other");
+        tracing::debug!(%error, "cannot raise the priority of this thread");
     }
 }
 

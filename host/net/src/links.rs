@@ -40,7 +40,7 @@ pub enum LinkError {
         detail: String,
     },
     /// The socket closed during a dump.
-    #[error("the netlink socket closed before all {what} were listed")]
+    #[error("the netlink socket closed before it listed all {what}")]
     Closed {
         /// "links" or "addresses".
         what: &'static str,
@@ -188,14 +188,16 @@ async fn apply_until_lost(
             match message.payload {
                 NetlinkPayload::InnerMessage(message) => table.apply(message),
                 NetlinkPayload::Overrun(_) => {
-                    return tracing::warn!("netlink overran; listing the links again");
+                    return tracing::warn!(
+                        "the netlink socket lost events; the links are listed again"
+                    );
                 }
                 _ => {}
             }
         }
         publish(table, excludes, sender);
     }
-    tracing::warn!("the netlink socket closed; opening another");
+    tracing::warn!("the netlink socket closed; it is opened again");
 }
 
 async fn reopen(table: &mut Table) -> Source {
@@ -203,7 +205,9 @@ async fn reopen(table: &mut Table) -> Source {
     loop {
         match Source::open(table).await {
             Ok(source) => return source,
-            Err(error) => tracing::warn!(%error, "keeping the last list of links"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot list the links; the last list stays active")
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY.1);

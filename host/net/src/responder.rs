@@ -51,11 +51,11 @@ pub struct ResponderHandle {
 #[derive(Debug, thiserror::Error)]
 pub enum OffloadError {
     /// There is no such link, or it carries no ARP.
-    #[error("link {0} is not there or carries no ARP and NDP")]
+    #[error("link {0} does not exist or does not support ARP and NDP")]
     NoLink(LinkIndex),
     /// Another owner already answers for the address on this link; only one may.
     #[error(
-        "another announcer answers for {address} on link {link} already: announce it by one of them only"
+        "another announcer already announces {address} on link {link}: announce the address by only one of them"
     )]
     Taken {
         /// The link.
@@ -65,7 +65,7 @@ pub enum OffloadError {
     },
     /// The kernel refused the filter.
     #[error(
-        "cannot set the kernel filter of link {link}: {cause}; is net.core.optmem_max below 20480?"
+        "cannot set the kernel filter of link {link}: {cause}; set net.core.optmem_max to at least 20480"
     )]
     Filter {
         /// The link.
@@ -79,7 +79,7 @@ pub enum OffloadError {
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// There is no such link, or it carries no ARP.
-    #[error("link {0} is not there or carries no ARP and NDP")]
+    #[error("link {0} does not exist or does not support ARP and NDP")]
     NoLink(LinkIndex),
     /// The kernel did not accept the frame: queue full, link down, or frame too long.
     #[error("cannot send on link {link}: {cause}")]
@@ -93,7 +93,9 @@ pub enum SendError {
 
 /// A link on which nothing can be received or sent. Retried at the next [`ResponderHandle::set_links`].
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open packet sockets on {name}: {cause}; the daemon needs CAP_NET_RAW")]
+#[error(
+    "cannot open packet sockets on {name}: {cause}; the daemon needs the capability CAP_NET_RAW"
+)]
 pub struct LinkFailure {
     /// The link's name.
     pub name: String,
@@ -156,7 +158,7 @@ impl Drop for Responder {
         self.handle.shared.lock().stopping = true;
         self.handle.shared.poller.set_deadline(0);
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the responder's thread had panicked");
+            tracing::error!("the responder thread panicked");
         }
     }
 }

@@ -104,7 +104,7 @@ impl Drop for Streams {
         self.handle.shared.lock().stopping = Some(until);
         self.handle.shared.poller.set_deadline(0);
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the streams' thread had panicked");
+            tracing::error!("the streams thread panicked");
         }
     }
 }

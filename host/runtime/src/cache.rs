@@ -19,7 +19,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub enum CacheError {
     /// The directory belongs to another user.
     #[error(
-        "{path} belongs to user {owner}, not to user {user} who runs this; give it to {user} or remove it"
+        "{path} belongs to user {owner}, but this process runs as user {user}; change its owner to {user} or remove it"
     )]
     Owner {
         /// The directory.
@@ -30,7 +30,7 @@ pub enum CacheError {
         user: u32,
     },
     /// Other users may write to the directory.
-    #[error("{path} can be written by others (mode {mode:o}); run `chmod 700 {path}`")]
+    #[error("{path} is writable by other users (mode {mode:o}); run `chmod 700 {path}`")]
     Mode {
         /// The directory.
         path: String,
@@ -38,7 +38,7 @@ pub enum CacheError {
         mode: u32,
     },
     /// The path is a file or a symbolic link.
-    #[error("{path} is not a directory; remove it, or name another cache directory")]
+    #[error("{path} is not a directory; remove it, or choose another cache directory")]
     NotDirectory {
         /// The path.
         path: String,
@@ -100,10 +100,12 @@ fn checksum(file: &Path) -> std::io::Result<String> {
 pub(crate) fn open(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<Component> {
     let metadata = file.symlink_metadata()?;
     if !metadata.is_file() || metadata.uid() != user() || writable_by_others(&metadata) {
-        return Err(wasmtime::Error::msg("the cached file is not this user's alone"));
+        return Err(wasmtime::Error::msg(
+            "the cached file is not a regular file that only this user can write",
+        ));
     }
     if std::fs::read_to_string(file.with_extension(SUM))? != checksum(file)? {
-        return Err(wasmtime::Error::msg("the cached file is not as it was written"));
+        return Err(wasmtime::Error::msg("the cached file does not match its checksum"));
     }
     // SAFETY: the file is this user's and only this user can write it or its directory (`prepare`), so it was written
     // by our own compiling child, whole and by rename. wasmtime checks version, CPU and settings, and refuses on
@@ -215,7 +217,7 @@ mod tests {
         assert_eq!(left().len(), 7, "there is room");
         sweep(root.path(), 500, in_use);
         assert_eq!(left().len(), 6, "one is enough");
-        assert!(!root.path().join(name("b", "-x.cwasm")).exists(), "the oldest that nobody uses");
+        assert!(!root.path().join(name("b", "-x.cwasm")).exists(), "the oldest unused file");
         sweep(root.path(), 0, in_use);
         let kept = [
             name("a", "-x.cwasm"),

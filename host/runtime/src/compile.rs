@@ -48,7 +48,7 @@ pub enum CompileError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// The compiler reports that the component is invalid.
-    #[error("the compiler refuses it: {0}")]
+    #[error("the compiler rejects it: {0}")]
     Refused(String),
     /// The child could not be run.
     #[error("cannot run the compiler {program}: {reason}")]
@@ -59,21 +59,23 @@ pub enum CompileError {
         reason: String,
     },
     /// The child took too much processor time, or did not end, and was killed.
-    #[error("compiling took longer than {seconds} s and was stopped; make the component smaller")]
+    #[error(
+        "compiling took longer than {seconds} s and was stopped (timeout); make the component smaller"
+    )]
     TimedOut {
         /// The time limit that was exceeded.
         seconds: u64,
     },
     /// The child would have needed more memory than it may use.
     #[error(
-        "compiling it needs more than the {mib} MiB of memory that are left for it here; make the component smaller, or give Outrigger more memory"
+        "compiling it needs more than the {mib} MiB of available memory; make the component smaller, or raise the memory limit of Outrigger"
     )]
     Memory {
         /// The memory that it had, in MiB.
         mib: u64,
     },
     /// The child failed.
-    #[error("the compiler ended with {status}: {words}")]
+    #[error("the compiler failed with {status}: {words}")]
     Failed {
         /// Exit code or signal.
         status: String,
@@ -81,7 +83,7 @@ pub enum CompileError {
         words: String,
     },
     /// The child succeeded, but its output cannot be loaded.
-    #[error("what the compiler made cannot be loaded: {0}")]
+    #[error("the output of the compiler cannot be loaded: {0}")]
     Unusable(String),
 }
 

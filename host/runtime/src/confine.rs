@@ -63,7 +63,7 @@ fn forbid_files() -> Result<(), String> {
         .and_then(landlock::RulesetCreated::restrict_self)
         .map_err(|error| error.to_string())?;
     match status.ruleset {
-        RulesetStatus::NotEnforced => Err("this kernel has none".to_owned()),
+        RulesetStatus::NotEnforced => Err("this kernel does not support it".to_owned()),
         _ => Ok(()),
     }
 }
@@ -71,7 +71,7 @@ fn forbid_files() -> Result<(), String> {
 /// Forbids system calls by a list of refused calls, not of allowed ones: the calls of a compiler, its threads and the C
 /// library differ from one version to the next, and none of the remaining ones reaches beyond the process.
 fn forbid_calls() -> Result<(), String> {
-    let arch = std::env::consts::ARCH.try_into().map_err(|_| "not for this processor")?;
+    let arch = std::env::consts::ARCH.try_into().map_err(|_| "not supported on this processor")?;
     let rules = DENIED.iter().map(|call| (*call, vec![])).collect::<BTreeMap<_, _>>();
     let refuse = SeccompAction::Errno(rustix::io::Errno::PERM.raw_os_error().unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch);

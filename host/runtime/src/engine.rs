@@ -28,10 +28,10 @@ pub struct Engine {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// wasmtime refused the configuration or this CPU.
-    #[error("the WebAssembly engine cannot run on this machine: {0}")]
+    #[error("the WebAssembly engine does not support this machine: {0}")]
     Engine(String),
     /// The thread for the deadlines could not be started.
-    #[error("cannot start the thread that keeps plugins to their deadlines")]
+    #[error("cannot start the thread that enforces the deadlines of plugins")]
     Ticker(#[source] std::io::Error),
 }
 

@@ -56,11 +56,11 @@ pub struct Inspection {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// The file is of another kind.
-    #[error("not WebAssembly but {0}; deliver the .wasm file of a component")]
+    #[error("{0}, not WebAssembly; deliver the .wasm file of a component")]
     NotWasm(&'static str),
     /// The end of the file is missing.
     #[error(
-        "the file ends in the middle ({size} octets are here); copy it again, and rename it into place when it is complete"
+        "the file is truncated ({size} bytes are present); copy it again, and rename it into place when it is complete"
     )]
     Truncated {
         /// The size of the file, in bytes.
@@ -70,18 +70,20 @@ pub enum LoadError {
     #[error("damaged WebAssembly: {0}; build or copy it again")]
     Malformed(String),
     /// The file is a core module, not a component.
-    #[error("a core module, not a component; turn it into one with `wasm-tools component new`")]
+    #[error(
+        "the file is a core module, not a component; convert it with `wasm-tools component new`"
+    )]
     CoreModule,
     /// The file is machine code, which cannot be verified.
     #[error(
-        "precompiled for one machine (.cwasm), which is never accepted; deliver the .wasm it was made from"
+        "the file is precompiled for one machine (.cwasm), which is not accepted; deliver the .wasm file it was built from"
     )]
     Precompiled,
     /// The component needs an operating system.
-    #[error("imports WASI ({}), which no plugin is given; build it without: a no-WASI target, or the null adapter, or --stub-wasi", .0.join(", "))]
+    #[error("imports WASI ({}), which is not available to plugins; build it without WASI: a no-WASI target, the null adapter, or --stub-wasi", .0.join(", "))]
     Wasi(Vec<String>),
     /// The component needs other imports that are not available.
-    #[error("imports {}, which {world} is not given; remove it, or check for which host it was built", .names.join(", "))]
+    #[error("imports {}, which is not available to {world}; remove the import, or check for which host it was built", .names.join(", "))]
     UnknownImports {
         /// The imports.
         names: Vec<String>,
@@ -93,18 +95,20 @@ pub enum LoadError {
     NoWorld(Vec<String>),
     /// The component exports both worlds; a plugin must export one.
     #[error(
-        "exports both outrigger:plugin/policy and outrigger:plugin/machine; make two components of it"
+        "exports both outrigger:plugin/policy and outrigger:plugin/machine; split it into two components"
     )]
     BothWorlds,
     /// The component was built against another version of the interface.
-    #[error("built against outrigger:plugin@{found}, this host speaks 0.1.x; build it against 0.1")]
+    #[error(
+        "built against outrigger:plugin@{found}, but this host supports 0.1.x; build it against 0.1"
+    )]
     Version {
         /// The version that it was built against.
         found: String,
     },
     /// The component is larger than any known plugin.
     #[error(
-        "{size} octets, and at most {LARGEST} are read; strip debug information, or choose a smaller runtime"
+        "the file has {size} bytes, more than the limit of {LARGEST}; strip debug information, or choose a smaller runtime"
     )]
     TooLarge {
         /// The size, in bytes.
@@ -120,7 +124,7 @@ pub enum LoadError {
     },
     /// The data is compressed and would be larger than any known plugin.
     #[error(
-        "{kind} data that is more than {LARGEST} octets when it is decompressed, and no more are read; strip debug information, or choose a smaller runtime"
+        "the {kind} data has more than {LARGEST} bytes when decompressed, which is the limit; strip debug information, or choose a smaller runtime"
     )]
     Bomb {
         /// "gzip" or "zstd".
@@ -128,7 +132,7 @@ pub enum LoadError {
     },
     /// The exports have the names of a plugin's, but other types.
     #[error(
-        "does not fit the world {world} of outrigger:plugin@0.1: {reason}; build it against the WIT in wit/"
+        "does not match the world {world} of outrigger:plugin@0.1: {reason}; build it against the WIT in wit/"
     )]
     Misfit {
         /// The world it claims.

@@ -213,7 +213,7 @@ fn fault(store: &Store<Host>, call: Call, error: &wasmtime::Error) -> Fault {
     // wasmtime has no type for this one; the text is what its error says when an answer outgrows `set_hostcall_fuel`.
     if trap.is_none() && error.root_cause().to_string().contains("fuel allocated for hostcalls") {
         let most = call.answer() >> 20;
-        return Fault::Garbage(format!("more than {most} MiB in one answer"));
+        return Fault::Garbage(format!("more than {most} MiB in one reply"));
     }
     let mut message = trap.map_or_else(|| error.root_cause().to_string(), ToString::to_string);
     let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
@@ -224,7 +224,7 @@ fn fault(store: &Store<Host>, call: Call, error: &wasmtime::Error) -> Fault {
     }
     if !host.log.last_error().is_empty() {
         // The author's own message is more useful than the location in the code.
-        message = format!("it said: {}; {message}", host.log.last_error());
+        message = format!("it logged: {}; {message}", host.log.last_error());
     }
     Fault::Trap { message }
 }

@@ -61,13 +61,13 @@ pub enum Fault {
         after_ms: u64,
     },
     /// The instance requested more memory than it may have.
-    #[error("the plugin wanted more than its {limit_mib} MiB of memory")]
+    #[error("the plugin exceeded its memory limit of {limit_mib} MiB")]
     Memory {
         /// The limit, in MiB.
         limit_mib: usize,
     },
     /// The instance's answer cannot be used.
-    #[error("the plugin's answer is unusable: {0}")]
+    #[error("the reply of the plugin is invalid: {0}")]
     Garbage(String),
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn checked_reply(reply: Reply) -> Result<Reply, Fault> {
     if reply.effects.len() > EFFECTS {
         let count = reply.effects.len();
         return Err(Fault::Garbage(format!(
-            "{count} effects in one reply, at most {EFFECTS} are taken"
+            "{count} effects in one reply, more than the limit of {EFFECTS}"
         )));
     }
     Ok(reply)
@@ -92,7 +92,7 @@ pub(crate) fn checked_snapshot(state: SavedState) -> Result<SavedState, Fault> {
     let octets = state.data.len() + state.format.len();
     if octets > SNAPSHOT {
         return Err(Fault::Garbage(format!(
-            "a snapshot of {octets} octets, at most {SNAPSHOT} are kept"
+            "a snapshot of {octets} bytes, more than the limit of {SNAPSHOT}"
         )));
     }
     Ok(state)

@@ -236,7 +236,7 @@ impl Supervisor {
     fn rebuild(&self) -> Result<Box<dyn PluginInstance>, Fault> {
         let mut machine = self.current.instantiate()?;
         machine.start(&self.context, &self.base)?.map_err(|error| {
-            Fault::Garbage(format!("it does not start from its own state: {error}"))
+            Fault::Garbage(format!("it cannot start from its own snapshot: {error}"))
         })?;
         for call in self.journal.calls() {
             machine.handle(call.now, &call.events)?;

@@ -45,7 +45,7 @@ fn from_cluster(config: &Config, context: Option<&str>) -> anyhow::Result<Vec<Or
         let (client, _) = api::connect_as(config.kubeconfig.as_deref(), context).await?;
         let objects = api::configuration(&client).await;
         let objects = objects.context(
-            "the cluster's configuration cannot be read whole, so that nothing is printed",
+            "the cluster's configuration cannot be read completely, so nothing is printed",
         )?;
         Ok(import::read_values("", objects))
     })

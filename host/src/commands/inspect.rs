@@ -11,7 +11,7 @@ use crate::args::Output;
 
 /// Advice for a component that is too large in every encoding. The API server refuses such a ConfigMap before Outrigger
 /// sees it.
-const TOO_LARGE: &str = "it fits into no ConfigMap: strip debug information and build for size; compress it with zstd -19 and inspect that file; what stays larger belongs into an OCI registry, as data.image of the ConfigMap (<reference>@sha256:...), which this version does not fetch yet (docs/plugins.md)";
+const TOO_LARGE: &str = "it does not fit into a ConfigMap: strip debug information and build for size; compress it with zstd -19 and inspect that file; a plugin that is still larger needs an OCI registry, as data.image of the ConfigMap (<reference>@sha256:...), which this version does not support yet (docs/plugins.md)";
 
 /// Inspects one file and prints the result.
 pub fn inspect(file: &Path, output: Output) -> anyhow::Result<ExitCode> {

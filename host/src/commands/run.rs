@@ -96,7 +96,7 @@ async fn answer_until_signalled(mut shared: Shared) -> anyhow::Result<()> {
             }
         }
     }
-    tracing::info!("told to stop: giving leadership up");
+    tracing::info!("stop requested: giving up leadership");
     Ok(())
 }
 
@@ -111,7 +111,7 @@ impl ControllerThread {
     fn start(config: &Config, shared: &Shared, loads_plugins: bool) -> anyhow::Result<Self> {
         let mut random = [0; 4];
         getrandom::fill(&mut random)
-            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+            .map_err(|error| anyhow::anyhow!("the kernel returned no random numbers: {error}"))?;
         let identity = format!("{}_{:08x}", config.node()?, u32::from_ne_bytes(random));
         let (says, standing) = watch::channel(ControllerStatus {
             missing: Reader::Controller.kinds().map(|kind| kind.plural().to_owned()).collect(),
@@ -169,7 +169,7 @@ impl ControllerThread {
 
 fn start_logging(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter).with_context(|| {
-        format!("log filter {:?}: write it as \"info,plugin=debug\"", log.filter)
+        format!("log filter {:?} is not valid: write it as \"info,plugin=debug\"", log.filter)
     })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {

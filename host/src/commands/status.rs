@@ -130,7 +130,7 @@ fn print_tables(picture: &ClusterSnapshot) {
     let silent = picture.inputs.heard.nodes.values().find(|word| word.alive);
     if let Some(word) = silent.filter(|_| !is_known(picture)) {
         let Unreachable { why, fix } = &word.silence;
-        println!("\nno node could be asked who answers: {why}: {fix}");
+        println!("\nno node could be queried for the addresses that it answers for: {why}: {fix}");
     }
     println!();
     table::print(&["NODE", "STATE", "ADDRESSES", "MEMBERS"], &node_rows(picture));
@@ -190,7 +190,7 @@ fn service_rows(
             [] => none.to_owned(),
             parts => parts.join(","),
         };
-        let nobody = if is_known(picture) { "nobody" } else { "?" };
+        let nobody = if is_known(picture) { "none" } else { "?" };
         let nodes = join(answering.iter().map(|(node, _)| *node).collect(), nobody);
         let since = join(answering.iter().map(|(_, word)| word.since.as_str()).collect(), "-");
         vec![key.to_string(), address.to_string(), nodes, since, why.clone()]

@@ -16,20 +16,20 @@ pub fn uninstall(config: &Config, keep_addresses: bool) -> anyhow::Result<ExitCo
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = api::connect(config.kubeconfig.as_deref()).await?;
-        println!("taking the lease from the controller, which writes nothing from now on; this takes 10 s");
+        println!("taking over the lease, so that the controller writes nothing from now on; this takes 10 s");
         let mut lease = Lease::new(client.clone(), "outrigger-uninstall".to_owned());
-        let lead = lease.seize(HELD).await.context("the lease cannot be taken")?;
+        let lead = lease.seize(HELD).await.context("the lease cannot be acquired")?;
         let mut services = 0;
         let done = api::release_services(&client, &lead, keep_addresses, now(), |key, written| {
             services += usize::from(written);
             let what = if keep_addresses { "keeps its addresses" } else { "released" };
-            println!("Service {key}: {}", if written { what } else { "gone meanwhile" });
+            println!("Service {key}: {}", if written { what } else { "deleted meanwhile" });
         });
-        done.await.context("not every Service could be released: run this again")?;
-        let pools = api::release_pools(&client).await.context("not every pool could be released: run this again")?;
-        pools.iter().for_each(|pool| println!("AddressPool {pool}: may be deleted"));
+        done.await.context("not every Service could be released: run this command again")?;
+        let pools = api::release_pools(&client).await.context("not every pool could be released: run this command again")?;
+        pools.iter().for_each(|pool| println!("AddressPool {pool}: can be deleted"));
         println!(
-            "{services} Services and {} pools released; now delete what was applied, within {} minutes: kubectl delete -f install.yaml",
+            "{services} Services and {} pools released; now delete the manifests, within {} minutes: kubectl delete -f install.yaml",
             pools.len(),
             HELD.as_secs() / 60
         );

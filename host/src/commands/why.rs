@@ -82,10 +82,10 @@ fn not_ours(
     let kind = spec.type_.unwrap_or_else(|| "ClusterIP".to_owned());
     Ok(match (kind.as_str(), spec.load_balancer_class) {
         ("LoadBalancer", Some(class)) => format!(
-            "Service {key} is left to another load balancer: its loadBalancerClass is {class:?}. To have it served here, name the class in OUTRIGGER_SERVICES__CLASSES, or make the Service anew without it: it cannot be changed."
+            "Service {key} belongs to another load balancer: its loadBalancerClass is {class:?}. To serve it with Outrigger, add the class to OUTRIGGER_SERVICES__CLASSES, or recreate the Service without the class, which cannot be changed."
         ),
         ("LoadBalancer", None) => format!(
-            "Service {key} is left alone: it has no loadBalancerClass, and OUTRIGGER_SERVICES__UNCLASSED is false. Make it anew with loadBalancerClass: outrigger.dev/lb."
+            "Service {key} is not served: it has no loadBalancerClass, and OUTRIGGER_SERVICES__UNCLASSED is false. Recreate it with loadBalancerClass: outrigger.dev/lb."
         ),
         _ => format!(
             "Service {key} has no address because its type is {kind}. To give it one: kubectl -n {} patch service {} -p '{{\"spec\":{{\"type\":\"LoadBalancer\"}}}}'",

@@ -16,6 +16,7 @@ use outrigger_kube::convert::ServiceClasses;
 use outrigger_net::now;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tracing::Instrument as _;
 
 use super::{Policies, Problems, events, rollouts, statuses, tell};
 use crate::delivery::Deliveries;
@@ -80,10 +81,14 @@ impl ClusterController {
                 () = self.keep_up(&mut watches) => continue,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
-            tracing::info!(identity = self.identity, "this process leads: it allocates addresses");
-            let mut reign = LeaderTerm::new(&self, lead);
-            let stopped = reign.run(&mut watches, &mut stop).await;
-            let lead = reign.end().await;
+            tracing::info!(
+                identity = self.identity,
+                "this process is the leader: it allocates addresses"
+            );
+            let mut term = LeaderTerm::new(&self, lead);
+            let span = tracing::info_span!("term", identity = self.identity);
+            let stopped = term.run(&mut watches, &mut stop).instrument(span).await;
+            let lead = term.end().await;
             self.standing.send_modify(|standing| {
                 standing.leads = false;
                 standing.pools.clear();
@@ -161,7 +166,8 @@ impl<'a> LeaderTerm<'a> {
         let (client, plugins) = (role.client.clone(), role.plugins.clone());
         let (told, hears) = mpsc::unbounded_channel();
         let writer = PluginWriter::new(client.clone(), lead.clone(), events.clone());
-        let rollouts = tokio::spawn(rollouts::run(client, writer, plugins, hears, ready));
+        let rollouts = rollouts::run(client, writer, plugins, hears, ready);
+        let rollouts = tokio::spawn(rollouts.instrument(tracing::info_span!("rollouts")));
         Self {
             writer: Writer::new(role.client.clone(), lead.clone()),
             events,
@@ -367,13 +373,13 @@ impl<'a> LeaderTerm<'a> {
     fn make_gossip_key(&self) {
         let mut random = [0; 32];
         if let Err(error) = getrandom::fill(&mut random) {
-            tracing::error!("the kernel gives no random numbers: {error}");
+            tracing::error!("the kernel returned no random numbers: {error}");
             return;
         }
         let client = self.role.client.clone();
         tokio::spawn(async move {
             while let Err(error) = create_gossip_key(&client, random).await {
-                tracing::warn!("the gossip key could not be made: {error}");
+                tracing::warn!("the gossip key could not be created: {error}");
                 tokio::time::sleep(RETRY).await;
             }
         });

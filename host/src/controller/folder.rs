@@ -60,7 +60,7 @@ impl FolderController {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("controller".to_owned()).spawn(move || {
             if let Err(error) = runtime.block_on(self.run()) {
-                tracing::error!("no addresses are allocated by this node any more: {error:#}");
+                tracing::error!("this node no longer allocates addresses: {error:#}");
             }
         })?;
         Ok(())
@@ -136,7 +136,7 @@ impl FolderController {
         for (key, status) in self.state.services()? {
             match status {
                 Err(problem) => {
-                    tracing::error!(service = %key, "no address is given out before this is mended: {problem}");
+                    tracing::error!(service = %key, "no address is allocated before this is fixed: {problem}");
                     unread.insert(key);
                 }
                 Ok(_) if named.contains(&key) => {}

@@ -195,7 +195,7 @@ impl Rollouts {
             }
         }
         if let Err(error) = self.sweep().await {
-            tracing::warn!("copies that nobody needs could not be deleted: {error}");
+            tracing::warn!("unused copies could not be deleted: {error}");
             sooner(Some(after(RETRY)));
         }
         next

@@ -41,7 +41,7 @@ pub fn objects(
     };
     let invalid = |key: &FactKey| {
         let message = watches.problem_of(key)?;
-        Some(not_ready("Invalid", &format!("{message}; what was valid before stays in force")))
+        Some(not_ready("Invalid", &format!("{message}; the last valid version stays active")))
     };
     let status = |fact: &Fact| {
         let key = fact.key();
@@ -134,7 +134,7 @@ fn ready() -> ObjectCondition {
         kind: "Ready".into(),
         holds: Some(true),
         reason: "InForce".to_owned(),
-        message: "it is in force".to_owned(),
+        message: "it is active".to_owned(),
         warns: false,
     }
 }

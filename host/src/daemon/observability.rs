@@ -23,13 +23,13 @@ impl Daemon {
         if let Some(standing) = &self.shared.controller {
             page.controller(&standing.borrow());
         }
-        let peers = self.node.announcers.desks().flat_map(|(announcer, desk)| {
-            let peers = desk.lock().guard.reports().peers().cloned().collect::<Vec<_>>();
+        let peers = self.node.announcers.mailboxes().flat_map(|(announcer, mailbox)| {
+            let peers = mailbox.lock().guard.reports().peers().cloned().collect::<Vec<_>>();
             peers.into_iter().map(|peer| (announcer.name.clone(), peer))
         });
         page.peers(peers.collect::<Vec<_>>());
-        let metrics = self.node.announcers.desks().flat_map(|(announcer, desk)| {
-            let inner = desk.lock();
+        let metrics = self.node.announcers.mailboxes().flat_map(|(announcer, mailbox)| {
+            let inner = mailbox.lock();
             let metrics = inner.guard.reports().metrics();
             let named =
                 metrics.map(|(series, value)| (announcer.name.clone(), series.clone(), value));

@@ -15,7 +15,7 @@ pub(super) struct Setup {
     pub source: Source,
     pub gossip_key: [u8; 32],
     pub sent: Option<Sent>,
-    pub keyring: SecretStore,
+    pub secret_store: SecretStore,
 }
 
 impl Setup {
@@ -31,19 +31,19 @@ impl Setup {
                 gossip_key: cluster::gossip_key(client, state, &mut shared.questions).await?,
                 source: cluster::watch(client, &config.classes()),
                 sent: Some(Sent::start(client, name)),
-                keyring: SecretStore::of_cluster(client),
+                secret_store: SecretStore::of_cluster(client),
             });
         }
         let mut random = [0; 32];
         getrandom::fill(&mut random)
-            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+            .map_err(|error| anyhow::anyhow!("the kernel returned no random numbers: {error}"))?;
         let manifests = config.manifests()?;
         let folder = Folder::open(manifests, Some(state))?.with_classes(config.classes());
         Ok(Self {
             source: Source::Folder(Box::new(folder)),
             gossip_key: state.gossip_key(random)?,
             sent: None,
-            keyring: SecretStore::Folder(manifests.into()),
+            secret_store: SecretStore::Folder(manifests.into()),
         })
     }
 }

@@ -41,10 +41,10 @@ impl Worker {
     /// Carries out effects one at a time, so that the streams' thread waits for the desk no longer than one of them
     /// takes.
     fn carry_out_each(&mut self, now: u64, effects: Vec<Effect>) {
-        let desk = self.desk.clone();
+        let mailbox = self.mailbox.clone();
         for effect in effects {
             let keys = self.keys_of(std::slice::from_ref(&effect));
-            let mut inner = desk.lock();
+            let mut inner = mailbox.lock();
             let granted = self.judge(&mut inner, now, effect);
             self.act_all(&mut inner, granted, &keys);
         }
@@ -55,8 +55,8 @@ impl Worker {
         let keys = self.keys_of(&effects);
         let opens_or_tells =
             |effect: &Effect| opens(effect).is_some() || matches!(effect, Effect::Write(_));
-        let desk = self.desk.clone();
-        let mut inner = desk.lock();
+        let mailbox = self.mailbox.clone();
+        let mut inner = mailbox.lock();
         let known = effects.iter().any(opens_or_tells).then(|| inner.guard.endpoints().clone());
         let offloads = inner.guard.offloads().clone();
         let mut granted = Vec::new();
@@ -91,7 +91,7 @@ impl Worker {
     }
 
     fn refused(&self, inner: &mut Inner, opens: Option<Endpoint>, refusal: &Refusal) {
-        tracing::debug!(announcer = self.context.instance, "{refusal}");
+        tracing::debug!("{refusal}");
         match opens {
             Some(id) if !matches!(refusal.reason, Reason::NumberInUse | Reason::NumberReserved) => {
                 let reason = CloseReason::Denied(refusal.reason.name().to_owned());

@@ -20,8 +20,8 @@ impl Worker {
             _ => None,
         });
         let named = secret.and_then(|secret| {
-            let name = self.desk.lock().secrets.get(&secret.name).cloned()?;
-            self.ports.keyring.key(&name, &secret.key)
+            let name = self.mailbox.lock().secrets.get(&secret.name).cloned()?;
+            self.ports.secret_store.key(&name, &secret.key)
         });
         Keys { md5: named }
     }

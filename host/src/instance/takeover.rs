@@ -24,13 +24,13 @@ impl Worker {
                 return;
             }
         }
-        let (waiting, lists) = self.desk.full();
+        let (waiting, lists) = self.mailbox.full();
         self.deliver(waiting);
         let context = Context { config, ext, ..self.context.clone() };
         let before = std::mem::replace(&mut self.context, context.clone());
         let swapped = match &mut self.machine {
             Some(machine) => {
-                let catch_up = [self.desk.resumed()].into_iter().chain(lists).collect();
+                let catch_up = [self.mailbox.resumed()].into_iter().chain(lists).collect();
                 match self.trial {
                     Some(_) if !on_trial => machine.go_back(now(), factory, context, catch_up),
                     _ => machine.swap(now(), factory, context, catch_up),
@@ -40,8 +40,8 @@ impl Worker {
         };
         match swapped {
             Ok(delivered) => {
-                tracing::debug!(announcer = self.context.instance, digest, "plugin in force");
-                let mut inner = self.desk.lock();
+                tracing::debug!(digest, "plugin active");
+                let mut inner = self.mailbox.lock();
                 inner.standing.last_fault.clear();
                 inner.standing.refused.clear();
                 self.trial = on_trial.then(|| Trial::new(&digest, &inner.guard));
@@ -56,12 +56,8 @@ impl Worker {
                     self.failed(&digest, trial::of_swap(&error));
                 }
                 let message = error.to_string();
-                tracing::warn!(
-                    announcer = self.context.instance,
-                    digest,
-                    "plugin not taken over: {message}"
-                );
-                let mut inner = self.desk.lock();
+                tracing::warn!(digest, "plugin not replaced: {message}");
+                let mut inner = self.mailbox.lock();
                 inner.standing.last_fault = format!("{digest:.12}: {message}");
                 inner.standing.refused = message.to_string();
                 drop(inner);
@@ -74,21 +70,16 @@ impl Worker {
     /// happen now.
     fn proven(&mut self) {
         let released = self.trial.take().map(Trial::release).unwrap_or_default();
-        let desk = self.desk.clone();
-        self.act_all(&mut desk.lock(), released, &KeysOf::new());
+        let mailbox = self.mailbox.clone();
+        self.act_all(&mut mailbox.lock(), released, &KeysOf::new());
         self.publish();
     }
 
     /// Records that a candidate failed. The host then has another build take over.
     pub(super) fn failed(&self, digest: &str, verdict: TrialFailure) {
         let TrialFailure { reason, message } = &verdict;
-        tracing::warn!(
-            announcer = self.context.instance,
-            digest,
-            reason,
-            "the candidate failed: {message}"
-        );
-        self.desk.lock().standing.failed_trial = Some((digest.to_owned(), verdict));
+        tracing::warn!(digest, reason, "the candidate failed: {message}");
+        self.mailbox.lock().standing.failed_trial = Some((digest.to_owned(), verdict));
     }
 
     fn first(

@@ -95,15 +95,15 @@ impl Announcers {
         self.about = about;
         for running in self.running.values() {
             if let Some(in_force) = self.plugins.get(&running.announcer.plugin.plugin) {
-                running.instance.desk.command(swap(in_force, &running.announcer, &self.about));
+                running.instance.mailbox.command(swap(in_force, &running.announcer, &self.about));
             }
         }
     }
 
     /// Withdraws what plugins have not withdrawn in time. Returns the time of the next check.
     pub(super) fn withdraw_overdue(&self, now_us: u64) -> Option<u64> {
-        let desks = self.running.values().map(|running| &running.instance.desk);
-        desks.filter_map(|desk| desk.withdraw_overdue(now_us)).min()
+        let mailboxes = self.running.values().map(|running| &running.instance.mailbox);
+        mailboxes.filter_map(|mailbox| mailbox.withdraw_overdue(now_us)).min()
     }
 
     /// Returns the names of the running instances.
@@ -112,34 +112,34 @@ impl Announcers {
     }
 
     /// Returns each instance's Announcer and desk.
-    pub fn desks(&self) -> impl Iterator<Item = (&facts::Announcer, &Arc<Mailbox>)> {
-        self.running.values().map(|running| (&*running.announcer, &running.instance.desk))
+    pub fn mailboxes(&self) -> impl Iterator<Item = (&facts::Announcer, &Arc<Mailbox>)> {
+        self.running.values().map(|running| (&*running.announcer, &running.instance.mailbox))
     }
 
     pub(super) fn desire(&self, change: InstanceChange) {
         if let Some(running) = self.running.get(&change.announcer) {
-            running.instance.desk.desire(change.remove, &change.upsert);
+            running.instance.mailbox.desire(change.remove, &change.upsert);
         }
     }
 
     pub(super) fn links(&self, before: &Links, after: &Links) {
         for running in self.running.values() {
             if let Some(news) = links::changed(before, after, &running.announcer.interfaces) {
-                running.instance.desk.link(news);
+                running.instance.mailbox.link(news);
             }
         }
     }
 
     pub(super) fn stop(&self, stopping: Stopping) {
         for running in self.running.values() {
-            running.instance.desk.stop(stopping);
+            running.instance.mailbox.stop(stopping);
         }
     }
 
     /// Returns true if every instance that can answer has reported that it is drained.
     pub(super) fn drained(&self) -> bool {
         self.running.values().all(|running| {
-            let inner = running.instance.desk.lock();
+            let inner = running.instance.mailbox.lock();
             inner.standing.drained || inner.standing.phase != "Running"
         })
     }
@@ -154,7 +154,7 @@ impl Announcers {
     /// Returns true if the announcer's plugin runs here; `None` while that is not known yet.
     pub(super) fn runs(&self, announcer: &facts::Announcer) -> Option<bool> {
         match self.running.get(&announcer.name) {
-            Some(running) => Some(running.instance.desk.lock().standing.phase != "Held"),
+            Some(running) => Some(running.instance.mailbox.lock().standing.phase != "Held"),
             None if self.plugins.awaited(&announcer.plugin.plugin) => None,
             None => Some(false),
         }
@@ -170,7 +170,7 @@ impl Announcers {
             if running.announcer.plugin.plugin == plugin
                 && let Some(in_force) = self.plugins.get(plugin)
             {
-                running.instance.desk.command(swap(in_force, &running.announcer, &self.about));
+                running.instance.mailbox.command(swap(in_force, &running.announcer, &self.about));
             }
         }
     }
@@ -211,17 +211,17 @@ impl Announcers {
         let owner = self.next_owner;
         self.next_owner += 1;
         let (responder, streams) = (self.ports.responder.clone(), self.ports.streams.clone());
-        let desk = Mailbox::new(owner, responder, streams, self.changed.clone());
-        desk.allow(announcer.grant.clone(), announcer.secrets.clone());
+        let mailbox = Mailbox::new(owner, responder, streams, self.changed.clone());
+        mailbox.allow(announcer.grant.clone(), announcer.secrets.clone());
         let granted = links::granted(links, &announcer.interfaces);
-        desk.link(LinksChanged { reset: true, upsert: granted, ..Default::default() });
+        mailbox.link(LinksChanged { reset: true, upsert: granted, ..Default::default() });
         let desired: Vec<_> = planner.desired(&name).values().cloned().collect();
-        desk.desire_only(&desired);
+        mailbox.desire_only(&desired);
         let mut about = self.about.clone();
         if self.restarted {
             about.push(("restarting".to_owned(), "true".to_owned()));
         }
-        desk.command(swap(in_force, &announcer, &about));
+        mailbox.command(swap(in_force, &announcer, &about));
         let context = Context {
             instance: name.clone(),
             node: self.node.clone(),
@@ -231,8 +231,8 @@ impl Announcers {
         };
         // The router must know the desk before the thread starts: a connection may be refused within the call that
         // requests it, and that event must be routed.
-        self.router.add(owner, desk.clone());
-        match Instance::start(context, owner, desk, self.ports.clone()) {
+        self.router.add(owner, mailbox.clone());
+        match Instance::start(context, owner, mailbox, self.ports.clone()) {
             Ok(instance) => {
                 self.running.insert(name, Running { announcer, owner, instance });
             }
@@ -249,9 +249,9 @@ impl Announcers {
             return;
         };
         if let Some(running) = self.running.get_mut(&announcer.name) {
-            running.instance.desk.allow(announcer.grant.clone(), announcer.secrets.clone());
+            running.instance.mailbox.allow(announcer.grant.clone(), announcer.secrets.clone());
             if running.announcer.plugin != announcer.plugin {
-                running.instance.desk.command(swap(in_force, &announcer, &self.about));
+                running.instance.mailbox.command(swap(in_force, &announcer, &self.about));
             }
             running.announcer = announcer;
         }
@@ -260,8 +260,8 @@ impl Announcers {
     fn remove(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
             // The desk withdraws everything before the plugin is notified.
-            running.instance.desk.desire_only(&[]);
-            running.instance.desk.withdraw_all(outrigger_net::now().monotonic_us);
+            running.instance.mailbox.desire_only(&[]);
+            running.instance.mailbox.withdraw_all(outrigger_net::now().monotonic_us);
             self.router.remove(running.owner);
             running.instance.end();
         }

@@ -13,7 +13,7 @@ use crate::mailbox::Mailbox;
 /// Desks by their owner numbers.
 #[derive(Default)]
 pub struct EventDispatcher {
-    desks: DashMap<Owner, Arc<Mailbox>>,
+    mailboxes: DashMap<Owner, Arc<Mailbox>>,
     /// Neighbours that the node itself asks.
     pub(super) heard: Arc<Neighbours>,
     /// Answers to probes.
@@ -24,23 +24,23 @@ pub struct EventDispatcher {
 
 impl EventDispatcher {
     /// Sends the events of this owner to this desk from now on.
-    pub fn add(&self, owner: Owner, desk: Arc<Mailbox>) {
-        self.desks.insert(owner, desk);
+    pub fn add(&self, owner: Owner, mailbox: Arc<Mailbox>) {
+        self.mailboxes.insert(owner, mailbox);
     }
 
     /// Discards the events of this owner from now on.
     pub fn remove(&self, owner: Owner) {
-        self.desks.remove(&owner);
+        self.mailboxes.remove(&owner);
     }
 
-    fn desk(&self, owner: Owner) -> Option<Arc<Mailbox>> {
+    fn mailbox(&self, owner: Owner) -> Option<Arc<Mailbox>> {
         // Cloned, so that no shard is locked while the desk is.
-        self.desks.get(&owner).map(|desk| Arc::clone(&desk))
+        self.mailboxes.get(&owner).map(|mailbox| Arc::clone(&mailbox))
     }
 
     /// Sends an event to the owner's desk. Returns true if there is one.
     fn tell(&self, owner: Owner, event: Event) -> bool {
-        self.desk(owner).map(|desk| desk.tell(event)).is_some()
+        self.mailbox(owner).map(|mailbox| mailbox.tell(event)).is_some()
     }
 }
 
@@ -69,16 +69,16 @@ impl Sink for EventDispatcher {
 
 impl StreamSink for EventDispatcher {
     fn event(&self, owner: Owner, event: Event) {
-        if let Some(desk) = self.desk(owner) {
-            desk.hear(event);
+        if let Some(mailbox) = self.mailbox(owner) {
+            mailbox.hear(event);
         }
     }
 
     fn has_room(&self, owner: Owner) -> bool {
-        self.desk(owner).is_some_and(|desk| desk.has_room())
+        self.mailbox(owner).is_some_and(|mailbox| mailbox.has_room())
     }
 
     fn is_heard(&self, owner: Owner) -> bool {
-        self.desk(owner).is_some_and(|desk| desk.is_running())
+        self.mailbox(owner).is_some_and(|mailbox| mailbox.is_running())
     }
 }

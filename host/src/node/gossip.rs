@@ -107,7 +107,7 @@ impl Gossip {
         };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)
-            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+            .map_err(|error| anyhow::anyhow!("the kernel returned no random numbers: {error}"))?;
         let now = now();
         let config = MembershipConfig::with_probe_interval(gossip.probe_interval_ms * 1_000);
         let mut membership =
@@ -128,7 +128,7 @@ impl Gossip {
         let (orders, ordered) = mpsc::unbounded_channel();
         let (tell, news) = mpsc::unbounded_channel();
         let (end, ended) = blocking::channel();
-        let mesh = Self {
+        let gossip = Self {
             me: node.clone(),
             orders,
             news,
@@ -142,9 +142,9 @@ impl Gossip {
             wire: wire.clone(),
             longest_us: Arc::default(),
         };
-        let longest_us = mesh.longest_us.clone();
+        let longest_us = gossip.longest_us.clone();
         let responder = wire.responder.clone();
-        let witness = Witness::start(wire, mesh.orders.clone())?;
+        let witness = Witness::start(wire, gossip.orders.clone())?;
         let worker = Worker {
             me: node.clone(),
             membership,
@@ -159,7 +159,7 @@ impl Gossip {
             let _end: blocking::Sender<()> = end;
             runtime.block_on(worker.run());
         })?;
-        Ok(mesh)
+        Ok(gossip)
     }
 
     /// Returns true if this machine is the only node it knows of.
@@ -243,19 +243,19 @@ impl Gossip {
                 || format!("open UDP port {} between the nodes in both directions", self.port);
             match member {
                 Member { leaving: true, .. } => tracing::info!(node, "a node is leaving"),
-                Member { hearing: Hearing::Itself, .. } => tracing::info!(node, "a node is here"),
+                Member { hearing: Hearing::Itself, .. } => tracing::info!(node, "a node joined"),
                 Member { hearing: Hearing::ThroughOthers, .. } => {
-                    tracing::warn!(node, "a node is heard through others alone: {}", open());
+                    tracing::warn!(node, "a node is heard only through other nodes: {}", open());
                 }
                 Member { hearing: Hearing::Parted, .. } => tracing::warn!(
                     node,
-                    "a node lives, but its gossip does not come through: what it answers for is left to it; {}",
+                    "a node is alive, but its gossip does not arrive: it keeps the addresses that it answers for; {}",
                     open()
                 ),
             }
         }
         for node in before.keys().filter(|node| !self.told.contains_key(*node)) {
-            tracing::info!(node, "a node is gone");
+            tracing::info!(node, "a node failed or left");
         }
     }
 
@@ -279,7 +279,7 @@ impl Gossip {
     pub fn settled(&mut self) {
         if let Some(caught_up) = self.caught_up.take() {
             tracing::warn!(
-                "this node stood still and answered for nothing: it has heard the others, and goes on"
+                "this node was suspended and stopped answering: it has heard from the other nodes and continues"
             );
             self.order(Order::Resume(caught_up));
         }
@@ -350,13 +350,13 @@ fn address(node: &NodeName, cluster: &Cluster, gossip: &GossipConfig) -> anyhow:
     }
     let Some(own) = cluster.nodes.get(node) else {
         anyhow::bail!(
-            "this machine goes by the name {node:?}, but no Node object does: add one, or give the right name with --node"
+            "this machine has the name {node:?}, but no Node object has this name: add one, or set the right name with --node"
         );
     };
     match own.addresses.first() {
         Some(address) => Ok(*address),
         None => anyhow::bail!(
-            "it has no InternalIP in status.addresses, so other nodes cannot reach this one: add it, or give --gossip-address"
+            "it has no InternalIP in status.addresses, so other nodes cannot reach this one: add it, or set --gossip-address"
         ),
     }
 }

@@ -99,8 +99,8 @@ impl Kernel {
             .filter(|link| covers(link))
             .map(|link| {
                 format!(
-                    "the kernel drops requests for announced addresses that come in on {link} from other networks than its own, because the \
-                     default route leaves by {} and net.ipv4.conf.{link}.rp_filter is 1 (strict, RFC 3704). Set net.ipv4.conf.{link}.rp_filter=2, and \
+                    "the kernel drops requests for announced addresses that arrive on {link} from other networks than its own, because the \
+                     default route uses {} and net.ipv4.conf.{link}.rp_filter is 1 (strict, RFC 3704). Set net.ipv4.conf.{link}.rp_filter=2, and \
                      net.ipv4.conf.all.rp_filter too if that is 1",
                     elsewhere.map_or("", |name| name.as_str())
                 )

@@ -193,7 +193,7 @@ impl Probes {
             match self.responder.send(&frame) {
                 Ok(()) => sent = true,
                 Err(error) => {
-                    tracing::debug!(%address, link = link.name, "it is not asked for: {error}");
+                    tracing::debug!(%address, link = link.name, "the probe cannot be sent: {error}");
                 }
             }
         }
@@ -228,7 +228,7 @@ impl Probes {
         };
         let times = self.taken.get(&address).map_or(0, |taken| taken.times) + 1;
         if times == 1 {
-            tracing::warn!(%address, %mac, "another host answers for it: it is left alone");
+            tracing::warn!(%address, %mac, "another host answers for it: this node does not announce it");
         }
         let pause_us = AGAIN_US << times.min(3);
         let again_us = now_us + pause_us / 2 + jitter_us(links, address, times, pause_us / 2);
@@ -262,8 +262,8 @@ impl Probes {
             file: String::new(),
             object: Some(format!("Node {node}")),
             message: format!(
-                "{mac} on {name} answers for {}{more}, which no node that is heard announces: {node} leaves it alone. If it is another node, open \
-                 UDP port {port} between the nodes in both directions; if it is not, take the address from that host or exclude it from the \
+                "{mac} on {name} answers for {}{more}, which no node reachable by gossip announces: {node} does not announce it. If that is another node, open \
+                 UDP port {port} between the nodes in both directions; if not, remove the address from that host or exclude it from the \
                  pool",
                 shown.join(", ")
             ),

@@ -187,7 +187,7 @@ impl Segments {
                 self.asked.insert(key, (id, own));
                 self.heard.lock().neighbours.entry(key).or_default().asked_at = at;
             }
-            Err(error) => tracing::debug!(%address, "a neighbour is not asked: {error}"),
+            Err(error) => tracing::debug!(%address, "a neighbour cannot be probed: {error}"),
         }
     }
 }

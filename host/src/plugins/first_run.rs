@@ -73,7 +73,7 @@ impl Plugins {
 
     fn note(&self, name: &str, words: &str) {
         if let Err(error) = self.attempts.note(name, words) {
-            tracing::warn!(plugin = name, "that it is tried is not on the disk: {error}");
+            tracing::warn!(plugin = name, "the first run cannot be recorded on the disk: {error}");
         }
     }
 }

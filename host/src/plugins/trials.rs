@@ -93,8 +93,7 @@ impl Plugins {
             return false;
         }
         if known.is_none() && self.attempts.noted(name) == Some(attempt.to_string()) {
-            let message =
-                "the daemon ended while it tried it, and does not try it again".to_owned();
+            let message = "the daemon ended during its trial, and does not try it again".to_owned();
             tracing::warn!(plugin = name, attempt, "candidate refused: {message}");
             let verdict = TrialFailure { reason: CRASHED, message };
             entry.tried = Some(Tried { attempt, progress: Progress::Failed(verdict) });
@@ -103,7 +102,7 @@ impl Plugins {
         }
         // The note must be on the disk before anything of the candidate is compiled or run.
         if let Err(error) = self.attempts.note(name, &attempt.to_string()) {
-            tracing::warn!(plugin = name, "that a candidate is tried is not on the disk: {error}");
+            tracing::warn!(plugin = name, "the trial cannot be recorded on the disk: {error}");
         }
         entry.tried = Some(Tried { attempt, progress: Progress::Loading });
         entry.settle(None);
@@ -192,7 +191,7 @@ impl Plugins {
         let wrong = |message| TrialFailure { reason: "WrongWorld", message };
         self.fits(name, plugin.inspection().world).map_err(wrong)?;
         if let Err(error) = self.compiler.keep(digest, bytes) {
-            tracing::warn!(plugin = name, "its bytes are not kept for later: {error}");
+            tracing::warn!(plugin = name, "its bytes cannot be stored for later: {error}");
         }
         Ok(plugin)
     }
@@ -208,7 +207,7 @@ impl Plugins {
     /// When there is none, or it cannot be compiled.
     pub fn load_embedded(&self, name: &str) -> Result<Arc<Plugin>, TrialFailure> {
         let Some(embedded) = embedded::PLUGINS.iter().find(|plugin| plugin.name == name) else {
-            let message = format!("no plugin {name:?} comes with this version of the program");
+            let message = format!("this version of Outrigger contains no plugin {name:?}");
             return Err(TrialFailure { reason: "NotEmbedded", message });
         };
         let load = |it: &embedded::Embedded| -> Result<_, LoadError> {

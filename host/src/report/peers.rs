@@ -29,8 +29,8 @@ pub fn peers(inner: &Inner) -> Vec<PeerReport> {
 /// Returns everything about an announcer's peers, for `outrigger bgp` and other readers of the details. Two names that
 /// plugins report about a peer have a meaning here: `remote`, the other end of its connection, and `since-us`, the
 /// start of its state on the monotonic clock.
-pub fn details(name: &str, desk: &Mailbox, now: Time) -> Value {
-    let inner = desk.lock();
+pub fn details(name: &str, mailbox: &Mailbox, now: Time) -> Value {
+    let inner = mailbox.lock();
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (_, remote, routes) in inner.guard.told() {
         let list = told.entry(remote.to_string()).or_default();

@@ -54,8 +54,8 @@ pub fn answered<'a>(
 /// Returns the reason for a running node that has left no details in the state folder.
 pub fn silent_in(state: &Path) -> Unreachable {
     Unreachable {
-        why: format!("what it writes into {} is not there yet", state.display()),
-        fix: "ask again in a moment, and see what the node prints".to_owned(),
+        why: format!("its details in {} do not exist yet", state.display()),
+        fix: "try again in a moment, and check the log of the node".to_owned(),
     }
 }
 
@@ -216,7 +216,7 @@ mod tests {
             "your user is not allowed to get pods/proxy in namespace outrigger-system"
         );
         assert!(silent["n2"].fix.contains("kubectl auth can-i get pods/proxy -n outrigger-system"));
-        assert_eq!(silent["n3"].why, "no pod of Outrigger is on n3");
+        assert_eq!(silent["n3"].why, "no pod of Outrigger runs on n3");
         let (details, silent) = answered(nodes.iter(), Err(Silent::Forbidden("list pods")));
         assert_eq!((details.len(), silent.len()), (0, 3));
         assert!(silent["n1"].why.contains("list pods"));

@@ -35,8 +35,8 @@ pub fn parted(cluster: &Cluster, reports: &Reports, running: &BTreeSet<NodeName>
             file: String::new(),
             object: Some(format!("Node {node}")),
             message: format!(
-                "gossip does not come through between {node} and {}: each keeps the addresses that it answers for, and hands none \
-                 over to the other. Open UDP port 7953 (or what gossip.port is set to) between all nodes in both directions, and see that their InternalIPs \
+                "gossip does not pass between {node} and {}: each keeps the addresses that it answers for, and hands none \
+                 over to the other. Open UDP port 7953 (or what gossip.port is set to) between all nodes in both directions, and check that their InternalIPs \
                  reach each other",
                 others.join(", ")
             ),
@@ -85,10 +85,7 @@ mod tests {
             .map(|problem| format!("{} {}", problem.object.unwrap(), problem.message))
             .collect();
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(
-            found[0].starts_with("Node a gossip does not come through between a and c:"),
-            "{found:?}"
-        );
+        assert!(found[0].starts_with("Node a gossip does not pass between a and c:"), "{found:?}");
         assert!(found[1].contains("UDP port 7953"));
     }
 }

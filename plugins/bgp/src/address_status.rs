@@ -180,7 +180,7 @@ impl AddressStatus {
         let (state, reason, message) = match self {
             Self::Announced(_) => (Announced, "", String::new()),
             Self::Standby(node) if node.is_empty() => {
-                let message = "no node can announce it: its node's conditions say why";
+                let message = "no node can announce it: see the conditions of the nodes";
                 (Standby, "NoEligibleNode", message.to_owned())
             }
             Self::Standby(node) => (Standby, "OtherNode", format!("{node} announces it")),
@@ -193,29 +193,32 @@ impl AddressStatus {
             Self::NoPeer => (
                 Failed,
                 "NoPeer",
-                "the peers that its advertisements name are not for this node".to_owned(),
+                "none of the peers in its advertisements is configured for this node".to_owned(),
             ),
             Self::NoSession => {
-                let message = "no BGP session of this node is Established: see its peers";
+                let message =
+                    "no BGP session of this node is Established: see the state of its peers";
                 (Pending, "NoSession", message.to_owned())
             }
-            Self::Pending => (Pending, "Sending", "its UPDATE is on its way".to_owned()),
+            Self::Pending => (Pending, "Sending", "the UPDATE is not yet sent".to_owned()),
             Self::NotTaken { peer, reason } => match reason {
                 Reason::Family => (
                     Failed,
                     "FamilyNotNegotiated",
-                    format!("{peer} takes no {family} routes: activate the family there"),
+                    format!(
+                        "{peer} does not accept {family} routes: activate the address family on the peer"
+                    ),
                 ),
                 Reason::NextHop => (
                     Failed,
                     "NoNextHop",
                     format!(
-                        "this node has no {family} address that {peer} could send to: give its link one"
+                        "this node has no {family} address as next hop for {peer}: add one to the link"
                     ),
                 ),
                 Reason::TooLong(words) => (Failed, "AttributesTooLong", words.clone()),
                 Reason::Refused(words) => {
-                    (Failed, "Refused", format!("the host refused it for {peer}: {words}"))
+                    (Failed, "Refused", format!("the host refused the route to {peer}: {words}"))
                 }
             },
         };

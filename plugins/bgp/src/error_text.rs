@@ -7,18 +7,19 @@ use crate::settings::PeerSettings;
 pub(crate) fn not_connected(reason: &CloseReason, terms: &PeerSettings) -> String {
     match reason {
         CloseReason::Refused => {
-            format!("connection refused: nobody listens on port {} there", terms.port)
+            format!("connection refused: no process listens on port {} of the peer", terms.port)
         }
         CloseReason::TimedOut if terms.md5.is_some() => {
-            "no answer to our SYN: peer is not there, or its TCP MD5 password is another".to_owned()
+            "no answer to the TCP SYN: the peer is down, or its TCP MD5 password is different"
+                .to_owned()
         }
-        CloseReason::TimedOut => "no answer to our SYN".to_owned(),
+        CloseReason::TimedOut => "no answer to the TCP SYN".to_owned(),
         CloseReason::Reset | CloseReason::Remote => "peer closed the connection at once".to_owned(),
         CloseReason::Unreachable(words) => format!("no route to peer: {words}"),
         CloseReason::Denied(reason) => format!("not allowed: {}", denied(reason)),
-        CloseReason::Unsupported(words) => format!("this node cannot do it: {words}"),
-        CloseReason::Local => "the connection was given up".to_owned(),
-        CloseReason::Overrun => "more was written than the connection takes".to_owned(),
+        CloseReason::Unsupported(words) => format!("not supported on this node: {words}"),
+        CloseReason::Local => "the connection attempt was aborted".to_owned(),
+        CloseReason::Overrun => "more data was written than the connection accepts".to_owned(),
         CloseReason::Other(words) => format!("no connection: {words}"),
     }
 }
@@ -27,7 +28,7 @@ pub(crate) fn not_connected(reason: &CloseReason, terms: &PeerSettings) -> Strin
 pub(crate) fn no_socket(reason: &CloseReason) -> String {
     match reason {
         CloseReason::Denied(reason) => format!("not allowed: {}", denied(reason)),
-        CloseReason::Unsupported(words) => format!("this node cannot do it: {words}"),
+        CloseReason::Unsupported(words) => format!("not supported on this node: {words}"),
         CloseReason::Unreachable(words) | CloseReason::Other(words) => words.clone(),
         // None of these applies to a socket without a remote end.
         other => format!("{other:?}"),
@@ -37,8 +38,10 @@ pub(crate) fn no_socket(reason: &CloseReason) -> String {
 /// Describes why a listener is not open.
 pub(crate) fn not_listening(reason: &CloseReason, port: u16) -> String {
     match reason {
-        CloseReason::Denied(reason) => format!("may not listen: {}", denied(reason)),
-        CloseReason::Unsupported(words) => format!("this node cannot listen so: {words}"),
+        CloseReason::Denied(reason) => format!("not allowed to listen: {}", denied(reason)),
+        CloseReason::Unsupported(words) => {
+            format!("this node cannot listen with these options: {words}")
+        }
         CloseReason::Other(words) | CloseReason::Unreachable(words) => {
             format!("cannot listen on port {port}: {words}")
         }

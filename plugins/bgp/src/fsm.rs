@@ -65,16 +65,16 @@ impl Neighbour {
         let state = self.connections[index].state;
         let why = match (reason, state) {
             (CloseReason::Remote | CloseReason::Reset, State::OpenSent) => {
-                "peer closed the connection without answering our OPEN: does it know us as a neighbor?"
+                "peer closed the connection without a reply to the OPEN: configure this node as a neighbor on the peer"
                     .to_owned()
             }
             (CloseReason::Remote, _) => "peer closed the connection without a NOTIFICATION".to_owned(),
             (CloseReason::Reset, _) => "peer reset the connection".to_owned(),
-            (CloseReason::TimedOut, _) => "peer acknowledges nothing any more".to_owned(),
+            (CloseReason::TimedOut, _) => "peer no longer acknowledges data (TCP timeout)".to_owned(),
             (CloseReason::Denied(words), _) => format!("the host closed the connection: {words}"),
             (CloseReason::Unreachable(words), _) => format!("peer cannot be reached: {words}"),
-            (CloseReason::Other(words), _) => format!("the connection broke: {words}"),
-            (reason, _) => format!("the connection broke: {reason:?}"),
+            (CloseReason::Other(words), _) => format!("the connection failed: {words}"),
+            (reason, _) => format!("the connection failed: {reason:?}"),
         };
         self.end(index, Ending::Gone, &why, turn);
     }
@@ -97,8 +97,8 @@ impl Neighbour {
         let Some(index) = self.connections.iter().position(of_hold) else { return };
         let connection = &self.connections[index];
         let why = match connection.state {
-            State::OpenSent => "peer did not answer our OPEN: hold timer expired".to_owned(),
-            _ => format!("nothing heard for {} s: hold timer expired", connection.hold_s()),
+            State::OpenSent => "peer did not reply to the OPEN: hold timer expired".to_owned(),
+            _ => format!("no message received for {} s: hold timer expired", connection.hold_s()),
         };
         let notification = Notification::new(ErrorCode::HOLD_TIMER_EXPIRED);
         self.end(index, Ending::Notify(notification), &why, turn);
@@ -212,13 +212,13 @@ impl Neighbour {
                 self.end(other, Ending::Quiet, why, turn);
                 return Some(if other < index { index - 1 } else { index });
             }
-            self.collided(index, "the session is Established", turn);
+            self.collided(index, "another connection is already Established", turn);
             return None;
         }
         let keep_ours = (ours.router_id, ours.asn) > (theirs.router_id, theirs.asn);
         let why = format!(
-            "of two connections the one stays that {} made, which has the higher router ID",
-            if keep_ours { "we" } else { "peer" }
+            "connection collision: the connection from {} stays, which has the higher router ID",
+            if keep_ours { "this node" } else { "the peer" }
         );
         if self.connections[index].ours == keep_ours {
             self.collided(other, &why, turn);
@@ -241,7 +241,7 @@ impl Neighbour {
         self.hang_up(turn);
         let id = self.connections[index].id;
         while let Some(other) = self.connections.iter().position(|known| known.id != id) {
-            self.collided(other, "another one is Established", turn);
+            self.collided(other, "another connection is already Established", turn);
         }
         let called = self.called();
         let connection = &mut self.connections[0];
@@ -280,7 +280,7 @@ impl Neighbour {
             let level = if disabled { Level::Warn } else { Level::Debug };
             turn.say(
                 level,
-                &format!("neighbor {} sent an UPDATE with a fault: {fault}", self.called()),
+                &format!("neighbor {} sent a malformed UPDATE: {fault}", self.called()),
             );
         }
         let Some(most) = self.terms.manner.maximum_prefixes else { return };

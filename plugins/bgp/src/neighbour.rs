@@ -198,7 +198,8 @@ impl Neighbour {
             Some((index, _)) => index,
             None if zone.is_empty() => 0,
             None => {
-                let why = format!("there is no link {zone} among those this node may use");
+                let why =
+                    format!("link {zone} does not exist or is not allowed for this announcer");
                 return self.failed(why, turn);
             }
         };
@@ -225,7 +226,7 @@ impl Neighbour {
     /// Returns a description of the trouble for users: the last error, and the outcome of the attempts since then.
     pub(crate) fn trouble(&self) -> String {
         match (self.last_error.is_empty(), self.last_try.is_empty()) {
-            (false, false) => format!("{}; since then: {}", self.last_error, self.last_try),
+            (false, false) => format!("{}; last attempt: {}", self.last_error, self.last_try),
             (true, _) => self.last_try.clone(),
             (false, true) => self.last_error.clone(),
         }
@@ -293,7 +294,10 @@ impl Neighbour {
                 self.failures = 0;
             }
         } else {
-            turn.say(Level::Warn, &format!("neighbor {called} went from {state} to Idle: {why}"));
+            turn.say(
+                Level::Warn,
+                &format!("neighbor {called} changed from {state} to Idle: {why}"),
+            );
         }
         if self.connections.is_empty() {
             self.since_us = turn.now_us;
@@ -359,7 +363,7 @@ impl Neighbour {
         };
         let Some(index) = self.connections.iter().position(stuck) else { return };
         let seconds = self.terms.manner.send_hold_s;
-        let why = format!("peer reads nothing: send hold timer ({seconds} s) expired");
+        let why = format!("peer does not read: send hold timer ({seconds} s) expired");
         let notification = Notification::new(ErrorCode::SEND_HOLD_TIMER_EXPIRED);
         // The queued messages are not read either, so there is no point in waiting for them to be sent.
         let id = self.connections[index].id;

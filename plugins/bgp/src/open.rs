@@ -45,7 +45,7 @@ pub(crate) fn judge(terms: &PeerSettings, ours: &Open, theirs: &Open) -> Result<
     let expected = match terms.peer_asn {
         PeerAsn::Number(asn) if asn != theirs.asn => Some(format!("configured {asn}")),
         PeerAsn::External if theirs.asn == terms.local_asn => {
-            Some("configured external, and that is our own".to_owned())
+            Some("configured external, but that is the local AS".to_owned())
         }
         PeerAsn::Internal if theirs.asn != terms.local_asn => {
             Some(format!("configured internal, which is {}", terms.local_asn))
@@ -58,7 +58,10 @@ pub(crate) fn judge(terms: &PeerSettings, ours: &Open, theirs: &Open) -> Result<
     }
     // The same router ID in different ASes names different speakers.
     if theirs.router_id == ours.router_id && theirs.asn == ours.asn {
-        let words = format!("peer has our router ID, {}: give one of us another", ours.router_id);
+        let words = format!(
+            "peer has the same router ID, {}: configure a different router ID",
+            ours.router_id
+        );
         let clause = "RFC 6286 section 2.2";
         return Err(Fault::reset(ErrorCode::BAD_BGP_IDENTIFIER, [], words, clause));
     }
@@ -67,7 +70,7 @@ pub(crate) fn judge(terms: &PeerSettings, ours: &Open, theirs: &Open) -> Result<
         let missing: Vec<Capability> =
             families(terms.families).into_iter().map(Capability::Multiprotocol).collect();
         let names: Vec<String> = families(terms.families).iter().map(ToString::to_string).collect();
-        let words = format!("peer takes no routes of {}", names.join(" or "));
+        let words = format!("peer does not accept routes of {}", names.join(" or "));
         let notification = missing_capabilities(&missing);
         let fault =
             Fault::reset(notification.error, notification.data, words, "RFC 5492 section 5");

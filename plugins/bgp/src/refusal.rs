@@ -104,13 +104,16 @@ impl Neighbour {
                 return;
             }
         };
-        let why = format!("the host did not write our {message}: {reason}");
+        let why = format!("the host did not write the {message}: {reason}");
         self.end(index, Ending::Quiet, &why, turn);
     }
 
     /// Notes that the host did not take on a timer, the KEEPALIVEs or a beacon, so that it is not active.
     pub(crate) fn not_offloaded(&mut self, reason: &str, now_us: u64) {
-        self.last_error = format!("the host does not keep this session alive: {}", denied(reason));
+        self.last_error = format!(
+            "the host refused a timer or the KEEPALIVEs of this session: {}",
+            denied(reason)
+        );
         self.unaided_until_us.get_or_insert(now_us + ASK_AGAIN_US);
     }
 

@@ -39,7 +39,7 @@ const INBOUND: u32 = 0x8000_0001;
 pub fn scripts() -> Vec<(&'static str, Vec<Call>)> {
     let scripts = [
         ("a session comes up and routes come and go", routes()),
-        ("nothing is said before the lists are there", partial_lists()),
+        ("nothing is sent before the lists arrive", partial_lists()),
         ("the peer asks again, errs and closes", conversation()),
         ("credit comes in drops", drops()),
         ("a call is refused, times out and succeeds", calls()),

@@ -120,7 +120,7 @@ impl Neighbour {
         // Both families are offered unless the configuration names them; without names, a peer that accepts only one is fine.
         let named = !(self.terms.families.ipv4 && self.terms.families.ipv6);
         if let Some(family) = missing.filter(|_| named) {
-            return Some(format!("peer takes no routes of {family}"));
+            return Some(format!("peer does not accept routes of {family}"));
         }
         self.out.too_long.values().next().cloned()
     }

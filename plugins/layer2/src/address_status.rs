@@ -30,7 +30,7 @@ impl AddressStatus {
         let (state, reason, message) = match self {
             Self::Announced(_) => (AnnouncementState::Announced, String::new(), String::new()),
             Self::Standby(node) if node.is_empty() => {
-                let message = "no node can announce it: its node's conditions say why";
+                let message = "no node can announce it: see the conditions of the nodes";
                 (AnnouncementState::Standby, "NoEligibleNode".into(), message.into())
             }
             Self::Standby(node) => {

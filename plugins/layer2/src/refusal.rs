@@ -78,6 +78,6 @@ impl Refusals {
         };
         let ms = due_us.saturating_sub(now_us).div_ceil(1_000);
         let ms = u32::try_from(ms).unwrap_or(u32::MAX);
-        Wake::After { ms, reason: "ask again".to_owned() }
+        Wake::After { ms, reason: "retry".to_owned() }
     }
 }

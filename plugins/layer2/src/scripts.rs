@@ -19,7 +19,7 @@ const V6_TWIN: &str = "2001:db8:1::1";
 /// Returns every script with its name. Each starts from [`outrigger_sdk::Origin::Fresh`] and an empty configuration.
 pub fn scripts() -> Vec<(&'static str, Vec<Call>)> {
     let scripts = [
-        ("nothing is decided before the lists are there", partial_lists()),
+        ("nothing is decided before the lists arrive", partial_lists()),
         ("both families come and go", both_families()),
         ("every duty in turn", duties()),
         ("a link goes down, comes up, moves and goes away", link_flap()),
@@ -27,9 +27,9 @@ pub fn scripts() -> Vec<(&'static str, Vec<Call>)> {
         ("a refusal is retried", denied()),
         ("a group that was not joined is joined again", not_joined()),
         ("a link without IPv6 is for IPv4 alone", ipv4_alone()),
-        ("resumed with everything in force", resumed(&[1, 2, 3, 4])),
+        ("resumed with everything active", resumed(&[1, 2, 3, 4])),
         ("resumed after a restart of the daemon", resumed(&[])),
-        ("resumed with a stranger's offload", resumed(&[1, 3, 77])),
+        ("resumed with an unknown offload", resumed(&[1, 3, 77])),
         ("stopping waits for the hand-over", stopping(StopReason::Leave)),
         ("stopping before a restart", stopping(StopReason::Restart)),
         ("stopping for good", stopping(StopReason::Remove)),
@@ -117,7 +117,7 @@ fn denied() -> Vec<Vec<Event>> {
         let reason = "churn-limit".to_owned();
         Event::Denied(Denied { effect: effect.into(), subject: subject.into(), reason })
     };
-    let wake = || vec![Event::Wake("ask again".into())];
+    let wake = || vec![Event::Wake("retry".into())];
     vec![
         start(&[(V4, Duty::Announce), (V6, Duty::Announce)]),
         vec![refusal("offload", V4), refusal("close", V6), refusal("offload", "203.0.113.9")],
@@ -137,7 +137,7 @@ fn not_joined() -> Vec<Vec<Event>> {
         subject: "ff02::1:ff00:1".into(),
         reason: "no memory".into(),
     });
-    let wake = || vec![Event::Wake("ask again".into())];
+    let wake = || vec![Event::Wake("retry".into())];
     vec![
         start(&[(V6, Duty::Announce), (V6_TWIN, Duty::Announce), (V4, Duty::Announce)]),
         vec![denied],

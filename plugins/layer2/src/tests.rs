@@ -300,7 +300,7 @@ fn a_refused_address_is_tried_again_and_counts_only_when_that_was_not_refused() 
         .iter()
         .zip(0..)
         .map(|(events, second)| instance.handle(at(second), events.clone()).wake);
-    let after = |ms| Wake::After { ms, reason: "ask again".into() };
+    let after = |ms| Wake::After { ms, reason: "retry".into() };
     let expected = [Wake::Never, after(2_000), after(1_000), after(2_000), after(2_000)];
     assert_eq!(wakes.by_ref().take(5).collect::<Vec<_>>(), expected);
     assert_eq!(wakes.last(), Some(Wake::Never));

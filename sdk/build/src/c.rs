@@ -22,7 +22,7 @@ pub fn build(folder: &Path, target: &Path) -> anyhow::Result<PathBuf> {
     generate(&bindings)?;
 
     let Some(clang) = newest("clang") else {
-        bail!("there is no clang in the PATH: run `cargo xtask setup`")
+        bail!("clang is not in the PATH. Run: `cargo xtask setup`")
     };
     let module = bindings.join("module.wasm");
     let mut command = Command::new(clang);

@@ -32,8 +32,9 @@ pub fn examples(folder: &Path, names: &[&str], target: &Path) -> anyhow::Result<
     let toolchain = Toolchain::find(folder)?;
     let guests = target.join("guests");
     fs::create_dir_all(&guests).with_context(|| format!("cannot create {}", guests.display()))?;
-    let lock = File::create(guests.join(".lock")).context("cannot create the guests' lock")?;
-    lock.lock().context("cannot lock the guests' folder")?;
+    let lock =
+        File::create(guests.join(".lock")).context("cannot create the lock file of the guests")?;
+    lock.lock().context("cannot lock the folder of the guests")?;
 
     let component = |name: &str| guests.join(name).with_extension("wasm");
     let inputs = inputs::digest(folder, &toolchain)?;
@@ -69,7 +70,9 @@ fn encode(module: &Path, component: &Path) -> anyhow::Result<()> {
         .validate(true)
         .module(&bytes)
         .and_then(|mut encoder| encoder.encode())
-        .with_context(|| format!("{} is not a component of our worlds", module.display()))?;
+        .with_context(|| {
+            format!("{} is not a component of the worlds in wit/", module.display())
+        })?;
     write(component, &bytes).with_context(|| format!("cannot write {}", component.display()))
 }
 

@@ -113,14 +113,15 @@ fn protocol(number: usize, neighbor: &Neighbor, asn: u32) -> String {
 pub(super) fn ask(folder: &FilePath, line: &str) -> Result<String> {
     let socket = folder.join("bird.ctl");
     let mut stream = UnixStream::connect(&socket)
-        .with_context(|| format!("nobody answers at {}", socket.display()))?;
+        .with_context(|| format!("no process answers at {}", socket.display()))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut lines = BufReader::new(stream.try_clone()?).lines();
-    lines.next().context("BIRD does not greet")??;
+    lines.next().context("BIRD sends no greeting")??;
     stream.write_all(format!("{line}\n").as_bytes())?;
     let mut answer = String::new();
     loop {
-        let said = lines.next().with_context(|| format!("BIRD hung up at {line}"))??;
+        let said =
+            lines.next().with_context(|| format!("BIRD closed the connection after {line}"))??;
         let (code, text) = said.split_at_checked(5).unwrap_or((&said, ""));
         let last = code.ends_with(' ') && code.starts_with(|first: char| first.is_ascii_digit());
         let numbered = last || code.ends_with('-');
@@ -225,8 +226,8 @@ pub(super) fn count(folder: &FilePath, family: Family) -> Result<usize> {
     let table = if family == Family::V4 { "master4" } else { "master6" };
     let line = format!("show route table {table} where source = RTS_BGP count");
     let answer = ask(folder, &line)?;
-    let number = answer.split_whitespace().next().context("BIRD counts nothing")?;
-    number.parse().with_context(|| format!("BIRD counts {answer}"))
+    let number = answer.split_whitespace().next().context("BIRD prints no number of routes")?;
+    number.parse().with_context(|| format!("unexpected number of routes from BIRD: {answer}"))
 }
 
 pub(super) fn bfd_up(folder: &FilePath, neighbor: &str) -> Result<bool> {

@@ -57,5 +57,5 @@ fn neighbor(neighbor: &Neighbor, speaker: &Speaker) -> Option<String> {
 pub(super) fn say(folder: &FilePath, lines: &str) -> Result<()> {
     let pipe = fs::File::options().read(true).write(true).open(folder.join(PIPE));
     let mut pipe = pipe.context("ExaBGP has no pipe")?;
-    pipe.write_all(format!("{lines}\n").as_bytes()).context("ExaBGP does not read")
+    pipe.write_all(format!("{lines}\n").as_bytes()).context("ExaBGP does not read its pipe")
 }

@@ -125,7 +125,10 @@ impl Fabric {
     /// # Errors
     /// When no node has this name.
     pub fn index_of(&self, name: &str) -> Result<usize> {
-        NODES.iter().position(|node| *node == name).with_context(|| format!("{name} is no node"))
+        NODES
+            .iter()
+            .position(|node| *node == name)
+            .with_context(|| format!("there is no node {name}"))
     }
 
     /// Returns the router's name for a node.

@@ -47,11 +47,11 @@ fn routes(namespace: &Namespace, prefix: &str) -> Result<Vec<Value>> {
         .args([family, "-json", "route", "show", "exact", prefix])
         .output()
         .context("cannot run ip")?;
-    ensure!(output.status.success(), "ip says: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "ip failed: {}", String::from_utf8_lossy(&output.stderr));
     if output.stdout.is_empty() {
         return Ok(Vec::new());
     }
-    serde_json::from_slice(&output.stdout).context("ip prints no JSON")
+    serde_json::from_slice(&output.stdout).context("the output of ip is not JSON")
 }
 
 /// Change of the kernel's routes.

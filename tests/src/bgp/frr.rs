@@ -154,7 +154,7 @@ fn bfdd(speaker: &Speaker) -> String {
 pub(super) fn ask(folder: &FilePath, daemon: &str, lines: &str) -> Result<String> {
     let socket = folder.join(format!("{daemon}.vty"));
     let mut stream = UnixStream::connect(&socket)
-        .with_context(|| format!("nobody answers at {}", socket.display()))?;
+        .with_context(|| format!("no process answers at {}", socket.display()))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut last = String::new();
     for line in ["enable"].into_iter().chain(lines.lines()) {
@@ -163,11 +163,11 @@ pub(super) fn ask(folder: &FilePath, daemon: &str, lines: &str) -> Result<String
         let mut part = vec![0; 1 << 16];
         while !answer.ends_with_result() {
             let count = stream.read(&mut part).with_context(|| format!("no answer to {line}"))?;
-            ensure!(count > 0, "{daemon} hung up at {line}");
+            ensure!(count > 0, "{daemon} closed the connection after {line}");
             answer.extend_from_slice(&part[..count]);
         }
         let result = answer.split_off(answer.len() - 4)[3];
-        last = String::from_utf8(answer).context("FRR says what is not UTF-8")?;
+        last = String::from_utf8(answer).context("the answer of FRR is not UTF-8")?;
         // CMD_SUCCESS, or CMD_WARNING with its text.
         ensure!(result < 2, "{daemon} refuses {line} ({result}): {last}");
     }
@@ -186,7 +186,7 @@ impl Ending for Vec<u8> {
 
 fn ask_json(folder: &FilePath, daemon: &str, line: &str) -> Result<Value> {
     let text = ask(folder, daemon, line)?;
-    serde_json::from_str(&text).with_context(|| format!("{line} gives no JSON: {text}"))
+    serde_json::from_str(&text).with_context(|| format!("the output of {line} is not JSON: {text}"))
 }
 
 pub(super) fn session(folder: &FilePath, neighbor: &str) -> Result<Session> {

@@ -132,13 +132,14 @@ pub(super) fn ask(namespace: &Namespace, folder: &FilePath, line: &str) -> Resul
         .context("cannot run gobgp")?;
     let (said, error) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success(), "gobgp {line} said: {said}{error}");
+    ensure!(output.status.success(), "gobgp {line} failed: {said}{error}");
     Ok(said.into_owned())
 }
 
 fn ask_json(namespace: &Namespace, folder: &FilePath, line: &str) -> Result<Value> {
     let text = ask(namespace, folder, &format!("{line} -j"))?;
-    serde_json::from_str(&text).with_context(|| format!("gobgp {line} gives no JSON: {text}"))
+    serde_json::from_str(&text)
+        .with_context(|| format!("the output of gobgp {line} is not JSON: {text}"))
 }
 
 /// `SESSION_STATE_ESTABLISHED` of its API.
@@ -223,8 +224,11 @@ pub(super) fn count(namespace: &Namespace, folder: &FilePath, family: Family) ->
     let word = if family == Family::V4 { "ipv4" } else { "ipv6" };
     let summary = ask(namespace, folder, &format!("global rib summary -a {word}"))?;
     // "Destination: 1, Path: 1"
-    let number = summary.split("Path:").nth(1).context("GoBGP counts nothing")?;
-    number.trim().parse().with_context(|| format!("GoBGP counts {summary}"))
+    let number = summary.split("Path:").nth(1).context("GoBGP prints no number of routes")?;
+    number
+        .trim()
+        .parse()
+        .with_context(|| format!("unexpected number of routes from GoBGP: {summary}"))
 }
 
 pub(super) fn bfd_up(namespace: &Namespace, folder: &FilePath, neighbor: &str) -> Result<bool> {

@@ -217,7 +217,7 @@ fn cell(feature: Feature, case: &Case, ours: &mut Outrigger, theirs: &Router) ->
     let after = theirs.session(&case.us)?;
     ensure!(
         after.established && after.generation == session.generation,
-        "the session was {} and is {} when the Service is gone",
+        "the session changed from {} to {} when the Service was deleted",
         session.generation,
         after.generation
     );

@@ -139,7 +139,7 @@ fn read(case: &Value) -> Result<Case> {
             "OpenConfirm" => Stage::OpenConfirm,
             "Established" => Stage::Established,
             "Second" => Stage::Second,
-            other => anyhow::bail!("{other} is no stage"),
+            other => anyhow::bail!("{other} is not a stage"),
         },
         send: send.collect::<Result<_>>()?,
         answers: answers?,
@@ -153,11 +153,14 @@ fn answer(value: &Value) -> Result<Answer> {
     match value.as_str() {
         Some("closed") => return Ok(Answer::Closed),
         Some("established") => return Ok(Answer::Established),
-        Some(other) => anyhow::bail!("{other} is no answer"),
+        Some(other) => anyhow::bail!("{other} is not an answer"),
         None => {}
     }
     if let Some(route) = value["up"].as_str() {
-        ensure!(matches!(route, "present" | "absent"), "{route}: present or absent");
+        ensure!(
+            matches!(route, "present" | "absent"),
+            "route is {route}, but must be present or absent"
+        );
         return Ok(Answer::Up(Some(route == "present")));
     }
     let code = value["notification"].as_str().and_then(|it| it.split_once('/'));

@@ -202,7 +202,7 @@ impl Outrigger {
     /// When the lock is held already.
     pub fn lead_instead(&self) -> Result<fs::File> {
         let lock = fs::File::create(self.folder.join("state/leader.lock"))?;
-        lock.try_lock().context("a daemon still leads")?;
+        lock.try_lock().context("a daemon is still the leader")?;
         Ok(lock)
     }
 
@@ -240,7 +240,8 @@ impl Outrigger {
         let (manifests, state) = (manifests.to_string_lossy(), state.to_string_lossy());
         let about = ["--manifests", &manifests, "--state", &state, "-o", "json"];
         let text = product::ask(&[question, &about].concat())?;
-        serde_json::from_str(&text).with_context(|| format!("outrigger {question:?} said {text}"))
+        serde_json::from_str(&text)
+            .with_context(|| format!("unexpected output of outrigger {question:?}: {text}"))
     }
 
     /// Returns the report of a peer, by the peer's name in the configuration.
@@ -280,7 +281,7 @@ impl Outrigger {
             let lower = last.to_lowercase();
             Ok(words.iter().all(|word| lower.contains(&word.to_lowercase())).then_some(()))
         })
-        .with_context(|| format!("it says: {last}\n{}", self.explain()))?;
+        .with_context(|| format!("last report: {last}\n{}", self.explain()))?;
         Ok(last)
     }
 
@@ -291,7 +292,7 @@ impl Outrigger {
         let tail = lines[lines.len().saturating_sub(40)..].join("\n");
         let status =
             self.status().map_or_else(|error| format!("{error:#}"), |it| format!("{it:#}"));
-        format!("outrigger in {} says {status}\nand said last:\n{tail}\n", self.name)
+        format!("outrigger in {}: status {status}\nend of its log:\n{tail}\n", self.name)
     }
 
     fn log_file(&self) -> PathBuf {

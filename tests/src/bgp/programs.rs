@@ -42,7 +42,7 @@ pub fn frr(daemon: &str) -> PathBuf {
 /// When it was not obtained.
 pub fn gobgp(program: &str) -> Result<PathBuf> {
     let path = cache_of("gobgp", GOBGP)?.join(program);
-    ensure!(path.is_file(), "no GoBGP {GOBGP}; get it with: cargo xtask setup");
+    ensure!(path.is_file(), "GoBGP {GOBGP} is missing. Run: cargo xtask setup");
     Ok(path)
 }
 
@@ -86,5 +86,5 @@ pub fn let_frr_run() -> Result<()> {
     }
     let none: Option<&str> = None;
     mount(Some(own), "/etc/group", none, MsFlags::MS_BIND, none)
-        .context("cannot cover /etc/group for FRR")
+        .context("cannot replace /etc/group for FRR")
 }

@@ -34,7 +34,8 @@ impl Listener {
     /// When the port is taken.
     pub fn open(namespace: &Namespace, address: IpAddr) -> Result<Self> {
         let listener = namespace.inside(|| {
-            TcpListener::bind(SocketAddr::from((address, 179))).context("port 179 is taken")
+            TcpListener::bind(SocketAddr::from((address, 179)))
+                .context("port 179 is already in use")
         })?;
         listener.set_nonblocking(true)?;
         Ok(Self(listener))
@@ -45,7 +46,7 @@ impl Listener {
     /// # Errors
     /// When the kernel refuses.
     pub fn narrow(&self) -> Result<()> {
-        setsockopt(&self.0, RcvBuf, &4096).context("the kernel does not narrow a socket")
+        setsockopt(&self.0, RcvBuf, &4096).context("cannot set the receive buffer of a socket")
     }
 
     /// Accepts the next connection.
@@ -53,7 +54,7 @@ impl Listener {
     /// # Errors
     /// When none comes in time.
     pub fn accept(&self, limit: Duration) -> Result<Peer> {
-        let stream = wait::until("somebody dials", limit, || match self.0.accept() {
+        let stream = wait::until("a connection arrives", limit, || match self.0.accept() {
             Ok((stream, _)) => Ok(Some(stream)),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error.into()),
@@ -191,9 +192,9 @@ impl Peer {
         loop {
             match self.receive(limit)? {
                 Some((KEEPALIVE, _)) => return Ok(()),
-                Some((NOTIFICATION, body)) => bail!("the other end refuses: {body:?}"),
+                Some((NOTIFICATION, body)) => bail!("the other end sent a NOTIFICATION: {body:?}"),
                 Some(_) => {}
-                None => bail!("the other end hung up"),
+                None => bail!("the other end closed the connection"),
             }
         }
     }

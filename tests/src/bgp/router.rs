@@ -139,7 +139,7 @@ impl Router {
             Kind::Frr => frr::session(&self.folder, neighbor),
             Kind::Bird => bird::session(&self.folder, neighbor),
             Kind::Gobgp => gobgp::session(&self.namespace, &self.folder, neighbor),
-            Kind::Exabgp => bail!("ExaBGP is not asked"),
+            Kind::Exabgp => bail!("ExaBGP cannot be queried"),
         }
     }
 
@@ -211,7 +211,7 @@ impl Router {
     /// # Errors
     /// When none comes in time.
     pub fn await_path(&self, prefix: &str) -> Result<Path> {
-        wait::until(&format!("{}: a way to {prefix}", self.kind.name()), LIMIT, || {
+        wait::until(&format!("{}: a route to {prefix}", self.kind.name()), LIMIT, || {
             Ok(self.paths(prefix)?.into_iter().next())
         })
         .with_context(|| self.explain())
@@ -222,7 +222,7 @@ impl Router {
     /// # Errors
     /// When there is still one after the time limit.
     pub fn await_no_path(&self, prefix: &str) -> Result<()> {
-        wait::until(&format!("{}: no way to {prefix}", self.kind.name()), LIMIT, || {
+        wait::until(&format!("{}: no route to {prefix}", self.kind.name()), LIMIT, || {
             Ok(self.paths(prefix)?.is_empty().then_some(()))
         })
         .with_context(|| self.explain())
@@ -267,7 +267,7 @@ impl Router {
     /// Returns the end of its logs, for a failure.
     pub fn explain(&self) -> String {
         let logs = self.programs.iter().map(|program| program.last_words());
-        format!("{} said last:\n{}", self.kind.name(), logs.collect::<String>())
+        format!("end of the log of {}:\n{}", self.kind.name(), logs.collect::<String>())
     }
 }
 

@@ -50,7 +50,7 @@ impl Sink {
     pub fn start(namespace: &Namespace, asn: u16, hold: u16) -> Result<Self> {
         let listener = namespace.inside(|| {
             let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 179));
-            TcpListener::bind(any).context("port 179 is taken")
+            TcpListener::bind(any).context("port 179 is already in use")
         })?;
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
@@ -87,7 +87,7 @@ impl Sink {
             let seen = lock(&self.seen);
             Ok(seen.last.filter(|_| seen.announced >= count))
         })
-        .with_context(|| format!("{} came", lock(&self.seen).announced))
+        .with_context(|| format!("{} prefixes arrived", lock(&self.seen).announced))
     }
 
     /// Requests all routes of both families again on every session (RFC 2918).

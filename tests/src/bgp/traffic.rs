@@ -36,8 +36,9 @@ impl Echo {
     /// # Errors
     /// When the address does not exist, or the port is taken.
     pub fn start(namespace: &Namespace, at: Ipv4Addr, name: &str) -> Result<Self> {
-        let socket = namespace
-            .inside(|| UdpSocket::bind((at, PORT)).context("cannot open the echo's port"))?;
+        let socket = namespace.inside(|| {
+            UdpSocket::bind((at, PORT)).context("cannot open the port of the echo server")
+        })?;
         socket.set_read_timeout(Some(LOOK))?;
         make_room(&socket)?;
         let stop = Arc::new(AtomicBool::new(false));

@@ -121,7 +121,7 @@ fn prepare() -> Result<()> {
             .with_context(|| format!("cannot mount {at}"))?;
     }
     fs::create_dir(MACHINE)?;
-    let folder = std::env::var(ANSWER).context("no folder for the answer")?;
+    let folder = std::env::var(ANSWER).context("the folder for the result is not set")?;
     mount(Some("none"), MACHINE, Some("hostfs"), MsFlags::empty(), Some(folder.as_str()))
         .with_context(|| format!("cannot mount the machine's {folder}"))?;
     MODULES.into_iter().try_for_each(load)

@@ -18,7 +18,7 @@ impl Cluster {
     pub fn put(&self, name: &str, content: &[u8]) -> Result<()> {
         let whole = self.lab.folder().join("whole");
         fs::write(&whole, content).with_context(|| format!("cannot write {}", whole.display()))?;
-        fs::rename(&whole, self.manifest(name)).with_context(|| format!("cannot put {name}"))
+        fs::rename(&whole, self.manifest(name)).with_context(|| format!("cannot write {name}"))
     }
 
     /// Writes a plugin to the folder of manifests under a name. Returns its digest as `status` shows it.
@@ -81,11 +81,13 @@ impl Cluster {
         let path = self.status_file(namespace, name);
         let Ok(text) = fs::read_to_string(&path) else { return Ok(Vec::new()) };
         let status: Value = serde_saphyr::from_str(&text)
-            .with_context(|| format!("{} is no YAML", path.display()))?;
+            .with_context(|| format!("{} is not YAML", path.display()))?;
         let ingress = status.pointer("/status/loadBalancer/ingress").and_then(Value::as_array);
         let addresses = ingress.into_iter().flatten().filter_map(|entry| entry["ip"].as_str());
         addresses
-            .map(|address| address.parse().with_context(|| format!("{address} is no address")))
+            .map(|address| {
+                address.parse().with_context(|| format!("{address} is not an IP address"))
+            })
             .collect()
     }
 

@@ -28,7 +28,7 @@ impl Cluster {
     pub fn await_plugin(&self, plugin: &str, digest: &str) -> Result<()> {
         let same =
             |entry: &Value| entry["digest"].as_str().is_some_and(|shown| shown.ends_with(digest));
-        wait::until(&format!("{plugin} {} on every node", &digest[..12]), LIMIT, || {
+        wait::until(&format!("{plugin} {} runs on every node", &digest[..12]), LIMIT, || {
             let reports = self.reports()?;
             let active = |report: &Value| {
                 list(report, "plugins").any(|entry| entry["name"] == plugin && same(entry))
@@ -45,7 +45,7 @@ impl Cluster {
     /// # Errors
     /// When that does not happen in time.
     pub fn await_members(&self) -> Result<()> {
-        wait::until("every node knows every other", LIMIT, || {
+        wait::until("every node has all nodes as members", LIMIT, || {
             let reports = self.reports()?;
             let knows_all = |report: &Value| list(report, "members").count() >= self.running();
             Ok((reports.len() == self.running() && reports.iter().all(knows_all)).then_some(()))
@@ -111,7 +111,7 @@ impl Cluster {
     /// # Errors
     /// When that does not happen in time.
     pub fn await_silence_about(&self, file: &str) -> Result<()> {
-        wait::until(&format!("no word of {file} in status"), LIMIT, || {
+        wait::until(&format!("status no longer mentions {file}"), LIMIT, || {
             Ok((!self.status()?.to_string().contains(file)).then_some(()))
         })
     }
@@ -126,7 +126,7 @@ impl Cluster {
             let log = fs::read_to_string(self.lab.folder().join(format!("{}.log", node.name)))
                 .unwrap_or_default();
             let lines: Vec<_> = log.lines().collect();
-            text += &format!("{} said last:\n", node.name);
+            text += &format!("end of the log of {}:\n", node.name);
             for line in &lines[lines.len().saturating_sub(30)..] {
                 text += &format!("  {line}\n");
             }

@@ -72,11 +72,11 @@ impl Binaries {
         // A concurrent run waits here, and then finds everything.
         let lock = File::create(cache.join("lock"))?;
         if lock.try_lock().is_err() {
-            println!("another process obtains Kubernetes {KUBERNETES}; waiting for it");
+            println!("another process downloads or builds Kubernetes {KUBERNETES}; waiting for it");
             lock.lock().context("cannot lock the cache of Kubernetes programs")?;
         }
         let missing = missing(programs, &cache);
-        println!("Kubernetes {KUBERNETES}: missing are {}", missing.join(", "));
+        println!("Kubernetes {KUBERNETES}: missing programs: {}", missing.join(", "));
         build::all(&downloaded(missing, &cache)?, &cache)?;
         Self::found()
     }
@@ -168,12 +168,12 @@ fn downloaded(missing: Vec<&'static str>, cache: &Path) -> Result<Vec<&'static s
                 println!("  {program}: downloaded");
             }
             Err(error) if !sandbox::installed("go") => bail!(
-                "the release cannot be had ({error:#}), and there is no Go to build it with; install Go 1.26 or later \
+                "the release cannot be downloaded ({error:#}), and Go is missing to build it; install Go 1.26 or later \
                  (https://go.dev/dl, or apt-get install golang where that is new enough), or put Kubernetes {KUBERNETES} and etcd \
                  {ETCD} into PATH"
             ),
             Err(error) => {
-                println!("  {program}: no release ({error:#})");
+                println!("  {program}: the release cannot be downloaded ({error:#})");
                 return Ok(std::iter::once(program).chain(programs).collect());
             }
         }
@@ -210,7 +210,7 @@ fn download_etcd(new: &Path) -> Result<()> {
     let mut tar = Command::new("tar");
     tar.args(["--extract", "--gzip", "--to-stdout", "--file"]).arg(&archive);
     let program = tar.arg(format!("{name}/etcd")).output()?;
-    ensure!(program.status.success(), "{} holds no etcd", archive.display());
+    ensure!(program.status.success(), "{} contains no etcd", archive.display());
     fs::write(new, program.stdout)?;
     fs::remove_file(archive).context("cannot remove the archive")
 }

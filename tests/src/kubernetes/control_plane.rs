@@ -83,7 +83,7 @@ impl<'a> ControlPlane<'a> {
         });
         ready.with_context(|| {
             format!(
-                "etcd says:\n{}\nthe API server says:\n{}",
+                "log of etcd:\n{}\nlog of the API server:\n{}",
                 self.etcd().log_tail(),
                 self.apiserver().log_tail()
             )

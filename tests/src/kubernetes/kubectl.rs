@@ -70,7 +70,7 @@ impl Lab {
     pub fn get_json(&self, arguments: &[&str]) -> Result<Value> {
         let text = self.kubectl(&[&["get", "--output", "json"], arguments].concat())?;
         serde_json::from_str(&text)
-            .with_context(|| format!("kubectl get {arguments:?} gave {text:?}"))
+            .with_context(|| format!("unexpected output of kubectl get {arguments:?}: {text:?}"))
     }
 
     /// Creates a token of a service account.

@@ -70,7 +70,7 @@ impl Release {
         let mut download = Command::new("go");
         download.args(["mod", "download", "-json", &format!("{MODULE}@v{VERSION}")]);
         let module: Value = serde_json::from_str(&feed(&mut download, b"")?)?;
-        let module = module["Dir"].as_str().context("go does not say where the module is")?;
+        let module = module["Dir"].as_str().context("go prints no folder of the module")?;
         let manifest = PathBuf::from(module).join("config/manifests").join(MANIFEST);
         // Read and written: files in Go's cache are read-only, and a copy would be so too.
         fs::write(self.folder.join(MANIFEST), fs::read(&manifest)?)
@@ -155,7 +155,7 @@ pub fn pool(lab: &Lab, name: &str, addresses: &str) -> Result<()> {
 /// When the webhook does not answer, or refuses.
 pub fn configure(lab: &Lab, objects: &str) -> Result<()> {
     let mut said = None;
-    wait::until("MetalLB's webhook takes its configuration", LIMIT, || {
+    wait::until("the webhook of MetalLB accepts its configuration", LIMIT, || {
         said = lab.apply(objects).err();
         if said.is_some() {
             std::thread::sleep(Duration::from_millis(500));

@@ -139,7 +139,7 @@ impl Node {
         let output = command.stdin(Stdio::from(file)).output().context("cannot run ctr")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            bail!("{} does not take {}: {}", self.name(), archive.display(), said.trim());
+            bail!("{} cannot import {}: {}", self.name(), archive.display(), said.trim());
         }
         Ok(())
     }

@@ -175,7 +175,7 @@ impl Probe {
     /// # Errors
     /// When one was not, with the time and the reason.
     pub fn nothing_lost(&self) -> Result<()> {
-        ensure!(self.requests() > 0, "nothing was asked");
+        ensure!(self.requests() > 0, "no request was sent");
         ensure!(self.lost() == 0 && self.cut() <= MOST_CUT, "{}", self.summary());
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Probe {
     /// Summarizes the requests as text, with losses in quick succession on one line.
     pub fn summary(&self) -> String {
         let mut text = format!(
-            "{} of {} connections lost, {} cut, longest gap {:.0} ms, answers {:?}",
+            "{} of {} connections lost, {} interrupted, longest gap {:.0} ms, answers {:?}",
             self.lost(),
             self.requests(),
             self.cut(),

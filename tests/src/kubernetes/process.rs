@@ -33,7 +33,7 @@ impl Process {
     /// # Errors
     /// When it cannot be started, or runs already.
     pub fn start(&self, command: &Command) -> Result<()> {
-        ensure!(!self.runs(), "{} runs already", self.name);
+        ensure!(!self.runs(), "{} already runs", self.name);
         let log = File::options().create(true).append(true).open(self.log_file())?;
         // setsid(1) does not fork here, because this is no group leader: the process id stays the same.
         let mut child = Command::new("setsid")
@@ -45,7 +45,7 @@ impl Process {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", self.name))?;
-        let identity = Identity::of(child.id()).context("it ended at once")?;
+        let identity = Identity::of(child.id()).context("the process ended at once")?;
         fs::write(self.pid_file(), identity.line())?;
         // Reaps the process, which would otherwise stay a zombie for as long as this program runs.
         std::thread::spawn(move || child.wait());
@@ -65,7 +65,7 @@ impl Process {
         let identity =
             fs::read_to_string(self.pid_file()).ok().and_then(|text| Identity::read(&text));
         let identity = identity.filter(Identity::is_alive).with_context(|| {
-            format!("{} does not run; the end of its log:\n{}", self.name, self.log_tail())
+            format!("{} does not run; end of its log:\n{}", self.name, self.log_tail())
         })?;
         Ok(Pid::from_raw(identity.pid.cast_signed()))
     }

@@ -31,7 +31,9 @@ impl Segment {
     /// When no interface has this name.
     pub fn named(interface: &str) -> Result<Self> {
         let segment = [FIRST, SECOND].into_iter().find(|segment| segment.interface == interface);
-        segment.with_context(|| format!("there is no {interface}; there are eth0 and eth1"))
+        segment.with_context(|| {
+            format!("there is no interface {interface}: the interfaces are eth0 and eth1")
+        })
     }
 }
 
@@ -59,7 +61,7 @@ impl Member {
         }
         let number = name.strip_prefix('n').and_then(|number| number.parse().ok());
         number.map(Self::Node).with_context(|| {
-            format!("{name} is nobody's name; there are cp, client, n1, n2 and so on")
+            format!("{name} is not a member: the members are cp, client, n1, n2 and so on")
         })
     }
 
@@ -210,7 +212,7 @@ impl Network {
     fn has(&self, member: Member, segment: Segment) -> Result<()> {
         let there = self.members().any(|other| other == member)
             && member.segments().iter().any(|other| other.bridge == segment.bridge);
-        ensure!(there, "{} has no {} here", member.name(), segment.interface);
+        ensure!(there, "{} has no {} in this laboratory", member.name(), segment.interface);
         Ok(())
     }
 

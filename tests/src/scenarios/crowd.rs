@@ -52,8 +52,9 @@ pub fn gathers(cluster: &mut Cluster, story: &Story) -> Result<()> {
         let announced = addresses.iter().filter(|one| one["state"] == "announced").count();
         Ok((announced == SERVICES).then(|| details["membership"]["longestTurnUs"].as_u64()))
     })?;
-    let longest = longest.context("the node does not say how long its turns took")?;
-    story.say(format!("the longest turn of the thread of membership took {longest} us"));
-    ensure!(longest < TURN_US, "a turn of the thread of membership took {longest} us");
+    let longest =
+        longest.context("the node does not report the longest turn of its membership thread")?;
+    story.say(format!("the longest turn of the membership thread took {longest} us"));
+    ensure!(longest < TURN_US, "a turn of the membership thread took {longest} us");
     Ok(())
 }

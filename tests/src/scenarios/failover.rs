@@ -22,7 +22,8 @@ pub fn killed(cluster: &mut Cluster, story: &Story) -> Result<Duration> {
         Ok(prober.so_far().first_by_another(killed, mac))
     })?;
     let gap = first.at.duration_since(killed);
-    let next = cluster.lab.node_of(first.mac).context("a stranger answers")?.name.clone();
+    let next =
+        cluster.lab.node_of(first.mac).context("an unknown MAC address answers")?.name.clone();
     story.say(format!("{next} answers {:.1} ms later", clock::ms(gap)));
     let settled = cluster.settled(&prober, Some(holder))?;
     let probe = prober.finish()?;
@@ -36,7 +37,7 @@ pub fn killed(cluster: &mut Cluster, story: &Story) -> Result<Duration> {
     story.say(format!("HTTP 200 from {body}"));
     cluster.start(holder)?;
     cluster.await_members()?;
-    story.say(format!("{name} is started again and knows the others"));
+    story.say(format!("{name} is started again and has rejoined the others"));
     Ok(gap)
 }
 
@@ -52,7 +53,7 @@ pub fn stopped(cluster: &mut Cluster, story: &Story) -> Result<Duration> {
     story.say(format!("{name} answers for {VIP}; SIGTERM to its daemon"));
     let start = clock::now();
     cluster.stop(holder)?;
-    story.say(format!("it ended with 0 after {:.1} ms", clock::ms(clock::since(start))));
+    story.say(format!("it exited with 0 after {:.1} ms", clock::ms(clock::since(start))));
     let settled = cluster.settled(&prober, Some(holder))?;
     let probe = prober.finish()?;
     cluster.nothing_lost(&probe)?;
@@ -70,6 +71,6 @@ pub fn stopped(cluster: &mut Cluster, story: &Story) -> Result<Duration> {
     story.say(format!("HTTP 200 from {body}"));
     cluster.start(holder)?;
     cluster.await_members()?;
-    story.say(format!("{name} is started again and knows the others"));
+    story.say(format!("{name} is started again and has rejoined the others"));
     Ok(gap)
 }

@@ -121,7 +121,7 @@ pub fn contained(cluster: &mut Cluster, guests: &Guests, harm: Harm, story: &Sto
     let quiet = prober.so_far().requests();
     let digest = cluster.put_plugin("layer2", harm.plugin(guests))?;
     story.say(format!("layer2.wasm is now one with a {}, {}", harm.name(), &digest[..12]));
-    let told = wait::until("the product says what the plugin did", LIMIT, || {
+    let told = wait::until("the status reports the fault of the plugin", LIMIT, || {
         Ok(harm.told(&before, &cluster.layer2_on(holder)?))
     })?;
     story.say(format!("status says: {}", shorten(&told)));

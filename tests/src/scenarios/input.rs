@@ -40,7 +40,7 @@ pub const ALL: [BadInput; 10] = [
         },
     },
     BadInput {
-        what: "a pool with an address that is none",
+        what: "a pool with an invalid address",
         file: "no-address.yaml",
         words: &["no-address", "10.0.0.300"],
         write: |cluster, _, file| {
@@ -48,7 +48,7 @@ pub const ALL: [BadInput; 10] = [
         },
     },
     BadInput {
-        what: "a plugin that nobody knows",
+        what: "an unknown plugin",
         file: "unknown-plugin.yaml",
         words: &["unknown-plugin", "nonesuch"],
         write: |cluster, _, file| {
@@ -57,7 +57,7 @@ pub const ALL: [BadInput; 10] = [
         },
     },
     BadInput {
-        what: "a .wasm that is no component",
+        what: "a .wasm file that is not a component",
         file: "layer2.wasm",
         words: &["component"],
         // A core module: magic and version 1.
@@ -96,7 +96,7 @@ pub const ALL: [BadInput; 10] = [
         },
     },
     BadInput {
-        what: "a symlink out of the folder",
+        what: "a symlink to a file outside the folder",
         file: "outside.yaml",
         words: &["link"],
         write: |cluster, _, file| {
@@ -168,17 +168,17 @@ pub fn unreadable_status(cluster: &mut Cluster) -> Result<()> {
     fs::write(&file, "status: {")?;
     cluster.put("second.yaml", service("second", "").as_bytes())?;
     cluster.start(0)?;
-    wait::until("the leader says that it waits", LIMIT, || {
+    wait::until("the leader reports that it waits", LIMIT, || {
         let log = cluster.daemon(0)?.log();
-        Ok(log.contains("no address is given out before this is mended").then_some(()))
+        Ok(log.contains("no address is allocated before this is fixed").then_some(()))
     })?;
-    cluster.settled(&cluster.probe()?, None).context("the others are not served")?;
-    ensure!(cluster.addresses("default", "second")?.is_empty(), "an address was given out");
+    cluster.settled(&cluster.probe()?, None).context("the other Services are not served")?;
+    ensure!(cluster.addresses("default", "second")?.is_empty(), "an address was assigned");
     fs::write(&file, status)?;
     let given = cluster.await_address("default", "second")?;
-    ensure!(given != held, "{given} was given out twice");
+    ensure!(given != held, "{given} was assigned twice");
     let kept = cluster.addresses("default", "first")?;
-    ensure!(kept == [held], "the first had {held} and has {kept:?}");
+    ensure!(kept == [held], "the first Service had {held} and has {kept:?}");
     Ok(())
 }
 
@@ -204,7 +204,7 @@ fn patched(path: &Path, replacements: &[(&str, &str)]) -> Result<Vec<u8>> {
             .filter(|(_, window)| *window == old.as_bytes())
             .map(|(at, _)| at)
             .collect();
-        ensure!(!places.is_empty(), "{} has no {old} in it", path.display());
+        ensure!(!places.is_empty(), "{} does not contain {old}", path.display());
         for at in places {
             bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
         }

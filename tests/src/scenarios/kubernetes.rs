@@ -156,7 +156,7 @@ impl<'a> Stage<'a> {
     /// Waits until kube-proxy knows an address on every node. It is announced only after kube-proxy has had time for that, but
     /// a busy machine may take longer, and a prober would show that two minutes later (`host/core/src/plan/fresh.rs`).
     fn await_kube_proxy(&self, address: IpAddr) -> Result<()> {
-        wait::until(&format!("kube-proxy of every node knows {address}"), LIMIT, || {
+        wait::until(&format!("kube-proxy of every node has {address}"), LIMIT, || {
             Ok(self.kube_proxy_knows(address)?.then_some(()))
         })
     }
@@ -221,7 +221,7 @@ impl<'a> Stage<'a> {
                 };
                 Ok(None)
             });
-            answer.with_context(|| format!("the last one was {last:?}"))
+            answer.with_context(|| format!("the last answer was {last:?}"))
         })
     }
 

@@ -1,4 +1,5 @@
-//! A node is cut off and comes back, or is not heard by the others: who answers for what afterwards, and whom the network believes.
+//! Network partitions: a node is cut off and comes back, or its gossip does not reach the others. The trials check which node
+//! announces each address afterwards, and which MAC address the client has for it.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -14,13 +15,13 @@ use crate::prober::Prober;
 use crate::story::Story;
 use crate::{clock, wait};
 
-/// Services besides the first.
+/// Number of Services in addition to the first.
 const MORE: usize = 5;
-/// Requests a second for each address.
+/// Requests per second for each address.
 const RATE: u32 = 100;
-/// Rounds that may show nothing.
+/// Maximum number of rounds that may be inconclusive.
 const ROUNDS: usize = 10;
-/// Times for which a node is cut off, in milliseconds; the last ones in a soak alone.
+/// Times for which a node is cut off, in milliseconds; the last [`IN_SOAK`] run only in a soak.
 const CUTS: [(Cut, u64); 9] = [
     (Cut::Silent, 300),
     (Cut::Silent, 1_000),
@@ -33,7 +34,7 @@ const CUTS: [(Cut, u64); 9] = [
     (Cut::OwnPort, 30_000),
 ];
 const IN_SOAK: usize = 4;
-/// The last word of somebody who lost an address, after the node is back.
+/// Time limit for the last answer of a node that lost an address, after the cut-off node is back.
 const SOON: Duration = Duration::from_secs(3);
 mod stopped;
 
@@ -61,7 +62,7 @@ impl<'a> Stage<'a> {
         Ok(Self { cluster, probers })
     }
 
-    /// Which node answers for each address, alone.
+    /// Returns the node that answers for each address. Waits until one node answers alone.
     fn holders(&self) -> Result<BTreeMap<Ipv4Addr, usize>> {
         std::thread::scope(|scope| {
             let settles: Vec<_> = self
@@ -79,7 +80,7 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// How long after this moment somebody else than these answered.
+    /// Returns the time from `since` to the last answer of a node other than the holder of its address.
     fn last_word(&self, since: Instant, holders: &BTreeMap<Ipv4Addr, usize>) -> Duration {
         let of_one = |(address, prober): (&Ipv4Addr, &Prober)| {
             let holder = self.cluster.lab.nodes[holders[address]].mac;
@@ -90,7 +91,7 @@ impl<'a> Stage<'a> {
         self.probers.iter().filter_map(of_one).max().unwrap_or_default()
     }
 
-    /// What the client's kernel believes.
+    /// Returns the MAC address that the client's kernel has for an address; `None` if it has none.
     fn believed(&self, address: Ipv4Addr) -> Result<Option<MacAddr>> {
         let mut ip = self.cluster.lab.client.command(Path::new("ip"));
         let shown = ip.args(["neigh", "show", &address.to_string()]).output()?;
@@ -100,10 +101,11 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// The holder of some addresses is cut off, for less and for more time than it takes to be missed: what the others hold they keep.
+/// Cuts off the holder of some addresses, for times below and above the failure detection time, and checks that the other nodes
+/// keep the addresses that they hold.
 ///
 /// # Errors
-/// When an address of another node moves, or two answer for long.
+/// When an address of another node moves, or two nodes answer for longer than the limit.
 pub fn cut_off(cluster: &Cluster, story: &Story) -> Result<()> {
     let stage = Stage::set(cluster)?;
     let in_soak = std::env::var_os("OUTRIGGER_SOAK").is_some();
@@ -114,7 +116,8 @@ pub fn cut_off(cluster: &Cluster, story: &Story) -> Result<()> {
     Ok(())
 }
 
-/// Plays a round again in which the others lost each other: on a machine that is too slow for their probes it shows nothing.
+/// Repeats a round in which nodes that were not cut off lost each other: on a machine that is too slow for their probes, such a
+/// round is inconclusive.
 fn undisturbed(mut round: impl FnMut() -> Result<bool>) -> Result<()> {
     for _ in 0..ROUNDS {
         if round()? {
@@ -122,15 +125,15 @@ fn undisturbed(mut round: impl FnMut() -> Result<bool>) -> Result<()> {
         }
     }
     bail!(
-        "in {ROUNDS} rounds the nodes that were not touched lost each other: the machine is too slow"
+        "in each of {ROUNDS} rounds nodes that were not cut off lost each other: the machine is too slow"
     )
 }
 
 impl Stage<'_> {
-    /// One round; false when the others lost each other.
+    /// Runs one round. Returns false if the other nodes lost each other.
     fn cut_off(&self, how: Cut, milliseconds: u64, story: &Story) -> Result<bool> {
         let (cluster, before) = (self.cluster, self.holders()?);
-        // Rounds leave ever less where something was: a node that has nothing must take nothing either.
+        // Each round leaves fewer addresses on the nodes that had some: a node without addresses must not take any either.
         let held = |node: &usize| before.values().filter(|holder| *holder == node).count();
         let mut nodes = 0..cluster.lab.nodes.len();
         let victim = nodes.clone().filter(|node| held(node) > 0).min_by_key(held);
@@ -151,19 +154,19 @@ impl Stage<'_> {
             return Ok(false);
         }
         story.say(format!(
-            "n{} {how:?} for {milliseconds} ms; who lost an address answered {:.0} ms after it was back",
+            "n{} {how:?} for {milliseconds} ms; last answer of a node that lost an address: {:.0} ms after the node was back",
             victim + 1,
             clock::ms(last)
         ));
         kept(&before, &after, victim).with_context(|| format!("{how:?} for {milliseconds} ms"))?;
-        ensure!(last < SOON, "two nodes answer {last:?} after the node was back");
+        ensure!(last < SOON, "two nodes still answer {last:?} after the node was back");
         Ok(true)
     }
 
-    /// How often the others lost each other, by their logs.
+    /// Returns how many times the other nodes lost each other, according to their logs.
     fn losses(&self, victim: usize) -> Result<usize> {
         let name = format!("node=\"n{}\"", victim + 1);
-        let lost = |line: &&str| line.contains("a node is gone") && !line.contains(&name);
+        let lost = |line: &&str| line.contains("a node failed or left") && !line.contains(&name);
         let mut losses = 0;
         for node in (0..self.cluster.lab.nodes.len()).filter(|node| *node != victim) {
             losses += self.cluster.daemon(node)?.log().lines().filter(lost).count();
@@ -185,16 +188,17 @@ fn kept(
     Ok(())
 }
 
-/// A firewall that drops gossip: on which nodes, and which of it.
+/// A firewall that drops gossip on some nodes.
 struct Closed {
     what: &'static str,
     nodes: &'static [usize],
-    /// Rules of a chain for each hook.
+    /// Rules of the chain for each hook.
     input: &'static str,
     output: &'static str,
 }
 
-/// Around the holder, around every node, towards the holder, from the holder, and between two of three. The holder is the first.
+/// Firewalls around the holder, around every node, towards the holder, from the holder, and between two of three nodes. The
+/// holder is the first node.
 const CLOSED: [Closed; 5] = [
     Closed { what: "around the holder", nodes: &[0], input: DROP, output: DROP },
     Closed { what: "around every node", nodes: &[0, 1, 2], input: DROP, output: DROP },
@@ -204,16 +208,16 @@ const CLOSED: [Closed; 5] = [
 ];
 const DROP: &str = "udp dport 7953 drop";
 const DROP_ONE: &str = "udp dport 7953 ip saddr ONE drop; udp dport 7953 ip daddr ONE drop";
-/// Until a request may no longer have two answers.
+/// Time after which a request must not have two answers.
 const DECIDED: Duration = Duration::from_secs(2);
-/// Until who was given up has heard the others twice: they announce every 1.1 s.
+/// Time after which a node that the others consider failed has received two of their announcements: they announce every 1.1 s.
 const YIELDED: Duration = Duration::from_millis(3_500);
 
-/// The port of gossip is closed while the segment is not: nothing moves, nobody answers beside the holder, the status names the port, and
-/// nothing moves when it is opened.
+/// Closes the gossip port while the segment works, and checks that no address moves, that only the holder answers, that the
+/// status names the port, and that no address moves when the port is opened.
 ///
 /// # Errors
-/// When an address moves, or two answer for long.
+/// When an address moves, or two nodes answer for longer than the limit.
 pub fn closed(cluster: &Cluster, story: &Story) -> Result<()> {
     let stage = Stage::set(cluster)?;
     for closed in &CLOSED {
@@ -223,7 +227,7 @@ pub fn closed(cluster: &Cluster, story: &Story) -> Result<()> {
 }
 
 impl Stage<'_> {
-    /// One round; false when the others lost each other.
+    /// Runs one round. Returns false if the other nodes lost each other.
     fn closed(&self, closed: &Closed, story: &Story) -> Result<bool> {
         let (cluster, before) = (self.cluster, self.holders()?);
         let holder = *before.values().next().context("no address")?;
@@ -250,24 +254,30 @@ impl Stage<'_> {
         if closed.nodes.len() == 1 && self.losses(holder)? != losses {
             return Ok(false);
         }
-        story.say(format!("UDP 7953 closed {}: the status says so after {told:.1?}", closed.what));
+        story.say(format!(
+            "UDP 7953 closed {}: the status reports it after {told:.1?}",
+            closed.what
+        ));
         ensure!(after == before, "addresses moved: {before:?} before, {after:?} after");
         for (address, prober) in &self.probers {
             let several = prober.so_far().answered_by_several(since + DECIDED);
-            ensure!(several == 0, "{several} requests for {address} were answered by two");
+            ensure!(several == 0, "{several} requests for {address} were answered by two nodes");
             let mac = nodes[before[address]].mac;
             cluster.get((*address).into())?;
-            ensure!(self.believed(*address)? == Some(mac), "{address} is taken to be elsewhere");
+            ensure!(
+                self.believed(*address)? == Some(mac),
+                "the client has a different MAC address for {address}"
+            );
         }
         Ok(true)
     }
 }
 
-/// The port of gossip is closed around the holder, and for a while its link is silent too: the others give it up and answer. When its link is
-/// back it hears that, and yields.
+/// Closes the gossip port around the holder and makes its link silent for some time: the other nodes consider it failed and take
+/// over. When its link is back, it receives their announcements and yields.
 ///
 /// # Errors
-/// When two answer for long, or somebody else's address moves.
+/// When two nodes answer for longer than the limit, or an address of another node moves.
 pub fn given_up(cluster: &Cluster, story: &Story) -> Result<()> {
     let stage = Stage::set(cluster)?;
     let before = stage.holders()?;
@@ -283,13 +293,13 @@ pub fn given_up(cluster: &Cluster, story: &Story) -> Result<()> {
     let after = stage.holders()?;
     let last = stage.last_word(healed, &after);
     story.say(format!(
-        "n{} answered {:.0} ms after its link was back",
+        "n{} answered until {:.0} ms after its link was back",
         holder + 1,
         clock::ms(last)
     ));
     for (address, prober) in &stage.probers {
         let several = prober.so_far().answered_by_several(healed + YIELDED);
-        ensure!(several == 0, "{several} requests for {address} were answered by two");
+        ensure!(several == 0, "{several} requests for {address} were answered by two nodes");
         cluster.get((*address).into())?;
     }
     kept(&before, &after, holder)?;
@@ -300,11 +310,11 @@ pub fn given_up(cluster: &Cluster, story: &Story) -> Result<()> {
     Ok(())
 }
 
-/// The port is closed on every node before any of them starts: no node ever hears of another, and one answers for each address, also for one
-/// that is given out later and when the daemon that answers is killed and comes back.
+/// Closes the port on every node before any of them starts: no node discovers another. Checks that one node answers for each
+/// address, including an address that is assigned later, and after the answering daemon is killed and restarted.
 ///
 /// # Errors
-/// When two answer, or nobody does.
+/// When two nodes answer, or none.
 pub fn never_open(cluster: &mut Cluster, story: &Story) -> Result<()> {
     for node in 0..cluster.lab.nodes.len() {
         cluster.kill(node)?;
@@ -324,10 +334,10 @@ pub fn never_open(cluster: &mut Cluster, story: &Story) -> Result<()> {
         let problems = cluster.status()?["problems"].to_string();
         Ok(problems.contains("UDP port 7953").then_some(()))
     })?;
-    story.say(format!("nobody hears anybody; n{} answers", holder + 1));
+    story.say(format!("no node receives gossip; n{} answers", holder + 1));
     for (address, prober) in &stage.probers {
         let several = prober.so_far().answered_by_several(since);
-        ensure!(several == 0, "{several} requests for {address} were answered by two");
+        ensure!(several == 0, "{several} requests for {address} were answered by two nodes");
     }
     drop(stage);
     cluster.kill(holder)?;
@@ -338,7 +348,7 @@ pub fn never_open(cluster: &mut Cluster, story: &Story) -> Result<()> {
     std::thread::sleep(SOON);
     for (address, prober) in &stage.probers {
         let several = prober.so_far().answered_by_several(again);
-        ensure!(several == 0, "{several} requests for {address} were answered by two");
+        ensure!(several == 0, "{several} requests for {address} were answered by two nodes");
     }
     Ok(())
 }

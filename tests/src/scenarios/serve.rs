@@ -23,7 +23,7 @@ pub struct Served {
 /// When it is not served.
 pub fn the_example(cluster: &mut Cluster, story: &Story) -> Result<Served> {
     let prober = cluster.probe()?;
-    story.say(format!("the client asks for {VIP} 200 times a second; nobody has it"));
+    story.say(format!("the client asks for {VIP} 200 times per second; no node announces it"));
     ensure!(
         http::get((VIP, 80).into(), Duration::from_millis(100)).is_err(),
         "{VIP} answers before anything runs"
@@ -47,11 +47,11 @@ pub fn the_example(cluster: &mut Cluster, story: &Story) -> Result<Served> {
     let given = wait::until("the Service's status", LIMIT, || {
         Ok(cluster.any_address(VIP.into())?.then_some(VIP))
     })?;
-    story.say(format!("the Service's status holds {given}"));
+    story.say(format!("the status of the Service has {given}"));
     cluster.settled(&prober, None)?;
     drop(prober);
     let rss_kib = cluster.daemon(0)?.idle_rss_kib()?;
-    story.say(format!("idle, the daemon holds {:.1} MiB", mib(rss_kib)));
+    story.say(format!("the idle daemon uses {:.1} MiB", mib(rss_kib)));
     Ok(Served { first_answer, first_arp, rss_kib })
 }
 

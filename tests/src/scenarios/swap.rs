@@ -33,13 +33,13 @@ pub fn layer2(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Result<P
         ensure!(before["digest"] != *digest, "{build} has the same bytes as what it replaces");
         story.say(format!("layer2.wasm is now {build}, {}", &digest[..12]));
         cluster.await_plugin("layer2", &digest)?;
-        story.say(format!("in force on every node after {:.1} ms", clock::ms(clock::since(start))));
+        story.say(format!("active on every node after {:.1} ms", clock::ms(clock::since(start))));
         let still = cluster.settled(&prober, None)?;
-        ensure!(still == holder, "the swap moved the address");
+        ensure!(still == holder, "the address moved when the plugin was replaced");
     }
     let probe = prober.finish()?;
     cluster.nothing_lost(&probe)?;
-    ensure!(probe.by_mac().len() == 1, "another node answered meanwhile: {:?}", probe.by_mac());
+    ensure!(probe.by_mac().len() == 1, "another node answered: {:?}", probe.by_mac());
     story.say(format!("{} requests, {} unanswered", probe.requests(), probe.unanswered()));
     Ok(probe)
 }
@@ -75,7 +75,7 @@ pub fn allocator(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Resul
     };
     for _ in 0..EACH {
         let address = create(cluster, &mut given)?;
-        ensure!(given.len() != 1 || address < IpAddr::from(TOP), "lowest-free gave {address}");
+        ensure!(given.len() != 1 || address < IpAddr::from(TOP), "lowest-free assigned {address}");
     }
     let digest = cluster.put_plugin("lowest-free", &guests.highest_free)?;
     story.say(format!("lowest-free.wasm is now a policy in C, {}", &digest[..12]));
@@ -84,7 +84,7 @@ pub fn allocator(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Resul
         create(cluster, &mut given)?;
     }
     cluster.await_plugin("lowest-free", &digest)?;
-    story.say("it is in force");
+    story.say("it is active");
     let free_from_top = |given: &[(String, IpAddr)]| {
         let held =
             |address: &Ipv4Addr| given.iter().any(|(_, other)| *other == IpAddr::from(*address));
@@ -93,18 +93,18 @@ pub fn allocator(cluster: &mut Cluster, guests: &Guests, story: &Story) -> Resul
     for _ in 0..EACH {
         let expected = free_from_top(&given).map(IpAddr::from);
         let address = create(cluster, &mut given)?;
-        ensure!(Some(address) == expected, "the new policy gave {address}, not {expected:?}");
+        ensure!(Some(address) == expected, "the new policy assigned {address}, not {expected:?}");
     }
     for (name, address) in &given {
         let now = cluster.addresses("default", name)?;
         ensure!(now == [*address], "Service {name} had {address} and has {now:?}");
     }
-    story.say("every Service has the address it was given first");
+    story.say("every Service keeps its address");
     cluster.remove("lowest-free.wasm")?;
     for (name, _) in &given {
         cluster.remove(&format!("service-{name}.yaml"))?;
     }
-    wait::until("the addresses are given back", crate::cluster::LIMIT, || {
+    wait::until("the addresses are released", crate::cluster::LIMIT, || {
         let held = given
             .iter()
             .map(|(name, _)| cluster.addresses("default", name))

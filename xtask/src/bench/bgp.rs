@@ -122,7 +122,7 @@ fn measure(who: Who, routes: usize, only: Option<Figure>) -> Map<String, Value> 
             Ok(bulk) => {
                 add(&format!("RSS with {count} routes"), "MiB", Ok(Some(bulk.rss_mib)));
                 add(
-                    &format!("... of a node that does not lead, {count}"),
+                    &format!("... of a node that is not the leader, {count}"),
                     "MiB",
                     Ok(bulk.node_mib),
                 );

@@ -1,5 +1,6 @@
-//! `cargo xtask bench layer2`: how long a client has no answer when the node that answers for an address is lost in one way or another: ours,
-//! real MetalLB, and keepalived with advertisements every 0.1 s, in one laboratory, one after the other; and what our gossip costs at rest. Figures, never judged here.
+//! `cargo xtask bench layer2`: measures the time without an answer for a client when the node that announces an address fails, with
+//! Outrigger, real MetalLB, and keepalived with advertisements every 0.1 s, one after the other in one laboratory; and the gossip
+//! traffic of Outrigger at rest. Prints figures without judging them.
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,45 +24,45 @@ use loss::Loss;
 
 /// The namespace of the Services.
 pub const NAMESPACE: &str = "bench";
-/// On the segment that is there for Services.
+/// Address range on the segment for Services.
 const POOL: &str = "10.88.0.200-10.88.0.202";
-/// Services, so that some node answers for one and has no pod behind it.
+/// Number of Services: enough that one of them is announced by a node without its pod.
 pub const SERVICES: u8 = 3;
 const NODES: u8 = 3;
-/// Until a load balancer has given an address, and announces it.
+/// Time limit for a load balancer to assign and announce an address.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What is measured, and how.
+/// Arguments of the benchmark.
 #[derive(Debug, Args)]
 pub struct Layer2Args {
     /// Print each figure as a line of JSON.
     #[arg(long)]
     json: bool,
-    /// The image of ours, as `cargo xtask image` writes it, instead of building one.
+    /// The image of Outrigger, as `cargo xtask image` writes it, instead of building one.
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
-    /// Only this one.
+    /// Measure only this load balancer.
     #[arg(long)]
     only: Option<Speaker>,
-    /// Only this loss.
+    /// Measure only this kind of failure.
     #[arg(long)]
     loss: Option<Loss>,
-    /// How often each loss is brought about.
+    /// Number of rounds for each kind of failure.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// The laboratory's name.
+    /// The name of the laboratory.
     #[arg(long, default_value = "bench")]
     lab: String,
 }
 
-/// Whoever answers for addresses.
+/// The program that announces addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Speaker {
-    /// Ours.
+    /// Outrigger.
     Outrigger,
     /// MetalLB's speaker.
     Metallb,
-    /// VRRP, RFC 9568.
+    /// keepalived with VRRP (RFC 9568).
     Keepalived,
 }
 
@@ -76,7 +77,7 @@ impl Speaker {
         }
     }
 
-    /// Whether a process with these arguments is what runs of it on a node.
+    /// Returns true if a process with these arguments is the node process of this program.
     pub fn is(self, arguments: &[&str]) -> bool {
         match self {
             Self::Outrigger => matches!(arguments, ["/outrigger", "run", "--role", "node", ..]),
@@ -86,7 +87,7 @@ impl Speaker {
     }
 }
 
-/// Measures.
+/// Runs the benchmark and prints the figures.
 pub fn layer2(what: &Layer2Args) -> Result<()> {
     let speakers = what.only.map_or_else(|| Speaker::ALL.to_vec(), |only| vec![only]);
     setup::cluster()?;
@@ -123,7 +124,7 @@ fn measure(
     what: &Layer2Args,
     table: &mut Table,
 ) -> Result<()> {
-    // One pod: when another node is lost, nothing but the way to it is.
+    // One pod: when another node fails, only the path to the pod is lost.
     web::deploy(lab, NAMESPACE, 1)?;
     match speaker {
         Speaker::Outrigger => install(lab, System::Outrigger, supplies)?,
@@ -171,7 +172,7 @@ fn install(lab: &Lab, system: System, supplies: &Supplies) -> Result<()> {
     system.pool(lab, POOL)
 }
 
-/// Makes the Services anew, so that their addresses are spread over the nodes whichever was lost before. Gives the addresses.
+/// Recreates the Services, so that their addresses are spread over the nodes regardless of earlier failures, and returns the addresses.
 fn services(lab: &Lab) -> Result<Vec<IpAddr>> {
     let spec = json!({
         "type": "LoadBalancer", "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"],
@@ -196,7 +197,7 @@ fn milliseconds(gap: Duration) -> f64 {
     clock::ms(gap).round()
 }
 
-/// `None` if the middle one had no end.
+/// Returns the median; `None` if the median gap did not end.
 fn median(gaps: &[Option<Duration>]) -> Option<Duration> {
     let mut gaps: Vec<_> = gaps.iter().map(|gap| gap.unwrap_or(Duration::MAX)).collect();
     gaps.sort_unstable();
@@ -206,7 +207,7 @@ fn median(gaps: &[Option<Duration>]) -> Option<Duration> {
 fn shown(gaps: &[Option<Duration>]) -> String {
     let one = |gap: &Option<Duration>| match gap {
         Some(gap) => format!("{}", milliseconds(*gap)),
-        None => format!("not within {:?}", loss::LIMIT),
+        None => format!("no answer within {:?}", loss::LIMIT),
     };
     format!("{} ms", gaps.iter().map(one).collect::<Vec<_>>().join(", "))
 }

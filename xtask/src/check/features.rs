@@ -17,12 +17,12 @@ pub fn are_one_set() -> Result<()> {
         let others: Vec<_> = own.difference(&all).map(String::as_str).collect();
         ensure!(
             others.is_empty(),
-            "alone, {package} is built with features that it does not have in the whole workspace: {}; \
+            "built alone, {package} has features that it does not have in the workspace build: {}; \
              run: cargo install cargo-hakari && cargo hakari generate",
             others.join("; ")
         );
     }
-    println!("every package has the same features alone and in the whole workspace");
+    println!("every package has the same features alone and in the workspace build");
     Ok(())
 }
 
@@ -47,5 +47,5 @@ fn output(arguments: &[&str], format: &str) -> Result<String> {
     let mut tree = run::cargo(["tree", "--quiet", "--prefix", "none", "--format", format]);
     let output = tree.args(arguments).output().context("cannot run cargo tree")?;
     ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).context("cargo tree prints what is not UTF-8")
+    String::from_utf8(output.stdout).context("the output of cargo tree is not UTF-8")
 }

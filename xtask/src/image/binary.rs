@@ -14,7 +14,7 @@ pub fn ensure_static(path: &Path, program: &[u8]) -> Result<()> {
         .with_context(|| format!("{} is not a 64-bit ELF program", path.display()))?;
     ensure!(
         !kinds.contains(&PT_INTERP),
-        "{} is linked dynamically: build it in this repository, whose .cargo/config.toml makes it static, without RUSTC_WORKSPACE_WRAPPER",
+        "{} is linked dynamically: build it in this repository, whose .cargo/config.toml links it statically, without RUSTC_WORKSPACE_WRAPPER",
         path.display()
     );
     Ok(())

@@ -25,19 +25,22 @@ pub fn read_again(archive: &[u8], expected: &str) -> Result<()> {
     let blob = |descriptor: &Value| {
         let named = text(descriptor, "/digest")?;
         let content = file(&named.replace("sha256:", "blobs/sha256/"))?;
-        ensure!(digest(content) == named, "{named} has other content");
-        ensure!(descriptor["size"] == content.len(), "{named} has another size");
+        ensure!(digest(content) == named, "the content of {named} does not match its digest");
+        ensure!(descriptor["size"] == content.len(), "{named} has a different size");
         Ok(content)
     };
     let layout: Value = serde_json::from_slice(file("oci-layout")?)?;
-    ensure!(layout["imageLayoutVersion"] == "1.0.0", "another layout: {layout}");
+    ensure!(layout["imageLayoutVersion"] == "1.0.0", "unsupported layout: {layout}");
     let index: Value = serde_json::from_slice(file("index.json")?)?;
-    ensure!(text(&index, "/manifests/0/digest")? == expected, "another image: {index}");
+    ensure!(text(&index, "/manifests/0/digest")? == expected, "unexpected image: {index}");
     let manifest: Value = serde_json::from_slice(blob(&index["manifests"][0])?)?;
     let config: Value = serde_json::from_slice(blob(&manifest["config"])?)?;
     let mut layer = Vec::new();
     GzDecoder::new(blob(&manifest["layers"][0])?.as_slice()).read_to_end(&mut layer)?;
-    ensure!(digest(&layer) == text(&config, "/rootfs/diff_ids/0")?, "the layer has other content");
+    ensure!(
+        digest(&layer) == text(&config, "/rootfs/diff_ids/0")?,
+        "the layer does not match its digest"
+    );
     Ok(())
 }
 
@@ -48,15 +51,16 @@ fn text<'a>(value: &'a Value, path: &str) -> Result<&'a str> {
 /// Checks the archive with skopeo, where it is installed.
 pub fn ask_skopeo(path: &Path, expected: &str) -> Result<()> {
     if !run::succeeds(Command::new("skopeo").arg("--version")) {
-        println!("skopeo is not installed: the archive was checked by reading it again only");
+        println!("skopeo is not installed: the archive was only checked by reading it again");
         return Ok(());
     }
     let source = format!("oci-archive:{}", path.display());
     let output = Command::new("skopeo").args(["inspect", &source]).output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "skopeo inspect {source} failed: {}", said.trim());
-    let image: Value = serde_json::from_slice(&output.stdout).context("skopeo prints no JSON")?;
-    ensure!(text(&image, "/Digest")? == expected, "skopeo reads another image: {image}");
+    let image: Value =
+        serde_json::from_slice(&output.stdout).context("the output of skopeo is not JSON")?;
+    ensure!(text(&image, "/Digest")? == expected, "skopeo reads a different image: {image}");
     println!("skopeo reads the same image");
     Ok(())
 }

@@ -56,7 +56,7 @@ fn attempt(group: Group, name: Option<&str>, output: Output, ran: &mut Ran) -> R
     let mut child = cargo.spawn().context("cannot run cargo")?;
     let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
     for line in lines {
-        let line = line.context("the tests print what is not UTF-8")?;
+        let line = line.context("the output of the tests is not UTF-8")?;
         if let Some((time, name)) = times::read(&line) {
             ran.trials.push((time, name.to_owned()));
             continue;

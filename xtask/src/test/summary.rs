@@ -152,7 +152,7 @@ mod tests {
         let printed = [
             "test a_route_is_withdrawn ... FAILED",
             "---- a_route_is_withdrawn ----",
-            "not within 10s: the route is gone",
+            "timeout after 10s: the route is gone",
             "",
             "---- codec::an_open_is_read stdout ----",
             "",
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!((ran.passed, ran.failed, ran.ignored), (3, 2, 1));
         let trials: Vec<&str> = ran.failures.iter().map(|it| it.trial.as_str()).collect();
         assert_eq!(trials, ["a_route_is_withdrawn", "codec::an_open_is_read"]);
-        assert_eq!(ran.failures[0].words, ["not within 10s: the route is gone"]);
+        assert_eq!(ran.failures[0].words, ["timeout after 10s: the route is gone"]);
         assert_eq!(ran.failures[1].words.len(), WORDS);
         assert_eq!(ran.failures[1].words[1], "two");
     }

@@ -36,7 +36,7 @@ pub fn check(root: &Path) -> Result<Vec<Finding>> {
             let name = ours.and_then(|rest| rest.split(['.', ' ', '=']).next());
             if let Some(name) = name.filter(|name| *name != "features" && !allowed.contains(name)) {
                 let message = format!(
-                    "{folder} must not know outrigger-{name}: see the table in ARCHITECTURE.md"
+                    "{folder} must not depend on outrigger-{name}: see the table in ARCHITECTURE.md"
                 );
                 findings.push(Finding { file: file.clone(), line, message });
             }

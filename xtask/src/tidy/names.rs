@@ -5,9 +5,34 @@ use super::{Finding, Source};
 
 /// Module names that say nothing of what is inside, and words that the glossary replaced.
 const ROOMS: &[&str] = &[
-    "util", "utils", "common", "misc", "helper", "helpers", "stuff", "desk", "picture", "mesh",
-    "heard", "said", "told", "tried", "saying", "asking", "words", "shown", "standing", "keyring",
-    "copies", "suits", "known", "contested", "everywhere", "fresh", "draft", "supervised",
+    "util",
+    "utils",
+    "common",
+    "misc",
+    "helper",
+    "helpers",
+    "stuff",
+    "desk",
+    "picture",
+    "mesh",
+    "heard",
+    "said",
+    "told",
+    "tried",
+    "saying",
+    "asking",
+    "words",
+    "shown",
+    "standing",
+    "keyring",
+    "copies",
+    "suits",
+    "known",
+    "contested",
+    "everywhere",
+    "fresh",
+    "draft",
+    "supervised",
 ];
 
 /// Types whose concept has another name now, and that name.
@@ -35,7 +60,7 @@ pub fn check(sources: &[Source]) -> Vec<Finding> {
         let folders = source.path.parent().into_iter().flat_map(|folder| folder.iter());
         let folders = folders.filter_map(|part| part.to_str());
         if let Some(room) = folders.chain([stem]).find(|part| ROOMS.contains(part)) {
-            let message = format!("{room:?} is no name for a module: see GLOSSARY.md");
+            let message = format!("{room:?} is not a valid name for a module: see GLOSSARY.md");
             findings.push(source.finding(0, message));
         }
         for (number, line) in (1..).zip(source.text.lines()) {

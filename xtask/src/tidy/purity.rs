@@ -25,7 +25,7 @@ pub fn check(source: &Source) -> Vec<Finding> {
         let call = IMPURE.iter().find(|call| line.contains(**call))?;
         Some(source.finding(
             number,
-            format!("{call} in a crate that only decides: take it as an argument"),
+            format!("{call} in a crate without I/O: pass the value as an argument"),
         ))
     });
     impure.collect()

@@ -39,8 +39,8 @@ impl Allocations {
             let ledger = Arc::make_mut(&mut self.ledger);
             if let Err(holder) = ledger.hold(&service, pool.as_deref(), address) {
                 let lost = format!(
-                    "{address} in its status is held by Service {holder}, which comes first in \
-                     order; give both one sharing key if they are meant to share"
+                    "{address} in its status is held by Service {holder}, which takes \
+                     precedence; set the same sharing key on both if they are meant to share"
                 );
                 known.set(|trouble| trouble.lost = Some(lost));
             }

@@ -168,7 +168,7 @@ impl Allocations {
                 None
             }
             Ok(Outcome::Ask(_)) => {
-                Some(fault(&pool, "it asks for HTTP requests, which are not carried out"))
+                Some(fault(&pool, "it requests HTTP calls, which are not supported"))
             }
             Err(text) => Some(fault(&pool, &text)),
         };
@@ -350,7 +350,7 @@ impl Allocations {
         let why = why_not(service, self.ledger.holder(holder)?)?.join("; and ");
         let key = &service.sharing_key;
         Some(format!(
-            "it does not share {other} with {holder}, which has its sharing key {key:?}: {why}"
+            "it does not share {other} with {holder}, which has the same sharing key {key:?}: {why}"
         ))
     }
 }

@@ -49,10 +49,10 @@ pub(super) fn obstacle(
                 let message = match view.blocked(address) {
                     Some(Blocked::Node(node)) => {
                         format!(
-                            "{address} is asked for, but is the address of node {node}: ask for another"
+                            "{address} is requested, but is the address of node {node}: request another"
                         )
                     }
-                    _ => format!("{address} is asked for, but pool {name:?} excludes it"),
+                    _ => format!("{address} is requested, but pool {name:?} excludes it"),
                 };
                 why_not = Some(AttemptFailure::new("AddressExcluded", message));
             }
@@ -68,7 +68,7 @@ pub(super) fn obstacle(
         return why_not;
     }
     let message = match count.total {
-        0 => format!("pool {name:?} excludes all of its {family} addresses: exclude less"),
+        0 => format!("pool {name:?} excludes all of its {family} addresses: exclude fewer"),
         total => format!(
             "pool {name:?} has no free {family} address (all {total} held): add addresses or delete Services"
         ),
@@ -79,12 +79,12 @@ pub(super) fn obstacle(
 fn taken(view: &PoolView, address: IpAddr) -> AttemptFailure {
     let Some((holder, why)) = view.in_the_way(address) else {
         let message = format!(
-            "{address} is asked for, but was given back a moment ago and may still be announced: it is given out when the network has let go of it"
+            "{address} is requested, but was released a moment ago and may still be announced: it is assigned within a few seconds"
         );
         return AttemptFailure::new("AddressTaken", message);
     };
     let message = format!(
-        "{address} is asked for, but held by {holder} and may not be shared: {}",
+        "{address} is requested, but held by {holder} and cannot be shared: {}",
         why.join("; and ")
     );
     AttemptFailure::new("AddressTaken", message)

@@ -133,25 +133,25 @@ impl Allocations {
             message,
         };
         if draining {
-            let message = "it is being deleted and gives out nothing new".to_owned();
+            let message = "it is being deleted and assigns no new addresses".to_owned();
             return condition(false, "Draining", message);
         }
         let problem = self.pools.problems().get(name);
         if !self.pools.is_accepted(name) {
-            let message = problem.cloned().unwrap_or_else(|| "nothing leads yet".to_owned());
+            let message = problem.cloned().unwrap_or_else(|| "no controller leads yet".to_owned());
             let reason = if problem.is_some() { "Overlap" } else { "Pending" };
             return condition(false, reason, message);
         }
         let mut families = families.into_iter().filter(|family| family.capacity > 0).peekable();
         if families.peek().is_none() {
-            let message = "it excludes all of its addresses: exclude less".to_owned();
+            let message = "it excludes all of its addresses: exclude fewer".to_owned();
             return condition(false, "Empty", message);
         }
         if families.all(|family| family.free == 0) {
             let message = "none of its addresses is free: add some or delete Services".to_owned();
             return condition(true, "Exhausted", message);
         }
-        condition(true, "InForce", "it gives out addresses".to_owned())
+        condition(true, "InForce", "it assigns addresses".to_owned())
     }
 
     fn draining(&self, name: &str) -> Option<PoolCondition> {
@@ -160,7 +160,7 @@ impl Allocations {
             return None;
         }
         let message = format!(
-            "it is deleted once no Service holds an address of it any more; {} do: delete them, or have them ask for another pool with outrigger.dev/pool",
+            "it is deleted when no Service holds an address of it; {} do: delete them, or set another pool in their annotation outrigger.dev/pool",
             names(&users)
         );
         Some(PoolCondition {
@@ -181,7 +181,7 @@ impl Allocations {
         };
         let first = stock.strays().first()?;
         let message = format!(
-            "{} hold {first}{}, which it no longer gives out, and keep what they hold: add these addresses back, or have the Services ask for others",
+            "{} hold {first}{}, which it no longer assigns, and keep these addresses: add these addresses back, or request others for the Services",
             names(&users),
             match stock.strays().len() {
                 1 => String::new(),
@@ -202,13 +202,13 @@ impl Allocations {
         let plugin = &pool.allocator.plugin;
         let meanwhile = match pool.failure_policy {
             FailurePolicy::Wait => "until then Services that need an address of this pool wait",
-            FailurePolicy::NextPool => "until then Services go on to the next pool",
+            FailurePolicy::NextPool => "until then Services use the next pool",
             FailurePolicy::Builtin => {
                 "until then the policy \"lowest-free\" of this release decides"
             }
         };
         let message = format!(
-            "its policy {plugin:?} failed when it was asked last: {fault}; deliver a build that works, or name another in spec.allocator.plugin; {meanwhile}"
+            "its policy {plugin:?} failed at its last call: {fault}; deliver a build that works, or set another in spec.allocator.plugin; {meanwhile}"
         );
         Some(PoolCondition {
             kind: PoolConditionType::PolicyFailed,
@@ -229,7 +229,7 @@ impl Allocations {
                     more => format!(" (and {} more addresses of nodes)", more - 1),
                 };
                 let message = format!(
-                    "it contains {address}, the address of node {node}{more}, which is never given out: exclude it"
+                    "it contains {address}, the address of node {node}{more}, which is never assigned: exclude it"
                 );
                 ("NodeAddress", message)
             }

@@ -158,7 +158,7 @@ impl Pools {
             overlap(&pool.addresses, &other.addresses).map(|shared| (other, shared))
         })?;
         let kept = match self.accepted.get(&pool.name) {
-            Some(_) => "; until then its last valid version stays in force",
+            Some(_) => "; until then its last valid version stays active",
             None => "",
         };
         Some(format!(

@@ -103,11 +103,11 @@ impl Allocations {
             known.trouble().foreign.iter().find_map(|at| self.ledger.may_hold(service, *at).err());
         let message = match (held, taken) {
             ([], Some(holder)) => format!(
-                "Service {}: {written} in its status was written by another controller and is left alone, though Service {holder} holds it: to have it replaced, annotate the Service with outrigger.dev/adopt: \"true\"",
+                "Service {}: {written} in its status was written by another controller and is not changed, though Service {holder} holds it: to have it replaced, annotate the Service with outrigger.dev/adopt: \"true\"",
                 service.key
             ),
             ([], None) => format!(
-                "Service {}: {written} in its status was written by another controller and is left alone: to keep it, add it to an AddressPool; to have it replaced, annotate the Service with outrigger.dev/adopt: \"true\"",
+                "Service {}: {written} in its status was written by another controller and is not changed: to keep it, add it to an AddressPool; to have it replaced, annotate the Service with outrigger.dev/adopt: \"true\"",
                 service.key
             ),
             (held, _) => format!(
@@ -140,7 +140,7 @@ impl Allocations {
         if !draining.is_empty() {
             reason = "Draining";
             message.push_str(&format!(
-                "; {} is in no pool any more and kept until the Service asks otherwise",
+                "; {} is no longer in any pool and is kept until the Service requests another address",
                 addresses(&draining)
             ));
         }
@@ -156,7 +156,7 @@ impl Allocations {
         if let Some(asked) =
             service.pool.as_ref().filter(|asked| Some(*asked) != first_pool.as_ref())
         {
-            message.push_str(&format!("; it asks for pool {asked:?}, but what is held is kept"));
+            message.push_str(&format!("; it requests pool {asked:?}, but keeps what it holds"));
         }
         let lacking = self.lacks(&service.key);
         if let Some(family) = lacking.first() {
@@ -169,7 +169,9 @@ impl Allocations {
         }
         if let Some(problem) = &service.problem {
             reason = "InvalidService";
-            message.push_str(&format!("; what it has is kept, but its manifest says: {problem}"));
+            message.push_str(&format!(
+                "; its addresses are kept, but its manifest is invalid: {problem}"
+            ));
         }
         Condition { status: true, reason: reason.to_owned(), message }
     }
@@ -188,14 +190,14 @@ impl Allocations {
             match (in_force, self.pools.problems().get(name)) {
                 (None, _) if is_draining => {
                     let message = format!(
-                        "pool {name:?} is being deleted and gives nothing new: ask for another"
+                        "pool {name:?} is being deleted and assigns no new addresses: request another"
                     );
                     return AttemptFailure::new("PoolNotFound", message);
                 }
                 (None, Some(problem)) => {
                     return AttemptFailure::new(
                         "PoolNotFound",
-                        format!("pool {name:?} is not in force: {problem}"),
+                        format!("pool {name:?} is not active: {problem}"),
                     );
                 }
                 (None, None) => {
@@ -216,7 +218,7 @@ impl Allocations {
         let wanted: Vec<IpAddr> = of_family.copied().collect();
         if !wanted.is_empty() {
             let message = format!(
-                "{} is asked for, but in no pool that it may use: add it to a pool or ask for another",
+                "{} is requested, but is in no pool that it may use: add it to a pool or request another",
                 addresses(&wanted)
             );
             return AttemptFailure::new("AddressNotInPool", message);
@@ -225,7 +227,7 @@ impl Allocations {
             _ if self.order.is_empty() => "there is no AddressPool: create one".to_owned(),
             Some(name) => format!("pool {name:?} has no {family} addresses: add some"),
             None => format!(
-                "no pool with {family} addresses assigns to it: check autoAssign, namespaces, \
+                "no pool with {family} addresses is available to it: check autoAssign, namespaces, \
                  namespaceSelector and serviceSelector of the pools"
             ),
         };
@@ -269,12 +271,12 @@ fn impossible(service: &Service) -> Option<String> {
         let family = Family::of(address);
         if !service.families.contains(&family) {
             return Some(format!(
-                "{address} is asked for, but the Service has no {family} family: correct the wish or its ipFamilies"
+                "{address} is requested, but the Service has no {family} family: correct the address or its ipFamilies"
             ));
         }
         if let Some(other) = service.wanted[..n].iter().find(|other| Family::of(other) == family) {
             return Some(format!(
-                "{other} and {address} are asked for: ask for one {family} address"
+                "{other} and {address} are requested: request one {family} address"
             ));
         }
     }

@@ -83,7 +83,7 @@ impl Allocations {
         let known = self.services.get(key)?;
         known.trouble().contest.until?;
         let message = format!(
-            "Service {key}: another controller takes {} out of its status again and again, so that it is left alone for 5 minutes: stop that controller (MetalLB does this while it has no pool), or annotate the Service to have it tried at once",
+            "Service {key}: another controller keeps removing {} from its status, so Outrigger does not write it for 5 minutes: stop that controller (MetalLB does this while it has no pool), or annotate the Service to retry at once",
             addresses(self.ledger.held(key))
         );
         Some(AllocationResult {

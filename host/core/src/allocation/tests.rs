@@ -6,13 +6,13 @@ use super::*;
 use crate::facts::{Labels, Requirement, Selector, with};
 
 mod asked;
+mod conditions;
 mod failing;
 mod families;
 mod hostile;
 mod pools;
 mod scale;
 mod semantics;
-mod conditions;
 
 /// A cluster whose policies all give the lowest address, shared ones first.
 #[derive(Default)]
@@ -299,11 +299,11 @@ fn every_reason_names_the_object_and_the_fix() {
             "PoolNotAllowed",
             "check the pool's namespaces, namespaceSelector and serviceSelector",
         ),
-        (wanting("b", "10.0.0.1"), "AddressTaken", "10.0.0.1 is asked for, but held by ns/a"),
+        (wanting("b", "10.0.0.1"), "AddressTaken", "10.0.0.1 is requested, but held by ns/a"),
         (wanting("b", "10.0.0.2"), "AddressExcluded", "pool \"p\" excludes it"),
-        (wanting("b", "10.0.1.1"), "AddressNotInPool", "add it to a pool or ask for another"),
+        (wanting("b", "10.0.1.1"), "AddressNotInPool", "add it to a pool or request another"),
         (wanting("b", "fd00::1"), "InvalidAddresses", "the Service has no IPv6 family"),
-        (two, "InvalidAddresses", "ask for one IPv4 address"),
+        (two, "InvalidAddresses", "request one IPv4 address"),
         (
             with(service("b"), |it| it.families = vec![Family::Ipv6].into()),
             "NoPool",

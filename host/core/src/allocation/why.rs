@@ -83,7 +83,7 @@ impl Allocations {
             let word = match self.unsuited(pool, service, *family) {
                 Some(reason) => not_for_it(pool, service, &reason),
                 None if lacking.is_empty() => {
-                    let message = "not needed: the Service has all that it asks for";
+                    let message = "not needed: the Service has all addresses that it requests";
                     word(name, PoolOutcome::NotNeeded, message, "")
                 }
                 None => {
@@ -108,7 +108,7 @@ impl Allocations {
             }
             first.get_or_insert(word);
         }
-        first.unwrap_or_else(|| word(name, PoolOutcome::NotNeeded, "nothing is asked for", ""))
+        first.unwrap_or_else(|| word(name, PoolOutcome::NotNeeded, "no address is requested", ""))
     }
 
     /// Returns the outcome of a pool that the Service holds addresses of; `None` if it holds none.
@@ -129,11 +129,11 @@ impl Allocations {
             return word;
         }
         if pool.draining {
-            let message = "passed over: it is being deleted, and gives nothing new";
+            let message = "passed over: it is being deleted, and assigns no new addresses";
             return word(name, PoolOutcome::NotForIt, message, "");
         }
         let problem = self.pools.problems().get(name).cloned().unwrap_or_default();
-        let message = format!("passed over: it is not in force: {problem}");
+        let message = format!("passed over: it is not active: {problem}");
         word(name, PoolOutcome::NotForIt, message, problem)
     }
 
@@ -150,7 +150,7 @@ impl Allocations {
         if reason != "PoolExhausted" {
             let first = match fix {
                 "" => Some(format!(
-                    "take it out of spec.exclude of the pool: kubectl edit addresspool {name}"
+                    "remove it from spec.exclude of the pool: kubectl edit addresspool {name}"
                 )),
                 fix if fix.contains("another") => None,
                 fix => Some(fix.to_owned()),
@@ -182,13 +182,13 @@ impl Allocations {
 fn taken(view: &PoolView, service: &Service) -> Option<PoolWord> {
     let held = service.wanted.iter().find_map(|at| Some((at, view.in_the_way(*at)?)));
     let (address, (holder, why)) = held?;
-    let message = format!("passed over: {address} is asked for, and held by Service {holder}");
+    let message = format!("passed over: {address} is requested, but held by Service {holder}");
     let share = match why.as_slice() {
         [only] => format!("let it share {address} with Service {holder}: {only}"),
         steps => {
             let steps = steps.iter().enumerate().map(|(at, step)| format!("{}. {step}", at + 1));
             format!(
-                "let it share {address} with Service {holder}, which takes each of these steps: {}",
+                "let it share {address} with Service {holder}; all of these steps are necessary: {}",
                 steps.collect::<Vec<_>>().join("; ")
             )
         }
@@ -201,12 +201,12 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
     let (name, namespace) = (&pool.name, service.key.namespace());
     let (message, fix) = match reason {
         Unsuited::OtherPool(asked) => (
-            format!("not tried: the Service asks for pool {asked:?}"),
-            format!("to have any pool: kubectl -n {namespace} annotate service {} outrigger.dev/pool- (and address-pool of MetalLB, if it is there)", service.key.name()),
+            format!("not tried: the Service requests pool {asked:?}"),
+            format!("to allow any pool: kubectl -n {namespace} annotate service {} outrigger.dev/pool- (and address-pool of MetalLB, if it is set)", service.key.name()),
         ),
         Unsuited::NotAutomatic => (
-            "passed over: its spec.autoAssign is false, so that only Services that ask for it get an address".to_owned(),
-            format!("it is for Services that ask for it: kubectl -n {namespace} annotate service {} outrigger.dev/pool={name}", service.key.name()),
+            "passed over: its spec.autoAssign is false, so only Services that request it get an address".to_owned(),
+            format!("it is for Services that request it: kubectl -n {namespace} annotate service {} outrigger.dev/pool={name}", service.key.name()),
         ),
         Unsuited::Namespace => (
             format!("passed over: it is for {}, and the Service is in {namespace}", whose(pool)),
@@ -217,14 +217,14 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
                 "passed over: its serviceSelector ({}) does not match the labels of the Service",
                 pool.service_selector
             ),
-            format!("label Service {} so, or change spec.serviceSelector of the pool (kubectl edit addresspool {name})", service.key),
+            format!("set these labels on Service {}, or change spec.serviceSelector of the pool (kubectl edit addresspool {name})", service.key),
         ),
         Unsuited::Family(family) => (
             format!("passed over: it has no {family} addresses"),
             format!("add {family} addresses to spec.addresses of the pool (kubectl edit addresspool {name})"),
         ),
         Unsuited::Wishes(wanted) => (
-            format!("passed over: it does not contain {}, which the Service asks for", addresses(wanted)),
+            format!("passed over: it does not contain {}, which the Service requests", addresses(wanted)),
             format!("add {} to spec.addresses of the pool (kubectl edit addresspool {name})", addresses(wanted)),
         ),
     };
@@ -243,7 +243,7 @@ fn not_for_it(pool: &Pool, service: &Service, reason: &Unsuited) -> PoolWord {
 /// Returns the fix that tells where a Service requests a specific address.
 fn ask_for_another(key: &ServiceKey) -> String {
     format!(
-        "have Service {key} ask for another address: kubectl -n {} edit service {} (its annotation outrigger.dev/addresses or its spec.loadBalancerIP, whichever it has)",
+        "request another address for Service {key}: kubectl -n {} edit service {} (its annotation outrigger.dev/addresses or its spec.loadBalancerIP, whichever it has)",
         key.namespace(),
         key.name()
     )

@@ -80,7 +80,7 @@ pub const OCTETS_WAITING: usize = 1 << 20;
 /// All limits.
 pub const LIMITS: &[Limit] = &[
     Limit {
-        subject: "reported peers, each protocol counted by itself",
+        subject: "reported peers, counted for each protocol separately",
         most: Most::Fixed(PEERS as u64, "peers"),
         beyond: "`too-much-said`",
     },
@@ -140,12 +140,12 @@ pub const LIMITS: &[Limit] = &[
         beyond: "`too-many-offloads`",
     },
     Limit {
-        subject: "what all beacons send",
+        subject: "rate of all beacons together",
         most: Most::Formula("20 + 2 × addresses × links frames each second"),
         beyond: "`too-many-offloads`",
     },
     Limit {
-        subject: "what all repeated datagrams send (BFD)",
+        subject: "rate of all repeated datagrams together (BFD)",
         most: Most::Fixed(DATAGRAMS, "datagrams each second"),
         beyond: "`too-many-offloads`",
     },
@@ -160,17 +160,17 @@ pub const LIMITS: &[Limit] = &[
         beyond: "`too-many-endpoints`",
     },
     Limit {
-        subject: "opening them",
+        subject: "opening streams, listeners and sockets",
         most: Most::Formula("1,000 + 8 for each that is open at once, 50 each second"),
         beyond: "`churn-limit`",
     },
     Limit {
         subject: "routes announced on a stream; withdrawals are free",
         most: Most::Formula("1,000 + 8 × addresses at once, 200 each second"),
-        beyond: "said, and the stream's credit comes back later",
+        beyond: "sent, and the stream's credit is returned later",
     },
     Limit {
-        subject: "UPDATEs on a stream, however few routes are in them",
+        subject: "UPDATEs on a stream, regardless of the number of their routes",
         most: Most::Formula("500 + 32 × addresses at once, 200 each second"),
         beyond: "`churn-limit`",
     },
@@ -187,7 +187,7 @@ pub const LIMITS: &[Limit] = &[
     Limit {
         subject: "octets of streams and datagrams that wait for the instance",
         most: Most::Fixed(OCTETS_WAITING as u64, "octets"),
-        beyond: "no more are read until it has taken them",
+        beyond: "no more are read until the instance has taken them",
     },
     Limit {
         subject: "processor, over ten seconds",

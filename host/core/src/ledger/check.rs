@@ -10,13 +10,13 @@ use crate::facts::{NodeName, Service, ServiceKey};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// The pool was removed while the policy was running.
-    #[error("pool {pool:?} is no longer in force")]
+    #[error("pool {pool:?} is no longer active")]
     PoolGone {
         /// The pool.
         pool: String,
     },
     /// The assignment is empty.
-    #[error("the policy assigned an empty list: let it refuse with a reason instead")]
+    #[error("the policy assigned an empty list: it must refuse with a reason instead")]
     Empty,
     /// The same address occurs twice.
     #[error("the policy gave {address} twice")]
@@ -25,7 +25,7 @@ pub enum Violation {
         address: IpAddr,
     },
     /// The address is of a family that was not requested.
-    #[error("the policy gave {address}, but no {} address was asked for", Family::of(address))]
+    #[error("the policy gave {address}, but no {} address was requested", Family::of(address))]
     FamilyNotAsked {
         /// The address.
         address: IpAddr,
@@ -55,7 +55,7 @@ pub enum Violation {
         pool: String,
     },
     /// The Service asks for a different, specific address.
-    #[error("the policy gave {address}, but the Service asks for {}", list(wanted))]
+    #[error("the policy gave {address}, but the Service requests {}", list(wanted))]
     NotWanted {
         /// The address.
         address: IpAddr,
@@ -72,14 +72,14 @@ pub enum Violation {
     },
     /// The address was released a moment ago.
     #[error(
-        "the policy gave {address}, which was given back a moment ago and may still be announced"
+        "the policy gave {address}, which was released a moment ago and may still be announced"
     )]
     Resting {
         /// The address.
         address: IpAddr,
     },
     /// Another Service holds the address, and the two may not share it.
-    #[error("the policy gave {address}, which Service {holder} holds and may not share")]
+    #[error("the policy gave {address}, which Service {holder} holds and cannot share")]
     Taken {
         /// The address.
         address: IpAddr,

@@ -41,7 +41,7 @@ pub fn why_not(one: &Service, other: &Service) -> Option<Vec<String>> {
     let (key, theirs) = (&one.sharing_key, &other.sharing_key);
     if namespace != holder.namespace() {
         return Some(vec![format!(
-            "a sharing key counts within one namespace, and {holder} is in another"
+            "a sharing key applies only within one namespace, and {holder} is in another"
         )]);
     }
     let command = format!(
@@ -57,11 +57,11 @@ pub fn why_not(one: &Service, other: &Service) -> Option<Vec<String>> {
         obstacles.push(format!("both have port {}/{protocol}: change one of them", port.port));
     }
     if key.is_empty() || theirs.is_empty() {
-        let fix = "give both the same outrigger.dev/sharing-key, which is an annotation";
+        let fix = "set the annotation outrigger.dev/sharing-key to the same value on both";
         obstacles.push(format!("{fix} ({command})"));
     } else if key != theirs {
         obstacles.push(format!(
-            "their sharing keys {key:?} and {theirs:?} differ: give both the same ({command})"
+            "their sharing keys {key:?} and {theirs:?} differ: set the same key on both ({command})"
         ));
     }
     if !backends_agree(one, other) {

@@ -59,7 +59,7 @@ impl Announceable {
         let home = PoolBinding::find(&self.cluster, address)?;
         let cover = home.cover(&self.announcers, &[service]);
         if cover.is_empty() {
-            return Some(format!("nobody answers for {address}: {}", Ineligible::NoAnnouncer));
+            return Some(format!("{address} is not announced: {}", Ineligible::NoAnnouncer));
         }
         let mut reasons: BTreeMap<Ineligible, Vec<&str>> = BTreeMap::new();
         for node in self.cluster.nodes.keys() {
@@ -69,7 +69,7 @@ impl Announceable {
         let reasons: Vec<String> =
             reasons.iter().map(|(reason, nodes)| format!("{} ({reason})", names(nodes))).collect();
         Some(format!(
-            "no node may answer for {address}, so that no traffic arrives: mend one of {}",
+            "{address} is not announced, because no node may answer for it: fix one of {}",
             reasons.join(", ")
         ))
     }

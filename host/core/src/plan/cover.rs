@@ -49,8 +49,8 @@ pub fn built_in_beside(cluster: &Cluster) -> Option<String> {
     let written: Vec<&str> = cluster.announcers.keys().map(String::as_str).collect();
     (!pools.is_empty()).then(|| {
         format!(
-            "the built-in announcer layer2 announces the addresses of {} beside {}, as their spec.announcers is absent. To have them announced \
-             by {} alone, write spec.announcers: [{}] into the pool",
+            "the built-in announcer layer2 announces the addresses of {} in addition to {}, because their spec.announcers is absent. To announce them \
+             by {} only, set spec.announcers: [{}] in the pool",
             pools.join(", "),
             written.join(", "),
             written.join(", "),

@@ -20,7 +20,7 @@ const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// Names of the plugins that have a build embedded in the daemon.
 pub const SHIPPED: [&str; 3] = ["bgp", "layer2", "lowest-free"];
 /// Advice for the case that no fault is known.
-const SEE_THE_NODES: &str = "to see what the nodes say: kubectl get nodereports -o wide, and kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix";
+const SEE_THE_NODES: &str = "to see what the nodes report: kubectl get nodereports -o wide, and kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix";
 
 /// An explanation of which nodes answer for one address, and why the others do not.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,7 +141,7 @@ impl AddressQuestion<'_> {
     /// Returns why the first alive node could not be asked, and the fix.
     fn silence(&self) -> (String, String) {
         let alive = self.heard.nodes.values().find(|word| word.alive);
-        let why = alive.map_or("none runs", node::silence).to_owned();
+        let why = alive.map_or("Outrigger runs on no node", node::silence).to_owned();
         let fix = alive.map(|word| word.silence.fix.clone()).filter(|fix| !fix.is_empty());
         (why, fix.unwrap_or_else(|| SEE_THE_NODES.to_owned()))
     }
@@ -195,7 +195,7 @@ impl AddressQuestion<'_> {
         };
         let elsewhere = links.iter().find(|(_, networks)| has(networks));
         let headline = format!(
-            "{node} answers for {} on {names}, but clients probably cannot reach it: {names} has no address of the network of {} (it is on {on}), so that neighbours do not ask for it there.",
+            "{node} answers for {} on {names}, but clients probably cannot reach it: {names} has no address of the network of {} (it is on {on}), so neighbours do not resolve it there.",
             self.address, self.address
         );
         let fixes = match elsewhere {
@@ -208,7 +208,7 @@ impl AddressQuestion<'_> {
                     self.address
                 ),
                 format!(
-                    "have the router send {} to {node}: a route on the router by way of an address of {node} (to see it: kubectl get node {node} -o wide)",
+                    "have the router send {} to {node}: add a route through an address of {node} on the router (to see it: kubectl get node {node} -o wide)",
                     self.address
                 ),
                 format!(
@@ -222,13 +222,13 @@ impl AddressQuestion<'_> {
     fn headline(&self, answering: &[NodeName], nodes: &BTreeMap<NodeName, NodeWhy>) -> String {
         let address = self.address;
         if answering.is_empty() {
-            return format!("Nobody answers for {address}{}.", self.nobody(nodes));
+            return format!("No node answers for {address}{}.", self.nobody(nodes));
         }
         let names = answering.join(" and ");
         let verb = if answering.len() == 1 { "answers" } else { "answer" };
         if self.is_computed() {
             return format!(
-                "Whether anybody answers for {address} is not known, because no node could be asked: {}. {names} should be the one that answers.",
+                "It is unknown whether a node answers for {address}, because no node could be queried: {}. {names} should answer.",
                 self.silence().0
             );
         }
@@ -240,7 +240,7 @@ impl AddressQuestion<'_> {
             Some((node, failure)) => {
                 let on = if answering.len() > 1 { format!(" on {node}") } else { String::new() };
                 format!(
-                    "{names} {verb} for {address}, though not for long{on}: {}. {node} goes on with what it announced for at most 5 minutes after the failure (or what OUTRIGGER_HOLD_LAST_FOR_SECONDS is set to there), and a node that can announce it takes over where there is one.",
+                    "{names} {verb} for {address}, but only for a limited time{on}: {}. {node} keeps its announcements for at most 5 minutes after the failure (or the time that OUTRIGGER_HOLD_LAST_FOR_SECONDS sets there), and another node that can announce it takes over, if there is one.",
                     failure.why
                 )
             }
@@ -256,7 +256,7 @@ impl AddressQuestion<'_> {
         match absent.as_slice() {
             [] => String::new(),
             names => format!(
-                " On {} Outrigger does not run, or cannot be reached, so that no address can move there.",
+                " On {} Outrigger does not run, or cannot be reached, so no address can move there.",
                 names.join(", ")
             ),
         }
@@ -275,8 +275,10 @@ impl AddressQuestion<'_> {
         }
         if let Some((name, _)) = of(NodeRole::Stands).next() {
             return match self.due().as_slice() {
-                [] => format!(", as far as is known, though {name} may"),
-                due => format!(" yet: {} is to, and does not say that it does", due.join(" and ")),
+                [] => format!(", according to the reports, although {name} may"),
+                due => {
+                    format!(" yet: {} should, but does not report that it does", due.join(" and "))
+                }
             };
         }
         let reason = |why: &NodeWhy| {
@@ -321,7 +323,7 @@ impl AddressQuestion<'_> {
             && nodes.values().any(|why| why.role == NodeRole::Stands)
         {
             all.push(format!(
-                "until that is done, let another node answer: kubectl label node {node} {EXCLUDE}= (this helps only if another node is without this fault; {node} then answers for no address at all; to undo it: kubectl label node {node} {EXCLUDE}-)"
+                "until that is done, let another node answer: kubectl label node {node} {EXCLUDE}= (this helps only if another node does not have this fault; {node} then answers for no address at all; to undo it: kubectl label node {node} {EXCLUDE}-)"
             ));
         }
         all

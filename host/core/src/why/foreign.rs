@@ -18,12 +18,12 @@ pub(super) fn left_alone(
         _ => "NAME",
     };
     let fixes = vec![
-        "if the other controller is meant to serve this Service: nothing to change".to_owned(),
+        "if the other controller is meant to serve this Service: change nothing".to_owned(),
         format!(
             "to keep {written} and have Outrigger answer: stop the other controller, then add it to spec.addresses of a pool (kubectl edit addresspool {pool})"
         ),
         format!(
-            "to have an address of a pool: stop the other controller, then kubectl -n {} annotate service {} outrigger.dev/adopt=true; Outrigger then writes one of its own into the status, and {written} is lost to clients",
+            "to have an address of a pool: stop the other controller, then kubectl -n {} annotate service {} outrigger.dev/adopt=true; Outrigger then writes a new address into the status, and clients can no longer reach {written}",
             key.namespace(),
             key.name()
         ),

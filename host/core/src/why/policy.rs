@@ -25,15 +25,15 @@ impl Inputs {
         );
         let (message, first, failed) = match text.strip_prefix("its policy ") {
             Some(rest) => {
-                let again = "until then Outrigger asks this one again by itself";
+                let again = "until then Outrigger retries this one automatically";
                 (format!("{policy} {rest}"), format!("{mend}; {again}"), true)
             }
             None if said.condition.reason == "PolicyAnswerRefused" => {
-                (format!("what {policy} answered cannot be used: {text}"), mend, true)
+                (format!("the answer of {policy} cannot be used: {text}"), mend, true)
             }
             None => {
                 let first = "follow that message".to_owned();
-                (format!("{policy} refused. It says: \"{text}\""), first, false)
+                (format!("{policy} refused with the message: \"{text}\""), first, false)
             }
         };
         let mut fixes = vec![first, other];
@@ -41,7 +41,7 @@ impl Inputs {
         if failed && failure_policy == FailurePolicy::Wait {
             prefix = WAITED_FOR;
             fixes.push(format!(
-                "have the next pool or the built-in policy give an address meanwhile: kubectl edit addresspool {name}, spec.allocator.failurePolicy: NextPool or Builtin"
+                "let the next pool or the built-in policy assign an address until then: kubectl edit addresspool {name}, spec.allocator.failurePolicy: NextPool or Builtin"
             ));
         }
         let message = format!("{prefix}{message}");

@@ -64,8 +64,10 @@ impl Lease {
             match tokio::time::timeout(REQUEST, self.attempt(sent)).await {
                 Ok(Ok(Some(object))) => return self.lead(sent, object),
                 Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::debug!("the lease cannot be had: {error}"),
-                Err(_) => tracing::debug!("the lease cannot be had: the API server is silent"),
+                Ok(Err(error)) => tracing::debug!("the lease cannot be acquired: {error}"),
+                Err(_) => {
+                    tracing::debug!("the lease cannot be acquired: the API server does not answer")
+                }
             }
             tokio::time::sleep(INTERVAL).await;
         }
@@ -177,7 +179,7 @@ impl Lead {
             api.replace(NAME, &PostParams::default(), &object).await
         };
         if let Ok(Err(error)) = tokio::time::timeout(REQUEST, resign).await {
-            tracing::warn!("the lease could not be given up, and will run out: {error}");
+            tracing::warn!("the lease could not be released, and will expire: {error}");
         }
     }
 }
@@ -211,12 +213,12 @@ impl Renewal {
                 Ok(Ok(false)) => break,
                 Ok(Err(error)) => tracing::warn!("the lease could not be renewed: {error}"),
                 Err(_) => {
-                    tracing::warn!("the lease could not be renewed: the API server is silent")
+                    tracing::warn!("the lease could not be renewed: the API server does not answer")
                 }
             }
         }
         self.until.store(0, Ordering::SeqCst);
-        tracing::warn!("this process does not lead any more");
+        tracing::warn!("this process is no longer the leader");
         let _ = self.lose.send(true);
     }
 

@@ -37,7 +37,7 @@ pub struct PluginWriter {
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// The copy does not exist.
-    #[error("ConfigMap {NAMESPACE}/{0} is not there")]
+    #[error("ConfigMap {NAMESPACE}/{0} does not exist")]
     Gone(String),
     /// The ConfigMap exists but is not a valid copy.
     #[error("ConfigMap {NAMESPACE}/{0}: {1}")]

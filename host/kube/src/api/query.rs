@@ -52,7 +52,7 @@ pub enum Silent {
     #[error("your user is not allowed to {0} in namespace {NAMESPACE}")]
     Forbidden(&'static str),
     /// No pod of the DaemonSet runs on the node.
-    #[error("no pod of Outrigger is on {0}")]
+    #[error("no pod of Outrigger runs on {0}")]
     NoPod(NodeName),
     /// The pod gave no answer, or no usable one.
     #[error("pod {NAMESPACE}/{0} did not answer: {1}")]
@@ -67,13 +67,13 @@ impl Silent {
     pub fn fix(&self) -> String {
         match self {
             Self::Forbidden(right) => format!(
-                "ask an administrator for a Role with {right} in namespace {NAMESPACE} (to check: kubectl auth can-i {right} -n {NAMESPACE}); until then, to see which addresses are not as they should be: kubectl get nodereports -o yaml, status.exceptions"
+                "ask an administrator for a Role with {right} in namespace {NAMESPACE} (to check: kubectl auth can-i {right} -n {NAMESPACE}); until then, to see which addresses are not in the desired state: kubectl get nodereports -o yaml, status.exceptions"
             ),
             Self::NoPod(_) | Self::Api(_) => format!(
-                "see whether Outrigger runs: kubectl -n {NAMESPACE} get daemonset,pods -l {NODES} -o wide"
+                "check whether Outrigger runs: kubectl -n {NAMESPACE} get daemonset,pods -l {NODES} -o wide"
             ),
             Self::Pod(pod, _) => {
-                format!("see what it does: kubectl -n {NAMESPACE} logs {pod}")
+                format!("check its log: kubectl -n {NAMESPACE} logs {pod}")
             }
         }
     }

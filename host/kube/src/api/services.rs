@@ -43,13 +43,13 @@ pub struct Wanted {
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Another writer changed the object first: the decision must be repeated on the new version.
-    #[error("somebody else changed it")]
+    #[error("another client changed it")]
     Conflict,
     /// The object does not exist any more.
-    #[error("it is gone")]
+    #[error("it was deleted")]
     Gone,
     /// This process is no longer the leader.
-    #[error("this process does not lead any more")]
+    #[error("this process is no longer the leader")]
     NotLeading,
     /// The API server returned an error.
     #[error("{0}")]

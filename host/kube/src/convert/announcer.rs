@@ -59,7 +59,7 @@ fn grant(spec: &AnnouncerSpec) -> Result<(Grant, BTreeMap<String, String>), Inva
         secrets: BTreeMap::new(),
     };
     if let Some(at) = grant.aggregates.iter().position(|prefix| prefix.prefix_len() == 0) {
-        let problem = "a default route is never announced: name the prefixes of your pools";
+        let problem = "a default route is never announced: write the prefixes of your pools";
         return Err(Invalid::new(format!("spec.allow.aggregates[{at}]"), problem));
     }
     let mut names = BTreeMap::new();
@@ -70,7 +70,7 @@ fn grant(spec: &AnnouncerSpec) -> Result<(Grant, BTreeMap<String, String>), Inva
         let secret = checked(&format!("{field}.secretName"), secret, 253)?;
         let peers = prefixes(&format!("{field}.peers"), &entry.peers)?;
         if names.insert(name.clone(), secret).is_some() {
-            let problem = format!("{name:?} is there twice: give each entry a name of its own");
+            let problem = format!("{name:?} is used twice: give each entry its own name");
             return Err(Invalid::new(format!("{field}.name"), problem));
         }
         grant.secrets.insert(name, peers);
@@ -83,7 +83,7 @@ fn restart_time(seconds: Option<i32>) -> Result<u16, Invalid> {
     let Some(seconds) = seconds else { return Ok(RESTART_S) };
     let within = u16::try_from(seconds).ok().filter(|it| *it <= GracefulRestart::MAX_RESTART_TIME);
     within.ok_or_else(|| {
-        let problem = format!("{seconds} is not a restart time: give 0 to 4095 seconds");
+        let problem = format!("{seconds} is not a restart time: write 0 to 4095 seconds");
         Invalid::new("spec.allow.restartTime".to_owned(), problem)
     })
 }

@@ -57,7 +57,7 @@ fn plugin(object: &v1::ConfigMap, name: &str) -> Result<Converted, Invalid> {
 pub enum Unusable {
     /// The ConfigMap has none of the keys, or only empty values.
     #[error(
-        "binaryData[plugin.wasm]: holds nothing: put the component there, or compressed as plugin.wasm.gz or plugin.wasm.zst (kubectl create configmap NAME --from-file=plugin.wasm)"
+        "binaryData[plugin.wasm]: is empty: add the component, or a compressed one as plugin.wasm.gz or plugin.wasm.zst (kubectl create configmap NAME --from-file=plugin.wasm)"
     )]
     Empty,
     /// The ConfigMap has more than one of the keys.

@@ -39,7 +39,7 @@ pub fn delivery(object: &ConfigMap) -> Option<Delivery> {
         let config_map = object.metadata.name.as_deref().unwrap_or_default();
         tracing::warn!(
             config_map,
-            "its label {PLUGIN_LABEL}={name} names no plugin and is ignored: use lower-case letters, digits, '-' and '.'"
+            "its label {PLUGIN_LABEL}={name} is not a plugin name and is ignored: use lower-case letters, digits, '-' and '.'"
         );
         return None;
     }
@@ -68,7 +68,7 @@ pub fn delivery(object: &ConfigMap) -> Option<Delivery> {
             Ok(seconds) if (1..=LONGEST).contains(&seconds) => *field = Some(seconds),
             _ => {
                 let message = format!(
-                    "metadata.annotations[{key}]: {text:?} is no number of seconds from 1 to {LONGEST}: correct it"
+                    "metadata.annotations[{key}]: {text:?} is not a number of seconds from 1 to {LONGEST}: correct it"
                 );
                 delivery.octets = Err(("Unusable", message));
             }

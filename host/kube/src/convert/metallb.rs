@@ -61,7 +61,7 @@ pub(super) fn config(text: &str) -> Result<Converted, Invalid> {
     for key in config.keys() {
         let message = match BGP_KEYS.contains(&key.as_str()) {
             true => format!(
-                "{FIELD}.{key}: is skipped: BGP comes with the bgp announcer in a later version"
+                "{FIELD}.{key}: is skipped, because a folder takes only layer 2 from this ConfigMap: for BGP, run outrigger import metallb -f FILE"
             ),
             false => format!("{FIELD}.{key}: MetalLB 0.9 knows no such key: correct or remove it"),
         };
@@ -85,7 +85,7 @@ fn pool(field: &str, value: Value, converted: &mut Converted) -> Result<(), Inva
         (None, Invalid::new(format!("{field}.name"), problem))
     } else if value.get("protocol").and_then(Value::as_str) == Some("bgp") {
         let problem = format!(
-            "pool {name:?} is skipped: BGP comes with the bgp announcer in a later version; write layer2 to serve it now"
+            "pool {name:?} is skipped, because a folder takes only layer 2 from this ConfigMap: write layer2, or run outrigger import metallb -f FILE for BGP"
         );
         (None, Invalid::new(format!("{field}.protocol"), problem))
     } else {

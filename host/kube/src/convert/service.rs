@@ -180,7 +180,7 @@ fn families(
     let Some(address) = missing else { return Ok(named) };
     let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
     let problem =
-        format!("{address} is asked for: add {family}, or ask for an address of the other family");
+        format!("{address} is requested: add {family}, or request an address of the other family");
     Err(Invalid::new("spec.ipFamilies", problem))
 }
 

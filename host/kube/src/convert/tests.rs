@@ -191,7 +191,7 @@ fn a_labelled_config_map_is_a_plugin() {
         ),
         (
             "data: {plugin.wasm: text}",
-            "binaryData[plugin.wasm]: holds nothing: put the component there, or compressed as plugin.wasm.gz or plugin.wasm.zst (kubectl create configmap NAME --from-file=plugin.wasm)",
+            "binaryData[plugin.wasm]: is empty: add the component, or a compressed one as plugin.wasm.gz or plugin.wasm.zst (kubectl create configmap NAME --from-file=plugin.wasm)",
         ),
         (
             "binaryData: {plugin.wasm: AGFzbQ==, plugin.wasm.gz: AGFzbQ==}",

@@ -15,7 +15,7 @@ use super::Condition;
     status = "PluginStatus",
     shortname = "orpl",
     category = "outrigger",
-    doc = "What became of a delivered plugin. Written by Outrigger."
+    doc = "Rollout status of a delivered plugin. Written by Outrigger."
 )]
 #[kube(printcolumn = r#"{"name":"Active","type":"string","jsonPath":".status.active.build"}"#)]
 #[kube(

@@ -14,7 +14,7 @@ use super::{Condition, LabelSelector, PluginConfig, rules};
     status = "AddressPoolStatus",
     shortname = "orp",
     category = "outrigger",
-    doc = "Addresses that Services may be given."
+    doc = "Addresses that can be allocated to Services."
 )]
 #[kube(printcolumn = r#"{"name":"Addresses","type":"string","jsonPath":".spec.addresses"}"#)]
 #[kube(printcolumn = r#"{"name":"Auto Assign","type":"boolean","jsonPath":".spec.autoAssign"}"#)]

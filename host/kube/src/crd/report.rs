@@ -21,7 +21,7 @@ pub const MAX_PEERS: usize = 256;
     status = "NodeReportStatus",
     shortname = "orn",
     category = "outrigger",
-    doc = "What one node says about itself. Written by Outrigger."
+    doc = "Status that a node reports about itself. Written by Outrigger."
 )]
 #[kube(printcolumn = r#"{"name":"Ready","type":"boolean","jsonPath":".status.ready"}"#)]
 #[kube(printcolumn = r#"{"name":"Version","type":"string","jsonPath":".status.version"}"#)]

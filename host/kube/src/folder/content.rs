@@ -26,7 +26,7 @@ pub(super) enum Content {
 pub(super) fn read(root: &Path, path: &Path) -> Content {
     let Ok(root) = &root.canonicalize() else {
         return Content::Unreadable(
-            "the folder is gone: put it back; what it said stays in force".to_owned(),
+            "the folder does not exist: restore it; its last content stays active".to_owned(),
         );
     };
     let full = root.join(path);
@@ -37,12 +37,12 @@ pub(super) fn read(root: &Path, path: &Path) -> Content {
         Ok(Some(target)) => target,
         Ok(None) => return Content::Ignored(OUTSIDE.to_owned()),
         Err(error) => {
-            return Content::Unreadable(format!("cannot be read ({error}): mend or remove it"));
+            return Content::Unreadable(format!("cannot be read ({error}): fix or remove it"));
         }
     };
     // Opening a FIFO would block until a writer opens it.
     if !target.is_file() {
-        return Content::Ignored("is no regular file: remove it".to_owned());
+        return Content::Ignored("is not a regular file: remove it".to_owned());
     }
     match bytes(&target) {
         Ok(bytes) => Content::Bytes { bytes, target },
@@ -64,7 +64,7 @@ fn bytes(target: &Path) -> Result<Vec<u8>, String> {
     }
     let bytes = fs::read(target).map_err(unreadable)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err("is empty: write it again, or delete it to remove what it said".to_owned());
+        return Err("is empty: write it again, or delete it to remove its objects".to_owned());
     }
     Ok(bytes)
 }

@@ -184,7 +184,7 @@ impl Header {
                 Err(format!("apiVersion {other} is not served: write {API_VERSION}"))
             }
             _ if group == "metallb.io" => Err(
-                "MetalLB's custom resources are read in a later version: use AddressPool or the ConfigMap of MetalLB 0.9".to_owned(),
+                "MetalLB's custom resources are not read from a folder: run outrigger import metallb -f FILE to convert them".to_owned(),
             ),
             (api_version, kind) => {
                 tracing::debug!(api_version, kind, name = self.metadata.name, "ignored: not a kind that is read");

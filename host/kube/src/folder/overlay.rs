@@ -87,7 +87,7 @@ impl Overlay {
                 self.statuses = laid.collect();
             }
             Err(error) => {
-                let message = format!("{error}; until then every status stays as it was");
+                let message = format!("{error}; until then every status stays unchanged");
                 let file = state.dir().display().to_string();
                 self.failed = Some(Problem { file, object: None, message });
             }

@@ -86,7 +86,7 @@ fn component(root: &Path, path: &Path, bytes: &[u8]) -> Document {
     let component = Component::File { path: file, digest: Sha256::digest(bytes).into() };
     let converted = match is_name(&name, 63) {
         true => Ok(Fact::from(Plugin { name, origin, component }).into()),
-        false => Err("the file name is no plugin name: rename it, with lower-case letters, digits and '-' only".to_owned()),
+        false => Err("the file name is not a plugin name: rename it with lower-case letters, digits and '-' only".to_owned()),
     };
     Document { object, converted }
 }
@@ -102,7 +102,7 @@ fn merge(old: Option<&Source>, documents: Vec<Document>, target: PathBuf) -> Sou
             continue;
         };
         if new.objects.contains_key(object.as_str()) {
-            let message = "is in this file twice, and the first one counts: remove one of the two";
+            let message = "is in this file twice, and the first one is used: remove one of the two";
             new.problems.push((Some(object), message.to_owned()));
             continue;
         }

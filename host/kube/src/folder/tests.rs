@@ -142,11 +142,11 @@ fn bad_input_is_refused_with_the_fix_and_stops_only_itself() {
         ),
         (
             "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: p, namespace: metallb-system}\n",
-            "bad.yaml: IPAddressPool metallb-system/p: MetalLB's custom resources are read in a later version: use AddressPool or the ConfigMap of MetalLB 0.9",
+            "bad.yaml: IPAddressPool metallb-system/p: MetalLB's custom resources are not read from a folder: run outrigger import metallb -f FILE to convert them",
         ),
         (
             &good,
-            "bad.yaml: AddressPool good: is in this file twice, and the first one counts: remove one of the two",
+            "bad.yaml: AddressPool good: is in this file twice, and the first one is used: remove one of the two",
         ),
         ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n", ""),
         ("# nothing\n", ""),
@@ -243,7 +243,7 @@ fn a_file_that_is_still_being_written_changes_nothing() {
         assert_eq!(
             bench.problems(),
             [
-                "web.yaml: is still being written: close it, or write beside it and rename; until then what it said before stays in force"
+                "web.yaml: is still being written: close it, or write a temporary file and rename it; until then its previous content stays active"
             ]
         );
     }
@@ -308,8 +308,7 @@ fn of_two_files_with_one_object_the_one_in_force_stays() {
     let range = |bench: &Bench| bench.cluster.pools["p"].addresses[0].to_string();
     assert_eq!(range(&bench), "10.0.0.0/24", "at start the first by path");
     assert_eq!(bench.write("a.yaml", &pool("p", "10.2.0.0/24")), 0);
-    let says =
-        "AddressPool p: pool p is also in b.yaml, which stays in force: remove one of the two";
+    let says = "AddressPool p: pool p is also in b.yaml, which stays active: remove one of the two";
     assert_eq!(bench.problems(), [format!("a.yaml: {says}"), format!("c.yaml: {says}")]);
     assert_eq!(bench.write("b.yaml", &pool("p", "10.3.0.0/24")), 1);
     assert_eq!(range(&bench), "10.3.0.0/24");
@@ -331,14 +330,14 @@ fn a_component_is_a_plugin_named_by_its_file() {
     assert_eq!(
         bench.problems(),
         [
-            "Layer 2.wasm: plugin Layer 2: the file name is no plugin name: rename it, with lower-case letters, digits and '-' only"
+            "Layer 2.wasm: plugin Layer 2: the file name is not a plugin name: rename it with lower-case letters, digits and '-' only"
         ]
     );
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: p, labels: {outrigger.dev/plugin: layer2}}\nbinaryData: {plugin.wasm: AGFzbQ==}\n";
     assert_eq!(bench.write("map.yaml", map), 0);
     assert_eq!(
         bench.problems()[1],
-        "map.yaml: ConfigMap default/p: plugin layer2 is also in layer2.wasm, which stays in force: remove one of the two"
+        "map.yaml: ConfigMap default/p: plugin layer2 is also in layer2.wasm, which stays active: remove one of the two"
     );
     File::create(bench.dir.join("layer2.wasm")).unwrap();
     assert_eq!(bench.read(), 0, "an empty component changes nothing");
@@ -378,7 +377,7 @@ fn a_folder_that_vanishes_leaves_everything_as_it_was() {
     assert_eq!(bench.read(), 0);
     let problems = bench.folder.problems();
     assert_eq!(problems[0].file, bench.dir.display().to_string());
-    assert!(problems[0].message.ends_with("what it said stays in force"), "{problems:?}");
+    assert!(problems[0].message.ends_with("its last content stays active"), "{problems:?}");
     assert_eq!(bench.services(), ["default/web"]);
     fs::write(away.join("db.yaml"), service("db")).unwrap();
     fs::rename(&away, &bench.dir).unwrap();

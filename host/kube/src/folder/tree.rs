@@ -40,7 +40,7 @@ pub(super) fn list(root: &Path, skip: Option<&Path>, watch: &mut Watch) -> Tree 
         // The watch is added before the listing, so that what appears meanwhile causes an event.
         if let Err(error) = watch.directory(&root.join(&dir), &dir) {
             let message = format!(
-                "cannot be watched ({error}): put it back, or raise fs.inotify.max_user_watches; what it said stays in force"
+                "cannot be watched ({error}): restore it, or raise fs.inotify.max_user_watches; its last content stays active"
             );
             tree.failed.insert(dir.clone(), message);
             continue;
@@ -49,7 +49,7 @@ pub(super) fn list(root: &Path, skip: Option<&Path>, watch: &mut Watch) -> Tree 
             Ok(dirs) => waiting.extend(dirs),
             Err(error) => {
                 let message = format!(
-                    "cannot be listed ({error}): make it readable; what it said stays in force"
+                    "cannot be listed ({error}): make it readable; its last content stays active"
                 );
                 tree.failed.insert(dir, message);
             }

@@ -147,7 +147,7 @@ impl Watch {
                 Ok(events) => events,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    return tracing::error!(%error, "the folder is no longer watched: restart");
+                    return tracing::error!(%error, "the folder is no longer watched: restart Outrigger");
                 }
             };
             for event in events.map(|event| event.to_owned()).collect::<Vec<_>>() {
@@ -172,7 +172,7 @@ impl Watch {
                 return;
             }
             if let Err(error) = self.readable().await {
-                tracing::error!(%error, "the folder is no longer watched: restart");
+                tracing::error!(%error, "the folder is no longer watched: restart Outrigger");
                 std::future::pending::<()>().await;
             }
         }

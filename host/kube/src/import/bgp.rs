@@ -20,7 +20,7 @@ const PASSWORD: &str = "password";
 /// The addresses of the routers of unnumbered peers.
 const LINK_LOCAL: &str = "fe80::/10";
 /// Instruction that applies to every Secret.
-const READABLE: &str = "then let the nodes read it: add its name to resourceNames in manifests/bgp-passwords.yaml, and apply that";
+const READABLE: &str = "then allow the nodes to read it: add its name to resourceNames in manifests/bgp-passwords.yaml, and apply that file";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -135,7 +135,7 @@ pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
             work.leave(
                 "BGPAdvertisement",
                 "",
-                "there is no BGPPeer, so that nothing is announced by BGP",
+                "there is no BGPPeer, so nothing is announced by BGP",
             );
         }
         return Vec::new();

@@ -143,7 +143,7 @@ fn object_name(work: &mut Work, item: &Item, field: &str, name: &str) -> String 
         })
     {
         let message = format!(
-            "{name:?} is no name of an object: it is called {own:?} instead; Services that ask for it by annotation must ask for {own:?}"
+            "{name:?} is not a valid object name: the pool is named {own:?} instead; Services that request it by annotation must request {own:?}"
         );
         work.leave(&item.origin, &format!("{field}.name"), message);
         return own;

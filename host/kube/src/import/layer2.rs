@@ -86,7 +86,7 @@ pub(super) fn convert(work: &mut Work, pools: &mut [Pool]) -> Vec<Value> {
             let one = Made { name: name.clone(), pools, spec: announcer.clone() };
             for other in made.iter().filter(|other| one.overlaps(other)) {
                 let message = format!(
-                    "it overlaps: Announcers {} and {name} have pools in common and may be on one interface of one node, where one of them answers and the other says that it cannot: give them different nodes, interfaces or Services, or make one of the two",
+                    "it overlaps: Announcers {} and {name} share pools and may use the same interface of a node, where one of them answers and the other reports an error: give them different nodes, interfaces or Services, or merge them",
                     other.name
                 );
                 work.leave(&item.origin, "spec", message);
@@ -118,7 +118,7 @@ fn check(work: &mut Work, item: &Item, spec: &Spec, pools: &[Pool]) {
         work.leave(&item.origin, "spec.ipAddressPools", message);
     }
     if !spec.preferred_node_selectors.is_empty() {
-        let message = "no node can be preferred: every node that may answer is as good as another; to keep an address on some nodes, use nodeSelectors";
+        let message = "nodes cannot be preferred: all nodes that may answer are equal; to keep an address on some nodes, use nodeSelectors";
         work.leave(&item.origin, "spec.preferredNodeSelectors", message);
     }
 }

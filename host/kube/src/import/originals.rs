@@ -27,7 +27,7 @@ pub(super) fn save(work: &mut Work) -> Option<Value> {
     let (name, key) = ORIGINALS;
     let text = serde_json::to_string_pretty(&objects).unwrap_or_default();
     if text.len() > LARGEST {
-        let message = "the originals are too large to be kept in a ConfigMap for `import metallb --undo`: keep `kubectl get -o yaml` of them yourself";
+        let message = "the originals are too large to be stored in a ConfigMap for `import metallb --undo`: save the output of `kubectl get -o yaml` yourself";
         work.leave("", "", message);
         return None;
     }

@@ -25,7 +25,7 @@ pub(super) fn look_at(work: &mut Work, pools: &[Pool]) {
         }
         if let Some(class) = class.filter(|class| class != LOAD_BALANCER_CLASS) {
             let message = format!(
-                "is {class:?}, which Outrigger leaves alone: name it in OUTRIGGER_SERVICES__CLASSES to have it served"
+                "is {class:?}, which Outrigger does not serve: add it to OUTRIGGER_SERVICES__CLASSES"
             );
             work.leave(&origin, "spec.loadBalancerClass", message);
             continue;
@@ -58,7 +58,7 @@ fn annotations(work: &mut Work, origin: &str, service: &v1::Service) {
         let Some(((first, counts), others)) = said.split_first() else { continue };
         for (name, text) in others.iter().filter(|(_, text)| text != counts) {
             let message = format!(
-                "is {text:?}, and {first} is {counts:?}: {first} counts; remove one of the two"
+                "is {text:?}, and {first} is {counts:?}: {first} is used; remove one of the two"
             );
             work.leave(origin, &format!("metadata.annotations[{name}]"), message);
         }
@@ -77,7 +77,7 @@ fn addresses(
         let within = |pool: &Pool| pool.ranges.iter().any(|range| range.contains(*address));
         if !pools.iter().any(within) {
             let message = format!(
-                "{address} is in no pool that is imported: the Service keeps it, and nobody announces it before a pool has it"
+                "{address} is in no pool that is imported: the Service keeps it, and no node announces it until a pool contains it"
             );
             work.leave(origin, FIELD, message);
         }
@@ -85,7 +85,7 @@ fn addresses(
         let (namespace, other) = holders.entry(*address).or_insert(own);
         if *namespace != service.key.namespace() {
             let message = format!(
-                "{address} is shared with {other}, which is in another namespace: both keep it, but Outrigger lets only Services of one namespace share, and will not give it to both anew: give one of them another address"
+                "{address} is shared with {other}, which is in another namespace: both keep it, but Outrigger allows sharing only within one namespace, and will not allocate it to both again: give one of them another address"
             );
             work.leave(origin, FIELD, message);
         }

@@ -33,7 +33,7 @@ pub(super) fn convert(work: &mut Work) {
     for item in work.of("ConfigMap") {
         let data = &item.object["data"];
         if data[RAW_FRR].as_str().is_some_and(|text| !text.trim().is_empty()) {
-            let message = "is raw configuration of FRR, which is not used: it is left out; say what it does in the Announcer's config";
+            let message = "is raw configuration of FRR, which is not used: it is left out; write an equivalent in the Announcer's config";
             work.leave(&item.origin, &format!("data.{RAW_FRR}"), message);
         }
         if let Some(text) = data[EXCLUDED_LINKS].as_str() {
@@ -46,7 +46,7 @@ pub(super) fn convert(work: &mut Work) {
             continue; // MetalLB made it from its own objects
         }
         let field = if item.spec.get("raw").is_some() { "spec.raw" } else { "spec" };
-        let message = "is configuration of FRR, which is not used: it is left out; say what it does in the Announcer's config";
+        let message = "is configuration of FRR, which is not used: it is left out; write an equivalent in the Announcer's config";
         work.leave(&item.origin, field, message);
     }
 }
@@ -82,7 +82,7 @@ fn links(work: &mut Work, item: &Item, text: &str) {
     let own: Vec<&str> = patterns.filter(|one| !USUAL_LINKS.contains(one)).collect();
     if !own.is_empty() {
         let message = format!(
-            "interfaces are not excluded by pattern, so that {} is ignored: name those that are to be used in an Announcer's spec.interfaces",
+            "interfaces cannot be excluded by pattern, so {} is ignored: list the interfaces to use in an Announcer's spec.interfaces",
             own.join(", ")
         );
         work.leave(&item.origin, &field, message);

@@ -85,7 +85,7 @@ spec:
     assert_eq!(
         lines(&imported),
         [
-            "m.yaml: L2Advertisement metallb-system/racks: spec.preferredNodeSelectors: no node can be preferred: every node that may answer is as good as another; to keep an address on some nodes, use nodeSelectors",
+            "m.yaml: L2Advertisement metallb-system/racks: spec.preferredNodeSelectors: nodes cannot be preferred: all nodes that may answer are equal; to keep an address on some nodes, use nodeSelectors",
         ]
     );
 }
@@ -259,8 +259,8 @@ status: {{ loadBalancer: {{ ingress: [{{ ip: 10.9.9.9 }}] }} }}
     assert_eq!(
         lines,
         [
-            "m.yaml: Service shop/web: metadata.annotations[metallb.io/address-pool]: is \"dmz\", and outrigger.dev/pool is \"lan\": outrigger.dev/pool counts; remove one of the two",
-            "m.yaml: Service shop/web: status.loadBalancer.ingress: 10.9.9.9 is in no pool that is imported: the Service keeps it, and nobody announces it before a pool has it",
+            "m.yaml: Service shop/web: metadata.annotations[metallb.io/address-pool]: is \"dmz\", and outrigger.dev/pool is \"lan\": outrigger.dev/pool is used; remove one of the two",
+            "m.yaml: Service shop/web: status.loadBalancer.ingress: 10.9.9.9 is in no pool that is imported: the Service keeps it, and no node announces it until a pool contains it",
         ]
     );
 }

@@ -32,7 +32,7 @@ pub fn undo(ours: &[Original], namespace: Option<&str>) -> Imported {
         let differing: BTreeSet<&String> =
             now.keys().chain(then.keys()).filter(|key| now.get(*key) != then.get(*key)).collect();
         let differing = differing.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let message = "changed since the import: pools and L2Advertisements are made from what is there now, and all other originals are printed as they were";
+        let message = "changed since the import: pools and L2Advertisements are generated from the current objects, and all other originals are printed unchanged";
         work.leave(&differing, "", message);
     }
     let namespace = namespace.unwrap_or(METALLB_NAMESPACE);
@@ -94,7 +94,7 @@ fn passwords(work: &mut Work, ours: &[Original], kept: &[Original]) {
         };
         if !kept.iter().any(has_secret) {
             let message = format!(
-                "its password was not kept in clear: put it back; it is in Secret bgp-{name} of {}",
+                "its password was not stored in clear text: restore it; it is in Secret bgp-{name} of {}",
                 crate::api::NAMESPACE
             );
             work.leave(&format!("BGPPeer {name}"), "spec.password", message);
@@ -150,7 +150,7 @@ fn from_ours(work: &mut Work, ours: &[Original], namespace: &str, has_bgp: bool)
             "bgp" if has_bgp => {}
             "bgp" => {
                 let message =
-                    "is not turned into BGPPeers: nothing of the originals was kept; write them";
+                    "is not converted to BGPPeers, because no originals were stored: write them";
                 work.leave(&origin, "spec.config", message);
             }
             other => {
@@ -231,13 +231,13 @@ fn pool_spec(work: &mut Work, origin: &str, pool: &AddressPool) -> Value {
     }
     if ours.allocator.plugin != "lowest-free" {
         let message = format!(
-            "MetalLB has no policy {:?}: it gives the lowest free address",
+            "MetalLB has no policy {:?}: it allocates the lowest free address",
             ours.allocator.plugin
         );
         work.leave(origin, "spec.allocator.plugin", message);
     }
     if ours.allocator.failure_policy != FailurePolicy::default() {
-        let message = "MetalLB's own allocation does not fail".to_owned();
+        let message = "MetalLB has no failure policy: ignored".to_owned();
         work.leave(origin, "spec.allocator.failurePolicy", message);
     }
     spec

@@ -39,7 +39,7 @@ pub struct ServiceStatus {
 /// Reason why a status file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    #[error("it is not there")]
+    #[error("it does not exist")]
     Absent,
     #[error("{0}")]
     Io(io::Error),
@@ -47,7 +47,7 @@ pub(super) enum ReadError {
     Empty,
     #[error("{0}")]
     Yaml(String),
-    #[error("it is about {0}")]
+    #[error("it belongs to {0}")]
     Other(String),
     #[error("{0}")]
     Ingress(#[from] convert::Invalid),

@@ -84,7 +84,7 @@ fn a_damaged_status_is_unknown_and_names_the_fix() {
         assert_eq!(
             problem.message,
             format!(
-                "the status cannot be read ({reason}): restore the file, or delete it to have the Service allocated anew; until then its addresses stay as they were, and a leader that starts gives out none"
+                "the status cannot be read ({reason}): restore the file, or delete it so that addresses are allocated again; until then its addresses stay unchanged, and a new leader allocates none"
             ),
             "for {text:?}"
         );

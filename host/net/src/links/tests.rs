@@ -146,7 +146,7 @@ async fn until(
     let links = tokio::time::timeout(Duration::from_secs(5), as_wanted)
         .await
         .expect("netlink tells in time");
-    links.expect("the watch goes on").values().cloned().collect()
+    links.expect("the watch continues").values().cloned().collect()
 }
 
 fn link<'a>(links: &[&'a Link], name: &str) -> Option<&'a Link> {

@@ -210,7 +210,7 @@ impl State {
         }
         let Some(port) = self.ports.get_mut(&spot.0) else { return };
         if let Err(error) = port.set_wanted(spot.1, false) {
-            tracing::debug!(%error, link = spot.0, "the kernel filter stays wider than needed");
+            tracing::debug!(%error, link = spot.0, "cannot remove an address from the kernel filter; more frames than needed are read");
         }
     }
 }

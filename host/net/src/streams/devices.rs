@@ -61,5 +61,5 @@ impl State {
 }
 
 fn removed() -> CloseReason {
-    CloseReason::Unreachable("its device was removed".to_owned())
+    CloseReason::Unreachable("the device was removed".to_owned())
 }

@@ -70,7 +70,7 @@ impl State {
                 && other.options.device == options.device
         };
         if self.listeners.values().any(same) {
-            let words = format!("{} port {} has a listener already", listen.remote, listen.port);
+            let words = format!("{} port {} already has a listener", listen.remote, listen.port);
             return Err(CloseReason::Other(words));
         }
         if !self.ports.contains_key(&port) {
@@ -151,11 +151,11 @@ impl State {
     ) -> bool {
         let now = boottime_us();
         let Some(id) = self.whose(key, local, remote) else {
-            tracing::debug!(%remote, port = key.port, "nobody listens for this peer");
+            tracing::debug!(%remote, port = key.port, "no listener accepts this peer; connection refused");
             return false;
         };
         if !self.knock(remote.ip(), now) {
-            tracing::debug!(%remote, port = key.port, "it connects too often");
+            tracing::debug!(%remote, port = key.port, "the peer connects too often; connection refused");
             return false;
         }
         let all = (id.0, 0)..=(id.0, u32::MAX);

@@ -61,7 +61,7 @@ impl Options {
             }
         }
         if sorted.md5.as_ref().is_some_and(|key| key.0.len() > sockets::LONGEST_KEY) {
-            let words = format!("a TCP MD5 key has {} octets at most", sockets::LONGEST_KEY);
+            let words = format!("the TCP MD5 key is longer than {} bytes", sockets::LONGEST_KEY);
             return Err(CloseReason::Unsupported(words));
         }
         Ok(sorted)
@@ -125,7 +125,7 @@ impl Options {
 /// (Documentation/networking/vrf.rst).
 fn no_device(name: &str) -> CloseReason {
     CloseReason::Unreachable(format!(
-        "this node has no device {name:?}; if it is a VRF, make it: ip link add {name} type vrf table N (and if that fails: \
+        "this node has no device {name:?}; if it is a VRF, create it: ip link add {name} type vrf table N (and if that fails: \
          modprobe vrf)"
     ))
 }
@@ -134,7 +134,7 @@ fn no_device(name: &str) -> CloseReason {
 fn cannot(option: &str, done: io::Result<()>) -> Result<(), CloseReason> {
     done.map_err(|error| match error.raw_os_error() {
         Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::ENOSYS) => {
-            CloseReason::Unsupported(format!("{option}: this kernel does not know it"))
+            CloseReason::Unsupported(format!("{option}: this kernel does not support it"))
         }
         _ => CloseReason::Unsupported(format!("{option}: {error}")),
     })
@@ -152,9 +152,9 @@ pub(super) fn reason(error: &io::Error) -> CloseReason {
         Some(libc::EADDRNOTAVAIL) => {
             CloseReason::Unreachable("no link of this node has the source address".to_owned())
         }
-        Some(libc::EADDRINUSE) => {
-            CloseReason::Other("the port is taken: another program listens on it".to_owned())
-        }
+        Some(libc::EADDRINUSE) => CloseReason::Other(
+            "the port is already in use: another program listens on it".to_owned(),
+        ),
         _ => CloseReason::Other(error.to_string()),
     }
 }

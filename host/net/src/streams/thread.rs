@@ -12,7 +12,7 @@ pub(super) fn run(shared: &Shared) {
     // BFD at 3 x 50 ms must not flap because other threads are busy. Falls back to a lower nice value where real-time
     // priority is not allowed.
     if let Err(error) = sockets::run_first().or_else(|_| sockets::be_less_nice()) {
-        tracing::debug!(%error, "the streams' thread runs like any other");
+        tracing::debug!(%error, "cannot raise the priority of the streams thread");
     }
     let mut ready = Vec::new();
     loop {

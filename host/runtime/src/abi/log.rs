@@ -54,7 +54,7 @@ impl Log {
         let (plugin, line) = (self.plugin.as_str(), line(message, fields));
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
-            tracing::warn!(target: "plugin", plugin, dropped, "log lines dropped, over the rate");
+            tracing::warn!(target: "plugin", plugin, dropped, "log lines dropped: the plugin exceeds the rate limit");
         }
         match level {
             Level::Error => tracing::error!(target: "plugin", plugin, "{line}"),

@@ -49,7 +49,7 @@ fn each_wrong_file_is_told_what_is_wrong_and_what_to_do() {
         (b"(component)".to_vec(), LoadError::NotWasm("text"), "text"),
         (vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0], LoadError::NotWasm("a gzip file"), "gzip"),
         (b"\0asm".to_vec(), LoadError::Truncated { size: 4 }, "copy it again"),
-        (core, LoadError::CoreModule, "turn it into one"),
+        (core, LoadError::CoreModule, "wasm-tools component new"),
         (
             wasi,
             LoadError::Wasi(vec!["wasi:cli/environment@0.2.0".into()]),
@@ -66,7 +66,7 @@ fn each_wrong_file_is_told_what_is_wrong_and_what_to_do() {
         (
             component(&[POOL], &[MACHINE]),
             LoadError::UnknownImports { names: vec![POOL.into()], world: "an announcer" },
-            "announcer is not given",
+            "not available to an announcer",
         ),
         (component(&[], &["run"]), LoadError::NoWorld(vec!["run".into()]), "but run"),
         (component(&[], &[]), LoadError::NoWorld(vec![]), "but nothing"),
@@ -74,7 +74,7 @@ fn each_wrong_file_is_told_what_is_wrong_and_what_to_do() {
         (
             component(&[], &["outrigger:plugin/machine@0.2.0"]),
             LoadError::Version { found: "0.2.0".into() },
-            "speaks 0.1.x",
+            "supports 0.1.x",
         ),
         (
             component(&[], &["outrigger:plugin/policy@0.1.0-rc.1"]),
@@ -86,7 +86,7 @@ fn each_wrong_file_is_told_what_is_wrong_and_what_to_do() {
             LoadError::Version { found: "0.2.0".into() },
             "0.2.0",
         ),
-        (vec![0; LARGEST + 1], LoadError::TooLarge { size: LARGEST + 1 }, "at most"),
+        (vec![0; LARGEST + 1], LoadError::TooLarge { size: LARGEST + 1 }, "more than the limit"),
     ];
     for (bytes, expected, words) in cases {
         let error = inspect(&bytes).expect_err("not a plugin");

@@ -181,7 +181,7 @@ fn a_component_with_the_right_names_and_the_wrong_types_is_told_so() {
         (export "outrigger:plugin/policy@0.1.0" (instance $empty)))"#;
     let bytes = wat::parse_str(text).expect("wat");
     let error = setup.compiler.load(&setup.engine, &bytes).expect_err("it exports no function");
-    assert!(error.to_string().starts_with("does not fit the world allocator"), "{error}");
+    assert!(error.to_string().starts_with("does not match the world allocator"), "{error}");
     assert!(error.to_string().contains("allocate"), "{error}");
 }
 
@@ -207,7 +207,7 @@ fn whatever_a_guest_does_wrong_is_named() {
     let setup = Setup::new();
     let panics = "(call $log (i32.const 0) (i32.const 512) (i32.const 18) (i32.const 0) (i32.const 0)) unreachable";
     let traps: [(&str, &[&str]); 3] = [
-        (panics, &["unreachable", "handle", "it said: the sky is falling"]),
+        (panics, &["unreachable", "handle", "it logged: the sky is falling"]),
         ("(call $handle (local.get 0) (local.get 1) (local.get 2) (local.get 3))", &["stack"]),
         // A list that reaches beyond the memory.
         ("(i32.store (i32.const 36) (i32.const 2147483647)) (i32.const 32)", &["list"]),

@@ -71,19 +71,19 @@ pub enum Incident {
 
 impl fmt::Display for Incident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = |fresh: &bool| if *fresh { " without the state of the one before" } else { "" };
+        let state = |fresh: &bool| if *fresh { " without the previous state" } else { "" };
         match self {
-            Self::Restarted { why } => write!(f, "restarted in the same state: {why}"),
-            Self::Quarantined { event, why } => write!(f, "left out one event ({event}): {why}"),
+            Self::Restarted { why } => write!(f, "restarted with the same state: {why}"),
+            Self::Quarantined { event, why } => write!(f, "skipped one event ({event}): {why}"),
             Self::FellBack { from, to, fresh, why } => {
-                write!(f, "fell back from {from} to {to}{}: {why}", state(fresh))
+                write!(f, "rolled back from {from} to {to}{}: {why}", state(fresh))
             }
             Self::Held { why, .. } => {
-                write!(f, "no instance runs, the next attempt will come: {why}")
+                write!(f, "no instance runs, the start is retried: {why}")
             }
             Self::Revived { digest } => write!(f, "{digest} runs again"),
             Self::Swapped { from, to, fresh } => {
-                write!(f, "swapped {from} for {to}{}", state(fresh))
+                write!(f, "replaced {from} by {to}{}", state(fresh))
             }
         }
     }

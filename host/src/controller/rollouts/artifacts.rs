@@ -38,7 +38,7 @@ impl Rollouts {
         let record = one.rollout.record();
         if record.active.is_some() && !one.world.is_empty() && one.world != world {
             let message = format!(
-                "ConfigMap {map} was refused: it is an {world}, but what serves as {name:?} is an {}: deliver it under another name",
+                "ConfigMap {map} was refused: it is an {world}, but the active plugin {name:?} is an {}: deliver it under another name",
                 one.world
             );
             return Ok(Err(("WrongWorld".to_owned(), message)));

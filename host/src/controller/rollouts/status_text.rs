@@ -44,7 +44,7 @@ fn in_words(record: &Record) -> (&'static str, bool, String, String) {
     if let Some(candidate) = &record.candidate {
         if candidate.nodes.is_empty() {
             let message = format!(
-                "{} waits for a node to try it on: none is there; {active} is active",
+                "{} waits for a node to be tried on: no node is available; {active} is active",
                 candidate.build
             );
             return ("Waiting", runs, "NoNode".to_owned(), message);
@@ -63,7 +63,7 @@ fn in_words(record: &Record) -> (&'static str, bool, String, String) {
     }
     if let Some(failed) = &record.failed {
         let message = format!(
-            "{} failed on {} and was taken back everywhere: {}; {active} serves; deliver another build, or annotate the ConfigMap with outrigger.dev/retry to try this one again",
+            "{} failed on {} and was rolled back everywhere: {}; {active} is active; deliver another build, or annotate the ConfigMap with outrigger.dev/retry to try this one again",
             failed.build, failed.node, failed.message
         );
         return ("RolledBack", false, failed.reason.clone(), message);
@@ -71,7 +71,7 @@ fn in_words(record: &Record) -> (&'static str, bool, String, String) {
     match runs {
         true => ("Active", true, "InForce".to_owned(), format!("{active} is active everywhere")),
         false => {
-            let message = "nothing usable was delivered yet".to_owned();
+            let message = "no usable build was delivered yet".to_owned();
             ("Waiting", false, "NothingActive".to_owned(), message)
         }
     }
@@ -80,7 +80,7 @@ fn in_words(record: &Record) -> (&'static str, bool, String, String) {
 /// Returns reason and message for several ConfigMaps that deliver the same name.
 pub fn several(name: &str, maps: &[String]) -> (String, String) {
     let message = format!(
-        "ConfigMaps {} all deliver plugin {name:?}: what is active stays; delete all but one, or give one another name in its label",
+        "ConfigMaps {} all deliver plugin {name:?}: the active build stays active; delete all but one, or give one another name in its label",
         maps.join(", ")
     );
     ("SeveralConfigMaps".to_owned(), message)
@@ -97,7 +97,7 @@ pub fn tell(plugin: &str, before: &Record, after: &Record) {
         && let Some(failed) = &after.failed
     {
         let (build, node, reason) = (&failed.build, &failed.node, &failed.reason);
-        tracing::warn!(plugin, %build, node, reason, "taken back everywhere: {}", failed.message);
+        tracing::warn!(plugin, %build, node, reason, "rolled back everywhere: {}", failed.message);
     }
     let nodes = |record: &Record| record.candidate.as_ref().map(|it| it.nodes.clone());
     if nodes(before) != nodes(after)

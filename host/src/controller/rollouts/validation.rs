@@ -15,7 +15,7 @@ pub async fn check(delivery: Delivery) -> (Delivery, Checked) {
         move || look(&delivery)
     });
     let checked = looked.await.unwrap_or_else(|error| {
-        let message = format!("looking into it failed ({error}): please report this as a bug");
+        let message = format!("inspecting it failed ({error}): report this as a bug");
         Err(TrialFailure { reason: "NotAPlugin", message })
     });
     (delivery, checked)

@@ -18,7 +18,7 @@ pub fn failing(reported: &BTreeMap<String, Reported>) -> Option<ObjectCondition>
     let (_, first) = failures().next()?;
     let mut message = together(failures().map(|(node, it)| (&**node, &*it.message)));
     if first.reason == "Refused" {
-        message += "; what ran there before serves on: correct plugin or config";
+        message += "; the previous plugin and config stay active: correct plugin or config";
     }
     Some(not_ready(first.reason, &message))
 }
@@ -75,7 +75,7 @@ fn together<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut lines: Vec<String> = alike.iter().take(MESSAGES_SHOWN).map(line).collect();
     let others: usize = alike.values().skip(MESSAGES_SHOWN).map(Vec::len).sum();
     if others > 0 {
-        lines.push(format!("and otherwise on {others} more, which their NodeReports say"));
+        lines.push(format!("other messages on {others} more nodes, in their NodeReports"));
     }
     lines.join("; ")
 }
@@ -116,7 +116,7 @@ mod tests {
             (
                 Some(false),
                 "Refused",
-                "on n1, n2, n3, n4, n5 and 2 more: config.x: unknown; on other: no memory; what ran there before serves on: correct plugin or config"
+                "on n1, n2, n3, n4, n5 and 2 more: config.x: unknown; on other: no memory; the previous plugin and config stay active: correct plugin or config"
             )
         );
         assert_eq!(failing(&BTreeMap::new()), None);
@@ -128,7 +128,7 @@ mod tests {
             |node: usize| (format!("n{node}"), failed(&format!("{node}{}", "x".repeat(500))));
         let message = failing(&(0..1_000).map(of_one).collect()).unwrap().message;
         // The API server accepts 32,768 characters.
-        assert!(message.len() < 32_768 && message.contains("on 992 more"), "{message}");
+        assert!(message.len() < 32_768 && message.contains("on 992 more nodes"), "{message}");
     }
 
     #[test]

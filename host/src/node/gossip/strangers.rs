@@ -14,12 +14,12 @@ pub(super) fn strangers(
 ) -> Vec<String> {
     let unreadable = view.unreadable.iter().map(|(node, why)| match why {
         Unreadable::OtherKey => format!(
-            "{node} seals its gossip with another key than {me}: neither hears the other. Have all nodes read the key anew: kubectl -n \
+            "{node} uses another gossip key than {me}: neither hears the other. Make all nodes read the key again: kubectl -n \
              outrigger-system rollout restart daemonset/outrigger-node (over a folder: copy gossip.key of the state folder from one node to \
              all others, and restart them)"
         ),
         Unreadable::OtherVersion => format!(
-            "{node} speaks another version of gossip than {me} ({}): neither hears the other. Bring all nodes to one version",
+            "{node} uses another gossip version than {me} ({}): neither hears the other. Run the same version on all nodes",
             env!("CARGO_PKG_VERSION")
         ),
     });
@@ -29,8 +29,8 @@ pub(super) fn strangers(
         let first = other.addresses.first()?;
         (Family::of(first) != own).then(|| {
             format!(
-                "the first InternalIP of {} is {first}, and {me} speaks {own} from {local}: neither hears the other. Give all nodes an InternalIP of \
-                 one family first: --node-ip of the kubelets, or status.addresses of the Node objects",
+                "the first InternalIP of {} is {first}, but {me} uses {own} from {local}: neither hears the other. Give all nodes a first InternalIP of \
+                 the same family: set --node-ip of the kubelets, or status.addresses of the Node objects",
                 other.name
             )
         })
@@ -76,8 +76,8 @@ mod tests {
         assert!(families[0].contains("first InternalIP of n3 is 2001:db8::3"), "{families:?}");
         assert!(families[0].contains("--node-ip"), "{families:?}");
         view.unreadable.insert("n2".to_owned(), Unreadable::OtherKey);
-        assert!(found(&view)[0].starts_with("n2 seals its gossip with another key than n1"));
+        assert!(found(&view)[0].starts_with("n2 uses another gossip key than n1"));
         view.unreadable.insert("n2".to_owned(), Unreadable::OtherVersion);
-        assert!(found(&view)[0].contains("Bring all nodes to one version"));
+        assert!(found(&view)[0].contains("Run the same version on all nodes"));
     }
 }

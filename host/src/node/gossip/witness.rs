@@ -246,7 +246,7 @@ impl Asker {
                 self.responder.send(&frame).map_err(|error| error.to_string())
             });
         if let Err(error) = asked {
-            tracing::debug!(node, %address, "it is not asked on the segment: {error}");
+            tracing::debug!(node, %address, "the node cannot be probed on the segment: {error}");
         }
     }
 

@@ -52,13 +52,15 @@ fn wanted(request: &Request, pool: &impl Pool) -> Result<BTreeMap<Family, IpAddr
     for &address in request.wanted.iter().filter(|address| !request.holds.contains(address)) {
         let family = Family::of(&address);
         if !request.families.contains(&family) {
-            let message = format!("{address} is wanted, but no {family} address is to be assigned");
+            let message =
+                format!("{address} is requested, but the Service needs no {family} address");
             return Err(refusal("WrongFamily", message));
         }
         may_have(address, pool)?;
         if let Some(other) = wanted.insert(family, address).filter(|other| *other != address) {
-            let message =
-                format!("{other} and {address} are wanted: a Service has one {family} address");
+            let message = format!(
+                "{other} and {address} are requested, but a Service has only one {family} address"
+            );
             return Err(refusal("WrongFamily", message));
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Peer> {
     let waits = passive || !matches!(remote, None | Some(Remote::Address(_)));
     let listens = fields.optional("listen").unwrap_or(waits);
     if waits && !listens {
-        fields.wrong("listen", "must be true for a peer that is waited for");
+        fields.wrong("listen", "must be true for a passive peer");
     }
     let (hold_s, keepalive_s) = timers(fields);
     let shutdown_message: String = fields.optional("shutdownMessage").unwrap_or_default();
@@ -86,10 +86,13 @@ fn check(peer: &Peer, fields: &mut Fields<'_>) {
     }
     let far = matches!(peer.reach, TtlPolicy::Multihop(_));
     if far && matches!(peer.remote, Remote::Interface(_)) {
-        fields.wrong("multihop", "makes no sense for the router at the other end of a link");
+        fields.wrong("multihop", "is not allowed for a peer that is configured by interface");
     }
     if peer.asn == Given::Here(PeerAsn::Internal) && peer.local_asn.is_some() {
-        fields.wrong("localAsn", "makes no sense with asn: internal, which is the AS shown to it");
+        fields.wrong(
+            "localAsn",
+            "cannot be combined with asn: internal, because both sides then have the same AS",
+        );
     }
 }
 
@@ -98,7 +101,7 @@ pub(super) fn check_together(peers: &[Peer], fields: &mut Fields<'_>) {
     let mut names = BTreeMap::new();
     for (index, peer) in peers.iter().enumerate() {
         if let Some(first) = names.insert(&peer.name, index) {
-            let message = format!("{:?} is also the name of /peers/{first}", peer.name);
+            let message = format!("{:?} is already the name of /peers/{first}", peer.name);
             fields.wrong_entry("peers", format!("{index}/name"), message);
         }
         let twin = peers[..index].iter().position(|before| {
@@ -153,7 +156,10 @@ fn reach(fields: &mut Fields<'_>) -> TtlPolicy {
     let hops = fields.number("ttlSecurity", 1, 254);
     match (multihop, hops) {
         (Some(_), Some(_)) => {
-            fields.wrong("ttlSecurity", "excludes multihop: the number of hops is here");
+            fields.wrong(
+                "ttlSecurity",
+                "cannot be combined with multihop: set the number of hops in ttlSecurity only",
+            );
             TtlPolicy::Default
         }
         (Some(ttl), None) => TtlPolicy::Multihop(ttl as u8),
@@ -183,7 +189,7 @@ fn families(fields: &mut Fields<'_>) -> Families {
         return Families { ipv4: true, ipv6: true };
     };
     if names.is_empty() && !fields.is_wrong("families") {
-        fields.wrong("families", "is empty: nothing could be announced");
+        fields.wrong("families", "is empty: name at least one of ipv4 and ipv6");
     }
     let has = |name: &str| names.iter().any(|one| one == name);
     Families { ipv4: has("ipv4"), ipv6: has("ipv6") }
@@ -197,8 +203,8 @@ pub(super) fn asn(text: &str) -> Result<u32, String> {
 
 fn check_asn(number: u32) -> Result<u32, String> {
     match number {
-        0 => Err("AS 0 is no AS (RFC 7607)".to_owned()),
-        23456 => Err("23456 is AS_TRANS, which nobody has (RFC 6793)".to_owned()),
+        0 => Err("AS 0 is not a valid AS (RFC 7607)".to_owned()),
+        23456 => Err("23456 is AS_TRANS, which is reserved (RFC 6793)".to_owned()),
         65535 | u32::MAX => Err(format!("{number} is reserved (RFC 7300)")),
         _ => Ok(number),
     }
@@ -210,7 +216,7 @@ fn peer_asn(text: &str) -> Result<PeerAsn, String> {
         "internal" => Ok(PeerAsn::Internal),
         number => asn(number)
             .map(PeerAsn::Number)
-            .map_err(|message| format!("{message}; there are also external and internal")),
+            .map_err(|message| format!("{message}; external and internal are allowed as well")),
     }
 }
 
@@ -219,9 +225,10 @@ fn address(text: &str) -> Result<IpAddr, String> {
 }
 
 fn prefix(text: &str) -> Result<IpNet, String> {
-    let prefix: IpNet = text.parse().map_err(|_| format!("{text:?} is not like 192.0.2.0/24"))?;
+    let prefix: IpNet =
+        text.parse().map_err(|_| format!("{text:?} is not a prefix like 192.0.2.0/24"))?;
     if prefix.trunc() != prefix {
-        return Err("has bits set behind its length".to_owned());
+        return Err("has bits set after its prefix length".to_owned());
     }
     Ok(prefix)
 }
@@ -237,7 +244,7 @@ fn host(text: &str) -> Result<Host, String> {
         });
     }
     if address.is_unspecified() || address.is_multicast() {
-        return Err(format!("{text} is nobody's address"));
+        return Err(format!("{text} is not the address of a host"));
     }
     Ok(Host { address, zone: zone.to_owned() })
 }
@@ -246,5 +253,9 @@ fn interface(text: &str) -> Result<String, String> {
     // IFNAMSIZ, without its NUL.
     let fits = (1..=15).contains(&text.len());
     let letters = !text.contains(|letter: char| letter == '/' || letter.is_whitespace());
-    if fits && letters { Ok(text.to_owned()) } else { Err(format!("{text:?} is no interface")) }
+    if fits && letters {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is not an interface name"))
+    }
 }

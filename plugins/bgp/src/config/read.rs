@@ -175,7 +175,7 @@ impl Fields<'_> {
     fn finish(mut self) {
         for field in std::mem::take(&mut self.map).keys() {
             let known = self.known.join(", ");
-            self.wrong(field, format!("there is no such field; there are {known}"));
+            self.wrong(field, format!("unknown field; known fields are {known}"));
         }
     }
 }
@@ -227,7 +227,7 @@ fn router_id(text: &str) -> Result<std::net::Ipv4Addr, String> {
         Ok(id) if !id.is_unspecified() => Ok(id),
         // RFC 6286 section 2.1.
         Ok(_) => Err("0.0.0.0 is not a router ID: it must not be zero".to_owned()),
-        Err(_) => Err(format!("{text:?} is not four numbers with dots, like 192.0.2.1")),
+        Err(_) => Err(format!("{text:?} is not a dotted quad like 192.0.2.1")),
     }
 }
 

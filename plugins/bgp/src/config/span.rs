@@ -47,7 +47,7 @@ impl Span {
             Written::Number(number) => Ok(number.saturating_mul(unit)),
             Written::Text(text) => parse(&text),
             Written::Other(other) => {
-                Err(format!("{other} is neither a number nor text like \"90s\""))
+                Err(format!("{other} is neither a number nor a duration like \"90s\""))
             }
         };
         let name = if unit == 1_000 { "ms" } else { "s" };
@@ -81,7 +81,7 @@ impl Span {
 
 /// Parses Go's durations, without fractions: "1h2m3s4ms5us".
 fn parse(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is not a length of time like \"90s\" or \"300ms\"");
+    let wrong = || format!("{text:?} is not a duration like \"90s\" or \"300ms\"");
     let (mut rest, mut sum) = (text, 0u64);
     if rest.is_empty() {
         return Err(wrong());

@@ -52,7 +52,7 @@ impl<T: Clone> Given<T> {
             return parse(text).map(Self::Here);
         }
         if parts(text).is_none() {
-            return Err(format!("{text:?} has a {{ without its }}"));
+            return Err(format!("{text:?} has a {{ without a matching }}"));
         }
         Ok(Self::ByNode(Template { text: text.to_owned(), parse }))
     }
@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn keys_in_braces_are_looked_up_on_the_node() {
-        let number = |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is no number"));
+        let number =
+            |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is not a number"));
         let node = |key: &str| match key {
             "label/a.example/asn" => Some("4200000001"),
             "rack" => Some("7"),
@@ -146,7 +147,7 @@ mod tests {
         assert_eq!(read("64512"), Ok(Ok(64512)));
         assert_eq!(read("{label/a.example/asn}"), Ok(Ok(4_200_000_001)));
         assert_eq!(read("6451{rack}"), Ok(Ok(64517)));
-        assert_eq!(read("{rack}x"), Ok(Err(Missing::Wrong("\"7x\" is no number".into()))));
+        assert_eq!(read("{rack}x"), Ok(Err(Missing::Wrong("\"7x\" is not a number".into()))));
         let missing = read("{annotation/x}").unwrap().unwrap_err();
         assert_eq!(missing.to_string(), "this node has no annotation x");
         assert!(read("{rack").is_err() && read("x").is_err());

@@ -116,22 +116,22 @@ fn all_that_is_wrong_is_told_at_once_with_its_place() {
             "/asn: is required",
             "/routerId: 0.0.0.0 is not a router ID: it must not be zero",
             "/listenPort: 0 is not between 1 and 65535",
-            "/communityAliases/blue: \"64512\" is not a community: 64512:100, each half up to 65535, or a name as no-export",
+            "/communityAliases/blue: \"64512\" is not a community: 64512:100, each half up to 65535, or a name like no-export",
             "/peers/0: needs exactly one of address, prefix and interface",
-            "/peers/0/asn: AS 0 is no AS (RFC 7607); there are also external and internal",
-            "/peers/0/adress: there is no such field; there are name, address, prefix, interface, asn, \
+            "/peers/0/asn: AS 0 is not a valid AS (RFC 7607); external and internal are allowed as well",
+            "/peers/0/adress: unknown field; known fields are name, address, prefix, interface, asn, \
              passive, listen, holdTime, keepaliveTime, shutdownMessage, localAsn, port, sourceAddress, \
              vrf, connectRetryTime, sendHoldTime, md5, multihop, ttlSecurity, bfd, gracefulRestart, families, \
              maximumPrefixes, nodeSelector, shutdown",
             "/peers/1/address: \"192.0.2.256\" is not an address",
-            "/peers/1/asn: 23456 is AS_TRANS, which nobody has (RFC 6793); there are also external and internal",
+            "/peers/1/asn: 23456 is AS_TRANS, which is reserved (RFC 6793); external and internal are allowed as well",
             "/peers/1/holdTime: must be 0 or at least 3 s (RFC 4271)",
             "/peers/1/md5/name: is required",
             "/advertisements/0/communities/0: \"green\" is not a community: 64512:100, each half up to 65535, or a \
              name as no-export, or an alias",
             "/advertisements/0/prepend: 17 is not between 0 and 16",
             "/advertisements/0/peers/0: there is no peer \"z\" in peers",
-            "/asm: there is no such field; there are asn, routerId, listenPort, communityAliases, \
+            "/asm: unknown field; known fields are asn, routerId, listenPort, communityAliases, \
              gracefulShutdown, peers, advertisements",
         ],
     );
@@ -154,7 +154,7 @@ fn one_field_must_fit_the_others() {
         ),
         (
             r#""address": "192.0.2.1", "asn": 1, "ttlSecurity": 1, "multihop": 2"#,
-            "/peers/0/ttlSecurity: excludes multihop: the number of hops is here",
+            "/peers/0/ttlSecurity: cannot be combined with multihop: set the number of hops in ttlSecurity only",
         ),
         (
             r#""address": "192.0.2.1", "asn": 1, "holdTime": 3, "keepaliveTime": 4"#,
@@ -162,19 +162,19 @@ fn one_field_must_fit_the_others() {
         ),
         (
             r#""address": "192.0.2.1", "asn": 1, "passive": true, "listen": false"#,
-            "/peers/0/listen: must be true for a peer that is waited for",
+            "/peers/0/listen: must be true for a passive peer",
         ),
         (
             r#""prefix": "192.0.2.1/24", "asn": 1"#,
-            "/peers/0/prefix: has bits set behind its length",
+            "/peers/0/prefix: has bits set after its prefix length",
         ),
         (
             r#""address": "192.0.2.1", "asn": 1, "families": []"#,
-            "/peers/0/families: is empty: nothing could be announced",
+            "/peers/0/families: is empty: name at least one of ipv4 and ipv6",
         ),
         (
             r#""address": "192.0.2.1", "asn": "64512a""#,
-            "/peers/0/asn: \"64512a\" is not an AS number; there are also external and internal",
+            "/peers/0/asn: \"64512a\" is not an AS number; external and internal are allowed as well",
         ),
     ] {
         assert_eq!(peer(fields).unwrap_err(), expected);

@@ -108,7 +108,7 @@ impl Neighbour {
         let lost = |id: Endpoint| !open.contains_key(&id);
         let connections: Vec<Endpoint> = self.connections.iter().map(|one| one.id).collect();
         for id in connections.into_iter().filter(|id| lost(*id)) {
-            let why = "the connection did not outlive the change of the plugin".to_owned();
+            let why = "the connection was lost when the plugin was replaced".to_owned();
             self.closed(id, &CloseReason::Other(why), turn);
         }
         for connection in &mut self.connections {

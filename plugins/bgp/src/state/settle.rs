@@ -175,12 +175,12 @@ impl State {
                     let message = &neighbour.terms.manner.shutdown_message;
                     let notification = Notification::with_communication(error, message);
                     if pause {
-                        neighbour.pause(&notification, "this node's daemon restarts", turn);
+                        neighbour.pause(&notification, "the daemon of this node restarts", turn);
                     } else {
                         neighbour.halt(&notification, "this node stops announcing", turn);
                     }
                 }
-                turn.say(Level::Info, "BGP has stopped");
+                turn.say(Level::Info, "all BGP sessions are closed");
             });
             effects.push(Effect::Drained);
         }
@@ -189,7 +189,7 @@ impl State {
     /// Returns when the next work is due, and the reason.
     fn due(&self, now_us: u64, work: usize) -> Option<(u64, &'static str)> {
         if work == 0 || (work < WORK && !self.standings.is_quiet()) {
-            return Some((now_us, "more to say"));
+            return Some((now_us, "send more routes"));
         }
         // No peer is dialled before the links are listed.
         let awake = self.links.is_listed();
@@ -201,7 +201,7 @@ impl State {
         let others = [
             (stop, "stop"),
             (listeners, "listen"),
-            (self.refused.due_us(), "try again"),
+            (self.refused.due_us(), "retry"),
             (forget, "forget"),
         ];
         let others = others.into_iter().filter_map(|(due_us, reason)| Some((due_us?, reason)));

@@ -256,7 +256,7 @@ fn what_the_host_says_in_every_state() {
         ],
     );
     check(
-        "a stream opens that nobody waits for",
+        "an unexpected stream opens",
         vec![Event::Opened(opened(99))],
         [
             ("Idle", "close 99"),

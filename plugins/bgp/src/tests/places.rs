@@ -34,7 +34,7 @@ fn the_router_id_is_configured_or_the_nodes_address_or_made_from_its_name() {
     let Err(StartError::InvalidConfig(wrong)) = on(&labelled, &[("label/rack", "x")]) else {
         panic!()
     };
-    let words = "/routerId: \"10.0.x.1\" is not four numbers with dots, like 192.0.2.1";
+    let words = "/routerId: \"10.0.x.1\" is not a dotted quad like 192.0.2.1";
     assert_eq!(wrong[0].to_string(), words);
 }
 

@@ -55,7 +55,7 @@ fn an_open_that_the_host_does_not_write_ends_the_attempt_and_names_the_remedy() 
     opened(&mut bench);
     let out = said(&bench.call(denied("write", "1", "capability-not-allowed")));
     assert!(out.contains(&"close 1".to_owned()), "{out:?}");
-    assert!(trouble(&bench).contains("did not write our OPEN"), "{}", trouble(&bench));
+    assert!(trouble(&bench).contains("did not write the OPEN"), "{}", trouble(&bench));
     assert!(trouble(&bench).contains("allow.restartTime"), "{}", trouble(&bench));
     bench.pass(5);
     let again = said(&bench.call(vec![]));
@@ -83,5 +83,5 @@ fn a_beacon_of_bfd_that_the_host_refuses_is_asked_for_again() {
     bench.pass(1);
     let again = said(&bench.call(vec![]));
     assert!(again.iter().any(|it| it.contains("DatagramBeacon")), "{again:?}");
-    assert!(bench.speaker.state.neighbours["tor"].session().is_some(), "BGP goes on");
+    assert!(bench.speaker.state.neighbours["tor"].session().is_some(), "the BGP session stays up");
 }

@@ -116,14 +116,14 @@ fn silence_is_noticed_at_both_ends_by_the_hold_timer() {
     net.run(1_600);
     for (node, name) in [(0, "tor"), (1, "node")] {
         let peer = &net.nodes[node].peers[name];
-        assert_eq!(peer.last_error.split(": ").next().unwrap(), "nothing heard for 9 s");
+        assert_eq!(peer.last_error.split(": ").next().unwrap(), "no message received for 9 s");
         assert!(matches!(net.nodes[node].written.last(), Some(Message::Notification(why))
             if why.error == ErrorCode::HOLD_TIMER_EXPIRED));
     }
     net.run(60_000);
     let words = &net.nodes[0].peers["tor"].last_error;
-    assert!(words.starts_with("nothing heard for 9 s"), "{words}");
-    assert!(words.ends_with("; since then: no answer to our SYN"), "{words}");
+    assert!(words.starts_with("no message received for 9 s"), "{words}");
+    assert!(words.ends_with("; last attempt: no answer to the TCP SYN"), "{words}");
     net.silent = false;
     net.run(25_000);
     assert!(net.established());
@@ -202,7 +202,7 @@ fn a_node_that_leaves_is_first_the_last_choice_and_then_withdraws() {
     );
     assert_eq!(net.nodes[1].peers["node"].last_error, "peer closed: Cease/Administrative Shutdown");
     net.run(60_000);
-    assert!(net.held(1).is_none(), "nobody dials any more");
+    assert!(net.held(1).is_none(), "no session is opened again");
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn the_same_router_id_is_refused_within_one_as() {
     let mut net = Net::new(&[(A, &config(B, "")), (B, &config(A, ", \"passive\": true"))]);
     net.run(8);
     let words: Vec<&str> = net.nodes.iter().map(|node| &*node.peers["p"].last_error).collect();
-    let ours = "peer has our router ID, 10.0.0.1: give one of us another; sent OPEN Message Error/Bad BGP Identifier";
+    let ours = "peer has the same router ID, 10.0.0.1: configure a different router ID; sent OPEN Message Error/Bad BGP Identifier";
     assert!(words.contains(&ours), "{words:?}");
 }
 
@@ -351,7 +351,7 @@ fn whoever_connects_from_a_prefix_is_a_neighbour() {
     net.run(1_000);
     assert_eq!(net.nodes[1].peers["nodes/192.0.2.10"].state, "Established");
     assert!(!net.nodes[1].peers.contains_key("nodes/192.0.2.77"));
-    let refused = "connection refused: nobody listens on port 179 there";
+    let refused = "connection refused: no process listens on port 179 of the peer";
     assert_eq!(net.nodes[2].peers["tor"].last_error, refused);
     // A peer that stays away is forgotten, and has a session immediately when it returns.
     net.silent = true;

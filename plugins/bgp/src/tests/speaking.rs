@@ -242,8 +242,7 @@ fn a_family_that_the_peer_does_not_take_is_named() {
     };
     let effects = bench.call(data(open.encode()));
     assert!(said(&effects).contains(&"1 NOTIFICATION 2/7".to_owned()), "{:?}", said(&effects));
-    let words =
-        "peer takes no routes of IPv6 unicast; sent OPEN Message Error/Unsupported Capability";
+    let words = "peer does not accept routes of IPv6 unicast; sent OPEN Message Error/Unsupported Capability";
     assert_eq!(peers(&effects)["tor"].last_error, words);
 }
 
@@ -294,7 +293,7 @@ fn a_peer_that_reads_nothing_is_given_up() {
     let out = bench.call(vec![Event::Wake("neighbor".into())]);
     assert!(said(&out).contains(&"1 NOTIFICATION 8/0".to_owned()), "{:?}", said(&out));
     assert!(said(&out).contains(&"abort 1".to_owned()));
-    let words = "peer reads nothing: send hold timer (20 s) expired";
+    let words = "peer does not read: send hold timer (20 s) expired";
     assert_eq!(peers(&out)["tor"].last_error, words);
 }
 
@@ -310,7 +309,7 @@ fn what_the_host_cut_out_is_asked_for_again_later() {
     check_said(&out, &[]);
     assert_eq!(addresses(&out)[&"198.51.100.1".parse().unwrap()], "Failed Refused");
     bench.pass(10);
-    let out = bench.call(vec![Event::Wake("try again".into())]);
+    let out = bench.call(vec![Event::Wake("retry".into())]);
     check_said(&out, &["1 announce 198.51.100.1/32 via 192.0.2.10"]);
     assert_eq!(addresses(&out)[&"198.51.100.1".parse().unwrap()], "Announced tor");
     // Withdrawn by the host because it is no longer desired: no message is left to send.
@@ -323,7 +322,7 @@ fn what_the_host_cut_out_is_asked_for_again_later() {
     events.extend(change(&["198.51.100.2"], vec![]));
     check_said(&bench.call(events), &[]);
     bench.pass(10);
-    check_said(&bench.call(vec![Event::Wake("try again".into())]), &[]);
+    check_said(&bench.call(vec![Event::Wake("retry".into())]), &[]);
 }
 
 #[test]
@@ -376,7 +375,7 @@ fn a_hundred_thousand_routes_fill_their_messages_in_calls_that_end_in_time() {
         while matches!(&bench.wake, Wake::After { ms: 0, .. }) {
             messages.extend(updates(&effects));
             let begun = Instant::now();
-            effects = bench.call(vec![Event::Wake("more to say".into())]);
+            effects = bench.call(vec![Event::Wake("send more routes".into())]);
             longest = longest.max(begun.elapsed());
             whole += begun.elapsed();
         }

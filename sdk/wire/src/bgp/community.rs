@@ -65,7 +65,7 @@ impl FromStr for Community {
             ))
         };
         well_known.map(|(_, community)| *community).or_else(numbers).ok_or_else(|| {
-            let form = "a community: 64512:100, each half up to 65535, or a name as no-export";
+            let form = "a community: 64512:100, each half up to 65535, or a name like no-export";
             CommunityError(text.to_owned(), form)
         })
     }

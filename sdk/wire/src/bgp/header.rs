@@ -74,7 +74,7 @@ pub fn frame(octets: &[u8], limit: u16) -> Result<Option<(MessageType, usize)>, 
         return Err(Fault::reset(
             ErrorCode::NOT_SYNCHRONIZED,
             [],
-            "the marker is not all ones: this is no BGP message, or its length was wrong",
+            "the marker is not all ones: this is not a BGP message, or the previous length was wrong",
             "RFC 4271 section 6.1",
         ));
     }
@@ -101,7 +101,7 @@ pub(crate) fn bad_length(length: u16, expected: impl AsRef<str>) -> Fault {
     Fault::reset(
         ErrorCode::BAD_MESSAGE_LENGTH,
         length.to_be_bytes(),
-        format!("the header says {length} octets, {}", expected.as_ref()),
+        format!("the header has a length of {length} octets, {}", expected.as_ref()),
         "RFC 4271 section 6.1",
     )
 }

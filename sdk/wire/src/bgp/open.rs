@@ -44,7 +44,7 @@ impl Open {
             return Err(Fault::reset(
                 ErrorCode::UNSUPPORTED_VERSION,
                 4_u16.to_be_bytes(),
-                format!("the peer speaks BGP version {version}, we speak 4"),
+                format!("the peer uses BGP version {version}, but only version 4 is supported"),
                 "RFC 4271 section 6.2",
             ));
         }
@@ -71,7 +71,10 @@ impl Open {
             return Err(Fault::reset(
                 ErrorCode::UNACCEPTABLE_HOLD_TIME,
                 [],
-                format!("the peer proposes a hold time of {} s: 0, or 3 and more", self.hold_time),
+                format!(
+                    "the peer proposes a hold time of {} s: allowed are 0, or 3 and more",
+                    self.hold_time
+                ),
                 "RFC 4271 section 6.2",
             ));
         }
@@ -127,7 +130,9 @@ fn decode_parameters(mut octets: Octets<'_>) -> Result<Vec<Capability>, Fault> {
     }
     if length != octets.len() {
         let have = octets.len();
-        let words = format!("optional parameters claim {length} octets, the message has {have}");
+        let words = format!(
+            "the optional parameters have a length of {length} octets, but the message has {have}"
+        );
         return Err(malformed(&words));
     }
     let mut capabilities = Vec::new();
@@ -138,7 +143,9 @@ fn decode_parameters(mut octets: Octets<'_>) -> Result<Vec<Capability>, Fault> {
             return Err(Fault::reset(
                 ErrorCode::UNSUPPORTED_PARAMETER,
                 [],
-                format!("optional parameter type {kind} is not known; 2, capabilities, is"),
+                format!(
+                    "optional parameter type {kind} is unknown; only 2, capabilities, is supported"
+                ),
                 "RFC 4271 section 6.2",
             ));
         }

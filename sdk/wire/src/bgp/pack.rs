@@ -22,7 +22,7 @@ pub struct Packed<'a> {
 /// The error for attributes that leave no room for a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the attributes take {needed} octets, and a message to this peer holds {limit}: use fewer communities"
+    "the attributes need {needed} octets, but a message to this peer has at most {limit}: use fewer communities"
 )]
 pub struct AttributesTooLong {
     /// Length in octets of the shortest message with one route.

@@ -1,12 +1,12 @@
 //! Helpers shared by all tests of the codec: messages built octet by octet.
 use super::*;
 
+mod error_text;
 mod notification;
 mod open;
 mod packing;
 mod properties;
 mod update;
-mod error_text;
 
 /// Returns a message with a correct header.
 pub(super) fn message(kind: u8, body: &[u8]) -> Vec<u8> {

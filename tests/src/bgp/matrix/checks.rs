@@ -47,12 +47,12 @@ fn graceful_restart(case: &Case, ours: &mut Outrigger, theirs: &Router) -> Resul
     ours.kill()?;
     // The router has seen it end: the following start is a restart and not unexpected.
     theirs.await_down(&case.us)?;
-    ensure!(!theirs.paths(VIP)?.is_empty(), "the route went with the session");
+    ensure!(!theirs.paths(VIP)?.is_empty(), "the route was removed with the session");
     ours.start()?;
     let after = theirs.await_established(&case.us)?;
-    ensure!(after.generation != before.generation, "the session never went down");
+    ensure!(after.generation != before.generation, "the session did not go down");
     // The route is no longer stale once our End-of-RIB came; a route that was not sent again would then be removed.
-    wait::until("the route is fresh again", LIMIT, || {
+    wait::until("the route is no longer stale", LIMIT, || {
         let raw = theirs.session(&case.us)?;
         Ok(raw.updates.is_none_or(|updates| updates > 0).then_some(()))
     })?;
@@ -69,12 +69,12 @@ fn graceful_restart(case: &Case, ours: &mut Outrigger, theirs: &Router) -> Resul
 
 fn bfd(case: &Case, ours: &mut Outrigger, theirs: &Router) -> Result<()> {
     wait::until("BFD is up at the router", LIMIT, || Ok(theirs.bfd_up(&case.us)?.then_some(())))?;
-    wait::until("BFD is up here", LIMIT, || {
+    wait::until("BFD is up at the node", LIMIT, || {
         Ok((ours.peer(&them(), "bfd")?["state"] == "Up").then_some(()))
     })?;
     let flapped = theirs.session(&case.us)?.generation;
     std::thread::sleep(Duration::from_secs(2));
-    ensure!(theirs.session(&case.us)?.generation == flapped, "BFD flaps while nothing is lost");
+    ensure!(theirs.session(&case.us)?.generation == flapped, "BFD flaps without packet loss");
     // Our BFD packets are lost, and BGP's own packets are not: only BFD can detect it.
     let rules = "add table inet lose\n\
                  add chain inet lose out { type filter hook output priority 0; }\n\
@@ -83,7 +83,7 @@ fn bfd(case: &Case, ours: &mut Outrigger, theirs: &Router) -> Result<()> {
     let lost = clock::now();
     theirs.await_no_path(VIP)?;
     let took = clock::since(lost);
-    ensure!(took < DETECTED, "the router needed {took:?}");
+    ensure!(took < DETECTED, "the router needed {took:?} to remove the route");
     ours.await_peer_words(&them(), &["bfd"]).map(drop)
 }
 
@@ -93,7 +93,7 @@ fn route_refresh(case: &Case, theirs: &Router) -> Result<()> {
         Kind::Frr => theirs.say(&format!("clear bgp ipv4 unicast {} soft in", case.us))?,
         _ => theirs.say(&format!("reload in {}", bird::protocol_name(0)))?,
     };
-    wait::until("the routes come again", LIMIT, || {
+    wait::until("the routes are sent again", LIMIT, || {
         Ok((theirs.session(&case.us)?.updates > before.updates).then_some(()))
     })?;
     let after = theirs.session(&case.us)?;
@@ -150,7 +150,7 @@ fn shutdown_message(case: &Case, ours: &mut Outrigger, theirs: &Router) -> Resul
     theirs.await_established(&case.us)?;
     // The product closes with a reason, and the router reports it.
     ours.stop()?;
-    wait::until("the router says why we left", LIMIT, || {
+    wait::until("the router shows why the node closed the session", LIMIT, || {
         let said = format!("{}{}", theirs.session(&case.us)?.raw, theirs.explain());
         Ok(said.contains(SHUTDOWN_MESSAGE).then_some(()))
     })

@@ -29,7 +29,10 @@ pub(super) fn message(text: &str, us: Ipv4Addr, them: Ipv4Addr) -> Result<Vec<u8
 
 /// Parses hexadecimal digits.
 pub(super) fn hex(digits: &str) -> Result<Vec<u8>> {
-    ensure!(digits.is_ascii() && digits.len().is_multiple_of(2), "{digits:?} is not octets");
+    ensure!(
+        digits.is_ascii() && digits.len().is_multiple_of(2),
+        "{digits:?} is not a list of octets"
+    );
     (0..digits.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).context("no hexadecimal digit"))

@@ -87,7 +87,7 @@ impl<W: Wire> Prober<W> {
         }
         self.send("marker length 04");
         let here = self.alive()?;
-        anyhow::ensure!(here == Answer::Established, "does not come up: {here}");
+        anyhow::ensure!(here == Answer::Established, "the session does not come up: {here}");
         if case.at == Stage::Second {
             self.wire.connect_second()?;
         }
@@ -110,7 +110,7 @@ impl<W: Wire> Prober<W> {
             Stage::Second => self.end(PATIENCE)?.context("the second connection stays open"),
             Stage::Established if case.send.is_empty() => {
                 let patience = Duration::from_secs(u64::from(case.hold) * 3);
-                self.end(patience)?.context("it waits for ever")
+                self.end(patience)?.context("the speaker does not close the connection")
             }
             Stage::Established => Ok(match self.alive()? {
                 Answer::Established => Answer::Up(self.wire.route()?),
@@ -164,7 +164,7 @@ impl<W: Wire> Prober<W> {
                 }
                 Received::Message(_) => {}
                 Received::Closed => return Ok(Answer::Closed),
-                Received::Silence if self.marks => bail!("it says nothing any more"),
+                Received::Silence if self.marks => bail!("the speaker sends nothing"),
                 Received::Silence => return Ok(Answer::Established),
             }
         }
@@ -192,7 +192,7 @@ impl<W: Wire> Prober<W> {
         match self.wire.receive(PATIENCE)? {
             Received::Message(message) if message[18] == kind => Ok(message),
             Received::Message(message) if message[18] == NOTIFICATION => {
-                bail!("message type {kind} was expected, it said {}", notification(&message))
+                bail!("message type {kind} was expected, not {}", notification(&message))
             }
             other => bail!("message type {kind} was expected, not {other:?}"),
         }

@@ -56,7 +56,10 @@ impl Wire for Tcp<'_> {
         loop {
             let dialled = self.dial().and_then(|()| {
                 let heard = self.receive(Duration::from_secs(2))?;
-                ensure!(matches!(&heard, Received::Message(message) if message[18] == 1), "{heard:?}");
+                ensure!(
+                    matches!(&heard, Received::Message(message) if message[18] == 1),
+                    "{heard:?}"
+                );
                 let Received::Message(open) = heard else { unreachable!("just ensured") };
                 // The prober reads it first.
                 drop(self.buffer.splice(..0, open));

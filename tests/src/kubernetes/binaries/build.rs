@@ -30,7 +30,7 @@ pub(super) fn all(programs: &[&str], cache: &Path) -> Result<()> {
         // The package's folder names the program, and it is the major version.
         let package = format!("go.etcd.io/etcd/server/v{}", &ETCD[..1]);
         one_module(&modules.join("etcd"), &[package], cache).context("cannot build etcd")?;
-        ensure!(cache.join("server").is_file(), "go left no server");
+        ensure!(cache.join("server").is_file(), "go built no server");
         fs::rename(cache.join("server"), cache.join("etcd"))?;
     }
     Ok(())

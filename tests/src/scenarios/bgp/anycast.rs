@@ -64,7 +64,7 @@ pub fn one_cluster_fails() -> Result<Duration> {
         }
         let traffic = Traffic::start(&net.at("c"), ANYCAST, 1)?;
         traffic.await_flowing()?;
-        let holder = traffic.answered_by(0).context("nobody answers")?;
+        let holder = traffic.answered_by(0).context("no node answers")?;
         let skip = traffic.begin_anew();
         // A whole cluster is cut off: nothing comes from it any more, and the router's end keeps its carrier.
         net.at(&holder).command("nft").arg("add table inet cut; add chain inet cut in { type filter hook input priority -10; policy drop; }; add chain inet cut out { type filter hook output priority -10; policy drop; }").status()?;
@@ -88,7 +88,7 @@ fn copy(folder: &str, cluster: &Outrigger) -> Result<()> {
         let text = std::fs::read_to_string(entry.path())?;
         // Parsed as well, so that a file that is not YAML is named here.
         let _: Value = serde_saphyr::from_str(&text)
-            .with_context(|| format!("{} is no YAML", entry.path().display()))?;
+            .with_context(|| format!("{} is not YAML", entry.path().display()))?;
         cluster.put(&entry.file_name().to_string_lossy(), &text)?;
     }
     Ok(())

@@ -36,7 +36,7 @@ pub fn vanished_of(rival: Option<Kind>) -> Result<Duration> {
     let result = (|| {
         fabric.await_bfd()?;
         let traffic = fabric.traffic(1)?;
-        let holder = traffic.answered_by(0).context("nobody answers")?;
+        let holder = traffic.answered_by(0).context("no node answers")?;
         let skip = traffic.begin_anew();
         fabric.cut(fabric.index_of(&holder)?)?;
         wait::until("another node answers", LIMIT, || {
@@ -63,13 +63,16 @@ pub fn drained_and_swapped(other: &Path) -> Result<()> {
         let octets = std::fs::read(other)?;
         let before = fabric.router.session(&fabric.neighbor(1))?;
         fabric.nodes[1].put_octets("bgp.wasm", &octets)?;
-        wait::until("the other build is in force", LIMIT, || {
+        wait::until("the other build is active", LIMIT, || {
             let shown =
                 fabric.nodes[1].announcer()?["digest"].as_str().unwrap_or_default().to_owned();
             Ok(shown.ends_with(&digest(&octets)).then_some(()))
         })?;
         let after = fabric.router.session(&fabric.neighbor(1))?;
-        ensure!(after.generation == before.generation, "the swap broke the session");
+        ensure!(
+            after.generation == before.generation,
+            "the replacement of the plugin ended the session"
+        );
         fabric.nodes[0].stop()?;
         fabric.await_next_hops(2)?;
         traffic.await_flowing()
@@ -77,7 +80,7 @@ pub fn drained_and_swapped(other: &Path) -> Result<()> {
     let result = result.and_then(|()| {
         let flowed = traffic.finish(skip);
         let by = flowed.by_server();
-        ensure!(by.len() == 3, "not every node had traffic: {by:?}");
+        ensure!(by.len() == 3, "not every node received traffic: {by:?}");
         ensure!(flowed.lost() == 0, "{}", flowed.describe());
         Ok(())
     });
@@ -101,7 +104,7 @@ pub fn restarted() -> Result<()> {
         fabric.router.await_down(&neighbor)?;
         fabric.nodes[0].start()?;
         let after = fabric.router.await_established(&neighbor)?;
-        ensure!(after.generation != before.generation, "the session never went down");
+        ensure!(after.generation != before.generation, "the session did not go down");
         std::thread::sleep(Duration::from_secs(2));
         traffic.await_flowing()
     })();

@@ -149,7 +149,7 @@ pub fn vrf_that_is_not_there() -> Result<()> {
         ours.await_peer_words(vrf, &["no device", vrf, &fix, "modprobe vrf"])?;
     }
     // A router that connects anyway comes from another routing table.
-    ensure!(Peer::dial(&net.at("p"), US.into()).is_err(), "somebody listens outside of the VRF");
+    ensure!(Peer::dial(&net.at("p"), US.into()).is_err(), "a process listens outside the VRF");
     Ok(())
 }
 
@@ -185,12 +185,12 @@ pub fn stops_reading() -> Result<()> {
             .peer(&peer_name(0), "bgp")
             .map_or_else(|error| error.to_string(), |it| it.to_string());
         // The kernel may detect it before the timer does: TCP_USER_TIMEOUT (RFC 5482) has the same length.
-        let words = ["send hold", "acknowledges nothing"];
+        let words = ["send hold", "no longer acknowledges data"];
         Ok(words.iter().any(|word| said.to_lowercase().contains(word)).then_some(()))
     })
     .with_context(|| ours.explain())?;
     let rss = ours.daemon()?.rss_kib()?;
-    ensure!(rss < 200 * 1024, "the daemon holds {rss} KiB");
+    ensure!(rss < 200 * 1024, "the daemon uses {rss} KiB");
     Ok(())
 }
 

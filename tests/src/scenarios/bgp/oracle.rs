@@ -81,7 +81,10 @@ pub fn page() -> Result<String> {
         };
         (join(frr), join(bird))
     });
-    let (frr, bird) = (frr.context("FRR is not asked")?, bird.context("BIRD is not asked")?);
+    let (frr, bird) = (
+        frr.context("there are no answers of FRR")?,
+        bird.context("there are no answers of BIRD")?,
+    );
     let mut page = HEAD.to_owned();
     page += "| input | at | the RFC's answer | clause | FRR 8.4.4 | BIRD 2.0.12 |\n|---|---|---|---|---|---|\n";
     let mut differ = [0, 0];

@@ -60,7 +60,7 @@ fn unbroken(router: &Router, before: &Session) -> Result<()> {
     let now = router.session(US)?;
     ensure!(
         now.established && now.generation == before.generation,
-        "the session was {} and is {}",
+        "the session changed from {} to {}",
         before.generation,
         now.generation
     );
@@ -94,14 +94,14 @@ pub fn trapping(faulty: &Path) -> Result<()> {
         let left = clock::now();
         ours.put("slice.yaml", &slice("local", false))?;
         let took = monitor.await_change(local, left, LIMIT)?;
-        ensure!(took < GONE, "the route was there for {took:?} more");
+        ensure!(took < GONE, "the route stayed for another {took:?}");
         std::thread::sleep(FAULT.saturating_sub(clock::since(left)));
         unbroken(&router, &before)?;
         fib::await_next_hops(router.namespace(), VIP, 1)?;
         ensure!(monitor.about(VIP).is_empty(), "the other route changed: {:?}", monitor.about(VIP));
         // The plugin works again: routes requested meanwhile are announced.
         ours.put_service("later", "")?;
-        wait::until("a new route once the fault is over", WORKS_AGAIN, || {
+        wait::until("a new route after the fault is over", WORKS_AGAIN, || {
             Ok((!router.paths("192.0.2.3/32")?.is_empty()).then_some(()))
         })?;
         unbroken(&router, &before)
@@ -146,7 +146,7 @@ pub fn swapped(other: &Path) -> Result<()> {
         let octets = std::fs::read(other)?;
         let wanted = digest(&octets);
         ours.put_octets("bgp.wasm", &octets)?;
-        wait::until("the other build is in force", LIMIT, || {
+        wait::until("the other build is active", LIMIT, || {
             let shown = ours.announcer()?["digest"].as_str().unwrap_or_default().to_owned();
             Ok(shown.ends_with(&wanted).then_some(()))
         })?;
@@ -156,7 +156,7 @@ pub fn swapped(other: &Path) -> Result<()> {
         let after = router.session(US)?;
         ensure!(
             after.updates == before.updates,
-            "UPDATEs came: {:?}, and {:?} before",
+            "number of UPDATEs: {:?}, and {:?} before",
             after.updates,
             before.updates
         );
@@ -166,7 +166,7 @@ pub fn swapped(other: &Path) -> Result<()> {
         ours.put_service("later", "")?;
         router.await_path("192.0.2.2/32")?;
         let routes = json!([VIP, "192.0.2.2/32"]);
-        wait::until("`outrigger bgp` says as much", LIMIT, || {
+        wait::until("`outrigger bgp` shows the same", LIMIT, || {
             let peers = ours.bgp("peers")?;
             let is_whole = peers[0]["routes"] == routes
                 && peers[0]["address"] == "10.77.0.2"
@@ -203,7 +203,7 @@ pub fn rogue(rogue: &Path) -> Result<()> {
         let hops = fib::next_hops(router.namespace(), VIP)?;
         ensure!(hops == [US], "the kernel's next hops are {hops:?}");
         let updates = router.session(US)?.updates.unwrap_or_default();
-        ensure!(updates < FLOOD / 2, "{updates} UPDATEs came: the flood was not bounded");
+        ensure!(updates < FLOOD / 2, "{updates} UPDATEs arrived: the flood was not limited");
         anyhow::Ok(())
     })();
     result.with_context(|| format!("{}{}", ours.explain(), router.explain()))
@@ -222,11 +222,11 @@ pub fn offers(offers: &Path) -> Result<()> {
         let neighbor = router.say(&format!("show bgp neighbors {US} json"))?;
         let neighbor: serde_json::Value = serde_json::from_str(&neighbor)?;
         let heard = &neighbor[US]["neighborCapabilities"];
-        ensure!(heard.is_object(), "nothing of its capabilities in {neighbor}");
+        ensure!(heard.is_object(), "no capabilities in {neighbor}");
         // FRR reports "advertisedAndReceived" or "rxReceived" for offers of both ends.
         for offer in ["addPath", "longLivedGracefulRestart", "gracefulRestartCapability"] {
             let heard = heard[offer].to_string();
-            ensure!(!heard.contains("eceived"), "the router heard of {offer}: {heard}");
+            ensure!(!heard.contains("eceived"), "the router received {offer}: {heard}");
         }
         let count = router.count(Family::V4)?;
         ensure!(count == 1, "the router has {count} prefixes");
@@ -251,11 +251,14 @@ pub fn revoked() -> Result<()> {
         let taken_out = clock::now();
         ours.put("announcer.yaml", &announcer.to_string())?;
         let took = monitor.await_change(VIP, taken_out, LIMIT)?;
-        ensure!(took < REVOKED, "the route was there for {took:?} more");
+        ensure!(took < REVOKED, "the route stayed for another {took:?}");
         router.await_down(US)?;
         let neighbor = router.say(&format!("show bgp neighbors {US} json"))?;
         let told = ["Peer Unconfigured", "Peer De-configured"];
-        ensure!(told.iter().any(|words| neighbor.contains(words)), "it reads: {neighbor}");
+        ensure!(
+            told.iter().any(|words| neighbor.contains(words)),
+            "unexpected state of the neighbor: {neighbor}"
+        );
         let until = clock::now() + STAYS_OUT;
         while clock::now() < until {
             ensure!(router.paths(VIP)?.is_empty(), "it has the route again");

@@ -40,7 +40,7 @@ pub fn crowd() -> Result<()> {
     std::thread::sleep(Duration::from_secs(10));
     let seen = sink.so_far();
     ensure!(seen.ended == 0, "{} sessions ended: {}", seen.ended, ours.explain());
-    ensure!(seen.established.len() == usize::from(CROWD), "some came up twice");
+    ensure!(seen.established.len() == usize::from(CROWD), "some sessions came up twice");
     Ok(())
 }
 
@@ -60,7 +60,7 @@ pub fn refreshes() -> Result<()> {
     let routers = usize::from(ROUTERS);
     let table = 2 * SERVICES * routers;
     let told = sink.await_announced(table, LIMIT)?;
-    println!("{table} routes told {:.1?} after the start", told.duration_since(begun));
+    println!("{table} routes announced {:.1?} after the start", told.duration_since(begun));
 
     sink.watch(NEW);
     let mut asked_for = clock::now();
@@ -73,10 +73,13 @@ pub fn refreshes() -> Result<()> {
         }
     }
     let new = sink.await_watched(NEW, routers, LIMIT)?;
-    println!("a new Service told to all {:.1?} later", new.duration_since(asked_for));
+    println!("a new Service announced to all {:.1?} later", new.duration_since(asked_for));
     // The last request comes after everything that was sent before it.
     let whole = sink.await_announced(2 * table, LIMIT)?;
-    println!("everything told again {:.1?} after that", whole.saturating_duration_since(asked_for));
+    println!(
+        "all routes announced again {:.1?} after that",
+        whole.saturating_duration_since(asked_for)
+    );
     let seen = sink.so_far();
     ensure!(seen.ended == 0, "{} sessions ended: {}", seen.ended, ours.explain());
     let denied = ours.announcer()?["denied"].clone();

@@ -59,7 +59,7 @@ pub fn sessions() -> Result<()> {
             Ok(both.then_some(()))
         })?;
         let dialled = Peer::dial(&net.at("outside"), US.into());
-        ensure!(dialled.is_err(), "the listener of the VRF takes who dials from outside");
+        ensure!(dialled.is_err(), "the listener of the VRF accepts connections from outside");
         Ok(())
     };
     let check = || check().with_context(|| ours.explain());
@@ -71,7 +71,7 @@ pub fn sessions() -> Result<()> {
     };
     let before = generations()?;
     net.at("node").ip(&format!("link del blue\n{VRF}"))?;
-    wait::until("both sessions in the VRF are new ones", LIMIT, || {
+    wait::until("both sessions in the VRF are new", LIMIT, || {
         let now = generations()?;
         Ok((now[0] != before[0] && now[1] != before[1]).then_some(()))
     })

@@ -36,7 +36,7 @@ pub fn many_services(lab: &Lab) -> Result<()> {
     let then: usize = then.unwrap_or(THEN);
     std::thread::scope(|scope| -> Result<()> {
         let created = scope.spawn(|| create(lab, "many", AT_ONCE..then));
-        wait::until("some of them are there", MANY, || {
+        wait::until("some of the Services exist", MANY, || {
             Ok((addresses(lab, "many")?.len() > AT_ONCE + (then - AT_ONCE) / 4).then_some(()))
         })?;
         let leader = leader(lab, &controllers)?;
@@ -82,7 +82,7 @@ pub fn bad_services(lab: &Lab) -> Result<()> {
     apply(lab, "last", &json!({}))?;
     await_condition(lab, "last", &["10.91.0."])?;
     let service = lab.get_json(&["service", "first", "--namespace", "bad"])?;
-    ensure!(ingress(&service) == ["10.91.0.1".parse::<std::net::IpAddr>()?], "it changed");
+    ensure!(ingress(&service) == ["10.91.0.1".parse::<std::net::IpAddr>()?], "the address changed");
     lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/bad/services"]).map(drop)
 }
 
@@ -118,7 +118,7 @@ pub fn changes_while_nobody_leads(lab: &Lab) -> Result<()> {
         let left = service["status"]["conditions"].as_array().is_some_and(|left| !left.is_empty());
         Ok((!left && ingress(&service).is_empty()).then_some(()))
     })?;
-    ensure!(version("kept")? == before, "a Service that nothing happened to was written");
+    ensure!(version("kept")? == before, "an unchanged Service was written");
     lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/bad/services"]).map(drop)
 }
 
@@ -169,7 +169,7 @@ pub(super) fn create(lab: &Lab, namespace: &str, numbers: std::ops::Range<usize>
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
         let mut command = lab.kubectl_command(&lab.kubeconfig());
         command.args(["create", "--filename", "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
-        let mut client = command.spawn().context("kubectl does not start")?;
+        let mut client = command.spawn().context("cannot run kubectl")?;
         let mut input = client.stdin.take().context("kubectl has no input")?;
         input.write_all(list.to_string().as_bytes())?;
         Ok(client)
@@ -205,7 +205,10 @@ fn leader(lab: &Lab, controllers: &[Controller]) -> Result<usize> {
     let lease = lab.get_json(&["lease", leaders::ACCOUNT, "--namespace", SYSTEM])?;
     let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
     let is_it = |controller: &Controller| holder.starts_with(&controller.name);
-    controllers.iter().position(is_it).with_context(|| format!("{holder:?} leads"))
+    controllers
+        .iter()
+        .position(is_it)
+        .with_context(|| format!("the leader {holder:?} is not one of the controllers"))
 }
 
 pub(super) fn await_condition(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {
@@ -216,7 +219,7 @@ pub(super) fn await_condition(lab: &Lab, name: &str, words: &[&str]) -> Result<(
             service["status"]["conditions"][0]["message"].as_str().unwrap_or_default().to_owned();
         Ok(words.iter().all(|word| said.contains(word)).then_some(()))
     });
-    found.with_context(|| format!("it says {said:?}"))
+    found.with_context(|| format!("last condition: {said:?}"))
 }
 
 fn await_event(lab: &Lab, name: &str, words: &[&str]) -> Result<()> {

@@ -30,7 +30,8 @@ pub fn outrigger(lab: &Lab, arguments: &[&str]) -> Result<Answer> {
         .arg(lab.kubeconfig())
         .output()
         .context("cannot run outrigger")?;
-    let text = |octets: Vec<u8>| String::from_utf8(octets).context("it prints what is not UTF-8");
+    let text =
+        |octets: Vec<u8>| String::from_utf8(octets).context("the output of outrigger is not UTF-8");
     Ok(Answer {
         code: output.status.code(),
         stdout: text(output.stdout)?,

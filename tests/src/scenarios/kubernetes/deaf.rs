@@ -1,5 +1,5 @@
-//! A node no longer receives anything from the API server: it does not learn of new Services, and the others answer for those
-//! that it would have been elected for.
+//! A node receives no events from the API server: it does not learn of new Services, and the other nodes answer for those that it
+//! would have been elected for.
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
@@ -16,10 +16,10 @@ use crate::{clock, wait};
 const SERVICES: usize = 6;
 const TABLE: &str = "inet outrigger-deaf";
 
-/// Checks that each address is answered for, including those whose elected node is cut off.
+/// Checks that a node answers for each address, including those whose elected node is cut off.
 ///
 /// # Errors
-/// When an address is not answered for.
+/// When no node answers for an address.
 pub fn watch(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "deaf", 250 - 2 * SERVICES as u8)?;
     let deaf = lab.nodes().next().context("no node")?.name();
@@ -41,9 +41,12 @@ pub fn watch(lab: &Lab) -> Result<()> {
         }
     }
     println!(
-        "{passed_over} addresses of the deaf node were answered for; the last after {slowest:.1?}"
+        "another node answered for {passed_over} addresses of the deaf node; the last after {slowest:.1?}"
     );
-    ensure!(passed_over > 0, "the deaf node was to have none of them: nothing is shown");
+    ensure!(
+        passed_over > 0,
+        "the deaf node was not elected for any address: the trial is inconclusive"
+    );
     Ok(())
 }
 
@@ -75,7 +78,7 @@ impl<'a> Deaf<'a> {
 impl Drop for Deaf<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.nft(&format!("delete table {TABLE}")) {
-            eprintln!("the node is still deaf: {error:#}");
+            eprintln!("the firewall of the deaf node cannot be removed: {error:#}");
         }
     }
 }

@@ -105,7 +105,7 @@ pub fn await_status(
         last = status(lab, name)?;
         Ok(expected(&last).then(|| last.clone()))
     });
-    found.with_context(|| format!("it says {last}"))
+    found.with_context(|| format!("last status: {last}"))
 }
 
 /// Waits until a Plugin has this reason.
@@ -122,7 +122,7 @@ pub fn await_reason(lab: &Lab, name: &str, expected: &str) -> Result<Value> {
 /// When it cannot be read.
 pub fn digest(component: &Path) -> Result<String> {
     let said = feed(std::process::Command::new("sha256sum").arg(component), b"")?;
-    Ok(said.split_whitespace().next().context("sha256sum says nothing")?.to_owned())
+    Ok(said.split_whitespace().next().context("sha256sum prints nothing")?.to_owned())
 }
 
 /// Waits until a build is active everywhere: in the Plugin object, and on each of these nodes by its own report.
@@ -153,7 +153,7 @@ pub fn await_running(lab: &Lab, node: &str, name: &str, digest: &str) -> Result<
         last = report["status"].clone();
         Ok(runs.then_some(()))
     });
-    runs.with_context(|| format!("it says {} {}", last["plugins"], last["announcers"]))
+    runs.with_context(|| format!("last report: {} {}", last["plugins"], last["announcers"]))
 }
 
 /// Returns the names of the copies, and checks that each is immutable.

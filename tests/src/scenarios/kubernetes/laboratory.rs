@@ -67,7 +67,7 @@ fn cables(lab: &Lab) -> Result<()> {
             // The hole begins and ends somewhere between two requests.
             && probe.longest_gap() + 2 * INTERVAL >= HOLE
             && probe.longest_gap() < HOLE * 4,
-        "a hole of {HOLE:?} shows as: {}",
+        "an outage of {HOLE:?} is measured as: {}",
         probe.summary()
     );
     lab.cut("n1")?;
@@ -75,7 +75,7 @@ fn cables(lab: &Lab) -> Result<()> {
     let link = lab.namespace("n1")?.command("ip").args(link).output()?;
     let carrier = !String::from_utf8_lossy(&link.stdout).contains("NO-CARRIER");
     lab.mend("n1")?;
-    ensure!(!carrier, "a cable is cut and the carrier stays up");
+    ensure!(!carrier, "the cable is cut but the carrier stays up");
     prober.settled(LIMIT)?;
     lab.await_nodes()
 }
@@ -99,7 +99,7 @@ pub fn stops_and_starts(lab: &Lab) -> Result<()> {
     control_plane.restart_etcd()?;
     control_plane.kill_apiserver()?;
     control_plane.restart_apiserver()?;
-    ensure!(uid()? == before, "the cluster is another one");
+    ensure!(uid()? == before, "the cluster is a different one");
     lab.await_nodes()
 }
 

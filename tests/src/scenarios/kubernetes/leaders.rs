@@ -69,7 +69,7 @@ pub fn leader(lab: &Lab) -> Result<String> {
 /// # Errors
 /// When no other pod holds it in time.
 pub fn await_another(lab: &Lab, old: &str) -> Result<String> {
-    wait::until(&format!("another pod than {old} leads"), LIMIT, || {
+    wait::until(&format!("a pod other than {old} is the leader"), LIMIT, || {
         let new = leader(lab)?;
         Ok((new != old).then_some(new))
     })

@@ -67,7 +67,10 @@ fn play_old_config_map(lab: &Lab) -> Result<()> {
     lab.kubectl(&["apply", "--filename", &example("config.yaml")])?;
     let ours = imported(lab, &[])?;
     lab.apply(&ours)?;
-    ensure!(imported(lab, &["--undo", "-o", "json"])?.contains("address-pools"), "no way back");
+    ensure!(
+        imported(lab, &["--undo", "-o", "json"])?.contains("address-pools"),
+        "import --undo prints no address-pools"
+    );
     web::deploy(lab, NAME, u8::try_from(lab.nodes().count())?)?;
     lab.kubectl(&["apply", "--namespace", NAME, "--filename", &example("service.yaml")])?;
     let address: IpAddr = format!("{OLD_NETWORK}.240").parse()?;
@@ -79,7 +82,7 @@ fn play_old_config_map(lab: &Lab) -> Result<()> {
     let stage = Stage { lab, name: NAME };
     stage.answer(address, |answer| lab.node(answer).is_ok())?;
     // One node answers, and `why` explains why the others do not.
-    await_why(lab, &service, &["answers for 192.168.1.240.", "stands by: n"])?;
+    await_why(lab, &service, &["answers for 192.168.1.240.", "standby: n"])?;
     let by_address = why(lab, "192.168.1.240")?;
     ensure!(by_address.contains("Service leaving/web has 192.168.1.240"), "{by_address}");
     let free = why(lab, "192.168.1.241")?;
@@ -155,7 +158,7 @@ pub fn there_and_back(lab: &Lab) -> Result<()> {
 
     let ours = imported(lab, &[])?;
     release.remove(lab)?;
-    keep(lab, &had).context("without anybody")?;
+    keep(lab, &had).context("without a load balancer")?;
     install(lab, &product::image()?)?;
     lab.apply(&ours)?;
     await_conditions(lab, |service| condition(service)["reason"] == "Allocated")?;
@@ -195,7 +198,7 @@ fn both(lab: &Lab, release: &Release, theirs: &str) -> Result<()> {
         .to_string(),
     )?;
     let mut said = String::new();
-    wait::until("Outrigger says whose the Service is", LIMIT, || {
+    wait::until("Outrigger reports the owner of the Service", LIMIT, || {
         let service = lab.get_json(&["service", "foreign", "--namespace", NAME])?;
         said = condition(&service).to_string();
         let is_theirs = ingress(&service) == ["10.88.0.178".parse::<IpAddr>()?];
@@ -203,7 +206,7 @@ fn both(lab: &Lab, release: &Release, theirs: &str) -> Result<()> {
     })
     .with_context(|| said)?;
     // One of them may have to write again because the other was faster; a conflict would never end.
-    wait::until("nobody writes a status any more", LIMIT, || {
+    wait::until("no status is written any more", LIMIT, || {
         let mark = lab.audit_mark()?;
         std::thread::sleep(QUIET);
         let requests = lab.audit(mark)?;

@@ -23,7 +23,7 @@ pub fn bad(lab: &Lab) -> Result<()> {
     lab.apply(&pool("ours", &["10.94.0.0/30"]).to_string())?;
     lab.apply(&pool("wide", &["10.94.1.0/30"]).to_string())?;
     await_address(lab, "first", "wide", "10.94.1.0")?;
-    await_said(lab, ("addresspool", "wide"), "Ready", &["gives out"])?;
+    await_said(lab, ("addresspool", "wide"), "Ready", &["assigns"])?;
 
     lab.apply(&pool("wide", &["10.94.0.0/23"]).to_string())?;
     let words = ["overlaps pool \"ours\"", "remove these addresses", "last valid version"];
@@ -74,7 +74,7 @@ fn said_by_plugins(lab: &Lab) -> Result<()> {
     }
     let events = lab.get_json(&["events.events.k8s.io", "--namespace", NAME])?;
     let said: Vec<_> = items(&events).iter().filter(|it| it["reason"] == "NameTaken").collect();
-    ensure!(said.len() == 1, "two nodes said the same, and that became {said:?}");
+    ensure!(said.len() == 1, "the same Event from two nodes was recorded as {said:?}");
     ensure!(said[0]["note"] == "its name is taken (announcer lan on said-1)", "{said:?}");
     ensure!(said[0]["regarding"]["name"] == "first" && said[0]["type"] == "Warning", "{said:?}");
     lab.kubectl(&["delete", "nodereport", "said-1", "said-2"])?;
@@ -119,16 +119,16 @@ pub fn refused_announcer(lab: &Lab) -> Result<()> {
     let layer2 = |config: Value| lab.apply(&announcer("layer2", "layer2", &config).to_string());
     let object = ("announcer", "layer2");
     let played = layer2(json!({}))
-        .and_then(|()| await_said(lab, object, "Ready", &["in force"]))
+        .and_then(|()| await_said(lab, object, "Ready", &["is active"]))
         .and_then(|()| layer2(json!({ "colour": "red" })))
         .and_then(|()| {
             let nodes: Vec<String> = lab.nodes().map(|node| node.name()).collect();
-            let words = ["colour", "serves on", &nodes.join(", ")];
+            let words = ["colour", "stay active", &nodes.join(", ")];
             await_said(lab, object, "Ready", &words)?;
             await_event(lab, "layer2", &words)
         })
         .and_then(|()| layer2(json!({})))
-        .and_then(|()| await_said(lab, object, "Ready", &["in force"]));
+        .and_then(|()| await_said(lab, object, "Ready", &["is active"]));
     lab.kubectl(&["delete", "announcer", "layer2", "--ignore-not-found"])?;
     played?;
     prober.finish()?.from(skip).nothing_lost()?;
@@ -154,7 +154,7 @@ fn await_address(lab: &Lab, name: &str, pool: &str, address: &str) -> Result<()>
         object = lab.get_json(&["service", name, "--namespace", NAME])?;
         Ok((ingress(&object) == expected).then_some(()))
     })
-    .with_context(|| format!("its status is {}", object["status"]))
+    .with_context(|| format!("its status: {}", object["status"]))
 }
 
 fn await_said(lab: &Lab, (kind, name): (&str, &str), aspect: &str, words: &[&str]) -> Result<()> {
@@ -165,7 +165,7 @@ fn await_said(lab: &Lab, (kind, name): (&str, &str), aspect: &str, words: &[&str
         let message = message.and_then(|it| it["message"].as_str()).unwrap_or_default();
         Ok(words.iter().all(|word| message.contains(word)).then_some(()))
     })
-    .with_context(|| format!("it says {said}"))
+    .with_context(|| format!("last condition: {said}"))
 }
 
 /// Waits for an Event about an object without a namespace.

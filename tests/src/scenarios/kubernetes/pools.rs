@@ -25,7 +25,7 @@ pub fn deleted_in_use(lab: &Lab) -> Result<()> {
     for all in [&[stage.name][..], &["--all"]] {
         lab.kubectl(&[&["delete", "addresspools", "--wait=false"], all].concat())?;
         let user = format!("{}/web", stage.name);
-        wait::until(&format!("the pool says that it waits for {user}"), LIMIT, || {
+        wait::until(&format!("the pool reports that it waits for {user}"), LIMIT, || {
             let pool = lab.get_json(&["addresspool", stage.name])?;
             ensure!(!pool["metadata"]["deletionTimestamp"].is_null(), "the pool is not deleted");
             Ok(messages(&pool).any(|message| message.contains(&user)).then_some(()))
@@ -40,7 +40,7 @@ pub fn deleted_in_use(lab: &Lab) -> Result<()> {
     stage.keeps("web", &addresses)?;
 
     lab.kubectl(&["delete", "service", "web", "--namespace", stage.name])?;
-    wait::until("the pool goes with its last user", LIMIT, || {
+    wait::until("the pool is deleted after its last user", LIMIT, || {
         let pools = lab.get_json(&["addresspools"])?;
         Ok((!items(&pools).iter().any(|pool| super::name_of(pool) == stage.name)).then_some(()))
     })

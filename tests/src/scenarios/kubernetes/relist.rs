@@ -58,7 +58,7 @@ fn play(lab: &Lab) -> Result<()> {
     lab.control_plane().kill_apiserver()?;
     lab.control_plane().restart_apiserver()?;
     lab.control_plane().compact_etcd()?;
-    ensure!(!said(&daemon).contains(TOO_OLD), "it was too late before it was cut off");
+    ensure!(!said(&daemon).contains(TOO_OLD), "a watch was too old before the node was cut off");
     drop(cut);
 
     wait::until("the watches are too old", LIMIT, || {
@@ -66,17 +66,20 @@ fn play(lab: &Lab) -> Result<()> {
     })
     .with_context(|| said(&daemon))?;
     settled(&ask(new)?).with_context(|| said(&daemon))?;
-    wait::until("nobody answers for the address of the Service that is gone", LIMIT, || {
+    wait::until("no node answers for the address of the deleted Service", LIMIT, || {
         let probe = gone_prober.so_far();
         let last = probe.requests().saturating_sub(2 * SETTLED);
         Ok((unanswered(&probe, last) >= SETTLED).then_some(()))
     })?;
     let service = lab.get_json(&["service", "new", "--namespace", NAME])?;
-    ensure!(ingress(&service) == [std::net::IpAddr::V4(new)], "the new one has {service}");
-    ensure!(self::version(lab, "kept")? == version, "the one that nothing happened to was written");
+    ensure!(
+        ingress(&service) == [std::net::IpAddr::V4(new)],
+        "unexpected address of the new Service: {service}"
+    );
+    ensure!(self::version(lab, "kept")? == version, "the unchanged Service was written");
     let probe = kept_prober.finish()?;
     let lost = unanswered(&probe, skip);
-    ensure!(lost == 0, "{lost} questions for {kept} have no answer");
+    ensure!(lost == 0, "{lost} requests for {kept} have no answer");
     lab.kubectl(&["delete", "--raw", &format!("/api/v1/namespaces/{NAME}/services")]).map(drop)
 }
 
@@ -125,7 +128,7 @@ fn version(lab: &Lab, name: &str) -> Result<Value> {
 }
 
 fn settled(prober: &Prober) -> Result<()> {
-    wait::until("every question is answered by one", LIMIT, || {
+    wait::until("every request has one answer", LIMIT, || {
         Ok(prober.so_far().settled_on(SETTLED).map(drop))
     })
 }
@@ -158,7 +161,7 @@ impl<'a> Cut<'a> {
 impl Drop for Cut<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.nft(&format!("delete table {TABLE}")) {
-            eprintln!("the API server is still cut off: {error:#}");
+            eprintln!("the firewall before the API server cannot be removed: {error:#}");
         }
     }
 }

@@ -89,7 +89,7 @@ pub fn all_used(lab: &Lab) -> Result<()> {
             }
         }
     }
-    ensure!(unused.is_empty(), "rights that nothing used: {}", unused.join(", "));
+    ensure!(unused.is_empty(), "unused RBAC permissions: {}", unused.join(", "));
     Ok(())
 }
 
@@ -125,7 +125,7 @@ fn rights(lab: &Lab, account: &str) -> Result<Vec<Right>> {
             }
         }
     }
-    ensure!(!rights.is_empty(), "nothing is bound to {account}");
+    ensure!(!rights.is_empty(), "no role is bound to {account}");
     Ok(rights)
 }
 

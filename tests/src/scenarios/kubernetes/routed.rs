@@ -66,7 +66,7 @@ fn play(lab: &Lab, stage: &Stage<'_>) -> Result<()> {
 
     serve::exclude_all_but(lab, Some("n1"))?;
     let hops = fib::await_next_hops(router.namespace(), ROUTE, 1)?;
-    ensure!(hops == ["10.88.0.11"], "the way to it is {hops:?}");
+    ensure!(hops == ["10.88.0.11"], "the next hops are {hops:?}");
     stage.answer(IpAddr::from(ADDRESS), |_| true).map(drop)
 }
 

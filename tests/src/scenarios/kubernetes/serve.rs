@@ -26,10 +26,10 @@ pub fn as_the_readme_says(lab: &Lab) -> Result<()> {
     let page = |name: &str| std::fs::read_to_string(product::root().join(name));
     let (readme, lab_page) = (page("README.md")?, page("CONTRIBUTING.md")?);
     let install = "kubectl apply -f manifests/install.yaml";
-    ensure!(readme.contains(install), "README.md does not say {install}");
+    ensure!(readme.contains(install), "README.md does not contain {install}");
     let urls = ["http://10.88.0.200/", "http://[fd88::200]/"];
     for command in files.iter().chain(&urls).chain(&[install]) {
-        ensure!(lab_page.contains(command), "CONTRIBUTING.md does not say {command}");
+        ensure!(lab_page.contains(command), "CONTRIBUTING.md does not contain {command}");
     }
     let of_files = |action: &str, more: &[&str]| {
         let paths = files.map(|file| product::root().join(file).to_string_lossy().into_owned());
@@ -110,7 +110,7 @@ pub fn when_it_can_be_served(lab: &Lab) -> Result<()> {
     let applied = clock::now();
     lab.apply(&list.to_string())?;
     for (prober, address) in probers.iter().zip(&addresses) {
-        let first = wait::until(&format!("somebody answers for {address}"), LIMIT, || {
+        let first = wait::until(&format!("a node answers for {address}"), LIMIT, || {
             Ok(prober.so_far().answers().first().copied())
         })?;
         // On a busy machine kube-proxy takes longer than its stated time; a lost connection then proves nothing.

@@ -217,7 +217,7 @@ pub fn cordoned(lab: &Lab) -> Result<()> {
             lab.kubectl(&["cordon", holder])?;
             let moved = stage.answer(*address, |answer| answer != holder);
             lab.kubectl(&["uncordon", holder])?;
-            moved.with_context(|| format!("{holder} is cordoned and goes on"))?;
+            moved.with_context(|| format!("{holder} is cordoned and still announces"))?;
         }
         Ok(())
     });
@@ -250,8 +250,9 @@ pub fn without_kube_proxy(lab: &Lab) -> Result<()> {
             proxy.signal_all(Signal::SIGSTOP)?;
             let moved = stage.answer(*address, |answer| answer != holder);
             proxy.signal_all(Signal::SIGCONT)?;
-            moved
-                .with_context(|| format!("kube-proxy of {holder} stands still, and it goes on"))?;
+            moved.with_context(|| {
+                format!("kube-proxy of {holder} is stopped, and the node still announces")
+            })?;
         }
         Ok(())
     })?;

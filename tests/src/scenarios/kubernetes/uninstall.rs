@@ -46,11 +46,11 @@ pub fn uninstall(lab: &Lab, arguments: &[&str]) -> Result<()> {
     let manifest = manifest.to_string_lossy();
     let delete = ["delete", "--filename", &manifest, "--ignore-not-found", "--wait=false"];
     lab.kubectl(&delete)?;
-    wait::until("all of it is gone", GONE, || {
+    wait::until("all objects are gone", GONE, || {
         let left = left(lab)?;
         Ok(left.is_empty().then_some(()))
     })
-    .with_context(|| format!("left: {:?}", left(lab).unwrap_or_default()))
+    .with_context(|| format!("remaining objects: {:?}", left(lab).unwrap_or_default()))
 }
 
 /// Returns the remaining objects of the product.
@@ -87,11 +87,15 @@ pub fn upgraded(lab: &Lab, image: &Path) -> Result<()> {
         }
     }
     stage.keeps("web", &addresses)?;
-    wait::until("a pod of this version leads and says what it knows of the pool", LIMIT, || {
-        leaders::leader(lab)?;
-        let pool = lab.get_json(&["addresspool", stage.name])?;
-        Ok((!pool["status"]["lastValid"].is_null()).then_some(()))
-    })
+    wait::until(
+        "a pod of this version is the leader and has written the status of the pool",
+        LIMIT,
+        || {
+            leaders::leader(lab)?;
+            let pool = lab.get_json(&["addresspool", stage.name])?;
+            Ok((!pool["status"]["lastValid"].is_null()).then_some(()))
+        },
+    )
 }
 
 /// Installs the earlier version from its own manifest, under a separate tag: all versions before the first release have the

@@ -1,15 +1,16 @@
-//! A process, or its main loop alone, stands still and goes on.
+//! A process, or only its main loop, is stopped and continues.
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 
 use super::*;
 
-/// The process of a node that holds addresses stands still and goes on: half a second after it stood still nobody else's request has two
-/// answers, also when what waited for it is read, and a second after it goes on every request has one.
+/// Stops the process of a node that holds addresses and continues it. Checks that no request has two answers from half a second
+/// after the stop, including when the process reads its queued packets, and that every request has one answer from a second
+/// after it continues.
 ///
 /// # Errors
-/// When two answer one request, nobody does, or an address of another node moves.
+/// When two nodes or none answer a request, or an address of another node moves.
 pub fn stood_still(cluster: &Cluster, story: &Story) -> Result<()> {
     let stage = Stage::set(cluster)?;
     for milliseconds in [150, 1_000, 5_000] {
@@ -18,23 +19,24 @@ pub fn stood_still(cluster: &Cluster, story: &Story) -> Result<()> {
     Ok(())
 }
 
-/// Only the main loop of a node that holds addresses stands still, as it would while a disk hangs: nothing moves, and every request has one
-/// answer, since neither membership nor the responder waits for it.
+/// Stops only the main loop of a node that holds addresses, as a hanging disk would. Checks that no address moves and that every
+/// request has one answer, because neither membership nor the responder waits for the main loop.
 ///
 /// # Errors
-/// When an address moves, or a request has no answer or two.
+/// When an address moves, or a request has no answer or two answers.
 pub fn blocked(cluster: &Cluster, story: &Story) -> Result<()> {
     let stage = Stage::set(cluster)?;
     let seconds = if std::env::var_os("OUTRIGGER_SOAK").is_some() { 30 } else { 5 };
     undisturbed(|| stage.blocked(Duration::from_secs(seconds), story))
 }
 
-/// How long it may take until the others have noticed, and until all agree again.
+/// Time limit for the other nodes to detect the failure.
 const NOTICED: Duration = Duration::from_millis(500);
+/// Time limit for all nodes to agree again.
 const AGREED: Duration = Duration::from_secs(1);
 
 impl Stage<'_> {
-    /// One round; false when the others lost each other.
+    /// Runs one round. Returns false if the other nodes lost each other.
     fn stood_still(&self, milliseconds: u64, story: &Story) -> Result<bool> {
         let (cluster, before) = (self.cluster, self.holders()?);
         let victim = *before.values().next().context("no address")?;
@@ -56,7 +58,7 @@ impl Stage<'_> {
         }
         let moved = before.iter().filter(|(address, holder)| after[*address] != **holder).count();
         story.say(format!(
-            "n{} stood still for {milliseconds} ms: {moved} addresses moved",
+            "n{} was stopped for {milliseconds} ms: {moved} addresses moved",
             victim + 1
         ));
         kept(&before, &after, victim)?;
@@ -65,7 +67,7 @@ impl Stage<'_> {
             let several = seen.answered_by_several(stopped + NOTICED);
             ensure!(
                 several == 0,
-                "{address}, {milliseconds} ms: {several} requests were answered by two"
+                "{address}, {milliseconds} ms: {several} requests were answered by two nodes"
             );
             let missed = seen.missed(goes_on + AGREED);
             ensure!(
@@ -77,12 +79,12 @@ impl Stage<'_> {
         Ok(true)
     }
 
-    /// One round; false when the others lost each other.
+    /// Runs one round. Returns false if the other nodes lost each other.
     fn blocked(&self, time: Duration, story: &Story) -> Result<bool> {
         let (cluster, before) = (self.cluster, self.holders()?);
         let victim = *before.values().next().context("no address")?;
         let losses = self.losses(victim)?;
-        // The main thread of the process; a tracer stops it without the others.
+        // The main thread of the process; a tracer stops it without the other threads.
         let main = cluster.daemon(victim)?.pid()?;
         ptrace::seize(main, ptrace::Options::empty()).context("the daemon cannot be traced")?;
         ptrace::interrupt(main)?;
@@ -98,7 +100,7 @@ impl Stage<'_> {
         if self.losses(victim)? != losses {
             return Ok(false);
         }
-        story.say(format!("the main loop of n{} stood still for {time:?}", victim + 1));
+        story.say(format!("the main loop of n{} was stopped for {time:?}", victim + 1));
         ensure!(during == before && after == before, "{before:?}, then {during:?}, {after:?}");
         for (address, prober) in &self.probers {
             let seen = prober.so_far();
@@ -106,7 +108,7 @@ impl Stage<'_> {
             let missed = seen.missed(blocked);
             ensure!(
                 several == 0 && missed == 0,
-                "{address}: {several} requests were answered by two, {missed} by nobody"
+                "{address}: {several} requests were answered by two nodes, {missed} by none"
             );
             cluster.get((*address).into())?;
         }

@@ -192,7 +192,7 @@ impl Running {
             return Ok(());
         }
         match self {
-            Self::Ours(ours) => wait::until("every address is to be announced", limit, || {
+            Self::Ours(ours) => wait::until("every address has an announcer", limit, || {
                 std::thread::sleep(Duration::from_millis(200));
                 Ok((ours.desired()? >= routes as u64).then_some(()))
             }),
@@ -235,8 +235,8 @@ impl Running {
         };
         let mut ticks = 0;
         for pid in pids {
-            let stat =
-                std::fs::read_to_string(format!("/proc/{pid}/stat")).context("it is gone")?;
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+                .context("the process is gone")?;
             let (_, rest) = stat.rsplit_once(") ").context("no name in stat")?;
             // utime and stime are fields 14 and 15 of proc(5); the state is field 3.
             let mut fields = rest.split(' ').skip(11);

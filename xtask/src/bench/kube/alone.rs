@@ -38,7 +38,7 @@ pub fn measure(lab: &Lab, namespace: &str) -> Result<Figure> {
     lab.kubectl(&[&["delete"], &object[..]].concat())?;
     let seconds = |line: &str| line.parse().map(Duration::from_secs_f64);
     let times = said.lines().map(seconds).collect::<Result<Vec<_>, _>>();
-    let mut times = times.with_context(|| format!("curl says {said:?}"))?;
+    let mut times = times.with_context(|| format!("unexpected output of curl: {said:?}"))?;
     times.sort_unstable();
     distribution("a status write alone", "writes", &times)
 }

@@ -27,7 +27,7 @@ pub fn measure(lab: &Lab, addresses: &[IpAddr]) -> Result<Figure> {
     let milliseconds = |gap: &Option<Duration>| gap.map(|gap| clock::ms(gap).round());
     let shown = |gap: &Option<Duration>| match milliseconds(gap) {
         Some(gap) => format!("{gap} ms"),
-        None => format!("not back within {LIMIT:?}"),
+        None => format!("no answer within {LIMIT:?}"),
     };
     Ok(Figure {
         name: "blackout when the announcing node falls silent".to_owned(),
@@ -93,5 +93,6 @@ fn holder(lab: &Lab, client: &Namespace, address: IpAddr) -> Result<Option<Strin
 
 fn ip(namespace: &Namespace, arguments: &[&str]) -> Result<Value> {
     let output = namespace.command("ip").arg("-json").args(arguments).output()?;
-    serde_json::from_slice(&output.stdout).with_context(|| format!("ip {arguments:?} gave no JSON"))
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("the output of ip {arguments:?} is not JSON"))
 }

@@ -26,7 +26,7 @@ pub fn measure(lab: &Lab, system: System, services: usize) -> Result<Vec<Figure>
         .into_iter()
         .map(|(part, name)| {
             let processes = processes(lab, system, part)?;
-            ensure!(!processes.is_empty(), "no process of {} is a {name}", system.name());
+            ensure!(!processes.is_empty(), "{} has no process {name}", system.name());
             let all = |part: fn(&Memory) -> u64| -> Vec<f64> {
                 processes.iter().map(|memory| mib(part(memory))).collect()
             };

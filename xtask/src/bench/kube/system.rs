@@ -49,7 +49,9 @@ impl System {
     /// Installs the load balancer and waits until it runs.
     pub fn install(self, lab: &Lab, supplies: &Supplies) -> Result<()> {
         match self {
-            Self::Outrigger => install(lab, supplies.ours.as_ref().context("no image of ours")?),
+            Self::Outrigger => {
+                install(lab, supplies.ours.as_ref().context("no image of Outrigger")?)
+            }
             Self::Metallb => supplies.metallb.as_ref().context("no MetalLB")?.install(lab),
         }
     }

@@ -54,7 +54,7 @@ impl Watcher {
         let mut events = BufReader::new(curl.stdout.take().context("a pipe was asked for")?);
         let mut line = String::new();
         // No byte arrives before the first event, which is a bookmark when there are no Services.
-        events.read_line(&mut line).context("the API server does not begin to watch")?;
+        events.read_line(&mut line).context("the API server does not start the watch")?;
         let services = Services::default();
         let seen = Arc::clone(&services);
         std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Octets of gossip at rest: counted on the nodes of the laboratory, and in the simulation for more nodes than there are.
+//! Gossip traffic at rest: counted on the nodes of the laboratory, and in the simulation for larger numbers of nodes.
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use serde_json::json;
 
 use super::NODES;
 
-/// How long datagrams are counted.
+/// Time during which datagrams are counted.
 const TIME: Duration = Duration::from_secs(10);
 const COUNT: &str = "add table inet gossip
 add chain inet gossip out { type filter hook output priority 0; }
 add rule inet gossip out udp dport 7953 counter\n";
-/// The simulation's line for some nodes at rest.
+/// Marker of the line of the simulation's output with the traffic at rest.
 const AT_REST: &str = " nodes at rest: ";
 
-/// What one node sends in a second.
+/// Traffic that one node sends per second.
 pub struct Gossip {
     pub nodes: u64,
     pub datagrams: f64,
     pub octets: f64,
-    /// Not on a wire.
+    /// True if the traffic was simulated and not counted on a network.
     pub simulated: bool,
 }
 
@@ -44,11 +44,11 @@ impl std::fmt::Display for Gossip {
     }
 }
 
-/// On the wires of the laboratory, whose nodes are at rest.
+/// Returns the traffic in the laboratory, whose nodes are at rest.
 pub fn counted(lab: &Lab) -> Result<Gossip> {
     let run = |node: &str, arguments: &[&str]| -> Result<String> {
         let mut nft = lab.namespace(node)?.mortal_command(Path::new("nft"));
-        let output = nft.args(arguments).output().context("nft does not run")?;
+        let output = nft.args(arguments).output().context("cannot run nft")?;
         ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     };
@@ -69,7 +69,7 @@ pub fn counted(lab: &Lab) -> Result<Gossip> {
     Ok(Gossip { nodes: NODES.into(), datagrams, octets, simulated: false })
 }
 
-/// In the simulation.
+/// Returns the traffic in the simulation, for each number of nodes.
 pub fn simulated() -> Result<Vec<Gossip>> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
@@ -81,7 +81,7 @@ pub fn simulated() -> Result<Vec<Gossip>> {
         "gossip_at_rest",
         "--nocapture",
     ]);
-    let output = cargo.output().context("cargo does not run")?;
+    let output = cargo.output().context("cannot run cargo")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;
     let lines = text.lines().filter_map(|line| line.split_once(AT_REST));
@@ -94,9 +94,9 @@ pub fn simulated() -> Result<Vec<Gossip>> {
         .collect()
 }
 
-/// The number behind some words.
+/// Returns the number that follows some words.
 fn after(text: &str, words: &str) -> Result<f64> {
     let rest = text.split_once(words).with_context(|| format!("no {words:?} in {text:?}"))?.1;
     let number = rest.split_whitespace().next().unwrap_or_default();
-    number.parse().with_context(|| format!("{number:?} is no number"))
+    number.parse().with_context(|| format!("{number:?} is not a number"))
 }

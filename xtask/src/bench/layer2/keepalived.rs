@@ -1,4 +1,4 @@
-//! keepalived on the nodes of a laboratory: each is the master of one address, and the others stand by.
+//! keepalived on the nodes of a laboratory: each node is the master of one address and a backup for the others.
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -10,19 +10,19 @@ use serde_json::json;
 
 use super::{LIMIT, NAMESPACE, SERVICES};
 
-/// The name of its process on a node.
+/// The name of the keepalived process on a node.
 const NAME: &str = "keepalived";
 
 fn address(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 88, 0, 200 + number)
 }
 
-/// The addresses, which kube-proxy forwards to the pod.
+/// Returns the addresses, which kube-proxy forwards to the pod.
 pub fn addresses() -> Vec<IpAddr> {
     (0..SERVICES).map(|number| address(number).into()).collect()
 }
 
-/// Starts it on every node.
+/// Creates the Services and starts keepalived on every node.
 pub fn start(lab: &Lab) -> Result<()> {
     for number in 0..SERVICES {
         let spec = json!({
@@ -34,7 +34,7 @@ pub fn start(lab: &Lab) -> Result<()> {
     nodes.iter().try_for_each(|node| run(lab, node))
 }
 
-/// Starts it on one node.
+/// Starts keepalived on one node.
 pub fn run(lab: &Lab, name: &str) -> Result<()> {
     let (number, node) = (0..)
         .zip(lab.nodes())
@@ -50,12 +50,13 @@ pub fn run(lab: &Lab, name: &str) -> Result<()> {
         command.arg(flag).arg(folder.join(pid));
     }
     let process = node.process(NAME);
-    // One that was stopped gives its addresses up first.
-    wait::until("the one before has ended", LIMIT, || Ok((!process.runs()).then_some(())))?;
+    // A process that was stopped releases its addresses first.
+    wait::until("the previous process has ended", LIMIT, || Ok((!process.runs()).then_some(())))?;
     process.start(&command)
 }
 
-/// The first of as many instances as there are nodes is the one of the first node, and so on.
+/// Returns the configuration of a node, with one instance per Service: the node has the highest priority in the instance with its
+/// own number.
 fn configuration(node: u8) -> String {
     let instance = |number: u8| {
         let priority = if number == node { 150 } else { 100 + node };

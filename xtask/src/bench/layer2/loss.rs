@@ -1,4 +1,4 @@
-//! One round: the node that answers for an address is lost, and is back.
+//! One round of the benchmark: the node that announces an address fails and comes back.
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
@@ -17,27 +17,27 @@ use outrigger_tests::wait;
 use super::super::kube::blackout::announced;
 use super::Speaker;
 
-/// How long an answer may stay away.
+/// Longest time without an answer.
 pub const LIMIT: Duration = Duration::from_secs(60);
-/// How long a restart may take: kubelet waits longer each time.
+/// Time limit for a restart: the backoff of kubelet grows each time.
 const RESTART: Duration = Duration::from_secs(360);
-/// So many connections before the loss are looked at with it.
+/// Number of connections before the failure that are part of the evaluation.
 const BEFORE: usize = 20;
-/// A node that came back is let find the others before the next is lost.
+/// Time for a node that came back to rejoin the others before the next failure.
 const REUNION: Duration = Duration::from_secs(10);
 
-/// What happens to the node.
+/// The failure of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Loss {
-    /// Its frames vanish, and its carrier stays up.
+    /// Its frames are dropped, and its carrier stays up.
     Silent,
     /// Its carrier goes down.
     Cut,
-    /// The frames of the port that it announces on vanish; its other network lives.
+    /// The frames of the port that it announces on are dropped; its other network works.
     Port,
-    /// SIGKILL to what answers.
+    /// SIGKILL to the processes that announce.
     Killed,
-    /// SIGTERM.
+    /// SIGTERM to the main process.
     Stopped,
 }
 
@@ -48,14 +48,14 @@ impl Loss {
         match self {
             Self::Silent => "the node falls silent",
             Self::Cut => "the node is cut off",
-            Self::Port => "the port falls silent, the other network lives",
+            Self::Port => "the port falls silent, the other network works",
             Self::Killed => "the process is killed",
             Self::Stopped => "the process is stopped",
         }
     }
 }
 
-/// The longest time without an answer; none when there was no end of it.
+/// Returns the longest time without an answer; `None` if it did not end within [`LIMIT`].
 pub fn round(
     lab: &Lab,
     speaker: Speaker,
@@ -67,7 +67,7 @@ pub fn round(
     let (target, node) = announced(lab, &client, addresses, loses_node)?;
     let prober = Prober::start(&client, target);
     prober.settled(LIMIT)?;
-    // With answers before it: a gap is between two of them.
+    // Includes answers before the failure, because a gap is between two answers.
     let skip = prober.so_far().requests().saturating_sub(BEFORE);
     let (running, member) = (processes(lab, speaker, &node)?, Member::named(&node)?);
     match loss {
@@ -83,7 +83,7 @@ pub fn round(
     if matches!(loss, Loss::Killed | Loss::Stopped) && speaker == Speaker::Keepalived {
         super::keepalived::run(lab, &node)?;
     }
-    wait::until("it runs on every node", RESTART, || {
+    wait::until("the process runs on every node", RESTART, || {
         let mut nodes = lab.nodes();
         let runs = nodes.all(|node| processes(lab, speaker, &node.name()).is_ok());
         if !runs {
@@ -98,7 +98,8 @@ pub fn round(
     Ok(gap)
 }
 
-/// What answers on a node, by its arguments, in the network of the node: at least one, and the parent of the others first.
+/// Returns the processes that announce addresses on a node, found by their arguments in the network namespace of the node: at least
+/// one, and the parent of the others first.
 fn processes(lab: &Lab, speaker: Speaker, node: &str) -> Result<Vec<Pid>> {
     let network = |path: &Path| fs::metadata(path).map(|data| data.ino());
     let there = network(&lab.namespace(node)?.path())?;
@@ -106,7 +107,7 @@ fn processes(lab: &Lab, speaker: Speaker, node: &str) -> Result<Vec<Pid>> {
     for entry in fs::read_dir("/proc")? {
         let path = entry?.path();
         let number = path.file_name().and_then(|name| name.to_str()?.parse::<i32>().ok());
-        // One that ends meanwhile has no files any more.
+        // A process that ends meanwhile has no files.
         let (Some(number), Ok(arguments), Ok(here)) =
             (number, fs::read_to_string(path.join("cmdline")), network(&path.join("ns/net")))
         else {
@@ -117,7 +118,7 @@ fn processes(lab: &Lab, speaker: Speaker, node: &str) -> Result<Vec<Pid>> {
             found.push(number);
         }
     }
-    ensure!(!found.is_empty(), "nothing of it runs on {node}");
+    ensure!(!found.is_empty(), "{node} runs no process of the load balancer");
     found.sort_unstable();
     Ok(found.into_iter().map(Pid::from_raw).collect())
 }

@@ -33,7 +33,7 @@ fn a_pool_says_for_whom_it_waits() {
 
     rig.put_pool(Pool { draining: true, ..pool("p", &["10.0.0.6-10.0.0.8"]) });
     let draining = condition(&rig, "p", PoolConditionType::Draining);
-    check(&draining.message, &["ns/s4 and 2 more", "delete them, or have them ask for another"]);
+    check(&draining.message, &["ns/s4 and 2 more", "delete them, or set another pool"]);
     assert!(!condition(&rig, "p", PoolConditionType::Ready).status);
     for n in 0..7 {
         rig.remove(&format!("s{n}"));
@@ -64,7 +64,7 @@ fn a_pool_says_what_it_cannot_give_out() {
     assert_eq!(overlap.reason, "NodeAddress");
     check(&overlap.message, &["10.0.0.1, the address of node worker-1", "exclude it"]);
     rig.put(wanting("a", "10.0.0.1"));
-    check(rig.message_now("a"), &["is the address of node worker-1: ask for another"]);
+    check(rig.message_now("a"), &["is the address of node worker-1: request another"]);
 
     rig.put_pool(pool("q", &["10.0.0.2-10.0.0.9"]));
     let overlap = condition(&rig, "q", PoolConditionType::Overlap);
@@ -103,7 +103,7 @@ fn a_service_that_no_node_can_answer_for_says_so() {
     assert_eq!(rig.said(), ["a 10.0.0.0 NoEligibleNode"]);
     let label = "node.kubernetes.io/exclude-from-external-load-balancers";
     assert!(rig.verdict("a").condition.warns());
-    check(rig.message("a"), &["no node may answer for 10.0.0.0", "n1, n2, n3 and 1 more", label]);
+    check(rig.message("a"), &["no node may answer for it", "n1, n2, n3 and 1 more", label]);
     // Not ready is no obstacle: such a node serves while no other can.
     rig.apply(Change::Upsert(Fact::from(Node { ready: false, ..node("n4") })));
     assert_eq!(rig.said(), ["a 10.0.0.0 Allocated"]);
@@ -112,7 +112,7 @@ fn a_service_that_no_node_can_answer_for_says_so() {
     assert_eq!(rig.said(), [""; 0]);
     rig.put_pool(Pool { announcers: Some(vec!["lan".into()]), ..pool("p", &["10.0.0.0/30"]) });
     assert_eq!(rig.said(), ["a 10.0.0.0 NoEligibleNode"]);
-    check(rig.message("a"), &["nobody answers for 10.0.0.0: no announcer covers the address"]);
+    check(rig.message("a"), &["10.0.0.0 is not announced: no announcer covers the address"]);
 }
 
 #[test]
@@ -123,25 +123,25 @@ fn an_address_that_is_not_shared_says_why() {
     for (service, words) in [
         (sharing("b", "k", 80), "both have port 80/TCP: change one"),
         (sharing("b", "l", 81), "their sharing keys \"l\" and \"k\" differ"),
-        (sharing("b", "", 81), "give both the same outrigger.dev/sharing-key"),
+        (sharing("b", "", 81), "set the annotation outrigger.dev/sharing-key"),
         (sharing("other/b", "k", 81), "ns/a is in another"),
         (local, "both need the same policy"),
     ] {
         let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![holder()]);
         let key = service.key.to_string();
         rig.put(wants(service));
-        check(rig.message_now(&key), &["10.0.0.1 is asked for, but held by ns/a", words]);
+        check(rig.message_now(&key), &["10.0.0.1 is requested, but held by ns/a", words]);
     }
     let mut rig = Rig::synced(vec![pool("p", &["10.0.0.0/30"])], vec![holder()]);
     rig.put(sharing("b", "k", 80));
     check(
         rig.message_now("b"),
-        &["does not share 10.0.0.1 with ns/a, which has its sharing key \"k\"", "port 80/TCP"],
+        &["does not share 10.0.0.1 with ns/a, which has the same sharing key \"k\"", "port 80/TCP"],
     );
     rig.remove("b");
     rig.remove("a");
     rig.put(wanting("c", "10.0.0.1"));
-    check(rig.message_now("c"), &["given back a moment ago and may still be announced"]);
+    check(rig.message_now("c"), &["released a moment ago and may still be announced"]);
 }
 
 #[test]

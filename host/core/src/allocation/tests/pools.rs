@@ -54,7 +54,7 @@ fn overlapping_pools_stop_only_the_later_one() {
     rig.put_pool(a);
     let (name, text) = problems(&rig).pop().unwrap();
     assert_eq!(name, "a");
-    assert!(text.ends_with("until then its last valid version stays in force"), "{text}");
+    assert!(text.ends_with("until then its last valid version stays active"), "{text}");
     rig.put(wanting("s", "10.0.0.9"));
     assert_eq!(rig.allocations.verdicts().last().unwrap().pool, Some("b".into()));
 

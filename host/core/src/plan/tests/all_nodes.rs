@@ -75,8 +75,8 @@ fn the_first_announcer_of_bgp_leaves_layer_2_to_those_who_are_reached_there() {
     bench.upsert(Fact::from(bgp));
     assert_eq!(bench.plan(), "racks +10.0.0.1 default web Announce");
     let note = built_in_beside(&bench.cluster).unwrap();
-    assert!(note.contains("addresses of default beside racks"), "{note}");
-    assert!(note.contains("write spec.announcers: [racks] into the pool"), "{note}");
+    assert!(note.contains("addresses of default in addition to racks"), "{note}");
+    assert!(note.contains("set spec.announcers: [racks] in the pool"), "{note}");
 
     let named = Some(vec!["racks".to_owned()]);
     bench.upsert(Fact::from(Pool { announcers: named, ..pool("default", &["10.0.0.0/16"]) }));

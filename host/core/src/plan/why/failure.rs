@@ -22,7 +22,7 @@ pub(super) struct Failure {
 impl AddressQuestion<'_> {
     pub(super) fn failure(&self, node: &str, word: &NodeObservation) -> Option<Failure> {
         let log = format!(
-            "to see what it does: kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix (the pod on {node})"
+            "to check its log: kubectl -n outrigger-system logs -l app.kubernetes.io/component=node --prefix (the pod on {node})"
         );
         if !word.missing.is_empty() {
             let why = format!("it is not ready, and waits for {}", word.missing.join(", "));
@@ -35,7 +35,7 @@ impl AddressQuestion<'_> {
                 let object = format!("Announcer {}", announcer.name);
                 let said = word.problems.iter().find(|(about, _)| *about == object);
                 let (why, fix) = match said {
-                    Some((_, said)) => (said.as_str(), format!("mend {title}: {said}")),
+                    Some((_, said)) => (said.as_str(), format!("fix {title}: {said}")),
                     None => ("it has not started", log),
                 };
                 let why = format!("{title} does not run on {node}: {why}");
@@ -65,23 +65,23 @@ impl AddressQuestion<'_> {
         let title = self.title(announcer);
         let held = phase == "Held";
         let how = match held {
-            true => "failed, and starting it again did not help",
+            true => "failed, and a restart did not help",
             false if last_fault.contains("start failed: the plugin crashed") => "crashes at start",
             false => "does not start",
         };
         let from = match origin.as_str() {
-            "" => "nobody knows where it comes from",
+            "" => "its origin is unknown",
             "embedded" => "it is the build that comes with Outrigger",
             origin => &format!("it is the build of {origin}"),
         };
-        let silent = if last_fault.is_empty() { ", and nothing is said of why" } else { "" };
+        let silent = if last_fault.is_empty() { ", and no reason is reported" } else { "" };
         let why = format!(
             "plugin {plugin:?} of {title} {how}{silent}; {from}; every address that it announces is affected"
         );
         let mut fixes = fixes_of_plugin(plugin, origin);
         if held {
             fixes.insert(0, format!(
-                "start Outrigger on {node} again: kubectl -n outrigger-system delete pod -l app.kubernetes.io/component=node --field-selector spec.nodeName={node}"
+                "restart Outrigger on {node}: kubectl -n outrigger-system delete pod -l app.kubernetes.io/component=node --field-selector spec.nodeName={node}"
             ));
         }
         if self.cluster.announcers.contains_key(&announcer.name) {
@@ -123,10 +123,10 @@ impl AddressQuestion<'_> {
         let Some((what, advice)) = said.rsplit_once(": ").filter(|(_, text)| is_sentence(text))
         else {
             let origin = word.announcers.get(&announcer.name).map_or("", |one| &one.origin);
-            let why = format!("plugin {plugin:?} of {title} says: {said}");
+            let why = format!("plugin {plugin:?} of {title} reports: {said}");
             return Failure::plain(why, fixes_of_plugin(plugin, origin));
         };
-        let mut why = format!("plugin {plugin:?} of {title} says: {what}");
+        let mut why = format!("plugin {plugin:?} of {title} reports: {what}");
         let mut fixes = vec![format!("on {node}: {advice}")];
         let may = usable(announcer, word);
         if advice.contains(BRING_UP) && !may.is_empty() {
@@ -136,7 +136,7 @@ impl AddressQuestion<'_> {
         }
         if !announcer.interfaces.is_empty() {
             fixes.push(format!(
-                "name another interface in spec.interfaces of {title}, which has {} now: kubectl edit announcer {}",
+                "name another interface in spec.interfaces of {title}, which is {} now: kubectl edit announcer {}",
                 announcer.interfaces.join(", "),
                 announcer.name
             ));
@@ -191,12 +191,12 @@ fn fixes_of_plugin(plugin: &str, origin: &str) -> Vec<String> {
         "embedded" => vec![format!("{another}, and report the error to Outrigger's developers")],
         origin if origin.starts_with("ConfigMap ") => {
             let back = format!(
-                "go back to the build that comes with Outrigger: kubectl -n outrigger-system delete configmap -l outrigger.dev/plugin={plugin} (this deletes every uploaded build of plugin {plugin:?})"
+                "roll back to the build that comes with Outrigger: kubectl -n outrigger-system delete configmap -l outrigger.dev/plugin={plugin} (this deletes every uploaded build of plugin {plugin:?})"
             );
             std::iter::once(another).chain(is_shipped.then_some(back)).collect()
         }
         path => {
-            let back = format!("remove {path}, to go back to the build that comes with Outrigger");
+            let back = format!("remove {path} to roll back to the build that comes with Outrigger");
             let replace = format!("replace {path} with a build that works");
             std::iter::once(replace).chain(is_shipped.then_some(back)).collect()
         }

@@ -31,7 +31,7 @@ impl AddressQuestion<'_> {
             return self.answers(name, &said);
         }
         if self.is_computed() && answering.iter().any(|one| one == name) {
-            let message = "should be the one that answers; it could not be asked".to_owned();
+            let message = "should answer; it could not be queried".to_owned();
             return NodeWhy::plain(NodeRole::Answers, message);
         }
         let last_resort = verdict.is_err_and(Ineligible::is_last_resort);
@@ -60,7 +60,7 @@ impl AddressQuestion<'_> {
                 (failure.error, failure.fixes)
             }
             Some(failure) => {
-                message.push_str(&format!("; this goes on, though {}", failure.why));
+                message.push_str(&format!("; this continues, although {}", failure.why));
                 (failure.error, Vec::new())
             }
             None => Default::default(),
@@ -72,20 +72,22 @@ impl AddressQuestion<'_> {
     fn stands(&self, name: &str, answering: &[NodeName]) -> String {
         let due = self.due();
         match answering {
-            [] if due.contains(&name) => "is to answer, and does not say that it does".to_owned(),
+            [] if due.contains(&name) => {
+                "should answer, but does not report that it does".to_owned()
+            }
             [] if !due.is_empty() => format!(
-                "stands by: {0} was chosen to answer; another node is chosen only when {0} is down, cannot announce it, is cordoned or has the label {EXCLUDE}",
+                "standby: {0} was chosen to answer; another node is chosen only when {0} is down, cannot announce it, is cordoned or has the label {EXCLUDE}",
                 due.join(" and ")
             ),
             [] => match self.word(name).filter(|word| word.details.is_none()) {
-                Some(word) => format!("could answer; it could not be asked: {}", silence(word)),
-                None => "could answer, and does not say that it does".to_owned(),
+                Some(word) => format!("could answer; it could not be queried: {}", silence(word)),
+                None => "could answer, but does not report that it does".to_owned(),
             },
             others if self.is_computed() => {
-                format!("stands by: {} should be the one that answers", others.join(" and "))
+                format!("standby: {} should answer", others.join(" and "))
             }
             others => format!(
-                "stands by: {} answers, and an address stays where it is while its node can serve it",
+                "standby: {} answers, and an address stays on its node while that node can serve it",
                 others.join(" and ")
             ),
         }
@@ -102,15 +104,15 @@ impl AddressQuestion<'_> {
                 "name an interface that {node} has in spec.interfaces of the announcer (to see them: ip link, on {node})"
             ),
             Ineligible::ProxyUnhealthy => format!(
-                "mend kube-proxy on {node} (to see what it says: curl http://127.0.0.1:10256/healthz, on {node})"
+                "fix kube-proxy on {node} (to see its status: curl http://127.0.0.1:10256/healthz, on {node})"
             ),
             Ineligible::SegmentSilent => format!(
-                "mend the port, the cable or the switch between {node} and its neighbours (to see who answers it: ip neigh, on {node})"
+                "fix the port, the cable or the switch between {node} and its neighbours (to see which of them answer: ip neigh, on {node})"
             ),
             Ineligible::NoCarrier => {
                 format!("plug in the cable, or set the interface up, on {node} (ip link)")
             }
-            _ => format!("mend what its report says: kubectl get nodereport {node} -o yaml"),
+            _ => format!("fix what its report states: kubectl get nodereport {node} -o yaml"),
         }
     }
 
@@ -126,26 +128,27 @@ impl AddressQuestion<'_> {
         );
         let fix = match reason {
             Ineligible::NotAlive => {
-                format!("start Outrigger on {node}, to see why it does not run: {pods}")
+                format!("start Outrigger on {node}; to see why it does not run: {pods}")
             }
             Ineligible::Leaving => {
                 format!("wait until Outrigger on {node} runs again; to see its pod: {pods}")
             }
             Ineligible::NoNode => {
-                format!("{node} has left the cluster: join it again, or forget it")
+                format!("{node} has left the cluster: join it again, or ignore it")
             }
             Ineligible::Excluded => {
                 let local = |one: &&Service| one.traffic_policy == TrafficPolicy::Local;
                 let too = match self.services.iter().any(local) {
-                    true => format!(" ({node} needs a ready pod of the Service too)"),
+                    true => format!(" ({node} also needs a ready pod of the Service)"),
                     false => String::new(),
                 };
-                let fix =
-                    format!("take the label off {node}: kubectl label node {node} {EXCLUDE}-{too}");
+                let fix = format!(
+                    "remove the label from {node}: kubectl label node {node} {EXCLUDE}-{too}"
+                );
                 return (explained(reason), iter::once(fix).chain(self.ignore_fix()).collect());
             }
             Ineligible::NetworkUnavailable => {
-                format!("mend the network of {node} (kubectl describe node {node})")
+                format!("fix the network of {node} (kubectl describe node {node})")
             }
             Ineligible::NoAnnouncer => return (self.no_announcer(), self.uncovered().1),
             Ineligible::NotSelected => format!(
@@ -156,7 +159,7 @@ impl AddressQuestion<'_> {
                 return (explained(reason), self.endpoints_fixes(node, reason));
             }
             Ineligible::NotReady => format!("make {node} Ready (kubectl describe node {node})"),
-            Ineligible::Cordoned => format!("take it into service again: kubectl uncordon {node}"),
+            Ineligible::Cordoned => format!("return it to service: kubectl uncordon {node}"),
             other => self.inability_fix(node, other),
         };
         let message = match reason {
@@ -174,7 +177,7 @@ impl AddressQuestion<'_> {
         let written = |one: &&Announcer| self.cluster.announcers.contains_key(&one.name);
         let name = &self.cover.iter().find(written)?.name;
         Some(format!(
-            "announce from nodes with that label too: kubectl patch announcer {name} --type merge -p '{{\"spec\":{{\"ignoreExcludeLabel\":true}}}}'"
+            "also announce from nodes with that label: kubectl patch announcer {name} --type merge -p '{{\"spec\":{{\"ignoreExcludeLabel\":true}}}}'"
         ))
     }
 
@@ -203,7 +206,7 @@ impl AddressQuestion<'_> {
         );
         match reason {
             Ineligible::NoEndpoint if self.has_other_family(&key) => vec![format!(
-                "give the pods of Service {key} an {} address, or take the family out of its spec.ipFamilies: it has endpoints of the other family alone; to see them: {slices}",
+                "give the pods of Service {key} an {} address, or remove the family from its spec.ipFamilies: it has endpoints of the other family only; to see them: {slices}",
                 Family::of(&self.address)
             )],
             Ineligible::NoEndpoint => {
@@ -237,7 +240,7 @@ fn explained(reason: Ineligible) -> String {
 /// Returns why a node could not be asked.
 pub(super) fn silence(word: &NodeObservation) -> &str {
     match word.silence.why.as_str() {
-        "" => "nobody knows why",
+        "" => "the reason is unknown",
         why => why,
     }
 }

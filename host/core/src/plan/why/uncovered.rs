@@ -22,10 +22,10 @@ impl AddressQuestion<'_> {
             let there: Vec<String> = all.values().map(|one| self.title(one)).collect();
             let (pool, there) = (&home.pool, there.join(", "));
             fixes.push(format!(
-                "correct spec.announcers of AddressPool {pool}: kubectl edit addresspool {pool} (there is only {there})"
+                "correct spec.announcers of AddressPool {pool}: kubectl edit addresspool {pool} (existing: {there})"
             ));
             fixes.push(format!(
-                "remove spec.announcers of AddressPool {pool}, to have every announcer: kubectl edit addresspool {pool}"
+                "remove spec.announcers of AddressPool {pool}, to use every announcer: kubectl edit addresspool {pool}"
             ));
             fixes.push(format!(
                 "create Announcer {name} (to see its fields: kubectl explain announcer.spec)"
@@ -52,7 +52,7 @@ impl AddressQuestion<'_> {
         if wrong.is_empty() {
             wrong.push(format!("spec.announcers of AddressPool {} is empty", home.pool));
             fixes.push(format!(
-                "name an Announcer there, or remove spec.announcers to have all of them (kubectl edit addresspool {})",
+                "name an Announcer there, or remove spec.announcers to use all of them (kubectl edit addresspool {})",
                 home.pool
             ));
         }

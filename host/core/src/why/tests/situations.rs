@@ -2,8 +2,8 @@
 use super::*;
 
 /// The supervisor's message about a plugin that panics.
-const CRASHED: &str = "the plugin crashed: it said: panicked at src/lib.rs:48: index out of bounds; wasm trap: wasm `unreachable` instruction executed in std::process::abort < layer2::handle";
-const CRASHED_AT_START: &str = "9f86d081884c: start failed: the plugin crashed: it said: panicked at src/lib.rs:21: no MAC address; wasm trap: wasm `unreachable` instruction executed in std::process::abort < layer2::start";
+const CRASHED: &str = "the plugin crashed: it logged: panicked at src/lib.rs:48: index out of bounds; wasm trap: wasm `unreachable` instruction executed in std::process::abort < layer2::handle";
+const CRASHED_AT_START: &str = "9f86d081884c: start failed: the plugin crashed: it logged: panicked at src/lib.rs:21: no MAC address; wasm trap: wasm `unreachable` instruction executed in std::process::abort < layer2::start";
 
 /// Returns the built-in announcer as a configured one.
 fn announcer_on(interfaces: &[&str]) -> Announcer {
@@ -254,7 +254,7 @@ pub(super) const SITUATIONS: [(&str, Play, bool); 28] = [
                 word.details = None;
                 word.silence = Unreachable {
                     why: "your user is not allowed to get pods/proxy in namespace outrigger-system".into(),
-                    fix: "ask an administrator for a Role with get pods/proxy in namespace outrigger-system (to check: kubectl auth can-i get pods/proxy -n outrigger-system); until then, to see which addresses are not as they should be: kubectl get nodereports -o yaml, status.exceptions".into(),
+                    fix: "ask an administrator for a Role with get pods/proxy in namespace outrigger-system (to check: kubectl auth can-i get pods/proxy -n outrigger-system); until then, to see which addresses are not in the desired state: kubectl get nodereports -o yaml, status.exceptions".into(),
                 };
             }
             s

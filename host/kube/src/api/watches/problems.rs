@@ -19,7 +19,7 @@ impl Watches {
             let why = standing.failing.as_ref()?;
             Some(api(
                 format!("watch of {}", kind.plural()),
-                format!("{why}; until it works again what was known stays in force"),
+                format!("{why}; until it works again, the last known state stays active"),
             ))
         });
         let own = self.problems.iter().flat_map(|(path, messages)| {
@@ -27,7 +27,7 @@ impl Watches {
         });
         let losers = self.claims.losers().map(|(claim, winner)| {
             let message = format!(
-                "{} is also in {}, which stays in force: delete one of the two",
+                "{} is also in {}, which stays active: delete one of the two",
                 claim.title(),
                 title(&winner.path)
             );

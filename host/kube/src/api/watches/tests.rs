@@ -164,7 +164,9 @@ fn a_watch_that_fails_changes_nothing_and_says_so() {
     assert!(bench.say(Kind::Nodes, WatchEvent::Failed("connection refused".to_owned())).is_empty());
     assert_eq!(
         bench.problems(),
-        ["watch of nodes: connection refused; until it works again what was known stays in force"]
+        [
+            "watch of nodes: connection refused; until it works again, the last known state stays active"
+        ]
     );
     bench.say(Kind::Nodes, WatchEvent::Recovered);
     assert!(bench.problems().is_empty());

@@ -160,12 +160,12 @@ fn the_configuration_of_metallb_0_9_is_read_pool_by_pool() {
                 "address-pools:\n{good}- {{name: b, protocol: bgp, addresses: [10.1.0.0/24], bgp-advertisements: [{{localpref: 100}}]}}\n"
             ),
             1,
-            "data.config.address-pools[1].protocol: pool \"b\" is skipped: BGP comes with the bgp announcer in a later version; write layer2 to serve it now",
+            "data.config.address-pools[1].protocol: pool \"b\" is skipped, because a folder takes only layer 2 from this ConfigMap: write layer2, or run outrigger import metallb -f FILE for BGP",
         ),
         (
             format!("peers: []\naddress-pools:\n{good}"),
             1,
-            "data.config.peers: is skipped: BGP comes with the bgp announcer in a later version",
+            "data.config.peers: is skipped, because a folder takes only layer 2 from this ConfigMap: for BGP, run outrigger import metallb -f FILE",
         ),
         (
             format!("pears: []\naddress-pools:\n{good}"),

@@ -192,7 +192,7 @@ fn what_a_service_asks_for_is_read_or_refused_with_the_fix() {
         (
             "ipFamilies: [IPv4]",
             "outrigger.dev/addresses: '2001:db8::1'",
-            "spec.ipFamilies: 2001:db8::1 is asked for: add IPv6, or ask for an address of the other family",
+            "spec.ipFamilies: 2001:db8::1 is requested: add IPv6, or request an address of the other family",
         ),
         (
             "ports: [{port: 70000}]",

@@ -26,7 +26,7 @@ pub(super) fn next_hop(wire: &Wire<'_>) -> Result<Ipv4Addr, Fault> {
     let address = Ipv4Addr::from(wire.fixed::<4>("RFC 7606 section 7.3")?);
     // RFC 7606 section 3 e requires the reaction.
     if !is_a_hosts(address.into()) {
-        let words = format!("{address} is no host's address");
+        let words = format!("{address} is not the address of a host");
         let error = ErrorCode::INVALID_NEXT_HOP;
         return Err(wire.fault(Action::TreatAsWithdraw, error, words, "RFC 7606 section 3 e"));
     }

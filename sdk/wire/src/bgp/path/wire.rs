@@ -88,7 +88,7 @@ pub(super) fn duplicate(wire: &Wire<'_>) -> Fault {
     let routes = matches!(wire.code, code::MP_REACH | code::MP_UNREACH);
     let action = if routes { Action::SessionReset } else { Action::AttributeDiscard };
     let error = ErrorCode::MALFORMED_ATTRIBUTE_LIST;
-    let mut fault = wire.fault(action, error, "there twice", "RFC 7606 section 3 g");
+    let mut fault = wire.fault(action, error, "occurs twice", "RFC 7606 section 3 g");
     fault.notification.data.clear();
     fault
 }

@@ -43,7 +43,7 @@ pub fn refused(lab: &Lab) -> Result<()> {
         ensure!(words.iter().all(|word| message.contains(word)), "{expected}: {message}");
         ensure!(said["active"]["build"] == "embedded", "active is {}", said["active"]);
         ensure!(said["phase"] == "Refused", "the phase is {}", said["phase"]);
-        ensure!(copies(lab)?.is_empty(), "a copy of what was refused: {:?}", copies(lab)?);
+        ensure!(copies(lab)?.is_empty(), "a copy of a refused build exists: {:?}", copies(lab)?);
     }
     await_event(lab, "layer2", &["ConfigMap mine was refused", "another name"])?;
     let image = json!({
@@ -86,8 +86,8 @@ fn sizes(lab: &Lab, component: &Path) -> Result<()> {
     let path = create(component)?;
     let path = path.to_string_lossy();
     let error = lab.kubectl(&["apply", "--filename", &path]).err();
-    let error = format!("{:#}", error.context("client-side apply takes a large ConfigMap")?);
-    ensure!(error.contains("262144"), "another problem: {error}");
+    let error = format!("{:#}", error.context("client-side apply accepts a large ConfigMap")?);
+    ensure!(error.contains("262144"), "unexpected error: {error}");
     ensure!(docs.contains("--server-side") && docs.contains("262144"), "docs/plugins.md");
     lab.kubectl(&["apply", "--server-side", "--filename", &path])?;
     take_back(lab, "large")?;
@@ -95,8 +95,8 @@ fn sizes(lab: &Lab, component: &Path) -> Result<()> {
     std::fs::write(&large, incompressible(component)?)?;
     let path = create(&large)?;
     let apply = lab.kubectl(&["apply", "--server-side", "--filename", &path.to_string_lossy()]);
-    let error = format!("{:#}", apply.err().context("a ConfigMap above 1 MiB is taken")?);
-    ensure!(error.contains("1048576"), "another problem: {error}");
+    let error = format!("{:#}", apply.err().context("a ConfigMap above 1 MiB is accepted")?);
+    ensure!(error.contains("1048576"), "unexpected error: {error}");
     ensure!(docs.contains("1048576") && docs.contains("data.image"), "docs/plugins.md");
     // The product never sees a delivery that the API server refuses; `inspect` reports it beforehand.
     let said = inspect(&large)?;
@@ -152,21 +152,21 @@ pub fn copied_and_swept(lab: &Lab) -> Result<()> {
     ensure!(copies(lab)? == [copy.as_str()], "{:?}", copies(lab)?);
     // The copy is deleted from outside.
     lab.kubectl(&["delete", "configmap", &copy, "--namespace", SYSTEM])?;
-    wait::until("the copy is there again", LIMIT, || {
+    wait::until("the copy exists again", LIMIT, || {
         Ok((copies(lab)? == [copy.as_str()]).then_some(()))
     })?;
 
     deliver(lab, "two", "layer2", &guests.trap, Packing::Gzip, &json!({}))?;
     let said = await_reason(lab, "layer2", "SeveralConfigMaps")?;
     ensure!(reason(&said).1.contains("one, two"), "{}", reason(&said).1);
-    ensure!(said["candidate"]["digest"] == other, "another one is tried: {said}");
+    ensure!(said["candidate"]["digest"] == other, "a different candidate is tried: {said}");
     take_back(lab, "one")?;
     let trap = digest(&guests.trap)?;
-    await_status(lab, "layer2", "tries the one that is left", |status| {
+    await_status(lab, "layer2", "tries the remaining build", |status| {
         status["candidate"]["digest"] == trap
     })?;
     let copy = format!("plugin-layer2-{trap:.12}");
-    wait::until("only the copy that is needed is there", LIMIT, || {
+    wait::until("only the needed copy exists", LIMIT, || {
         Ok((copies(lab)? == [copy.as_str()]).then_some(()))
     })?;
     take_back(lab, "two")?;
@@ -192,22 +192,28 @@ pub fn policies(lab: &Lab) -> Result<()> {
     };
     let quick = json!({ "outrigger.dev/settle-seconds": "1" });
     let highest = digest(&guests.highest_free)?;
-    ensure!(address("lowest")? == "10.94.0.0", "lowest-free gave another one");
+    ensure!(address("lowest")? == "10.94.0.0", "lowest-free assigned a different address");
     deliver(lab, "policy", "lowest-free", &guests.highest_free, Packing::Plain, &quick)?;
     await_status(lab, "lowest-free", "is the highest", |it| it["active"]["digest"] == highest)?;
-    ensure!(address("highest")? == "10.94.0.15", "the policy that is active did not decide");
+    ensure!(address("highest")? == "10.94.0.15", "the active policy did not choose the address");
     let patient = json!({ "outrigger.dev/settle-seconds": "60" });
     deliver(lab, "policy", "lowest-free", &guests.trap_in_allocate, Packing::Plain, &patient)?;
     await_reason(lab, "lowest-free", "RollingOut")?;
     await_tried(&controller, &guests.trap_in_allocate)?;
-    ensure!(address("served")? == "10.94.0.14", "what was active did not decide");
+    ensure!(
+        address("served")? == "10.94.0.14",
+        "the previously active policy did not choose the address"
+    );
     let said = await_reason(lab, "lowest-free", "Trapped")?;
     ensure!(said["active"]["digest"] == highest && said["phase"] == "RolledBack", "{said}");
     take_back(lab, "policy")?;
     await_status(lab, "lowest-free", "is the embedded one", |status| {
         status["active"]["build"] == "embedded" && status["phase"] == "Active"
     })?;
-    ensure!(address("lowest-again")? == "10.94.0.1", "the embedded policy did not decide");
+    ensure!(
+        address("lowest-again")? == "10.94.0.1",
+        "the embedded policy did not choose the address"
+    );
 
     deliver(lab, "new", "my-policy", &guests.highest_free, Packing::Plain, &quick)?;
     await_status(lab, "my-policy", "is active", |it| it["active"]["digest"] == highest)?;
@@ -215,9 +221,9 @@ pub fn policies(lab: &Lab) -> Result<()> {
     own["spec"]["allocator"] = json!({ "plugin": "my-policy" });
     lab.apply(&own.to_string())?;
     await_pool_ready(lab)?;
-    ensure!(address("mine")? == "10.94.0.13", "the new policy did not decide");
+    ensure!(address("mine")? == "10.94.0.13", "the new policy did not choose the address");
     take_back(lab, "new")?;
-    wait::until("nothing is left of what is no longer delivered", LIMIT, || {
+    wait::until("the objects of the removed plugin are gone", LIMIT, || {
         Ok((status(lab, "my-policy")?.is_null()).then_some(()))
     })?;
     lab.kubectl(&["delete", "--raw", "/api/v1/namespaces/bad/services"]).map(drop)
@@ -226,7 +232,7 @@ pub fn policies(lab: &Lab) -> Result<()> {
 fn await_pool_ready(lab: &Lab) -> Result<()> {
     // The pool uses the policy of its spec from the moment it is read, which its status shows.
     std::thread::sleep(Duration::from_millis(500));
-    wait::until("the pool is in force", LIMIT, || {
+    wait::until("the pool is active", LIMIT, || {
         let pool = lab.get_json(&["addresspool", "lan"])?;
         let conditions = pool["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let ready = |it: &Value| it["type"] == "Ready" && it["status"] == "True";

@@ -53,7 +53,7 @@ pub fn policies(lab: &Lab) -> Result<()> {
         slowest = slowest.max(clock::since(begun));
     }
     println!("slowest of {OTHERS} Services of the other pool: {slowest:.1?}, with kubectl's time");
-    ensure!(lease(lab)? == leads, "the Lease changed hands: {leads} before, {} now", lease(lab)?);
+    ensure!(lease(lab)? == leads, "the leader changed: {leads} before, {} now", lease(lab)?);
     ensure!(slowest < SOON, "a Service of another pool waited for {slowest:.1?}");
     nobody_has_one(lab)?;
     await_condition_of(lab, "PolicyFailed", &["did not answer within 100 ms", "looping"])?;
@@ -102,13 +102,16 @@ fn second() -> Value {
 /// Returns the leader and the number of its changes.
 fn lease(lab: &Lab) -> Result<String> {
     let lease = lab.get_json(&["lease", leaders::ACCOUNT, "--namespace", SYSTEM])?;
-    let holder = lease["spec"]["holderIdentity"].as_str().context("nobody leads")?;
+    let holder = lease["spec"]["holderIdentity"].as_str().context("the Lease has no holder")?;
     Ok(format!("{holder} after {} changes", lease["spec"]["leaseTransitions"]))
 }
 
 fn nobody_has_one(lab: &Lab) -> Result<()> {
     let given = addresses(lab, NAMESPACE)?;
-    ensure!(given.is_empty(), "{given:?} though the policy of their pool failed");
+    ensure!(
+        given.is_empty(),
+        "addresses were assigned though the policy of their pool failed: {given:?}"
+    );
     Ok(())
 }
 

@@ -265,7 +265,7 @@ fn killed_by_a_candidate(play: &mut Play<'_>) -> Result<()> {
 
 fn roll_without(play: &mut Play<'_>, node: &str) -> Result<()> {
     let lab = play.lab;
-    wait::until(&format!("the others have noticed that {node} is down"), LIMIT, || {
+    wait::until(&format!("the other nodes have detected that {node} failed"), LIMIT, || {
         let other = play.nodes().into_iter().find(|other| other != node).context("one node")?;
         let report = lab.get_json(&["nodereport", &other])?;
         let members = report["status"]["members"].as_array().cloned().unwrap_or_default();
