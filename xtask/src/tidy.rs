@@ -70,7 +70,7 @@ impl Source {
 /// When one is broken, after all findings are printed.
 pub fn tidy() -> Result<()> {
     let root = product::root();
-    let sources = sources(&root)?;
+    let sources = sources(root)?;
     let mut findings = Vec::new();
     for source in &sources {
         let lines = source.text.lines().count();
@@ -82,8 +82,8 @@ pub fn tidy() -> Result<()> {
         findings.extend(purity::check(source));
     }
     findings.extend(names::check(&sources));
-    findings.extend(dependencies::check(&root)?);
-    findings.extend(paths::check(&root)?);
+    findings.extend(dependencies::check(root)?);
+    findings.extend(paths::check(root)?);
     findings.iter().for_each(|finding| eprintln!("{finding}"));
     match findings.len() {
         0 => println!("{} files are tidy", sources.len()),

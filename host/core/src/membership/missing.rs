@@ -3,6 +3,7 @@
 //! claims are removed (invariant 11). A member that answers for an address there is alive; it is partitioned, and keeps
 //! each claim while it answers for the address. Must not know how the segment is asked.
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use super::claims::Peer;
@@ -183,8 +184,8 @@ impl Membership {
 
     fn defend(&mut self, now_us: u64, address: IpAddr) {
         self.defended.retain(|_, at| now_us < *at + DEFEND_US);
-        if !self.defended.contains_key(&address) {
-            self.defended.insert(address, now_us);
+        if let Entry::Vacant(vacant) = self.defended.entry(address) {
+            vacant.insert(now_us);
             self.change.ended.insert(address);
         }
     }

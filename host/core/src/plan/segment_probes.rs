@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Segment {
-    SegmentProbes,
+    Asked,
     /// No host answered.
     Silent,
     /// Another host answered.
@@ -29,7 +29,7 @@ impl SegmentProbes {
     pub fn ask(&mut self, address: IpAddr) {
         self.segments.entry(address).or_insert_with(|| {
             self.new.push(address);
-            Segment::SegmentProbes
+            Segment::Asked
         });
     }
 

@@ -71,7 +71,7 @@ fn a_damaged_status_is_unknown_and_names_the_fix() {
         ("metadata: [", "expected mapping start at line 1, column 11"),
         (
             "{apiVersion: v1, kind: Service, metadata: {namespace: default, name: db}}",
-            "it is about default/db",
+            "it belongs to default/db",
         ),
         (
             "{apiVersion: v1, kind: Service, metadata: {namespace: default, name: web}, status: {loadBalancer: {ingress: [{ip: ten}]}}}",
