@@ -127,9 +127,9 @@ impl Daemon {
         let Setup { source, gossip_key, sent, secret_store } =
             Setup::open(config, &name, &state, &mut shared, client).await?;
         let links = outrigger_net::watch(Excludes::default()).await?;
-        let router = Arc::new(EventDispatcher::default());
-        let responder = Responder::start(router.clone())?;
-        let streams = Streams::start(router.clone())?;
+        let dispatcher = Arc::new(EventDispatcher::default());
+        let responder = Responder::start(dispatcher.clone())?;
+        let streams = Streams::start(dispatcher.clone())?;
         let reports = Arc::new(Notify::new());
         let groups = Arc::new(Groups::default());
         let ports = Ports {
@@ -140,8 +140,9 @@ impl Daemon {
             hold_last_for: config.hold_last_for(),
         };
         let plugins = shared.plugins.clone();
-        let wire = Wire::new(responder.handle(), router.answers.clone());
-        let mut announcers = Announcers::new(name.clone(), ports, router, plugins, reports.clone());
+        let wire = Wire::new(responder.handle(), dispatcher.answers.clone());
+        let mut announcers =
+            Announcers::new(name.clone(), ports, dispatcher, plugins, reports.clone());
         announcers.set_restarted(state.take_restart(&name, now()));
         let loaded = mpsc::unbounded_channel();
         let deliveries =

@@ -1,5 +1,5 @@
 //! One announcer instance on a thread of its own: delivers events, carries out effects through the guard, and swaps
-//! plugins. Must not know why an address is desired; it carries out what the desk requests.
+//! plugins. Must not know why an address is desired; it carries out what the mailbox requests.
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,7 +19,7 @@ mod takeover;
 
 /// A running instance.
 pub struct Instance {
-    /// Desk through which the rest of the host communicates with the instance.
+    /// Mailbox through which the rest of the host communicates with the instance.
     pub mailbox: Arc<Mailbox>,
     thread: JoinHandle<()>,
 }
@@ -61,7 +61,7 @@ impl Instance {
             answers: AnswerOffloads::new(),
             trial: None,
         };
-        let span = tracing::info_span!("instance", announcer = worker.context.instance);
+        let span = tracing::error_span!("instance", announcer = worker.context.instance);
         let thread =
             std::thread::Builder::new().name(name).spawn(move || span.in_scope(|| worker.run()))?;
         Ok(Self { mailbox, thread })

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! folder ─facts─▶ controller (leader only): Allocations ⇄ allocator plugins ─▶ Service status
-//!        └facts─▶ node: Planner ─desired─▶ desk ⇄ instance (announcer plugin) ─granted effects─▶ net
+//!        └facts─▶ node: Planner ─desired─▶ mailbox ⇄ instance (announcer plugin) ─granted effects─▶ net
 //! ```
 #![forbid(unsafe_code)]
 

@@ -131,7 +131,7 @@ pub struct Batch {
 }
 
 impl Mailbox {
-    /// Creates an empty desk.
+    /// Creates an empty mailbox.
     pub fn new(
         owner: Owner,
         responder: ResponderHandle,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use outrigger_core::desired::Desired;
-use outrigger_core::facts::{self, Change, Cluster, Fact, FactKey, NodeName};
+use outrigger_core::facts::{self, Change, Cluster, Election, Fact, FactKey, NodeName};
 use outrigger_core::membership::{Hearing, ViewChange};
 use outrigger_core::plan::{Planned, Planner, announcers};
 use outrigger_kube::Problem;
@@ -129,7 +129,7 @@ impl Node {
         todo
     }
 
-    /// Brings instances and desks in line with the facts. Cheap if nothing changed.
+    /// Brings instances and mailboxes in line with the facts. Cheap if nothing changed.
     pub fn settle(&mut self, now_us: u64) {
         // Claims that arrived in the meantime must be applied before the deadlines that they had to meet.
         self.gossip();
@@ -302,7 +302,10 @@ impl Node {
     /// Returns the problems of this node that do not depend on the objects.
     pub fn problems(&self) -> Vec<Problem> {
         let taken = self.probes.problem(&self.name, self.gossip.port(), &self.links);
-        let desired = || self.announcers.names().map(|name| self.planner.desired(name));
+        let elects = |announcer: &&facts::Announcer| announcer.election == Election::One;
+        let electing =
+            || self.announcers.mailboxes().map(|(announcer, _)| announcer).filter(elects);
+        let desired = || electing().map(|announcer| self.planner.desired(&announcer.name));
         let has = |net: &IpNet| {
             let within = net.network()..=net.broadcast();
             desired().any(|addresses| addresses.range(within.clone()).next().is_some())
@@ -320,8 +323,7 @@ impl Node {
 
     /// Returns true if this node hears no other node, and cannot with the current settings.
     pub fn is_apart(&self) -> bool {
-        let is_heard = self.gossip.view().members.len() > 1;
-        self.gossip_problem.is_some()
-            || (!is_heard && !self.gossip.strangers(&self.cluster).is_empty())
+        let view = self.gossip.view();
+        self.gossip_problem.is_some() || (view.members.len() < 2 && !view.unreadable.is_empty())
     }
 }

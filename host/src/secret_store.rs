@@ -24,7 +24,7 @@ pub enum SecretStore {
 }
 
 impl SecretStore {
-    /// Creates a keyring that reads from the API server.
+    /// Creates a secret store that reads from the API server.
     pub fn of_cluster(client: &Client) -> Self {
         Self::Cluster(client.clone(), Handle::current(), Mutex::default())
     }

@@ -134,7 +134,7 @@ fn a_plan_says_what_layer_2_announces_beside_the_first_announcer_of_bgp() {
     let text = planned(&format!("{pool}{racks}"));
     assert!(
         text.contains(
-            "note: the built-in announcer layer2 announces the addresses of lan beside racks"
+            "note: the built-in announcer layer2 announces the addresses of lan in addition to racks"
         ),
         "{text}"
     );

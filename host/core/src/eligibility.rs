@@ -231,7 +231,7 @@ pub fn fit(
     if selected.peek().is_none() {
         return Err(Ineligible::NotSelected);
     }
-    if is_excluded && !selected.any(|announcer| announcer.ignore_exclude_label) {
+    if is_excluded && !selected.all(|announcer| announcer.ignore_exclude_label) {
         return Err(Ineligible::Excluded);
     }
     Ok(())

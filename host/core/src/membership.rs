@@ -169,6 +169,8 @@ pub struct Membership {
     defended: BTreeMap<IpAddr, u64>,
     /// Time at which another node was first observed announcing an address while this node received no gossip.
     overheard: BTreeMap<IpAddr, u64>,
+    /// Time at which this node last had a majority, or announced its addresses again without one.
+    reminded_us: u64,
     /// Time of the next check of which members are received directly.
     listen_at: u64,
     questions: VecDeque<(NodeName, Vec<IpAddr>)>,
@@ -225,6 +227,7 @@ impl Membership {
             unreadable: BTreeMap::new(),
             defended: BTreeMap::new(),
             overheard: BTreeMap::new(),
+            reminded_us: now_us,
             listen_at: now_us,
             questions: VecDeque::new(),
             heard: BTreeMap::new(),

@@ -351,13 +351,7 @@ impl Planner {
         let has = |name: &str| self.desired(name).contains_key(&case.address);
         let entry = |announcer: &&Announcer| {
             let duty = match announcer.election {
-                Election::One if case.selects_me(announcer) => match duty {
-                    // The node may be eligible only for another announcer of the address.
-                    Duty::Announce | Duty::TakeOver(_) if case.excludes_me(announcer) => {
-                        Duty::Standby(String::new())
-                    }
-                    duty => duty.clone(),
-                },
+                Election::One if case.selects_me(announcer) => duty.clone(),
                 Election::One if duty.speaks() && has(&announcer.name) => duty.clone(),
                 Election::All if case.selects_me(announcer) => {
                     self.everybodys_duty(view, case, announcer)

@@ -86,7 +86,7 @@ impl ClusterController {
                 "this process is the leader: it allocates addresses"
             );
             let mut term = LeaderTerm::new(&self, lead);
-            let span = tracing::info_span!("term", identity = self.identity);
+            let span = tracing::error_span!("term", identity = self.identity);
             let stopped = term.run(&mut watches, &mut stop).instrument(span).await;
             let lead = term.end().await;
             self.standing.send_modify(|standing| {
@@ -167,7 +167,7 @@ impl<'a> LeaderTerm<'a> {
         let (told, hears) = mpsc::unbounded_channel();
         let writer = PluginWriter::new(client.clone(), lead.clone(), events.clone());
         let rollouts = rollouts::run(client, writer, plugins, hears, ready);
-        let rollouts = tokio::spawn(rollouts.instrument(tracing::info_span!("rollouts")));
+        let rollouts = tokio::spawn(rollouts.instrument(tracing::error_span!("rollouts")));
         Self {
             writer: Writer::new(role.client.clone(), lead.clone()),
             events,

@@ -38,7 +38,7 @@ impl Worker {
         self.publish();
     }
 
-    /// Carries out effects one at a time, so that the streams' thread waits for the desk no longer than one of them
+    /// Carries out effects one at a time, so that the streams' thread waits for the mailbox no longer than one of them
     /// takes.
     fn carry_out_each(&mut self, now: u64, effects: Vec<Effect>) {
         let mailbox = self.mailbox.clone();
@@ -77,7 +77,7 @@ impl Worker {
         self.act_all(&mut inner, granted, &keys);
     }
 
-    /// Looks keys up without the desk's lock, because the streams' thread waits for that lock.
+    /// Looks keys up without the mailbox's lock, because the streams' thread waits for that lock.
     fn keys_of(&self, effects: &[Effect]) -> KeysOf {
         effects.iter().filter_map(|effect| Some((opens(effect)?, self.keys(effect)))).collect()
     }

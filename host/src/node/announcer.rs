@@ -19,7 +19,7 @@ use crate::plugins::{InForce, Kind, Plugins};
 pub struct Announcers {
     node: NodeName,
     ports: Ports,
-    router: Arc<EventDispatcher>,
+    dispatcher: Arc<EventDispatcher>,
     plugins: Arc<Plugins>,
     changed: Arc<Notify>,
     next_owner: Owner,
@@ -42,14 +42,14 @@ impl Announcers {
     pub fn new(
         node: NodeName,
         ports: Ports,
-        router: Arc<EventDispatcher>,
+        dispatcher: Arc<EventDispatcher>,
         plugins: Arc<Plugins>,
         changed: Arc<Notify>,
     ) -> Self {
         Self {
             node,
             ports,
-            router,
+            dispatcher,
             plugins,
             changed,
             next_owner: 1,
@@ -62,14 +62,14 @@ impl Announcers {
 
     /// Starts to check whether the segments that instances announce on are alive.
     pub(super) fn segments(&self) -> Segments {
-        let Self { ports, router, changed, .. } = self;
-        Segments::start(ports.responder.clone(), router.heard.clone(), changed.clone())
+        let Self { ports, dispatcher, changed, .. } = self;
+        Segments::start(ports.responder.clone(), dispatcher.heard.clone(), changed.clone())
     }
 
     /// Creates the prober that asks whether another host has an address.
     pub(super) fn probes(&self) -> Probes {
         let Ports { responder, groups, .. } = &self.ports;
-        Probes::new(responder.clone(), groups.clone(), self.router.probed.clone())
+        Probes::new(responder.clone(), groups.clone(), self.dispatcher.probed.clone())
     }
 
     /// Starts to check the kernel's settings.
@@ -111,7 +111,7 @@ impl Announcers {
         self.running.keys()
     }
 
-    /// Returns each instance's Announcer and desk.
+    /// Returns each instance's Announcer and mailbox.
     pub fn mailboxes(&self) -> impl Iterator<Item = (&facts::Announcer, &Arc<Mailbox>)> {
         self.running.values().map(|running| (&*running.announcer, &running.instance.mailbox))
     }
@@ -146,7 +146,7 @@ impl Announcers {
 
     pub(super) fn end(&mut self) {
         for (_, running) in std::mem::take(&mut self.running) {
-            self.router.remove(running.owner);
+            self.dispatcher.remove(running.owner);
             running.instance.end();
         }
     }
@@ -229,15 +229,15 @@ impl Announcers {
             seed: seed(&self.node, &name),
             ext: about,
         };
-        // The router must know the desk before the thread starts: a connection may be refused within the call that
+        // The event dispatcher must know the mailbox before the thread starts: a connection may be refused within the call that
         // requests it, and that event must be routed.
-        self.router.add(owner, mailbox.clone());
+        self.dispatcher.add(owner, mailbox.clone());
         match Instance::start(context, owner, mailbox, self.ports.clone()) {
             Ok(instance) => {
                 self.running.insert(name, Running { announcer, owner, instance });
             }
             Err(error) => {
-                self.router.remove(owner);
+                self.dispatcher.remove(owner);
                 let problem = format!("its thread could not be started: {error}");
                 self.problems.insert(name, problem);
             }
@@ -259,10 +259,10 @@ impl Announcers {
 
     fn remove(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
-            // The desk withdraws everything before the plugin is notified.
+            // The mailbox withdraws everything before the plugin is notified.
             running.instance.mailbox.desire_only(&[]);
             running.instance.mailbox.withdraw_all(outrigger_net::now().monotonic_us);
-            self.router.remove(running.owner);
+            self.dispatcher.remove(running.owner);
             running.instance.end();
         }
     }

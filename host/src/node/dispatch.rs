@@ -23,7 +23,7 @@ pub struct EventDispatcher {
 }
 
 impl EventDispatcher {
-    /// Sends the events of this owner to this desk from now on.
+    /// Sends the events of this owner to this mailbox from now on.
     pub fn add(&self, owner: Owner, mailbox: Arc<Mailbox>) {
         self.mailboxes.insert(owner, mailbox);
     }
@@ -34,11 +34,11 @@ impl EventDispatcher {
     }
 
     fn mailbox(&self, owner: Owner) -> Option<Arc<Mailbox>> {
-        // Cloned, so that no shard is locked while the desk is.
+        // Cloned, so that no shard is locked while the mailbox is.
         self.mailboxes.get(&owner).map(|mailbox| Arc::clone(&mailbox))
     }
 
-    /// Sends an event to the owner's desk. Returns true if there is one.
+    /// Sends an event to the owner's mailbox. Returns true if there is one.
     fn tell(&self, owner: Owner, event: Event) -> bool {
         self.mailbox(owner).map(|mailbox| mailbox.tell(event)).is_some()
     }

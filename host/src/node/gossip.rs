@@ -243,7 +243,9 @@ impl Gossip {
                 || format!("open UDP port {} between the nodes in both directions", self.port);
             match member {
                 Member { leaving: true, .. } => tracing::info!(node, "a node is leaving"),
-                Member { hearing: Hearing::Itself, .. } => tracing::info!(node, "a node joined"),
+                Member { hearing: Hearing::Itself, .. } => {
+                    tracing::info!(node, "a node is alive and its gossip arrives")
+                }
                 Member { hearing: Hearing::ThroughOthers, .. } => {
                     tracing::warn!(node, "a node is heard only through other nodes: {}", open());
                 }

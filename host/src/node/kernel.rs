@@ -1,6 +1,7 @@
 //! Kernel settings of this node that keep clients from reaching an announced address. The frames that the node sends do
 //! not show them, so they are reported to the user. Changes none of them.
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -98,15 +99,21 @@ impl Kernel {
         let mut problems: Vec<_> = dropping
             .filter(|link| covers(link))
             .map(|link| {
+                // A dot in the name of a VLAN is no separator.
+                let setting = match link.contains('.') {
+                    true => format!("net/ipv4/conf/{link}/rp_filter"),
+                    false => format!("net.ipv4.conf.{link}.rp_filter"),
+                };
                 format!(
                     "the kernel drops requests for announced addresses that arrive on {link} from other networks than its own, because the \
-                     default route uses {} and net.ipv4.conf.{link}.rp_filter is 1 (strict, RFC 3704). Set net.ipv4.conf.{link}.rp_filter=2, and \
+                     default route uses {} and {setting} is 1 (strict, RFC 3704). Set {setting}=2, and \
                      net.ipv4.conf.all.rp_filter too if that is 1",
                     elsewhere.map_or("", |name| name.as_str())
                 )
             })
             .collect();
-        if *ipvs && !answering.is_empty() {
+        let has_any = || IpNet::new(IpAddr::from([0; 4]), 0).is_ok_and(|any| has(&any));
+        if *ipvs && !answering.is_empty() && has_any() {
             problems.push(format!(
                 "kube-proxy is in IPVS mode without strictARP, so that the kernel of every node answers ARP for every Service's address on {}. Set \
                  ipvs.strictARP: true in ConfigMap kube-system/kube-proxy and restart it (kubectl -n kube-system rollout restart daemonset \
@@ -135,8 +142,6 @@ fn look(seen: &Mutex<Seen>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use outrigger_sdk::MacAddr;
 
     use super::*;

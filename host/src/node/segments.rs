@@ -25,6 +25,8 @@ const LOOK_FOR: Duration = Duration::from_secs(1);
 const SILENT: Duration = Duration::from_millis(450);
 /// Interval between two checks for silence.
 const LOOK: Duration = Duration::from_millis(50);
+/// Delay of a check from which the process counts as stalled.
+const STALL: Duration = Duration::from_millis(150);
 /// Time after which a neighbour that was not heard may have another hardware address.
 const FORGOTTEN: Duration = Duration::from_secs(2);
 /// Jitter in percent of the interval, so that nodes do not ask in step.
@@ -112,9 +114,17 @@ impl Segments {
     pub fn start(responder: ResponderHandle, heard: Arc<Neighbours>, changed: Arc<Notify>) -> Self {
         let looks = heard.clone();
         tokio::spawn(async move {
+            let mut last_us = now().monotonic_us;
+            let mut judges_us = last_us;
             loop {
                 tokio::time::sleep(LOOK).await;
-                if looks.changes(now().monotonic_us) {
+                let now_us = now().monotonic_us;
+                // A process that did not run asked no neighbor either: their silence says nothing.
+                if now_us.saturating_sub(last_us) > micros(STALL) {
+                    judges_us = now_us + micros(SILENT);
+                }
+                last_us = now_us;
+                if now_us >= judges_us && looks.changes(now_us) {
                     changed.notify_one();
                 }
             }

@@ -65,7 +65,7 @@ impl Neighbour {
         let state = self.connections[index].state;
         let why = match (reason, state) {
             (CloseReason::Remote | CloseReason::Reset, State::OpenSent) => {
-                "peer closed the connection without a reply to the OPEN: configure this node as a neighbor on the peer"
+                "peer closed the connection without a reply to the OPEN: check that the peer has this node as a neighbor"
                     .to_owned()
             }
             (CloseReason::Remote, _) => "peer closed the connection without a NOTIFICATION".to_owned(),

@@ -111,7 +111,7 @@ impl Neighbour {
     /// Notes that the host did not take on a timer, the KEEPALIVEs or a beacon, so that it is not active.
     pub(crate) fn not_offloaded(&mut self, reason: &str, now_us: u64) {
         self.last_error = format!(
-            "the host refused a timer or the KEEPALIVEs of this session: {}",
+            "the host refused a timer, the KEEPALIVEs or the BFD packets of this session: {}",
             denied(reason)
         );
         self.unaided_until_us.get_or_insert(now_us + ASK_AGAIN_US);

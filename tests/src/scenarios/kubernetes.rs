@@ -154,7 +154,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Waits until kube-proxy knows an address on every node. It is announced only after kube-proxy has had time for that, but
-    /// a busy machine may take longer, and a prober would show that two minutes later (`host/core/src/plan/fresh.rs`).
+    /// a busy machine may take longer, and a prober would show that two minutes later (`host/core/src/plan/announce_delay.rs`).
     fn await_kube_proxy(&self, address: IpAddr) -> Result<()> {
         wait::until(&format!("kube-proxy of every node has {address}"), LIMIT, || {
             Ok(self.kube_proxy_knows(address)?.then_some(()))

@@ -166,7 +166,10 @@ impl Stage<'_> {
     /// Returns how many times the other nodes lost each other, according to their logs.
     fn losses(&self, victim: usize) -> Result<usize> {
         let name = format!("node=\"n{}\"", victim + 1);
-        let lost = |line: &&str| line.contains("a node failed or left") && !line.contains(&name);
+        let lost = |line: &&str| {
+            (line.contains("a node failed or left") && !line.contains(&name))
+                || line.contains("this node was suspended")
+        };
         let mut losses = 0;
         for node in (0..self.cluster.lab.nodes.len()).filter(|node| *node != victim) {
             losses += self.cluster.daemon(node)?.log().lines().filter(lost).count();

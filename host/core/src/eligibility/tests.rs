@@ -98,7 +98,7 @@ fn a_node_may_be_unfit_itself() {
     let check =
         |announcers: Vec<&Announcer>| Eligibility::new(&cluster, "a", announcers, &[]).check("c");
     assert_eq!(check(vec![&ignoring]), Err(Ineligible::Cordoned));
-    assert_eq!(check(vec![&obeying, &ignoring]), Err(Ineligible::Cordoned));
+    assert_eq!(check(vec![&obeying, &ignoring]), Err(Ineligible::Excluded));
     let elsewhere = Announcer { node_selector: on("b"), ..ignoring.clone() };
     assert_eq!(check(vec![&obeying, &elsewhere]), Err(Ineligible::Excluded));
     assert_eq!(check(vec![&elsewhere]), Err(Ineligible::NotSelected));

@@ -274,13 +274,22 @@ impl Membership {
         self.greet(now_us, &identity.name);
     }
 
+    /// Returns true if a node other than this one and `name` is not heard by its own datagrams.
+    fn may_another_answer(&self, name: &str) -> bool {
+        let heard = |other: &NodeName| {
+            self.view.members.get(other).is_some_and(|member| member.hearing == Hearing::Itself)
+        };
+        self.configured.iter().flatten().any(|(other, _)| other != name && !heard(other))
+    }
+
     /// Removes a member together with its claims.
     pub(super) fn went(&mut self, now_us: u64, name: &str) {
         let Some(peer) = self.buried(name) else { return };
         let member = self.view.members.remove(name);
         if let Some(member) = &member {
             self.heard.remove(&member.address);
-            if member.hearing == Hearing::Parted {
+            // Where every other node is heard, none of them can answer unnoticed.
+            if member.hearing == Hearing::Parted && self.may_another_answer(name) {
                 self.change.lapsed.extend(peer.claims.keys());
             }
         }

@@ -33,6 +33,7 @@ impl Membership {
         }
         self.listen_at = now_us.saturating_add(LISTEN_US);
         self.forget_unreadable(now_us);
+        self.remind(now_us);
         let probed_us = self.config.probe_interval_us * self.peers.len() as u64;
         let unheard_us = UNHEARD_US.max(2 * probed_us);
         let mut silent = Vec::new();

@@ -20,6 +20,11 @@ const CUT_OFF_US: u64 = 2_000_000;
 /// Time within which gossip arrives again after a network has healed, because lost members are announced to at this
 /// interval.
 const HEALED_US: u64 = 1_000_000;
+/// Time within which the announcement must be observed again: nodes announce every 1.1 s.
+const OVERHEARD_US: u64 = 3_000_000;
+/// Interval at which a node without a majority announces its addresses again, so that the majority notices it after an
+/// outage of the segment.
+const REMIND_US: u64 = 30_000_000;
 /// `DEFEND_INTERVAL` of RFC 5227 section 1.1.
 const DEFEND_US: u64 = 10_000_000;
 /// Time after which a segment on which another host was observed may be silent.
@@ -148,24 +153,33 @@ impl Membership {
     }
 
     /// Handles that another node, whose gossip does not arrive, announced on the segment an address which this node
-    /// answers for. A node that receives no gossip at all is the one that was declared down: when it observes the
-    /// announcement again, it yields the address while the other node answers for it. A node that receives gossip keeps
-    /// its address, and announces it (RFC 5227 section 2.4 c) so that the other node notices.
+    /// answers for. A node without a majority is the one that was declared down: when it observes the announcement again,
+    /// it yields the address while the other node answers for it. A node in a majority keeps its address, and announces
+    /// it (RFC 5227 section 2.4 c) so that the other node notices.
     pub fn overheard(&mut self, now_us: u64, name: &str, address: IpAddr) {
         self.wake(now_us);
         let me = self.swim.me().name.clone();
         let mine = self.view.claims.get(&(address, me)).copied();
         let Some(mine) = mine.filter(|_| !self.peers.contains_key(name)) else { return };
-        if !self.hears_nobody(now_us) {
+        if self.outlook(now_us).majority {
             return self.defend(now_us, address);
         }
-        // In a network that has just healed, gossip arrives a moment later.
-        let heard_us = self.company.heard_us();
-        self.overheard.retain(|_, at| *at > heard_us);
+        // In a network that has just healed, gossip of the other node arrives before it announces again.
+        self.overheard.retain(|_, at| now_us < at.saturating_add(OVERHEARD_US));
         let first_us = *self.overheard.entry(address).or_insert(now_us);
         if first_us.saturating_add(HEALED_US) <= now_us {
             self.overheard.remove(&address);
             self.yield_to(now_us, name, address, mine);
+        }
+    }
+
+    /// Announces all addresses again from time to time while this node has no majority.
+    pub(super) fn remind(&mut self, now_us: u64) {
+        if !self.has_others() || self.outlook(now_us).majority {
+            self.reminded_us = now_us;
+        } else if self.reminded_us.saturating_add(REMIND_US) <= now_us {
+            self.reminded_us = now_us;
+            self.tell_network_again();
         }
     }
 

@@ -86,12 +86,6 @@ impl<'a> AddressContext<'a> {
         announcer.node_selector.matches(node.map_or(&NO_LABELS, |node| &node.labels))
     }
 
-    /// Returns true if this node is excluded from external load balancers and the announcer respects that.
-    pub fn excludes_me(&self, announcer: &Announcer) -> bool {
-        let node = self.cluster.nodes.get(self.me);
-        !announcer.ignore_exclude_label && node.is_some_and(|node| node.excluded)
-    }
-
     /// Returns the desired entry of the address for the announcer's instance on this node.
     pub fn entry(&self, announcer: &Announcer, duty: &Duty, announcements: u32) -> Desired {
         let services = || {

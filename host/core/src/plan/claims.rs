@@ -16,7 +16,7 @@ impl Planner {
             self.doubted.clear();
         }
         if std::mem::take(&mut self.stood_still) && !outlook.informed {
-            self.doubted = self.claims.keys().copied().collect();
+            self.doubted.extend(self.claims.keys());
             self.doubted.iter().for_each(|address| self.asked.forget(*address));
             self.open.extend(&self.doubted);
         }

@@ -113,8 +113,12 @@ impl Index {
         let from = (service.clone(), ServiceKey::default());
         let slices = self.of_service.range(from..).take_while(|(of, _)| of == service);
         let slices = slices.filter_map(|(_, slice)| cluster.endpoints.get(slice));
-        let slices = slices.filter(|slice| slice.family == family);
-        slices.flat_map(|slice| &slice.endpoints).collect()
+        let slices: Vec<_> = slices.collect();
+        // Kubernetes makes a slice for each family of a Service, even an empty one. A Service with slices of one family alone
+        // got them from somebody else (Cilium's Gateways have an IPv4 placeholder), for whom the family says nothing.
+        let has_family = slices.iter().any(|slice| slice.family == family);
+        let suits = |slice: &&&'a Arc<Endpoints>| !has_family || slice.family == family;
+        slices.iter().filter(suits).flat_map(|slice| &slice.endpoints).collect()
     }
 
     fn holders(&self, address: IpAddr) -> impl Iterator<Item = &ServiceKey> {

@@ -98,7 +98,7 @@ pub struct PluginReport {
     /// Number of addresses that this node should answer for with the plugin.
     #[serde(default)]
     pub wanted: u32,
-    /// Number of these addresses that the node does answer for.
+    /// Number of the addresses counted in `wanted` that the node announces.
     #[serde(default)]
     pub announced: u32,
     /// Number of traps and other faults of the plugin since the daemon started.
@@ -205,7 +205,7 @@ pub struct ServiceEventReport {
 pub struct PeerReport {
     /// Name of the peer in the announcer's configuration.
     pub peer: String,
-    /// Protocol of the session, "bgp" or "bfd".
+    /// Protocol of the session, such as "bgp" or "bfd".
     pub protocol: String,
     /// State of the session in the protocol's own terms, such as "Established".
     pub state: String,
@@ -232,7 +232,7 @@ pub struct DesiredReport {
 pub struct AddressException {
     /// The address.
     pub address: String,
-    /// State of the address, "pending" or "conflict".
+    /// State of the address: "pending", "conflict", "failed", "withdrawn", or a word of the plugin.
     pub state: String,
     /// Machine-readable reason, in CamelCase.
     pub reason: String,

@@ -1,5 +1,5 @@
 //! The membership thread: datagrams, timers and the responder's lease. No other part of the daemon delays it: it
-//! receives orders, sends news, and waits for no lock.
+//! receives orders, sends news, and waits for no lock of the main loop.
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outrigger_core::facts::NodeName;
 use outrigger_core::membership::{Membership, View};
-use outrigger_net::{Owner, ResponderHandle, received};
+use outrigger_net::{Owner, ResponderHandle, now, received};
 use outrigger_sdk::wire::{self, NeighborMessage};
 use outrigger_sdk::{Frame, Link, LinkIndex, MacAddr, Topic};
 use tokio::sync::mpsc::UnboundedSender;
@@ -23,6 +23,8 @@ pub const OWNER: Owner = Owner::MAX;
 const LOOK_US: u64 = 20_000;
 /// Largest number of questions about one address at once: a node may have many links.
 const MOST: usize = 256;
+/// Interval in which one announcement of an address is passed on, so that a flood costs membership nothing.
+const OVERHEARD_US: u64 = 500_000;
 
 /// Member that is asked, by link, address in question, and hardware address whose answer counts.
 type Questions = BTreeMap<(LinkIndex, IpAddr, MacAddr), NodeName>;
@@ -40,6 +42,8 @@ struct Pending {
     found: BTreeMap<NodeName, (LinkIndex, MacAddr)>,
     /// Nodes by their hardware addresses, as they reported them last.
     nodes: BTreeMap<MacAddr, NodeName>,
+    /// Time at which an announcement of each address was last passed on.
+    overheard: BTreeMap<IpAddr, u64>,
     tell: Option<UnboundedSender<Order>>,
 }
 
@@ -75,11 +79,24 @@ impl Answers {
             NeighborMessage::Advertisement(one) if !one.solicited => one.target.into(),
             _ => return,
         };
-        let Pending { nodes, tell, .. } = &*self.lock();
-        if let (Some(node), Some(tell)) = (nodes.get(&decoded.source), tell) {
+        let Pending { nodes, overheard, tell, .. } = &mut *self.lock();
+        let Some(node) = nodes.get(&decoded.source) else { return };
+        let now_us = now().monotonic_us;
+        overheard.retain(|_, at| now_us < *at + OVERHEARD_US);
+        if overheard.len() >= MOST || overheard.contains_key(&about) {
+            return;
+        }
+        overheard.insert(about, now_us);
+        if let Some(tell) = tell {
             // The send fails only when the daemon ends.
             let _told = tell.send(Order::Overheard(node.clone(), about));
         }
+    }
+
+    /// Returns the hardware addresses that a node last gossiped.
+    fn hardware_of(&self, node: &NodeName) -> BTreeSet<MacAddr> {
+        let pending = self.lock();
+        pending.nodes.iter().filter(|(_, of)| *of == node).map(|(mac, _)| *mac).collect()
     }
 
     /// Sets the hardware addresses of the nodes. Those of nodes that are gone are kept.
@@ -154,9 +171,13 @@ impl Witness {
 
     /// Asks a member about these addresses. One that never published its hardware addresses cannot be asked.
     pub fn ask(&mut self, node: &NodeName, addresses: Vec<IpAddr>, view: &View) {
-        let announcers = view.readiness.get(node).into_iter().flatten();
-        let hardware = announcers.flat_map(|(_, readiness)| &readiness.hardware);
-        let macs: BTreeSet<_> = hardware.map(|mac| MacAddr::from(*mac)).collect();
+        let macs = match view.readiness.get(node) {
+            Some(announcers) => {
+                let hardware = announcers.values().flat_map(|readiness| &readiness.hardware);
+                hardware.map(|mac| MacAddr::from(*mac)).collect()
+            }
+            None => self.answers.hardware_of(node),
+        };
         if !macs.is_empty() {
             self.asked.insert(node.clone());
             self.order(WitnessTask::Ask(node.clone(), macs, addresses));

@@ -128,7 +128,7 @@ fn all_that_is_wrong_is_told_at_once_with_its_place() {
             "/peers/1/holdTime: must be 0 or at least 3 s (RFC 4271)",
             "/peers/1/md5/name: is required",
             "/advertisements/0/communities/0: \"green\" is not a community: 64512:100, each half up to 65535, or a \
-             name as no-export, or an alias",
+             name like no-export, or an alias",
             "/advertisements/0/prepend: 17 is not between 0 and 16",
             "/advertisements/0/peers/0: there is no peer \"z\" in peers",
             "/asm: unknown field; known fields are asn, routerId, listenPort, communityAliases, \

@@ -224,3 +224,39 @@ fn behind_a_closed_port_a_holder_that_was_given_up_by_mistake_yields() {
         simulation.assert_one_speaker();
     }
 }
+
+/// Gossip does not pass between two groups of nodes, and for a while the segment is parted between them as well: each side answers for
+/// everything. When the segment is whole again, one side yields.
+#[test]
+fn behind_a_port_that_is_closed_between_two_groups_one_of_them_yields() {
+    for (seed, (nodes, left, right)) in
+        (0..).zip([(5, vec![0, 1], vec![2, 3, 4]), (4, vec![0, 1], vec![2, 3])])
+    {
+        let case = format!("seed {seed}, {left:?} and {right:?}");
+        let mut simulation = Simulation::started(seed, nodes, 16);
+        simulation.closed = both(&left, &right);
+        simulation.never_two(2 * SECOND, &case);
+        simulation.far = left.iter().map(|node| name(*node)).collect();
+        simulation.run(2 * SECOND);
+        simulation.far.clear();
+        simulation.run(10 * SECOND);
+        simulation.never_two(3 * SECOND, &case);
+        assert_eq!(simulation.holders().len(), 16, "{case}");
+    }
+}
+
+/// The segment is silent for longer than the others announce: who was given up reminds them that it answers.
+#[test]
+fn behind_a_closed_port_a_long_outage_of_the_segment_ends_with_one_holder() {
+    let all = [0, 1, 2];
+    let mut simulation = Simulation::started(3, 3, 16);
+    simulation.closed = both(&[0], &all);
+    simulation.never_two(2 * SECOND, "before");
+    simulation.mute.insert(name(0));
+    simulation.deaf.insert(name(0));
+    simulation.run(30 * SECOND);
+    (simulation.mute, simulation.deaf) = Default::default();
+    simulation.run(40 * SECOND);
+    simulation.never_two(3 * SECOND, "after");
+    assert_eq!(simulation.holders().len(), 16);
+}

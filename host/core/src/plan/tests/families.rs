@@ -36,21 +36,35 @@ fn each_address_of_a_dual_stack_service_follows_the_endpoints_of_its_family() {
     assert_eq!((count(v4), count(v6)), (1, 0));
 
     // With endpoints of the other family alone, no client can be served.
-    bench.apply(Change::Remove(FactKey::Endpoints(ServiceKey::new("default", "web-IPv6"))));
+    let slice_of_v6 = ServiceKey::new("default", "web-IPv6");
+    let (slice, family) = (slice_of_v6.clone(), Family::Ipv6);
+    bench.upsert(Fact::from(Endpoints { slice, service: key("web"), family, endpoints: vec![] }));
     let why = bench.planner.why(&bench.cluster, &bench.view, v6);
     assert_eq!(why["you"], Err(Ineligible::NoEndpoint));
+
+    // A Service whose slices were not made by Kubernetes may have them of one family alone.
+    bench.apply(Change::Remove(FactKey::Endpoints(slice_of_v6)));
+    let why = bench.planner.why(&bench.cluster, &bench.view, v6);
+    assert_eq!(why["me"], Ok(()));
 }
 
 #[test]
-fn an_excluded_node_announces_for_those_alone_who_ignore_that() {
+fn an_excluded_node_announces_where_every_announcer_of_the_address_ignores_that() {
     let excluded = crate::facts::Node { excluded: true, ..node("me") };
+    let ignoring = || Announcer { ignore_exclude_label: true, ..announcer("ignores") };
     let mut bench = Bench::new(vec![
         Fact::from(web()),
         Fact::from(excluded),
-        Fact::from(Announcer { ignore_exclude_label: true, ..announcer("ignores") }),
+        Fact::from(node("you")),
+        Fact::from(ignoring()),
         Fact::from(announcer("obeys")),
     ]);
+    bench.member("you", false);
+    // Another node can serve the segments of both.
     let planned = bench.plan();
-    assert!(planned.contains("ignores +10.0.0.1 default web Announce"), "{planned}");
-    assert!(planned.contains("obeys +10.0.0.1 default web Standby(\"\")"), "{planned}");
+    assert!(planned.contains("ignores +10.0.0.1 default web Standby(\"you\")"), "{planned}");
+    bench.apply(Change::Remove(FactKey::Announcer("obeys".to_owned())));
+    bench.plan();
+    let why = bench.planner.why(&bench.cluster, &bench.view, "10.0.0.1".parse().unwrap());
+    assert_eq!(why["me"], Ok(()));
 }

@@ -146,9 +146,13 @@ pub(super) const SITUATIONS: [(&str, Play, bool); 28] = [
                 serving: true,
                 terminating: false,
             };
-            let (slice, family) = (key("web"), outrigger_sdk::Family::Ipv6);
-            let endpoints = vec![endpoint];
-            served(s).put(Fact::from(Endpoints { slice, service: key("web"), family, endpoints }))
+            let slice = |family, endpoints| {
+                let slice = key(&format!("web-{family}"));
+                Fact::from(Endpoints { slice, service: key("web"), family, endpoints })
+            };
+            let s = served(s);
+            s.pods("web", &[]);
+            s.put(slice(outrigger_sdk::Family::Ipv6, vec![endpoint]))
         },
         true,
     ),
