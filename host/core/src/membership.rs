@@ -21,6 +21,7 @@ mod message;
 mod missing;
 mod outlook;
 mod ready;
+mod rivals;
 mod seal;
 mod swim;
 #[cfg(test)]
@@ -37,8 +38,9 @@ use identity::Identity;
 use lease::Lease;
 use message::Message;
 use missing::MissingMembers;
-use outlook::Presence;
+use outlook::RecentMembers;
 use ready::Repetition;
+use rivals::Rivals;
 use seal::Seal;
 use swim::Swim;
 use unreadable::UnreadableNodes;
@@ -165,12 +167,7 @@ pub struct Membership {
     /// Members that were declared down but are not removed yet.
     missing: MissingMembers,
     unreadable: UnreadableNodes,
-    /// Time at which this node last announced an address again because another node had announced it.
-    defended: BTreeMap<IpAddr, u64>,
-    /// Time at which another node was first observed announcing an address while this node received no gossip.
-    overheard: BTreeMap<IpAddr, u64>,
-    /// Time at which this node last had a majority, or announced its addresses again without one.
-    reminded_us: u64,
+    rivals: Rivals,
     /// Time of the next check of which members are received directly.
     listen_at: u64,
     questions: VecDeque<(NodeName, Vec<IpAddr>)>,
@@ -187,7 +184,7 @@ pub struct Membership {
     /// Time at which peers were first configured.
     since: u64,
     settled: bool,
-    company: Presence,
+    company: RecentMembers,
     lease: Lease,
     ready: Repetition,
     /// Time at which this node learned that it had been declared down; `None` once another node knows that it is alive.
@@ -225,9 +222,7 @@ impl Membership {
             peers: BTreeMap::new(),
             missing: BTreeMap::new(),
             unreadable: BTreeMap::new(),
-            defended: BTreeMap::new(),
-            overheard: BTreeMap::new(),
-            reminded_us: now_us,
+            rivals: Rivals::default(),
             listen_at: now_us,
             questions: VecDeque::new(),
             heard: BTreeMap::new(),
@@ -240,7 +235,7 @@ impl Membership {
             resend_at: None,
             since: now_us,
             settled: false,
-            company: Presence::default(),
+            company: RecentMembers::default(),
             lease: Lease::new(now_us),
             ready: Repetition::default(),
             reborn: None,

@@ -3,30 +3,19 @@
 //! claims are removed (invariant 11). A member that answers for an address there is alive; it is partitioned, and keeps
 //! each claim while it answers for the address. Must not know how the segment is asked.
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use super::claims::Peer;
 use super::outlook::LATELY_US;
-use super::{Claim, Hearing, Member, Membership, MembershipConfig, NodeName};
+use super::{Hearing, Membership, MembershipConfig, NodeName};
 
 /// Interval between two questions to a partitioned member.
 const ASK_AGAIN_US: u64 = 100_000;
 /// Time without an answer after which a partitioned member is given up: six questions in a row.
-const SILENT_US: u64 = 600_000;
+pub(super) const SILENT_US: u64 = 600_000;
 /// Delay before a node takes over if it receives no gossip and its segment is silent too. Such a node is either the one
 /// that is cut off, or the last one left.
 const CUT_OFF_US: u64 = 2_000_000;
-/// Time within which gossip arrives again after a network has healed, because lost members are announced to at this
-/// interval.
-const HEALED_US: u64 = 1_000_000;
-/// Time within which the announcement must be observed again: nodes announce every 1.1 s.
-const OVERHEARD_US: u64 = 3_000_000;
-/// Interval at which a node without a majority announces its addresses again, so that the majority notices it after an
-/// outage of the segment.
-const REMIND_US: u64 = 30_000_000;
-/// `DEFEND_INTERVAL` of RFC 5227 section 1.1.
-const DEFEND_US: u64 = 10_000_000;
 /// Time after which a segment on which another host was observed may be silent.
 const LIVES_US: u64 = 300_000;
 /// Interval at which a node that receives no gossip checks whether its segment is alive.
@@ -48,15 +37,15 @@ pub(super) struct Missing {
     /// Index of the claim to ask for next.
     turn: usize,
     /// Time of its last answer on the segment.
-    answered_us: Option<u64>,
+    pub(super) answered_us: Option<u64>,
     /// Number of questions since the last answer, by address.
-    unanswered: BTreeMap<IpAddr, u8>,
+    pub(super) unanswered: BTreeMap<IpAddr, u8>,
     /// The state known of it before; `None` if it is not partitioned.
-    parted: Option<Peer>,
+    pub(super) parted: Option<Peer>,
 }
 
 impl Missing {
-    fn new(now_us: u64, wait_us: u64) -> Self {
+    pub fn new(now_us: u64, wait_us: u64) -> Self {
         Self {
             since_us: now_us,
             until_us: now_us.saturating_add(wait_us),
@@ -150,74 +139,6 @@ impl Membership {
             missing.answered_us = Some(now_us);
             missing.unanswered.remove(&address);
         }
-    }
-
-    /// Handles that another node, whose gossip does not arrive, announced on the segment an address which this node
-    /// answers for. A node without a majority is the one that was declared down: when it observes the announcement again,
-    /// it yields the address while the other node answers for it. A node in a majority keeps its address, and announces
-    /// it (RFC 5227 section 2.4 c) so that the other node notices.
-    pub fn overheard(&mut self, now_us: u64, name: &str, address: IpAddr) {
-        self.wake(now_us);
-        let me = self.swim.me().name.clone();
-        let mine = self.view.claims.get(&(address, me)).copied();
-        let Some(mine) = mine.filter(|_| !self.peers.contains_key(name)) else { return };
-        if self.outlook(now_us).majority {
-            return self.defend(now_us, address);
-        }
-        // In a network that has just healed, gossip of the other node arrives before it announces again.
-        self.overheard.retain(|_, at| now_us < at.saturating_add(OVERHEARD_US));
-        let first_us = *self.overheard.entry(address).or_insert(now_us);
-        if first_us.saturating_add(HEALED_US) <= now_us {
-            self.overheard.remove(&address);
-            self.yield_to(now_us, name, address, mine);
-        }
-    }
-
-    /// Announces all addresses again from time to time while this node has no majority.
-    pub(super) fn remind(&mut self, now_us: u64) {
-        if !self.has_others() || self.outlook(now_us).majority {
-            self.reminded_us = now_us;
-        } else if self.reminded_us.saturating_add(REMIND_US) <= now_us {
-            self.reminded_us = now_us;
-            self.tell_network_again();
-        }
-    }
-
-    fn yield_to(&mut self, now_us: u64, name: &str, address: IpAddr, mine: Claim) {
-        if !self.view.members.contains_key(name) {
-            self.revive(now_us, name);
-        }
-        let Some(missing) = self.missing.get_mut(name) else { return };
-        let Some(peer) = &mut missing.parted else { return };
-        let claim = Claim { term: mine.term.saturating_add(2), announced: true };
-        peer.claims.insert(address, claim);
-        missing.unanswered.remove(&address);
-        self.view.set(address, name, Some(claim));
-        self.change.addresses.insert(address);
-    }
-
-    fn defend(&mut self, now_us: u64, address: IpAddr) {
-        self.defended.retain(|_, at| now_us < *at + DEFEND_US);
-        if let Entry::Vacant(vacant) = self.defended.entry(address) {
-            vacant.insert(now_us);
-            self.change.ended.insert(address);
-        }
-    }
-
-    /// Restores a node that had been removed, because it is alive although no gossip from it arrives.
-    fn revive(&mut self, now_us: u64, name: &str) {
-        let Some(address) = self.configured.iter().flatten().find(|(it, _)| *it == name) else {
-            return;
-        };
-        let address = *address.1;
-        let mut missing = Missing::new(now_us, SILENT_US);
-        missing.answered_us = Some(now_us);
-        missing.parted = Some(Peer::new(address, 0));
-        self.missing.insert(name.to_owned(), missing);
-        let member = Member { leaving: false, hearing: Hearing::Parted, address };
-        self.view.members.insert(name.to_owned(), member);
-        self.change.members = true;
-        self.company.unsettle();
     }
 
     /// Returns the time until which a missing member counts as alive. A member that still sends is alive, and does not

@@ -28,7 +28,7 @@ pub struct Outlook {
 
 /// The nodes that have been members lately.
 #[derive(Debug, Default)]
-pub(super) struct Presence {
+pub(super) struct RecentMembers {
     /// Members, and nodes that died without a goodbye, with the time of their death.
     known: BTreeMap<NodeName, Option<u64>>,
     /// Time of the last authentic datagram.
@@ -49,7 +49,7 @@ impl Outlook {
         Self { settled: true, informed: true, majority: true, steady: true };
 }
 
-impl Presence {
+impl RecentMembers {
     pub fn heard(&mut self, now_us: u64, config: &MembershipConfig) {
         self.unsettled |= self.is_silent_at(config) <= now_us;
         self.heard_us = now_us;
