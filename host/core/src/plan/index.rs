@@ -114,8 +114,8 @@ impl Index {
         let slices = self.of_service.range(from..).take_while(|(of, _)| of == service);
         let slices = slices.filter_map(|(_, slice)| cluster.endpoints.get(slice));
         let slices: Vec<_> = slices.collect();
-        // Kubernetes makes a slice for each family of a Service, even an empty one. A Service with slices of one family alone
-        // got them from somebody else (Cilium's Gateways have an IPv4 placeholder), for whom the family says nothing.
+        // Kubernetes makes a slice for each family of a Service, even an empty one. Where there is none for this family, another controller
+        // made the slices (Cilium's Gateways have an IPv4 placeholder), and the family says nothing.
         let has_family = slices.iter().any(|slice| slice.family == family);
         let suits = |slice: &&&'a Arc<Endpoints>| !has_family || slice.family == family;
         slices.iter().filter(suits).flat_map(|slice| &slice.endpoints).collect()

@@ -1,12 +1,12 @@
 //! `outrigger:plugin@0.1`: generated bindings, and conversions between their types and those of the SDK.
 
-mod announcer_types;
+mod convert;
+mod convert_announcer;
 mod effects;
 mod endpoints;
 mod events;
 mod imports;
 mod policy;
-mod types;
 
 /// World `allocator-with-hooks`. An allocator without hooks has the same `policy`, and its hooks are not looked up.
 pub(crate) mod allocator {

@@ -6,15 +6,14 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::relist::Cut;
 use super::{LIMIT, Stage};
-use crate::kubernetes::segment::{FIRST, Member};
+use crate::kubernetes::segment::Member;
 use crate::kubernetes::{Lab, web};
-use crate::namespace::feed;
 use crate::{clock, wait};
 
 /// Number of Services, with two addresses each.
 const SERVICES: usize = 6;
-const TABLE: &str = "inet outrigger-deaf";
 
 /// Checks that a node answers for each address, including those whose elected node is cut off.
 ///
@@ -23,7 +22,7 @@ const TABLE: &str = "inet outrigger-deaf";
 pub fn watch(lab: &Lab) -> Result<()> {
     let stage = Stage::set(lab, "deaf", 250 - 2 * SERVICES as u8)?;
     let deaf = lab.nodes().next().context("no node")?.name();
-    let _deaf = Deaf::make(lab, Member::named(&deaf)?)?;
+    let _deaf = Cut::between(lab, Member::named(&deaf)?, "drop")?;
     let (mut passed_over, mut slowest) = (0, std::time::Duration::ZERO);
     for number in 0..SERVICES {
         let name = format!("web-{number}");
@@ -54,31 +53,4 @@ pub fn watch(lab: &Lab) -> Result<()> {
 fn elected(lab: &Lab, address: IpAddr) -> Option<String> {
     let score = |node: &String| Sha256::digest(format!("{node}#{address}"));
     lab.nodes().map(|node| node.name()).min_by_key(|node| score(node).to_vec())
-}
-
-/// Node whose packets to the API server are dropped: its watches stay open without events.
-struct Deaf<'a>(&'a Lab);
-
-impl<'a> Deaf<'a> {
-    fn make(lab: &'a Lab, node: Member) -> Result<Self> {
-        let address = node.addresses(FIRST).0;
-        let deaf = Self(lab);
-        deaf.nft(&format!(
-            "table {TABLE} {{ chain in {{ type filter hook input priority filter; ip saddr {address} tcp dport 6443 drop; }}; }}"
-        ))?;
-        Ok(deaf)
-    }
-
-    fn nft(&self, rules: &str) -> Result<()> {
-        let mut nft = self.0.namespace("cp")?.command("nft");
-        feed(nft.args(["--file", "-"]), rules.as_bytes()).map(drop)
-    }
-}
-
-impl Drop for Deaf<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.nft(&format!("delete table {TABLE}")) {
-            eprintln!("the firewall of the deaf node cannot be removed: {error:#}");
-        }
-    }
 }

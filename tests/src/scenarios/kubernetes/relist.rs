@@ -52,7 +52,7 @@ fn play(lab: &Lab) -> Result<()> {
     let version = version(lab, "kept")?;
     let skip = kept_prober.so_far().requests();
 
-    let cut = Cut::between(lab, Member::Client)?;
+    let cut = Cut::between(lab, Member::Client, "reject with tcp reset")?;
     lab.kubectl(&["delete", "service", "gone", "--namespace", NAME])?;
     create(lab, "new", new)?;
     lab.control_plane().kill_apiserver()?;
@@ -138,16 +138,16 @@ fn unanswered(probe: &Probe, first: usize) -> usize {
     probe.from(first).unanswered()
 }
 
-/// Cut between a member and the API server: new packets are refused, and existing connections are broken.
-struct Cut<'a>(&'a Lab);
+/// Cut between a member and the API server: its new packets get the verdict of a firewall, and existing connections break.
+pub(super) struct Cut<'a>(&'a Lab);
 
 impl<'a> Cut<'a> {
-    fn between(lab: &'a Lab, member: Member) -> Result<Self> {
+    pub(super) fn between(lab: &'a Lab, member: Member, verdict: &str) -> Result<Self> {
         let address = member.addresses(FIRST).0;
         let cut = Self(lab);
         cut.nft(&format!(
             "table {TABLE} {{ chain in {{ type filter hook input priority filter; \
-             ip saddr {address} tcp dport 6443 reject with tcp reset; }}; }}"
+             ip saddr {address} tcp dport 6443 {verdict}; }}; }}"
         ))?;
         Ok(cut)
     }

@@ -13,7 +13,8 @@ use super::*;
 /// When two nodes or none answer a request, or an address of another node moves.
 pub fn stood_still(cluster: &Cluster, story: &Story) -> Result<()> {
     let stage = Stage::set(cluster)?;
-    for milliseconds in [150, 1_000, 5_000] {
+    let long = std::env::var_os("OUTRIGGER_SOAK").map(|_| 30_000);
+    for milliseconds in [150, 1_000, 5_000].into_iter().chain(long) {
         undisturbed(|| stage.stood_still(milliseconds, story))?;
     }
     Ok(())

@@ -6,8 +6,8 @@ use outrigger_sdk as sdk;
 
 use super::allocator::outrigger::plugin::types::IpAddress;
 use super::announcer::outrigger::plugin::{effects as wit, network, status};
+use super::convert::each;
 use super::endpoints;
-use super::types::each;
 
 impl From<wit::Reply> for sdk::Reply {
     fn from(reply: wit::Reply) -> Self {

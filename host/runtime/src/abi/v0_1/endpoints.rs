@@ -5,8 +5,8 @@ use outrigger_sdk as sdk;
 
 use super::allocator::outrigger::plugin::types::{IpPrefix, SocketAddress};
 use super::announcer::outrigger::plugin::{events, network as wit};
+use super::convert::each;
 use super::effects::unsupported;
-use super::types::each;
 
 impl From<SocketAddr> for SocketAddress {
     fn from(socket: SocketAddr) -> Self {

@@ -3,7 +3,7 @@ use outrigger_sdk as sdk;
 
 use super::allocator::outrigger::plugin::types::Extension;
 use super::announcer::outrigger::plugin::{events as wit, network};
-use super::types::each;
+use super::convert::each;
 
 impl From<&sdk::Event> for wit::Event {
     fn from(event: &sdk::Event) -> Self {

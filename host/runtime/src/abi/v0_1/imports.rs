@@ -5,7 +5,7 @@ use outrigger_sdk as sdk;
 use super::allocator::outrigger::plugin::types::{IpAddress, IpFamily, IpPrefix, Pair};
 use super::allocator::outrigger::plugin::{http, log, pool, types};
 use super::announcer::outrigger::plugin::{dns, effects, events, network, status};
-use super::types::each;
+use super::convert::each;
 use crate::abi::Host;
 
 impl types::Host for Host {}

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use outrigger_sdk as sdk;
 
 use super::allocator::exports::outrigger::plugin::policy as wit;
-use super::types::each;
+use super::convert::each;
 
 impl From<&sdk::Request> for wit::Request {
     fn from(request: &sdk::Request) -> Self {

@@ -2,7 +2,7 @@
 use outrigger_sdk as sdk;
 
 use super::announcer::exports::outrigger::plugin::machine as wit;
-use super::types::each;
+use super::convert::each;
 
 impl From<&sdk::Context> for wit::Context {
     fn from(context: &sdk::Context) -> Self {
